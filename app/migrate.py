@@ -1,0 +1,70 @@
+"""Brings a database to the present shape: migrations once each and forward only, then functions and shipped data, which are
+replaced every time. One process at a time, under a polled advisory lock (a waiting one deadlocks with `create index
+concurrently`)."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import asyncpg
+import structlog
+
+from app.db import SQL
+
+log = structlog.get_logger("migrate")
+_LOCK = 7_215_341_907
+_LOCK_SECONDS = 60
+
+
+class MigrationError(Exception):
+    """The database cannot be migrated; the message says why and what to do."""
+
+
+async def migrate(dsn: str) -> list[str]:
+    """Applies what is missing and returns its names. Raises MigrationError, OSError or asyncpg's errors."""
+    connection = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "migrate"})
+    try:
+        await _lock(connection)
+        applied = [name for path in _files("migrations") if (name := await _apply_once(connection, path))]
+        async with connection.transaction():
+            # Functions may name each other in any order.
+            await connection.execute("set local check_function_bodies = off")
+            for path in (*_files("functions"), *_files("data")):
+                await connection.execute(path.read_text())
+        return applied
+    finally:
+        await connection.close(timeout=10)
+
+
+def _files(folder: str) -> list[Path]:
+    return sorted((SQL / folder).glob("*.sql"))
+
+
+async def _lock(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    async with asyncio.timeout(_LOCK_SECONDS):
+        while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):
+            log.info("waiting for another migration to finish")
+            await asyncio.sleep(0.2)
+    await connection.execute(
+        "create table if not exists migration (name text primary key, sha256 text not null, applied_at timestamptz default now())"
+    )
+    known = {path.name for path in _files("migrations")}
+    unknown = [row["name"] for row in await connection.fetch("select name from migration") if row["name"] not in known]
+    if unknown:
+        raise MigrationError(f"The database was migrated by a newer version ({max(unknown)}). Run that version, or reset.")
+
+
+async def _apply_once(connection: "asyncpg.Connection[asyncpg.Record]", path: Path) -> str | None:
+    """The migration's name if it was applied now, None if it had been."""
+    text = path.read_text()
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    before = await connection.fetchval("select sha256 from migration where name = $1", path.name)
+    if before == sha256:
+        return None
+    if before is not None:
+        raise MigrationError(f"{path.name} was changed after it had been applied. Migrations are forward only: add a new one.")
+    async with connection.transaction():
+        await connection.execute(text)
+        await connection.execute("insert into migration (name, sha256) values ($1, $2)", path.name, sha256)
+    log.info("applied", migration=path.name)
+    return path.name

@@ -1,0 +1,96 @@
+-- Availability is edited in local days and kept as merged ranges of instants.
+
+-- [{"start": "09:00", "end": "12:00"}] for each of p_days local dates from p_first.
+create or replace function local_days(p_instructor uuid, p_first date, p_days integer)
+returns table (day date, ranges jsonb)
+language sql stable strict as $$
+  select days.day, coalesce((
+      select jsonb_agg(jsonb_build_object(
+               'start', to_char(lower(part) at time zone days.time_zone, 'HH24:MI'),
+               'end', case when upper(part) = upper(days.span) then '24:00'
+                           else to_char(upper(part) at time zone days.time_zone, 'HH24:MI') end
+             ) order by part)
+      from availability a, lateral (select a.during * days.span as part) as cut
+      where a.instructor_id = p_instructor and a.during && days.span
+    ), '[]')
+  from (select p_first + n as day, c.time_zone, day_span(p_first + n, c.time_zone) as span
+        from calendar c, generate_series(0, p_days - 1) as n where c.instructor_id = p_instructor) as days
+  order by days.day
+$$;
+
+-- Replaces the availability of the days in p_days, as one step. Shape: {date: [[start minute, end minute], …]}, minutes of the
+-- wall clock since midnight (1440 ends a day). Days before today may only be named unchanged. p_base: the version the edit
+-- was based on, or null. Never looks at bookings: the rug may be pulled without moving the people.
+create or replace function replace_days(
+  p_instructor uuid, p_days jsonb, p_base bigint, p_now timestamptz,
+  out refusal text, out detail jsonb, out version bigint, out days_changed integer
+)
+language plpgsql volatile as $$
+declare
+  v_calendar calendar;
+  v_today    date;
+  v_day      date;
+  v_span     tstzrange;
+  v_edges    jsonb;
+  v_starts   timestamptz;
+  v_ends     timestamptz;
+  v_wanted   tstzmultirange;
+  v_old      tstzmultirange;
+  v_window   tstzmultirange := '{}';
+  v_new      tstzmultirange := '{}';
+  v_changed  date[] := '{}';
+begin
+  perform from calendar c where c.instructor_id = p_instructor for no key update;
+  select c.* into strict v_calendar from calendar c where c.instructor_id = p_instructor;
+  version := v_calendar.version;
+  days_changed := 0;
+  if p_base is not null and p_base not between v_calendar.availability_version and v_calendar.version then
+    refusal := 'VERSION_CONFLICT';
+    return;
+  end if;
+  v_today := (p_now at time zone v_calendar.time_zone)::date;
+  for v_day in select key::date from jsonb_each(p_days) order by key loop
+    v_span := day_span(v_day, v_calendar.time_zone);
+    v_wanted := '{}';
+    for v_edges in select * from jsonb_array_elements(p_days -> to_char(v_day, 'YYYY-MM-DD')) loop
+      v_starts := local_instant(v_day + make_interval(mins => (v_edges ->> 0)::integer), v_calendar.time_zone);
+      v_ends := local_end(v_day + make_interval(mins => (v_edges ->> 1)::integer), v_calendar.time_zone);
+      if v_starts is null or v_ends is null then
+        refusal := 'VALIDATION_ERROR';
+        detail := jsonb_build_object('date', v_day, 'reason', 'skipped',
+                                     'minute', v_edges -> (case when v_starts is null then 0 else 1 end));
+        return;
+      end if;
+      v_wanted := v_wanted + tstzmultirange(tstzrange(v_starts, v_ends));
+    end loop;
+    select coalesce(range_agg(a.during), '{}') * tstzmultirange(v_span) into v_old
+    from availability a where a.instructor_id = p_instructor and a.during && v_span;
+    continue when v_old = v_wanted;
+    if v_day < v_today or v_day > v_today + 730 then
+      refusal := 'VALIDATION_ERROR';
+      detail := jsonb_build_object('date', v_day, 'reason', case when v_day < v_today then 'past' else 'far' end);
+      return;
+    end if;
+    v_changed := v_changed || v_day;
+    v_window := v_window + tstzmultirange(v_span);
+    v_new := v_new + v_wanted;
+  end loop;
+  days_changed := cardinality(v_changed);
+  if days_changed = 0 then
+    return;
+  end if;
+
+  -- What reaches beyond the changed days is kept and merged again. Two statements: a delete in a `with` would meet
+  -- WITHOUT OVERLAPS.
+  select v_new + (coalesce(range_agg(a.during), '{}') - v_window) into v_new
+  from availability a
+  where a.instructor_id = p_instructor
+    and (a.during && range_merge(v_window) or a.during -|- range_merge(v_window));
+  delete from availability a
+  where a.instructor_id = p_instructor
+    and (a.during && range_merge(v_window) or a.during -|- range_merge(v_window));
+  insert into availability (instructor_id, during) select p_instructor, r from unnest(v_new) as r;
+  version := step(p_instructor, v_changed);
+  update calendar c set availability_version = c.version where c.instructor_id = p_instructor;
+end
+$$;

@@ -1,0 +1,135 @@
+-- The board: what anyone may see of a calendar. Computed from rows alone, never from the clock, so that equal versions mean
+-- equal boards.
+
+-- Free time between two instants, not yet cut at local midnights: availability, less blackouts, less for each booking that
+-- stands [start − the current travel buffer, end of its blocked time).
+create or replace function free_time(p_instructor uuid, p_from timestamptz, p_to timestamptz) returns tstzmultirange
+language plpgsql stable strict as $$
+declare
+  v_zone   text;
+  v_buffer interval;
+  v_free   tstzmultirange;
+  v_taken  tstzmultirange;
+  v_dark   tstzmultirange;
+begin
+  select c.time_zone, make_interval(mins => c.travel_buffer_minutes) into v_zone, v_buffer
+  from calendar c where c.instructor_id = p_instructor;
+  select range_agg(a.during) into v_free
+  from availability a where a.instructor_id = p_instructor and a.during && tstzrange(p_from, p_to);
+  if v_free is null then
+    return '{}';
+  end if;
+  select range_agg(tstzrange(lower(b.during) - v_buffer, upper(b.blocked))) into v_taken
+  from booking b
+  where b.instructor_id = p_instructor and b.blocked && tstzrange(p_from, p_to + v_buffer)
+    and b.state in ('held', 'confirmed', 'completed', 'no_show');
+  select range_agg(day_span(x.day, v_zone)) into v_dark
+  from blackout x
+  where x.instructor_id = p_instructor
+    and x.day between (p_from at time zone v_zone)::date and (p_to at time zone v_zone)::date;
+  v_free := v_free * tstzmultirange(tstzrange(p_from, p_to));
+  if v_taken is not null then
+    v_free := v_free - v_taken;
+  end if;
+  if v_dark is not null then
+    v_free := v_free - v_dark;
+  end if;
+  return v_free;
+end
+$$;
+
+create or replace function wire_ranges(p_ranges tstzmultirange) returns jsonb
+language sql immutable parallel safe as $$
+  select coalesce(jsonb_agg(jsonb_build_array(wire_instant(lower(r)), wire_instant(upper(r))) order by r), '[]')
+  from unnest(p_ranges) as r
+$$;
+
+-- {date: {free, held}} for the given local dates, complete.
+create or replace function board_days(p_instructor uuid, p_dates date[]) returns jsonb
+language plpgsql stable strict as $$
+declare
+  v_zone text := (select c.time_zone from calendar c where c.instructor_id = p_instructor);
+  v_from timestamptz := day_start((select min(d) from unnest(p_dates) as d), v_zone);
+  v_to   timestamptz := day_start((select max(d) + 1 from unnest(p_dates) as d), v_zone);
+  v_free tstzmultirange := free_time(p_instructor, v_from, v_to);
+  v_held tstzmultirange[];
+begin
+  if v_from is null then
+    return '{}';
+  end if;
+  -- Each held row stays a range of its own, so they are kept apart instead of being merged.
+  select array_agg(tstzmultirange(b.during)) into v_held
+  from booking b
+  where b.instructor_id = p_instructor and b.blocked && tstzrange(v_from, v_to) and b.during && tstzrange(v_from, v_to)
+    and b.state = 'held';
+  return (
+    select jsonb_object_agg(to_char(day, 'YYYY-MM-DD'), jsonb_build_object(
+      'free', wire_ranges(v_free * tstzmultirange(span)),
+      'held', case when v_held is null then '[]' else (
+        select coalesce(jsonb_agg(jsonb_build_array(wire_instant(lower(part)), wire_instant(upper(part))) order by part), '[]')
+        from unnest(v_held) as held, unnest(held * tstzmultirange(span)) as part
+      ) end
+    ))
+    from (select d as day, day_span(d, v_zone) as span from unnest(p_dates) as d) as days
+  );
+end
+$$;
+
+-- One snapshot of a board: the calendar's version and every asked day. No row: no such calendar.
+create or replace function board(p_instructor uuid, p_first date, p_days integer)
+returns table (epoch text, version bigint, time_zone text, min_advance_minutes integer, days jsonb)
+language sql stable strict as $$
+  select epoch(), c.version, c.time_zone, c.min_advance_minutes,
+         board_days(p_instructor, array(select p_first + n from generate_series(0, p_days - 1) as n))
+  from calendar c where c.instructor_id = p_instructor
+$$;
+
+-- Up to p_limit starts at which a lesson can really be booked, nearest to p_near first: aligned to 15 minutes, within one local
+-- day, after the minimum notice, before the horizon, and (where a student is given) while that student is free.
+create or replace function nearest_starts(
+  p_instructor uuid, p_student uuid, p_near timestamptz, p_minutes integer, p_now timestamptz, p_limit integer
+) returns table (start timestamptz)
+language plpgsql stable as $$
+declare
+  v_calendar calendar := (select c from calendar c where c.instructor_id = p_instructor);
+  v_lesson   interval := make_interval(mins => p_minutes);
+  v_earliest timestamptz := p_now + make_interval(mins => v_calendar.min_advance_minutes);
+  v_latest   timestamptz := p_now + interval '90 days' + v_lesson;
+  v_from     timestamptz;
+  v_to       timestamptz;
+  v_reach    interval;
+  v_starts   timestamptz[];
+begin
+  if not coalesce(v_calendar.is_active, false) then
+    return;
+  end if;
+  -- Nearly always a week either way has enough; the whole horizon is asked only when it has not.
+  foreach v_reach in array array[interval '7 days', interval '100 days'] loop
+    v_from := greatest(v_earliest, least(p_near, v_latest) - v_reach);
+    v_to := least(v_latest, greatest(p_near, v_earliest) + v_reach);
+    exit when v_from >= v_to;
+    v_starts := array(
+      select s
+      from unnest(
+             free_time(p_instructor, v_from, v_to)
+             - coalesce((
+                 select range_agg(b.during) from booking b
+                 where b.student_id = p_student and b.during && tstzrange(v_from, v_to)
+                   and b.state in ('held', 'confirmed', 'completed', 'no_show')
+                   and (b.state <> 'held' or b.held_until > p_now)
+               ), '{}')
+           ) as free,
+           unnest(local_dates(free, v_calendar.time_zone)) as day,
+           lateral (select free * day_span(day, v_calendar.time_zone) as part) as cut,
+           generate_series(
+             to_timestamp(ceil(extract(epoch from lower(part)) / 900) * 900), upper(part) - v_lesson, interval '15 minutes'
+           ) as s
+      where s <= p_now + interval '90 days'
+      order by abs(extract(epoch from s - p_near)), s
+      limit p_limit
+    );
+    exit when cardinality(v_starts) >= p_limit;
+  end loop;
+  return query select unnest(v_starts);
+end
+$$;

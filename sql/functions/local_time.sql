@@ -1,0 +1,82 @@
+-- The only conversion between wall-clock time and instants. `at time zone` alone will not do: it maps an ambiguous local time to
+-- the later instant and silently moves one that does not exist. Assumes at most one clock change within any two days.
+
+-- The instant of a wall-clock time: the first of two where clocks go back, null where clocks skip it.
+create or replace function local_instant(p_local timestamp, p_zone text) returns timestamptz
+language plpgsql immutable strict parallel safe as $$
+declare
+  guess         timestamptz := p_local at time zone p_zone;
+  offset_before interval := ((guess - interval '1 day') at time zone p_zone) - ((guess - interval '1 day') at time zone 'UTC');
+  offset_after  interval := ((guess + interval '1 day') at time zone p_zone) - ((guess + interval '1 day') at time zone 'UTC');
+  early         timestamptz;
+  late          timestamptz;
+begin
+  if offset_before = offset_after then
+    return guess;
+  end if;
+  early := (p_local - greatest(offset_before, offset_after)) at time zone 'UTC';
+  late := (p_local - least(offset_before, offset_after)) at time zone 'UTC';
+  if early at time zone p_zone = p_local then
+    return early;
+  elsif late at time zone p_zone = p_local then
+    return late;
+  end if;
+  return null;
+end
+$$;
+
+-- The instant at which clocks jump over a wall-clock time that does not exist.
+create or replace function clock_jump(p_local timestamp, p_zone text) returns timestamptz
+language sql immutable strict parallel safe as $$
+  select min(minute)
+  from generate_series(
+    (p_local at time zone p_zone) - interval '3 hours', (p_local at time zone p_zone) + interval '3 hours', interval '1 minute'
+  ) as minute
+  where minute at time zone p_zone >= p_local
+$$;
+
+-- The first instant of a local date.
+create or replace function day_start(p_day date, p_zone text) returns timestamptz
+language plpgsql immutable strict parallel safe as $$
+begin
+  return coalesce(local_instant(p_day::timestamp, p_zone), clock_jump(p_day::timestamp, p_zone));
+end
+$$;
+
+create or replace function day_span(p_day date, p_zone text) returns tstzrange
+language plpgsql immutable strict parallel safe as $$
+begin
+  return tstzrange(day_start(p_day, p_zone), day_start(p_day + 1, p_zone));
+end
+$$;
+
+-- The instant of an edge that ends a range: an end exactly where clocks jump is the jump itself (01:00–02:00 is valid that night).
+create or replace function local_end(p_local timestamp, p_zone text) returns timestamptz
+language plpgsql immutable strict parallel safe as $$
+declare
+  instant timestamptz := local_instant(p_local, p_zone);
+begin
+  if instant is null then
+    instant := clock_jump(p_local, p_zone);
+    if ((instant - interval '1 microsecond') at time zone p_zone) + interval '1 microsecond' <> p_local then
+      return null;
+    end if;
+  end if;
+  return instant;
+end
+$$;
+
+-- The local dates a range touches.
+create or replace function local_dates(p_during tstzrange, p_zone text) returns date[]
+language sql immutable strict parallel safe as $$
+  select array_agg(day::date)
+  from generate_series(
+    (lower(p_during) at time zone p_zone)::date, ((upper(p_during) - interval '1 microsecond') at time zone p_zone)::date, interval '1 day'
+  ) as day
+$$;
+
+-- An instant as it goes over the wire.
+create or replace function wire_instant(p_instant timestamptz) returns text
+language sql immutable strict parallel safe as $$
+  select to_char(p_instant at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+$$;
