@@ -3,6 +3,7 @@ knows asyncpg.
 
 The type of a function's first parameter says who owns the transaction: `Pool` opens its own, `Tx` joins yours, `Db` only reads."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -55,6 +56,14 @@ async def connect(dsn: str, *, size: int = 10, name: str = "instainstru") -> Poo
             "idle_in_transaction_session_timeout": "30s",
         },
     )
+
+
+async def close(pool: Pool) -> None:
+    """Closes the pool, waiting a moment for statements under way."""
+    try:
+        await asyncio.wait_for(pool.close(), ACQUIRE_SECONDS)
+    except TimeoutError:
+        pool.terminate()
 
 
 async def _prepare_connection(connection: Any) -> None:

@@ -68,6 +68,13 @@ class RateLimited(Refusal):
         super().__init__()
 
 
+class Broken(Refusal):
+    """Something broke on our side. It has been noted; please try again."""
+
+    status = 500
+    code = "INTERNAL_ERROR"
+
+
 class Unavailable(Refusal):
     """We cannot do that right now. Nothing was changed; please try again in a few seconds."""
 

@@ -170,6 +170,8 @@ def check(model: type[Model], fields: Any) -> Model:
     """`fields` as `model`. Raises ValidationError with one sentence and the field it is about."""
     if not isinstance(fields, dict):
         raise refusal.ValidationError("The body must be a JSON object.")
+    if _has_nul(fields):
+        raise refusal.ValidationError("Text may not contain NUL characters.")
     try:
         return model.model_validate(fields)
     except pydantic.ValidationError as error:
@@ -178,6 +180,15 @@ def check(model: type[Model], fields: Any) -> Model:
         message = first["msg"].removeprefix("Value error, ")
         detail = f"{field}: {message}" if field and not first["msg"].startswith("Value error") else message
         raise refusal.ValidationError(detail if detail.endswith((".", "?", "!")) else f"{detail}.", field=field) from None
+
+
+def _has_nul(value: Any) -> bool:
+    """Postgres cannot store U+0000 in text, so nothing may bring one in."""
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(_has_nul(part) for part in (*value.keys(), *value.values()))
+    return isinstance(value, list) and any(map(_has_nul, value))
 
 
 def query(request: Request, model: type[Model]) -> Model:

@@ -57,7 +57,6 @@ create table idempotency_key (
   method       text not null,
   path         text not null,
   body_sha256  bytea not null,
-  status       integer,
   answer       jsonb,
   created_at   timestamptz not null,
   primary key (account_id, key)

@@ -1,0 +1,196 @@
+"""A booking: reserving a time, reading bookings, and what one looks like to whom."""
+
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from app import refusal, wire
+from app.db import Db, Pool, Tx, statement
+
+Role = Literal["student", "instructor"]
+Scope = Literal["upcoming", "past", "cancelled"]
+LocationType = Literal["student", "instructor", "public"]
+
+HORIZON = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A row of the view booking_detail. Instants are in UTC, `time_zone` is the lesson's, prices are cents."""
+
+    id: UUID
+    state: str
+    starts_at: datetime
+    ends_at: datetime
+    duration_minutes: int
+    held_until: datetime | None
+    service_id: UUID
+    service_name: str
+    price_cents: int
+    instructor_id: UUID
+    instructor_name: str
+    student_id: UUID
+    student_name: str
+    location_type: str
+    location: str
+    note: str
+    instructor_note: str
+    free_cancel_until: datetime
+    late: bool | None
+    cancel_reason: str
+    sequence: int
+    version: int
+    created_at: datetime
+    time_zone: str
+
+
+_INSTANTS = {field.name for field in fields(Booking) if field.type in {datetime, datetime | None}}
+_IDS = {field.name for field in fields(Booking) if field.type is UUID}
+
+
+def from_row_json(row: dict[str, Any]) -> Booking:
+    """The booking of a booking_detail row that came as JSON (from reserve(), cancel_booking(), or an outbox event)."""
+    read: dict[str, Any] = dict(row)
+    for name in _INSTANTS:
+        if read[name] is not None:
+            read[name] = datetime.fromisoformat(read[name])
+    for name in _IDS:
+        read[name] = UUID(read[name])
+    return Booking(**read)
+
+
+def as_json(booking: Booking, viewer: UUID) -> dict[str, Any]:
+    """The contract's `booking`. The instructor's private note is shown to the instructor only."""
+    held_until = booking.held_until if booking.state == "held" else None
+    return {
+        "id": str(booking.id),
+        "state": booking.state,
+        "start": wire.instant(booking.starts_at),
+        "end": wire.instant(booking.ends_at),
+        "duration_minutes": booking.duration_minutes,
+        "held_until": wire.instant(held_until) if held_until else None,
+        "service": {"id": str(booking.service_id), "name": booking.service_name},
+        "price_cents": booking.price_cents,
+        "instructor": {"id": str(booking.instructor_id), "name": booking.instructor_name},
+        "student": {"id": str(booking.student_id), "name": booking.student_name},
+        "location_type": booking.location_type,
+        "location": booking.location,
+        "note": booking.note,
+        **({"instructor_note": booking.instructor_note} if viewer == booking.instructor_id else {}),
+        "free_cancel_until": wire.instant(booking.free_cancel_until),
+        "late": booking.late,
+        "sequence": booking.sequence,
+        "version": booking.version,
+        "created_at": wire.instant(booking.created_at),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What reserve() and cancel_booking() answer: the booking, or a refusal's code with what explains it."""
+
+    refusal: str | None
+    detail: dict[str, Any] | None
+    booking: dict[str, Any] | None
+
+
+_reserve = statement("reserve", Outcome)
+_nearest_starts = statement("nearest_starts", datetime)
+_booking = statement("booking", Booking)
+_lists = {
+    ("student", "upcoming"): statement("student_bookings_upcoming", Booking),
+    ("student", "earlier"): statement("student_bookings_earlier", Booking),
+    ("instructor", "upcoming"): statement("instructor_bookings_upcoming", Booking),
+    ("instructor", "earlier"): statement("instructor_bookings_earlier", Booking),
+}
+
+
+async def reserve(
+    db: Pool | Tx,
+    student_id: UUID,
+    *,
+    service_id: UUID,
+    start: datetime,
+    minutes: int,
+    location_type: LocationType | None,
+    location: str,
+    note: str,
+    now: datetime,
+) -> Booking:
+    """Books the time for the student at once, in the caller's transaction or one of its own. sql/functions/reserve.sql decides.
+
+    Raises ValidationError, NotFound, NotAllowed, DurationNotOffered, TooSoon, TooFarAhead, StudentBusy, and SlotTaken and
+    OutsideAvailability with the nearest free starts."""
+    outcome = await _reserve.one(
+        db,
+        student_id=student_id,
+        service_id=service_id,
+        start=start,
+        minutes=minutes,
+        location_type=location_type,
+        location=location,
+        note=note,
+        now=now,
+    )
+    if outcome.booking is not None:
+        return from_row_json(outcome.booking)
+    detail = outcome.detail or {}
+    if outcome.refusal in {"SLOT_TAKEN", "OUTSIDE_AVAILABILITY"}:
+        starts = await nearest_starts(db, UUID(detail.pop("instructor_id")), student_id, near=start, minutes=minutes, now=now)
+        detail["alternatives"] = [wire.instant(moment) for moment in starts]
+    raise refused(outcome.refusal, detail)
+
+
+def refused(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
+    """The refusal a function in SQL named, with a sentence that uses what it knows."""
+    assert code is not None
+    sentences = {
+        "VALIDATION_ERROR": lambda: f"This service is not offered there. It is offered at: {', '.join(detail.pop('offered'))}.",
+        "DURATION_NOT_OFFERED": lambda: (
+            f"The instructor offers this service for {', '.join(map(str, detail['durations_minutes']))} minutes."
+        ),
+        "TOO_SOON": lambda: (
+            f"That is too soon: lessons with this instructor are booked at least {detail['min_advance_minutes']} minutes ahead."
+        ),
+        "WRONG_STATE": lambda: f"This lesson is {detail['state'].replace('_', '-')}, so that can no longer be done.",
+        "NOT_ALLOWED": lambda: "You cannot book a lesson with yourself.",
+    }
+    sentence = sentences[code]() if code in sentences else None
+    return refusal.BY_CODE[code](sentence, **detail)
+
+
+async def nearest_starts(
+    db: Db, instructor_id: UUID, student_id: UUID | None, *, near: datetime, minutes: int, now: datetime, limit: int = 5
+) -> list[datetime]:
+    """Up to `limit` starts at which a lesson of that length can really be booked, nearest first."""
+    return await _nearest_starts.all(
+        db, instructor_id=instructor_id, student_id=student_id, near=near, minutes=minutes, now=now, limit=limit
+    )
+
+
+async def find(db: Db, booking_id: UUID, *, viewer: UUID, sees_all: bool = False) -> Booking:
+    """The booking, if it is the viewer's. Raises NotFound, also where it is another person's."""
+    found = await _booking.first(db, id=booking_id)
+    if found is None or not (sees_all or viewer in {found.student_id, found.instructor_id}):
+        raise refusal.NotFound
+    return found
+
+
+async def lists(
+    db: Db, account_id: UUID, *, role: Role, scope: Scope, now: datetime, after: tuple[datetime, UUID] | None, limit: int
+) -> list[Booking]:
+    """The account's bookings as student or instructor. Upcoming: held or confirmed and not ended, ascending; past: ended, of
+    those that stood; cancelled; both descending. `after`: start and id of the last one before this page."""
+    start, last = after or (None, None)
+    if scope == "upcoming":
+        return await _lists[role, "upcoming"].all(db, account_id=account_id, now=now, start=start, id=last, limit=limit)
+    return await _lists[role, "earlier"].all(
+        db,
+        account_id=account_id,
+        states=["cancelled"] if scope == "cancelled" else ["confirmed", "completed", "no_show"],
+        ended_by=None if scope == "cancelled" else now,
+        start=start,
+        id=last,
+        limit=limit,
+    )

@@ -1,0 +1,101 @@
+"""The application: the only file that knows all the parts. It puts the routes together, and opens and closes what they share."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import realtime.live
+import structlog
+from realtime.socket import live_socket
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+import app.accounts.pages
+import app.accounts.routes
+import app.availability.routes
+import app.bookings.pages
+import app.bookings.routes
+import app.catalog.routes
+import app.notifications.routes
+from app import db, health, limits, logs, refusal, web
+from app.settings import Settings, settings
+
+log = structlog.get_logger("web")
+HERE = Path(__file__).parent
+
+
+def application() -> Starlette:
+    """What uvicorn calls to get the application of this process."""
+    chosen = settings()
+    logs.configure(chosen)
+    return build(chosen)
+
+
+def build(chosen: Settings, *, now: Callable[[], datetime] = web.utc_now) -> Starlette:
+    """The application under these settings, with this clock."""
+    templates = web.templates(HERE / "templates")
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
+        pool = await db.connect(chosen.database_url.get_secret_value(), size=chosen.database_pool, name="web")
+        try:
+            async with limits.opened(chosen) as limiter, realtime.live.running(chosen, pool) as live:
+                yield {
+                    "settings": chosen,
+                    "pool": pool,
+                    "poke": live.poke,
+                    "now": now,
+                    "templates": templates,
+                    "limiter": limiter,
+                    "live": live,
+                }
+        finally:
+            await db.close(pool)
+
+    return Starlette(
+        routes=routes(),
+        lifespan=lifespan,
+        middleware=[Middleware(web.SecurityHeaders), Middleware(web.Body)],
+        exception_handlers={
+            refusal.Refusal: web.render_refusal,
+            HTTPException: _http_exception,
+            Exception: _bug,
+        },
+    )
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        *health.routes,
+        *app.accounts.routes.routes,
+        *app.catalog.routes.routes,
+        *app.availability.routes.routes,
+        *app.bookings.routes.routes,
+        *app.accounts.pages.routes,
+        *app.bookings.pages.routes,
+        *app.notifications.routes.routes,
+        WebSocketRoute("/live", live_socket),
+        Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),
+    ]
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own 404 and 405, in our words."""
+    assert isinstance(error, HTTPException)
+    meant = {404: refusal.NotFound, 405: refusal.MethodNotAllowed}.get(error.status_code, refusal.ValidationError)
+    response = await web.render_refusal(request, meant())
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    """A fault of ours: logged with its traceback by Starlette's caller, and said plainly to the person."""
+    log.error("bug", path=request.url.path, method=request.method, exc_info=error)
+    return await web.render_refusal(request, refusal.Broken())

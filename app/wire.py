@@ -1,0 +1,56 @@
+"""How values look on the wire (contract.md): instants, and lists in pages."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+
+from app.refusal import ValidationError
+
+Row = TypeVar("Row")
+
+
+def instant(moment: datetime) -> str:
+    """`2026-11-23T14:00:00Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _sane(moment: datetime) -> datetime:
+    if not 1970 <= moment.year <= 9000:
+        raise ValueError("That date is too far from today to be meant.")
+    return moment.astimezone(UTC)
+
+
+# An instant as input: any offset, but one there must be.
+Instant = Annotated[AwareDatetime, AfterValidator(_sane)]
+
+
+class Paging(BaseModel):
+    """`?limit=` (1–100) and `?cursor=` of every list."""
+
+    limit: int = Field(20, ge=1, le=100)
+    cursor: str | None = Field(None, max_length=500)
+
+    def position(self, *types: Callable[[Any], Any]) -> list[Any] | None:
+        """Where the page begins: the sort key of the last row before it, each part read by its type. None: at the start.
+        Raises ValidationError for a cursor that is not one of ours."""
+        if self.cursor is None:
+            return None
+        try:
+            parts = orjson.loads(urlsafe_b64decode(self.cursor))
+            return [read(part) for read, part in zip(types, parts, strict=True)]
+        except (ValueError, TypeError, AttributeError):
+            raise ValidationError("This cursor cannot be read. Start again without one.", field="cursor") from None
+
+
+def listing(
+    rows: Sequence[Row], paging: Paging, show: Callable[[Row], Any], key: Callable[[Row], Sequence[Any]]
+) -> dict[str, Any]:
+    """`{"items", "next_cursor"}` of rows that were asked for with `limit + 1`."""
+    more = len(rows) > paging.limit
+    kept = rows[: paging.limit]
+    cursor = urlsafe_b64encode(orjson.dumps(list(key(kept[-1])))).decode() if more else None
+    return {"items": [show(row) for row in kept], "next_cursor": cursor}
