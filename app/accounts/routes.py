@@ -1,0 +1,5 @@
+"""The calls of accounts over HTTP."""
+
+from starlette.routing import Route
+
+routes: list[Route] = []
