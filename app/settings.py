@@ -23,7 +23,9 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(SecretStr(""), description="Redis as redis://…; empty: `up` starts its own.")
     database_pool: int = Field(10, ge=2, le=200, description="Database connections per process.")
     secret_key: SecretStr = Field(SecretStr(""), description="Signs sessions; at least 32 characters. `up` makes one in int.")
-    allowed_origins: tuple[str, ...] = Field((), description="Further origins (JSON list) whose pages may call the API by cookie.")
+    allowed_origins: tuple[str, ...] = Field(
+        (), description="Further origins (JSON list) whose pages may call the API by cookie."
+    )
     trusted_proxies: str = Field("127.0.0.1", description="Addresses whose X-Forwarded-* headers are believed, with commas.")
     rate_limits: Literal["on", "off"] = Field("on", description="off switches rate limits off, in int only, for load tests.")
     hold_seconds: int = Field(300, ge=1, le=3600, description="How long a held time is kept for a student.")
@@ -31,7 +33,9 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field("console", description="Logs for people or for machines.")
     monitoring_api_key: SecretStr = Field(SecretStr(""), description="What /metrics asks for outside int.")
 
-    smtp_url: SecretStr = Field(SecretStr(""), description="smtp://user:password@host:port or smtps://…; empty: /dev/mail (int).")
+    smtp_url: SecretStr = Field(
+        SecretStr(""), description="smtp://user:password@host:port or smtps://…; empty: /dev/mail (int)."
+    )
     mail_from: str = Field("InstaInstru <lessons@example.com>", description="The sender of mails.")
 
     public_availability_days: int = Field(30, ge=1, le=90, description="How far ahead public availability is shown.")
@@ -79,7 +83,7 @@ def settings() -> Settings:
 def read(**given: object) -> Settings:
     """Settings from the environment, with `given` on top (tests and `up` give some)."""
     try:
-        return Settings(**given)  # type: ignore[arg-type] — pydantic validates what it is given
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic validates what it is given
     except ValidationError as error:
         raise SettingsError("\n".join(_sentence(item["loc"], item["msg"]) for item in error.errors())) from None
 

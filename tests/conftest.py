@@ -1,0 +1,209 @@
+"""What tests stand on: a fresh real Postgres database each, a real Redis, the application in-process (`client`) and real
+processes of ours (`start`, `server`). Nothing of ours is mocked, and nothing is left running."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from app import db, embedded, process
+from app.settings import Settings, read
+from tests import cluster
+from tests.cluster import Cluster, Owned, until
+from tests.processes import Running, Starter
+
+# A developer's own settings are none of the tests' business.
+for _name in Settings.model_fields:
+    os.environ.pop(_name.upper(), None)
+
+OWNED = pytest.StashKey[Owned]()
+SECRET_KEY = "a key for the tests, which is long enough"
+
+
+# ---- Postgres: one for the whole run. Under xdist the controller starts it and tells its workers where it is.
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    config = node.config
+    if OWNED not in config.stash:
+        config.stash[OWNED] = cluster.start()
+    node.workerinput["postgres"] = config.stash[OWNED].cluster.sockets
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if OWNED in config.stash:
+        config.stash[OWNED].stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> Cluster:
+    """The cluster of this run."""
+    if told := getattr(request.config, "workerinput", {}).get("postgres"):
+        return Cluster(told)
+    if OWNED not in request.config.stash:
+        request.config.stash[OWNED] = cluster.start()
+    return request.config.stash[OWNED].cluster
+
+
+@pytest_asyncio.fixture
+async def database_url(postgres: Cluster) -> AsyncIterator[str]:
+    """A fresh database, migrated, with nobody in it."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield await postgres.clone(name)
+    await postgres.drop(name)
+
+
+@pytest_asyncio.fixture
+async def pool(database_url: str) -> AsyncIterator[db.Pool]:
+    """Connections to the test's database."""
+    pool = await db.connect(database_url, size=10, name="test")
+    yield pool
+    await asyncio.wait_for(pool.close(), 10)
+
+
+# ---- Redis: one per worker, emptied for each test.
+
+
+class RedisServer:
+    """A real redis-server that a test may stop, kill and start again."""
+
+    def __init__(self) -> None:
+        self.folder = embedded.run_folder()
+        self.embedded = embedded.redis(self.folder)
+        self.url = self.embedded.url
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        if self._process is None:
+            self._process = process.start(self.embedded.program(), subprocess.DEVNULL)
+            until(self.embedded.answers, "Redis to answer")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            process.end(self._process, signal.SIGTERM, 5)
+            self._process = None
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def flush(self) -> None:
+        self.embedded.ask(b"FLUSHALL")
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+
+@pytest.fixture(scope="session")
+def _redis() -> Iterator[RedisServer]:
+    server = RedisServer()
+    yield server
+    server.stop()
+    shutil.rmtree(server.folder)
+
+
+@pytest.fixture
+def redis_server(_redis: RedisServer) -> RedisServer:
+    """An empty Redis, running again whatever the test before did to it."""
+    _redis.start()
+    _redis.flush()
+    return _redis
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    return redis_server.url
+
+
+# ---- the application
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str) -> Settings:
+    """Settings for this test's database and Redis, with the quick intervals of tests."""
+    return read(
+        _env_file=None,
+        database_url=database_url,
+        redis_url=redis_url,
+        secret_key=SECRET_KEY,
+        rate_limits="off",
+        log_level="warning",
+        reconcile_seconds=1,
+        beacon_seconds=2,
+        relay_poll_seconds=0.2,
+        sweep_seconds=0.3,
+        drain_seconds=1,
+    )
+
+
+@pytest_asyncio.fixture
+async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """The application in this process, over ASGI. Sign in by the header `Authorization: Bearer …` (people.token_of)."""
+    from app.main import build
+
+    async with AsyncExitStack() as stack:
+        application = await _running(stack, build(settings))
+        transport = httpx.ASGITransport(application)
+        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=settings.site_url))
+
+
+async def _running(stack: AsyncExitStack, application: Any) -> Callable[..., Any]:
+    """The application between start-up and shutdown. Its lifespan lives in one task, as under a server: what it opens (task
+    groups, time-outs) must be closed by the task that opened it, and a fixture's two halves run in different ones."""
+    ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+    over = asyncio.Event()
+
+    async def lifespan() -> None:
+        async with application.router.lifespan_context(application) as state:
+            ready.set_result(dict(state or {}))
+            await over.wait()
+
+    async def close() -> None:
+        over.set()
+        await asyncio.wait_for(task, 15)
+
+    task = asyncio.create_task(lifespan())
+    stack.push_async_callback(close)
+    task.add_done_callback(lambda _: ready.done() or ready.cancel())
+    try:
+        state = await asyncio.wait_for(ready, 15)
+    except asyncio.CancelledError:
+        await task  # raises what went wrong at start-up
+        raise
+
+    async def with_state(scope: Any, receive: Any, send: Any) -> None:
+        await application(scope | {"state": dict(state)}, receive, send)
+
+    return with_state
+
+
+# ---- real processes
+
+
+@pytest.fixture
+def start(settings: Settings) -> Iterator[Starter]:
+    """Starts a process of ours with the test's settings: `start("serve")`, `start("relay", relay_poll_seconds=5)`."""
+    starter = Starter(settings)
+    yield starter
+    starter.stop_all()
+
+
+@pytest.fixture
+def server(start: Starter) -> Running:
+    """A web process and a relay; `server.url` is its address."""
+    web = start("serve")
+    start("relay")
+    return web

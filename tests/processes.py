@@ -1,0 +1,112 @@
+"""Real processes of the product under test: `python -m app serve`, `relay`, `worker`, each with its settings in its environment."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+from pydantic import SecretStr
+
+from app import process
+from app.process import Program
+from app.settings import Settings
+from tests.cluster import until
+
+ROOT = Path(__file__).parent.parent
+
+
+class Running:
+    """A process of ours."""
+
+    def __init__(self, name: str, popen: subprocess.Popen[bytes], output: IO[bytes], url: str) -> None:
+        self.name = name
+        self.popen = popen
+        self.url = url
+        self._output = output
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    @property
+    def log(self) -> str:
+        """All it has written so far."""
+        return Path(self._output.name).read_text()
+
+    def wait_for(self, text: str, seconds: float = 10) -> None:
+        """Until it has written `text`."""
+        until(lambda: text in self.log, f"{self.name} to write {text!r}", seconds)
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
+
+    def stop(self, seconds: float = 15) -> int:
+        """SIGTERM, and its exit status."""
+        process.end(self.popen, signal.SIGTERM, seconds)
+        return self.popen.returncode
+
+    def close(self) -> None:
+        self.stop()
+        self._output.close()
+
+
+class Starter:
+    """Starts processes under the test's settings, and stops what a test left."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._started: list[Running] = []
+
+    def __call__(self, command: str, *arguments: str, **changed: Any) -> Running:
+        """Starts `python -m app <command> <arguments>`; `serve` gets a free port and is waited for. `changed` are settings."""
+        url = ""
+        if command == "serve" and "--port" not in arguments:
+            port = free_port()
+            arguments = (*arguments, "--host", "127.0.0.1", "--port", str(port))
+            url = f"http://127.0.0.1:{port}"
+        output = tempfile.NamedTemporaryFile(prefix=f"{command}-", suffix=".log")  # noqa: SIM115 — closed with the process
+        program = Program(command, [sys.executable, "-m", "app", command, *arguments], environment(self.settings, **changed))
+        running = Running(command, process.start(program, output.fileno(), ROOT), output, url)
+        self._started.append(running)
+        if url:
+            until(lambda: running.popen.poll() is not None or _ready(url), f"{command} to be ready", 20)
+            assert running.popen.poll() is None, running.log
+        return running
+
+    def stop_all(self) -> None:
+        for running in reversed(self._started):
+            running.close()
+
+
+def environment(settings: Settings, **changed: Any) -> Mapping[str, str]:
+    """Our environment with these settings in it, as a process reads them."""
+    values = {name: getattr(settings, name) for name in settings.model_fields_set} | changed
+    return dict(os.environ) | {name.upper(): _text(value) for name, value in values.items()}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return json.dumps(value) if isinstance(value, tuple | list) else str(value)
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/ready", timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port: int = listening.getsockname()[1]
+        return port
