@@ -1,0 +1,15 @@
+-- Puts back what unguard.sql took away, as one would after restoring a dump.
+set maintenance_work_mem = '512MB';
+set max_parallel_maintenance_workers = 2;
+
+do $$
+declare
+  v_ddl text;
+begin
+  for v_ddl in select put_back from bench_definition order by position loop
+    execute v_ddl;
+  end loop;
+end
+$$;
+
+drop table bench_definition;
