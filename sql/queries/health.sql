@@ -1,0 +1,2 @@
+-- name: database_answers
+select true;
