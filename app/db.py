@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import asyncpg
 import orjson
@@ -17,9 +17,13 @@ from asyncpg.pool import PoolConnectionProxy
 
 from app import refusal
 
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-Tx: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
-Db: TypeAlias = "Pool | Tx"
+if TYPE_CHECKING:
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    Tx: TypeAlias = PoolConnectionProxy[asyncpg.Record]
+else:  # asyncpg's classes are generic only in its stubs
+    Pool = asyncpg.Pool
+    Tx = PoolConnectionProxy
+Db: TypeAlias = Pool | Tx
 Row = TypeVar("Row")
 T = TypeVar("T")
 

@@ -6,9 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import realtime.live
 import structlog
-from realtime.socket import live_socket
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -24,8 +22,10 @@ import app.bookings.pages
 import app.bookings.routes
 import app.catalog.routes
 import app.notifications.routes
+import realtime.live
 from app import db, health, limits, logs, refusal, web
 from app.settings import Settings, settings
+from realtime.socket import live_socket
 
 log = structlog.get_logger("web")
 HERE = Path(__file__).parent

@@ -143,20 +143,21 @@ async def reserve(
 
 
 def refused(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
-    """The refusal a function in SQL named, with a sentence that uses what it knows."""
+    """The refusal a function in SQL named, in a sentence that says what it knows."""
     assert code is not None
-    sentences = {
-        "VALIDATION_ERROR": lambda: f"This service is not offered there. It is offered at: {', '.join(detail.pop('offered'))}.",
-        "DURATION_NOT_OFFERED": lambda: (
-            f"The instructor offers this service for {', '.join(map(str, detail['durations_minutes']))} minutes."
-        ),
-        "TOO_SOON": lambda: (
-            f"That is too soon: lessons with this instructor are booked at least {detail['min_advance_minutes']} minutes ahead."
-        ),
-        "WRONG_STATE": lambda: f"This lesson is {detail['state'].replace('_', '-')}, so that can no longer be done.",
-        "NOT_ALLOWED": lambda: "You cannot book a lesson with yourself.",
-    }
-    sentence = sentences[code]() if code in sentences else None
+    sentence = None
+    match code:
+        case "VALIDATION_ERROR":
+            sentence = f"This service is not offered there. It is offered at: {', '.join(detail.pop('offered'))}."
+        case "NOT_ALLOWED":
+            sentence = "You cannot book a lesson with yourself."
+        case "DURATION_NOT_OFFERED":
+            offered = ", ".join(str(minutes) for minutes in detail["durations_minutes"])
+            sentence = f"The instructor offers this service for {offered} minutes."
+        case "TOO_SOON":
+            sentence = f"That is too soon: this instructor is booked at least {detail['min_advance_minutes']} minutes ahead."
+        case "WRONG_STATE":
+            sentence = f"This lesson is {detail['state'].replace('_', '-')}, so that can no longer be done."
     return refusal.BY_CODE[code](sentence, **detail)
 
 

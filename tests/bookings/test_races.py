@@ -1,0 +1,154 @@
+"""Many at once, with real commits on connections of their own. Postgres counts the deadlocks: there must be none."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from app import db, refusal
+from app.bookings import cancellation
+from app.db import Pool
+from tests import people
+from tests.bookings.test_reserve import NOW, hold, reserve
+from tests.bookings.truths import assert_changes_lead_to_the_present, assert_nothing_overlaps
+
+
+@pytest.fixture
+async def crowd(database_url: str) -> AsyncIterator[Pool]:
+    """A pool wide enough that everyone has a connection; afterwards the truths are held against what is left."""
+    pool = await db.connect(database_url, size=24)
+    try:
+        yield pool
+        await assert_nothing_overlaps(pool)
+        await assert_changes_lead_to_the_present(pool)
+        assert await pool.fetchval("select deadlocks from pg_stat_database where datname = current_database()") == 0
+    finally:
+        await db.close(pool)
+
+
+async def outcomes(*attempts: Awaitable[Any]) -> Counter[str]:
+    """How often each refusal came, and "ok"."""
+    results = await asyncio.gather(*attempts, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, refusal.Refusal):
+            raise result
+    return Counter(result.code if isinstance(result, refusal.Refusal) else "ok" for result in results)
+
+
+async def students(pool: Pool, count: int) -> list[people.Person]:
+    return [await people.student(pool, f"Student {number}") for number in range(count)]
+
+
+async def test_two_hundred_people_wanting_the_same_time_leave_exactly_one_lesson(crowd: Pool) -> None:
+    anna = await people.instructor(crowd, "Anna")
+    everyone = await students(crowd, 200)
+    result = await outcomes(*(reserve(crowd, student, anna, anna.at("10:00")) for student in everyone))
+    assert result == {"ok": 1, "SLOT_TAKEN": 199}
+    assert await crowd.fetchval("select count(*) from booking") == 1
+
+
+async def test_overlapping_times_leave_lessons_side_by_side(crowd: Pool) -> None:
+    anna = await people.instructor(crowd, "Anna", buffer_minutes=15)
+    everyone = await students(crowd, 60)
+    starts = [f"{9 + quarter // 4:02}:{quarter % 4 * 15:02}" for quarter in range(12)]
+    result = await outcomes(
+        *(reserve(crowd, student, anna, anna.at(starts[n % len(starts)]), 30) for n, student in enumerate(everyone))
+    )
+    assert set(result) == {"ok", "SLOT_TAKEN"}
+    assert result["ok"] >= 3
+
+
+async def test_one_student_at_two_instructors_gets_one_of_them(crowd: Pool) -> None:
+    teachers = [await people.instructor(crowd, name) for name in ("Anna", "Clara", "Dora", "Emma")]
+    for day in range(1, 15):
+        ben = await people.student(crowd, f"Ben {day}")
+        result = await outcomes(*(reserve(crowd, ben, teacher, teacher.at("10:00", day=day)) for teacher in teachers))
+        assert result == {"ok": 1, "STUDENT_BUSY": 3}
+
+
+async def test_both_constraints_at_once_leave_a_perfect_match(crowd: Pool) -> None:
+    anna, clara = await people.instructor(crowd, "Anna"), await people.instructor(crowd, "Clara")
+    ben, carl = await people.student(crowd, "Ben"), await people.student(crowd, "Carl")
+    for day in range(1, 15):
+        result = await outcomes(
+            *(reserve(crowd, who, whom, whom.at("10:00", day=day)) for who in (ben, carl) for whom in (anna, clara))
+        )
+        assert result["ok"] == 2
+
+
+async def test_cancel_against_book_gives_the_time_to_one_or_keeps_it_free(crowd: Pool) -> None:
+    anna, ben = await people.instructor(crowd, "Anna"), await people.student(crowd, "Ben")
+    others = await students(crowd, 6)
+    for day in range(2, 16):
+        made = await reserve(crowd, ben, anna, anna.at("10:00", day=day))
+        result = await outcomes(
+            *(reserve(crowd, other, anna, anna.at("10:00", day=day)) for other in others[:3]),
+            cancellation.cancel(crowd, ben.id, made, reason="", now=NOW),
+            *(reserve(crowd, other, anna, anna.at("10:30", day=day), 30) for other in others[3:]),
+        )
+        assert set(result) <= {"ok", "SLOT_TAKEN"}
+        standing = await crowd.fetchval(
+            "select count(*) from booking where state = 'confirmed' and lower(during)::date = $1", anna.day(day)
+        )
+        assert standing <= 2
+
+
+async def test_cancelling_the_same_lesson_twenty_times_cancels_it_once(crowd: Pool) -> None:
+    anna, ben = await people.instructor(crowd, "Anna"), await people.student(crowd, "Ben")
+    made = await reserve(crowd, ben, anna, anna.at("10:00", day=2))
+    result = await outcomes(*(cancellation.cancel(crowd, ben.id, made, reason="", now=NOW) for _ in range(20)))
+    assert result == {"ok": 1, "WRONG_STATE": 19}
+
+
+async def test_a_week_replaced_against_bookings_never_lets_one_in_that_came_after(crowd: Pool) -> None:
+    anna = await people.instructor(crowd, "Anna")
+    everyone = await students(crowd, 15)
+
+    async def close(day: int) -> None:
+        await crowd.execute("select replace_days($1, $2, null, $3)", anna.id, {anna.day(day).isoformat(): []}, NOW)
+
+    for day in range(2, 10):
+        result = await outcomes(
+            *(reserve(crowd, student, anna, anna.at(f"{9 + n % 7:02}:00", day=day)) for n, student in enumerate(everyone)),
+            close(day),
+        )
+        assert set(result) <= {"ok", "SLOT_TAKEN", "OUTSIDE_AVAILABILITY"}
+        closed = await crowd.fetchval(
+            "select version from outbox where instructor_id = $1 and events = '[]' order by version desc limit 1", anna.id
+        )
+        late = await crowd.fetchval("select count(*) from booking where instructor_id = $1 and version > $2", anna.id, closed)
+        assert late == 0
+
+
+async def test_holds_that_ran_out_at_many_instructors_are_taken_over_without_deadlock(crowd: Pool) -> None:
+    teachers = [await people.instructor(crowd, name) for name in ("Anna", "Clara", "Dora", "Emma")]
+    everyone = await students(crowd, 4)
+    for day in range(1, 11):
+        for student, teacher in zip(everyone, teachers, strict=True):
+            await hold(crowd, student, teacher, teacher.at("10:00", day=day), NOW)
+        # Each wants the time of the next one's hold, so everybody's calendars are locked crosswise.
+        result = await outcomes(
+            *(
+                reserve(crowd, student, teachers[(n + shift) % 4], teachers[0].at("10:00", day=day))
+                for n, student in enumerate(everyone)
+                for shift in (1, 2)
+            )
+        )
+        assert 2 <= result["ok"] <= 4  # whoever comes first decides how well the rest fit together
+        assert set(result) <= {"ok", "SLOT_TAKEN", "STUDENT_BUSY"}
+
+
+async def test_the_constraints_stand_when_the_functions_are_passed_by(crowd: Pool) -> None:
+    anna, ben, carl = (
+        await people.instructor(crowd, "Anna"),
+        await people.student(crowd, "Ben"),
+        await people.student(crowd, "Carl"),
+    )
+    await reserve(crowd, ben, anna, anna.at("10:00"))
+    clara = await people.instructor(crowd, "Clara")
+    for who, whom, constraint in ((carl, anna, "booking_instructor_no_overlap"), (ben, clara, "booking_student_no_overlap")):
+        with pytest.raises(Exception, match=constraint):
+            await hold(crowd, who, whom, anna.at("10:30"), datetime.now(UTC))

@@ -1,0 +1,242 @@
+"""The rules of booking, one by one, against the real database."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app import refusal, wire
+from app.bookings import booking, cancellation
+from app.bookings.booking import Booking
+from app.db import Pool, Tx
+from tests import people
+from tests.people import Instructor, Person
+
+NOW = datetime.now(UTC)
+
+
+async def reserve(pool: Pool, student: Person, teacher: Instructor, start: datetime, minutes: int = 60, **more: Any) -> Booking:
+    given: dict[str, Any] = {"location_type": None, "location": "", "note": "", "now": NOW} | more
+    return await booking.reserve(pool, student.id, service_id=teacher.service_id, start=start, minutes=minutes, **given)
+
+
+async def row(pool: Pool, sql: str) -> Any:
+    return await pool.fetchrow(sql)
+
+
+async def one(pool: Pool | Tx, sql: str, *arguments: Any) -> Any:
+    return await pool.fetchval(sql, *arguments)
+
+
+async def test_a_booking_is_confirmed_at_once_and_says_all_that_was_agreed(pool: Pool) -> None:
+    anna, ben = await people.instructor(pool, "Anna", rate_cents=7001), await people.student(pool, "Ben")
+    made = await reserve(pool, ben, anna, anna.at("10:00"), 30, location_type="public", location="Bryant Park", note="hello")
+    shown = booking.as_json(made, ben.id)
+    assert shown == {
+        "id": str(made.id),
+        "state": "confirmed",
+        "start": wire.instant(anna.at("10:00")),
+        "end": wire.instant(anna.at("10:30")),
+        "duration_minutes": 30,
+        "held_until": None,
+        "service": {"id": str(anna.service_id), "name": "Piano"},
+        "price_cents": 3501,  # 3500.5, rounded half up
+        "instructor": {"id": str(anna.id), "name": "Anna"},
+        "student": {"id": str(ben.id), "name": "Ben"},
+        "location_type": "public",
+        "location": "Bryant Park",
+        "note": "hello",
+        "free_cancel_until": wire.instant(anna.at("10:00") - timedelta(hours=12)),
+        "late": None,
+        "sequence": 0,
+        "version": 1,
+        "created_at": wire.instant(NOW),
+    }
+    assert "instructor_note" in booking.as_json(made, anna.id)
+    assert await booking.find(pool, made.id, viewer=anna.id) == made
+
+
+async def test_a_booking_writes_its_change_its_audit_and_both_messages_in_one_transaction(pool: Pool) -> None:
+    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    made = await reserve(pool, ben, anna, anna.at("10:00"))
+    change = await row(pool, "select version, days, events, published_at from outbox")
+    day = anna.day().isoformat()
+    assert change["days"] == {
+        day: {
+            "free": [
+                [wire.instant(anna.at("09:00")), wire.instant(anna.at("10:00"))],
+                [wire.instant(anna.at("11:00")), wire.instant(anna.at("17:00"))],
+            ],
+            "held": [],
+        }
+    }
+    (event,) = change["events"]
+    assert (event["event"], event["previous_version"]) == ("created", 0)
+    assert booking.from_row_json(event["booking"]) == made
+    assert (
+        change["version"] == made.version == await one(pool, "select version from calendar where instructor_id = $1", anna.id)
+    )
+    assert await one(pool, "select array_agg(recipient_id order by id) from notification") == [ben.id, anna.id]
+    assert await one(pool, "select actor_id from booking_audit where booking_id = $1", made.id) == ben.id
+
+
+@pytest.mark.parametrize(
+    ("start", "minutes", "refused"),
+    [
+        ("09:00", 45, refusal.DurationNotOffered),
+        ("08:30", 60, refusal.OutsideAvailability),
+        ("16:30", 60, refusal.OutsideAvailability),
+        ("16:00", 60, None),
+    ],
+)
+async def test_a_lesson_has_an_offered_length_and_lies_inside_availability(
+    pool: Pool, start: str, minutes: int, refused: type[Exception] | None
+) -> None:
+    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    if refused is None:
+        await reserve(pool, ben, anna, anna.at(start), minutes)
+    else:
+        with pytest.raises(refused):
+            await reserve(pool, ben, anna, anna.at(start), minutes)
+        assert await one(pool, "select count(*) from outbox") == 0
+
+
+async def test_minimum_notice_and_horizon_are_the_instructors_now(pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna", hours=("00:00", "24:00"), days=120, notice_minutes=90)
+    ben = await people.student(pool, "Ben")
+    start = anna.at("12:00", day=2)
+    with pytest.raises(refusal.TooSoon):
+        await reserve(pool, ben, anna, start, now=start - timedelta(minutes=89))
+    far = anna.at("12:00", day=100)
+    with pytest.raises(refusal.TooFarAhead):
+        await reserve(pool, ben, anna, far, now=far - timedelta(days=90, seconds=1))
+    assert (await reserve(pool, ben, anna, start, now=start - timedelta(minutes=90))).starts_at == start
+    assert (await reserve(pool, ben, anna, far, now=far - timedelta(days=90))).starts_at == far
+
+
+async def test_of_several_reasons_the_first_of_the_contracts_order_is_given(pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna", roles=("student", "instructor"))
+    clara, ben = await people.instructor(pool, "Clara"), await people.student(pool, "Ben")
+    night, taken = anna.at("03:00"), anna.at("10:00")
+    with pytest.raises(refusal.NotAllowed):
+        await reserve(pool, anna, anna, night, 45)
+    with pytest.raises(refusal.DurationNotOffered):
+        await reserve(pool, ben, anna, NOW - timedelta(days=1), 45)
+    made = await reserve(pool, ben, anna, taken)
+    with pytest.raises(refusal.StudentBusy) as busy:  # taken, too, and by the student
+        await reserve(pool, ben, anna, taken)
+    assert busy.value.more == {"booking_id": str(made.id)}
+    with pytest.raises(refusal.StudentBusy):  # outside Clara's hours would come after it
+        await reserve(pool, ben, clara, taken + timedelta(minutes=30))
+    await pool.execute("update service set is_active = false where id = $1", anna.service_id)
+    with pytest.raises(refusal.NotFound):
+        await reserve(pool, ben, anna, taken)
+
+
+async def test_the_loser_is_offered_the_five_nearest_times_that_really_fit(pool: Pool) -> None:
+    anna, ben, carl = (
+        await people.instructor(pool, "Anna"),
+        await people.student(pool, "Ben"),
+        await people.student(pool, "Carl"),
+    )
+    clara = await people.instructor(pool, "Clara")
+    await reserve(pool, ben, anna, anna.at("10:00"))
+    await reserve(pool, carl, clara, clara.at("11:00"))  # so Carl is busy then
+    with pytest.raises(refusal.SlotTaken) as lost:
+        await reserve(pool, carl, anna, anna.at("10:00"))
+    assert lost.value.more["version"] == 1
+    assert lost.value.more["alternatives"] == [
+        wire.instant(anna.at(start)) for start in ("09:00", "12:00", "12:15", "12:30", "12:45")
+    ]
+    for start in lost.value.more["alternatives"]:
+        made = await reserve(pool, carl, anna, datetime.fromisoformat(start))
+        await cancellation.cancel(pool, carl.id, made, reason="", now=NOW)
+
+
+async def test_travel_time_keeps_a_gap_on_either_side_once(pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna", buffer_minutes=30)
+    students = [await people.student(pool, name) for name in ("Ben", "Carl", "Dora", "Emma")]
+    await reserve(pool, students[0], anna, anna.at("11:00"))
+    for start in ("12:15", "09:45"):
+        with pytest.raises(refusal.SlotTaken):
+            await reserve(pool, students[1], anna, anna.at(start))
+    await reserve(pool, students[1], anna, anna.at("12:30"))
+    await reserve(pool, students[2], anna, anna.at("09:30"))
+    # The end of availability is no lesson: travel may reach beyond it.
+    await reserve(pool, students[3], anna, anna.at("16:00"))
+    free = (await one(pool, "select board_days($1, $2)", anna.id, [anna.day()]))[anna.day().isoformat()]["free"]
+    assert free == [[wire.instant(anna.at("14:00")), wire.instant(anna.at("15:30"))]]
+
+
+async def test_a_lesson_lies_within_one_local_day_and_may_end_at_midnight(pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna", hours=("00:00", "24:00"))
+    ben = await people.student(pool, "Ben")
+    with pytest.raises(refusal.OutsideAvailability):
+        await reserve(pool, ben, anna, anna.at("23:30"))
+    made = await reserve(pool, ben, anna, anna.at("23:00"))
+    assert made.ends_at == anna.at("00:00", day=2)
+
+
+async def test_a_blackout_day_takes_no_bookings_whatever_the_availability(pool: Pool) -> None:
+    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    await pool.execute("insert into blackout (instructor_id, day) values ($1, $2)", anna.id, anna.day())
+    with pytest.raises(refusal.OutsideAvailability) as refused:
+        await reserve(pool, ben, anna, anna.at("10:00"))
+    nearest = datetime.fromisoformat(refused.value.more["alternatives"][0])
+    assert nearest == anna.at("16:00", day=0) or nearest == anna.at("09:00", day=2)
+    board = await one(pool, "select board_days($1, $2)", anna.id, [anna.day()])
+    assert board[anna.day().isoformat()]["free"] == []
+
+
+async def hold(pool: Pool | Tx, student: Person, teacher: Instructor, start: datetime, until: datetime) -> Any:
+    """A held row, as it stands when its student has not confirmed yet."""
+    return await one(
+        pool,
+        """insert into booking (instructor_id, student_id, service_id, state, during, blocked, held_until, service_name,
+             duration_minutes, price_cents, location_type, free_cancel_until, version, created_at)
+           values ($1, $2, $3, 'held', tstzrange($4::timestamptz, $4::timestamptz + interval '1 h'), tstzrange($4::timestamptz, $4::timestamptz + interval '1 h'), $5, 'Piano', 60,
+             7000, 'student', $4, 0, $5) returning id""",
+        teacher.id, student.id, teacher.service_id, start, until,
+    )  # fmt: skip
+
+
+async def test_a_hold_keeps_the_time_until_it_has_run_out(pool: Pool) -> None:
+    anna, ben, carl = (
+        await people.instructor(pool, "Anna"),
+        await people.student(pool, "Ben"),
+        await people.student(pool, "Carl"),
+    )
+    held = await hold(pool, ben, anna, anna.at("10:00"), NOW)
+    with pytest.raises(refusal.SlotTaken):
+        await reserve(pool, carl, anna, anna.at("10:30"), now=NOW - timedelta(seconds=1))
+    made = await reserve(pool, carl, anna, anna.at("10:30"), now=NOW)
+    assert await one(pool, "select state from booking where id = $1", held) == "expired"
+    change = await row(pool, "select version, days, events from outbox")
+    assert [event["event"] for event in change["events"]] == ["expired", "created"]
+    assert change["version"] == made.version == 1
+    assert change["days"][anna.day().isoformat()]["held"] == []
+
+
+async def test_ones_own_hold_that_ran_out_elsewhere_is_cleared_in_that_calendars_own_step(pool: Pool) -> None:
+    anna, clara, ben = (
+        await people.instructor(pool, "Anna"),
+        await people.instructor(pool, "Clara"),
+        await people.student(pool, "Ben"),
+    )
+    await hold(pool, ben, clara, clara.at("10:00"), NOW - timedelta(seconds=1))
+    await reserve(pool, ben, anna, anna.at("10:30"))
+    changes = await pool.fetch("select instructor_id, version, events from outbox order by id")
+    assert [(c["instructor_id"], c["version"], [e["event"] for e in c["events"]]) for c in changes] == [
+        (clara.id, 1, ["expired"]),
+        (anna.id, 1, ["created"]),
+    ]
+
+
+async def test_free_cancellation_is_never_after_the_start_and_at_least_five_minutes(pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna", hours=("00:00", "24:00"), notice_minutes=0)
+    ben = await people.student(pool, "Ben")
+    start = anna.at("12:00", day=3)
+    soon = await reserve(pool, ben, anna, start, now=start - timedelta(minutes=30))
+    assert soon.free_cancel_until == start - timedelta(minutes=25)
+    at_once = await reserve(pool, ben, anna, start + timedelta(hours=1), now=start + timedelta(minutes=58))
+    assert at_once.free_cancel_until == start + timedelta(hours=1)
