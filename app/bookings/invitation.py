@@ -1,0 +1,78 @@
+"""A lesson as iCalendar (RFC 5545, RFC 5546): what mails attach. One UID per booking and a rising SEQUENCE, so that a calendar
+keeps one entry and moves or removes it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from icalendar import Calendar, Event, vCalAddress
+
+from app.bookings.booking import Booking
+
+Method = Literal["REQUEST", "CANCEL", "PUBLISH"]
+
+
+@dataclass(frozen=True)
+class Guest:
+    """Someone named in an entry. Names must be single lines."""
+
+    name: str
+    email: str
+
+
+def uid(booking_id: UUID, site_url: str) -> str:
+    """Stays the same for as long as the booking exists."""
+    return f"{booking_id}@{host(site_url)}"
+
+
+def host(site_url: str) -> str:
+    return urlsplit(site_url).hostname or "localhost"
+
+
+def invitation(
+    booking: Booking,
+    *,
+    method: Method,
+    summary: str,
+    location: str,
+    description: str,
+    url: str,
+    site_url: str,
+    organizer: Guest,
+    attendee: Guest,
+    now: datetime,
+) -> str:
+    """A calendar of this one lesson. The site is the organizer and the reader the only attendee: the two people of a lesson are
+    not told each other's address."""
+    cancelled = method == "CANCEL"
+    event = Event()
+    event.add("uid", uid(booking.id, site_url))
+    event.add("dtstamp", now.astimezone(UTC))
+    # Two steps per move, so that the cancellation comes after whatever it cancels.
+    event.add("sequence", booking.sequence * 2 + cancelled)
+    event.add("dtstart", booking.starts_at.astimezone(UTC))
+    event.add("dtend", booking.ends_at.astimezone(UTC))
+    event.add("summary", summary)
+    event.add("location", location)
+    event.add("description", description)
+    event.add("url", url)
+    event.add("status", "CANCELLED" if cancelled else "CONFIRMED")
+    event.add("organizer", _address(organizer), encode=False)
+    person = _address(attendee)
+    # Nothing is asked of them: the lesson is agreed already.
+    person.params.update({"ROLE": "REQ-PARTICIPANT", "PARTSTAT": "ACCEPTED", "RSVP": "FALSE"})
+    event.add("attendee", person, encode=False)
+    calendar = Calendar()
+    calendar.add("prodid", "-//InstaInstru//Lessons//EN")
+    calendar.add("version", "2.0")
+    calendar.add("method", method)
+    calendar.add_component(event)
+    return str(calendar.to_ical(), "utf-8")
+
+
+def _address(guest: Guest) -> vCalAddress:
+    address = vCalAddress(f"mailto:{guest.email}")
+    address.params["CN"] = guest.name
+    return address
