@@ -1,0 +1,74 @@
+// Instants as people in New York read them, and the server's clock. A mirror of app/wording.py: what the server drew and what a
+// script draws must read the same. Instants are milliseconds, days are "2026-11-24", zones are IANA names.
+
+const formats = new Map();
+
+function parts(instant, zone) {
+  if (!formats.has(zone)) {
+    formats.set(zone, new Intl.DateTimeFormat("en-US", {
+      timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+    }));
+  }
+  return Object.fromEntries(formats.get(zone).formatToParts(instant).map(({ type, value }) => [type, value]));
+}
+
+export const dayOf = (instant, zone) => {
+  const { year, month, day } = parts(instant, zone);
+  return `${year}-${month}-${day}`;
+};
+
+export const minuteOf = (instant, zone) => Number(parts(instant, zone).minute);
+
+// Minutes since midnight on the wall: what orders times of different days by the hour.
+export const wallMinutes = (instant, zone) => {
+  const { hour, minute } = parts(instant, zone);
+  return Number(hour) * 60 + Number(minute);
+};
+
+export const clock = (instant, zone) => {
+  const { hour, minute } = parts(instant, zone);
+  return `${Number(hour) % 12 || 12}:${minute} ${Number(hour) < 12 ? "am" : "pm"}`;
+};
+
+export const zoneLetters = (instant, zone) =>
+  new Intl.DateTimeFormat("en-US", { timeZone: zone, timeZoneName: "short" })
+    .formatToParts(instant).find((part) => part.type === "timeZoneName").value;
+
+const dayText = (day, options) => new Intl.DateTimeFormat("en-US", { timeZone: "UTC", ...options }).format(Date.parse(day));
+
+export const weekday = (day) => dayText(day, { weekday: "long" });
+export const shortWeekday = (day) => dayText(day, { weekday: "short" });
+export const longDay = (day) => dayText(day, { weekday: "long", month: "long", day: "numeric" });
+export const shortDay = (day) => dayText(day, { weekday: "short", month: "short", day: "numeric" });
+export const dayNumber = (day) => String(Number(day.slice(8)));
+
+export const moment = (instant, zone) => `${shortDay(dayOf(instant, zone))}, ${clock(instant, zone)}`;
+
+export const addDays = (day, count) => new Date(Date.parse(day) + count * 86_400_000).toISOString().slice(0, 10);
+export const daysBetween = (first, last) => Math.round((Date.parse(last) - Date.parse(first)) / 86_400_000);
+
+// "November 23 – 29", "November 27 – December 3"
+export const week = (first) => {
+  const last = addDays(first, 6);
+  const month = (day) => dayText(day, { month: "long" });
+  return `${month(first)} ${dayNumber(first)} – ${month(first) === month(last) ? "" : `${month(last)} `}${dayNumber(last)}`;
+};
+
+// "2026-11-24T14:00:00Z"
+export const wire = (instant) => new Date(instant).toISOString().replace(".000Z", "Z");
+
+export const money = (cents) =>
+  `$${(cents / 100).toLocaleString("en-US", { minimumFractionDigits: cents % 100 ? 2 : 0, maximumFractionDigits: 2 })}`;
+
+export const price = (hourlyRateCents, minutes) => Math.floor((hourlyRateCents * minutes + 30) / 60);
+
+export const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+
+// The device's clock may be wrong; the server's is what rules go by.
+let ahead = 0;
+
+export const now = () => Date.now() + ahead;
+
+export function serverSays(instant) {
+  if (Number.isFinite(instant)) ahead = instant - Date.now();
+}

@@ -1,0 +1,55 @@
+// The start times a board offers. A mirror of app/bookings/starts.py. Spans are [begin, end) in milliseconds.
+
+import { minuteOf } from "./clock.js";
+
+const ALIGNMENT = 15 * 60_000;
+
+const meets = (begin, end, spans) => spans.some(([from, to]) => from < end && begin < to);
+
+export const spans = (wire) => wire.map(([begin, end]) => [Date.parse(begin), Date.parse(end)]);
+
+// limits: {earliest, latest, busy}. Answers a Map of start → "free" | "held" | "busy", in order.
+export function ofDay(free, held, minutes, zone, limits, chosen = null) {
+  const lesson = minutes * 60_000;
+  const found = new Map();
+  const offered = grid(free, lesson, zone);
+  if (chosen !== null && fits(chosen, free, minutes, limits)) offered.push(chosen);
+  for (const start of offered) found.set(start, meets(start, start + lesson, limits.busy) ? "busy" : "free");
+  for (const start of [...grid(union([...free, ...held]), lesson, zone), ...held.map(([begin]) => begin)]) {
+    if (!found.has(start) && meets(start, start + lesson, held)) found.set(start, "held");
+  }
+  return new Map([...found].filter(([start]) => limits.earliest <= start && start <= limits.latest).sort(([a], [b]) => a - b));
+}
+
+// Whether a lesson can be booked at exactly this start.
+export function fits(start, free, minutes, limits) {
+  const end = start + minutes * 60_000;
+  return start % ALIGNMENT === 0 && limits.earliest <= start && start <= limits.latest
+    && free.some(([from, to]) => from <= start && end <= to) && !meets(start, end, limits.busy);
+}
+
+export const nearest = (start, offered, limit = 5) =>
+  [...offered].sort((a, b) => Math.abs(a - start) - Math.abs(b - start) || a - b).slice(0, limit);
+
+function grid(spansOfDay, lesson, zone) {
+  const starts = [];
+  for (const [begin, end] of spansOfDay) {
+    const first = Math.ceil(begin / ALIGNMENT) * ALIGNMENT;
+    for (let start = first; start + lesson <= end; start += ALIGNMENT) {
+      if (start === first || minuteOf(start, zone) % 30 === 0) starts.push(start);
+    }
+  }
+  return starts;
+}
+
+function union(list) {
+  const merged = [];
+  for (const [begin, end] of [...list].sort((a, b) => a[0] - b[0])) {
+    const last = merged.at(-1);
+    if (last && begin <= last[1]) last[1] = Math.max(last[1], end);
+    else merged.push([begin, end]);
+  }
+  return merged;
+}
+
+export { meets };

@@ -1,0 +1,109 @@
+"""How times, money, places and names read to a person in New York. Pure: instants are aware, zones are IANA names, money is cents."""
+
+from datetime import UTC, date, datetime, timedelta
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+PLACES = {"student": "At your place", "instructor": "At the instructor’s", "public": "In a public place"}
+# The same places as the instructor reads them.
+PLACES_TAUGHT = {"student": "At the student’s", "instructor": "At your place", "public": "In a public place"}
+STATES = {
+    "held": "being booked",
+    "confirmed": "confirmed",
+    "completed": "completed",
+    "cancelled": "cancelled",
+    "no_show": "no-show",
+    "expired": "ran out",
+}
+
+
+def clock(instant: datetime, zone: str) -> str:
+    """9:00 am"""
+    return _clock(instant.astimezone(ZoneInfo(zone)))
+
+
+def _clock(local: datetime) -> str:
+    return f"{local.hour % 12 or 12}:{local.minute:02} {'am' if local.hour < 12 else 'pm'}"
+
+
+def zone_letters(instant: datetime, zone: str) -> str:
+    """EST: what tells two equal wall-clock times apart on the night the clocks go back."""
+    return instant.astimezone(ZoneInfo(zone)).strftime("%Z")
+
+
+def span(start: datetime, end: datetime, zone: str) -> str:
+    """9–10 am, 11:30 am–12:30 pm"""
+    first, last = (_clock(moment.astimezone(ZoneInfo(zone))).replace(":00", "") for moment in (start, end))
+    if first[-2:] == last[-2:]:
+        first = first[:-3]
+    return f"{first}–{last}"
+
+
+def local_day(instant: datetime, zone: str) -> date:
+    return instant.astimezone(ZoneInfo(zone)).date()
+
+
+def long_day(day: date) -> str:
+    """Tuesday, November 24"""
+    return f"{day:%A}, {day:%B} {day.day}"
+
+
+def short_day(day: date) -> str:
+    """Tue, Nov 24"""
+    return f"{day:%a}, {day:%b} {day.day}"
+
+
+def moment(instant: datetime, zone: str, now: datetime | None = None) -> str:
+    """Tue, Nov 24, 9:00 am; with the year where it is not the one people would think of."""
+    day = local_day(instant, zone)
+    far = now is not None and day.year != now.year and abs(instant - now) > timedelta(days=180)
+    return f"{short_day(day)}{f', {day.year}' if far else ''}, {clock(instant, zone)}"
+
+
+def days(first: date, last: date) -> str:
+    """November 23 – 29, November 27 – December 3"""
+    end = f"{last.day}" if first.month == last.month else f"{last:%B} {last.day}"
+    return f"{first:%B} {first.day} – {end}"
+
+
+def money(cents: int) -> str:
+    """$75, $37.50"""
+    return f"${cents // 100:,}" if cents % 100 == 0 else f"${cents / 100:,.2f}"
+
+
+def price(hourly_rate_cents: int, minutes: int) -> int:
+    """What a lesson costs, in cents, rounded half up as in the database."""
+    return (hourly_rate_cents * minutes + 30) // 60
+
+
+def initials(name: str) -> str:
+    words = name.split()
+    return (words[0][0] + (words[-1][0] if len(words) > 1 else "")).upper() if words else "?"
+
+
+def first_name(name: str) -> str:
+    return name.split()[0] if name.split() else name
+
+
+def zone_name(zone: str) -> str:
+    """New York time"""
+    return f"{zone.rpartition('/')[2].replace('_', ' ')} time"
+
+
+def notice(minutes: int) -> str:
+    """2 hours, 90 minutes, 3 days"""
+    for unit, name in ((1440, "day"), (60, "hour")):
+        if minutes and minutes % unit == 0:
+            return f"{minutes // unit} {name}{'s' if minutes != unit else ''}"
+    return f"{minutes} minutes"
+
+
+def instant_of(text: str) -> datetime:
+    """An instant as the wire writes it."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def address(path: str, **query: object) -> str:
+    """A path with those of the query's parts that are something."""
+    given = {name: value for name, value in query.items() if value not in (None, "")}
+    return f"{path}?{urlencode(given)}" if given else path
