@@ -39,7 +39,7 @@ end
 $$;
 
 create or replace function wire_ranges(p_ranges tstzmultirange) returns jsonb
-language sql immutable parallel safe as $$
+language sql stable parallel safe as $$
   select coalesce(jsonb_agg(jsonb_build_array(wire_instant(lower(r)), wire_instant(upper(r))) order by r), '[]')
   from unnest(p_ranges) as r
 $$;

@@ -13,7 +13,11 @@ join account student on student.id = b.student_id;
 -- One outbox event. previous_version is the booking's version before it (0: it is new); a feed that adds up the differences
 -- knows whether it heard of everything.
 create or replace function booking_event(p_event text, p_booking uuid, p_previous_version bigint) returns jsonb
-language sql stable as $$
-  select jsonb_build_object('event', p_event, 'previous_version', p_previous_version, 'booking', to_jsonb(d))
-  from booking_detail d where d.id = p_booking
+language plpgsql stable as $$
+begin
+  return (
+    select jsonb_build_object('event', p_event, 'previous_version', p_previous_version, 'booking', to_jsonb(d))
+    from booking_detail d where d.id = p_booking
+  );
+end
 $$;
