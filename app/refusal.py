@@ -29,6 +29,10 @@ class NotSignedIn(Refusal):
     code = "NOT_SIGNED_IN"
 
 
+class SignInFailed(NotSignedIn):
+    """This e-mail address and password do not belong together. Please try again."""
+
+
 class NotAllowed(Refusal):
     """Your account may not do that."""
 

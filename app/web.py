@@ -25,6 +25,7 @@ from app import refusal
 from app.accounts import session
 from app.accounts.session import SignedIn
 from app.db import Pool
+from app.limits import Limiter
 from app.settings import Settings
 
 MAX_BODY = 256 * 1024
@@ -38,6 +39,7 @@ class State(TypedDict):
     poke: Callable[[], None]  # tells relay and worker that something was committed; a bare hint, never awaited
     now: Callable[[], datetime]
     templates: jinja2.Environment
+    limiter: Limiter
 
 
 class PerRequest(State, total=False):
@@ -69,7 +71,7 @@ def may(permission: str) -> Callable[[Callable[[Request, SignedIn], Awaitable[Re
             who = await _signed_in(request)
             if permission not in who.permissions:
                 raise refusal.NotAllowed
-            return await handler(request, who)
+            return _renewed(request, who, await handler(request, who))
 
         return _access(checked, permission)
 
@@ -81,7 +83,8 @@ def signed_in(handler: Callable[[Request, SignedIn], Awaitable[Response]]) -> Ha
 
     @functools.wraps(handler)
     async def checked(request: Request) -> Response:
-        return await handler(request, await _signed_in(request))
+        who = await _signed_in(request)
+        return _renewed(request, who, await handler(request, who))
 
     return _access(checked, "signed in")
 
@@ -94,7 +97,7 @@ def visitor(handler: Callable[[Request, SignedIn | None], Awaitable[Response]]) 
         who = await session.who(request.state["pool"], token(request), request.state["settings"], now=request.state["now"]())
         _same_site(request)
         request.state["who"] = who
-        return await handler(request, who)
+        return _renewed(request, who, await handler(request, who))
 
     return _access(checked, "visitor")
 
@@ -121,15 +124,41 @@ async def _signed_in(request: Request) -> SignedIn:
 
 def token(connection: HTTPConnection[Any]) -> str | None:
     """The session token: a bearer token where given, else the cookie."""
+    bearer = _bearer(connection)
+    return connection.cookies.get("session") if bearer is None else bearer
+
+
+def _bearer(connection: HTTPConnection[Any]) -> str | None:
     scheme, _, bearer = connection.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return bearer.strip()
-    return connection.cookies.get("session")
+    return bearer.strip() if scheme.lower() == "bearer" else None
+
+
+def remember(request: Request, response: Response, session_token: str) -> Response:
+    """Gives the browser the session's cookie, for as long as an unused session lives."""
+    response.set_cookie("session", session_token, int(session.LIFE.total_seconds()), **_cookie(request))
+    return response
+
+
+def forget(request: Request, response: Response) -> Response:
+    """Takes the session's cookie away."""
+    response.delete_cookie("session", **_cookie(request))
+    return response
+
+
+def _cookie(request: Request) -> Any:
+    return {"path": "/", "httponly": True, "samesite": "lax", "secure": request.url.scheme == "https"}
+
+
+def _renewed(request: Request, who: SignedIn | None, response: Response) -> Response:
+    """A session renewed by this request takes its cookie along, unless the handler has already given or taken one."""
+    if who is not None and who.renewed and _bearer(request) is None and "set-cookie" not in response.headers:
+        remember(request, response, request.cookies["session"])
+    return response
 
 
 def _same_site(request: Request) -> None:
     """Refuses a changing request that another site's page may have made a browser send (contract.md, "Who")."""
-    if request.method in {"GET", "HEAD", "OPTIONS"} or "authorization" in request.headers:
+    if request.method in {"GET", "HEAD", "OPTIONS"} or _bearer(request) is not None:
         return
     site = request.headers.get("sec-fetch-site")
     if site is not None:
@@ -283,7 +312,7 @@ async def render_refusal(request: StarletteRequest, error: Exception) -> Respons
     if api and not is_form(known):
         return json(error.as_json(), error.status, headers)
     form_page = await _form_page(request) if request.method != "GET" else None
-    if isinstance(error, refusal.NotSignedIn):
+    if type(error) is refusal.NotSignedIn:
         return RedirectResponse(f"/login?next={quote(form_page or _here(request), safe='')}", HTTPStatus.SEE_OTHER)
     if form_page is not None:
         response = await _again(known, form_page, error)

@@ -28,6 +28,11 @@ def _sane(moment: datetime) -> datetime:
 Instant = Annotated[AwareDatetime, AfterValidator(_sane)]
 
 
+def moment(text: str) -> datetime:
+    """An instant out of a cursor. Raises ValueError."""
+    return _sane(datetime.fromisoformat(text))
+
+
 class Paging(BaseModel):
     """`?limit=` (1–100) and `?cursor=` of every list."""
 

@@ -1,5 +1,150 @@
-"""The calls of accounts over HTTP."""
+"""The account calls of the API (contract.md, "Accounts")."""
 
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+from starlette.responses import Response
 from starlette.routing import Route
 
-routes: list[Route] = []
+from app import limits, refusal, web, wire
+from app.accounts import password, person, session
+from app.accounts.person import Role
+from app.accounts.session import Session, SignedIn
+from app.web import Request
+
+
+class Registration(BaseModel):
+    email: Annotated[str, Field(max_length=320), AfterValidator(person.email_address)]
+    password: str = Field(max_length=1000)
+    full_name: Annotated[str, AfterValidator(str.strip), Field(min_length=1, max_length=200)]
+    role: Role
+    time_zone: str = Field(person.DEFAULT_ZONE, max_length=100)
+    next: str | None = None
+
+    @model_validator(mode="after")
+    def _password_will_do(self) -> "Registration":
+        password.check(self.password, not_these=(self.email, self.full_name))
+        return self
+
+
+class Credentials(BaseModel):
+    email: str = Field(max_length=320)
+    password: str = Field(max_length=1000)
+    next: str | None = None
+
+
+class Next(BaseModel):
+    next: str | None = None
+
+
+@web.visitor
+async def register(request: Request, _: SignedIn | None) -> Response:
+    wanted = await web.read(request, Registration)
+    await request.state["limiter"].hit(limits.REGISTRATIONS_OF_ADDRESS, limits.address(request))
+    token = await person.register(
+        request.state["pool"],
+        email=wanted.email,
+        plain_password=wanted.password,
+        full_name=wanted.full_name,
+        role=wanted.role,
+        time_zone=wanted.time_zone,
+        settings=request.state["settings"],
+        now=request.state["now"](),
+    )
+    return await _welcome(request, token, wanted.next, status=201)
+
+
+@web.visitor
+async def login(request: Request, _: SignedIn | None) -> Response:
+    given = await web.read(request, Credentials)
+    limiter, address = request.state["limiter"], limits.address(request)
+    await limiter.check(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)
+    # Counted before the password is looked at, so that many guesses at once are no way round it.
+    await limiter.hit(limits.SIGN_IN_FAILURES_OF_EMAIL, given.email.casefold())
+    try:
+        token = await person.sign_in(
+            request.state["pool"],
+            email=given.email,
+            plain_password=given.password,
+            settings=request.state["settings"],
+            now=request.state["now"](),
+        )
+    except refusal.SignInFailed:
+        await limiter.hit(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)
+        raise
+    await limiter.forget(limits.SIGN_IN_FAILURES_OF_EMAIL, given.email.casefold())
+    return await _welcome(request, token, given.next)
+
+
+async def _welcome(request: Request, token: str, wanted: str | None, status: int = 200) -> Response:
+    """The answer to someone who has just been signed in."""
+    now = request.state["now"]()
+    who = await session.who(request.state["pool"], token, request.state["settings"], now=now)
+    if who is None:
+        raise refusal.NotSignedIn
+    home = "/teach" if "instructor" in who.roles else "/"
+    content = {"account": person.as_json(who), "token": token}
+    return web.remember(request, web.done(request, content, status=status, see=web.local_path(wanted, home)), token)
+
+
+@web.may("view_own_profile")
+async def me(_: Request, who: SignedIn) -> Response:
+    return web.json(person.as_json(who))
+
+
+@web.signed_in
+async def logout(request: Request, who: SignedIn) -> Response:
+    wanted = await web.read(request, Next)
+    await session.revoke(request.state["pool"], who.session_id)
+    return web.forget(request, web.done(request, None, status=204, see=web.local_path(wanted.next)))
+
+
+@web.signed_in
+async def logout_everywhere(request: Request, who: SignedIn) -> Response:
+    wanted = await web.read(request, Next)
+    await session.revoke_all(request.state["pool"], who.account_id)
+    return web.forget(request, web.done(request, None, status=204, see=web.local_path(wanted.next)))
+
+
+@web.may("view_own_profile")
+async def sessions(request: Request, who: SignedIn) -> Response:
+    paging = web.query(request, wire.Paging)
+    position = paging.position(wire.moment, UUID)
+    found = await session.list_of(
+        request.state["pool"],
+        who.account_id,
+        now=request.state["now"](),
+        after=(position[0], position[1]) if position else None,
+        limit=paging.limit + 1,
+    )
+
+    def show(row: Session) -> dict[str, object]:
+        return {
+            "id": str(row.id),
+            "created_at": wire.instant(row.created_at),
+            "expires_at": wire.instant(row.expires_at),
+            "current": row.id == who.session_id,
+        }
+
+    return web.json(wire.listing(found, paging, show, lambda row: (row.created_at, row.id)))
+
+
+@web.may("edit_own_profile")
+async def end_session(request: Request, who: SignedIn) -> Response:
+    session_id = web.path_id(request)
+    if not await session.revoke_of(request.state["pool"], who.account_id, session_id, now=request.state["now"]()):
+        raise refusal.NotFound
+    response = web.done(request, None, status=204, see="/account")
+    return web.forget(request, response) if session_id == who.session_id else response
+
+
+routes = [
+    Route("/api/auth/register", register, methods=["POST"]),
+    Route("/api/auth/login", login, methods=["POST"]),
+    Route("/api/auth/me", me, methods=["GET"]),
+    Route("/api/auth/logout", logout, methods=["POST"]),
+    Route("/api/auth/logout-everywhere", logout_everywhere, methods=["POST"]),
+    Route("/api/auth/sessions", sessions, methods=["GET"]),
+    Route("/api/auth/sessions/{id}", end_session, methods=["DELETE"]),
+]

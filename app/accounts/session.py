@@ -96,9 +96,12 @@ async def open(db: Db, account_id: UUID, settings: Settings, *, now: datetime) -
     return _signer(settings.secret_key.get_secret_value()).sign(_text(session_id)).decode()
 
 
-async def list_of(db: Db, account_id: UUID, *, now: datetime) -> list[Session]:
-    """The devices an account is signed in on, the latest first."""
-    return await _sessions_of_account.all(db, account_id=account_id, now=now)
+async def list_of(
+    db: Db, account_id: UUID, *, now: datetime, after: tuple[datetime, UUID] | None = None, limit: int = 100
+) -> list[Session]:
+    """The devices an account is signed in on, the latest first. `after`: start and id of the last one before this page."""
+    created_at, last = after or (None, None)
+    return await _sessions_of_account.all(db, account_id=account_id, now=now, created_at=created_at, id=last, limit=limit)
 
 
 async def revoke(db: Db, session_id: UUID) -> None:

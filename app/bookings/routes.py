@@ -70,7 +70,7 @@ async def lists(request: Request, who: SignedIn) -> Response:
     role = asked.role or ("student" if "view_own_bookings" in who.permissions else "instructor")
     if ("view_own_bookings" if role == "student" else "view_incoming_bookings") not in who.permissions:
         raise refusal.NotAllowed
-    position = asked.position(datetime.fromisoformat, UUID)
+    position = asked.position(wire.moment, UUID)
     rows = await booking.lists(
         request.state["pool"],
         who.account_id,

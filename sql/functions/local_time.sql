@@ -80,3 +80,14 @@ create or replace function wire_instant(p_instant timestamptz) returns text
 language sql stable parallel safe as $$
   select to_char(p_instant at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 $$;
+
+-- Whether Postgres knows a zone. (It takes abbreviations and POSIX rules too; the caller holds names against its own list.)
+create or replace function is_zone(p_zone text) returns boolean
+language plpgsql stable strict as $$
+begin
+  perform now() at time zone p_zone;
+  return true;
+exception when invalid_parameter_value then
+  return false;
+end
+$$;

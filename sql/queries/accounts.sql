@@ -1,6 +1,6 @@
 -- name: session_by_id
 -- Who is asking: read by every request that is not public.
-select a.id, a.email::text, a.full_name, a.time_zone,
+select a.id as account_id, a.email::text, a.full_name, a.time_zone,
        array(select r.role from account_role r where r.account_id = a.id) as roles,
        array(
          select distinct p.permission from account_role r join role_permission p on p.role = r.role where r.account_id = a.id
@@ -38,8 +38,9 @@ returning id
 -- name: sessions_of_account
 select id, created_at, expires_at from session
 where account_id = :account_id and revoked_at is null and expires_at > :now
-order by created_at desc, id
-limit 100
+  and (:created_at::timestamptz is null or (created_at, id) < (:created_at, :id::uuid))
+order by created_at desc, id desc
+limit :limit
 
 -- name: dead_sessions
 -- Those of open sockets that are over.
@@ -47,3 +48,33 @@ select wanted.id, case when s.revoked_at is null and s.id is not null then 'expi
 from unnest(:session_ids::uuid[]) as wanted (id)
 left join session s on s.id = wanted.id
 where s.id is null or s.revoked_at is not null or s.expires_at <= :now
+
+-- name: insert_account
+-- An account with its role; for an instructor an active profile and a calendar at version 0 too.
+with made as (
+  insert into account (email, password_hash, full_name, time_zone) values (:email, :password_hash, :full_name, :time_zone)
+  returning id, time_zone
+), given as (
+  insert into account_role (account_id, role) select id, :role from made
+), teaches as (
+  insert into instructor (id) select id from made where :role = 'instructor'
+), calendar as (
+  insert into calendar (instructor_id, time_zone) select id, time_zone from made where :role = 'instructor'
+)
+select id from made
+
+-- name: secret_by_email
+select id, password_hash from account where email = :email::citext
+
+-- name: replace_password_hash
+-- Only if it is still the one that was verified: the password may have been changed meanwhile.
+update account set password_hash = :after where id = :account_id and password_hash = :before
+returning id
+
+-- name: make_admin
+insert into account_role (account_id, role) select id, 'admin' from account where email = :email::citext
+on conflict (account_id, role) do update set role = excluded.role
+returning account_id
+
+-- name: is_zone
+select is_zone(:time_zone)

@@ -1,0 +1,87 @@
+"""Rate limits, counted in a real Redis and, while it is away, in the process."""
+
+import re
+
+import pytest
+from limits import RateLimitItemPerMinute
+from redis.asyncio import Redis
+from starlette.requests import HTTPConnection
+
+from app import limits, refusal
+from app.settings import Settings
+from tests.conftest import RedisServer
+
+THREE = RateLimitItemPerMinute(3, namespace="test")
+
+
+@pytest.fixture
+def limited(settings: Settings) -> Settings:
+    return settings.model_copy(update={"rate_limits": "on"})
+
+
+async def test_the_fourth_of_three_is_refused_and_told_when_to_come_back(limited: Settings) -> None:
+    async with limits.opened(limited) as limiter:
+        for _ in range(3):
+            await limiter.hit(THREE, "ben")
+        with pytest.raises(refusal.RateLimited) as refused:
+            await limiter.hit(THREE, "ben")
+        assert 1 <= refused.value.retry_after <= 60
+        await limiter.hit(THREE, "anna")
+
+
+async def test_checking_counts_nothing_and_forgetting_starts_anew(limited: Settings) -> None:
+    async with limits.opened(limited) as limiter:
+        for _ in range(3):
+            await limiter.check(THREE, "ben")
+            await limiter.hit(THREE, "ben")
+        with pytest.raises(refusal.RateLimited):
+            await limiter.check(THREE, "ben")
+        await limiter.forget(THREE, "ben")
+        await limiter.check(THREE, "ben")
+
+
+async def test_two_processes_count_together(limited: Settings) -> None:
+    async with limits.opened(limited) as one, limits.opened(limited) as other:
+        await one.hit(THREE, "ben")
+        await other.hit(THREE, "ben")
+        await one.hit(THREE, "ben")
+        with pytest.raises(refusal.RateLimited):
+            await other.hit(THREE, "ben")
+
+
+async def test_while_redis_is_away_the_process_counts_for_itself(limited: Settings, redis_server: RedisServer) -> None:
+    async with limits.opened(limited) as limiter:
+        await limiter.hit(THREE, "ben")
+        redis_server.kill()
+        for _ in range(3):
+            await limiter.hit(THREE, "ben")
+        with pytest.raises(refusal.RateLimited) as refused:
+            await limiter.hit(THREE, "ben")
+        assert 1 <= refused.value.retry_after <= 60
+
+
+async def test_what_redis_keeps_names_nobody(limited: Settings, redis_server: RedisServer) -> None:
+    async with limits.opened(limited) as limiter:
+        await limiter.hit(THREE, "ben@example.com")
+    async with Redis.from_url(redis_server.url) as redis:
+        (key,) = await redis.keys("*")
+    assert re.fullmatch(rb"limits:test/[0-9a-f]{32}/3/1/minute", key)
+
+
+async def test_off_means_off(settings: Settings) -> None:
+    async with limits.opened(settings) as limiter:
+        for _ in range(10):
+            await limiter.hit(THREE, "ben")
+
+
+@pytest.mark.parametrize(
+    ("client", "counted"),
+    [
+        (("203.0.113.7", 1), "203.0.113.7"),
+        (("2001:db8:1:2:3:4:5:6", 1), "2001:db8:1:2::/64"),
+        (("testclient", 1), "testclient"),
+        (None, ""),
+    ],
+)
+def test_an_address_is_the_host_or_the_network_of_a_household(client: tuple[str, int] | None, counted: str) -> None:
+    assert limits.address(HTTPConnection({"type": "http", "headers": [], "client": client})) == counted
