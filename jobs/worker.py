@@ -1,0 +1,112 @@
+"""The worker's process: arq does the jobs, the dispatcher makes them of due rows, and both go on whatever happens to Redis."""
+
+import asyncio
+import signal
+
+import structlog
+from arq.connections import ArqRedis
+from arq.worker import Worker, func
+
+from app import db, web
+from app.notifications import mail
+from app.settings import Settings, SettingsError
+from jobs import queue
+from jobs.dispatcher import REDIS_AWAY, dispatch, listen
+from jobs.notifications import Means, deliver
+
+log = structlog.get_logger("worker")
+
+AT_ONCE = 10
+POLL_SECONDS = 0.1
+# More than a delivery takes (mail.SECONDS). A killed worker's job is done by another after this and a second.
+JOB_SECONDS = 20
+# What is under way when we are asked to stop may take so long; `up` has 10 s in all.
+DRAIN_SECONDS = 5
+_RESTART_SECONDS = 1
+
+
+async def main(settings: Settings) -> None:
+    """Works until SIGTERM or SIGINT. Raises SettingsError when it cannot, and what asyncpg raises when Postgres is away."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await run(settings, stop)
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Works until `stop` is set; ends within DRAIN_SECONDS of it and a little."""
+    redis_url = settings.redis_url.get_secret_value()
+    if not redis_url:
+        raise SettingsError("REDIS_URL: the worker needs a Redis. (`python -m app up` starts one.)")
+    if smtp_url := settings.smtp_url.get_secret_value():
+        mail.server(smtp_url)
+    # Deliveries in jobs, a few more while Redis comes and goes, and the dispatcher's look.
+    pool = await db.connect(settings.database_url.get_secret_value(), size=AT_ONCE + 6, name="worker")
+    redis = queue.connect(redis_url)
+    try:
+        await _loops(redis, Means(pool, settings, web.utc_now), stop)
+    finally:
+        await redis.aclose()
+        await db.close(pool)
+
+
+async def _loops(redis: ArqRedis, means: Means, stop: asyncio.Event) -> None:
+    poked = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        loops = [
+            group.create_task(listen(redis, poked, stop)),
+            group.create_task(dispatch(redis, means, poked, stop)),
+            group.create_task(_work(redis, means, stop)),
+        ]
+        log.info("worker started")
+        await stop.wait()
+        poked.set()
+        _, late = await asyncio.wait(loops, timeout=DRAIN_SECONDS)
+        for loop in late:
+            loop.cancel()
+    log.info("worker stopped")
+
+
+async def _work(redis: ArqRedis, means: Means, stop: asyncio.Event) -> None:
+    """arq's worker, started again whenever it ends for want of Redis. Until `stop`."""
+    while not stop.is_set():
+        try:
+            await _work_once(redis, means, stop)
+        except REDIS_AWAY as error:
+            log.warning("jobs wait for Redis", error=type(error).__name__)
+            try:
+                async with asyncio.timeout(_RESTART_SECONDS):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+
+async def _work_once(redis: ArqRedis, means: Means, stop: asyncio.Event) -> None:
+    worker = Worker(
+        [func(deliver, name="deliver")],  # type: ignore[arg-type]  # arq's protocol asks that a job take any arguments
+        queue_name=queue.NAME,
+        redis_pool=redis,
+        ctx={"means": means},
+        handle_signals=False,
+        max_jobs=AT_ONCE,
+        job_timeout=JOB_SECONDS,
+        poll_delay=POLL_SECONDS,
+        keep_result=0,  # else the same row could not be put in again
+        job_serializer=queue.pack,
+        job_deserializer=queue.unpack,
+        health_check_key=f"{queue.NAME}:health",
+    )
+    # arq adds 10 s. Too short would do no harm: the row's lock keeps a second worker away.
+    worker.in_progress_timeout_s = JOB_SECONDS + 1
+    working = asyncio.create_task(worker.main())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        working.cancel()
+        # Mails on their way arrive; whoever cancels us cancels them too.
+        await asyncio.gather(working, stopping, *worker.tasks.values(), return_exceptions=True)
+    if not working.cancelled():
+        working.result()
