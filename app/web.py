@@ -419,7 +419,7 @@ SECURITY_HEADERS = (
 
 
 class SecurityHeaders:
-    """On every answer."""
+    """On every answer that does not say otherwise itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -427,7 +427,8 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *SECURITY_HEADERS]
+                given = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(header for header in SECURITY_HEADERS if header[0] not in given)]
             await send(message)
 
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
