@@ -28,7 +28,6 @@ class _Secret:
 _insert_account = statement("insert_account", UUID)
 _secret_by_email = statement("secret_by_email", _Secret)
 _replace_password_hash = statement("replace_password_hash", UUID)
-_make_admin = statement("make_admin", UUID)
 _is_zone = statement("is_zone", bool)
 
 
@@ -82,11 +81,6 @@ async def sign_in(pool: Pool, *, email: str, plain_password: str, settings: Sett
         fresh = await password.hashed(plain_password)
         await _replace_password_hash.run(pool, account_id=secret.id, before=secret.password_hash, after=fresh)
     return await session.open(pool, secret.id, settings, now=now)
-
-
-async def make_admin(pool: Pool, email: str) -> bool:
-    """Gives an account the role admin beside those it has; False if there is no such account."""
-    return await _make_admin.first(pool, email=email) is not None
 
 
 async def check_zone(db: Db, time_zone: str) -> None:

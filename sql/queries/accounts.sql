@@ -71,10 +71,5 @@ select id, password_hash from account where email = :email::citext
 update account set password_hash = :after where id = :account_id and password_hash = :before
 returning id
 
--- name: make_admin
-insert into account_role (account_id, role) select id, 'admin' from account where email = :email::citext
-on conflict (account_id, role) do update set role = excluded.role
-returning account_id
-
 -- name: is_zone
 select is_zone(:time_zone)
