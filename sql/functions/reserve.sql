@@ -98,10 +98,10 @@ begin
       perform from account a where a.id = p_student for no key update;
       -- The student's own holds that ran out elsewhere are in the way of the constraint, and theirs to clear.
       perform from calendar c
-      where c.instructor_id = v_service.instructor_id or c.instructor_id in (
+      where c.instructor_id = any (v_service.instructor_id || array(
         select b.instructor_id from booking b
         where b.student_id = p_student and b.during && v_during and b.state = 'held' and b.held_until <= p_now
-      )
+      ))
       order by c.instructor_id for no key update;
       select c.* into v_calendar from calendar c where c.instructor_id = v_service.instructor_id and c.is_active;
       if not found then

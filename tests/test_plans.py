@@ -1,0 +1,124 @@
+"""Hot statements use their indexes, also inside the SQL functions and also once the plan is generic. Seen through auto_explain, in
+a database with enough rows that scanning all of them would be the planner's mistake and not its choice."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from app import db
+
+BIG = "account|session|calendar|availability|booking|booking_audit|idempotency_key|outbox|notification|service"
+
+FILL = """
+insert into account (id, email, full_name, password_hash)
+select ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, n || '@example.com', 'Person ' || n, '' from generate_series(1, 4000) as n;
+insert into account_role select id, 'student' from account;
+insert into instructor (id) select id from account order by id limit 1000;
+insert into calendar (instructor_id) select id from instructor;
+insert into availability (instructor_id, during)
+select id, tstzrange(day + interval '13 h', day + interval '23 h')
+from instructor, (select date_trunc('day', now()) + n * interval '1 day' as day from generate_series(1, 14) as n) as days;
+insert into service (id, instructor_id, catalog_service, hourly_rate_cents, durations_minutes, location_types)
+select id, id, 'piano', 7000, '{60}', '{student}' from instructor;
+insert into booking (instructor_id, student_id, service_id, state, during, blocked, service_name, duration_minutes, price_cents,
+                     location_type, free_cancel_until, version, created_at)
+select instructor.id, student.id, instructor.id, 'confirmed', during, during, 'Piano', 60, 7000, 'student', now(), n, now()
+from (select id, row_number() over (order by id) as number from instructor) as instructor,
+     generate_series(1, 12) as n,
+     lateral (select ('00000000-0000-0000-0000-' || lpad((1000 + (number + n * 173) % 3000)::text, 12, '0'))::uuid as id) as student,
+     lateral (select tstzrange(day + interval '13 h', day + interval '14 h') as during
+              from (select date_trunc('day', now()) + n * interval '1 day' as day) as d) as times
+on conflict do nothing;
+insert into outbox (instructor_id, version, days, published_at)
+select instructor_id, version, '{}', now() from booking;
+insert into notification (kind, recipient_id, booking_id, due_at, sent_at)
+select 'booking_confirmed', student_id, id, now(), now() from booking;
+insert into session (id, account_id, expires_at) select id, id, now() + interval '1 day' from account;
+update calendar set version = 100;
+analyze;
+"""
+
+
+class Watched:
+    """A connection whose every plan, nested ones too, is kept."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.plans: list[str] = []
+
+    def keep(self, _: Any, message: Any) -> None:
+        if "plan:" in message.message:
+            self.plans.append(message.message)
+
+    async def scans(self, sql: str, *arguments: Any) -> list[str]:
+        """The sequential scans of large tables that this made, with their statement."""
+        self.plans.clear()
+        transaction = self.connection.transaction()
+        await transaction.start()
+        await self.connection.fetch(sql, *arguments)
+        await transaction.rollback()
+        assert self.plans
+        return [plan for plan in self.plans if re.search(rf"Seq Scan on ({BIG})\b", plan)]
+
+
+@pytest.fixture
+async def watched(database_url: str) -> AsyncIterator[Watched]:
+    connection = await asyncpg.connect(database_url)
+    await db._prepare_connection(connection)
+    await connection.execute(FILL)
+    await connection.execute(
+        """load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on;
+           set client_min_messages = log; set plan_cache_mode = force_generic_plan; set jit = off"""
+    )
+    watched = Watched(connection)
+    connection.add_log_listener(watched.keep)
+    try:
+        yield watched
+    finally:
+        connection.remove_log_listener(watched.keep)
+        await connection.close()
+
+
+def person(number: int) -> UUID:
+    return UUID(f"00000000-0000-0000-0000-{number:012}")
+
+
+async def test_reserving_cancelling_and_looking_scan_no_table(watched: Watched) -> None:
+    now = datetime.now(UTC)
+    start = now.replace(hour=16, minute=0, second=0, microsecond=0) + timedelta(days=3)
+    reserve = "select refusal from reserve($1, $2, $3, 60, null, '', '', $4)"
+    assert await watched.scans(reserve, person(3999), person(7), start, now) == []
+    assert await watched.scans(reserve, person(3999), person(7), start - timedelta(hours=3), now) == []
+    booking = await watched.connection.fetchval("select id from booking where instructor_id = $1 limit 1", person(7))
+    assert await watched.scans("select refusal from cancel_booking($1, $2, '', $3)", person(7), booking, now) == []
+    assert await watched.scans("select days from board($1, $2, 7)", person(7), now.date()) == []
+    assert (
+        await watched.scans("select start from nearest_starts($1, $2, $3, 60, $4, 5)", person(7), person(3999), start, now)
+        == []
+    )
+    day = (now + timedelta(days=2)).date().isoformat()
+    assert await watched.scans("select version from replace_days($1, $2, null, $3)", person(7), {day: [[540, 720]]}, now) == []
+
+
+HOT: dict[str, dict[str, Any]] = {
+    "booking": {"id": person(1)},
+    "student_bookings_upcoming": {"account_id": person(1500), "now": datetime.now(UTC), "start": None, "id": None, "limit": 20},
+    "instructor_bookings_upcoming": {"account_id": person(7), "now": datetime.now(UTC), "start": None, "id": None, "limit": 20},
+    "student_bookings_earlier": {
+        "account_id": person(1500), "states": ["confirmed"], "ended_by": datetime.now(UTC), "start": None, "id": None, "limit": 20,
+    },
+    "instructor_bookings_earlier": {
+        "account_id": person(7), "states": ["cancelled"], "ended_by": None, "start": None, "id": None, "limit": 20,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOT)
+async def test_hot_reads_scan_no_table(watched: Watched, name: str) -> None:
+    sql, parameters = db._CATALOG[name]
+    assert await watched.scans(sql, *(HOT[name][parameter] for parameter in parameters)) == []

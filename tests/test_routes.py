@@ -1,0 +1,88 @@
+"""Every route says who may call it, and means it."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from starlette.routing import Mount, Route, WebSocketRoute
+
+from app.db import Pool
+from app.main import routes
+
+# What anyone may call; each with its reason in the contract.
+PUBLIC = {
+    "GET /health/live",
+    "GET /health/ready",
+    "GET /api/catalog/categories",
+    "GET /api/catalog/services",
+    "GET /api/catalog/areas",
+    "GET /api/instructors",
+    "GET /api/instructors/{id}",
+    "GET /api/public/instructors/{id}/availability",
+    "GET /api/public/instructors/{id}/next-available",
+    "POST /api/auth/register",
+    "POST /api/auth/login",
+}
+
+
+def calls() -> Iterator[tuple[str, str, str]]:
+    """(method, path, who may) of every HTTP route."""
+    for route in routes():
+        if isinstance(route, Mount | WebSocketRoute):
+            continue
+        assert isinstance(route, Route)
+        for method in sorted((route.methods or set()) - {"HEAD"}):
+            yield method, route.path, vars(route.endpoint).get("access", "")
+
+
+@pytest.mark.parametrize(("method", "path", "access"), [*calls()])
+def test_every_route_says_who_may_call_it(method: str, path: str, access: str) -> None:
+    assert access, f"{method} {path} has no decorator of app.web"
+    if access == "public" and path.startswith(("/api/", "/health/")):
+        assert f"{method} {path}" in PUBLIC or method == "OPTIONS"
+
+
+async def test_permissions_named_by_routes_exist(pool: Pool) -> None:
+    named = {access for _, _, access in calls()} - {"public", "visitor", "signed in"}
+    known = {row["name"] for row in await pool.fetch("select name from permission")}
+    assert len(known) == 30
+    assert named <= known
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [(m, p) for m, p, access in calls() if p.startswith("/api/") and access not in {"public", "visitor"}]
+)
+async def test_without_a_session_every_call_answers_401_before_anything_is_interpreted(
+    client: httpx.AsyncClient, method: str, path: str
+) -> None:
+    answer = await client.request(method, path.replace("{", "not-").replace("}", "-one"), content=b"{not json")
+    assert (answer.status_code, answer.json()["code"]) == (401, "NOT_SIGNED_IN")
+
+
+@pytest.mark.parametrize("path", ["/api/nothing", "/nothing", "/instructors/none", "/static/none.css"])
+async def test_what_is_not_there_is_404(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+    assert answer.status_code == 404
+    if path.startswith("/api/"):
+        assert answer.json()["code"] == "NOT_FOUND"
+    else:
+        assert "text/html" in answer.headers["content-type"]
+
+
+async def test_a_method_that_is_not_taken_is_405(client: httpx.AsyncClient) -> None:
+    answer = await client.delete("/api/catalog/categories")
+    assert (answer.status_code, answer.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert "GET" in answer.headers["allow"]
+
+
+@pytest.mark.parametrize("length_known", [True, False])
+async def test_ten_megabytes_are_refused_without_being_read(client: httpx.AsyncClient, length_known: bool) -> None:
+    body = json.dumps({"email": "x" * 10_000_000}).encode()
+
+    async def parts() -> object:
+        for start in range(0, len(body), 65536):
+            yield body[start : start + 65536]
+
+    answer = await client.post("/api/auth/login", content=body if length_known else parts())  # type: ignore[arg-type]
+    assert (answer.status_code, answer.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
