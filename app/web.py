@@ -311,7 +311,8 @@ async def render_refusal(request: StarletteRequest, error: Exception) -> Respons
     api = request.url.path.startswith("/api/")
     if api and not is_form(known):
         return json(error.as_json(), error.status, headers)
-    form_page = await _form_page(request) if request.method != "GET" else None
+    # After a bug the body can no longer be read, and the page it came from may be what is broken.
+    form_page = await _form_page(request) if request.method != "GET" and not isinstance(error, refusal.Broken) else None
     if type(error) is refusal.NotSignedIn:
         return RedirectResponse(f"/login?next={quote(form_page or _here(request), safe='')}", HTTPStatus.SEE_OTHER)
     if form_page is not None:

@@ -57,5 +57,5 @@ def listing(
     """`{"items", "next_cursor"}` of rows that were asked for with `limit + 1`."""
     more = len(rows) > paging.limit
     kept = rows[: paging.limit]
-    cursor = urlsafe_b64encode(orjson.dumps(list(key(kept[-1])))).decode() if more else None
+    cursor = urlsafe_b64encode(orjson.dumps(list(key(kept[-1])), default=str)).decode() if more else None
     return {"items": [show(row) for row in kept], "next_cursor": cursor}

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -16,16 +16,16 @@ from app.web import Request
 
 class Registration(BaseModel):
     email: Annotated[str, Field(max_length=320), AfterValidator(person.email_address)]
-    password: str = Field(max_length=1000)
     full_name: Annotated[str, AfterValidator(str.strip), Field(min_length=1, max_length=200)]
+    password: str = Field(max_length=1000)
     role: Role
     time_zone: str = Field(person.DEFAULT_ZONE, max_length=100)
     next: str | None = None
 
-    @model_validator(mode="after")
-    def _password_will_do(self) -> "Registration":
-        password.check(self.password, not_these=(self.email, self.full_name))
-        return self
+    @field_validator("password")
+    @classmethod
+    def _will_do(cls, value: str, info: ValidationInfo) -> str:
+        return password.check(value, not_these=(info.data.get("email", ""), info.data.get("full_name", "")))
 
 
 class Credentials(BaseModel):

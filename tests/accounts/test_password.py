@@ -1,0 +1,114 @@
+"""Hashing stays off the event loop, is bounded, and takes as long for nobody's account."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import httpx
+import pytest
+
+from app import limits, refusal
+from app.accounts import password
+from app.db import Pool
+from app.settings import Settings
+from tests import people
+from tests.conftest import _running
+
+
+async def test_a_hash_is_verified_by_its_password_only() -> None:
+    made = await password.hashed("correct horse battery")
+    assert await password.verified("correct horse battery", made)
+    assert not await password.verified("correct horse batterz", made)
+    assert not await password.verified("correct horse battery", None)
+    assert not await password.verified("correct horse battery", "no hash")
+    assert not password.outdated(made)
+    assert password.outdated(people.QUICK_HASH)
+
+
+async def test_what_looks_the_same_is_the_same() -> None:
+    assert await password.verified("cafe\u0301 au lait", await password.hashed("caf\u00e9 au lait"))
+
+
+async def test_nobodys_hash_has_the_parameters_of_everybodys() -> None:
+    assert not password.outdated(password._NOBODYS_HASH)
+
+
+async def test_the_event_loop_goes_on_while_passwords_are_hashed() -> None:
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.perf_counter() - before)
+
+    watching = asyncio.create_task(watch())
+    started = time.perf_counter()
+    await asyncio.gather(*(password.hashed(f"password number {n}") for n in range(20)))
+    took = time.perf_counter() - started
+    watching.cancel()
+    assert longest < took / 2
+
+
+async def test_too_many_at_once_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(password, "_MOST_IN_HAND", 5)
+    answers = await asyncio.gather(*(password.hashed(f"password number {n}") for n in range(20)), return_exceptions=True)
+    assert sum(isinstance(answer, refusal.Unavailable) for answer in answers) == 15
+    assert await password.hashed("and now there is room again")
+
+
+async def test_one_who_waits_too_long_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(password, "_SECONDS", 0.001)
+    with pytest.raises(refusal.Unavailable):
+        await password.hashed("not in a thousandth of a second")
+
+
+def test_every_password_on_the_list_is_one_the_length_would_let_through() -> None:
+    assert all(len(common) >= password.MIN_LENGTH for common in password._commonest())
+    assert len(password._commonest()) > 400
+
+
+@pytest.fixture
+async def limited(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """The application with rate limits on."""
+    from app.main import build
+
+    async with AsyncExitStack() as stack:
+        application = await _running(stack, build(settings.model_copy(update={"rate_limits": "on"})))
+        transport = httpx.ASGITransport(application)
+        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=settings.site_url))
+
+
+async def test_guessing_one_persons_password_is_slowed_down_but_signing_in_is_not(
+    limited: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    await people.student(pool, "Ben")
+    await people.student(pool, "Emma")
+    right = {"email": "ben@example.com", "password": people.PASSWORD}
+    same_origin = {"Sec-Fetch-Site": "same-origin"}
+    for _ in range(limits.SIGN_IN_FAILURES_OF_EMAIL.amount + 1):
+        assert (await limited.post("/api/auth/login", json=right, headers=same_origin)).status_code == 200
+    wrong = right | {"password": "a guess at it"}
+    guesses = await asyncio.gather(
+        *(
+            limited.post("/api/auth/login", json=wrong, headers=same_origin)
+            for _ in range(limits.SIGN_IN_FAILURES_OF_EMAIL.amount + 5)
+        )
+    )
+    assert sorted(answer.status_code for answer in guesses) == [401] * 10 + [429] * 5
+    refused = await limited.post("/api/auth/login", json=right | {"email": "BEN@example.com"}, headers=same_origin)
+    assert (refused.status_code, refused.json()["code"]) == (429, "RATE_LIMITED")
+    assert 1 <= int(refused.headers["retry-after"]) <= 300
+    emma = await limited.post("/api/auth/login", json=right | {"email": "emma@example.com"}, headers=same_origin)
+    assert emma.status_code == 200
+
+
+async def test_guessing_at_many_accounts_from_one_address_is_slowed_down(limited: httpx.AsyncClient) -> None:
+    most = limits.SIGN_IN_FAILURES_OF_ADDRESS.amount
+    answers = [
+        await limited.post("/api/auth/login", json={"email": f"{n}@example.com", "password": "the same guess"})
+        for n in range(most + 1)
+    ]
+    assert [answer.status_code for answer in answers] == [401] * most + [429]

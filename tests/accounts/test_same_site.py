@@ -1,0 +1,94 @@
+"""A page of another site cannot make a browser do something here; forms of our own pages work."""
+
+import httpx
+import pytest
+
+from app.db import Pool
+from app.settings import Settings
+from tests import people
+
+BEN = {"email": "ben@example.com", "password": "a-long-enough-one", "full_name": "Ben Ode", "role": "student"}
+
+
+@pytest.fixture
+async def cookie(pool: Pool, settings: Settings) -> dict[str, str]:
+    ben = await people.student(pool, "Ben")
+    return {"Cookie": f"session={await people.token_of(pool, ben.id, settings)}"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, 204),
+        ({"Sec-Fetch-Site": "none"}, 204),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, 403),
+        ({"Origin": "http://127.0.0.1:8000"}, 204),
+        ({"Origin": "http://127.0.0.1:8001"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "http://127.0.0.1:8000.evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+        ({}, 403),
+        ({"Authorization": "Basic YTpi"}, 403),
+    ],
+)
+async def test_a_change_by_cookie_must_come_from_this_site(
+    client: httpx.AsyncClient, cookie: dict[str, str], headers: dict[str, str], status: int
+) -> None:
+    answer = await client.post("/api/auth/logout", headers=cookie | headers)
+    assert answer.status_code == status
+    if status == 403:
+        assert answer.json()["code"] == "NOT_ALLOWED"
+        assert (await client.get("/api/auth/me", headers=cookie)).status_code == 200
+
+
+async def test_a_bearer_token_may_come_from_anywhere_and_is_what_counts(
+    client: httpx.AsyncClient, cookie: dict[str, str], pool: Pool, settings: Settings
+) -> None:
+    emma = await people.student(pool, "Emma")
+    hers = {"Authorization": f"Bearer {await people.token_of(pool, emma.id, settings)}"}
+    me = await client.get("/api/auth/me", headers=cookie | hers)
+    assert me.json()["email"] == "emma@example.com"
+    answer = await client.post("/api/auth/logout", headers=cookie | hers | {"Origin": "https://evil.example"})
+    assert answer.status_code == 204
+    assert (await client.get("/api/auth/me", headers=cookie)).status_code == 200
+    assert (await client.get("/api/auth/me", headers=cookie | {"Authorization": "Bearer nonsense"})).status_code == 401
+
+
+async def test_nobody_is_signed_in_by_another_site(client: httpx.AsyncClient, pool: Pool) -> None:
+    await people.student(pool, "Ben")
+    given = {"email": "ben@example.com", "password": people.PASSWORD}
+    answer = await client.post("/api/auth/login", data=given, headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sent_to"),
+    [
+        ("/lessons?scope=past", "/lessons?scope=past"),
+        ("", "/"),
+        ("https://evil.example", "/"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("/\t/evil.example", "/"),
+    ],
+)
+async def test_after_a_form_one_is_sent_on_within_this_site(
+    client: httpx.AsyncClient, pool: Pool, wanted: str, sent_to: str
+) -> None:
+    await people.student(pool, "Ben")
+    given = {"email": "ben@example.com", "password": people.PASSWORD, "next": wanted}
+    answer = await client.post("/api/auth/login", data=given, headers={"Sec-Fetch-Site": "same-origin"})
+    assert (answer.status_code, answer.headers["location"]) == (303, sent_to)
+    assert answer.headers["set-cookie"].startswith("session=")
+    out = await client.post("/api/auth/logout", data={"next": "/"}, headers={"Sec-Fetch-Site": "same-origin"})
+    assert (out.status_code, out.headers["location"]) == (303, "/")
+    assert (await client.get("/api/auth/me")).status_code == 401
+
+
+async def test_an_instructor_who_registers_by_form_lands_on_the_teaching_page(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/api/auth/register", data=BEN | {"role": "instructor"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/teach")
