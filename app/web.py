@@ -4,6 +4,7 @@ Every handler is decorated with who may call it (`may`, `signed_in`, `visitor`, 
 not. Checks run in the contract's order: 401, 403, then the handler reads the body (422), looks things up (404) and acts (409)."""
 
 import functools
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -21,7 +22,7 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import refusal
+from app import refusal, wording
 from app.accounts import session
 from app.accounts.session import SignedIn
 from app.db import Pool
@@ -282,13 +283,20 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
 
 
 def templates(folder: Path) -> jinja2.Environment:
-    return jinja2.Environment(
+    """Every template sees `words` (app.wording), and `static(name)`: the address of a file that changes when the file does."""
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    files = folder.parent / "static"
+    environment.globals["words"] = wording
+    environment.globals["static"] = functools.cache(
+        lambda name: f"/static/{name}?{hashlib.sha256((files / name).read_bytes()).hexdigest()[:12]}"
+    )
+    return environment
 
 
 def local_path(wanted: str | None, default: str = "/") -> str:

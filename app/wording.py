@@ -60,6 +60,16 @@ def moment(instant: datetime, zone: str, now: datetime | None = None) -> str:
     return f"{short_day(day)}{f', {day.year}' if far else ''}, {clock(instant, zone)}"
 
 
+def hint(instant: datetime, zone: str, own: str) -> str:
+    """The viewer's own wall clock where it differs from the lesson's: 6:00 am, Wed 1:00 am; else nothing."""
+    if not own:
+        return ""
+    here, there = instant.astimezone(ZoneInfo(own)), instant.astimezone(ZoneInfo(zone))
+    if here.replace(tzinfo=None) == there.replace(tzinfo=None):
+        return ""
+    return f"{'' if here.date() == there.date() else f'{here:%a} '}{_clock(here)}"
+
+
 def days(first: date, last: date) -> str:
     """November 23 – 29, November 27 – December 3"""
     end = f"{last.day}" if first.month == last.month else f"{last:%B} {last.day}"
@@ -82,7 +92,7 @@ def initials(name: str) -> str:
 
 
 def first_name(name: str) -> str:
-    return name.split()[0] if name.split() else name
+    return name.split(maxsplit=1)[0] if name.split() else name
 
 
 def zone_name(zone: str) -> str:

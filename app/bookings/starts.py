@@ -25,7 +25,7 @@ class Limits:
 
 
 def of_day(
-    free: Sequence[Span], held: Sequence[Span], minutes: int, zone: str, limits: Limits, chosen: datetime | None = None
+    free: Sequence[Span], held: Sequence[Span], minutes: int, *, zone: str, limits: Limits, chosen: datetime | None = None
 ) -> dict[datetime, str]:
     """Each start worth showing, in order, and whether it is `free`, `held` (someone is booking it) or `busy` (the viewer has a
     lesson then). `chosen` is shown too where it fits, though it be off the half-hours."""

@@ -1,0 +1,33 @@
+"""The pages that let someone in: `/login` and `/register`. Their forms post to the API."""
+
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from app import web
+from app.accounts.session import SignedIn
+from app.web import Request
+
+
+@web.visitor
+async def login(request: Request, who: SignedIn | None) -> Response:
+    return _door(request, who, "login.html")
+
+
+@web.visitor
+async def register(request: Request, who: SignedIn | None) -> Response:
+    wanted = "instructor" if request.query_params.get("role") == "instructor" else "student"
+    return _door(request, who, "register.html", role_wanted=wanted)
+
+
+def _door(request: Request, who: SignedIn | None, template: str, **context: str) -> Response:
+    """The form, or the way on for someone who is in already. `next` is empty where the account's own start page is meant."""
+    wanted = web.local_path(request.query_params.get("next"), "")
+    if who is not None and request.state.get("refused") is None:
+        return RedirectResponse(wanted or ("/teach" if "instructor" in who.roles else "/"), 303)
+    return web.page(request, template, next=wanted, **context)
+
+
+routes = [
+    Route("/login", login, methods=["GET"]),
+    Route("/register", register, methods=["GET"]),
+]

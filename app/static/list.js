@@ -1,0 +1,86 @@
+// A list of lessons that keeps itself up to date: the server draws it anew, and what has changed takes its place. A row that is the
+// same stays the very element it was, with its open details, what is typed in it, and the focus.
+
+import { announce, again } from "./status.js";
+
+export class List {
+  #region = document.getElementById("lessons");
+  #drawn = null; // id → the row as the server drew it, before anyone opened or typed anything
+  #html = "";
+  #running = null;
+  #wanted = false;
+
+  constructor() {
+    this.#drawn = drawn(this.#region);
+    this.#html = this.#region.outerHTML;
+  }
+
+  // Reads the list again. Calls that come while one is under way are answered by one more.
+  async refresh() {
+    if (this.#running) {
+      this.#wanted = true;
+      return this.#running;
+    }
+    this.#running = this.#read();
+    try {
+      await this.#running;
+    } finally {
+      this.#running = null;
+    }
+    if (this.#wanted) {
+      this.#wanted = false;
+      return this.refresh();
+    }
+    return undefined;
+  }
+
+  async #read() {
+    const page = await again();
+    const region = document.adoptNode(page.getElementById("lessons"));
+    if (region.outerHTML === this.#html) return;
+    const drawnNow = drawn(region);
+    this.#html = region.outerHTML;
+    const giveBack = focusIn(this.#region);
+    for (const row of rows(region)) {
+      const old = document.getElementById(row.id);
+      if (old && this.#drawn.get(row.id) === drawnNow.get(row.id)) row.replaceWith(old);
+      else if (old?.dataset.state !== row.dataset.state) highlight(row);
+    }
+    this.#region.replaceWith(region);
+    this.#region = region;
+    this.#drawn = drawnNow;
+    giveBack();
+  }
+}
+
+function highlight(row) {
+  row.classList.add("new");
+  setTimeout(() => row.classList.remove("new"), 30_000);
+}
+
+const rows = (region) => [...region.querySelectorAll("[data-state]")];
+const drawn = (region) => new Map(rows(region).map((row) => [row.id, row.outerHTML]));
+
+// Remembers what has the focus, and gives it back to it, or to what stands in its place.
+function focusIn(region) {
+  const focused = document.activeElement;
+  if (!region.contains(focused)) return () => {};
+  const row = focused.closest("[data-state]")?.id;
+  return () => {
+    const place = row && document.getElementById(row)?.querySelector("summary, a, button");
+    (focused.isConnected ? focused : place ?? document.getElementById("main")).focus({ preventScroll: true });
+  };
+}
+
+// Wires a list to the live connection. `sentence` words a booking message, or gives nothing where it needs no words.
+export function keep(live, sentence) {
+  const list = new List();
+  const refresh = () => list.refresh().catch(() => {}); // unreachable: the dot tells, and the next minute or message tries again
+  live.addEventListener("booking", ({ detail }) => {
+    const words = sentence(detail);
+    if (words) announce(words);
+    refresh();
+  });
+  live.addEventListener("refresh", refresh);
+  return () => list.refresh();
+}

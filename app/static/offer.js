@@ -1,0 +1,110 @@
+// What an instructor's page offers: which starts there are for the chosen service and duration, by the calendar's board, the clock
+// and the viewer's own lessons. Knows no elements; board.js draws it, lesson.js books from it.
+
+import { addDays, clock, dayOf, daysBetween, longDay, money, now, price, shortWeekday, wire } from "./clock.js";
+import { fits, meets, nearest, ofDay, spans } from "./starts.js";
+
+const HORIZON = 90 * 86_400_000;
+export const SHOWN = 7; // days of a week
+export const KNOWN = 35; // days watched, so that the next weeks and the next free time are known too
+
+export class Offer {
+  // given: what the server says of the page (app/bookings/pages.py, `_page_data`).
+  constructor(given) {
+    Object.assign(this, {
+      service: given.service, minutes: given.minutes, first: given.first, busy: given.busy.map(([a, b]) => [Date.parse(a), Date.parse(b)]),
+      chosen: given.start ? Date.parse(given.start) : null,
+    });
+    this.update(given.board);
+    const device = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    this.ownZones = [given.viewer_zone, device].filter(Boolean);
+  }
+
+  // The calendar as the server says it is now.
+  update({ days, time_zone: zone, min_advance_minutes: notice }) {
+    Object.assign(this, { days, zone, notice });
+  }
+
+  get limits() {
+    return { earliest: now() + this.notice * 60_000, latest: now() + HORIZON, busy: this.busy };
+  }
+
+  get today() {
+    return dayOf(now(), this.zone);
+  }
+
+  get week() {
+    return Array.from({ length: SHOWN }, (_, count) => addDays(this.first, count));
+  }
+
+  // The first day of the week, counted from today, in which a day is shown.
+  weekOf(day) {
+    return addDays(this.today, Math.max(0, Math.floor(daysBetween(this.today, day) / SHOWN) * SHOWN));
+  }
+
+  get last() {
+    return dayOf(this.limits.latest, this.zone);
+  }
+
+  // start → "free" | "held" | "busy" of a day; empty for a day not known.
+  starts(day) {
+    const known = this.days[day];
+    return known ? ofDay(spans(known.free), spans(known.held), this.minutes, this.zone, this.limits, this.chosen) : new Map();
+  }
+
+  free(day) {
+    return [...this.starts(day)].filter(([, state]) => state === "free").map(([start]) => start);
+  }
+
+  nextAfter(day) {
+    return Object.keys(this.days).sort().filter((other) => other > day).flatMap((other) => this.free(other)).at(0);
+  }
+
+  // Whether a lesson can (still) be booked at this start; undefined where that day is not known.
+  possible(start) {
+    const day = this.days[dayOf(start, this.zone)];
+    return day && fits(start, spans(day.free), this.minutes, this.limits);
+  }
+
+  // Why not, as the person should read it.
+  whyNot(start) {
+    const { held } = this.days[dayOf(start, this.zone)] ?? { held: [] };
+    const end = start + this.minutes * 60_000;
+    if (start < this.limits.earliest) return "This time is too soon to book now.";
+    if (meets(start, end, this.busy)) return "You already have a lesson at that time.";
+    if (meets(start, end, spans(held))) return "Someone else is booking this time right now.";
+    return "This time has just been taken.";
+  }
+
+  // The free starts of all known days, nearest to this one first.
+  near(start, limit = 5) {
+    return nearest(start, Object.keys(this.days).flatMap((day) => this.free(day)), limit);
+  }
+
+  get cents() {
+    return price(this.service.hourly_rate_cents, this.minutes);
+  }
+
+  // "Tuesday, November 24, 9:00 am, 60 minutes, $70"
+  sentence(start) {
+    return `${longDay(dayOf(start, this.zone))}, ${clock(start, this.zone)}, ${this.minutes} minutes, ${money(this.cents)}`;
+  }
+
+  // The viewer's own wall clock, where it differs from the lesson's: "6:00 am", "Wed 1:00 am".
+  hint(start) {
+    for (const own of this.ownZones) {
+      const other = dayOf(start, own) !== dayOf(start, this.zone);
+      if (other || clock(start, own) !== clock(start, this.zone)) {
+        return `${other ? `${shortWeekday(dayOf(start, own))} ` : ""}${clock(start, own)}`;
+      }
+    }
+    return "";
+  }
+
+  // This page with this choice.
+  address({ first = this.first, minutes = this.minutes, chosen = this.chosen } = {}) {
+    const query = new URLSearchParams({ service: this.service.id, minutes, from: first });
+    if (chosen !== null) query.set("start", wire(chosen));
+    return `${location.pathname}?${query}`;
+  }
+}
