@@ -12,7 +12,8 @@ import asyncpg
 
 from app.db import SQL, Pool, connect, statement
 from app.migrate import migrate
-from loadtests.bench.report import Result, milliseconds, percentile, say
+from loadtests.bench.report import Result, say
+from loadtests.table import milliseconds, percentile
 
 LESSONS = 5_000
 LESSONS_A_DAY = 16

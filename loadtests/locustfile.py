@@ -1,0 +1,84 @@
+"""For `locust -f loadtests/locustfile.py --headless --host URL --scenario rush`, which is also what `python -m loadtests` runs.
+Says who is there, and hands over to the stage."""
+
+import ipaddress
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import gevent
+from locust import events
+
+from loadtests.crew import CrewError, crew_file
+from loadtests.scenarios import MAX_PEOPLE, MAX_SECONDS, SCENARIOS
+from loadtests.stage import Plan, Stage
+from loadtests.users import LookerOn, Student, Teacher
+
+__all__ = ["LookerOn", "Student", "Teacher"]
+
+
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # locust has no types that mypy reads
+def _options(parser: Any) -> None:
+    parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="rush", help="Which crowd comes")
+    parser.add_argument("--people", type=int, default=50, help=f"How many people or screens, at most {MAX_PEOPLE}")
+    parser.add_argument("--seconds", type=float, default=10, help=f"How long they are let loose, at most {MAX_SECONDS}")
+    parser.add_argument("--results", default="var/load/results.json", help="Where to write what was seen, for the verdict")
+    parser.add_argument("--crew", default="", help="Where people are kept between runs (var/load/ by default; - for nowhere)")
+    parser.add_argument("--confirm-host", default="", help="The very host, to load one that is not this machine")
+
+
+@events.init.add_listener  # type: ignore[untyped-decorator]  # locust has no types that mypy reads
+def _set_up(environment: Any, **_: object) -> None:
+    options = environment.parsed_options
+    environment.host = url = (options.host or "http://127.0.0.1:8000").rstrip("/")
+    if complaint := refused(url, options.people, options.seconds, options.confirm_host):
+        sys.exit(complaint)
+    scenario = SCENARIOS[options.scenario](options.people)
+    kept = None if options.crew == "-" else Path(options.crew) if options.crew else crew_file(url)
+    environment.stage = Stage(Plan(scenario, url, options.people, options.seconds, Path(options.results), kept))
+    Student.fixed_count, Teacher.fixed_count, LookerOn.fixed_count = scenario.students, scenario.instructors, scenario.screens
+    options.num_users = scenario.students + scenario.instructors + scenario.screens
+    options.spawn_rate = 100
+    # Refused requests are part of the game; whether the run was right is the verdict's to say.
+    environment.process_exit_code = 0
+
+
+@events.test_start.add_listener  # type: ignore[untyped-decorator]  # locust has no types that mypy reads
+def _start(environment: Any, **_: object) -> None:
+    try:
+        environment.stage.gather()
+    except CrewError as error:
+        sys.exit(str(error))
+    gevent.spawn(_play, environment)
+
+
+def _play(environment: Any) -> None:
+    try:
+        environment.stage.play()
+    except BaseException:
+        environment.process_exit_code = 2
+        raise
+    finally:
+        gevent.spawn(environment.runner.quit)
+
+
+def refused(url: str, people: int, seconds: float, confirmed: str) -> str | None:
+    """Why this load must not be made, if so."""
+    host = urlsplit(url).hostname or ""
+    if not _is_here(host) and confirmed != host:
+        return f"{host or url} is not this machine. To load it on purpose, add --confirm-host {host or 'HOST'}."
+    if not 2 <= people <= MAX_PEOPLE:
+        return f"--people must be between 2 and {MAX_PEOPLE}."
+    if not 0 < seconds <= MAX_SECONDS:
+        return f"--seconds must be above 0 and at most {MAX_SECONDS}."
+    return None
+
+
+def _is_here(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,100 @@
+"""What a crowd saw and was told, as it is handed to the verdict: one JSON file per run."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+
+@dataclass
+class Requests:
+    """All requests of one kind: how each was answered ("201", "409 SLOT_TAKEN", "no answer"), and the seconds each took."""
+
+    answers: dict[str, int] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+
+    def add(self, answer: str, seconds: float) -> None:
+        self.answers[answer] = self.answers.get(answer, 0) + 1
+        self.seconds.append(seconds)
+
+
+@dataclass
+class Rush:
+    """One time that many wanted: the answers they got."""
+
+    start: str
+    answers: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Seen:
+    """What one screen showed at the end."""
+
+    instructor: str
+    first: str
+    days: int
+    epoch: str | None
+    version: int
+    board: dict[str, Any]
+
+
+@dataclass
+class Heard:
+    """What an instructor's own socket was told of the bookings of the run; with `refreshed` some may rightly be missing."""
+
+    instructor: str
+    created: list[str]
+    refreshed: bool
+
+
+@dataclass
+class Results:
+    scenario: str
+    url: str
+    people: int
+    started: float = 0.0
+    ended: float = 0.0
+    ready: int = 0
+    expected: int = 0
+    students: list[str] = field(default_factory=list)
+    booked: dict[str, str] = field(default_factory=dict)  # booking id → its instructor
+    cancelled: list[str] = field(default_factory=list)
+    unanswered: int = 0
+    rushes: list[Rush] = field(default_factory=list)
+    requests: dict[str, Requests] = field(default_factory=dict)
+    seen: list[Seen] = field(default_factory=list)
+    heard: list[Heard] = field(default_factory=list)
+    # instructor → version → how many screens it reached, and when (seconds since 1970)
+    arrivals: dict[str, dict[int, list[float]]] = field(default_factory=dict)
+    reconnects: int = 0
+    gaps: int = 0
+    socket_errors: list[str] = field(default_factory=list)
+
+    def request(self, name: str, answer: str, seconds: float) -> None:
+        self.requests.setdefault(name, Requests()).add(answer, seconds)
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(orjson.dumps(asdict(self), option=orjson.OPT_NON_STR_KEYS))
+
+
+def load(path: Path) -> Results:
+    """The results of a run. Raises OSError, or ValueError and the like where the file is something else."""
+    raw: Mapping[str, Any] = orjson.loads(path.read_bytes())
+    return Results(
+        **(
+            dict(raw)
+            | {
+                "rushes": [Rush(**rush) for rush in raw["rushes"]],
+                "requests": {name: Requests(**requests) for name, requests in raw["requests"].items()},
+                "seen": [Seen(**seen) for seen in raw["seen"]],
+                "heard": [Heard(**heard) for heard in raw["heard"]],
+                "arrivals": {
+                    instructor: {int(version): at for version, at in versions.items()}
+                    for instructor, versions in raw["arrivals"].items()
+                },
+            }
+        )
+    )

@@ -1,0 +1,169 @@
+"""Who is in a crowd: students who book, instructors who teach, and people who look on. What they meet is written down by the stage."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import gevent
+import orjson
+from locust import FastHttpUser, User, task
+from locust.exception import StopUser
+
+from loadtests import crew
+from loadtests.crew import Instructor
+from loadtests.live import Screen
+from loadtests.stage import Stage
+from loadtests.watcher import Watcher
+
+
+class Person(FastHttpUser):
+    """Somebody with a session, who asks and remembers how it was answered."""
+
+    abstract = True
+    connection_timeout = 10.0
+    network_timeout = 30.0
+    token = ""
+
+    @property
+    def stage(self) -> Stage:
+        stage: Stage = self.environment.stage
+        return stage
+
+    def ask(self, method: str, path: str, body: Any = None, *, name: str | None = None) -> tuple[str, Any]:
+        """How it was answered ("201", "409 SLOT_TAKEN", "no answer") and the JSON."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        name = name or path.partition("?")[0]
+        started = time.perf_counter()
+        with (
+            self._under_way(),
+            self.client.request(method, path, json=body, headers=headers, name=name, catch_response=True) as response,
+        ):
+            seconds = time.perf_counter() - started
+            answer, content = _read(response)
+            if answer.startswith(("2", "409")):
+                response.success()
+        self.stage.results.request(f"{method} {name}", answer, seconds)
+        return answer, content
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        self.stage.in_flight += 1
+        try:
+            yield
+        finally:
+            self.stage.in_flight -= 1
+
+    def pause(self) -> None:
+        """Until the next deed; the run may be over before."""
+        gevent.sleep(self.stage.random.uniform(*self.stage.plan.scenario.pause))
+        self.wait_for_doors()
+
+    def wait_for_doors(self) -> None:
+        self.stage.doors.wait()
+        if self.stage.closed:
+            raise StopUser
+
+
+def _read(response: Any) -> tuple[str, Any]:
+    """How a request was answered, in the words of the verdict, and the JSON of the answer."""
+    if not response.status_code:
+        return "no answer", None
+    try:
+        content = orjson.loads(response.content or b"null")
+    except ValueError:
+        content = None
+    code = content.get("code") if isinstance(content, dict) and response.status_code >= 400 else None
+    return (f"{response.status_code} {code}" if code else str(response.status_code)), content
+
+
+class Student(Person):
+    """Looks for a time and books it; takes another one when somebody else was quicker; now and then cancels again."""
+
+    def on_start(self) -> None:
+        self.token = self.stage.next_student().token
+        self.ask("GET", "/api/auth/me")
+        self.stage.students_ready += 1
+        self.wait_for_doors()
+
+    @task
+    def live(self) -> None:
+        if self.stage.plan.scenario.name == "rush":
+            self._rush()
+        else:
+            self._find_a_time()
+
+    def _rush(self) -> None:
+        """Waits with everybody else for a time to be announced, and wants it."""
+        start = self.stage.announcement.get()
+        answer, _ = self._book(self.stage.crew.instructors[0], start)
+        self.stage.rushed(answer)
+
+    def _find_a_time(self) -> None:
+        self.pause()
+        stage = self.stage
+        instructor = stage.random.choice(stage.crew.instructors)
+        self.ask("GET", f"/api/instructors/{instructor.id}", name="/api/instructors/{id}")
+        answer, content = self._book(instructor, stage.random.choice(stage.starts))
+        if answer == "409 SLOT_TAKEN" and content["alternatives"]:
+            answer, content = self._book(instructor, content["alternatives"][0])
+        if answer == "201" and stage.random.random() < stage.plan.scenario.cancels:
+            self.pause()
+            self._cancel(content["id"])
+        elif stage.random.random() < 0.1:
+            self.ask("GET", "/api/bookings?as=student&scope=upcoming")
+
+    def _book(self, instructor: Instructor, start: str) -> tuple[str, Any]:
+        body = {"service_id": instructor.service_id, "start": start, "duration_minutes": 30}
+        answer, content = self.ask("POST", "/api/bookings", body)
+        if answer == "201":
+            self.stage.results.booked[content["id"]] = instructor.id
+        elif answer == "no answer":
+            self.stage.results.unanswered += 1
+        return answer, content
+
+    def _cancel(self, booking: str) -> None:
+        answer, _ = self.ask(
+            "POST",
+            f"/api/bookings/{quote(booking)}/cancellation",
+            {"reason": "Somebody is ill"},
+            name="/api/bookings/{id}/cancellation",
+        )
+        if answer == "200":
+            self.stage.results.cancelled.append(booking)
+
+
+class Teacher(Person):
+    """An instructor with the week open on a screen, who looks at the lessons and reshapes next week."""
+
+    def on_start(self) -> None:
+        stage = self.stage
+        instructor = stage.next_instructor()
+        self.token = instructor.token
+        own = Watcher(stage.plan.url, [Screen(instructor.id, stage.starts[0][:10], 35)], token=self.token)
+        stage.watchers.append(own)
+        stage.own[instructor.id] = own
+        gevent.spawn(own.run)
+        self.wait_for_doors()
+
+    @task
+    def live(self) -> None:
+        gevent.sleep(self.stage.random.uniform(1, 3))
+        self.pause()
+        self.ask("GET", "/api/bookings?as=instructor&scope=upcoming")
+        if self.stage.plan.scenario.edits:
+            self.pause()
+            self.ask("PUT", "/api/availability/week", crew.week(self.stage.random))
+
+
+class LookerOn(User):
+    """Somebody who is not signed in and has one or two boards open."""
+
+    @task
+    def look(self) -> None:
+        stage: Stage = self.environment.stage
+        watcher = Watcher(stage.plan.url, stage.next_screens())
+        stage.watchers.append(watcher)
+        watcher.run()
+        gevent.sleep(stage.plan.seconds)  # closed for good: what was seen last still counts

@@ -1,0 +1,282 @@
+"""What a load test left behind, judged: from the database, and from what every screen showed at the end. The only part of the load
+tests that reads the database."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from app.db import Pool, connect, statement
+from loadtests.results import Results, Seen
+from loadtests.table import columns, milliseconds, percentile
+
+# How long a committed change may wait to be published once the crowd has gone.
+GRACE_SECONDS = 10.0
+_LOOK_SECONDS = 0.2
+# What the product promises: no connected screen is behind for longer.
+STALE_SECONDS = 15.0
+# Answers that a crowd may rightly get.
+_EXPECTED = ("2", "409 SLOT_TAKEN", "409 STUDENT_BUSY", "409 OUTSIDE_AVAILABILITY")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold. `found` says what was found, and what was wrong."""
+
+    what: str
+    found: str
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    checks: list[Check]
+    numbers: list[tuple[str, ...]]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    of_instructors: int
+    of_students: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A booking of the run."""
+
+    id: UUID
+    instructor_id: UUID
+    state: str
+    start: str
+
+
+@dataclass(frozen=True)
+class Commit:
+    instructor_id: UUID
+    version: int
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Board:
+    """A window of a calendar as the database computes it."""
+
+    instructor_id: UUID
+    first: date
+    length: int
+    epoch: str
+    version: int
+    days: dict[str, Any]
+
+
+_overlaps = statement("verdict_overlaps", Overlaps)
+_unpublished = statement("verdict_unpublished", int)
+_broken_versions = statement("verdict_broken_versions", UUID)
+_bookings = statement("verdict_bookings", Row)
+_commits = statement("verdict_commits", Commit)
+_boards = statement("verdict_boards", Board)
+_clock = statement("verdict_clock", datetime)
+
+
+async def judge(database_url: str, results: Results, *, grace: float = GRACE_SECONDS) -> Verdict:
+    """Holds what the crowd was told and saw against the database. Raises OSError or asyncpg's errors when it cannot be read."""
+    pool = await connect(database_url, size=2, name="verdict")
+    try:
+        unpublished = await _left_after(pool, grace)
+        ahead = await _clock_ahead(pool)
+        since = datetime.fromtimestamp(results.started, UTC) + ahead
+        instructors = list({UUID(instructor) for instructor in (*results.arrivals, *results.booked.values())})
+        rows = await _bookings.all(
+            pool,
+            told=[UUID(booking) for booking in results.booked],
+            students=[UUID(student) for student in results.students],
+            since=since,
+        )
+        commits = await _commits.all(pool, instructors=instructors, since=since)
+        delays = _delays(results, commits, ahead)
+        checks = [
+            *_promise(await _overlaps.one(pool)),
+            _none("changes not published", unpublished),
+            _none("calendars with a version left out", len(await _broken_versions.all(pool, instructors=instructors))),
+            *_told(results, rows),
+            *_screens(results, await _boards_of(pool, results.seen)),
+            *_heard(results),
+            _none(
+                f"changes that reached a screen after more than {STALE_SECONDS:.0f} s", sum(d > STALE_SECONDS for d in delays)
+            ),
+            *_answers(results),
+            *_whole(results, rows),
+        ]
+        return Verdict(checks, _numbers(results, rows, delays))
+    finally:
+        await pool.close()
+
+
+async def _left_after(pool: Pool, grace: float) -> int:
+    """Unpublished changes once everything had its time."""
+    for _ in range(round(grace / _LOOK_SECONDS)):
+        if await _unpublished.one(pool) == 0:
+            return 0
+        await asyncio.sleep(_LOOK_SECONDS)
+    return await _unpublished.one(pool)
+
+
+async def _clock_ahead(pool: Pool) -> timedelta:
+    """By how much the database's clock is ahead of ours, give or take half a round trip."""
+    samples = []
+    for _ in range(5):
+        before = datetime.now(UTC)
+        theirs = await _clock.one(pool)
+        after = datetime.now(UTC)
+        samples.append((after - before, theirs - (before + (after - before) / 2)))
+    return min(samples)[1]
+
+
+# ---- the checks
+
+
+def _none(what: str, count: int, of: str = "") -> Check:
+    return Check(what, f"{count}{of}", count == 0)
+
+
+def _promise(overlaps: Overlaps) -> list[Check]:
+    return [
+        _none("lessons that overlap another of the instructor", overlaps.of_instructors),
+        _none("lessons that overlap another of the student", overlaps.of_students),
+    ]
+
+
+def _told(results: Results, rows: Sequence[Row]) -> list[Check]:
+    """Whether the answers were true: every 201 a row in the right state, every row a 201 (or a request that got no answer)."""
+    states = {str(row.id): row.state for row in rows}
+    cancelled = set(results.cancelled)
+    untrue = sum(states.get(told) != ("cancelled" if told in cancelled else "confirmed") for told in results.booked)
+    untold = len(states.keys() - results.booked.keys())
+    checks = [
+        _none("bookings answered 201 that are not so in the database", untrue, f" of {len(results.booked)}"),
+        Check("bookings in the database that nobody was told of", str(untold), untold <= results.unanswered),
+    ]
+    if results.rushes:
+        lessons = [sum(row.start == rush.start for row in rows) for rush in results.rushes]
+        wrong = sum(
+            n != 1
+            or rush.answers.get("201", 0) != 1
+            or set(rush.answers) - {"201", "409 SLOT_TAKEN", "409 STUDENT_BUSY"} != set()
+            for n, rush in zip(lessons, results.rushes, strict=True)
+        )
+        checks.append(_none("times wanted by all that did not become exactly one lesson", wrong, f" of {len(lessons)}"))
+    return checks
+
+
+async def _boards_of(pool: Pool, seen: Sequence[Seen]) -> dict[tuple[str, str, int], Board]:
+    windows = sorted({(screen.instructor, screen.first, screen.days) for screen in seen})
+    boards = await _boards.all(
+        pool,
+        instructors=[UUID(instructor) for instructor, _, _ in windows],
+        firsts=[date.fromisoformat(first) for _, first, _ in windows],
+        lengths=[days for _, _, days in windows],
+    )
+    return {(str(board.instructor_id), board.first.isoformat(), board.length): board for board in boards}
+
+
+def _screens(results: Results, boards: dict[tuple[str, str, int], Board]) -> list[Check]:
+    differ = [
+        screen for screen in results.seen if not _same(screen, boards.get((screen.instructor, screen.first, screen.days)))
+    ]
+    found = f"{len(differ)} of {len(results.seen)}"
+    if differ:
+        board = boards.get((differ[0].instructor, differ[0].first, differ[0].days))
+        found += f" (say, version {differ[0].version} where the database has {board.version if board else 'none'})"
+    return [Check("screens whose board differs from the database", found, not differ)]
+
+
+def _same(screen: Seen, board: Board | None) -> bool:
+    return board is not None and (screen.epoch, screen.version, screen.board) == (board.epoch, board.version, board.days)
+
+
+def _heard(results: Results) -> list[Check]:
+    """Whether instructors saw each new lesson on their own screens. After a refresh they know that they may have missed some."""
+    if not results.heard:
+        return []
+    missed = 0
+    for own in results.heard:
+        booked = {booking for booking, instructor in results.booked.items() if instructor == own.instructor}
+        missed += 0 if own.refreshed else len(booked - set(own.created))
+    return [_none("new lessons that an instructor's own screen was not told of", missed)]
+
+
+def _answers(results: Results) -> list[Check]:
+    counts: dict[str, int] = {}
+    for requests in results.requests.values():
+        for answer, count in requests.answers.items():
+            counts[answer] = counts.get(answer, 0) + count
+    broken = sum(count for answer, count in counts.items() if answer.startswith("5"))
+    strange = {
+        answer: count for answer, count in counts.items() if not answer.startswith((*_EXPECTED, "5")) and answer != "no answer"
+    }
+    named = ", ".join(f"{count} × {answer}" for answer, count in sorted(strange.items()))
+    return [
+        _none("answers 5xx", broken, f" of {sum(counts.values())}"),
+        _none("requests without an answer", counts.get("no answer", 0)),
+        Check("refusals that were not expected", named or "0", not strange),
+        _none(
+            "errors said on sockets",
+            len(results.socket_errors),
+            f" ({results.socket_errors[0]})" if results.socket_errors else "",
+        ),
+    ]
+
+
+def _whole(results: Results, rows: Sequence[Row]) -> list[Check]:
+    """A crowd that did not come proves nothing."""
+    everybody = results.ready == results.expected and len(results.seen) > 0
+    return [
+        Check("people and screens that were ready at the start", f"{results.ready} of {results.expected}", everybody),
+        Check("lessons booked", str(len(rows)), len(rows) > 0),
+    ]
+
+
+# ---- the numbers
+
+
+def _delays(results: Results, commits: Sequence[Commit], ahead: timedelta) -> list[float]:
+    """Seconds from each change being written to its arrival at each connected screen. (Written: just before the commit.)"""
+    written = {(str(commit.instructor_id), commit.version): (commit.created_at - ahead).timestamp() for commit in commits}
+    return [
+        at - written[instructor, version]
+        for instructor, versions in results.arrivals.items()
+        for version, arrivals in versions.items()
+        if (instructor, version) in written
+        for at in arrivals
+    ]
+
+
+def _numbers(results: Results, rows: Sequence[Row], delays: Sequence[float]) -> list[tuple[str, ...]]:
+    table: list[tuple[str, ...]] = [("", "count", "p50", "p95", "p99", "max", "answers")]
+    table.append(
+        ("commit to screen", f"{len(delays):,}", *_percentiles(delays), f"{results.reconnects} reconnects, {results.gaps} gaps")
+    )
+    for name, requests in sorted(results.requests.items()):
+        answers = ", ".join(f"{count:,} × {answer}" for answer, count in sorted(requests.answers.items()))
+        table.append((name, f"{len(requests.seconds):,}", *_percentiles(requests.seconds), answers))
+    seconds = results.ended - results.started
+    table.append(("lessons booked", f"{len(rows):,}", "", "", "", "", f"in {seconds:.0f} s, settling included"))
+    return table
+
+
+def _percentiles(seconds: Sequence[float]) -> tuple[str, ...]:
+    return tuple(milliseconds(percentile(seconds, q)) for q in (50, 95, 99, 100))
+
+
+def text(results: Results, verdict: Verdict) -> str:
+    """The verdict as people read it."""
+    checks = [("PASS" if check.passed else "FAIL", check.what, check.found) for check in verdict.checks]
+    title = f"{results.scenario} · {results.people} people · {results.url}"
+    ending = "PASS: all of it held." if verdict.passed else f"FAIL: {sum(not check.passed for check in verdict.checks)} wrong."
+    return "\n".join([title, "", *columns(checks, indent="  "), "", *columns(verdict.numbers, indent="  "), "", ending])

@@ -1,0 +1,153 @@
+"""The screens of the load tests keep the contract's rules for clients; otherwise their verdict would be worth nothing."""
+
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from loadtests.live import Ear, Screen
+
+ANNA = "01234567-0000-7000-8000-000000000001"
+DAY = "2026-11-23"
+
+
+def board(version: int, free: str = "all", epoch: str = "e1") -> dict[str, Any]:
+    return {"type": "board", "instructor": ANNA, "epoch": epoch, "version": version, "days": {DAY: free}}
+
+
+def change(version: int, free: str = "less", epoch: str = "e1") -> dict[str, Any]:
+    return {"type": "change", "instructor": ANNA, "epoch": epoch, "version": version, "days": {DAY: free}}
+
+
+def beacon(version: int, epoch: str = "e1") -> dict[str, Any]:
+    return {"type": "beacon", "now": "2026-11-20T12:00:00Z", "epoch": epoch, "versions": {ANNA: version}}
+
+
+def watch(version: int | None = None) -> dict[str, Any]:
+    resumed = {} if version is None else {"epoch": "e1", "version": version}
+    return {"type": "watch", "instructor": ANNA, "first": DAY, "days": 7} | resumed
+
+
+@pytest.fixture
+def screen() -> Screen:
+    """One that shows version 5."""
+    screen = Screen(ANNA, DAY, 7)
+    screen.watch()
+    screen.hear(board(5), 0)
+    return screen
+
+
+def test_a_fresh_screen_asks_for_the_board() -> None:
+    assert Ear([Screen(ANNA, DAY, 7)]).opened() == [watch()]
+
+
+def test_the_next_version_is_applied(screen: Screen) -> None:
+    assert screen.hear(change(6), 1.5) is None
+    assert (screen.version, screen.board) == (6, {DAY: "less"})
+    assert [(step.above, step.upto, step.at) for step in screen.steps] == [(5, 6, 1.5)]
+
+
+def test_an_older_version_is_ignored(screen: Screen) -> None:
+    assert screen.hear(change(5), 1) is None
+    assert screen.hear(change(3), 1) is None
+    assert (screen.version, screen.board) == (5, {DAY: "all"})
+
+
+def test_a_gap_asks_once_for_what_was_missed(screen: Screen) -> None:
+    assert screen.hear(change(7), 1) == watch(5)
+    assert screen.hear(change(8), 1) is None
+    assert (screen.version, screen.gaps) == (5, 1)
+    for version in (6, 7, 8):
+        assert screen.hear(change(version, str(version)), 2) is None
+    assert screen.hear(beacon(8), 2) is None
+    assert (screen.version, screen.board) == (8, {DAY: "8"})
+
+
+def test_another_epoch_asks_for_everything(screen: Screen) -> None:
+    assert screen.hear(change(6, epoch="e2"), 1) == watch()
+    assert screen.hear(change(2, epoch="e2"), 1) is None
+    screen.hear(board(1, "new", epoch="e2"), 2)
+    assert (screen.epoch, screen.version, screen.board) == ("e2", 1, {DAY: "new"})
+    assert screen.steps == []
+
+
+def test_a_beacon_reveals_a_lost_last_message(screen: Screen) -> None:
+    assert screen.hear(beacon(5), 1) is None
+    assert screen.hear(beacon(6), 1) == watch(5)
+
+
+def test_a_beacon_of_another_epoch_asks_for_everything(screen: Screen) -> None:
+    assert screen.hear(beacon(5, epoch="e2"), 1) == watch()
+
+
+def test_a_board_replaces_everything_and_counts_for_all_versions_up_to_it(screen: Screen) -> None:
+    screen.hear(board(9, "later"), 3)
+    assert (screen.version, screen.board) == (9, {DAY: "later"})
+    assert [(step.above, step.upto) for step in screen.steps] == [(5, 9)]
+
+
+def test_a_socket_that_comes_back_resumes_and_does_not_blame_the_server_for_its_absence(screen: Screen) -> None:
+    ear = Ear([screen])
+    ear.lost()
+    assert ear.opened() == [watch(5)]
+    assert ear.hear(change(6), 100) == []
+    assert ear.hear(beacon(6), 100) == []
+    assert (screen.version, screen.steps) == (6, [])
+    ear.hear(change(7), 101)
+    assert [(step.above, step.upto) for step in screen.steps] == [(6, 7)]
+
+
+def test_own_bookings_and_refreshes_are_heard() -> None:
+    ear = Ear([])
+    ear.hear({"type": "booking", "event": "created", "booking": {"id": "b1"}}, 1)
+    ear.hear({"type": "refresh"}, 1)
+    ear.hear({"type": "error", "code": "LIMIT", "detail": "Too many."}, 1)
+    assert (ear.events, ear.refreshed, ear.errors) == ([("created", "b1")], True, ["LIMIT"])
+
+
+@pytest.mark.parametrize("code", [1001, 1006, 1011, 1012])
+def test_after_these_close_codes_it_comes_back_at_random_within_half_a_minute(code: int) -> None:
+    waits = [Ear([]).after_close(code, Random(seed)) for seed in range(50)]
+    assert all(wait is not None and 0.5 <= wait <= 30 for wait in waits)
+    assert len(set(waits)) > 40
+
+
+@pytest.mark.parametrize("code", [1009, 4400, 4401, 4403])
+def test_after_these_it_does_not(code: int) -> None:
+    assert Ear([]).after_close(code, Random(1)) is None
+
+
+def test_too_many_means_half_a_minute_at_least() -> None:
+    wait = Ear([]).after_close(4429, Random(1))
+    assert wait is not None
+    assert wait >= 30
+
+
+def test_a_goodbye_says_when_to_come_back() -> None:
+    ear = Ear([])
+    ear.hear({"type": "bye", "after_ms": 2000}, 1)
+    wait = ear.after_close(1012, Random(1))
+    assert wait is not None
+    assert 2 <= wait <= 3
+
+
+@given(some.lists(some.integers(1, 12), max_size=40), some.integers(0, 6))
+def test_whatever_is_lost_or_said_twice_the_screen_is_right_in_the_end(said: list[int], at_first: int) -> None:
+    """Changes arrive in any order, some never, some again; whoever answers watches and a last beacon makes it right."""
+    newest = max([at_first, *said])
+    screen = Screen(ANNA, DAY, 7)
+    screen.watch()
+    screen.hear(board(at_first, str(at_first)), 0)
+
+    def answer(asked: dict[str, Any] | None) -> None:
+        while asked is not None:
+            for version in range(asked["version"] + 1, newest + 1):
+                screen.hear(change(version, str(version)), 1)
+            asked = screen.hear(beacon(newest), 1)
+
+    for version in said:
+        answer(screen.hear(change(version, str(version)), 1))
+    answer(screen.hear(beacon(newest), 2))
+    assert (screen.version, screen.board) == (newest, {DAY: str(newest)})

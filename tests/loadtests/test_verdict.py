@@ -1,0 +1,202 @@
+"""The verdict passes what is right, and can fail: every fault is planted once and must be found by its name."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.bookings import booking
+from app.db import Pool
+from loadtests import results as files
+from loadtests.results import Heard, Requests, Results, Rush, Seen
+from loadtests.verdict import Verdict, judge, text
+from tests import people
+from tests.people import Instructor, Person
+
+WRONG_SCREENS = "screens whose board differs from the database"
+
+
+@pytest.fixture
+async def anna(pool: Pool) -> Instructor:
+    return await people.instructor(pool, "Anna")
+
+
+@pytest.fixture
+async def ben(pool: Pool) -> Person:
+    return await people.student(pool, "Ben")
+
+
+@pytest.fixture
+async def run(pool: Pool, anna: Instructor, ben: Person) -> Results:
+    """A small run in which everything went well: Ben booked one lesson, and one screen and Anna's own saw it."""
+    started = datetime.now(UTC) - timedelta(seconds=1)
+    lesson = await booking.reserve(
+        pool, ben.id, service_id=anna.service_id, start=anna.at("10:00"), minutes=30,
+        location_type=None, location="", note="", now=datetime.now(UTC),
+    )  # fmt: skip
+    await pool.execute("update outbox set published_at = clock_timestamp()")
+    shown = await pool.fetchrow("select epoch, version, days from board($1, $2, 7)", anna.id, anna.day())
+    assert shown is not None
+    now = datetime.now(UTC).timestamp()
+    return Results(
+        "rush", "http://127.0.0.1:8000", 2,
+        started=started.timestamp(), ended=now + 1, ready=2, expected=2,
+        students=[str(ben.id)],
+        booked={str(lesson.id): str(anna.id)},
+        rushes=[Rush(anna.at("10:00").strftime("%Y-%m-%dT%H:%M:%SZ"), {"201": 1, "409 SLOT_TAKEN": 1})],
+        requests={"POST /api/bookings": Requests({"201": 1, "409 SLOT_TAKEN": 1}, [0.01, 0.02])},
+        seen=[Seen(str(anna.id), anna.day().isoformat(), 7, shown["epoch"], shown["version"], shown["days"])],
+        heard=[Heard(str(anna.id), [str(lesson.id)], refreshed=False)],
+        arrivals={str(anna.id): {shown["version"]: [now + 0.02]}},
+    )  # fmt: skip
+
+
+def failed(verdict: Verdict) -> list[str]:
+    return [check.what for check in verdict.checks if not check.passed]
+
+
+async def test_a_good_run_passes(database_url: str, run: Results) -> None:
+    verdict = await judge(database_url, run)
+    assert failed(verdict) == []
+    assert text(run, verdict).endswith("PASS: all of it held.")
+    commit_to_screen = next(row for row in verdict.numbers if row[0] == "commit to screen")
+    assert commit_to_screen[1] == "1"
+
+
+async def test_overlapping_lessons_fail_it(database_url: str, run: Results, pool: Pool, ben: Person) -> None:
+    """Planted where the promise was taken away: without the constraints nothing else would refuse them."""
+    await pool.execute("alter table booking drop constraint booking_instructor_no_overlap")
+    await pool.execute("alter table booking drop constraint booking_student_no_overlap")
+    await pool.execute(
+        """insert into booking (instructor_id, student_id, service_id, state, during, blocked, service_name, duration_minutes,
+                                price_cents, location_type, free_cancel_until, version, created_at)
+           select instructor_id, student_id, service_id, state, shifted, shifted, service_name, duration_minutes,
+                  price_cents, location_type, free_cancel_until, version, created_at - interval '1 hour'
+           from booking, lateral (select tstzrange(lower(during) + interval '15 minutes', upper(during) + interval '15 minutes')
+                                  as shifted) as later"""
+    )
+    assert failed(await judge(database_url, run)) == [
+        "lessons that overlap another of the instructor",
+        "lessons that overlap another of the student",
+        WRONG_SCREENS,
+    ]
+
+
+async def test_lessons_side_by_side_are_no_overlap(
+    database_url: str, run: Results, pool: Pool, anna: Instructor, ben: Person
+) -> None:
+    before = await _board(pool, anna)
+    await booking.reserve(
+        pool, ben.id, service_id=anna.service_id, start=anna.at("10:30"), minutes=30,
+        location_type=None, location="", note="", now=datetime.now(UTC),
+    )  # fmt: skip
+    assert before != await _board(pool, anna)
+    assert not {"lessons that overlap another of the instructor"} & set(failed(await judge(database_url, run, grace=0)))
+
+
+async def _board(pool: Pool, anna: Instructor) -> Any:
+    return await pool.fetchval("select days from board($1, $2, 7)", anna.id, anna.day())
+
+
+async def test_an_unpublished_change_fails_it(database_url: str, run: Results, pool: Pool) -> None:
+    await pool.execute("update outbox set published_at = null")
+    assert failed(await judge(database_url, run, grace=0.4)) == ["changes not published"]
+
+
+async def test_a_version_left_out_fails_it(database_url: str, run: Results, pool: Pool, anna: Instructor) -> None:
+    await pool.execute("update outbox set version = version + 1")
+    assert "calendars with a version left out" in failed(await judge(database_url, run))
+
+
+async def test_a_screen_with_a_wrong_board_fails_it(database_url: str, run: Results, anna: Instructor) -> None:
+    """As if the lesson were still free on it."""
+    board = dict(run.seen[0].board)
+    board[anna.day().isoformat()] = board[anna.day(2).isoformat()]
+    verdict = await judge(database_url, replace(run, seen=[run.seen[0], replace(run.seen[0], board=board)]))
+    assert failed(verdict) == [WRONG_SCREENS]
+    assert "1 of 2" in text(run, verdict)
+
+
+async def test_a_screen_left_behind_fails_it(database_url: str, run: Results) -> None:
+    behind = replace(run.seen[0], version=run.seen[0].version - 1)
+    assert failed(await judge(database_url, replace(run, seen=[behind]))) == [WRONG_SCREENS]
+
+
+async def test_a_screen_of_another_epoch_fails_it(database_url: str, run: Results) -> None:
+    assert failed(await judge(database_url, replace(run, seen=[replace(run.seen[0], epoch="another")]))) == [WRONG_SCREENS]
+
+
+async def test_a_screen_that_never_got_a_board_fails_it(database_url: str, run: Results) -> None:
+    empty = replace(run.seen[0], epoch=None, version=-1, board={})
+    assert failed(await judge(database_url, replace(run, seen=[empty]))) == [WRONG_SCREENS]
+
+
+async def test_a_change_that_came_too_late_fails_it(database_url: str, run: Results, anna: Instructor) -> None:
+    late = {str(anna.id): {1: [run.ended + 16]}}
+    assert failed(await judge(database_url, replace(run, arrivals=late))) == [
+        "changes that reached a screen after more than 15 s"
+    ]
+
+
+async def test_a_lesson_the_instructor_did_not_see_fails_it(database_url: str, run: Results, anna: Instructor) -> None:
+    missed = "new lessons that an instructor's own screen was not told of"
+    assert failed(await judge(database_url, replace(run, heard=[Heard(str(anna.id), [], refreshed=False)]))) == [missed]
+    assert failed(await judge(database_url, replace(run, heard=[Heard(str(anna.id), [], refreshed=True)]))) == []
+
+
+async def test_an_untrue_201_fails_it(database_url: str, run: Results, pool: Pool) -> None:
+    untrue = "bookings answered 201 that are not so in the database"
+    assert untrue in failed(await judge(database_url, replace(run, cancelled=list(run.booked))))
+    await pool.execute("delete from booking")
+    assert untrue in failed(await judge(database_url, run))
+
+
+async def test_a_booking_nobody_was_told_of_fails_it(database_url: str, run: Results) -> None:
+    assert failed(await judge(database_url, replace(run, booked={}))) == ["bookings in the database that nobody was told of"]
+
+
+async def test_it_may_be_that_of_a_request_without_an_answer_which_fails_by_itself(database_url: str, run: Results) -> None:
+    cut = Requests({"no answer": 1}, [30])
+    verdict = await judge(database_url, replace(run, booked={}, unanswered=1, requests={"POST /api/bookings": cut}))
+    assert failed(verdict) == ["requests without an answer"]
+
+
+async def test_a_time_won_by_two_or_by_nobody_fails_it(database_url: str, run: Results) -> None:
+    rush = run.rushes[0]
+    for answers in ({"201": 2}, {"409 SLOT_TAKEN": 2}, {"201": 1, "503 UNAVAILABLE": 1}):
+        assert failed(await judge(database_url, replace(run, rushes=[replace(rush, answers=answers)]))) == [
+            "times wanted by all that did not become exactly one lesson"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        ("500 BROKEN", "answers 5xx"),
+        ("503", "answers 5xx"),
+        ("401 NOT_SIGNED_IN", "refusals that were not expected"),
+        ("429 RATE_LIMITED", "refusals that were not expected"),
+        ("no answer", "requests without an answer"),
+    ],
+)
+async def test_an_answer_that_should_not_be_fails_it(database_url: str, run: Results, answer: str, what: str) -> None:
+    requests = {"GET /api/auth/me": Requests({"200": 3, answer: 1}, [0.1] * 4)}
+    assert failed(await judge(database_url, replace(run, requests=requests))) == [what]
+
+
+async def test_a_crowd_that_did_not_come_fails_it(database_url: str, run: Results) -> None:
+    nobody = replace(run, ready=1, booked={}, rushes=[], students=[])
+    assert failed(await judge(database_url, nobody)) == ["people and screens that were ready at the start", "lessons booked"]
+
+
+def test_results_survive_the_file(tmp_path: Path) -> None:
+    results = Results(
+        "spread", "http://127.0.0.1:8000", 3,
+        booked={"b": "i"}, rushes=[Rush("2026-11-23T14:00:00Z", {"201": 1})],
+        requests={"GET /": Requests({"200": 1}, [0.5])}, seen=[Seen("i", "2026-11-23", 7, "e", 3, {"2026-11-23": {}})],
+        heard=[Heard("i", ["b"], refreshed=True)], arrivals={"i": {3: [1.5, 2.5]}},
+    )  # fmt: skip
+    results.save(tmp_path / "run" / "results.json")
+    assert files.load(tmp_path / "run" / "results.json") == results
