@@ -1,0 +1,249 @@
+"""The booking calls over HTTP: shapes, refusals, keys, forms."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from app import wire
+from app.db import Pool
+from app.settings import Settings
+from tests import people
+from tests.people import Instructor, Person
+
+
+class Browser:
+    """One person's requests, by bearer token."""
+
+    def __init__(self, client: httpx.AsyncClient, person: Person, token: str) -> None:
+        self.client = client
+        self.person = person
+        self.headers = {"Authorization": f"Bearer {token}"}
+
+    async def get(self, path: str, **query: Any) -> httpx.Response:
+        return await self.client.get(path, params=query, headers=self.headers)
+
+    async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
+        return await self.client.post(
+            path, json=body, headers=self.headers | {k.replace("_", "-"): v for k, v in headers.items()}
+        )
+
+    async def book(
+        self, teacher: Instructor, start: str, *, day: int = 2, key: str | None = None, **more: Any
+    ) -> httpx.Response:
+        body = {
+            "service_id": str(teacher.service_id),
+            "start": wire.instant(teacher.at(start, day=day)),
+            "duration_minutes": 60,
+        }
+        return await self.post("/api/bookings", body | more, **({"Idempotency_Key": key} if key else {}))
+
+
+@pytest.fixture
+async def anna(pool: Pool) -> Instructor:
+    return await people.instructor(pool, "Anna")
+
+
+async def browser(client: httpx.AsyncClient, pool: Pool, settings: Settings, person: Person) -> Browser:
+    return Browser(client, person, await people.token_of(pool, person.id, settings))
+
+
+@pytest.fixture
+async def ben(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> Browser:
+    return await browser(client, pool, settings, await people.student(pool, "Ben"))
+
+
+@pytest.fixture
+async def carl(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> Browser:
+    return await browser(client, pool, settings, await people.student(pool, "Carl"))
+
+
+async def test_booking_reading_and_cancelling(ben: Browser, anna: Instructor) -> None:
+    made = await ben.book(anna, "10:00", note="hello", location="212 W 83rd St")
+    assert made.status_code == 201
+    lesson = made.json()
+    assert (lesson["state"], lesson["note"], lesson["version"], lesson["late"]) == ("confirmed", "hello", 1, None)
+    assert "instructor_note" not in lesson
+    assert (await ben.get(f"/api/bookings/{lesson['id']}")).json() == lesson
+    cancelled = await ben.post(f"/api/bookings/{lesson['id']}/cancellation", {"reason": "ill"})
+    assert (cancelled.status_code, cancelled.json()["state"], cancelled.json()["late"]) == (200, "cancelled", False)
+    again = await ben.post(f"/api/bookings/{lesson['id']}/cancellation", {})
+    assert (again.status_code, again.json()["code"], again.json()["state"]) == (409, "WRONG_STATE", "cancelled")
+
+
+async def test_the_loser_is_told_what_is_free_and_which_version_that_is(ben: Browser, carl: Browser, anna: Instructor) -> None:
+    await ben.book(anna, "10:00")
+    lost = await carl.book(anna, "10:30")
+    assert lost.status_code == 409
+    assert lost.json() == {
+        "detail": lost.json()["detail"],
+        "code": "SLOT_TAKEN",
+        "version": 1,
+        "alternatives": [wire.instant(anna.at(t, day=2)) for t in ("11:00", "11:15", "11:30", "09:00", "11:45")],
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"start": "2027-01-01T10:00:00"}, "start"),
+        ({"start": "2027-01-01T10:07:00Z"}, "start"),
+        ({"start": "9999-12-31T23:45:00Z"}, "start"),
+        ({"start": "0001-01-01T00:00:00Z"}, "start"),
+        ({"start": None}, "start"),
+        ({"start": ["2027"]}, "start"),
+        ({"duration_minutes": "an hour"}, "duration_minutes"),
+        ({"duration_minutes": 10**12}, "duration_minutes"),
+        ({"duration_minutes": -60}, "duration_minutes"),
+        ({"service_id": "piano"}, "service_id"),
+        ({"location_type": "moon"}, "location_type"),
+        ({"note": "x" * 2001}, "note"),
+        ({"note": {"a": 1}}, "note"),
+        ({"location": "x" * 501}, "location"),
+        ({"note": "nul \x00"}, None),
+    ],
+)
+async def test_bad_input_is_refused_by_field(ben: Browser, anna: Instructor, change: dict[str, Any], field: str | None) -> None:
+    answer = await ben.book(anna, "10:00", **change)
+    assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
+    assert answer.json().get("field") == field
+    assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize("body", [b"{not json", b"[]", b'"text"', b"\xff\xfe", b"null", b'{"start": NaN}'])
+async def test_what_is_not_a_json_object_is_a_validation_error(ben: Browser, body: bytes) -> None:
+    headers = ben.headers | {"Content-Type": "application/json"}
+    answer = await ben.client.post("/api/bookings", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
+
+
+async def test_any_offset_is_accepted_and_answers_are_in_utc(ben: Browser, anna: Instructor) -> None:
+    start = anna.at("10:00", day=2)
+    local = start.astimezone(people.ZoneInfo("Asia/Kolkata")).isoformat()
+    answer = await ben.book(anna, "10:00", start=local)
+    assert answer.json()["start"] == wire.instant(start)
+
+
+async def test_what_another_person_may_not_see_is_404(ben: Browser, carl: Browser, anna: Instructor) -> None:
+    lesson = (await ben.book(anna, "10:00")).json()
+    for answer in (
+        await carl.get(f"/api/bookings/{lesson['id']}"),
+        await carl.post(f"/api/bookings/{lesson['id']}/cancellation", {}),
+        await carl.get(f"/api/bookings/{uuid4()}"),
+        await carl.get("/api/bookings/not-a-uuid"),
+        await ben.book(anna, "12:00", service_id=str(uuid4())),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
+
+
+async def test_the_instructor_sees_and_cancels_and_has_a_note(
+    ben: Browser, anna: Instructor, client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    lesson = (await ben.book(anna, "10:00")).json()
+    teacher = await browser(client, pool, settings, anna)
+    listed = await teacher.get("/api/bookings", **{"as": "instructor"})
+    assert listed.json() == {"items": [lesson | {"instructor_note": ""}], "next_cursor": None}
+    assert (await teacher.get("/api/bookings", **{"as": "student"})).json()["code"] == "NOT_ALLOWED"
+    assert (await teacher.post("/api/bookings", {})).json()["code"] == "NOT_ALLOWED"
+    cancelled = await teacher.post(f"/api/bookings/{lesson['id']}/cancellation", {"reason": "concert"})
+    assert cancelled.json()["state"] == "cancelled"
+
+
+async def test_lists_come_in_pages_in_the_contracts_order(ben: Browser, anna: Instructor, pool: Pool) -> None:
+    for day in (5, 3, 4):
+        await ben.book(anna, "10:00", day=day)
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = (await ben.get("/api/bookings", limit=2, **({"cursor": cursor} if cursor else {}))).json()
+        seen += [item["start"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == [wire.instant(anna.at("10:00", day=day)) for day in (3, 4, 5)]
+    back = "update booking set during = tstzrange(lower(during) - interval '30 d', upper(during) - interval '30 d'), blocked = tstzrange(lower(blocked) - interval '30 d', upper(blocked) - interval '30 d')"
+    await pool.execute(back)
+    past = (await ben.get("/api/bookings", scope="past")).json()
+    assert [item["start"] for item in past["items"]] == sorted((item["start"] for item in past["items"]), reverse=True)
+    assert len(past["items"]) == 3
+    assert (await ben.get("/api/bookings", scope="cancelled")).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"limit": 101}, {"limit": 0}, {"limit": "x"}, {"cursor": "x"}, {"cursor": "e30="}, {"scope": "all"}, {"as": "admin"}],
+)
+async def test_unreadable_list_parameters_are_validation_errors(ben: Browser, query: dict[str, Any]) -> None:
+    answer = await ben.get("/api/bookings", **query)
+    assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
+
+
+async def test_a_key_gives_the_stored_answer_and_one_booking(ben: Browser, carl: Browser, anna: Instructor, pool: Pool) -> None:
+    answers = await asyncio.gather(*(ben.book(anna, "10:00", key="k") for _ in range(8)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.text for answer in answers}) == 1
+    mismatch = await ben.book(anna, "12:00", key="k")
+    assert (mismatch.status_code, mismatch.json()["code"]) == (422, "IDEMPOTENCY_MISMATCH")
+    assert (await carl.book(anna, "12:00", key="k")).status_code == 201  # keys are each account's own
+    assert await pool.fetchval("select count(*) from booking") == 2
+    for bad in ("", "x" * 201):
+        answer = await ben.client.post("/api/bookings", json={}, headers=ben.headers | {"Idempotency-Key": bad})
+        assert answer.json()["code"] == "VALIDATION_ERROR"
+
+
+async def test_a_refusal_is_not_stored_and_the_key_can_be_used_again(
+    ben: Browser, carl: Browser, anna: Instructor, pool: Pool
+) -> None:
+    lesson = (await ben.book(anna, "10:00")).json()
+    assert (await carl.book(anna, "10:00", key="k")).json()["code"] == "SLOT_TAKEN"
+    await ben.post(f"/api/bookings/{lesson['id']}/cancellation", {})
+    assert (await carl.book(anna, "10:00", key="k")).status_code == 201
+    await pool.execute("update idempotency_key set created_at = created_at - interval '24 hours'")
+    fresh = await carl.book(anna, "12:00", key="k")  # kept for a day, then it is a new key
+    assert (fresh.status_code, fresh.json()["start"]) == (201, wire.instant(anna.at("12:00", day=2)))
+
+
+async def test_a_cancellation_repeated_with_its_key_is_answered_the_same(ben: Browser, anna: Instructor) -> None:
+    path = f"/api/bookings/{(await ben.book(anna, '10:00')).json()['id']}/cancellation"
+    first, second = [await ben.post(path, {"reason": "ill"}, Idempotency_Key="c") for _ in range(2)]
+    assert first.status_code == second.status_code == 200
+    assert first.json() == second.json()
+
+
+async def test_two_hundred_concurrent_requests_for_one_time_leave_one_lesson(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor
+) -> None:
+    crowd = [await browser(client, pool, settings, await people.student(pool, f"Student {n}")) for n in range(200)]
+    answers = await asyncio.gather(*(one.book(anna, "10:00") for one in crowd))
+    assert Counter((a.status_code, a.json().get("code")) for a in answers) == {(201, None): 1, (409, "SLOT_TAKEN"): 199}
+    assert await pool.fetchval("select deadlocks from pg_stat_database where datname = current_database()") == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 201),
+        ({"Sec-Fetch-Site": "none"}, 201),
+        ({"Origin": "http://127.0.0.1:8000"}, 201),
+    ],
+)
+async def test_a_changing_request_by_cookie_must_come_from_our_own_pages(
+    ben: Browser, anna: Instructor, headers: dict[str, str], status: int
+) -> None:
+    body = {"service_id": str(anna.service_id), "start": wire.instant(anna.at("10:00")), "duration_minutes": 60}
+    cookie = {"Cookie": "session=" + ben.headers["Authorization"].removeprefix("Bearer ")}
+    answer = await ben.client.post("/api/bookings", json=body, headers=cookie | headers)
+    assert answer.status_code == status
+
+
+async def test_booking_works_without_redis(ben: Browser, anna: Instructor, redis_server: Any) -> None:
+    redis_server.stop()
+    assert (await ben.book(anna, "10:00")).status_code == 201
