@@ -12,6 +12,7 @@ import structlog
 from app.db import SQL
 
 log = structlog.get_logger("migrate")
+MAJOR = 18
 _LOCK = 7_215_341_907
 _LOCK_SECONDS = 60
 
@@ -20,9 +21,13 @@ class MigrationError(Exception):
     """The database cannot be migrated; the message says why and what to do."""
 
 
+class UnreachableError(MigrationError):
+    """There is no database at that address, or not yet."""
+
+
 async def migrate(dsn: str) -> list[str]:
-    """Applies what is missing and returns its names. Raises MigrationError, OSError or asyncpg's errors."""
-    connection = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "migrate"})
+    """Applies what is missing and returns its names. Raises MigrationError, or asyncpg's errors for a fault in a migration."""
+    connection = await _connect(dsn)
     try:
         await _lock(connection)
         applied = [name for path in _files("migrations") if (name := await _apply_once(connection, path))]
@@ -34,6 +39,20 @@ async def migrate(dsn: str) -> list[str]:
         return applied
     finally:
         await connection.close(timeout=10)
+
+
+async def _connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
+    try:
+        connection = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "migrate"})
+    except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError) as error:
+        raise UnreachableError(f"No Postgres answers at DATABASE_URL: {str(error) or 'time-out'}.") from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise MigrationError(f"Postgres refuses the connection of DATABASE_URL: {error}.") from None
+    version = connection.get_server_version()
+    if version.major < MAJOR:
+        await connection.close(timeout=10)
+        raise MigrationError(f"This needs PostgreSQL {MAJOR}; the one at DATABASE_URL is {version.major}.{version.minor}.")
+    return connection
 
 
 def _files(folder: str) -> list[Path]:

@@ -1,11 +1,17 @@
 """Every setting of the product, read once from the environment (and `.env`). The database's address is given out here and nowhere
 else, so that what must never touch production can be refused in one place."""
 
+import difflib
+import ipaddress
+from email.utils import parseaddr
 from functools import cache
-from typing import Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = float
 
@@ -15,7 +21,9 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_file=".env", frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", frozen=True, extra="forbid", hide_input_in_errors=True, env_ignore_empty=True
+    )
 
     site_mode: Literal["int", "stg", "prod"] = Field("int", description="Which kind of site this is: int, stg or prod.")
     site_url: str = Field("http://127.0.0.1:8000", description="Where people reach the site; links in mails start with it.")
@@ -23,14 +31,15 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(SecretStr(""), description="Redis as redis://…; empty: `up` starts its own.")
     database_pool: int = Field(10, ge=2, le=200, description="Database connections per process.")
     secret_key: SecretStr = Field(SecretStr(""), description="Signs sessions; at least 32 characters. `up` makes one in int.")
-    allowed_origins: tuple[str, ...] = Field(
-        (), description="Further origins (JSON list) whose pages may call the API by cookie."
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Further origins, with commas, whose pages may call the API by cookie."
     )
     trusted_proxies: str = Field("127.0.0.1", description="Addresses whose X-Forwarded-* headers are believed, with commas.")
     rate_limits: Literal["on", "off"] = Field("on", description="off switches rate limits off, in int only, for load tests.")
     hold_seconds: int = Field(300, ge=1, le=3600, description="How long a held time is kept for a student.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="Logs for people or for machines.")
+    audit_log: Path = Field(Path("var/audit.jsonl"), description="Where attempts at destructive commands are written down.")
     monitoring_api_key: SecretStr = Field(SecretStr(""), description="What /metrics asks for outside int.")
 
     smtp_url: SecretStr = Field(
@@ -53,10 +62,41 @@ class Settings(BaseSettings):
 
     @field_validator("site_url")
     @classmethod
-    def _no_trailing_slash(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
-        return value.rstrip("/")
+    def _site_origin(cls, value: str) -> str:
+        return _origin(value.rstrip("/"))
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_origin(origin) for origin in value)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        for part in value.split(","):
+            if part.strip() not in {"*", ""}:
+                ipaddress.ip_network(part.strip(), strict=False)  # its ValueError is a sentence
+        return value
+
+    @field_validator("database_url", "redis_url", "smtp_url")
+    @classmethod
+    def _address(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        allowed = _SCHEMES[info.field_name or ""]
+        if value.get_secret_value() and urlsplit(value.get_secret_value()).scheme not in allowed:
+            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in allowed)}.")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, value: str) -> str:
+        if "@" not in parseaddr(value)[1]:
+            raise ValueError("must hold an e-mail address, as in Name <name@example.com>.")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -69,6 +109,8 @@ class Settings(BaseSettings):
                 raise ValueError(f"SITE_MODE={self.site_mode} needs a SECRET_KEY of at least 32 characters.")
             if not self.smtp_url.get_secret_value():
                 raise ValueError(f"SITE_MODE={self.site_mode} needs an SMTP_URL: /dev/mail exists in int only.")
+        if self.site_mode == "prod" and not self.site_url.startswith("https://"):
+            raise ValueError("SITE_MODE=prod needs a SITE_URL that starts with https://.")
         if self.stuck_seconds < self.beacon_seconds / 10:
             raise ValueError("STUCK_SECONDS is far below BEACON_SECONDS: healthy clients would be aborted.")
         return self
@@ -85,9 +127,49 @@ def read(**given: object) -> Settings:
     try:
         return Settings(**given)  # type: ignore[arg-type]  # pydantic validates what it is given
     except ValidationError as error:
-        raise SettingsError("\n".join(_sentence(item["loc"], item["msg"]) for item in error.errors())) from None
+        raise SettingsError("\n".join(map(_sentence, error.errors(include_url=False, include_input=False)))) from None
 
 
-def _sentence(location: tuple[int | str, ...], message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    return f"{str(location[0]).upper()}: {message}" if location else message
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings that were given (not the defaults), as a child process reads them from its environment."""
+    return {name.upper(): _text(getattr(settings, name)) for name in settings.model_fields_set}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+_SCHEMES = {
+    "database_url": ("postgresql", "postgres"),
+    "redis_url": ("redis", "rediss", "unix"),
+    "smtp_url": ("smtp", "smtps"),
+}
+
+
+def _origin(value: str) -> str:
+    """`scheme://host[:port]` and nothing after it."""
+    parts = urlsplit(value)
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or parts.path
+        or parts.query
+        or parts.fragment
+        or parts.username
+    ):
+        raise ValueError("must look like https://example.com or http://127.0.0.1:8000.")
+    return value
+
+
+def _sentence(item: ErrorDetails) -> str:
+    """What is wrong with one setting, without the value: it may be a secret."""
+    name = str(item["loc"][0]) if item["loc"] else ""
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name.lower(), Settings.model_fields, n=1)
+        hint = f"Did you mean {near[0].upper()}?" if near else "docs/settings.md lists them all."
+        return f"{name.upper()} is not a setting. {hint}"
+    message = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    sentence = f"{name.upper()}{'' if message.startswith('must') else ':'} {message}" if name else message
+    return sentence if sentence.endswith((".", "?")) else f"{sentence}."

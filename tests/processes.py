@@ -1,22 +1,19 @@
 """Real processes of the product under test: `python -m app serve`, `relay`, `worker`, each with its settings in its environment."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import httpx
-from pydantic import SecretStr
 
 from app import process
 from app.process import Program
-from app.settings import Settings
+from app.settings import Settings, environment
 from tests.cluster import until
 
 ROOT = Path(__file__).parent.parent
@@ -73,7 +70,7 @@ class Starter:
             arguments = (*arguments, "--host", "127.0.0.1", "--port", str(port))
             url = f"http://127.0.0.1:{port}"
         output = tempfile.NamedTemporaryFile(prefix=f"{command}-", suffix=".log")  # noqa: SIM115 — closed with the process
-        program = Program(command, [sys.executable, "-m", "app", command, *arguments], environment(self.settings, **changed))
+        program = Program(command, [sys.executable, "-m", "app", command, *arguments], os.environ | environment(self.settings.model_copy(update=changed)))
         running = Running(command, process.start(program, output.fileno(), ROOT), output, url)
         self._started.append(running)
         if url:
@@ -84,18 +81,6 @@ class Starter:
     def stop_all(self) -> None:
         for running in reversed(self._started):
             running.close()
-
-
-def environment(settings: Settings, **changed: Any) -> Mapping[str, str]:
-    """Our environment with these settings in it, as a process reads them."""
-    values = {name: getattr(settings, name) for name in settings.model_fields_set} | changed
-    return dict(os.environ) | {name.upper(): _text(value) for name, value in values.items()}
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    return json.dumps(value) if isinstance(value, tuple | list) else str(value)
 
 
 def _ready(url: str) -> bool:

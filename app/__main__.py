@@ -1,0 +1,246 @@
+"""The command line: `python -m app up | serve | relay | worker | migrate | seed | reset | admin | new-epoch`. It reads the settings,
+calls, and turns what can go wrong into one sentence."""
+
+import argparse
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Coroutine, Sequence
+from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+import structlog
+
+from app import addresses, logs, safety
+from app.ground import UpError, Wanted, listening
+from app.migrate import MigrationError, migrate
+from app.place import EmbeddedError
+from app.refusal import Unavailable
+from app.settings import Settings, SettingsError, read
+
+log = structlog.get_logger("command")
+
+NOT_STARTED = 2  # exit status when nothing was done at all
+NOT_DONE = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return int(chosen.run(chosen) or 0)
+    except (SettingsError, UpError, EmbeddedError) as error:
+        return _say(error, NOT_STARTED)
+    except (MigrationError, safety.NotPermitted) as error:
+        return _say(error, NOT_DONE)
+    except (Unavailable, OSError) as error:
+        return _say(f"{error} Is the database at DATABASE_URL running?" if isinstance(error, Unavailable) else error, NOT_DONE)
+
+
+def _say(problem: object, status: int) -> int:
+    print(problem, file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m app", description="InstaInstru: book an in-person lesson at once.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(run=run)
+        return made
+
+    up = command("up", _up, "Everything on this machine: databases, web, relay, worker. Ctrl-C stops it.")
+    _listen_options(up)
+    up.add_argument("--data", type=Path, default=Path("var"), metavar="DIR", help="folder of the databases (default: var)")
+    up.add_argument("--workers", type=_count, default=1, metavar="N", help="web processes (default: 1)")
+    up.add_argument("--demo", action=argparse.BooleanOptionalAction, help="demo people in an empty database (default: in int)")
+
+    serve = command("serve", _serve, "One web process.")
+    _listen_options(serve)
+    serve.add_argument("--fd", type=int, help="a listening socket to use instead of host and port")
+    command("relay", _relay, "The relay: publishes committed changes.")
+    command("worker", _worker, "The worker: mails, and what happens on a clock.")
+
+    command("migrate", _migrate, "Brings the database to the present shape.")
+    for name, run, text in (
+        ("seed", _seed, "Puts demo people into an empty database."),
+        ("reset", _reset, "Drops everything in the database and makes it anew, empty."),
+    ):
+        _near(command(name, run, text)).add_argument("--yes-stg", action="store_true", help="do not ask on stg")
+    _near(command("admin", _admin, "Makes an account an admin.")).add_argument("email", metavar="EMAIL")
+    _near(command("new-epoch", _new_epoch, "Makes every open screen start afresh, for example after a restore."))
+    return parser
+
+
+def _listen_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, metavar="P", help="port to listen on (default: 8000)")
+
+
+def _near(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    text = "folder of a running `up`, whose database is meant unless DATABASE_URL is set (default: var)"
+    parser.add_argument("--data", type=Path, default=Path("var"), metavar="DIR", help=text)
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 64:
+        raise argparse.ArgumentTypeError("from 1 to 64")
+    return number
+
+
+# ---- everything
+
+
+def _up(chosen: argparse.Namespace) -> None:
+    from app.up import up
+
+    signal.signal(signal.SIGTERM, _leave)
+    logs.configure(read(), "up")
+    up(Wanted(chosen.host, chosen.port, chosen.data, chosen.workers, chosen.demo))
+
+
+def _leave(*_: object) -> NoReturn:
+    """A signal to stop when there is nothing (more) to stop."""
+    sys.exit(0)
+
+
+# ---- one process each
+
+
+def _serve(chosen: argparse.Namespace) -> None:
+    import uvicorn
+
+    from realtime.drain import Server
+
+    settings = _process("web")
+    config = uvicorn.Config(
+        "app.main:application",
+        factory=True,
+        ws="realtime.protocol:LiveProtocol",
+        ws_per_message_deflate=False,
+        ws_max_size=16 * 1024,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=5,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn passes on what it has heard when it is done
+        signal.signal(number, _leave)
+    with _listener(chosen) as listener:
+        Server(config).run(sockets=[listener])
+
+
+def _listener(chosen: argparse.Namespace) -> AbstractContextManager[socket.socket]:
+    return listening(chosen.host, chosen.port) if chosen.fd is None else socket.socket(fileno=chosen.fd)
+
+
+def _relay(_: argparse.Namespace) -> None:
+    import realtime.relay
+
+    _until_told(realtime.relay.main(_process("relay")))
+
+
+def _worker(_: argparse.Namespace) -> None:
+    import jobs.worker
+
+    _until_told(jobs.worker.main(_process("worker")))
+
+
+def _process(name: str) -> Settings:
+    """The settings of a process that needs everything to be given to it."""
+    settings = read()
+    logs.configure(settings, name)
+    for setting, example in (
+        ("database_url", "postgresql://user:password@host/instainstru"),
+        ("redis_url", "redis://host:6379/0"),
+        ("secret_key", "at least 32 random characters"),
+    ):
+        if not getattr(settings, setting).get_secret_value():
+            raise SettingsError(f"{name} needs {setting.upper()} ({example}). `python -m app up` brings its own.")
+    return settings
+
+
+def _until_told(work: Coroutine[None, None, None]) -> None:
+    """Runs until SIGTERM or SIGINT cancels it."""
+
+    async def run() -> None:
+        task = asyncio.ensure_future(work)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+
+
+# ---- operators
+
+
+def _operated(chosen: argparse.Namespace) -> Settings:
+    """The settings of an operator's command: for the database given, or else that of an `up` running in --data."""
+    settings = read()
+    logs.configure(settings, "operator")
+    if not settings.database_url.get_secret_value():
+        noted = addresses.noted(chosen.data)
+        if not noted:
+            raise SettingsError(f"Set DATABASE_URL, or have `python -m app up` running in {chosen.data}.")
+        settings = read(database_url=noted["database_url"])
+    return settings
+
+
+def _migrate(_: argparse.Namespace) -> None:
+    settings = read()
+    logs.configure(settings, "migrate")
+    if not settings.database_url.get_secret_value():
+        raise SettingsError("migrate needs DATABASE_URL (postgresql://user:password@host/instainstru).")
+    applied = asyncio.run(migrate(settings.database_url.get_secret_value()))
+    print(f"Applied {', '.join(applied)}." if applied else "The database is up to date.")
+
+
+def _seed(chosen: argparse.Namespace) -> int:
+    from app import operators
+
+    with safety.permitted(_operated(chosen), "seed", yes_stg=chosen.yes_stg) as address:
+        seeded = asyncio.run(operators.seed(address, now=datetime.now(UTC)))
+    print("Demo people are there." if seeded else "The database is not empty, so nothing was changed. `reset` empties it.")
+    return 0 if seeded else NOT_DONE
+
+
+def _reset(chosen: argparse.Namespace) -> None:
+    from app import operators
+
+    with safety.permitted(_operated(chosen), "reset", yes_stg=chosen.yes_stg) as address:
+        asyncio.run(operators.reset(address))
+    print("The database is new and empty. `seed` brings demo people.")
+
+
+def _admin(chosen: argparse.Namespace) -> int:
+    from app import operators
+
+    address = _operated(chosen).database_url.get_secret_value()
+    made = asyncio.run(operators.make_admin(address, chosen.email))
+    print(
+        f"{chosen.email} is an admin." if made else f"There is no account with the address {chosen.email}. Register it first."
+    )
+    return 0 if made else NOT_DONE
+
+
+def _new_epoch(chosen: argparse.Namespace) -> None:
+    from app import operators
+
+    asyncio.run(operators.new_epoch(_operated(chosen).database_url.get_secret_value()))
+    print("Every open screen starts afresh.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""What operators do to a database from the command line, beside migrating it. Who may is safety's."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from app import db, demo
+from app.db import Pool, Tx, statement
+from app.migrate import migrate
+
+DEMO_EMAILS = (
+    "sarah.chen@example.com",
+    "michael.rodriguez@example.com",
+    "john.smith@example.com",
+    "emma.johnson@example.com",
+    "admin@example.com",
+)
+DEMO_PASSWORD = "TestPassword123!"  # noqa: S105 — known to everyone, which is why demo people exist in int and stg only
+
+
+@dataclass(frozen=True)
+class DemoAccount:
+    email: str
+    roles: str
+
+
+database_is_empty = statement("database_is_empty", bool)
+drop_everything = statement("drop_everything", bool)
+recreate_schema = statement("recreate_schema", bool)
+end_other_connections = statement("end_other_connections", int)
+insert_admin = statement("make_admin", UUID)
+replace_epoch_seed = statement("replace_epoch_seed", bool)
+select_demo_accounts = statement("demo_accounts", DemoAccount)
+
+
+async def is_empty(address: str) -> bool:
+    """Whether nobody has an account yet."""
+    async with _connected(address) as pool:
+        return await database_is_empty.one(pool)
+
+
+async def seed(address: str, *, now: datetime) -> bool:
+    """Demo people, with services and availability for the weeks after `now`, in an empty database. False if it is not empty."""
+    async with _connected(address) as pool:
+        if not await database_is_empty.one(pool):
+            return False
+        await demo.seed(pool, now=now)
+        return True
+
+
+async def demo_accounts(address: str) -> list[DemoAccount]:
+    """Those of the demo people who are there."""
+    async with _connected(address) as pool:
+        return await select_demo_accounts.all(pool, emails=list(DEMO_EMAILS))
+
+
+async def reset(address: str) -> None:
+    """Drops everything and makes it anew, empty. Screens that are open start afresh by the new epoch."""
+
+    async def drop(tx: Tx) -> None:
+        await drop_everything.run(tx)
+        await recreate_schema.run(tx)
+
+    async with _connected(address) as pool:
+        await db.transact(pool, drop)
+    await migrate(address)
+    async with _connected(address) as pool:
+        await end_other_connections.one(pool)
+
+
+async def make_admin(address: str, email: str) -> bool:
+    """Gives an account the role of admin. False if there is no such account."""
+    async with _connected(address) as pool:
+        return await insert_admin.first(pool, email=email) is not None
+
+
+async def new_epoch(address: str) -> None:
+    """Makes every open screen start afresh: after a restore, for one."""
+    async with _connected(address) as pool:
+        await replace_epoch_seed.run(pool)
+
+
+@asynccontextmanager
+async def _connected(address: str) -> AsyncIterator[Pool]:
+    pool = await db.connect(address, size=2, name="operators")
+    try:
+        yield pool
+    finally:
+        await db.close(pool)
