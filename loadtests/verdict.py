@@ -2,12 +2,15 @@
 tests that reads the database."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from app import addresses
 from app.db import Pool, connect, statement
 from loadtests.results import Results, Seen
 from loadtests.table import columns, milliseconds, percentile
@@ -82,6 +85,11 @@ _bookings = statement("verdict_bookings", Row)
 _commits = statement("verdict_commits", Commit)
 _boards = statement("verdict_boards", Board)
 _clock = statement("verdict_clock", datetime)
+
+
+def database_of(data: Path) -> str:
+    """The address of the database to judge by: DATABASE_URL, else that of the `up` whose folder this is; empty if neither."""
+    return os.environ.get("DATABASE_URL") or addresses.noted(data).get("database_url", "")
 
 
 async def judge(database_url: str, results: Results, *, grace: float = GRACE_SECONDS) -> Verdict:

@@ -1,0 +1,127 @@
+"""`python -m loadtests rush|spread|watch-party|all`: sends a crowd (Locust, in a process of its own), then gives the verdict.
+Exit status: 0 when all of it held, 1 when something was wrong, 2 when there was no run to judge."""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from loadtests import fresh, results, verdict
+from loadtests.scenarios import MAX_PEOPLE, MAX_SECONDS, SCENARIOS, SHORT
+
+PASSED, FAILED, NO_RUN = 0, 1, 2
+# Gathering people, waiting for them, settling: what a run may take beside its seconds.
+_BESIDE_SECONDS = 400
+_LOCUSTFILE = Path(__file__).parent / "locustfile.py"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    chosen = _parser().parse_args(arguments)
+    try:
+        with ExitStack() as stack:
+            if chosen.scenario == "verdict":
+                return _judged(chosen, Path(chosen.results), chosen.data)
+            url, data, crew = chosen.url, chosen.data, ""
+            if chosen.up:
+                print("starting a product of its own …", flush=True)
+                url, data = stack.enter_context(fresh.product(workers=chosen.workers))
+                crew = str(data / "crew.json")
+            wanted = list(SCENARIOS) if chosen.scenario == "all" else [chosen.scenario]
+            return max(_run(chosen, scenario, url, data, crew) for scenario in wanted)
+    except fresh.NotReadyError as error:
+        print(error, file=sys.stderr)
+        return NO_RUN
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m loadtests", description="Crowds, and the verdict on what they left behind.")
+    scenarios = parser.add_subparsers(dest="scenario", required=True, metavar="SCENARIO")
+    for name, text in (
+        ("rush", "many want one and the same time"),
+        ("spread", "many book with many instructors"),
+        ("watch-party", "many screens look at one board while it changes"),
+        ("all", "a short one of each"),
+    ):
+        crowd = scenarios.add_parser(name, help=text, description=text)
+        people, seconds = SHORT.get(name, (None, None))
+        crowd.add_argument("--url", default="http://127.0.0.1:8000", help="where the product runs (default: %(default)s)")
+        crowd.add_argument("--up", action="store_true", help="start a product of its own instead, and stop it afterwards")
+        crowd.add_argument("--workers", type=int, default=1, help="with --up: how many web processes (default: 1)")
+        crowd.add_argument("--people", type=int, default=people, metavar="N", help=f"people or screens, at most {MAX_PEOPLE}")
+        crowd.add_argument("--seconds", type=float, default=seconds, metavar="S", help=f"how long, at most {MAX_SECONDS}")
+        crowd.add_argument(
+            "--confirm-host", default="", metavar="HOST", help="the very host, to load one that is not this machine"
+        )
+        crowd.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there, too")
+        _database(crowd)
+    again = scenarios.add_parser("verdict", help="judge a run that was started with `locust -f loadtests/locustfile.py`")
+    again.add_argument("results", help="the file the run wrote")
+    again.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there, too")
+    _database(again)
+    return parser
+
+
+def _database(parser: argparse.ArgumentParser) -> None:
+    text = "folder of the running `up`, whose database is judged unless DATABASE_URL is set (default: var)"
+    parser.add_argument("--data", type=Path, default=Path("var"), metavar="DIR", help=text)
+
+
+def _run(chosen: argparse.Namespace, scenario: str, url: str, data: Path, crew: str) -> int:
+    """One crowd and its verdict."""
+    people = chosen.people or SHORT[scenario][0]
+    seconds = chosen.seconds or SHORT[scenario][1]
+    print(f"\n{scenario}: {people} people for {seconds:g} s …", flush=True)
+    with tempfile.TemporaryDirectory(prefix="instainstru-load-") as folder:
+        found = Path(folder) / "results.json"
+        command = [
+            sys.executable,
+            "-m",
+            "locust",
+            "-f",
+            str(_LOCUSTFILE),
+            "--headless",
+            "--only-summary",
+            "--loglevel",
+            "ERROR",
+        ]
+        command += ["--host", url, "--scenario", scenario, "--people", str(people), "--seconds", str(seconds)]
+        command += ["--results", str(found), "--crew", crew, "--confirm-host", chosen.confirm_host]
+        try:
+            # Locust's own table goes nowhere: the verdict has a better one. What it complains of is on stderr.
+            locust = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, timeout=seconds + _BESIDE_SECONDS)  # noqa: S603
+        except subprocess.TimeoutExpired:
+            print("The crowd did not come to an end.", file=sys.stderr)
+            return NO_RUN
+        if locust.returncode != 0 or not found.exists():
+            print("There was no run to judge.", file=sys.stderr)
+            return NO_RUN
+        return _judged(chosen, found, data)
+
+
+def _judged(chosen: argparse.Namespace, found: Path, data: Path) -> int:
+    database_url = verdict.database_of(data)
+    if not database_url:
+        print(
+            f"No database to judge by: set DATABASE_URL, or give the --data folder of a running `up` ({data} is none).",
+            file=sys.stderr,
+        )
+        return NO_RUN
+    run = results.load(found)
+    judged = asyncio.run(verdict.judge(database_url, run))
+    print(verdict.text(run, judged), flush=True)
+    if chosen.json:
+        summary = {"scenario": run.scenario, "people": run.people, "passed": judged.passed} | asdict(judged)
+        with chosen.json.open("ab") as file:
+            file.write(orjson.dumps(summary, option=orjson.OPT_APPEND_NEWLINE))
+    return PASSED if judged.passed else FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
