@@ -5,23 +5,20 @@ import asyncio
 
 import structlog
 from arq.connections import ArqRedis
-from redis.exceptions import RedisError
 
 from app import refusal
 from app.notifications import delivery
+from app.redis import AWAY, Subscription
 from jobs import queue
 from jobs.notifications import Means
 
 log = structlog.get_logger("worker")
 
 POKES = "poke"  # realtime publishes a bare hint on this channel after a commit
-REDIS_AWAY = (RedisError, OSError, TimeoutError)
 # Jobs in the queue at one time; the rest wait in Postgres.
 QUEUE_LENGTH = 200
 AT_ONCE_WITHOUT_REDIS = 5
 AGAIN_SECONDS = 0.2
-_LISTEN_SECONDS = 1
-_RECONNECT_SECONDS = 1
 
 
 async def dispatch(redis: ArqRedis, means: Means, poked: asyncio.Event, stop: asyncio.Event) -> None:
@@ -46,7 +43,7 @@ async def hand_out(redis: ArqRedis, means: Means) -> bool:
     ready = [row.id for row in due if not row.waits]
     try:
         handed_out = await _enqueue(redis, ready) if ready else 0
-    except REDIS_AWAY as error:
+    except AWAY as error:
         log.warning("Redis is away, delivering without it", due=len(ready), error=type(error).__name__)
         await _deliver_here(ready, means)
         handed_out = len(ready)
@@ -76,14 +73,12 @@ async def _deliver_here(ready: list[int], means: Means) -> None:
             log.error("a delivery ended by a fault", exc_info=result)
 
 
-async def listen(redis: ArqRedis, poked: asyncio.Event, stop: asyncio.Event) -> None:
-    """Sets `poked` whenever a poke arrives, or may have been missed. Until `stop`."""
-    while not stop.is_set():
-        try:
-            async with redis.pubsub() as pokes:
-                await pokes.subscribe(POKES)
-                while not stop.is_set():
-                    if await pokes.get_message(timeout=_LISTEN_SECONDS):
-                        poked.set()
-        except REDIS_AWAY:
-            await asyncio.sleep(_RECONNECT_SECONDS)
+async def listen(url: str, poked: asyncio.Event) -> None:
+    """Sets `poked` whenever a poke arrives, or may have been missed. For ever."""
+    subscription = Subscription(url, [POKES], name="worker", changed=lambda _: poked.set())
+    try:
+        while True:
+            await subscription.next()
+            poked.set()
+    finally:
+        await subscription.close()

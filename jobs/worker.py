@@ -1,7 +1,6 @@
 """The worker's process: arq does the jobs, the dispatcher makes them of due rows, and both go on whatever happens to Redis."""
 
 import asyncio
-import signal
 
 import structlog
 from arq.connections import ArqRedis
@@ -9,9 +8,10 @@ from arq.worker import Worker, func
 
 from app import db, web
 from app.notifications import mail
+from app.redis import AWAY
 from app.settings import Settings, SettingsError
 from jobs import queue
-from jobs.dispatcher import REDIS_AWAY, dispatch, listen
+from jobs.dispatcher import dispatch, listen
 from jobs.notifications import Means, deliver
 
 log = structlog.get_logger("worker")
@@ -20,18 +20,22 @@ AT_ONCE = 10
 POLL_SECONDS = 0.1
 # More than a delivery takes (mail.SECONDS). A killed worker's job is done by another after this and a second.
 JOB_SECONDS = 20
-# What is under way when we are asked to stop may take so long; `up` has 10 s in all.
-DRAIN_SECONDS = 5
+# What is under way when we are asked to stop may take so long (`up` waits 6 s for us).
+DRAIN_SECONDS = 4
 _RESTART_SECONDS = 1
 
 
 async def main(settings: Settings) -> None:
-    """Works until SIGTERM or SIGINT. Raises SettingsError when it cannot, and what asyncpg raises when Postgres is away."""
+    """Works until it is cancelled, and then finishes what is under way. Raises SettingsError when it cannot work, and what asyncpg
+    raises when Postgres is away at the start."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await run(settings, stop)
+    running = asyncio.ensure_future(run(settings, stop))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        stop.set()
+        await running
+        raise
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -54,14 +58,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 async def _loops(redis: ArqRedis, means: Means, stop: asyncio.Event) -> None:
     poked = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        loops = [
-            group.create_task(listen(redis, poked, stop)),
-            group.create_task(dispatch(redis, means, poked, stop)),
-            group.create_task(_work(redis, means, stop)),
-        ]
+        listening = group.create_task(listen(means.settings.redis_url.get_secret_value(), poked))
+        loops = [group.create_task(dispatch(redis, means, poked, stop)), group.create_task(_work(redis, means, stop))]
         log.info("worker started")
         await stop.wait()
-        poked.set()
+        listening.cancel()
+        poked.set()  # so that the dispatcher looks up
         _, late = await asyncio.wait(loops, timeout=DRAIN_SECONDS)
         for loop in late:
             loop.cancel()
@@ -73,7 +75,7 @@ async def _work(redis: ArqRedis, means: Means, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             await _work_once(redis, means, stop)
-        except REDIS_AWAY as error:
+        except AWAY as error:
             log.warning("jobs wait for Redis", error=type(error).__name__)
             try:
                 async with asyncio.timeout(_RESTART_SECONDS):

@@ -93,7 +93,7 @@ async def _attempt(tx: Tx, taken: Taken, settings: Settings, server: mail.Server
     if not server:
         await _keep(tx, taken, message, settings.mail_from, now())
     await _mark_sent.run(tx, id=taken.id, now=now())
-    log.info("notification sent", notification=taken.id, kind=taken.kind)
+    log.debug("notification sent", notification=taken.id, kind=taken.kind)
 
 
 def _write(taken: Taken, about: Booking, settings: Settings, now: datetime) -> Message:

@@ -1,0 +1,62 @@
+"""Workers for the tests: in this process (`working`), or in one of their own that can be killed (`workers`)."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+
+from app import process
+from app.process import Program
+from app.settings import Settings, environment
+from jobs import worker
+from tests.notifications.mailbox import Mailbox, mailbox
+from tests.processes import ROOT, Running
+
+
+@pytest_asyncio.fixture
+async def box() -> AsyncIterator[Mailbox]:
+    """A running SMTP server."""
+    async with mailbox() as running:
+        yield running
+
+
+@pytest.fixture
+def by_smtp(settings: Settings, box: Mailbox) -> Settings:
+    """Settings that send to the mailbox."""
+    return settings.model_copy(update={"smtp_url": SecretStr(box.url)})
+
+
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[None]:
+    """A worker runs in this process."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(worker.run(settings, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, worker.DRAIN_SECONDS + 5)
+
+
+@pytest.fixture
+def workers() -> Iterator[Callable[[Settings], Running]]:
+    """Starts worker processes, and stops those a test left."""
+    started: list[Running] = []
+
+    def start(settings: Settings) -> Running:
+        output = tempfile.NamedTemporaryFile(prefix="worker-", suffix=".log")  # noqa: SIM115 — closed with the process
+        program = Program("worker", [sys.executable, "-m", "tests.jobs.killable"], os.environ | environment(settings))
+        popen: subprocess.Popen[bytes] = process.start(program, output.fileno(), ROOT)
+        started.append(Running("worker", popen, output, ""))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.close()

@@ -1,0 +1,100 @@
+"""A worker killed (SIGKILL) at the worst instants: nothing is lost, and only the documented gap can repeat a mail."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from app.db import Pool
+from app.settings import Settings
+from tests.jobs.test_worker import all_sent
+from tests.notifications.ledger import book, couple, dev_mails, rows, unsent
+from tests.notifications.mailbox import Mailbox
+from tests.processes import Running
+
+Workers = Callable[[Settings], Running]
+
+
+async def kill(running: Running) -> None:
+    await asyncio.to_thread(running.kill)
+
+
+async def test_killed_before_the_mail_is_taken(pool: Pool, by_smtp: Settings, box: Mailbox, workers: Workers) -> None:
+    at_the_door, dead = asyncio.Event(), asyncio.Event()
+
+    async def die_here() -> None:
+        at_the_door.set()
+        await dead.wait()
+
+    box.before_taking = die_here
+    anna, ben = await couple(pool)
+    await book(pool, anna, ben)
+    first = workers(by_smtp)
+    await asyncio.wait_for(at_the_door.wait(), 20)
+    await kill(first)
+    await box.stop()  # with the two connections whose other end is gone
+    assert [row["sent_at"] for row in await rows(pool)] == [None, None]
+    box.mails.clear()
+    dead.set()
+    await box.start()
+    workers(by_smtp)
+    await all_sent(pool, 20)
+    await asyncio.sleep(1)
+    assert len(box.to(anna.email)) == len(box.to(ben.email)) == 1
+
+
+async def test_killed_between_taken_and_marked_repeats_that_mail_with_the_same_id(
+    pool: Pool, by_smtp: Settings, box: Mailbox, workers: Workers
+) -> None:
+    workers_alive: list[Running] = []
+
+    async def die_here() -> None:
+        if workers_alive:
+            await kill(workers_alive.pop())
+
+    box.after_taking = die_here
+    anna, ben = await couple(pool)
+    await book(pool, anna, ben)
+    workers_alive.append(workers(by_smtp))
+    async with asyncio.timeout(20):
+        while workers_alive:
+            await asyncio.sleep(0.05)
+    workers(by_smtp)
+    await all_sent(pool, 20)
+    await asyncio.sleep(1)
+    for person in (anna, ben):
+        copies = box.to(person.email)
+        assert 1 <= len(copies) <= 2
+        assert len({mail["Message-ID"] for mail in copies}) == 1
+    assert 3 <= len(box.mails) <= 4  # the other one may have been at the door just then, too
+
+
+async def test_killed_after_both_mails_repeats_neither(pool: Pool, by_smtp: Settings, box: Mailbox, workers: Workers) -> None:
+    await book(pool, *await couple(pool))
+    first = workers(by_smtp)
+    await all_sent(pool, 20)
+    await kill(first)
+    workers(by_smtp)
+    await asyncio.sleep(4)  # twice as long as a dead worker's job is kept
+    assert len(box.mails) == 2
+
+
+async def test_killed_again_and_again_without_a_mail_server_keeps_each_mail_exactly_once(
+    pool: Pool, settings: Settings, workers: Workers
+) -> None:
+    anna, ben = await couple(pool)
+    for day in range(2, 12):
+        for hour in range(9, 17):
+            await book(pool, anna, ben, f"{hour:02}:00", day=day)
+    total = await unsent(pool)
+    rounds = 0
+    while await unsent(pool):
+        before = await unsent(pool)
+        running = workers(settings)
+        async with asyncio.timeout(20):
+            while await unsent(pool) > max(before - 40, 0):
+                await asyncio.sleep(0.01)
+        await kill(running)
+        rounds += 1
+    assert rounds >= 3
+    kept: list[Any] = await dev_mails(pool)
+    assert len(kept) == len(set(kept)) == total == 160

@@ -1,0 +1,76 @@
+"""What the table of notifications says, and bookings that fill it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from app.bookings import booking, cancellation
+from app.bookings.booking import Booking
+from app.db import Pool
+from app.notifications import delivery
+from app.settings import Settings
+from tests import people
+from tests.people import Instructor, Person
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def couple(pool: Pool) -> tuple[Instructor, Person]:
+    """Anna, who teaches, and Ben, who learns."""
+    return await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+
+
+async def book(
+    pool: Pool, anna: Instructor, ben: Person, wall_clock: str = "10:00", *, day: int = 3, note: str = ""
+) -> Booking:
+    return await booking.reserve(
+        pool,
+        ben.id,
+        service_id=anna.service_id,
+        start=anna.at(wall_clock, day=day),
+        minutes=60,
+        location_type=None,
+        location="12 Main St",
+        note=note,
+        now=now(),
+    )
+
+
+async def cancel(pool: Pool, who: Person, made: Booking, reason: str = "") -> Booking:
+    return await cancellation.cancel(pool, who.id, made, reason=reason, now=now())
+
+
+async def rows(pool: Pool) -> list[dict[str, Any]]:
+    """Every notification, oldest first."""
+    return [
+        dict(row)
+        for row in await pool.fetch(
+            """select n.id, n.kind, a.email::text, n.attempts, n.last_error, n.due_at, n.sent_at, n.given_up_at
+               from notification n join account a on a.id = n.recipient_id order by n.id"""
+        )
+    ]
+
+
+async def unsent(pool: Pool) -> int:
+    count: int = await pool.fetchval("select count(*) from notification where sent_at is null and given_up_at is null")
+    return count
+
+
+async def dev_mails(pool: Pool) -> list[tuple[str, str]]:
+    """Recipient and subject of each, oldest first."""
+    return [tuple(row) for row in await pool.fetch("select recipient, subject from dev_mail order by id")]
+
+
+async def deliver_due(pool: Pool, settings: Settings, *, at: Callable[[], datetime] = now) -> int:
+    """One round: everything that is due and has nothing to wait for. Returns how many that were."""
+    due = [row.id for row in await delivery.due(pool, limit=100, now=at()) if not row.waits]
+    for notification_id in due:
+        await delivery.deliver(pool, notification_id, settings, now=at)
+    return len(due)
+
+
+async def overdue_all(pool: Pool) -> None:
+    """As if the pauses between attempts had passed."""
+    await pool.execute("update notification set due_at = now() - interval '1 second'")

@@ -1,0 +1,63 @@
+"""A lesson as a Booking, for tests of what is said about it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from app.bookings.booking import Booking
+from app.notifications.message import Message, Reader, compose
+
+ANNA, BEN = uuid4(), uuid4()
+SITE = "https://lessons.example.com"
+
+
+def lesson(**different: Any) -> Booking:
+    """Ben's piano lesson with Anna, on Tuesday, November 24, 2026, 9:00 am in New York."""
+    start = different.pop("starts_at", datetime(2026, 11, 24, 14, 0, tzinfo=UTC))
+    minutes = different.pop("duration_minutes", 60)
+    given: dict[str, Any] = {
+        "id": UUID("0198c0de-0000-7000-8000-000000000001"),
+        "state": "confirmed",
+        "starts_at": start,
+        "ends_at": start + timedelta(minutes=minutes),
+        "duration_minutes": minutes,
+        "held_until": None,
+        "service_id": uuid4(),
+        "service_name": "Piano",
+        "price_cents": 7000,
+        "instructor_id": ANNA,
+        "instructor_name": "Anna Ash",
+        "student_id": BEN,
+        "student_name": "Ben Birch",
+        "location_type": "student",
+        "location": "12 Main St",
+        "note": "I have never played before.",
+        "instructor_note": "for Anna’s eyes only",
+        "free_cancel_until": start - timedelta(hours=12),
+        "late": None,
+        "cancel_reason": "",
+        "sequence": 0,
+        "version": 1,
+        "created_at": start - timedelta(days=5),
+        "time_zone": "America/New_York",
+    }
+    return Booking(**given | different)
+
+
+def written(
+    kind: str, about: Booking, reader: UUID, *, cancelled_by: UUID | None = None, now: datetime | None = None
+) -> Message:
+    """The message as this person gets it."""
+    person = {
+        about.instructor_id: Reader(about.instructor_id, about.instructor_name, "anna@example.com"),
+        about.student_id: Reader(about.student_id, about.student_name, "ben@example.com"),
+    }[reader]
+    return compose(
+        kind,
+        about,
+        person,
+        cancelled_by=cancelled_by,
+        site_url=SITE,
+        mail_from="InstaInstru <lessons@example.com>",
+        now=now or about.starts_at - timedelta(days=3),
+    )

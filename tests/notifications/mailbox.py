@@ -1,0 +1,121 @@
+"""A real SMTP server on loopback that keeps what it takes, and can be told to misbehave."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.smtp import SMTP
+
+CERTIFICATE = Path(__file__).parent / "localhost.pem"
+LOGIN = ("us@example.com", "p@ss/word")
+
+
+async def _at_once() -> None:
+    pass
+
+
+class Mailbox:
+    def __init__(self, *, tls: bool = False, starttls: bool = False, login: bool = False) -> None:
+        self.mails: list[EmailMessage] = []
+        self.logins: list[tuple[str, str]] = []
+        self.encrypted: list[bool] = []
+        self.refused: dict[str, str] = {}  # by recipient: the answer to RCPT
+        self.answer = "250 taken"  # to DATA
+        self.before_taking: Callable[[], Awaitable[None]] = _at_once
+        self.after_taking: Callable[[], Awaitable[None]] = _at_once
+        self.port = 0
+        self._tls, self._starttls, self._login = tls, starttls, login
+        self._server: asyncio.Server | None = None
+        self._connections: list[SMTP] = []
+
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        return self._server is not None
+
+    async def start(self) -> None:
+        """On the port it had before, if it had one."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(CERTIFICATE)
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: self._connection(context if self._starttls else None),
+            "127.0.0.1",
+            self.port,
+            ssl=context if self._tls else None,
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Hangs up on everyone, and answers nobody."""
+        if self._server:
+            self._server.close()
+            for connection in self._connections:
+                if connection.transport:
+                    connection.transport.close()
+            await asyncio.sleep(0.05)
+            self._server, self._connections = None, []
+
+    def to(self, address: str) -> list[EmailMessage]:
+        return [mail for mail in self.mails if mail["To"].addresses[0].addr_spec == address]
+
+    async def has(self, count: int, seconds: float = 10) -> None:
+        """Until so many mails are here."""
+        async with asyncio.timeout(seconds):
+            while len(self.mails) < count:
+                await asyncio.sleep(0.02)
+
+    def _connection(self, context: ssl.SSLContext | None) -> SMTP:
+        connection = SMTP(
+            self,
+            hostname="mail.example.com",
+            tls_context=context,
+            auth_required=self._login,
+            auth_require_tls=self._login,
+            auth_callback=self._log_in if self._login else None,
+            loop=asyncio.get_running_loop(),
+        )
+        self._connections.append(connection)
+        return connection
+
+    def _log_in(self, _: str, user: bytes, password: bytes) -> bool:
+        self.logins.append((user.decode(), password.decode()))
+        return self.logins[-1] == LOGIN
+
+    # ---- what aiosmtpd calls
+
+    async def handle_RCPT(self, _: Any, __: Any, envelope: Any, address: str, ___: Any) -> str:  # noqa: N802
+        if address in self.refused:
+            return self.refused[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, _: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        await self.before_taking()
+        if self.answer.startswith("250"):
+            mail = message_from_bytes(envelope.content, policy=SMTP_POLICY)
+            assert isinstance(mail, EmailMessage)
+            assert envelope.rcpt_tos == [mail["To"].addresses[0].addr_spec]
+            self.mails.append(mail)
+            self.encrypted.append(session.ssl is not None or self._tls)
+        await self.after_taking()
+        return self.answer
+
+
+@asynccontextmanager
+async def mailbox(**options: bool) -> AsyncIterator[Mailbox]:
+    """A mailbox that runs."""
+    box = Mailbox(**options)
+    await box.start()
+    try:
+        yield box
+    finally:
+        await box.stop()

@@ -1,0 +1,198 @@
+"""One delivery: sent once, tried again, given up, and never in the way of others."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from app.db import Pool
+from app.notifications import delivery
+from app.settings import Settings
+from tests import people
+from tests.notifications.ledger import book, cancel, couple, deliver_due, dev_mails, now, overdue_all, rows
+from tests.notifications.mailbox import Mailbox
+
+
+@pytest.fixture
+def by_smtp(settings: Settings, box: Mailbox) -> Settings:
+    """Settings that send to the mailbox."""
+    return settings.model_copy(update={"smtp_url": SecretStr(box.url)})
+
+
+async def test_both_people_get_each_mail_once(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+    anna, ben = await couple(pool)
+    made = await book(pool, anna, ben)
+    assert await deliver_due(pool, by_smtp) == 2
+    await cancel(pool, ben, made, "ill")
+    assert await deliver_due(pool, by_smtp) == 2
+    assert await deliver_due(pool, by_smtp) == 0
+    for row in await rows(pool):
+        await delivery.deliver(pool, row["id"], by_smtp, now=now)
+    assert len(box.mails) == 4
+    for person in (anna, ben):
+        assert [mail["Subject"].partition(":")[0] for mail in box.to(person.email)] in (
+            ["New lesson", "Cancelled"],
+            ["Confirmed", "Cancelled"],
+        )
+    assert all(row["sent_at"] and row["attempts"] == 0 for row in await rows(pool))
+    assert len({mail["Message-ID"] for mail in box.mails}) == 4
+
+
+async def test_the_cancellation_says_who_cancelled(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+    anna, ben = await couple(pool)
+    await cancel(pool, anna, await book(pool, anna, ben), "The piano is broken.")
+    while await deliver_due(pool, by_smtp):
+        pass
+    text = box.to(ben.email)[-1].get_body(("plain",))
+    assert text is not None
+    assert "Anna has cancelled this lesson." in text.get_content()
+    assert "> The piano is broken." in text.get_content()
+
+
+async def test_many_at_once_send_each_only_once(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+    async def slowly() -> None:
+        await asyncio.sleep(0.1)
+
+    box.before_taking = slowly
+    anna, ben = await couple(pool)
+    await book(pool, anna, ben)
+    ids = [row["id"] for row in await rows(pool)]
+    await asyncio.gather(*(delivery.deliver(pool, one, by_smtp, now=now) for one in ids * 4))
+    assert len(box.mails) == 2
+
+
+async def test_without_a_server_mails_stay_here_each_once(pool: Pool, settings: Settings) -> None:
+    anna, ben = await couple(pool)
+    await book(pool, anna, ben)
+    ids = [row["id"] for row in await rows(pool)]
+    await asyncio.gather(*(delivery.deliver(pool, one, settings, now=now) for one in ids * 4))
+    assert sorted(recipient for recipient, _ in await dev_mails(pool)) == [anna.email, ben.email]
+    kept = await pool.fetchrow("select body_text, body_html, calendar from dev_mail limit 1")
+    assert kept is not None
+    assert "10:00–11:00 am (New York time)" in kept["body_text"]
+    assert "<h1" in kept["body_html"]
+    assert "METHOD:REQUEST" in kept["calendar"]
+
+
+async def test_while_the_server_is_away_nothing_is_lost_and_the_pauses_grow(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
+    await book(pool, *await couple(pool))
+    await box.stop()
+    pauses = []
+    for attempt in range(1, 4):
+        began = now()
+        assert await deliver_due(pool, by_smtp) == 2
+        assert await deliver_due(pool, by_smtp) == 0  # not at once
+        (row, _) = await rows(pool)
+        assert (row["attempts"], row["last_error"], row["sent_at"]) == (attempt, "SMTPConnectError", None)
+        pauses.append(round((row["due_at"] - began).total_seconds()))
+        await overdue_all(pool)
+    assert pauses == [10, 20, 40]
+    await box.start()
+    assert await deliver_due(pool, by_smtp) == 2
+    assert len(box.mails) == 2
+    assert all(row["sent_at"] and row["last_error"] is None for row in await rows(pool))
+
+
+async def test_the_pause_has_a_limit_and_in_the_end_it_is_given_up_loudly(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+    anna, ben = await couple(pool)
+    await book(pool, anna, ben)
+    await box.stop()
+    await pool.execute("update notification set attempts = $1", delivery.ATTEMPTS - 2)
+    await deliver_due(pool, by_smtp)
+    assert all(timedelta(minutes=59) < row["due_at"] - now() < timedelta(minutes=61) for row in await rows(pool))
+    await overdue_all(pool)
+    with capture_logs() as said:
+        await deliver_due(pool, by_smtp)
+    assert [(line["log_level"], line["event"]) for line in said] == [("error", "notification given up")] * 2
+    assert "@" not in str(said)
+    assert all(row["given_up_at"] and row["attempts"] == delivery.ATTEMPTS for row in await rows(pool))
+    await overdue_all(pool)
+    await box.start()
+    assert await deliver_due(pool, by_smtp) == 0
+    assert box.mails == []
+
+
+async def test_one_bad_recipient_holds_up_nobody(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+    anna, ben = await couple(pool)
+    box.refused = {anna.email: f"550 5.1.1 <{anna.email}> does not exist"}
+    await book(pool, anna, ben)
+    await deliver_due(pool, by_smtp)
+    assert [mail["To"].addresses[0].addr_spec for mail in box.mails] == [ben.email]
+    to_anna = next(row for row in await rows(pool) if row["email"] == anna.email)
+    assert to_anna["given_up_at"]
+    assert to_anna["last_error"] == "SMTPRecipientsRefused 550"  # and not the address
+
+
+async def test_not_now_is_tried_again(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+    anna, ben = await couple(pool)
+    box.refused = {anna.email: "451 4.7.1 greylisted"}
+    await book(pool, anna, ben)
+    await deliver_due(pool, by_smtp)
+    box.refused = {}
+    await overdue_all(pool)
+    await deliver_due(pool, by_smtp)
+    assert len(box.to(anna.email)) == len(box.to(ben.email)) == 1
+
+
+async def test_what_cannot_even_be_written_is_tried_again_later_and_holds_up_nobody(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
+    anna, ben = await couple(pool)
+    await pool.execute("update account set email = 'not an@address>' where id = $1", anna.id)
+    await book(pool, anna, ben)
+    await deliver_due(pool, by_smtp)
+    assert [mail["To"].addresses[0].addr_spec for mail in box.mails] == [ben.email]
+    bad = next(row for row in await rows(pool) if row["email"] != ben.email)
+    assert (bad["attempts"], bad["sent_at"], bad["given_up_at"]) == (1, None, None)
+    assert "@" not in bad["last_error"]
+    assert bad["due_at"] > now()
+
+
+async def test_a_cancellation_waits_for_the_confirmation_to_have_its_turn(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+    anna, ben = await couple(pool)
+    await cancel(pool, ben, await book(pool, anna, ben))
+    assert await deliver_due(pool, by_smtp) == 2
+    assert await deliver_due(pool, by_smtp) == 2
+    subjects = [mail["Subject"].partition(":")[0] for mail in box.to(ben.email)]
+    assert subjects == ["Confirmed", "Cancelled"]
+
+
+async def test_a_confirmation_that_failed_is_not_sent_after_the_cancellation(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
+    anna, ben = await couple(pool)
+    made = await book(pool, anna, ben)
+    await box.stop()
+    await deliver_due(pool, by_smtp)
+    await cancel(pool, ben, made)
+    await box.start()
+    await deliver_due(pool, by_smtp)  # the confirmation's pause holds up nothing
+    await overdue_all(pool)
+    await deliver_due(pool, by_smtp)
+    for person in (anna, ben):
+        assert [mail["Subject"].partition(":")[0] for mail in box.to(person.email)] == ["Cancelled"]
+    confirmed = [row for row in await rows(pool) if row["kind"] == "booking_confirmed"]
+    assert all(row["given_up_at"] and row["last_error"] == "overtaken: the booking is cancelled" for row in confirmed)
+
+
+async def test_what_is_due_later_is_not_sent_now(pool: Pool, settings: Settings) -> None:
+    await book(pool, *await couple(pool))
+    await pool.execute("update notification set due_at = now() + interval '1 minute'")
+    assert await deliver_due(pool, settings) == 0
+    for row in await rows(pool):
+        await delivery.deliver(pool, row["id"], settings, now=now)
+    assert await dev_mails(pool) == []
+    assert await deliver_due(pool, settings, at=lambda: now() + timedelta(minutes=2)) == 2
+
+
+async def test_a_kind_that_cannot_be_written_here_is_left_for_who_can(pool: Pool, settings: Settings) -> None:
+    ada = await people.admin(pool)
+    await pool.execute("insert into notification (kind, recipient_id, due_at) values ('welcome', $1, now())", ada.id)
+    assert await deliver_due(pool, settings) == 0
+    (row,) = await rows(pool)
+    await delivery.deliver(pool, row["id"], settings, now=now)
+    assert await rows(pool) == [row]

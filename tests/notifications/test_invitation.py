@@ -1,0 +1,71 @@
+"""The calendar file: what a calendar program makes of it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import icalendar
+import pytest
+
+from tests.notifications.lessons import ANNA, BEN, SITE, lesson, written
+from tests.notifications.test_message import HOSTILE
+
+
+def opened(text: str) -> tuple[Any, Any]:
+    """The calendar and its only event."""
+    calendar = icalendar.Calendar.from_ical(text)
+    (event,) = calendar.walk("VEVENT")
+    return calendar, event
+
+
+def test_a_confirmation_puts_the_lesson_into_the_calendar() -> None:
+    calendar, event = opened(written("booking_confirmed", lesson(), BEN).calendar)
+    assert (calendar["METHOD"], calendar["VERSION"]) == ("REQUEST", "2.0")
+    assert event["UID"] == f"{lesson().id}@lessons.example.com"
+    assert event["SEQUENCE"] == 0
+    assert event["DTSTART"].dt == datetime(2026, 11, 24, 14, 0, tzinfo=UTC)
+    assert event["DTEND"].dt == datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+    assert (event["SUMMARY"], event["LOCATION"], event["STATUS"]) == ("Piano with Anna Ash", "12 Main St", "CONFIRMED")
+    assert event["URL"] == f"{SITE}/lessons"
+    assert event["ORGANIZER"] == "mailto:lessons@example.com"
+    assert event["ATTENDEE"] == "mailto:ben@example.com"
+    assert event["ATTENDEE"].params["CN"] == "Ben Birch"
+    assert event["ATTENDEE"].params["PARTSTAT"] == "ACCEPTED"
+
+
+def test_a_cancellation_takes_out_the_same_entry() -> None:
+    _, before = opened(written("booking_confirmed", lesson(sequence=2), ANNA).calendar)
+    calendar, event = opened(written("booking_cancelled", lesson(sequence=2), ANNA, cancelled_by=BEN).calendar)
+    assert (calendar["METHOD"], event["STATUS"], event["UID"]) == ("CANCEL", "CANCELLED", before["UID"])
+    assert event["SEQUENCE"] > before["SEQUENCE"]
+    _, moved = opened(written("booking_confirmed", lesson(sequence=3), ANNA).calendar)
+    assert moved["SEQUENCE"] > event["SEQUENCE"]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        datetime(2026, 11, 1, 5, 30, tzinfo=UTC),  # 1:30 am in New York, before the clocks go back
+        datetime(2026, 11, 1, 6, 30, tzinfo=UTC),  # and 1:30 am after
+        datetime(2027, 3, 14, 6, 30, tzinfo=UTC),  # half an hour before they go forward
+    ],
+)
+def test_instants_are_exact_whatever_the_clocks_do(start: datetime) -> None:
+    text = written("booking_confirmed", lesson(starts_at=start), BEN).calendar
+    _, event = opened(text)
+    assert (event["DTSTART"].dt, event["DTEND"].dt) == (start, start + timedelta(minutes=60))
+    assert f"DTSTART:{start:%Y%m%dT%H%M%SZ}\r\n" in text
+
+
+def test_nobody_is_told_the_other_persons_address() -> None:
+    assert "anna@example.com" not in written("booking_confirmed", lesson(), BEN).calendar
+    assert "ben@example.com" not in written("booking_confirmed", lesson(), ANNA).calendar
+
+
+def test_what_people_typed_adds_no_line_to_it() -> None:
+    about = lesson(student_name=HOSTILE, location=HOSTILE, note=f"{HOSTILE}\nEND:VEVENT\nATTENDEE:mailto:victim@example.com")
+    text = written("booking_confirmed", about, ANNA).calendar
+    _, event = opened(text)
+    assert event["ATTENDEE"] == "mailto:anna@example.com"
+    assert "Bcc" not in [line.partition(":")[0] for line in text.split("\r\n")]
+    assert max(len(line.encode()) for line in text.split("\r\n")) <= 75
+    assert "END:VEVENT" in event["DESCRIPTION"]

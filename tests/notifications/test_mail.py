@@ -1,0 +1,138 @@
+"""Mails as they stand on the wire, and the way to the server."""
+
+import asyncio
+import ssl
+from datetime import UTC, datetime
+from email.message import EmailMessage
+
+import aiosmtplib
+import icalendar
+import pytest
+
+from app.notifications import mail
+from app.notifications.mail import Server
+from app.settings import SettingsError
+from tests.notifications.lessons import ANNA, BEN, lesson, written
+from tests.notifications.mailbox import CERTIFICATE, LOGIN, Mailbox, mailbox
+from tests.notifications.test_message import HOSTILE
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+def made(**different: object) -> EmailMessage:
+    message = written("booking_confirmed", lesson(**different), BEN)
+    return mail.mail(message, mail_from="InstaInstru <lessons@example.com>", message_id="<7@example.com>", now=NOW)
+
+
+async def test_a_mail_arrives_with_text_html_and_the_calendar(box: Mailbox) -> None:
+    await mail.send(mail.server(box.url), made(note="Größe: 1,70 m 🎹"))
+    (arrived,) = box.mails
+    assert arrived["From"] == "InstaInstru <lessons@example.com>"
+    assert arrived["To"] == "Ben Birch <ben@example.com>"
+    assert arrived["Message-ID"] == "<7@example.com>"
+    assert arrived["Date"].datetime == NOW
+    assert arrived["Auto-Submitted"] == "auto-generated"
+    parts = {part.get_content_type(): part for part in arrived.walk() if not part.is_multipart()}
+    assert set(parts) == {"text/plain", "text/html", "text/calendar", "application/ics"}
+    for kind in ("text/plain", "text/html"):
+        assert "Größe: 1,70 m 🎹" in parts[kind].get_content()
+    assert parts["text/calendar"].get_param("method") == "REQUEST"
+    assert parts["application/ics"].get_filename() == "lesson.ics"
+    for kind in ("text/calendar", "application/ics"):
+        content = parts[kind].get_payload(decode=True)
+        assert isinstance(content, bytes)
+        (event,) = icalendar.Calendar.from_ical(content.decode()).walk("VEVENT")
+        assert event["UID"] == f"{lesson().id}@lessons.example.com"
+    assert "Größe" in str(event["DESCRIPTION"])
+
+
+async def test_a_hostile_name_stays_within_its_header(box: Mailbox) -> None:
+    message = written("booking_confirmed", lesson(student_name=HOSTILE, instructor_name=HOSTILE), ANNA)
+    await mail.send(
+        mail.server(box.url),
+        mail.mail(message, mail_from="InstaInstru <lessons@example.com>", message_id="<7@example.com>", now=NOW),
+    )
+    (arrived,) = box.mails
+    assert arrived["Bcc"] is None
+    assert sorted(set(arrived.keys())) == sorted(arrived.keys())
+    assert arrived["To"].addresses[0].addr_spec == "anna@example.com"
+    assert "Bcc: victim@example.com" in arrived["Subject"]
+
+
+@pytest.mark.parametrize("address", ["a\r\nRCPT TO:<b@example.com>", "a@b>, <c@d", "", "no address"])
+def test_what_is_no_address_is_not_sent_to(address: str) -> None:
+    message = written("booking_confirmed", lesson(), BEN)
+    message = type(message)(message.name, address, message.subject, message.text, message.html, message.calendar, "REQUEST")
+    with pytest.raises((ValueError, IndexError)):
+        mail.mail(message, mail_from="a@example.com", message_id="<7@example.com>", now=NOW)
+
+
+async def test_smtps_and_a_login_whose_password_is_percent_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    async with mailbox(tls=True) as box:
+        await mail.send(mail.server(box.url.replace("smtp:", "smtps:")), made())
+        assert (len(box.mails), box.encrypted) == (1, [True])
+    async with mailbox(starttls=True, login=True) as box:
+        await mail.send(mail.server(f"smtp://us%40example.com:p%40ss%2Fword@127.0.0.1:{box.port}"), made())
+        assert (len(box.mails), box.encrypted, box.logins) == (1, [True], [LOGIN])
+
+
+async def test_starttls_is_used_where_offered_and_a_certificate_we_do_not_trust_is_not() -> None:
+    async with mailbox(starttls=True) as box:
+        with pytest.raises((aiosmtplib.SMTPException, ssl.SSLError)):
+            await mail.send(mail.server(box.url), made())
+        assert box.mails == []
+
+
+async def test_a_server_that_never_answers_is_not_waited_for_long(box: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "SECONDS", 0.3)
+    never = asyncio.Event()
+
+    async def wait() -> None:
+        await never.wait()
+
+    box.before_taking = wait
+    with pytest.raises(TimeoutError):
+        await mail.send(mail.server(box.url), made())
+    never.set()
+
+
+async def test_once_taken_a_mail_counts_as_sent_whatever_happens_to_the_goodbye(box: Mailbox) -> None:
+    async def hang_up(*_: object) -> str:
+        await box.stop()
+        return "221 never heard"
+
+    box.handle_QUIT = hang_up  # type: ignore[attr-defined]
+    await mail.send(mail.server(box.url), made())
+    assert len(box.mails) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("smtp://mail.example.com", Server("mail.example.com", 25, False)),
+        ("smtp://localhost:1025", Server("localhost", 1025, False)),
+        ("smtps://mail.example.com", Server("mail.example.com", 465, True)),
+        ("smtp://a%40b:c%3Ad@mail.example.com", Server("mail.example.com", 587, False, "a@b", "c:d")),
+    ],
+)
+def test_smtp_url_names_server_port_encryption_and_login(url: str, expected: Server) -> None:
+    assert mail.server(url) == expected
+
+
+@pytest.mark.parametrize(
+    "url", ["mail.example.com:25", "http://mail.example.com", "smtp://", "smtp://host:many", "smtp://[", "smtp:"]
+)
+def test_an_smtp_url_that_is_none_is_refused_in_a_sentence_without_its_password(url: str) -> None:
+    with pytest.raises(SettingsError, match="SMTP_URL: must look like"):
+        mail.server(url)
+
+
+def test_what_went_wrong_is_said_without_naming_anyone() -> None:
+    refused = aiosmtplib.SMTPRecipientsRefused([aiosmtplib.SMTPRecipientRefused(550, "no ben@example.com", "ben@example.com")])
+    assert mail.fault(refused) == "SMTPRecipientsRefused 550"
+    assert mail.hopeless(refused)
+    later = aiosmtplib.SMTPRecipientsRefused([aiosmtplib.SMTPRecipientRefused(451, "not now", "ben@example.com")])
+    assert not mail.hopeless(later)
+    assert not mail.hopeless(aiosmtplib.SMTPAuthenticationError(535, "who are you?"))
+    assert mail.fault(ConnectionRefusedError(111, "Connect call failed")) == "ConnectionRefusedError"
