@@ -60,7 +60,11 @@ class Postgres:
         return Program("postgres", command, account=self.account, stop_signal=signal.SIGINT, wordy=True)  # SIGINT: "fast"
 
     def answers(self) -> bool:
-        asked = [str(self.binaries / "pg_isready"), *"-q -U postgres -d postgres -t 1 -h".split(), str(self.sockets)]
+        asked = [
+            str(self.binaries / "pg_isready"),
+            *["-q", "-U", "postgres", "-d", "postgres", "-t", "1", "-h"],
+            str(self.sockets),
+        ]
         return subprocess.run(asked, check=False, capture_output=True).returncode == 0  # noqa: S603 — our own binary
 
 

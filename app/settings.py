@@ -21,9 +21,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(
-        env_file=".env", frozen=True, extra="forbid", hide_input_in_errors=True, env_ignore_empty=True
-    )
+    model_config = SettingsConfigDict(env_file=".env", frozen=True, extra="forbid", hide_input_in_errors=True)
 
     site_mode: Literal["int", "stg", "prod"] = Field("int", description="Which kind of site this is: int, stg or prod.")
     site_url: str = Field("http://127.0.0.1:8000", description="Where people reach the site; links in mails start with it.")
@@ -59,6 +57,11 @@ class Settings(BaseSettings):
     sweep_seconds: Seconds = Field(5, gt=0, le=60, description="How often the worker looks for due rows without being poked.")
     drain_seconds: Seconds = Field(4, ge=0, le=60, description="How long open sockets are said goodbye to at SIGTERM.")
     max_sockets: int = Field(10_000, ge=1, description="Open sockets per web process; more are answered 503.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_default(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in given.items() if value != ""}
 
     @field_validator("site_url")
     @classmethod

@@ -74,11 +74,13 @@ def test_the_environment_comes_before_the_env_file_and_empty_means_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / ".env"
-    file.write_text("HOLD_SECONDS=60\nMAX_SOCKETS=5\nLOG_FORMAT=\n")
+    file.write_text("HOLD_SECONDS=60\nMAX_SOCKETS=5\nLOG_FORMAT=\nREDIS_URL=redis://elsewhere\n")
     monkeypatch.setenv("HOLD_SECONDS", "90")
     monkeypatch.setenv("SITE_MODE", "")
+    monkeypatch.setenv("REDIS_URL", "")
     settings = read(_env_file=file)
     assert (settings.hold_seconds, settings.max_sockets, settings.log_format, settings.site_mode) == (90, 5, "console", "int")
+    assert "redis_url" not in settings.model_fields_set
 
 
 def test_a_child_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
