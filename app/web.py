@@ -223,8 +223,8 @@ def _has_nul(value: Any) -> bool:
 
 
 def query(request: Request, model: type[Model]) -> Model:
-    """The query string as `model`. Raises ValidationError."""
-    return check(model, dict(request.query_params))
+    """The query string as `model`; empty parameters count as left out. Raises ValidationError."""
+    return check(model, {name: value for name, value in request.query_params.items() if value != ""})
 
 
 def path_id(request: Request, name: str = "id") -> UUID:
@@ -264,7 +264,7 @@ def done(request: Request, content: Any, *, status: int = 200, see: str) -> Resp
 
 def page(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
     """A page. Templates see `who`, `refused` (the refusal to show), `typed` (what was typed), `path` and `site_mode`."""
-    state = request.state
+    state: PerRequest = request.scope["state"]  # what request.state wraps, and a dict
     text = (
         state["templates"]
         .get_template(template)

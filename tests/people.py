@@ -7,6 +7,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from app.accounts import session
+from app.bookings import booking
+from app.bookings.booking import Booking
 from app.db import Pool
 from app.settings import Settings
 
@@ -96,6 +98,23 @@ async def service_of(
         instructor_id, service, rate_cents, list(durations),
     )  # fmt: skip
     return service_id
+
+
+async def lesson(
+    pool: Pool, student_id: UUID, service_id: UUID, start: datetime, *, minutes: int = 60, now: datetime | None = None
+) -> Booking:
+    """A lesson booked as the product books it."""
+    return await booking.reserve(
+        pool,
+        student_id,
+        service_id=service_id,
+        start=start,
+        minutes=minutes,
+        location_type=None,
+        location="",
+        note="",
+        now=now or datetime.now(UTC),
+    )
 
 
 async def token_of(pool: Pool, account_id: UUID, settings: Settings) -> str:

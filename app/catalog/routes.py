@@ -1,5 +1,254 @@
-"""The calls of catalog over HTTP."""
+"""The catalog calls of the API (contract.md, "Catalog, instructors, search")."""
 
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator
+from starlette.responses import Response
 from starlette.routing import Route
 
-routes: list[Route] = []
+from app import web, wire
+from app.accounts.session import SignedIn
+from app.catalog import category, instructor, service
+from app.catalog.service import LocationType
+from app.web import Request
+
+T = TypeVar("T")
+MAX_LENGTH_MINUTES = 480
+
+
+class CatalogQuery(wire.Paging):
+    """The catalog's lists are short and hardly change: a page holds as much as it may, and its cursor is a position."""
+
+    limit: int = Field(100, ge=1, le=100)
+    category: str | None = Field(None, max_length=100)
+
+
+class OffersQuery(wire.Paging):
+    service: str | None = Field(None, max_length=100)
+    category: str | None = Field(None, max_length=100)
+    area: str | None = Field(None, max_length=100)
+    min_price: int | None = Field(None, ge=0, le=10_000_000)
+    max_price: int | None = Field(None, ge=0, le=10_000_000)
+    duration_minutes: int | None = Field(None, ge=1, le=MAX_LENGTH_MINUTES)
+    q: str | None = None
+    date: str | None = None
+    part_of_day: str | None = None
+
+    @field_validator("q", "date", "part_of_day")
+    @classmethod
+    def _not_yet(cls, _: str) -> str:
+        raise ValueError(
+            "This filter is not offered yet. The others are: service, category, area, min_price, max_price, duration_minutes."
+        )
+
+
+def _split(value: Any) -> Any:
+    """A form sends a list as one field, with commas."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _once(values: list[T]) -> list[T]:
+    return list(dict.fromkeys(values))
+
+
+def _lengths(minutes: list[int]) -> list[int]:
+    if any(length % 15 or not 15 <= length <= MAX_LENGTH_MINUTES for length in minutes):
+        raise ValueError(f"A lesson lasts a multiple of 15 minutes, from 15 to {MAX_LENGTH_MINUTES}.")
+    return sorted(set(minutes))
+
+
+def _words(words: list[str]) -> list[str]:
+    if not all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", word) and len(word) <= 40 for word in words):
+        raise ValueError("These are words in kebab-case, such as beginner or young-adults.")
+    return _once(words)
+
+
+Rate = Annotated[int, Field(ge=100, le=100_000)]
+Description = Annotated[str, Field(max_length=2000)]
+Lengths = Annotated[list[int], BeforeValidator(_split), Field(min_length=1, max_length=10), AfterValidator(_lengths)]
+Places = Annotated[list[LocationType], BeforeValidator(_split), Field(min_length=1, max_length=10), AfterValidator(_once)]
+Words = Annotated[list[str], BeforeValidator(_split), Field(max_length=10), AfterValidator(_words)]
+AreaNames = Annotated[
+    list[Annotated[str, Field(max_length=100)]], BeforeValidator(_split), Field(max_length=100), AfterValidator(_once)
+]
+
+
+class ServiceOffer(BaseModel):
+    catalog_service: str = Field(max_length=100)
+    hourly_rate_cents: Rate
+    durations_minutes: Lengths
+    description: Description = ""
+    location_types: Places | None = None
+    levels: Words | None = None
+    audiences: Words | None = None
+
+
+class ServiceChange(BaseModel):
+    hourly_rate_cents: Rate | None = None
+    durations_minutes: Lengths | None = None
+    description: Description | None = None
+    location_types: Places | None = None
+    levels: Words | None = None
+    audiences: Words | None = None
+    catalog_service: Any = None
+
+    @field_validator("catalog_service")
+    @classmethod
+    def _stays(cls, _: Any) -> Any:
+        raise ValueError("What a service is about cannot be changed. Withdraw it and offer another.")
+
+
+class Profile(BaseModel):
+    headline: str | None = Field(None, max_length=200)
+    bio: str | None = Field(None, max_length=5000)
+    years_experience: int | None = Field(None, ge=0, le=80)
+    areas: AreaNames | None = None
+    min_advance_minutes: int | None = Field(None, ge=0, le=43_200)
+    travel_buffer_minutes: int | None = Field(None, ge=0, le=240)
+    free_cancel_hours: int | None = Field(None, ge=1, le=48)
+
+
+# ---- the shared catalog
+
+
+@web.public
+async def categories(request: Request) -> Response:
+    return await _catalog(request, lambda _: category.categories(request.state["pool"]))
+
+
+@web.public
+async def catalog_services(request: Request) -> Response:
+    return await _catalog(request, lambda asked: category.services(request.state["pool"], asked.category))
+
+
+@web.public
+async def areas(request: Request) -> Response:
+    return await _catalog(request, lambda _: category.areas(request.state["pool"]))
+
+
+async def _catalog(request: Request, read: Callable[[CatalogQuery], Any]) -> Response:
+    asked = web.query(request, CatalogQuery)
+    (first,) = asked.position(_index) or [0]
+    rows: Sequence[Any] = await read(asked)
+    numbered = list(enumerate(rows))[first : first + asked.limit + 1]
+    return web.json(wire.listing(numbered, asked, lambda row: asdict(row[1]), lambda row: (row[0] + 1,)))
+
+
+def _index(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value <= 100_000:
+        raise ValueError("not a position")
+    return value
+
+
+# ---- instructors
+
+
+@web.public
+async def offers(request: Request) -> Response:
+    asked = web.query(request, OffersQuery)
+    (after,) = asked.position(UUID) or [None]
+    rows = await instructor.offers(
+        request.state["pool"],
+        now=request.state["now"](),
+        limit=asked.limit + 1,
+        after=after,
+        service=asked.service,
+        category=asked.category,
+        area=asked.area,
+        min_price=asked.min_price,
+        max_price=asked.max_price,
+        minutes=asked.duration_minutes,
+    )
+    return web.json(wire.listing(rows, asked, instructor.offer_as_json, lambda row: (row.service_id,)))
+
+
+@web.public
+async def profile(request: Request) -> Response:
+    return web.json(instructor.as_json(await instructor.find(request.state["pool"], web.path_id(request))))
+
+
+@web.may("manage_instructor_profile")
+async def own_profile(request: Request, who: SignedIn) -> Response:
+    return web.json(await _own(request, who))
+
+
+@web.signed_in
+async def begin_teaching(request: Request, who: SignedIn) -> Response:
+    wanted = await web.read(request, Profile)
+    changes = wanted.model_dump(exclude_none=True)
+    await instructor.begin(request.state["pool"], who.account_id, changes, now=request.state["now"]())
+    request.state["poke"]()
+    return web.done(request, await _own(request, who), status=201, see="/teach")
+
+
+@web.may("manage_instructor_profile")
+async def change_profile(request: Request, who: SignedIn) -> Response:
+    wanted = await web.read(request, Profile)
+    changes = wanted.model_dump(exclude_none=True)
+    await instructor.change(request.state["pool"], who.account_id, changes, now=request.state["now"]())
+    request.state["poke"]()
+    return web.done(request, await _own(request, who), see="/teach")
+
+
+async def _own(request: Request, who: SignedIn) -> dict[str, Any]:
+    return instructor.own_as_json(await instructor.own(request.state["pool"], who.account_id))
+
+
+@web.may("manage_instructor_profile")
+async def stop_teaching(request: Request, who: SignedIn) -> Response:
+    await instructor.stop(request.state["pool"], who.account_id)
+    return web.done(request, None, status=204, see="/teach")
+
+
+# ---- an instructor's services
+
+
+@web.may("manage_services")
+async def own_services(request: Request, who: SignedIn) -> Response:
+    paging = web.query(request, wire.Paging)
+    (after,) = paging.position(UUID) or [None]
+    rows = await service.of_instructor(request.state["pool"], who.account_id, after=after, limit=paging.limit + 1)
+    return web.json(wire.listing(rows, paging, service.as_json, lambda row: (row.id,)))
+
+
+@web.may("manage_services")
+async def offer_service(request: Request, who: SignedIn) -> Response:
+    wanted = await web.read(request, ServiceOffer)
+    made = await service.offer(request.state["pool"], who.account_id, **wanted.model_dump())
+    return web.done(request, service.as_json(made), status=201, see="/teach")
+
+
+@web.may("manage_services")
+async def change_service(request: Request, who: SignedIn) -> Response:
+    wanted = await web.read(request, ServiceChange)
+    changed = await service.change(
+        request.state["pool"], who.account_id, web.path_id(request), wanted.model_dump(exclude_none=True)
+    )
+    return web.done(request, service.as_json(changed), see="/teach")
+
+
+@web.may("manage_services")
+async def withdraw_service(request: Request, who: SignedIn) -> Response:
+    await service.withdraw(request.state["pool"], who.account_id, web.path_id(request))
+    return web.done(request, None, status=204, see="/teach")
+
+
+routes = [
+    Route("/api/catalog/categories", categories, methods=["GET"]),
+    Route("/api/catalog/services", catalog_services, methods=["GET"]),
+    Route("/api/catalog/areas", areas, methods=["GET"]),
+    Route("/api/instructors", offers, methods=["GET"]),
+    Route("/api/instructors/me", own_profile, methods=["GET"]),
+    Route("/api/instructors/me", begin_teaching, methods=["POST"]),
+    Route("/api/instructors/me", change_profile, methods=["PUT"]),
+    Route("/api/instructors/me", stop_teaching, methods=["DELETE"]),
+    Route("/api/instructors/me/services", own_services, methods=["GET"]),
+    Route("/api/instructors/me/services", offer_service, methods=["POST"]),
+    Route("/api/instructors/me/services/{id}", change_service, methods=["PATCH"]),
+    Route("/api/instructors/me/services/{id}", withdraw_service, methods=["DELETE"]),
+    Route("/api/instructors/{id}", profile, methods=["GET"]),
+]

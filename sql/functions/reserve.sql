@@ -103,7 +103,9 @@ begin
         where b.student_id = p_student and b.during && v_during and b.state = 'held' and b.held_until <= p_now
       ))
       order by c.instructor_id for no key update;
-      select c.* into v_calendar from calendar c where c.instructor_id = v_service.instructor_id and c.is_active;
+      select c.* into v_calendar from calendar c
+      where c.instructor_id = v_service.instructor_id and c.is_active
+        and exists (select from service s where s.id = p_service and s.is_active);
       if not found then
         refusal := 'NOT_FOUND';
         return;

@@ -1,0 +1,43 @@
+"""The shared catalog: categories, what can be taught, and the areas of the city. Shipped as data (sql/data/catalog.sql)."""
+
+from dataclasses import dataclass
+
+from app.db import Db, statement
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    slug: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogService:
+    slug: str
+    name: str
+    category: str
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    slug: str
+    name: str
+    borough: str
+
+
+_categories = statement("categories", Category)
+_catalog_services = statement("catalog_services", CatalogService)
+_areas = statement("areas", Area)
+
+
+async def categories(db: Db) -> list[Category]:
+    return await _categories.all(db)
+
+
+async def services(db: Db, category: str | None = None) -> list[CatalogService]:
+    """All that can be taught, or what a category has of it."""
+    return await _catalog_services.all(db, category=category)
+
+
+async def areas(db: Db) -> list[Area]:
+    return await _areas.all(db)

@@ -1,0 +1,184 @@
+"""Instructors: the profile people see, the list of who offers what, and what instructors change about themselves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app import refusal, wire
+from app.catalog import service
+from app.catalog.service import Service
+from app.db import Db, Pool, Tx, statement, transact
+
+
+@dataclass(frozen=True, slots=True)
+class Instructor:
+    """A profile with the active services. `areas` are slugs."""
+
+    id: UUID
+    name: str
+    headline: str
+    bio: str
+    years_experience: int
+    areas: list[str]
+    time_zone: str
+    min_advance_minutes: int
+    travel_buffer_minutes: int
+    free_cancel_hours: int
+    is_active: bool
+    services: list[Any]  # as rows of JSON; `offered` has them as services
+
+    @property
+    def offered(self) -> list[Service]:
+        return [Service(**row | {"id": UUID(row["id"])}) for row in self.services]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One line of the list: an instructor, a service, and the next start at which `minutes` of it can really be booked."""
+
+    instructor_id: UUID
+    instructor_name: str
+    service_id: UUID
+    service_name: str
+    catalog_service: str
+    hourly_rate_cents: int
+    areas: list[str]
+    minutes: int
+    next_available: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _NamedArea:
+    given: str
+    slug: str | None
+
+
+_instructor = statement("instructor", Instructor)
+_instructors = statement("instructors", Offer)
+_areas_named = statement("areas_named", _NamedArea)
+_update_instructor = statement("update_instructor", int)
+_become_instructor = statement("become_instructor", UUID)
+_stop_teaching = statement("stop_teaching", UUID)
+
+_CHANGEABLE = (
+    "headline", "bio", "years_experience", "min_advance_minutes", "travel_buffer_minutes", "free_cancel_hours",
+)  # fmt: skip
+
+
+async def find(db: Db, instructor_id: UUID) -> Instructor:
+    """The public profile. Raises NotFound, also for one who has stopped teaching."""
+    found = await _instructor.first(db, id=instructor_id)
+    if found is None or not found.is_active:
+        raise refusal.NotFound
+    return found
+
+
+async def own(db: Db, instructor_id: UUID) -> Instructor:
+    """The instructor's own profile, active or not. Raises NotFound."""
+    found = await _instructor.first(db, id=instructor_id)
+    if found is None:
+        raise refusal.NotFound
+    return found
+
+
+async def offers(
+    db: Db,
+    *,
+    now: datetime,
+    limit: int,
+    after: UUID | None = None,
+    service: str | None = None,
+    category: str | None = None,
+    area: str | None = None,
+    min_price: int | None = None,
+    max_price: int | None = None,
+    minutes: int | None = None,
+) -> list[Offer]:
+    """Who offers what, the latest offer first; the filters combine. Slugs, cents per hour, and the id of the last service before
+    this page. One round trip."""
+    return await _instructors.all(
+        db,
+        now=now,
+        limit=limit,
+        after=after,
+        service=service,
+        category=category,
+        area=area,
+        min_price=min_price,
+        max_price=max_price,
+        minutes=minutes,
+    )
+
+
+async def begin(pool: Pool, account_id: UUID, changes: Mapping[str, Any], *, now: datetime) -> None:
+    """Makes the account an instructor, or one again, with this profile. Raises ValidationError as `change` does."""
+
+    async def write(tx: Tx) -> None:
+        await _become_instructor.run(tx, id=account_id)
+        await change(tx, account_id, changes, now=now)
+
+    await transact(pool, write)
+
+
+async def stop(db: Pool | Tx, instructor_id: UUID) -> None:
+    """No new bookings and no public profile; lessons that are booked stay."""
+    await _stop_teaching.run(db, id=instructor_id)
+
+
+async def change(db: Pool | Tx, instructor_id: UUID, changes: Mapping[str, Any], *, now: datetime) -> None:
+    """Changes what `changes` names; what it leaves out stays. Areas by slug or name. Raises ValidationError for an area that is not
+    in the catalog. A changed buffer or notice is a step of the calendar."""
+    await _update_instructor.one(
+        db,
+        id=instructor_id,
+        now=now,
+        areas=await _slugs(db, changes.get("areas")),
+        **{name: changes.get(name) for name in _CHANGEABLE},
+    )
+
+
+async def _slugs(db: Db, names: Sequence[str] | None) -> list[str] | None:
+    if names is None:
+        return None
+    found = await _areas_named.all(db, names=list(names))
+    for index, name in enumerate(names):
+        if not any(area.given == name and area.slug for area in found):
+            raise refusal.ValidationError(f"There is no area “{name}” in the catalog.", field=f"areas.{index}")
+    return sorted({area.slug for area in found if area.slug})
+
+
+def as_json(instructor: Instructor) -> dict[str, Any]:
+    """The public profile."""
+    return {
+        "id": str(instructor.id),
+        "name": instructor.name,
+        "headline": instructor.headline,
+        "bio": instructor.bio,
+        "years_experience": instructor.years_experience,
+        "areas": instructor.areas,
+        "time_zone": instructor.time_zone,
+        "min_advance_minutes": instructor.min_advance_minutes,
+        "free_cancel_hours": instructor.free_cancel_hours,
+        "services": [service.as_json(offered) for offered in instructor.offered],
+    }
+
+
+def own_as_json(instructor: Instructor) -> dict[str, Any]:
+    """What the instructor sees of it: the public profile and what only they set."""
+    return as_json(instructor) | {
+        "travel_buffer_minutes": instructor.travel_buffer_minutes,
+        "is_active": instructor.is_active,
+    }
+
+
+def offer_as_json(offer: Offer) -> dict[str, Any]:
+    """The contract's search item."""
+    return {
+        "instructor": {"id": str(offer.instructor_id), "name": offer.instructor_name},
+        "service": {"id": str(offer.service_id), "name": offer.service_name, "catalog_service": offer.catalog_service},
+        "hourly_rate_cents": offer.hourly_rate_cents,
+        "areas": offer.areas,
+        "next_available": wire.instant(offer.next_available) if offer.next_available else None,
+    }

@@ -1,0 +1,94 @@
+"""A service: one instructor's offer of a catalog service, with its price, lengths and places."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from app import refusal
+from app.db import Db, Pool, Tx, statement
+
+LocationType = Literal["student", "instructor", "public"]
+EVERYWHERE: tuple[LocationType, ...] = ("student", "instructor", "public")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`name` is the catalog's. Lengths in minutes, ascending; the first place is the one meant when none is named."""
+
+    id: UUID
+    name: str
+    catalog_service: str
+    description: str
+    hourly_rate_cents: int
+    durations_minutes: list[int]
+    location_types: list[str]
+    levels: list[str]
+    audiences: list[str]
+
+
+_services_of = statement("services_of", Service)
+_insert_service = statement("insert_service", Service)
+_is_in_catalog = statement("is_in_catalog", bool)
+_update_service = statement("update_service", Service)
+_remove_service = statement("remove_service", bool)
+
+_CHANGEABLE = ("description", "hourly_rate_cents", "durations_minutes", "location_types", "levels", "audiences")
+
+
+async def of_instructor(db: Db, instructor_id: UUID, *, after: UUID | None = None, limit: int = 100) -> list[Service]:
+    """The active services, in the order they were offered."""
+    return await _services_of.all(db, instructor_id=instructor_id, after=after, limit=limit)
+
+
+async def offer(
+    db: Pool | Tx,
+    instructor_id: UUID,
+    catalog_service: str,
+    *,
+    hourly_rate_cents: int,
+    durations_minutes: list[int],
+    description: str = "",
+    location_types: list[LocationType] | None = None,
+    levels: list[str] | None = None,
+    audiences: list[str] | None = None,
+) -> Service:
+    """One more service of this instructor. Raises ValidationError when the catalog has no such service or the instructor offers it
+    already."""
+    made = await _insert_service.first(
+        db,
+        instructor_id=instructor_id,
+        catalog_service=catalog_service,
+        description=description,
+        hourly_rate_cents=hourly_rate_cents,
+        durations_minutes=durations_minutes,
+        location_types=location_types or list(EVERYWHERE),
+        levels=levels or [],
+        audiences=audiences or [],
+    )
+    if made is None:
+        known = await _is_in_catalog.one(db, slug=catalog_service)
+        why = "You offer this already: change that service instead." if known else "The catalog has no such service."
+        raise refusal.ValidationError(why, field="catalog_service")
+    return made
+
+
+async def change(db: Pool | Tx, instructor_id: UUID, service_id: UUID, changes: Mapping[str, Any]) -> Service:
+    """Changes what `changes` names of a service; what it leaves out stays. Raises NotFound, also where it is another's."""
+    changed = await _update_service.first(
+        db, id=service_id, instructor_id=instructor_id, **{name: changes.get(name) for name in _CHANGEABLE}
+    )
+    if changed is None:
+        raise refusal.NotFound
+    return changed
+
+
+async def withdraw(db: Pool | Tx, instructor_id: UUID, service_id: UUID) -> None:
+    """Takes a service down; lessons booked of it stay. Raises NotFound."""
+    if not await _remove_service.one(db, instructor_id=instructor_id, id=service_id):
+        raise refusal.NotFound
+
+
+def as_json(service: Service) -> dict[str, Any]:
+    """The contract's service, as on an instructor's profile."""
+    return asdict(service) | {"id": str(service.id)}

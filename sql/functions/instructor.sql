@@ -1,0 +1,68 @@
+-- What an instructor changes about themselves, under the lock of their calendar.
+
+-- Null leaves a thing as it is. A changed travel buffer alters every board day on which time before a lesson is freed or taken;
+-- of the past as far back as a board can reach that also shows today. A changed notice alters no board day, yet watchers must
+-- hear of it, so it makes a step too. Availability is untouched, so nobody's edit of it is refused for this.
+create or replace function update_instructor(
+  p_instructor uuid, p_headline text, p_bio text, p_years integer, p_areas text[],
+  p_notice integer, p_buffer integer, p_free_cancel integer, p_now timestamptz
+) returns bigint
+language plpgsql volatile as $$
+declare
+  v_old   calendar;
+  v_new   calendar;
+  v_dates date[] := '{}';
+begin
+  perform from calendar c where c.instructor_id = p_instructor for no key update;
+  select c.* into strict v_old from calendar c where c.instructor_id = p_instructor;
+  update instructor i
+  set headline = coalesce(p_headline, i.headline), bio = coalesce(p_bio, i.bio),
+      years_experience = coalesce(p_years, i.years_experience)
+  where i.id = p_instructor;
+  if p_areas is not null then
+    delete from instructor_area x where x.instructor_id = p_instructor and x.area <> all (p_areas);
+    insert into instructor_area (instructor_id, area) select p_instructor, unnest(p_areas) on conflict do nothing;
+  end if;
+  update calendar c
+  set min_advance_minutes = coalesce(p_notice, c.min_advance_minutes),
+      travel_buffer_minutes = coalesce(p_buffer, c.travel_buffer_minutes),
+      free_cancel_hours = coalesce(p_free_cancel, c.free_cancel_hours)
+  where c.instructor_id = p_instructor
+  returning c.* into v_new;
+  if v_new.travel_buffer_minutes <> v_old.travel_buffer_minutes then
+    v_dates := array(
+      select distinct day
+      from booking b,
+           unnest(local_dates(
+             tstzrange(lower(b.during) - make_interval(mins => greatest(v_old.travel_buffer_minutes, v_new.travel_buffer_minutes)),
+                       lower(b.during)), v_new.time_zone)) as day
+      where b.instructor_id = p_instructor and lower(b.during) > p_now - interval '35 days'
+        and b.state in ('held', 'confirmed', 'completed', 'no_show')
+    );
+  end if;
+  if v_new.travel_buffer_minutes <> v_old.travel_buffer_minutes or v_new.min_advance_minutes <> v_old.min_advance_minutes then
+    return step(p_instructor, v_dates);
+  end if;
+  return v_new.version;
+end
+$$;
+
+-- Takes one service of an instructor down: for good, or, where lessons refer to it, by deactivating it. Under the calendar's lock
+-- no booking of it can be on its way. False: there is no such active service.
+create or replace function remove_service(p_instructor uuid, p_service uuid) returns boolean
+language plpgsql volatile as $$
+begin
+  perform from calendar c where c.instructor_id = p_instructor for no key update;
+  perform from service s where s.id = p_service and s.instructor_id = p_instructor and s.is_active;
+  if not found then
+    return false;
+  end if;
+  perform from booking b where b.service_id = p_service limit 1;
+  if found then
+    update service s set is_active = false where s.id = p_service;
+  else
+    delete from service s where s.id = p_service;
+  end if;
+  return true;
+end
+$$;

@@ -1,0 +1,129 @@
+-- The catalog, instructors and what they offer.
+
+-- name: categories
+select slug, name from category order by position, slug;
+
+-- name: catalog_services
+select k.slug, k.name, k.category
+from catalog_service k join category c on c.slug = k.category
+where :category::text is null or k.category = :category
+order by c.position, k.name, k.slug;
+
+-- name: areas
+select slug, name, borough from area order by borough, name;
+
+-- name: areas_named
+-- Each name as it was given, with the area it means.
+select wanted.name as given, a.slug
+from unnest(:names::text[]) as wanted (name)
+left join area a on a.slug = wanted.name or lower(a.name) = lower(wanted.name);
+
+-- name: instructor
+-- A profile with the active services.
+select i.id, a.full_name as name, i.headline, i.bio, i.years_experience,
+       array(select x.area from instructor_area x where x.instructor_id = i.id order by x.area) as areas,
+       c.time_zone, c.min_advance_minutes, c.travel_buffer_minutes, c.free_cancel_hours, c.is_active,
+       coalesce((
+         select jsonb_agg(jsonb_build_object(
+                  'id', s.id, 'name', k.name, 'catalog_service', s.catalog_service, 'description', s.description,
+                  'hourly_rate_cents', s.hourly_rate_cents, 'durations_minutes', s.durations_minutes,
+                  'location_types', s.location_types, 'levels', s.levels, 'audiences', s.audiences
+                ) order by s.id)
+         from service s join catalog_service k on k.slug = s.catalog_service
+         where s.instructor_id = i.id and s.is_active
+       ), '[]') as services
+from instructor i
+join account a on a.id = i.id
+join calendar c on c.instructor_id = i.id
+where i.id = :id;
+
+-- name: instructors
+-- Who offers what, the latest offer first, each with the next start at which its shortest lesson (or one as long as was asked for)
+-- can really be booked. The page is cut first: a next start is looked for only where it is shown.
+with page as materialized (
+  select s.id, s.instructor_id, a.full_name, k.name, s.catalog_service, s.hourly_rate_cents, k.category,
+         coalesce(:minutes::integer, (select min(d) from unnest(s.durations_minutes) as d)) as minutes
+  from service s
+  join calendar c on c.instructor_id = s.instructor_id and c.is_active
+  join account a on a.id = s.instructor_id
+  join catalog_service k on k.slug = s.catalog_service
+  where s.is_active
+    and (:after::uuid is null or s.id < :after)
+    and (:service::text is null or s.catalog_service = :service)
+    and (:category::text is null or k.category = :category)
+    and (:area::text is null
+         or exists (select from instructor_area x where x.instructor_id = s.instructor_id and x.area = :area))
+    and (:min_price::integer is null or s.hourly_rate_cents >= :min_price)
+    and (:max_price::integer is null or s.hourly_rate_cents <= :max_price)
+    and (:minutes::integer is null or :minutes = any (s.durations_minutes))
+  order by s.id desc
+  limit :limit
+)
+select page.instructor_id, page.full_name as instructor_name, page.id as service_id, page.name as service_name,
+       page.catalog_service, page.hourly_rate_cents,
+       array(select x.area from instructor_area x where x.instructor_id = page.instructor_id order by x.area) as areas,
+       page.minutes,
+       (select n.start from nearest_starts(page.instructor_id, null, :now, page.minutes, :now, 1) as n) as next_available
+from page
+order by page.id desc;
+
+-- name: update_instructor
+select update_instructor(:id, :headline, :bio, :years_experience, :areas, :min_advance_minutes, :travel_buffer_minutes,
+                         :free_cancel_hours, :now);
+
+-- name: become_instructor
+-- The role, with all that belongs to it; whoever had stopped teaching begins again.
+with given as (
+  insert into account_role (account_id, role) values (:id, 'instructor') on conflict do nothing
+), teaches as (
+  insert into instructor (id) values (:id) on conflict do nothing
+)
+insert into calendar (instructor_id, time_zone) select a.id, a.time_zone from account a where a.id = :id
+on conflict (instructor_id) do update set is_active = true
+returning instructor_id;
+
+-- name: stop_teaching
+update calendar set is_active = false where instructor_id = :id
+returning instructor_id;
+
+-- name: services_of
+-- An instructor's active services.
+select s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.durations_minutes, s.location_types, s.levels,
+       s.audiences
+from service s join catalog_service k on k.slug = s.catalog_service
+where s.instructor_id = :instructor_id and s.is_active and (:after::uuid is null or s.id > :after)
+order by s.id
+limit :limit;
+
+-- name: insert_service
+-- No row when the catalog has no such service, or when the instructor offers it already: is_in_catalog tells which.
+with made as (
+  insert into service (
+    instructor_id, catalog_service, description, hourly_rate_cents, durations_minutes, location_types, levels, audiences
+  )
+  select :instructor_id, k.slug, :description, :hourly_rate_cents, :durations_minutes, :location_types, :levels, :audiences
+  from catalog_service k where k.slug = :catalog_service
+  on conflict (instructor_id, catalog_service) where is_active do nothing
+  returning *
+)
+select s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.durations_minutes, s.location_types, s.levels,
+       s.audiences
+from made s join catalog_service k on k.slug = s.catalog_service;
+
+-- name: is_in_catalog
+select exists (select from catalog_service where slug = :slug);
+
+-- name: update_service
+-- Null leaves a thing as it is. What was booked keeps the price and the length it was booked at.
+update service s
+set description = coalesce(:description, s.description), hourly_rate_cents = coalesce(:hourly_rate_cents, s.hourly_rate_cents),
+    durations_minutes = coalesce(:durations_minutes, s.durations_minutes),
+    location_types = coalesce(:location_types, s.location_types),
+    levels = coalesce(:levels, s.levels), audiences = coalesce(:audiences, s.audiences)
+from catalog_service k
+where s.id = :id and s.instructor_id = :instructor_id and s.is_active and k.slug = s.catalog_service
+returning s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.durations_minutes, s.location_types, s.levels,
+          s.audiences;
+
+-- name: remove_service
+select remove_service(:instructor_id, :id);

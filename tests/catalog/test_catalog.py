@@ -1,0 +1,160 @@
+"""What can be taught and where, and who offers what."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from app.db import Pool
+from app.settings import Settings
+from tests import people
+
+
+async def everything(client: httpx.AsyncClient, path: str, limit: int) -> list[Any]:
+    items: list[Any] = []
+    cursor = ""
+    while True:
+        page = (await client.get(path, params={"limit": limit, "cursor": cursor})).json()
+        assert len(page["items"]) <= limit
+        items += page["items"]
+        if page["next_cursor"] is None:
+            return items
+        cursor = page["next_cursor"]
+
+
+async def test_the_catalog_has_what_people_ask_for(client: httpx.AsyncClient) -> None:
+    categories = (await client.get("/api/catalog/categories")).json()["items"]
+    assert categories[0] == {"slug": "music", "name": "Music"}
+    services = (await client.get("/api/catalog/services")).json()
+    assert services["next_cursor"] is None
+    assert {"slug": "piano", "name": "Piano", "category": "music"} in services["items"]
+    assert {"piano", "guitar", "spanish", "yoga"} <= {service["slug"] for service in services["items"]}
+    assert {service["category"] for service in services["items"]} == {category["slug"] for category in categories}
+    areas = (await client.get("/api/catalog/areas")).json()["items"]
+    assert {"slug": "park-slope", "name": "Park Slope", "borough": "Brooklyn"} in areas
+
+
+async def test_services_can_be_asked_for_by_category(client: httpx.AsyncClient) -> None:
+    items = (await client.get("/api/catalog/services?category=languages")).json()["items"]
+    assert {item["category"] for item in items} == {"languages"}
+    assert (await client.get("/api/catalog/services?category=nothing")).json() == {"items": [], "next_cursor": None}
+
+
+async def test_pages_of_the_catalog_make_the_whole(client: httpx.AsyncClient) -> None:
+    whole = (await client.get("/api/catalog/services")).json()["items"]
+    assert await everything(client, "/api/catalog/services", 7) == whole
+
+
+@pytest.mark.parametrize("query", ["limit=101", "limit=0", "cursor=!", "cursor=WyJ4Il0=", "cursor=Wy01XQ==", "cursor=WzEsMl0="])
+async def test_a_page_that_cannot_be_is_a_validation_error(client: httpx.AsyncClient, query: str) -> None:
+    for path in ("/api/catalog/services", "/api/catalog/categories", "/api/catalog/areas", "/api/instructors"):
+        answer = await client.get(f"{path}?{query}")
+        assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
+
+
+async def test_instructors_are_listed_by_what_they_offer_with_the_next_real_start(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await people.instructor(pool, "Anna", hours=("00:00", "24:00"), rate_cents=7000)
+    await pool.execute("insert into instructor_area values ($1, 'park-slope'), ($1, 'astoria')", anna.id)
+    (item,) = (await client.get("/api/instructors")).json()["items"]
+    next_available = item.pop("next_available")
+    assert item == {
+        "instructor": {"id": str(anna.id), "name": "Anna"},
+        "service": {"id": str(anna.service_id), "name": "Piano", "catalog_service": "piano"},
+        "hourly_rate_cents": 7000,
+        "areas": ["astoria", "park-slope"],
+    }
+    ben = await people.student(pool, "Ben")
+    row = await pool.fetchrow(
+        "select refusal from reserve($1, $2, $3::text::timestamptz, 30, null, '', '', now())",
+        ben.id,
+        anna.service_id,
+        next_available,
+    )
+    assert row is not None
+    assert row["refusal"] is None
+
+
+async def test_one_without_free_time_is_listed_with_none(client: httpx.AsyncClient, pool: Pool) -> None:
+    await people.instructor(pool, "Anna", days=0)
+    (item,) = (await client.get("/api/instructors")).json()["items"]
+    assert item["next_available"] is None
+
+
+async def test_filters_combine(client: httpx.AsyncClient, pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna", service="piano", rate_cents=7000, durations=(60,))
+    carl = await people.instructor(pool, "Carl", service="guitar", rate_cents=5000)
+    dora = await people.instructor(pool, "Dora", service="spanish", rate_cents=4000)
+    await pool.execute("insert into instructor_area values ($1, 'park-slope'), ($2, 'park-slope')", anna.id, dora.id)
+    gone = await people.instructor(pool, "Gone")
+    await pool.execute("update calendar set is_active = false where instructor_id = $1", gone.id)
+
+    async def found(**filters: Any) -> list[str]:
+        answer = await client.get("/api/instructors", params=filters)
+        assert answer.status_code == 200, answer.text
+        return [item["instructor"]["name"] for item in answer.json()["items"]]
+
+    assert await found() == ["Dora", "Carl", "Anna"]
+    assert await found(service="piano") == ["Anna"]
+    assert await found(service="pian") == []
+    assert await found(category="music") == ["Carl", "Anna"]
+    assert await found(area="park-slope") == ["Dora", "Anna"]
+    assert await found(area="park-slope", category="music") == ["Anna"]
+    assert await found(max_price=5000) == ["Dora", "Carl"]
+    assert await found(min_price=4001, max_price=5000) == ["Carl"]
+    assert await found(duration_minutes=30) == ["Dora", "Carl"]
+    assert await found(service="", area="", q="") == ["Dora", "Carl", "Anna"]
+    names = [item["instructor"]["name"] for item in await everything(client, "/api/instructors", 1)]
+    assert names == ["Dora", "Carl", "Anna"]
+    assert carl.name in names
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [("max_price=-1", "max_price"), ("max_price=ten", "max_price"), ("duration_minutes=0", "duration_minutes"), ("q=piano", "q"),
+     ("date=2026-11-23", "date"), ("part_of_day=evening", "part_of_day"), ("min_price=99999999999999999999", "min_price"),
+     ("service=%00", None)],
+)  # fmt: skip
+async def test_a_filter_that_cannot_be_is_named(client: httpx.AsyncClient, query: str, field: str | None) -> None:
+    answer = await client.get(f"/api/instructors?{query}")
+    assert (answer.status_code, answer.json()["code"], answer.json().get("field")) == (422, "VALIDATION_ERROR", field)
+
+
+async def test_a_profile_is_public_and_says_no_more_than_it_should(client: httpx.AsyncClient, pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna", buffer_minutes=30)
+    answer = await client.get(f"/api/instructors/{anna.id}")
+    assert answer.json() == {
+        "id": str(anna.id),
+        "name": "Anna",
+        "headline": "Anna teaches piano",
+        "bio": "",
+        "years_experience": 0,
+        "areas": [],
+        "time_zone": "America/New_York",
+        "min_advance_minutes": 120,
+        "free_cancel_hours": 12,
+        "services": [
+            {
+                "id": str(anna.service_id),
+                "name": "Piano",
+                "catalog_service": "piano",
+                "description": "",
+                "hourly_rate_cents": 7000,
+                "durations_minutes": [30, 60],
+                "location_types": ["student", "instructor", "public"],
+                "levels": [],
+                "audiences": [],
+            }
+        ],
+    }
+
+
+async def test_who_is_no_instructor_has_no_profile(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+    ben = await people.student(pool, "Ben")
+    for wrong in (str(ben.id), "01980000-0000-7000-8000-000000000000", "anna", "%00"):
+        answer = await client.get(f"/api/instructors/{wrong}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
+    headers = {"Authorization": f"Bearer {await people.token_of(pool, ben.id, settings)}"}
+    answer = await client.get("/api/instructors/me", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "NOT_ALLOWED")

@@ -1,0 +1,243 @@
+"""An instructor's own profile and services."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from app.db import Pool
+from app.settings import Settings
+from tests import people
+from tests.people import Instructor
+
+GUITAR = {
+    "catalog_service": "guitar",
+    "description": "From the first chord",
+    "hourly_rate_cents": 6500,
+    "durations_minutes": [60, 30],
+}
+
+
+@pytest.fixture
+async def anna(pool: Pool) -> Instructor:
+    return await people.instructor(pool, "Anna")
+
+
+@pytest.fixture
+async def hers(client: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor) -> httpx.AsyncClient:
+    """The client, signed in as Anna."""
+    client.headers["Authorization"] = f"Bearer {await people.token_of(pool, anna.id, settings)}"
+    return client
+
+
+async def test_a_student_becomes_an_instructor_too(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+    ben = await people.student(pool, "Ben")
+    client.headers["Authorization"] = f"Bearer {await people.token_of(pool, ben.id, settings)}"
+    answer = await client.post("/api/instructors/me", json={"headline": "Guitar for everyone", "areas": ["Park Slope"]})
+    assert answer.status_code == 201
+    assert answer.json() == {
+        "id": str(ben.id),
+        "name": "Ben",
+        "headline": "Guitar for everyone",
+        "bio": "",
+        "years_experience": 0,
+        "areas": ["park-slope"],
+        "time_zone": "America/New_York",
+        "min_advance_minutes": 120,
+        "free_cancel_hours": 12,
+        "services": [],
+        "travel_buffer_minutes": 0,
+        "is_active": True,
+    }
+    assert (await client.get("/api/auth/me")).json()["roles"] == ["instructor", "student"]
+    assert (await client.post("/api/instructors/me")).status_code == 201
+
+
+async def test_a_refused_profile_gives_no_role(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+    ben = await people.student(pool, "Ben")
+    client.headers["Authorization"] = f"Bearer {await people.token_of(pool, ben.id, settings)}"
+    answer = await client.post("/api/instructors/me", json={"areas": ["Atlantis"]})
+    assert (answer.status_code, answer.json()["field"]) == (422, "areas.0")
+    assert (await client.get("/api/auth/me")).json()["roles"] == ["student"]
+
+
+async def test_what_is_left_out_stays(hers: httpx.AsyncClient) -> None:
+    everything = {
+        "headline": "Piano with patience",
+        "bio": "Fifteen years at it.",
+        "years_experience": 15,
+        "areas": ["Upper West Side", "harlem", "harlem"],
+        "min_advance_minutes": 60,
+        "travel_buffer_minutes": 15,
+        "free_cancel_hours": 24,
+    }
+    changed = (await hers.put("/api/instructors/me", json=everything)).json()
+    expected = everything | {"areas": ["harlem", "upper-west-side"]}
+    assert {name: changed[name] for name in everything} == expected
+    again = (await hers.put("/api/instructors/me", json={"bio": "", "headline": None, "areas": ["soho"]})).json()
+    assert {name: again[name] for name in everything} == expected | {"bio": "", "areas": ["soho"]}
+    assert (await hers.get("/api/instructors/me")).json() == again
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"headline": "x" * 201}, "headline"),
+        ({"headline": 7}, "headline"),
+        ({"years_experience": -1}, "years_experience"),
+        ({"years_experience": 1e300}, "years_experience"),
+        ({"areas": ["park-slope", "Atlantis"]}, "areas.1"),
+        ({"areas": {"a": 1}}, "areas"),
+        ({"areas": [7]}, "areas.0"),
+        ({"min_advance_minutes": 43_201}, "min_advance_minutes"),
+        ({"travel_buffer_minutes": 241}, "travel_buffer_minutes"),
+        ({"free_cancel_hours": 0}, "free_cancel_hours"),
+        ({"free_cancel_hours": "many"}, "free_cancel_hours"),
+    ],
+)
+async def test_a_profile_that_cannot_be_is_refused(hers: httpx.AsyncClient, wrong: dict[str, Any], field: str) -> None:
+    before = (await hers.get("/api/instructors/me")).json()
+    answer = await hers.put("/api/instructors/me", json={"bio": "new"} | wrong)
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "VALIDATION_ERROR", field)
+    assert (await hers.get("/api/instructors/me")).json() == before
+
+
+async def test_a_changed_buffer_is_one_step_with_every_day_it_alters(
+    hers: httpx.AsyncClient, pool: Pool, anna: Instructor
+) -> None:
+    ben = await people.student(pool, "Ben")
+    for day in (2, 5, 20):
+        await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=day))
+    first, days = anna.day(-3), 60
+    before = await pool.fetchrow("select * from board($1, $2, $3)", anna.id, first, days)
+    assert before is not None
+    await hers.put("/api/instructors/me", json={"travel_buffer_minutes": 45})
+    after = await pool.fetchrow("select * from board($1, $2, $3)", anna.id, first, days)
+    (change,) = await pool.fetch(
+        "select * from outbox where instructor_id = $1 and version > $2 order by version", anna.id, before["version"]
+    )
+    assert after is not None
+    assert after["version"] == change["version"] == before["version"] + 1
+    assert set(change["days"]) == {anna.day(day).isoformat() for day in (2, 5, 20)}
+    assert before["days"] | change["days"] == after["days"]
+    assert before["days"] != after["days"]
+    row = await pool.fetchrow("select * from calendar where instructor_id = $1", anna.id)
+    assert row is not None
+    assert row["availability_version"] == 0
+
+
+async def test_a_changed_notice_is_a_step_that_alters_no_day(hers: httpx.AsyncClient, pool: Pool, anna: Instructor) -> None:
+    await hers.put("/api/instructors/me", json={"min_advance_minutes": 0})
+    row = await pool.fetchrow("select version, days, events from outbox where instructor_id = $1", anna.id)
+    assert row is not None
+    assert dict(row) == {"version": 1, "days": {}, "events": []}
+    await hers.put(
+        "/api/instructors/me", json={"min_advance_minutes": 0, "travel_buffer_minutes": 0, "bio": "the same otherwise"}
+    )
+    assert await pool.fetchval("select count(*) from outbox") == 1
+
+
+async def test_one_who_stops_teaching_is_gone_and_may_begin_again(hers: httpx.AsyncClient, anna: Instructor) -> None:
+    assert (await hers.delete("/api/instructors/me")).status_code == 204
+    assert (await hers.get(f"/api/instructors/{anna.id}")).status_code == 404
+    assert (await hers.get("/api/instructors")).json()["items"] == []
+    assert (await hers.get("/api/instructors/me")).json()["is_active"] is False
+    assert (await hers.post("/api/instructors/me", json={})).status_code == 201
+    assert (await hers.get(f"/api/instructors/{anna.id}")).status_code == 200
+
+
+async def test_a_service_is_offered_changed_and_withdrawn(hers: httpx.AsyncClient, anna: Instructor) -> None:
+    answer = await hers.post("/api/instructors/me/services", json=GUITAR)
+    assert answer.status_code == 201
+    made = answer.json()
+    assert made == GUITAR | {
+        "id": made["id"],
+        "name": "Guitar",
+        "durations_minutes": [30, 60],
+        "location_types": ["student", "instructor", "public"],
+        "levels": [],
+        "audiences": [],
+    }
+    changes = {"hourly_rate_cents": 7000, "location_types": ["instructor", "instructor"], "levels": ["beginner"]}
+    changed = (await hers.patch(f"/api/instructors/me/services/{made['id']}", json=changes)).json()
+    assert changed == made | changes | {"location_types": ["instructor"]}
+    own = (await hers.get("/api/instructors/me/services")).json()["items"]
+    assert own == (await hers.get(f"/api/instructors/{anna.id}")).json()["services"]
+    assert own[1] == changed
+    page = (await hers.get("/api/instructors/me/services?limit=1")).json()
+    rest = (await hers.get(f"/api/instructors/me/services?limit=1&cursor={page['next_cursor']}")).json()
+    assert page["items"] + rest["items"] == own
+    assert (await hers.delete(f"/api/instructors/me/services/{made['id']}")).status_code == 204
+    assert (await hers.get("/api/instructors/me/services")).json()["items"] == own[:1]
+    for answer in (
+        await hers.delete(f"/api/instructors/me/services/{made['id']}"),
+        await hers.patch(f"/api/instructors/me/services/{made['id']}", json={}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
+
+
+async def test_a_service_with_lessons_is_deactivated_and_may_be_offered_anew(
+    hers: httpx.AsyncClient, pool: Pool, anna: Instructor
+) -> None:
+    ben = await people.student(pool, "Ben")
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    assert (await hers.delete(f"/api/instructors/me/services/{anna.service_id}")).status_code == 204
+    assert await pool.fetchval("select is_active from service where id = $1", anna.service_id) is False
+    assert (await hers.get("/api/instructors/me/services")).json()["items"] == []
+    assert (await hers.post("/api/instructors/me/services", json=GUITAR | {"catalog_service": "piano"})).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"catalog_service": "piano"}, "catalog_service"),
+        ({"catalog_service": "levitation"}, "catalog_service"),
+        ({"catalog_service": None}, "catalog_service"),
+        ({"hourly_rate_cents": 99}, "hourly_rate_cents"),
+        ({"hourly_rate_cents": 100_001}, "hourly_rate_cents"),
+        ({"hourly_rate_cents": 70.5}, "hourly_rate_cents"),
+        ({"durations_minutes": []}, "durations_minutes"),
+        ({"durations_minutes": [20]}, "durations_minutes"),
+        ({"durations_minutes": [0]}, "durations_minutes"),
+        ({"durations_minutes": [495]}, "durations_minutes"),
+        ({"durations_minutes": [60, "long"]}, "durations_minutes.1"),
+        ({"durations_minutes": 60}, "durations_minutes"),
+        ({"durations_minutes": list(range(15, 480, 15))}, "durations_minutes"),
+        ({"location_types": ["moon"]}, "location_types.0"),
+        ({"location_types": []}, "location_types"),
+        ({"levels": ["Beginner!"]}, "levels"),
+        ({"description": "x" * 2001}, "description"),
+    ],
+)
+async def test_a_service_that_cannot_be_is_refused(hers: httpx.AsyncClient, wrong: dict[str, Any], field: str) -> None:
+    answer = await hers.post("/api/instructors/me/services", json=GUITAR | wrong)
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "VALIDATION_ERROR", field)
+    assert len((await hers.get("/api/instructors/me/services")).json()["items"]) == 1
+
+
+async def test_what_a_service_is_about_cannot_be_changed(hers: httpx.AsyncClient, anna: Instructor) -> None:
+    answer = await hers.patch(f"/api/instructors/me/services/{anna.service_id}", json={"catalog_service": "guitar"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "catalog_service")
+
+
+async def test_another_instructors_service_is_not_there(hers: httpx.AsyncClient, pool: Pool) -> None:
+    carl = await people.instructor(pool, "Carl")
+    for answer in (
+        await hers.patch(f"/api/instructors/me/services/{carl.service_id}", json={"hourly_rate_cents": 100}),
+        await hers.delete(f"/api/instructors/me/services/{carl.service_id}"),
+        await hers.delete("/api/instructors/me/services/none"),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
+    assert await pool.fetchval("select is_active and hourly_rate_cents = 7000 from service where id = $1", carl.service_id)
+
+
+async def test_a_student_teaches_nothing(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+    ben = await people.student(pool, "Ben")
+    client.headers["Authorization"] = f"Bearer {await people.token_of(pool, ben.id, settings)}"
+    for answer in (
+        await client.post("/api/instructors/me/services", content=b"{not json"),
+        await client.put("/api/instructors/me", content=b"{not json"),
+        await client.delete("/api/instructors/me"),
+        await client.get("/api/instructors/me/services"),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (403, "NOT_ALLOWED")
