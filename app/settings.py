@@ -15,6 +15,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = float
 
+# docker-compose.yml's, where none is given.
+TRYING_OUT_KEY = "a-key-for-trying-out-only-and-never-for-people"
+
 
 class SettingsError(Exception):
     """The settings cannot be used; the message says which and what to do."""
@@ -110,6 +113,10 @@ class Settings(BaseSettings):
         if self.site_mode != "int":
             if not self.secret_key.get_secret_value():
                 raise ValueError(f"SITE_MODE={self.site_mode} needs a SECRET_KEY of at least 32 characters.")
+            if self.secret_key.get_secret_value() == TRYING_OUT_KEY:
+                raise ValueError(
+                    f"SECRET_KEY is the one for trying out, which everybody knows; SITE_MODE={self.site_mode} needs its own."
+                )
             if not self.smtp_url.get_secret_value():
                 raise ValueError(f"SITE_MODE={self.site_mode} needs an SMTP_URL: /dev/mail exists in int only.")
         if self.site_mode == "prod" and not self.site_url.startswith("https://"):

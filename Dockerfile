@@ -1,0 +1,20 @@
+# One image for every process: `serve` by default, and `relay`, `worker`, `migrate` and the operators' commands by name.
+FROM python:3.11-slim AS packages
+COPY requirements.lock /
+RUN python -m venv /opt/venv \
+ && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps -r /requirements.lock
+
+FROM python:3.11-slim
+RUN useradd --system --home-dir /srv --shell /usr/sbin/nologin instainstru \
+ && install -d -o instainstru -g instainstru /srv/audit
+COPY --from=packages /opt/venv /opt/venv
+WORKDIR /srv
+COPY app app
+COPY realtime realtime
+COPY jobs jobs
+COPY sql sql
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 LOG_FORMAT=json AUDIT_LOG=/srv/audit/audit.jsonl
+USER instainstru
+EXPOSE 8000
+ENTRYPOINT ["python", "-m", "app"]
+CMD ["serve", "--host", "0.0.0.0"]
