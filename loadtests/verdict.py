@@ -82,7 +82,7 @@ _overlaps = statement("verdict_overlaps", Overlaps)
 _unpublished = statement("verdict_unpublished", int)
 _broken_versions = statement("verdict_broken_versions", UUID)
 _bookings = statement("verdict_bookings", Row)
-_commits = statement("verdict_commits", Commit)
+commits = statement("verdict_commits", Commit)
 _boards = statement("verdict_boards", Board)
 _clock = statement("verdict_clock", datetime)
 
@@ -106,8 +106,8 @@ async def judge(database_url: str, results: Results, *, grace: float = GRACE_SEC
             students=[UUID(student) for student in results.students],
             since=since,
         )
-        commits = await _commits.all(pool, instructors=instructors, since=since)
-        delays = _delays(results, commits, ahead)
+        written = await commits.all(pool, instructors=instructors, since=since)
+        delays = _delays(results, written, ahead)
         checks = [
             *_promise(await _overlaps.one(pool)),
             _none("changes not published", unpublished),

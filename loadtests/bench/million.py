@@ -12,6 +12,8 @@ import asyncpg
 
 from app.db import SQL, Pool, connect, statement
 from app.migrate import migrate
+from loadtests.bench import people
+from loadtests.bench.people import Offer
 from loadtests.bench.report import Result, say
 from loadtests.table import milliseconds, percentile
 
@@ -27,14 +29,6 @@ _BATCH = 50_000
 
 
 @dataclass(frozen=True)
-class Offer:
-    """Who teaches, and the service that is booked."""
-
-    instructor_id: UUID
-    service_id: UUID
-
-
-@dataclass(frozen=True)
 class Rows:
     """How many rows a board is made of."""
 
@@ -43,8 +37,6 @@ class Rows:
     lessons: int
 
 
-_students = statement("bench_students", UUID)
-_instructors = statement("bench_instructors", Offer)
 _versions = statement("bench_versions", UUID)
 _window_rows = statement("bench_window_rows", Rows)
 
@@ -151,17 +143,17 @@ async def _build(dsn: str, others: int) -> None:
     pool = await connect(dsn, size=1, name="bench")
     first = datetime.now(UTC).date()
     try:
-        busy_students = await _students.all(pool, crowd="busy", count=500)
-        busy = await _instructors.one(pool, crowd="busy", count=1, first=first, days=60, from_hour=9, to_hour=21)
-        students = await _students.all(pool, crowd="other", count=10 * others)
-        offers = await _instructors.all(pool, crowd="other", count=others, first=first, days=60, from_hour=9, to_hour=21)
+        busy_students = await people.students(pool, "busy", 500)
+        busy = await people.instructors(pool, "busy", 1, first=first, days=60)
+        students = await people.students(pool, "other", 10 * others)
+        offers = await people.instructors(pool, "other", others, first=first, days=60)
     finally:
         await pool.close()
     connection = await asyncpg.connect(dsn, timeout=10)
     try:
         await connection.execute((SQL / "bench" / "unguard.sql").read_text())
         before = LESSONS * 5 // 6 // LESSONS_A_DAY  # most lessons are past, as in a calendar of some years
-        await _copy(connection, [busy], busy_students, first - timedelta(days=before), LESSONS)
+        await _copy(connection, busy, busy_students, first - timedelta(days=before), LESSONS)
         if offers:
             await _copy(connection, offers, students, first, LESSONS_OF_OTHERS)
         await connection.execute((SQL / "bench" / "guard.sql").read_text(), timeout=600)

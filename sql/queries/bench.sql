@@ -42,9 +42,13 @@ where b.instructor_id = c.instructor_id
 
 -- name: bench_window_rows
 -- The rows a board is made of, unmade: the floor under its snapshot.
-select (select count(*) from calendar c where c.instructor_id = :instructor_id),
+select (select count(*) from calendar c where c.instructor_id = :instructor_id) as calendars,
        (select count(a.during) from availability a
-        where a.instructor_id = :instructor_id and a.during && tstzrange(:from_instant, :to_instant)),
+        where a.instructor_id = :instructor_id and a.during && tstzrange(:from_instant, :to_instant)) as ranges,
        (select count(b.blocked) from booking b
         where b.instructor_id = :instructor_id and b.blocked && tstzrange(:from_instant, :to_instant)
-          and b.state in ('held', 'confirmed', 'completed', 'no_show'))
+          and b.state in ('held', 'confirmed', 'completed', 'no_show')) as lessons
+
+-- name: bench_commit
+-- The smallest commit, and when it was written.
+update account set full_name = full_name where id = :id returning clock_timestamp()

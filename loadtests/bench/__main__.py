@@ -1,0 +1,88 @@
+"""`python -m loadtests.bench`: measures, and prints each number beside a floor measured in the same run. What runs where: Postgres and
+Redis, the web process, the relay and this process (clients, and asking Postgres straight) are processes that share the machine's
+cores; only one thing is measured at a time."""
+
+import argparse
+import asyncio
+import logging
+import platform
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import psutil
+import structlog
+import uvloop
+
+from app.place import EmbeddedError
+from loadtests.bench import booking, fanout, million, screens
+from loadtests.bench.report import Result, say, table
+from loadtests.bench.stack import BenchError, Cluster, cluster, fresh
+
+# By letter, in the order in which they run: what wants an idle machine most comes first.
+_ON_A_STACK: dict[str, tuple[str, Callable[..., Awaitable[list[Result]]]]] = {
+    "d": ("memory per idle socket", fanout.memory),
+    "c": ("one change to 2,000 sockets", fanout.fan_out),
+    "b": ("from commit to screen", screens.latency),
+    "f": ("200 people, one time", booking.rush),
+    "a": ("bookings a second", booking.rate),
+}
+_NAMES = {"e": "the board's snapshot, alone and among a million bookings"} | {
+    key: name for key, (name, _) in _ON_A_STACK.items()
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("python -m loadtests.bench", description="Numbers beside floors measured in the same run.")
+    letters = "; ".join(f"{letter}: {_NAMES[letter]}" for letter in sorted(_NAMES))
+    parser.add_argument("--only", default="", metavar="a,c", help=f"some of: {letters}")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter turns: a look, not a measurement")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("var", "bench"),
+        metavar="DIR",
+        help="where its databases are kept (default: var/bench)",
+    )
+    chosen = parser.parse_args(arguments)
+    wanted = [letter.strip() for letter in chosen.only.split(",") if letter.strip()] or sorted(_NAMES)
+    if unknown := sorted(set(wanted) - set(_NAMES)):
+        parser.error(f"there is no {', '.join(unknown)}; {letters}")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    started = time.monotonic()
+    try:
+        with cluster(chosen.data) as made:
+            results = uvloop.run(_all(made, chosen.data, set(wanted), quick=chosen.quick))
+    except (BenchError, EmbeddedError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(_machine())
+    print(table(results))
+    say(f"took {time.monotonic() - started:.0f} s")
+    return 0
+
+
+async def _all(made: Cluster, folder: Path, wanted: set[str], *, quick: bool) -> list[Result]:
+    found: dict[str, list[Result]] = {}
+    for letter, (_, measure) in _ON_A_STACK.items():
+        if letter in wanted:
+            async with fresh(made, folder) as stack:
+                found[letter] = await _bounded(measure(stack, quick=quick))
+    if "e" in wanted:
+        found["e"] = await _bounded(million.measure(made.dsn("postgres"), quick=quick))
+    return [result for letter in sorted(found) for result in found[letter]]
+
+
+async def _bounded(work: Awaitable[list[Result]]) -> list[Result]:
+    async with asyncio.timeout(300):
+        return await work
+
+
+def _machine() -> str:
+    gigabytes = psutil.virtual_memory().total / 2**30
+    return f"{platform.system()} {platform.machine()}, {psutil.cpu_count()} cores, {gigabytes:.0f} GB, Python {platform.python_version()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""A lean HTTP client: requests are bytes made beforehand, answers are read as far as status and body. It runs in the bench's own process
+and takes about a tenth of what the web process needs for an answer, so that it is not what is measured."""
+
+import asyncio
+from datetime import datetime
+from typing import cast
+
+import orjson
+
+from loadtests.bench.people import Offer, Student
+from loadtests.bench.stack import Web
+
+ANSWER_SECONDS = 30
+
+
+class Connection(asyncio.Protocol):
+    """One connection that is kept alive; one request at a time."""
+
+    def __init__(self) -> None:
+        self._received = b""
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, found, body = self._received.partition(b"\r\n\r\n")
+        if not found or self._answer is None:
+            return
+        at = head.lower().find(b"content-length:")
+        length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+        if len(body) >= length and not self._answer.done():
+            self._received = b""
+            self._answer.set_result((int(head[9:12]), body))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — asyncio passes it
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionResetError("the server closed the connection"))
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer. Raises ConnectionResetError, TimeoutError."""
+        assert self._transport is not None
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._answer
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+async def connections(web: Web, count: int) -> list[Connection]:
+    """So many open connections."""
+    loop = asyncio.get_running_loop()
+    made: list[Connection] = []
+    for n in range(0, count, 50):
+        batch = range(min(50, count - n))
+        made += [
+            connection
+            for _, connection in await asyncio.gather(*(loop.create_connection(Connection, web.host, web.port) for _ in batch))
+        ]
+    return made
+
+
+def booking(web: Web, student: Student, offer: Offer, start: datetime) -> bytes:
+    """POST /api/bookings of half an hour."""
+    body = orjson.dumps({"service_id": offer.service_id, "start": start, "duration_minutes": 30})
+    head = (
+        f"POST /api/bookings HTTP/1.1\r\nHost: {web.host}:{web.port}\r\nAuthorization: Bearer {student.token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body

@@ -1,0 +1,117 @@
+"""Two thousand sockets on one board: how long one change takes from the first of them to the last, and how much memory an idle one
+costs the web process; beside a bare server that writes the same bytes to as many sockets."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from statistics import median
+
+import psutil
+
+from loadtests.bench import client, people
+from loadtests.bench.report import Result, say
+from loadtests.bench.screens import bare
+from loadtests.bench.sockets import Crowd, Opening, frame, watching
+from loadtests.bench.stack import Stack
+from loadtests.table import milliseconds
+
+SOCKETS = 2_000
+WINDOW_DAYS = 14
+AIM_RATIO = 1.5
+AIM_BYTES = 40_000
+# Nobody reads while a change goes out; the kernel notes when it arrived, and its buffers hold it.
+_OUT_SECONDS = 0.5
+
+
+async def fan_out(stack: Stack, *, quick: bool) -> list[Result]:
+    rounds = 5 if quick else 15
+    (student,) = await people.signed_in(stack, "fanout", 1)
+    (offer,) = await people.instructors(stack.pool, "fanout", 1, first=people.today())
+    starts = people.half_hours(2, WINDOW_DAYS - 3)
+    say(f"one change to {SOCKETS:,} sockets, through the product and bare, in turns")
+    screens, plain = Crowd(), Crowd()
+    async with stack.product() as web, bare(stack) as plain_server:
+        try:
+            await screens.connect(
+                (web.host, web.port), [watching(web, offer.instructor_id, people.today(), WINDOW_DAYS)] * SOCKETS
+            )
+            await screens.hear(1, 30)
+            await plain.connect(("127.0.0.1", plain_server.port), [Opening(b"all\n")] * SOCKETS)
+            await plain.hear(1, 30)
+            (connection,) = await client.connections(web, 1)
+
+            async def book(nth: int) -> None:
+                await connection.ask(client.booking(web, student, offer, starts[nth]))
+
+            async def write(_: int) -> None:
+                await plain_server.publish("all", frame(change))
+
+            await _spans(screens, book, range(2))  # warm
+            change = screens.sockets[0].heard[-1][1]
+            await _spans(plain, write, range(2))
+            product, floor = [], []
+            for nth in range(2, 2 + rounds):
+                product += await _spans(screens, book, range(nth, nth + 1))
+                floor += await _spans(plain, write, range(1))
+        finally:
+            screens.close()
+            plain.close()
+    ratio = median(product) / median(floor)
+    return [
+        Result(
+            f"one change of {len(change):,} bytes to {SOCKETS:,} sockets, first to last (median of {rounds}; worst {milliseconds(max(product))})",
+            milliseconds(median(product)), f"{milliseconds(median(floor))} (bare writes; worst {milliseconds(max(floor))})",
+            f"{ratio:.2f}×", f"≤ {AIM_RATIO}×", ratio <= AIM_RATIO,
+        )
+    ]  # fmt: skip
+
+
+async def _spans(crowd: Crowd, change: Callable[[int], Awaitable[None]], rounds: range) -> list[float]:
+    """Seconds between the first socket that had each change and the last."""
+    spans = []
+    for nth in rounds:
+        crowd.read()
+        crowd.forget()
+        await change(nth)
+        await asyncio.sleep(_OUT_SECONDS)
+        await crowd.hear(1, 15)
+        arrivals = [one.heard[0][0] for one in crowd.sockets]
+        spans.append(max(arrivals) - min(arrivals))
+    return spans
+
+
+async def memory(stack: Stack, *, quick: bool) -> list[Result]:
+    """Resident memory of the web process with two thousand idle sockets and without. (The kernel's buffers are not counted.)"""
+    sockets = 500 if quick else SOCKETS
+    offers = await people.instructors(stack.pool, "memory", 100, first=people.today())
+    say(f"{sockets:,} idle sockets")
+    async with stack.product() as web:
+        openings = [watching(web, offer.instructor_id, people.today(), WINDOW_DAYS) for offer in offers]
+        product = await _memory_of(web.pid, (web.host, web.port), openings, sockets)
+    async with bare(stack) as plain_server:
+        floor = await _memory_of(plain_server.pid, ("127.0.0.1", plain_server.port), [Opening(b"idle\n")], sockets)
+    return [
+        Result(
+            f"memory of the web process per idle socket, of {sockets:,} on {len(offers)} boards",
+            f"{product / 1000:.1f} kB", f"{floor / 1000:.1f} kB (bare)", f"{product / floor:.1f}×",
+            f"≤ {AIM_BYTES // 1000} kB", product <= AIM_BYTES,
+        )
+    ]  # fmt: skip
+
+
+async def _memory_of(pid: int, address: tuple[str, int], openings: list[Opening], sockets: int) -> float:
+    """Bytes for each of so many sockets."""
+    process = psutil.Process(pid)
+    first, crowd = Crowd(), Crowd()
+    try:
+        # What every process pays once, with the boards that are kept ready.
+        await first.connect(address, (openings * 100)[:100])
+        await first.hear(1, 30)
+        await asyncio.sleep(1)
+        before = process.memory_info().rss
+        await crowd.connect(address, (openings * sockets)[:sockets])
+        await crowd.hear(1, 60)
+        await asyncio.sleep(2)
+        return (process.memory_info().rss - before) / sockets
+    finally:
+        first.close()
+        crowd.close()

@@ -1,0 +1,60 @@
+"""The people of the benchmarks, written straight into the database, with sessions, so that no time goes into registering them."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+from app.accounts import session
+from app.db import Db, statement
+from loadtests.bench.stack import Stack
+
+OPENS, CLOSES, DAYS = 9, 21, 40
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Who teaches, and the service that is booked."""
+
+    instructor_id: UUID
+    service_id: UUID
+
+
+@dataclass(frozen=True)
+class Student:
+    id: UUID
+    token: str
+
+
+_students = statement("bench_students", UUID)
+_instructors = statement("bench_instructors", Offer)
+
+
+async def students(db: Db, crowd: str, count: int) -> list[UUID]:
+    return await _students.all(db, crowd=crowd, count=count)
+
+
+async def instructors(db: Db, crowd: str, count: int, *, first: date, days: int = DAYS) -> list[Offer]:
+    """Each teaches piano and may be booked at once, from nine to nine, for so many days."""
+    return await _instructors.all(db, crowd=crowd, count=count, first=first, days=days, from_hour=OPENS, to_hour=CLOSES)
+
+
+async def signed_in(stack: Stack, crowd: str, count: int) -> list[Student]:
+    """So many students, each with a session."""
+    now = datetime.now(UTC)
+
+    async def one(account_id: UUID) -> Student:
+        return Student(account_id, await session.open(stack.pool, account_id, stack.settings, now=now))
+
+    ids = await students(stack.pool, crowd, count)
+    return [student for n in range(0, count, 100) for student in await asyncio.gather(*map(one, ids[n : n + 100]))]
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+def half_hours(first_day: int, days: int) -> list[datetime]:
+    """Twenty starts a day of half an hour each, all within instructors' hours (New York's nine to nine), whatever the season."""
+    begins = datetime.combine(today(), datetime.min.time(), UTC) + timedelta(days=first_day, hours=14)
+    return [begins + timedelta(days=day, minutes=30 * n) for day in range(days) for n in range(20)]

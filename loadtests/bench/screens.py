@@ -1,0 +1,163 @@
+"""From a booking's commit to the screens that watch the calendar, at 50 bookings a second; beside the least that could be done: a
+commit, a message through Redis, and the same bytes written to as many sockets."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+import redis.asyncio
+
+from app.db import statement
+from loadtests.bench import client, people
+from loadtests.bench.bare import CHANNEL
+from loadtests.bench.people import Offer
+from loadtests.bench.report import Result, say
+from loadtests.bench.sockets import Crowd, Opening, frame, watching
+from loadtests.bench.stack import BenchError, Stack
+from loadtests.table import milliseconds, percentile
+from loadtests.verdict import commits
+
+CALENDARS = 100
+SOCKETS_EACH = 10
+PER_SECOND = 50
+WINDOW_DAYS = 14
+AIMS = {95: 0.050, 99: 0.150}
+_LATEST_SECONDS = 15
+
+_commit = statement("bench_commit", datetime)
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A server that only writes; `publish` has it write bytes to a group of its sockets."""
+
+    port: int
+    pid: int
+    publish: Callable[[str, bytes], Awaitable[None]]
+
+
+async def latency(stack: Stack, *, quick: bool) -> list[Result]:
+    seconds = 6 if quick else 20
+    offers = await people.instructors(stack.pool, "screens", CALENDARS, first=people.today())
+    say(f"{PER_SECOND} bookings a second, {CALENDARS} calendars, {SOCKETS_EACH} sockets each")
+    product, sample = await _product(stack, offers, seconds)
+    floor = await _floor(stack, sample, seconds)
+    count = f"{len(product):,} arrivals"
+    return [
+        Result(
+            f"commit to screen, {PER_SECOND} bookings/s, {CALENDARS} × {SOCKETS_EACH} sockets ({count}): p{q}",
+            milliseconds(percentile(product, q)), f"{milliseconds(percentile(floor, q))} (commit, Redis, write)",
+            f"{percentile(product, q) / percentile(floor, q):.1f}×",
+            f"≤ {AIMS[q] * 1000:.0f} ms" if q in AIMS else "", percentile(product, q) <= AIMS[q] if q in AIMS else None,
+        )
+        for q in (50, 95, 99)
+    ]  # fmt: skip
+
+
+async def _product(stack: Stack, offers: Sequence[Offer], seconds: int) -> tuple[list[float], bytes]:
+    """Seconds from each commit to each screen, and a change as it was sent."""
+    students = await people.signed_in(stack, "screens", 2 * CALENDARS)
+    starts = people.half_hours(2, WINDOW_DAYS - 3)
+    crowd = Crowd()
+    async with stack.product() as web:
+        try:
+            openings = [watching(web, offer.instructor_id, people.today(), WINDOW_DAYS) for offer in offers] * SOCKETS_EACH
+            await crowd.connect((web.host, web.port), openings)
+            await crowd.hear(1, 30)
+            connections = await client.connections(web, PER_SECOND)
+
+            async def book(n: int) -> None:
+                nth, which = divmod(n, CALENDARS)
+                student = students[(which + 37 * nth) % len(students)]
+                status, body = await connections[n % PER_SECOND].ask(client.booking(web, student, offers[which], starts[nth]))
+                if status != 201:
+                    raise BenchError(f"a booking was answered {status}: {body!r}")
+
+            await _steadily(book, seconds, crowd, warm=CALENDARS)
+            written = {
+                (str(row.instructor_id), row.version): row.created_at.timestamp()
+                for row in await commits.all(
+                    stack.pool,
+                    instructors=[offer.instructor_id for offer in offers],
+                    since=datetime.fromtimestamp(0, UTC),
+                )
+            }
+            heard = [(at, orjson.loads(text), text) for one in crowd.sockets for at, text in one.heard]
+            changes = [(at, said, text) for at, said, text in heard if said["type"] == "change"]
+            return [at - written[said["instructor"], said["version"]] for at, said, _ in changes], changes[-1][2]
+        finally:
+            crowd.close()
+
+
+async def _floor(stack: Stack, sample: bytes, seconds: int) -> list[float]:
+    ids = await people.students(stack.pool, "floor", CALENDARS)
+    written: list[float] = []
+    crowd = Crowd()
+    async with bare(stack) as plain:
+        try:
+            await crowd.connect(
+                ("127.0.0.1", plain.port), [Opening(f"{n}\n".encode()) for n in range(CALENDARS)] * SOCKETS_EACH
+            )
+            await crowd.hear(1, 30)
+
+            async def commit(n: int) -> None:
+                written.append((await _commit.one(stack.pool, id=ids[n % CALENDARS])).timestamp())
+                # The same bytes, but for a number that says which commit it was.
+                await plain.publish(str(n % CALENDARS), frame(f"{len(written) - 1:08}".encode() + sample))
+
+            await _steadily(commit, seconds, crowd, warm=CALENDARS)
+            return [at - written[int(text[:8])] for one in crowd.sockets for at, text in one.heard]
+        finally:
+            crowd.close()
+
+
+async def _steadily(work: Callable[[int], Awaitable[None]], seconds: int, crowd: Crowd, *, warm: int) -> None:
+    """Begins so many works a second, whatever they take; afterwards the crowd has heard what followed from them, and only that:
+    the first `warm` ones do not count."""
+    loop = asyncio.get_running_loop()
+    total = PER_SECOND * seconds
+    begins = loop.time()
+    async with asyncio.TaskGroup() as group:
+        for n in range(warm + total):
+            await asyncio.sleep(begins + n / PER_SECOND - loop.time())
+            if n == warm:
+                await asyncio.sleep(1)
+                begins += 1
+                crowd.read()
+                crowd.forget()
+            group.create_task(_awaited(work(n)))
+            if n % 5 == 0:
+                crowd.read()
+    await crowd.hear(total // CALENDARS, _LATEST_SECONDS)
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work
+
+
+@asynccontextmanager
+async def bare(stack: Stack) -> AsyncIterator[Bare]:
+    """A bare server, for as long as it is needed."""
+    url = stack.settings.redis_url.get_secret_value()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "loadtests.bench.bare", url, stdout=asyncio.subprocess.PIPE
+    )
+    publisher = redis.asyncio.Redis.from_url(url)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            port = int(await process.stdout.readline())
+
+        async def publish(group: str, payload: bytes) -> None:
+            await publisher.publish(CHANNEL, f"{group}\n".encode() + payload)
+
+        yield Bare(port, process.pid, publish)
+    finally:
+        await publisher.aclose()
+        if process.returncode is None:
+            process.kill()
+        await process.wait()

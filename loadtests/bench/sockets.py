@@ -1,0 +1,176 @@
+"""Many sockets that follow one board each. When bytes arrived is asked of the kernel (SO_TIMESTAMPNS), so that our own reading,
+slow for thousands of sockets, is no part of what is measured."""
+
+import asyncio
+import socket
+import struct
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from uuid import UUID
+
+import orjson
+
+from loadtests.bench.stack import BenchError, Web
+
+_LINUX = sys.platform == "linux"
+_SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python does not name it
+_TIMESPEC = struct.Struct("@qq")
+_CHUNK = 1 << 16
+_AT_ONCE = 100
+OPEN_SECONDS = 20
+_SWEEP_SECONDS = 0.02
+TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+
+
+@dataclass
+class Socket:
+    """One client. `heard`: for each text frame that is no beacon, when it arrived (seconds since 1970) and what it said."""
+
+    socket: socket.socket
+    buffer: bytearray = field(default_factory=bytearray)
+    heard: list[tuple[float, bytes]] = field(default_factory=list)
+    closed: bool = False
+
+    def read(self) -> None:
+        """Takes what has come; never waits."""
+        while not self.closed:
+            try:
+                data, ancillary, _, _ = self.socket.recvmsg(_CHUNK, 64)
+            except BlockingIOError:
+                return
+            except OSError:
+                data, ancillary = b"", []
+            if not data:
+                self.closed = True
+                return
+            at = time.time()
+            for level, kind, value in ancillary:
+                if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
+                    seconds, nanoseconds = _TIMESPEC.unpack(value[: _TIMESPEC.size])
+                    at = seconds + nanoseconds / 1e9
+            self.buffer += data
+            self._frames(at)
+
+    def _frames(self, at: float) -> None:
+        while (frame := _first_frame(self.buffer)) is not None:
+            opcode, payload, length = frame
+            del self.buffer[:length]
+            if opcode == TEXT and b'"beacon"' not in payload[:40]:
+                self.heard.append((at, payload))
+            elif opcode == PING:
+                self.socket.sendall(_masked(PONG, payload))
+            elif opcode == CLOSE:
+                self.closed = True
+
+
+def _first_frame(buffer: bytearray) -> tuple[int, bytes, int] | None:
+    """Opcode, payload and length in all of the first whole frame. Servers send theirs unmasked and, here, unfragmented."""
+    if len(buffer) < 2:
+        return None
+    size, head = buffer[1] & 0x7F, 2
+    if size == 126:
+        size, head = int.from_bytes(buffer[2:4]), 4
+    elif size == 127:
+        size, head = int.from_bytes(buffer[2:10]), 10
+    if len(buffer) < head + size:
+        return None
+    return buffer[0] & 0x0F, bytes(buffer[head : head + size]), head + size
+
+
+def _masked(opcode: int, payload: bytes) -> bytes:
+    """A client's frame, with the mask 0, which leaves the payload as it is."""
+    size = len(payload)
+    head = bytes([0x80 | opcode, 0x80 | size]) if size < 126 else bytes([0x80 | opcode, 0xFE]) + size.to_bytes(2)
+    return head + b"\0\0\0\0" + payload
+
+
+class Crowd:
+    """All sockets of a measurement. They are read when `read` is called, and answer pings only then."""
+
+    def __init__(self) -> None:
+        self.sockets: list[Socket] = []
+
+    async def connect(self, address: tuple[str, int], openings: Sequence["Opening"]) -> None:
+        """Opens one socket for each. Raises OSError, TimeoutError."""
+        for n in range(0, len(openings), _AT_ONCE):
+            async with asyncio.timeout(OPEN_SECONDS):
+                self.sockets += await asyncio.gather(*(_open(address, opening) for opening in openings[n : n + _AT_ONCE]))
+
+    async def hear(self, frames: int, seconds: float) -> None:
+        """Until every socket has heard so many frames in all. Raises BenchError when some have not after so many seconds."""
+        for _ in range(round(seconds / _SWEEP_SECONDS)):
+            if not self.deaf(frames):
+                return
+            await asyncio.sleep(_SWEEP_SECONDS)
+        raise BenchError(
+            f"{self.deaf(frames)} of {len(self.sockets)} sockets did not hear what they should within {seconds:.0f} s."
+        )
+
+    def deaf(self, frames: int) -> int:
+        """How many have not heard so many frames yet."""
+        self.read()
+        return sum(len(one.heard) < frames for one in self.sockets)
+
+    def read(self) -> None:
+        for one in self.sockets:
+            one.read()
+
+    def forget(self) -> None:
+        for one in self.sockets:
+            one.heard.clear()
+
+    def close(self) -> None:
+        for one in self.sockets:
+            one.socket.close()
+        self.sockets.clear()
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a socket says first, and after an answer that ends like `answer`, then."""
+
+    first: bytes
+    answer: bytes = b""
+    then: bytes = b""
+
+
+def frame(text: bytes) -> bytes:
+    """A server's text frame."""
+    size = len(text)
+    head = bytes([0x81, size]) if size < 126 else bytes([0x81, 126]) + size.to_bytes(2) if size < 65536 else None
+    assert head is not None, "no change is that long"
+    return head + text
+
+
+def watching(web: Web, instructor_id: UUID, first: date, days: int) -> Opening:
+    """A socket of the live protocol that watches one board."""
+    upgrade = (
+        f"GET /live HTTP/1.1\r\nHost: {web.host}:{web.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: lesson.v1\r\n\r\n"
+    )
+    watch = orjson.dumps({"type": "watch", "instructor": instructor_id, "first": first, "days": days})
+    return Opening(upgrade.encode(), b"\r\n\r\n", _masked(TEXT, watch))
+
+
+async def _open(address: tuple[str, int], opening: Opening) -> Socket:
+    loop = asyncio.get_running_loop()
+    made = socket.socket()
+    made.setblocking(False)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if _LINUX:
+        made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    await loop.sock_connect(made, address)
+    await loop.sock_sendall(made, opening.first)
+    if opening.answer:
+        answer = b""
+        while not answer.endswith(opening.answer):
+            more = await loop.sock_recv(made, _CHUNK)
+            answer += more
+            if not more or not answer.startswith(b"HTTP/1.1 101"):
+                made.close()
+                raise ConnectionRefusedError(f"the socket was refused: {answer[:200]!r}")
+        await loop.sock_sendall(made, opening.then)
+    return Socket(made)

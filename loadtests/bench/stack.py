@@ -1,0 +1,169 @@
+"""What is measured: an embedded Postgres and Redis, one web process and a relay, all on this machine. No worker runs, so that mails
+take no part in what is measured. The Postgres is the one that `up` starts, with its data kept in a folder of the bench."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import httpx
+
+from app import embedded, process
+from app.db import Pool, connect
+from app.migrate import migrate
+from app.process import Program
+from app.settings import Settings, environment, read
+
+DATABASE = "bench_run"
+# Statements in flight at once, in the product (DATABASE_POOL's default) and where Postgres is asked straight.
+CONNECTIONS = 10
+_SECRET = "only benchmarks are signed with this key"  # noqa: S105
+
+
+class BenchError(Exception):
+    """Nothing can be measured; the message says why."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    postgres: embedded.Postgres
+    redis: embedded.Redis
+
+    def dsn(self, name: str) -> str:
+        return self.postgres.database(name)
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """Postgres with its data below `folder`, and a Redis. Raises EmbeddedError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run = embedded.run_folder()
+    started: list[tuple[subprocess.Popen[bytes], signal.Signals]] = []
+    try:
+        made = Cluster(embedded.postgres(folder, run), embedded.redis(run))
+        with (folder / "bench.log").open("wb") as log:
+            for part in (made.postgres, made.redis):
+                program = part.program()
+                started.append((process.start(program, log.fileno()), program.stop_signal))
+                _until(part.answers, f"{program.name} to answer")
+        yield made
+    finally:
+        for running, stop in reversed(started):
+            process.end(running, stop, 20)
+        shutil.rmtree(run, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A fresh database with the present schema, and how the product is started on it."""
+
+    settings: Settings
+    pool: Pool
+    log: Path
+
+    def dsn(self) -> str:
+        return self.settings.database_url.get_secret_value()
+
+    @asynccontextmanager
+    async def product(self) -> AsyncIterator["Web"]:
+        """One web process and a relay, newly started."""
+        port = _free_port()
+        web = ["serve", "--host", "127.0.0.1", "--port", str(port)]
+        async with AsyncExitStack() as stack:
+            serving = stack.enter_context(self._running("web", web))
+            stack.enter_context(self._running("relay", ["relay"]))
+            url = f"http://127.0.0.1:{port}"
+            await _ready(url, serving)
+            yield Web("127.0.0.1", port, serving.pid)
+
+    @contextmanager
+    def _running(self, name: str, arguments: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
+        with self.log.open("ab") as log:
+            program = Program(name, [sys.executable, "-m", "app", *arguments], os.environ | environment(self.settings))
+            running = process.start(program, log.fileno())
+        try:
+            yield running
+        finally:
+            process.end(running, signal.SIGTERM, 15)
+
+
+@dataclass(frozen=True)
+class Web:
+    """The web process."""
+
+    host: str
+    port: int
+    pid: int
+
+
+@asynccontextmanager
+async def fresh(made: Cluster, folder: Path) -> AsyncIterator[Stack]:
+    """A database that is empty at first."""
+    admin = await asyncpg.connect(made.dsn("postgres"), timeout=10)
+    try:
+        await admin.execute(f"drop database if exists {DATABASE} with (force)")
+        await admin.execute(f"create database {DATABASE}")
+    finally:
+        await admin.close(timeout=10)
+    await migrate(made.dsn(DATABASE))
+    settings = read(
+        _env_file=None,
+        site_mode="int",
+        database_url=made.dsn(DATABASE),
+        redis_url=made.redis.url,
+        secret_key=_SECRET,
+        smtp_url="",
+        rate_limits="off",
+        log_level="warning",
+        database_pool=CONNECTIONS,
+        drain_seconds=0,
+    )
+    pool = await connect(made.dsn(DATABASE), size=CONNECTIONS, name="bench")
+    try:
+        yield Stack(settings, pool, folder / "bench.log")
+    finally:
+        await pool.close()
+
+
+async def _ready(url: str, serving: "subprocess.Popen[bytes]") -> None:
+    async with httpx.AsyncClient(timeout=2) as client:
+        for _ in range(300):
+            if serving.poll() is not None:
+                break
+            try:
+                if (await client.get(f"{url}/health/ready")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass  # it is not listening yet
+            await asyncio.sleep(0.1)
+    raise BenchError("The web process did not get ready. bench.log, in the folder of the bench, says why.")
+
+
+def _until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > ends:
+            raise BenchError(f"Waited {seconds:.0f} s for {what}.")
+        time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port: int = listening.getsockname()[1]
+        return port
+
+
+def scratch() -> Path:
+    """A folder for what is not kept."""
+    return Path(tempfile.mkdtemp(prefix="instainstru-bench-"))
