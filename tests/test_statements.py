@@ -11,6 +11,8 @@ import pytest
 
 import app.main
 import jobs.worker
+import loadtests.bench.__main__
+import loadtests.verdict
 import realtime.relay
 from app import db
 from app.db import Pool
@@ -45,7 +47,7 @@ def bare(hint: Any) -> Any:
 
 
 # Between them these import every module that declares a statement.
-PROCESSES = (app.main, jobs.worker, realtime.relay)
+PROCESSES = (app.main, jobs.worker, realtime.relay, loadtests.verdict, loadtests.bench.__main__)
 
 
 @pytest.fixture
