@@ -70,6 +70,13 @@ async def close(pool: Pool) -> None:
         pool.terminate()
 
 
+@asynccontextmanager
+async def aside(pool: Pool) -> AsyncIterator[Tx]:
+    """A connection for the caller alone, outside any transaction: for what belongs to a session, such as an advisory lock."""
+    async with _connection(pool) as connection:
+        yield connection
+
+
 async def _prepare_connection(connection: Any) -> None:
     await connection.set_type_codec(
         "jsonb", schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads

@@ -1,0 +1,127 @@
+"""Redis: clients with a time-out on everything, and subscriptions that outlive whatever Redis does. Nothing in Redis is needed for
+correctness: who listens is told when messages may be missing, and asks Postgres."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Sequence
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+log = structlog.get_logger("redis")
+
+CONNECT_SECONDS = 2
+ANSWER_SECONDS = 3
+# What a call raises while Redis is away, restarting or too slow.
+AWAY = (RedisError, OSError, TimeoutError)
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 2.0
+
+
+def client(url: str, *, name: str) -> Redis:
+    """A client that connects when it is used. After a restart of Redis its old connections are replaced without a word."""
+    made: Redis = Redis.from_url(
+        url,
+        client_name=name,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        retry=Retry(NoBackoff(), 1),
+        retry_on_error=[RedisConnectionError],
+    )
+    return made
+
+
+async def close(made: Redis) -> None:
+    """Closes a client and its connections; no error if Redis is away."""
+    with contextlib.suppress(*AWAY):
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await made.aclose()
+
+
+class Subscription:
+    """Some channels, listened to on one connection of its own, for ever. redis-py would subscribe again without a word after a
+    lost connection; here each loss shows: `changed(True)` is called whenever everything is subscribed to (again), and
+    `changed(False)` when the connection is lost. Messages may be missing before either call."""
+
+    def __init__(self, url: str, channels: Sequence[str], *, name: str, changed: Callable[[bool], None]) -> None:
+        self._url = url
+        self._channels = channels
+        self._name = name
+        self._changed = changed
+        self._redis: Redis | None = None
+        self._pubsub: PubSub | None = None
+        self._confirmed = 0
+        self._pause = _FIRST_PAUSE
+        self._unwanted = False
+
+    @property
+    def stands(self) -> bool:
+        """Whether Redis has confirmed every channel, as far as we know."""
+        return self._confirmed == len(self._channels)
+
+    async def next(self) -> tuple[str, bytes]:
+        """The next message, as (channel, data). Reconnects as often as it takes and never raises but when cancelled."""
+        while True:
+            try:
+                pubsub = self._pubsub or await self._subscribe()
+                message = await pubsub.get_message(timeout=1)
+            except AWAY as error:
+                await self._lost(f"{type(error).__name__}: {error}")
+                await asyncio.sleep(self._pause * random.uniform(0.5, 1.5))  # noqa: S311 — a jitter
+                self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+                continue
+            if self._unwanted:
+                await self._lost("it was deaf")
+            elif message is not None and message["type"] == "message":
+                return message["channel"].decode(), message["data"]
+            elif message is not None and message["type"] == "subscribe":
+                self._confirm()
+
+    def renew(self) -> None:
+        """Drops the connection, which seems to be deaf, for a fresh one. Takes effect within a second."""
+        self._unwanted = True
+
+    async def close(self) -> None:
+        pubsub, redis = self._pubsub, self._redis
+        self._pubsub = self._redis = None
+        self._confirmed = 0
+        if pubsub is not None and redis is not None:
+            with contextlib.suppress(*AWAY):
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py left it without annotations
+            await close(redis)
+
+    async def _subscribe(self) -> PubSub:
+        self._unwanted = False
+        # No retry: a connection that redis-py makes anew by itself is a loss nobody hears of.
+        self._redis = Redis.from_url(
+            self._url,
+            client_name=self._name,
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._pubsub = self._redis.pubsub()
+        await self._pubsub.subscribe(*self._channels)
+        return self._pubsub
+
+    def _confirm(self) -> None:
+        self._confirmed += 1
+        if self.stands:
+            log.debug("subscribed", channels=len(self._channels))
+            self._pause = _FIRST_PAUSE
+            self._changed(True)
+
+    async def _lost(self, why: str) -> None:
+        stood = self.stands
+        await self.close()
+        if stood:
+            log.warning("the subscription was lost", why=why)
+            self._changed(False)

@@ -1,0 +1,66 @@
+"""The live path of a web process: what is opened and kept running beside the requests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import uuid4
+
+from app import redis, web
+from app.db import Pool
+from app.settings import Settings
+from realtime import comparison, loading, rounds
+from realtime.feed import Feed
+from realtime.hub import Hub
+from realtime.poke import Poke
+from realtime.supervise import forever
+
+
+@dataclass(frozen=True)
+class Live:
+    """What the rest of the process needs of it."""
+
+    hub: Hub
+    poke: Poke
+
+    @property
+    def deaf(self) -> bool:
+        """Redis is not heard: boards are a little later, and readiness should say so."""
+        return self.hub.deaf
+
+
+@asynccontextmanager
+async def running(settings: Settings, pool: Pool, *, now: Callable[[], datetime] = web.utc_now) -> AsyncIterator[Live]:
+    """Runs the live path of this process. It needs neither Redis nor Postgres to start; it goes on when they come."""
+    client = redis.client(settings.redis_url.get_secret_value(), name="live")
+    hub = Hub(settings, now=now)
+    feed = Feed(hub, settings, client, uuid4().hex)
+    poke = Poke(client)
+    failure: Exception | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(forever("comparison", lambda: comparison.run(hub, pool, settings, now))),
+                group.create_task(forever("histories", lambda: loading.histories(hub, pool))),
+                group.create_task(forever("marks", lambda: loading.marks(hub, pool))),
+                *(
+                    group.create_task(forever("boards", lambda: loading.boards(hub, pool)))
+                    for _ in range(loading.BOARD_READERS)
+                ),
+                group.create_task(forever("feed", feed.listen)),
+                group.create_task(forever("probe", feed.probe)),
+                group.create_task(forever("poke", poke.run)),
+                group.create_task(forever("rounds", lambda: rounds.run(hub, settings))),
+            ]
+            try:
+                yield Live(hub, poke)
+            except Exception as error:  # noqa: BLE001 — raised below, as itself and not in a group
+                failure = error
+            finally:
+                for task in tasks:
+                    task.cancel()
+    finally:
+        await redis.close(client)
+    if failure is not None:
+        raise failure

@@ -1,0 +1,158 @@
+"""All messages of the live protocol (contract.md, subprotocol lesson.v1): what a client may say, and what it is told, as the bytes of
+one WebSocket frame. Compression is off, so a frame is built once and is the same for every socket."""
+
+import re
+import struct
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Annotated, Any, ClassVar, Literal
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+
+from app import refusal, wire
+from app.refusal import Refusal
+
+SUBPROTOCOL = "lesson.v1"
+
+MAX_TEXT = 4 * 1024
+MAX_FRAME = 16 * 1024
+MAX_DAYS = 35
+MAX_WATCHES = 50
+
+# Close codes: these ask the client to come back, to sign in, or to stay away (contract.md).
+BUG = 1011
+RESTART = 1012
+BAD_CLIENT = 4400
+SESSION_OVER = 4401
+SESSION_REVOKED = 4403
+TOO_MANY = 4429
+
+
+class BadMessage(Refusal):
+    """That is not a message of this protocol."""
+
+    code: ClassVar[str] = "BAD_MESSAGE"
+
+
+class Limit(Refusal):
+    """That is more than one connection may ask for."""
+
+    code: ClassVar[str] = "LIMIT"
+
+
+# ---- what a client may say
+
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _day(value: object) -> date:
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise ValueError('must be a date like "2026-11-23"')
+    day = date.fromisoformat(value)
+    if not 1970 <= day.year <= 2200:
+        raise ValueError("is too far from today to be meant")
+    return day
+
+
+class Watch(BaseModel):
+    """Follow a calendar's board for some days; with epoch and version: go on from there."""
+
+    type: Literal["watch"]
+    instructor: Annotated[str, Field(max_length=200)]
+    first: Annotated[date, BeforeValidator(_day)]
+    days: Annotated[int, Field(strict=True, ge=1, le=MAX_DAYS)]
+    epoch: Annotated[str, Field(max_length=200)] | None = None
+    version: Annotated[int, Field(strict=True, ge=0, lt=2**63)] | None = None
+
+
+class Unwatch(BaseModel):
+    """Stop following it."""
+
+    type: Literal["unwatch"]
+    instructor: Annotated[str, Field(max_length=200)]
+
+
+_SPOKEN: TypeAdapter[Watch | Unwatch] = TypeAdapter(Annotated[Watch | Unwatch, Field(discriminator="type")])
+
+
+def read(text: str) -> Watch | Unwatch:
+    """What the client said. Raises Limit, BadMessage, or ValidationError with the `instructor` it was about."""
+    if len(text) > MAX_TEXT or len(text.encode()) > MAX_TEXT:
+        raise Limit(f"A message may have up to {MAX_TEXT} bytes.")
+    try:
+        said = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise BadMessage from None
+    if not isinstance(said, dict) or said.get("type") not in ("watch", "unwatch"):
+        raise BadMessage
+    try:
+        return _SPOKEN.validate_python(said)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = str(first["loc"][-1])
+        message = first["msg"].removeprefix("Value error, ")
+        instructor = said.get("instructor")
+        about = instructor if isinstance(instructor, str) else None
+        raise refusal.ValidationError(f"{field}: {message}.", field=field, instructor=about) from None
+
+
+def calendar_id(instructor: str) -> str:
+    """The calendar's id in the one spelling that is used as a key. Raises NotFound: what is not a UUID names nothing."""
+    try:
+        return str(UUID(instructor))
+    except ValueError:
+        raise refusal.NotFound(instructor=instructor) from None
+
+
+# ---- what it is told
+
+
+def frame(text: bytes) -> bytes:
+    """One unmasked, final text frame (RFC 6455, 5.2)."""
+    length = len(text)
+    if length < 126:
+        return struct.pack("!BB", 0x81, length) + text
+    if length < 65536:
+        return struct.pack("!BBH", 0x81, 126, length) + text
+    return struct.pack("!BBQ", 0x81, 127, length) + text
+
+
+PING = b"\x89\x00"
+
+
+def change(instructor: str, epoch: str, version: int, days: Mapping[str, Any]) -> bytes:
+    """One step of a calendar, with the altered days that lie inside what is watched."""
+    return _frame({"type": "change", "instructor": instructor, "epoch": epoch, "version": version, "days": days})
+
+
+def booking(event: str, shown: Mapping[str, Any]) -> bytes:
+    """Something happened to a booking, as the person who is told sees it."""
+    return _frame({"type": "booking", "event": event, "booking": shown})
+
+
+def beacon(now: datetime, epoch: str, versions: Mapping[str, int]) -> bytes:
+    """Where everything watched stands."""
+    return _frame({"type": "beacon", "now": wire.instant(now), "epoch": epoch, "versions": versions})
+
+
+def error(refused: Refusal, instructor: str | None = None) -> bytes:
+    """A refusal; the socket stays open."""
+    instructor = instructor or refused.more.get("instructor")
+    about = {"instructor": instructor} if instructor else {}
+    return _frame({"type": "error", "code": refused.code, "detail": refused.detail, **about})
+
+
+def bye(after_ms: int) -> bytes:
+    """This process ends; another will answer."""
+    return _frame({"type": "bye", "after_ms": after_ms})
+
+
+def _frame(message: Mapping[str, Any]) -> bytes:
+    return frame(orjson.dumps(message))
+
+
+# Some booking messages may have been missed: read the lists again.
+REFRESH = _frame({"type": "refresh"})

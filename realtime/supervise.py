@@ -1,0 +1,36 @@
+"""Background coroutines that must not end: whatever one of them raises is logged, and it is started again after a pause."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+import structlog
+
+from app import refusal
+
+log = structlog.get_logger("supervise")
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+# What ran so long was well, so its next fault is a first one again.
+WELL_SECONDS = 30.0
+
+
+async def forever(name: str, work: Callable[[], Awaitable[None]]) -> NoReturn:
+    """Runs `work()` again and again, with longer and longer pauses while it fails. Ends only by cancellation."""
+    clock = asyncio.get_running_loop().time
+    pause = FIRST_PAUSE
+    while True:
+        began = clock()
+        try:
+            await work()
+            log.warning("ended, though it should not", task=name)
+        except refusal.Unavailable:
+            log.warning("waits for Postgres", task=name)
+        except Exception:  # a fault in one of these must neither end the others nor pass unseen
+            log.exception("failed and is started again", task=name)
+        if clock() - began > WELL_SECONDS:
+            pause = FIRST_PAUSE
+        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 — a jitter
+        pause = min(pause * 2, LONGEST_PAUSE)

@@ -1,0 +1,76 @@
+-- The live path: from the outbox to Redis (relay), and what the hub asks the database when messages may be missing.
+
+-- name: try_relay_lock
+-- Marks may be lost in a crash (a change is then published twice, which is harmless), so they need not wait for the disk. The
+-- probes free the lock when the relay's machine vanishes without a word. All of it ends with the session.
+select pg_try_advisory_lock(:key)
+       and set_config('synchronous_commit', 'off', false) is not null
+       and set_config('tcp_keepalives_idle', '10', false) is not null
+       and set_config('tcp_keepalives_interval', '5', false) is not null
+       and set_config('tcp_keepalives_count', '3', false) is not null;
+
+-- name: unpublished_changes
+-- What to publish, on which channel, as the text that travels: the relay moves bytes.
+with site as materialized (select epoch() as epoch)
+select o.id, 'board:' || crc32(uuid_send(o.instructor_id)) % :partitions::bigint as channel,
+       json_build_object(
+         'instructor', o.instructor_id, 'version', o.version, 'epoch', site.epoch,
+         'at', extract(epoch from o.created_at)::float8, 'days', o.days, 'events', o.events
+       )::text as payload
+from outbox o, site
+where o.published_at is null
+order by o.id
+limit :limit;
+
+-- name: mark_published
+update outbox set published_at = clock_timestamp() where id = any(:ids::bigint[]) and published_at is null;
+
+-- name: board_message
+-- The `board` of the live protocol as it goes over the wire.
+select b.epoch, b.version,
+       json_build_object(
+         'type', 'board', 'instructor', :instructor::uuid, 'epoch', b.epoch, 'version', b.version,
+         'time_zone', b.time_zone, 'min_advance_minutes', b.min_advance_minutes, 'days', b.days
+       )::text as message
+from board(:instructor, :first, :days) b;
+
+-- name: missed_changes
+-- For each calendar its present version, and the newest :limit of its changes above the version known. A calendar with nothing new
+-- answers one row without a change; one that does not exist answers none.
+with site as materialized (select epoch() as epoch)
+select site.epoch, c.instructor_id, c.version as present, o.version, o.days, o.events
+from site, unnest(:instructors::uuid[], :versions::bigint[]) as known (instructor_id, version)
+join calendar c on c.instructor_id = known.instructor_id
+left join lateral (
+  select x.version, x.days, x.events from outbox x
+  where x.instructor_id = c.instructor_id and x.version > known.version
+  order by x.version desc limit :limit
+) o on true
+order by c.instructor_id, o.version;
+
+-- name: versions_of
+-- The versions of these calendars beside the epoch, in one snapshot. At least one row, whether or not any calendar is found.
+with site as materialized (select epoch() as epoch)
+select site.epoch, c.instructor_id, c.version
+from site left join calendar c on c.instructor_id = any(:instructors::uuid[]);
+
+-- name: raise_epoch
+-- The database was seen to be older than what was published from it. Guarded, so that of several processes that notice, one acts.
+update site set epoch_seed = gen_random_uuid() where epoch() = :epoch;
+
+-- name: booking_sums
+-- The sum of the versions of each student's bookings: it rises with every change to one of them.
+select s.id as student_id, coalesce(sum(b.version), 0)::bigint as versions
+from unnest(:students::uuid[]) as s (id) left join booking b on b.student_id = s.id
+group by s.id;
+
+-- name: booking_marks
+-- The same, calendar by calendar, with the newest version: a change at or below it is contained in the sum.
+select b.student_id, b.instructor_id, sum(b.version)::bigint as versions, max(b.version) as newest
+from booking b where b.student_id = any(:students::uuid[])
+group by b.student_id, b.instructor_id;
+
+-- name: oldest_unpublished
+-- How many seconds the oldest change has been waiting for the relay.
+select greatest(0, extract(epoch from clock_timestamp() - o.created_at))::float8 as seconds
+from outbox o where o.published_at is null order by o.id limit 1;
