@@ -23,6 +23,7 @@ log = structlog.get_logger("embedded")
 
 MAJOR = "18"
 DATABASE = "instainstru"
+RUN_PREFIX = "instainstru-"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Redis:
 
 def run_folder() -> Path:
     """A fresh private folder for sockets: short, because a socket's path may have about 100 bytes."""
-    return Path(tempfile.mkdtemp(prefix="instainstru-", dir="/tmp" if len(tempfile.gettempdir()) > 60 else None))  # noqa: S108 — private by mkdtemp
+    return Path(tempfile.mkdtemp(prefix=RUN_PREFIX, dir="/tmp" if len(tempfile.gettempdir()) > 60 else None))  # noqa: S108 — private by mkdtemp
 
 
 def redis(run: Path) -> Redis:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from app import embedded
 from app.settings import Settings, read
@@ -47,7 +48,7 @@ class Ground:
 @contextmanager
 def ground(wanted: Wanted) -> Iterator[Ground]:
     """For as long as `up` runs. Raises UpError, SettingsError or EmbeddedError."""
-    with listening(wanted.host, wanted.port) as listener, _folder(wanted.data), _run_folder() as run:
+    with listening(wanted.host, wanted.port) as listener, _folder(wanted.data) as run:
         yield _ground(wanted, listener, run)
 
 
@@ -78,38 +79,40 @@ def _reason(error: OSError) -> str:
 
 
 @contextmanager
-def _folder(data: Path) -> Iterator[None]:
-    """DIR, made if need be, and ours alone for as long as this runs."""
+def _folder(data: Path) -> Iterator[Path]:
+    """DIR, made if need be, and ours alone for as long as this runs; with it comes a fresh short folder for sockets."""
     try:
         data.mkdir(parents=True, exist_ok=True)
         lock = (data / "lock").open("a+")
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        why = "no permission" if isinstance(error, PermissionError) else "it is not a folder"
-        raise UpError(f"Cannot keep the data in {data}: {why}. Choose another folder with --data.") from None
     except OSError as error:
-        raise UpError(f"Cannot keep the data in {data}: {error.strerror}. Choose another folder with --data.") from None
+        why = (
+            "it is not a folder" if isinstance(error, FileExistsError | NotADirectoryError) else (error.strerror or "").lower()
+        )
+        raise UpError(f"Cannot keep the data in {data}: {why}. Choose another folder with --data.") from None
     with lock:
+        lock.seek(0)
+        pid, _, before = lock.read().strip().partition(" ")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.seek(0)
-            other = lock.read().strip()
             raise UpError(
-                f"{data} is in use by another `up` (process {other}). Stop it, or choose another folder with --data."
+                f"{data} is in use by another `up` (process {pid}). Stop it, or choose another folder with --data."
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
+        if Path(before).name.startswith(embedded.RUN_PREFIX):
+            shutil.rmtree(before, ignore_errors=True)  # of an `up` that was killed
+        run = embedded.run_folder()
+        try:
+            _write(lock, f"{os.getpid()} {run}")
+            yield run
+        finally:
+            shutil.rmtree(run, ignore_errors=True)
+            _write(lock, "")
 
 
-@contextmanager
-def _run_folder() -> Iterator[Path]:
-    run = embedded.run_folder()
-    try:
-        yield run
-    finally:
-        shutil.rmtree(run, ignore_errors=True)
+def _write(lock: TextIO, text: str) -> None:
+    lock.truncate(0)
+    lock.write(text)
+    lock.flush()
 
 
 def _ground(wanted: Wanted, listener: socket.socket, run: Path) -> Ground:

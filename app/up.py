@@ -22,9 +22,9 @@ from app.supervisor import Child
 log = structlog.get_logger("up")
 
 # How long each may take to stop; together less than 10 s.
-WORKERS_SECONDS = 6.0
+WORKERS_SECONDS = 5.5
 RELAY_SECONDS = 1.0
-STORES_SECONDS = 2.0
+STORES_SECONDS = 1.8
 
 # How long to wait for a database: our own may have to recover from a crash first.
 OWN_DATABASE_SECONDS = 60

@@ -70,7 +70,11 @@ class Starter:
             arguments = (*arguments, "--host", "127.0.0.1", "--port", str(port))
             url = f"http://127.0.0.1:{port}"
         output = tempfile.NamedTemporaryFile(prefix=f"{command}-", suffix=".log")  # noqa: SIM115 — closed with the process
-        program = Program(command, [sys.executable, "-m", "app", command, *arguments], os.environ | environment(self.settings.model_copy(update=changed)))
+        program = Program(
+            command,
+            [sys.executable, "-m", "app", command, *arguments],
+            os.environ | environment(self.settings.model_copy(update=changed)),
+        )
         running = Running(command, process.start(program, output.fileno(), ROOT), output, url)
         self._started.append(running)
         if url:
