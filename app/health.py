@@ -1,7 +1,9 @@
-"""What supervisors and load balancers ask: is this process alive, and should it be given work."""
+"""What supervisors, load balancers and monitoring ask: is this process alive, should it be given work, and how is it doing."""
 
 import asyncio
+import hmac
 
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -31,4 +33,15 @@ async def ready(request: web.Request) -> Response:
     return web.json({"status": "ok", "postgres": "ok"})
 
 
-routes = [Route("/health/live", live), Route("/health/ready", ready)]
+@web.public
+async def metrics(request: web.Request) -> Response:
+    """This process's counters, for Prometheus. Outside int only with the key: they tell how busy the site is."""
+    settings = request.state["settings"]
+    key = settings.monitoring_api_key.get_secret_value()
+    given = request.headers.get("x-monitoring-api-key", "")
+    if settings.site_mode != "int" and not (key and hmac.compare_digest(given.encode(), key.encode())):
+        raise refusal.NotAllowed("Metrics need the X-Monitoring-API-Key of this site.")
+    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+routes = [Route("/health/live", live), Route("/health/ready", ready), Route("/metrics", metrics)]
