@@ -141,6 +141,23 @@ async def test_redis_killed_or_emptied_in_the_middle_loses_nothing_and_repeats_n
     assert len({mail["Message-ID"] for mail in box.mails}) == 32
 
 
+async def test_cut_off_from_postgres_again_and_again_it_keeps_each_mail_exactly_once(pool: Pool, settings: Settings) -> None:
+    anna, ben = await couple(pool)
+    for day in range(2, 10):
+        for hour in range(9, 17):
+            await book(pool, anna, ben, f"{hour:02}:00", day=day)
+    async with working(settings):
+        for _ in range(10):
+            await asyncio.sleep(0.1)
+            await pool.execute(
+                """select pg_terminate_backend(pid) from pg_stat_activity
+                   where application_name = 'worker' and datname = current_database()"""
+            )
+        await all_sent(pool)
+    kept = await dev_mails(pool)
+    assert len(kept) == len(set(kept)) == 128
+
+
 async def test_the_mail_server_down_and_up_again(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
     await box.stop()
     anna, ben = await couple(pool)

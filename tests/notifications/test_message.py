@@ -18,7 +18,7 @@ def test_the_student_reads_who_what_when_where_price_note_and_policy() -> None:
             "Piano",
             "Anna Ash",
             "Tuesday, November 24, 2026, 9:00–10:00 am (New York time)",
-            "at your place: 12 Main St",
+            "At your place: 12 Main St",
             "$70 for 60 minutes",
             "Your note to Anna Ash",
             "I have never played before.",
@@ -36,7 +36,7 @@ def test_the_instructor_reads_the_same_lesson_from_the_other_side() -> None:
         for said in (
             "Hello Anna Ash",
             "Ben Birch has booked a lesson with you",
-            "at Ben Birch’s place: 12 Main St",
+            "At Ben Birch’s place: 12 Main St",
             "Ben Birch writes",
             "I have never played before.",
             "Ben Birch can cancel free of charge until Mon, Nov 23, 9:00 pm.",
