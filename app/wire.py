@@ -1,12 +1,13 @@
 """How values look on the wire (contract.md): instants, and lists in pages."""
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, TypeVar
 
 import orjson
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 
 from app.refusal import ValidationError
 
@@ -26,6 +27,17 @@ def _sane(moment: datetime) -> datetime:
 
 # An instant as input: any offset, but one there must be.
 Instant = Annotated[AwareDatetime, AfterValidator(_sane)]
+
+
+def local_date(value: object) -> date:
+    """A date of the form `2026-11-23`. Raises ValueError."""
+    if isinstance(value, str) and re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value) and "1970" <= value < "9000":
+        return date.fromisoformat(value)
+    raise ValueError("A date looks like 2026-11-23.")
+
+
+# A date of the wall clock as input.
+LocalDate = Annotated[date, BeforeValidator(local_date)]
 
 
 def moment(text: str) -> datetime:

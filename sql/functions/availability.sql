@@ -6,9 +6,8 @@ returns table (day date, ranges jsonb)
 language sql stable strict as $$
   select days.day, coalesce((
       select jsonb_agg(jsonb_build_object(
-               'start', to_char(lower(part) at time zone days.time_zone, 'HH24:MI'),
-               'end', case when upper(part) = upper(days.span) then '24:00'
-                           else to_char(upper(part) at time zone days.time_zone, 'HH24:MI') end
+               'start', wall_start(lower(part), days.time_zone),
+               'end', wall_end(upper(part), days.day, days.time_zone)
              ) order by part)
       from availability a, lateral (select a.during * days.span as part) as cut
       where a.instructor_id = p_instructor and a.during && days.span
@@ -20,7 +19,8 @@ $$;
 
 -- Replaces the availability of the days in p_days, as one step. Shape: {date: [[start minute, end minute], …]}, minutes of the
 -- wall clock since midnight (1440 ends a day). Days before today may only be named unchanged. p_base: the version the edit
--- was based on, or null. Never looks at bookings: the rug may be pulled without moving the people.
+-- was based on, or null. Never looks at bookings: the rug may be pulled without moving the people. A refusal changes nothing; for
+-- VALIDATION_ERROR, detail names the date, the reason (past, far, or skipped by the clocks) and for the last the range and its edge.
 create or replace function replace_days(
   p_instructor uuid, p_days jsonb, p_base bigint, p_now timestamptz,
   out refusal text, out detail jsonb, out version bigint, out days_changed integer
@@ -32,6 +32,7 @@ declare
   v_day      date;
   v_span     tstzrange;
   v_edges    jsonb;
+  v_index    integer;
   v_starts   timestamptz;
   v_ends     timestamptz;
   v_wanted   tstzmultirange;
@@ -52,13 +53,15 @@ begin
   for v_day in select key::date from jsonb_each(p_days) order by key loop
     v_span := day_span(v_day, v_calendar.time_zone);
     v_wanted := '{}';
-    for v_edges in select * from jsonb_array_elements(p_days -> to_char(v_day, 'YYYY-MM-DD')) loop
+    for v_edges, v_index in
+      select edges, number - 1 from jsonb_array_elements(p_days -> to_char(v_day, 'YYYY-MM-DD')) with ordinality as e (edges, number)
+    loop
       v_starts := local_instant(v_day + make_interval(mins => (v_edges ->> 0)::integer), v_calendar.time_zone);
       v_ends := local_end(v_day + make_interval(mins => (v_edges ->> 1)::integer), v_calendar.time_zone);
       if v_starts is null or v_ends is null then
         refusal := 'VALIDATION_ERROR';
-        detail := jsonb_build_object('date', v_day, 'reason', 'skipped',
-                                     'minute', v_edges -> (case when v_starts is null then 0 else 1 end));
+        detail := jsonb_build_object('date', v_day, 'reason', 'skipped', 'index', v_index,
+                                     'edge', case when v_starts is null then 'start' else 'end' end);
         return;
       end if;
       v_wanted := v_wanted + tstzmultirange(tstzrange(v_starts, v_ends));
@@ -92,5 +95,40 @@ begin
   insert into availability (instructor_id, during) select p_instructor, r from unnest(v_new) as r;
   version := step(p_instructor, v_changed);
   update calendar c set availability_version = c.version where c.instructor_id = p_instructor;
+end
+$$;
+
+-- What the public may see of some days: the free time of the board from p_from on, in wall-clock time, its sum, and which parts of
+-- the day (morning 6–12, afternoon 12–17, evening 17–22) have some of it.
+create or replace function public_days(p_instructor uuid, p_first date, p_days integer, p_from timestamptz)
+returns table (day date, ranges jsonb, total_minutes integer, morning boolean, afternoon boolean, evening boolean)
+language plpgsql stable strict as $$
+declare
+  v_zone text := (select c.time_zone from calendar c where c.instructor_id = p_instructor);
+  v_to   timestamptz := day_start(p_first + p_days, v_zone);
+  v_free tstzmultirange := free_time(p_instructor, least(greatest(p_from, day_start(p_first, v_zone)), v_to), v_to);
+begin
+  return query
+    select days.day,
+           coalesce((
+             select jsonb_agg(jsonb_build_object(
+                      'start_time', wall_start(lower(r), v_zone), 'end_time', wall_end(upper(r), days.day, v_zone)) order by r)
+             from unnest(days.free) as r
+           ), '[]'),
+           coalesce((select sum(extract(epoch from upper(r) - lower(r)) / 60)::integer from unnest(days.free) as r), 0),
+           days.free && hours(days.day, 6, 12, v_zone),
+           days.free && hours(days.day, 12, 17, v_zone),
+           days.free && hours(days.day, 17, 22, v_zone)
+    from (select p_first + n as day, v_free * tstzmultirange(day_span(p_first + n, v_zone)) as free
+          from generate_series(0, p_days - 1) as n) as days
+    order by days.day;
+end
+$$;
+
+-- A part of a local day, in full hours of the wall clock.
+create or replace function hours(p_day date, p_from integer, p_to integer, p_zone text) returns tstzrange
+language plpgsql stable strict as $$
+begin
+  return tstzrange(local_or_jump(p_day + make_interval(hours => p_from), p_zone), local_or_jump(p_day + make_interval(hours => p_to), p_zone));
 end
 $$;

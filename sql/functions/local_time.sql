@@ -35,11 +35,19 @@ language sql immutable strict parallel safe as $$
   where minute at time zone p_zone >= p_local
 $$;
 
+-- The instant of a wall-clock time, or of the jump over it.
+create or replace function local_or_jump(p_local timestamp, p_zone text) returns timestamptz
+language plpgsql immutable strict parallel safe as $$
+begin
+  return coalesce(local_instant(p_local, p_zone), clock_jump(p_local, p_zone));
+end
+$$;
+
 -- The first instant of a local date.
 create or replace function day_start(p_day date, p_zone text) returns timestamptz
 language plpgsql immutable strict parallel safe as $$
 begin
-  return coalesce(local_instant(p_day::timestamp, p_zone), clock_jump(p_day::timestamp, p_zone));
+  return local_or_jump(p_day::timestamp, p_zone);
 end
 $$;
 
@@ -64,6 +72,20 @@ begin
   end if;
   return instant;
 end
+$$;
+
+-- The wall clock at the start of a range.
+create or replace function wall_start(p_instant timestamptz, p_zone text) returns text
+language sql stable parallel safe as $$
+  select to_char(p_instant at time zone p_zone, 'HH24:MI')
+$$;
+
+-- The wall clock at the end of a range on p_day, as it was running until then: where clocks jump from 02:00 to 03:00 that is 02:00,
+-- and a day ends at 24:00.
+create or replace function wall_end(p_instant timestamptz, p_day date, p_zone text) returns text
+language sql stable parallel safe as $$
+  select case when (p_instant - interval '1 microsecond') at time zone p_zone + interval '1 microsecond' >= p_day + 1 then '24:00'
+              else to_char((p_instant - interval '1 microsecond') at time zone p_zone + interval '1 microsecond', 'HH24:MI') end
 $$;
 
 -- The local dates a range touches.

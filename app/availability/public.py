@@ -1,0 +1,150 @@
+"""Availability as other sites and calendars may read it: no sign-in, no personal data, cheap to ask again."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from app import refusal, wire
+from app.db import Db, statement
+from app.settings import Settings
+
+_MOST_KEPT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A JSON body and the ETag that stands for it."""
+
+    etag: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Calendar:
+    epoch: str
+    version: int
+    time_zone: str
+    min_advance_minutes: int
+    today: date
+    instructor_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Days:
+    version: int
+    days: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    epoch: str
+    version: int
+    time_zone: str
+    duration_minutes: int
+    start: datetime | None
+
+
+_public_calendar = statement("public_calendar", _Calendar)
+_public_days = statement("public_days", _Days)
+_next_available = statement("next_available", _Next)
+
+# Bodies by ETag, with the moment they leave. An ETag names the version, so what is kept is never wrong, only unused.
+_kept: dict[str, tuple[float, bytes]] = {}
+
+
+async def availability(
+    db: Db, instructor_id: UUID, first: date | None, last: date | None, settings: Settings, *, now: datetime
+) -> Answer:
+    """The free time of the days from `first` (today at the earliest) to `last`, as far as PUBLIC_AVAILABILITY_DAYS reach, in the
+    detail that PUBLIC_AVAILABILITY_DETAIL_LEVEL allows. One round trip, and a second one for what has not been asked lately.
+    Raises NotFound."""
+    calendar = await _public_calendar.first(db, instructor_id=instructor_id, now=now)
+    if calendar is None:
+        raise refusal.NotFound
+    horizon = calendar.today + timedelta(days=settings.public_availability_days - 1)
+    first = max(first or calendar.today, calendar.today)
+    days = max(0, (min(last or horizon, horizon) - first).days + 1)
+    earliest = _at_or_after(now + timedelta(minutes=calendar.min_advance_minutes))
+    name = calendar.instructor_name if settings.public_availability_show_instructor_name else None
+    level = settings.public_availability_detail_level
+    rest = ("availability", instructor_id, first, days, earliest, level, name, _quarter(now))
+    etag = _etag(calendar.epoch, calendar.version, *rest)
+    body = _recall(etag)
+    if body is None:
+        found = await _public_days.one(db, instructor_id=instructor_id, first=first, days=days, earliest=earliest)
+        etag = _etag(calendar.epoch, found.version, *rest)
+        body = orjson.dumps(
+            {
+                "instructor_id": str(instructor_id),
+                **({} if name is None else {"instructor_name": name}),
+                "time_zone": calendar.time_zone,
+                "version": found.version,
+                **_SHOWN[level](found.days),
+            }
+        )
+        _keep(etag, body, settings.public_availability_cache_ttl)
+    return Answer(etag, body)
+
+
+async def next_available(db: Db, instructor_id: UUID, minutes: int | None, *, now: datetime) -> Answer:
+    """The next start at which a lesson of `minutes` (left out: the shortest on offer) can really be booked, or null. One round trip.
+    Raises NotFound."""
+    found = await _next_available.first(db, instructor_id=instructor_id, minutes=minutes, now=now)
+    if found is None:
+        raise refusal.NotFound
+    content = {
+        "start": wire.instant(found.start) if found.start else None,
+        "duration_minutes": found.duration_minutes,
+        "time_zone": found.time_zone,
+        "version": found.version,
+    }
+    body = orjson.dumps(content)
+    return Answer(_etag(found.epoch, "next-available", instructor_id, minutes, body, _quarter(now)), body)
+
+
+def _full(days: list[Any]) -> dict[str, Any]:
+    return {"days": {day["day"]: {"ranges": day["ranges"], "total_minutes": day["total_minutes"]} for day in days}}
+
+
+def _summary(days: list[Any]) -> dict[str, Any]:
+    parts = ("morning", "afternoon", "evening")
+    return {"days": {day["day"]: {part: day[part] for part in parts} | {"ranges_count": len(day["ranges"])} for day in days}}
+
+
+def _minimal(days: list[Any]) -> dict[str, Any]:
+    earliest = next((day["day"] for day in days if day["ranges"]), None)
+    return {"has_availability": earliest is not None, "earliest_date": earliest}
+
+
+_SHOWN = {"full": _full, "summary": _summary, "minimal": _minimal}
+
+
+def _at_or_after(moment: datetime) -> datetime:
+    """The first quarter of an hour from then on: no lesson starts in between."""
+    return datetime.fromtimestamp(-(-moment.timestamp() // 900) * 900, UTC)
+
+
+def _quarter(now: datetime) -> int:
+    return int(now.timestamp() // 900)
+
+
+def _etag(*parts: object) -> str:
+    return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"'
+
+
+def _recall(etag: str) -> bytes | None:
+    until, body = _kept.get(etag, (0.0, b""))
+    return body if until > time.monotonic() else None
+
+
+def _keep(etag: str, body: bytes, seconds: int) -> None:
+    _kept.pop(etag, None)
+    if seconds:
+        _kept[etag] = (time.monotonic() + seconds, body)
+    while len(_kept) > _MOST_KEPT:
+        del _kept[next(iter(_kept))]

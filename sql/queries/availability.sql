@@ -1,0 +1,41 @@
+-- Availability: an instructor's weeks, and what everyone may see of them.
+
+-- name: week
+select c.time_zone, c.version,
+       (select jsonb_object_agg(to_char(d.day, 'YYYY-MM-DD'), d.ranges) from local_days(c.instructor_id, :start, 7) as d) as days
+from calendar c where c.instructor_id = :instructor_id;
+
+-- name: replace_days
+select refusal, detail, version, days_changed from replace_days(:instructor_id, :days, :base, :now);
+
+-- name: board
+select epoch, version, time_zone, min_advance_minutes, days from board(:instructor_id, :first, :days);
+
+-- name: public_calendar
+-- What says whether an answer of before still holds.
+select epoch(), c.version, c.time_zone, c.min_advance_minutes, (:now::timestamptz at time zone c.time_zone)::date as today,
+       a.full_name as instructor_name
+from calendar c join account a on a.id = c.instructor_id
+where c.instructor_id = :instructor_id and c.is_active;
+
+-- name: public_days
+-- The days, with the version they are of.
+select c.version, (
+         select coalesce(jsonb_agg(to_jsonb(d) order by d.day), '[]')
+         from public_days(c.instructor_id, :first, :days, :earliest) as d
+       ) as days
+from calendar c where c.instructor_id = :instructor_id;
+
+-- name: next_available
+-- The next start at which a lesson of that length, or of the shortest on offer, can really be booked: also, an active service has
+-- to offer it.
+select epoch(), c.version, c.time_zone, chosen.minutes as duration_minutes,
+       (select n.start from nearest_starts(c.instructor_id, null, :now, chosen.minutes, :now, 1) as n where chosen.is_offered) as start
+from calendar c,
+     lateral (
+       select coalesce(:minutes::integer, min(length), 60) as minutes,
+              coalesce(bool_or(length = coalesce(:minutes, length)), false) as is_offered
+       from service s, unnest(s.durations_minutes) as length
+       where s.instructor_id = c.instructor_id and s.is_active
+     ) as chosen
+where c.instructor_id = :instructor_id and c.is_active;
