@@ -66,7 +66,7 @@ async def connections(web: Web, count: int) -> list[Connection]:
 
 def booking(web: Web, student: Student, offer: Offer, start: datetime) -> bytes:
     """POST /api/bookings of half an hour."""
-    body = orjson.dumps({"service_id": offer.service_id, "start": start, "duration_minutes": 30})
+    body = orjson.dumps({"service_id": str(offer.service_id), "start": start, "duration_minutes": 30})
     head = (
         f"POST /api/bookings HTTP/1.1\r\nHost: {web.host}:{web.port}\r\nAuthorization: Bearer {student.token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"

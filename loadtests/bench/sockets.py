@@ -151,7 +151,7 @@ def watching(web: Web, instructor_id: UUID, first: date, days: int) -> Opening:
         f"GET /live HTTP/1.1\r\nHost: {web.host}:{web.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: lesson.v1\r\n\r\n"
     )
-    watch = orjson.dumps({"type": "watch", "instructor": instructor_id, "first": first, "days": days})
+    watch = orjson.dumps({"type": "watch", "instructor": str(instructor_id), "first": first, "days": days})
     return Opening(upgrade.encode(), b"\r\n\r\n", _masked(TEXT, watch))
 
 

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -83,8 +82,22 @@ class Stack:
             serving = stack.enter_context(self._running("web", web))
             stack.enter_context(self._running("relay", ["relay"]))
             url = f"http://127.0.0.1:{port}"
-            await _ready(url, serving)
+            await self._ready(url, serving)
             yield Web("127.0.0.1", port, serving.pid)
+
+    async def _ready(self, url: str, serving: "subprocess.Popen[bytes]") -> None:
+        async with httpx.AsyncClient(timeout=2) as client:
+            for _ in range(300):
+                if serving.poll() is not None:
+                    break
+                try:
+                    if (await client.get(f"{url}/health/ready")).status_code == 200:
+                        return
+                except httpx.TransportError:
+                    pass  # it is not listening yet
+                await asyncio.sleep(0.1)
+        said = self.log.read_text(errors="replace").strip().splitlines()[-5:]
+        raise BenchError("\n".join([f"The web process did not get ready. {self.log} ends with:", *said]))
 
     @contextmanager
     def _running(self, name: str, arguments: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
@@ -135,20 +148,6 @@ async def fresh(made: Cluster, folder: Path) -> AsyncIterator[Stack]:
         await pool.close()
 
 
-async def _ready(url: str, serving: "subprocess.Popen[bytes]") -> None:
-    async with httpx.AsyncClient(timeout=2) as client:
-        for _ in range(300):
-            if serving.poll() is not None:
-                break
-            try:
-                if (await client.get(f"{url}/health/ready")).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass  # it is not listening yet
-            await asyncio.sleep(0.1)
-    raise BenchError("The web process did not get ready. bench.log, in the folder of the bench, says why.")
-
-
 def _until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     ends = time.monotonic() + seconds
     while not condition():
@@ -162,8 +161,3 @@ def _free_port() -> int:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]
         return port
-
-
-def scratch() -> Path:
-    """A folder for what is not kept."""
-    return Path(tempfile.mkdtemp(prefix="instainstru-bench-"))
