@@ -45,6 +45,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         raise SettingsError("REDIS_URL: the worker needs a Redis. (`python -m app up` starts one.)")
     if smtp_url := settings.smtp_url.get_secret_value():
         mail.server(smtp_url)
+    mail.sender(settings.mail_from)
     # Deliveries in jobs, a few more while Redis comes and goes, and the dispatcher's look.
     pool = await db.connect(settings.database_url.get_secret_value(), size=AT_ONCE + 6, name="worker")
     redis = queue.connect(redis_url)

@@ -49,12 +49,20 @@ def server(smtp_url: str) -> Server:
     )
 
 
+def sender(mail_from: str) -> Address:
+    """MAIL_FROM, an address or `Name <address>`. Raises SettingsError."""
+    name, address = parseaddr(mail_from)
+    try:
+        return Address(name, addr_spec=address)
+    except (ValueError, IndexError):
+        raise SettingsError("MAIL_FROM: must be an e-mail address, or look like InstaInstru <lessons@example.com>.") from None
+
+
 def mail(message: Message, *, mail_from: str, message_id: str, now: datetime) -> EmailMessage:
     """The message as text and HTML, with its calendar both as what mail programs act upon and as a file to keep. Raises
     ValueError for an address that is none."""
-    name, address = parseaddr(mail_from)
     made = EmailMessage(policy=SMTP)
-    made["From"] = Address(name, addr_spec=address)
+    made["From"] = sender(mail_from)
     made["To"] = Address(message.name, addr_spec=message.address)
     made["Subject"] = message.subject
     made["Date"] = format_datetime(now)

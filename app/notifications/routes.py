@@ -49,7 +49,9 @@ _MAIL_POLICY = (
 @web.visitor
 async def mails(request: web.Request, _: SignedIn | None) -> Response:
     _only_in_int(request)
-    return web.page(request, "dev_mail.html", mails=await _dev_mails.all(request.state["pool"], limit=NEWEST), newest=NEWEST)
+    kept = await _dev_mails.all(request.state["pool"], limit=NEWEST)
+    elsewhere = bool(request.state["settings"].smtp_url.get_secret_value())
+    return web.page(request, "dev_mail.html", mails=kept, newest=NEWEST, elsewhere=elsewhere)
 
 
 @web.visitor

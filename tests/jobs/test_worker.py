@@ -249,6 +249,10 @@ async def test_a_job_is_in_the_queue_once(redis_url: str) -> None:
 
 
 async def test_settings_it_cannot_work_with_are_named(settings: Settings) -> None:
-    for name, wrong in (("smtp_url", "mail.example.com"), ("redis_url", "")):
+    for name, wrong in (
+        ("smtp_url", SecretStr("mail.example.com")),
+        ("redis_url", SecretStr("")),
+        ("mail_from", "InstaInstru"),
+    ):
         with pytest.raises(SettingsError, match=name.upper()):
-            await worker.run(settings.model_copy(update={name: SecretStr(wrong)}), asyncio.Event())
+            await worker.run(settings.model_copy(update={name: wrong}), asyncio.Event())
