@@ -22,7 +22,7 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import refusal, wording
+from app import refusal, wire, wording
 from app.accounts import session
 from app.accounts.session import SignedIn
 from app.db import Pool
@@ -283,7 +283,7 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
 
 
 def templates(folder: Path) -> jinja2.Environment:
-    """Every template sees `words` (app.wording), and `static(name)`: the address of a file that changes when the file does."""
+    """Every template sees `words` (app.wording), `wire` (app.wire), and `static(name)`: the address of a file that changes when the file does."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
@@ -292,7 +292,7 @@ def templates(folder: Path) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     files = folder.parent / "static"
-    environment.globals["words"] = wording
+    environment.globals |= {"words": wording, "wire": wire}
     environment.globals["static"] = functools.cache(
         lambda name: f"/static/{name}?{hashlib.sha256((files / name).read_bytes()).hexdigest()[:12]}"
     )

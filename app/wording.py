@@ -70,10 +70,22 @@ def hint(instant: datetime, zone: str, own: str) -> str:
     return f"{'' if here.date() == there.date() else f'{here:%a} '}{_clock(here)}"
 
 
+def soon(day: date, today: date) -> str:
+    """Today, Tue, Dec 3: as short as it can be understood."""
+    if day == today:
+        return "Today"
+    return f"{day:%a}" if (day - today).days < 7 else f"{day:%b} {day.day}"
+
+
 def days(first: date, last: date) -> str:
     """November 23 – 29, November 27 – December 3"""
     end = f"{last.day}" if first.month == last.month else f"{last:%B} {last.day}"
     return f"{first:%B} {first.day} – {end}"
+
+
+def count(number: int, word: str) -> str:
+    """1 instructor, 2 instructors"""
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def money(cents: int) -> str:
@@ -84,6 +96,14 @@ def money(cents: int) -> str:
 def price(hourly_rate_cents: int, minutes: int) -> int:
     """What a lesson costs, in cents, rounded half up as in the database."""
     return (hourly_rate_cents * minutes + 30) // 60
+
+
+def cancelling(start: datetime, hours: int, zone: str, now: datetime) -> str:
+    """What cancelling a lesson booked now would mean, in plain words (rules.md, "Cancel")."""
+    until = start - timedelta(hours=hours)
+    if until <= now + timedelta(minutes=5):
+        return "Cancelling is free for 5 minutes after booking. After that it counts as late."
+    return f"Free to cancel until {moment(until, zone)}. After that it counts as late."
 
 
 def initials(name: str) -> str:

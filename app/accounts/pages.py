@@ -22,7 +22,8 @@ async def register(request: Request, who: SignedIn | None) -> Response:
 def _door(request: Request, who: SignedIn | None, template: str, **context: str) -> Response:
     """The form, or the way on for someone who is in already. `next` is empty where the account's own start page is meant."""
     wanted = web.local_path(request.query_params.get("next"), "")
-    if who is not None and request.state.get("refused") is None:
+    state: web.PerRequest = request.scope["state"]
+    if who is not None and "refused" not in state:
         return RedirectResponse(wanted or ("/teach" if "instructor" in who.roles else "/"), 303)
     return web.page(request, template, next=wanted, **context)
 

@@ -1,9 +1,10 @@
 """The start times a board offers. A mirror of app/static/starts.js: the server draws first, the script goes on from there, and both
 must offer the same."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 Span = tuple[datetime, datetime]
@@ -32,11 +33,22 @@ def of_day(
     lesson = timedelta(minutes=minutes)
     found: dict[datetime, str] = {}
     for start in [*_grid(free, lesson, zone), *([chosen] if chosen and fits(chosen, free, minutes, limits) else [])]:
-        found[start] = "busy" if _meets((start, start + lesson), limits.busy) else "free"
+        found[start] = "busy" if meets((start, start + lesson), limits.busy) else "free"
     for start in [*_grid(_union([*free, *held]), lesson, zone), *(begins for begins, _ in held)]:
-        if start not in found and _meets((start, start + lesson), held):
+        if start not in found and meets((start, start + lesson), held):
             found[start] = "held"
     return {start: found[start] for start in sorted(found) if limits.allow(start)}
+
+
+def free_of_day(day: Mapping[str, Any], minutes: int, *, zone: str, limits: Limits) -> list[datetime]:
+    """Those starts of a board's day that can be booked."""
+    found = of_day(spans(day["free"]), spans(day["held"]), minutes, zone=zone, limits=limits)
+    return [start for start, state in found.items() if state == "free"]
+
+
+def spans(wire_ranges: Iterable[Sequence[str]]) -> list[Span]:
+    """Ranges as a board has them."""
+    return [(datetime.fromisoformat(begins), datetime.fromisoformat(ends)) for begins, ends in wire_ranges]
 
 
 def fits(start: datetime, free: Iterable[Span], minutes: int, limits: Limits) -> bool:
@@ -46,7 +58,7 @@ def fits(start: datetime, free: Iterable[Span], minutes: int, limits: Limits) ->
         start.minute % 15 == 0
         and limits.allow(start)
         and any(begins <= start and end <= ends for begins, ends in free)
-        and not _meets((start, end), limits.busy)
+        and not meets((start, end), limits.busy)
     )
 
 
@@ -81,5 +93,6 @@ def _union(spans: Iterable[Span]) -> list[Span]:
     return merged
 
 
-def _meets(span: Span, others: Iterable[Span]) -> bool:
+def meets(span: Span, others: Iterable[Span]) -> bool:
+    """Whether a span overlaps any of the others."""
     return any(begins < span[1] and span[0] < ends for begins, ends in others)

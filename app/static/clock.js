@@ -47,6 +47,13 @@ export const moment = (instant, zone) => `${shortDay(dayOf(instant, zone))}, ${c
 export const addDays = (day, count) => new Date(Date.parse(day) + count * 86_400_000).toISOString().slice(0, 10);
 export const daysBetween = (first, last) => Math.round((Date.parse(last) - Date.parse(first)) / 86_400_000);
 
+// Today, Tue, Dec 3: as short as it can be understood.
+export const soon = (day, today) => {
+  const ahead = daysBetween(today, day);
+  if (ahead === 0) return "Today";
+  return ahead < 7 ? shortWeekday(day) : dayText(day, { month: "short", day: "numeric" });
+};
+
 // "November 23 – 29", "November 27 – December 3"
 export const week = (first) => {
   const last = addDays(first, 6);

@@ -12,7 +12,7 @@ export class Offer {
   // given: what the server says of the page (app/bookings/pages.py, `_page_data`).
   constructor(given) {
     Object.assign(this, {
-      service: given.service, minutes: given.minutes, first: given.first, busy: given.busy.map(([a, b]) => [Date.parse(a), Date.parse(b)]),
+      service: given.service, minutes: given.minutes, first: given.first, busy: given.busy.map(([begin, end, id]) => [Date.parse(begin), Date.parse(end), id]),
       chosen: given.start ? Date.parse(given.start) : null,
     });
     this.update(given.board);
@@ -21,8 +21,8 @@ export class Offer {
   }
 
   // The calendar as the server says it is now.
-  update({ days, time_zone: zone, min_advance_minutes: notice }) {
-    Object.assign(this, { days, zone, notice });
+  update({ version, days, time_zone: zone, min_advance_minutes: notice }) {
+    Object.assign(this, { version, days, zone, notice });
   }
 
   get limits() {

@@ -23,7 +23,7 @@ export function follow(live, refresh) {
     const { state } = live;
     if (state === "live") asOf = now();
     dot.dataset.state = state;
-    dot.lastElementChild.textContent = state === "offline" ? `offline · as of ${clock(asOf, zone)}` : state;
+    document.getElementById("live-words").textContent = state === "offline" ? `offline · as of ${clock(asOf, zone)}` : state;
     if (state === "offline" && told === "live") {
       told = state;
       announce("The connection is lost. What you see is read again every minute, and forms still work.");
