@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 # So many of a calendar's last changes are kept; who is further behind gets a board.
 HISTORY = 64
-# Boards kept ready per calendar, for those who come next.
+# Boards kept ready per calendar, for those who come next, as long as so few changes lead from them to the present.
 BOARDS = 16
+STEPS = 8
 
 
 class Window(NamedTuple):
@@ -125,9 +126,9 @@ class Calendar:
     def ready_board(self, window: Window) -> Board | None:
         """A board from which the changes at hand lead to the present."""
         board = self.boards.get(window)
-        if board is None or self.version is None or not self.history.reaches(board.version, self.version):
+        if board is None or self.version is None or self.version - board.version > STEPS:
             return None
-        later = (self.history.get(version) for version in range(board.version + 1, self.version + 1))
+        later = [self.history.get(version) for version in range(board.version + 1, self.version + 1)]
         return None if any(change is None or change.whole for change in later) else board
 
     def keep(self, window: Window, board: Board) -> None:

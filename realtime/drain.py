@@ -2,19 +2,18 @@
 goodbye to in paced batches, each told when to come back, while new ones are sent to other processes."""
 
 import asyncio
+import contextlib
 import random
+import socket
 from collections.abc import Callable
-from typing import Any
 
 import structlog
-from starlette.types import ASGIApp
-from uvicorn import Config
 from uvicorn import Server as UvicornServer
 
 from realtime import messages
 from realtime.hub import Hub
-from realtime.live import Live
 from realtime.protocol import LiveProtocol
+from realtime.watcher import Watcher
 
 log = structlog.get_logger("drain")
 
@@ -22,52 +21,54 @@ STEP_SECONDS = 0.05
 # Those who leave come back no sooner, and spread over at least so long after it.
 SOONEST_MS = 500
 SPREAD_SECONDS = 2.0
-# What requests under way, and clients that do not hang up, are given after that.
-LAST_SECONDS = 3
+# Who has not hung up so long after the last goodbye is cut off.
+LAST_SECONDS = 1.0
 
 
 class Server(UvicornServer):
-    """`drain_seconds`: over how long open sockets are said goodbye to."""
+    """uvicorn's, for an application whose lifespan state has `live` and `settings`."""
 
-    def __init__(self, config: Config, *, drain_seconds: float) -> None:
-        super().__init__(config)
-        self._drain_seconds = drain_seconds
-
-    async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        live: Live | None = self.lifespan.state.get("live")
-        if live is not None:
-            await drain(live.hub, self._drain_seconds, hurry=lambda: self.force_exit)
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        state = self.lifespan.state
+        if "live" in state:
+            await drain(state["live"].hub, state["settings"].drain_seconds, hurry=lambda: self.force_exit)
+            await self._hung_up()
         await super().shutdown(sockets)
 
+    async def _hung_up(self) -> None:
+        """Until all who were said goodbye to are gone, or are made to be."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                while self._live():  # noqa: ASYNC110 — a second at most, at the end of a process
+                    await asyncio.sleep(STEP_SECONDS)
+        for connection in self._live():
+            connection.abort()
 
-def server(app: ASGIApp | Callable[..., ASGIApp] | str, *, drain_seconds: float, **options: Any) -> Server:
-    """A server with the WebSocket options the live path relies on. `options` are uvicorn's others."""
-    config = Config(
-        app,
-        ws=LiveProtocol,
-        ws_max_size=messages.MAX_FRAME,
-        ws_per_message_deflate=False,
-        ws_ping_interval=None,
-        timeout_graceful_shutdown=LAST_SECONDS,
-        **options,
-    )
-    return Server(config, drain_seconds=drain_seconds)
+    def _live(self) -> list[LiveProtocol]:
+        return [connection for connection in self.server_state.connections if isinstance(connection, LiveProtocol)]
 
 
 async def drain(hub: Hub, seconds: float, *, hurry: Callable[[], bool] = lambda: False) -> None:
     """Says goodbye to all sockets within `seconds`, at once if `hurry()`. From now on upgrades are refused."""
     hub.draining = True
     left = list(hub.watchers)
+    count = len(left)
     if left:
-        log.info("says goodbye", sockets=len(left))
+        log.info("says goodbye", sockets=count)
     random.shuffle(left)
-    batch = max(1, round(len(left) * STEP_SECONDS / seconds)) if seconds > 0 else len(left)
-    spread = 1000 * max(SPREAD_SECONDS, seconds)
+    clock = asyncio.get_running_loop().time
+    began = clock()
     while left:
-        going, left = left[:batch], left[batch:]
-        for watcher in going:
-            if watcher.ready:
-                watcher.write(messages.bye(SOONEST_MS + round(spread * random.random())))  # noqa: S311 — a jitter
-            watcher.wire.close(messages.RESTART, "restart")
-        if left and not hurry():
+        passed = clock() - began + STEP_SECONDS
+        stay = 0 if passed >= seconds or hurry() else int(count * (1 - passed / seconds))
+        for watcher in left[stay:]:
+            _goodbye(watcher, 1000 * max(SPREAD_SECONDS, seconds))
+        del left[stay:]
+        if left:
             await asyncio.sleep(STEP_SECONDS)
+
+
+def _goodbye(watcher: Watcher, spread_ms: float) -> None:
+    if watcher.ready:
+        watcher.write(messages.bye(SOONEST_MS + round(spread_ms * random.random())))  # noqa: S311 — a jitter
+    watcher.wire.close(messages.RESTART, "restart")

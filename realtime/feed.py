@@ -3,6 +3,7 @@ looks well, so it sends itself a probe every few seconds, the whole way of a mes
 
 import asyncio
 import time
+from typing import Literal
 
 import orjson
 import structlog
@@ -33,7 +34,15 @@ class Feed:
         self._process = process
         self._clock = asyncio.get_running_loop().time
         self._heard = float("-inf")  # when the last probe came back
+        self._answers = False  # whether Redis took the last probe
         self._probe_now = asyncio.Event()
+
+    @property
+    def hearing(self) -> Literal["ok", "away", "deaf"]:
+        """Whether messages come. `away`: Redis does not answer, nobody can hear; `deaf`: it does, and only we do not hear."""
+        if not self._hub.deaf:
+            return "ok"
+        return "deaf" if self._answers else "away"
 
     async def listen(self) -> None:
         """Takes what is published, for ever."""
@@ -56,7 +65,9 @@ class Feed:
             self._probe_now.clear()
             try:
                 await self._client.publish(channels.probe(self._process), b"")
+                self._answers = True
             except redis.AWAY as error:
+                self._answers = False
                 log.debug("no probe was sent", error=type(error).__name__)
             if self._clock() - self._heard > DEAF_SECONDS:
                 self._deaf()

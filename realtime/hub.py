@@ -1,7 +1,6 @@
-"""The hub of a process: who watches what, and telling them. Everything here is synchronous and in memory. What must be read from the
-database is put on `wanted` (realtime/loading.py reads it); what was missed is found by realtime/comparison.py."""
+"""The hub of a process: who watches what, and what happens there. Everything here is synchronous and in memory; frames leave through
+Delivery, what must be read comes back from realtime/loading.py, and what was missed is found by realtime/comparison.py."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -12,37 +11,27 @@ from app.accounts.session import SignedIn
 from app.settings import Settings
 from realtime import messages, metrics
 from realtime.calendar import Board, Calendar, Change, History, Window
+from realtime.delivery import Delivery
 from realtime.people import People
 from realtime.rota import Rota
-from realtime.wanted import Wanted
 from realtime.watcher import Watch, Watcher, Wire
 
 log = structlog.get_logger("hub")
 
-# A watcher that comes out of a pause further behind than this gets a board instead of every step.
-PATIENCE = 8
 # So many pings in STUCK_SECONDS.
 PINGS = 2.5
-# Resumes that come together need one refresh.
-REFRESH_SECONDS = 1.0
 
 
-class Hub:
+class Hub(Delivery):
     def __init__(self, settings: Settings, *, now: Callable[[], datetime]) -> None:
+        super().__init__(now=now)
         self.max_sockets = settings.max_sockets
         self.draining = False
-        # Messages may fail to come, as far as is known (realtime/feed.py). What is kept ready is not trusted then.
-        self.deaf = True
-        self.epoch = ""
-        self.wanted = Wanted()
         self.watchers: set[Watcher] = set()
-        self.paused: set[Watcher] = set()
         self.calendars: dict[str, Calendar] = {}
         self.people = People(self.pay)
         self.beacons: Rota[Watcher] = Rota(settings.beacon_seconds)
         self.pings: Rota[Watcher] = Rota(settings.stuck_seconds / PINGS)
-        self._now = now
-        self._clock = asyncio.get_running_loop().time
 
     @property
     def full(self) -> bool:
@@ -54,8 +43,8 @@ class Hub:
         """An open socket. A signed-in one hears of its own bookings from now on."""
         watcher = Watcher(wire, str(who.account_id) if who else None, who.session_id if who else None)
         self.watchers.add(watcher)
-        self.beacons.join(watcher, self._clock())
-        self.pings.join(watcher, self._clock())
+        self.beacons.join(watcher, self.clock())
+        self.pings.join(watcher, self.clock())
         if who is not None:
             account_id = str(who.account_id)
             if self.people.join(account_id, watcher):
@@ -85,12 +74,14 @@ class Hub:
     def watch(self, watcher: Watcher, instructor: str, window: Window, resume: tuple[str, int] | None = None) -> None:
         """Puts a board on the watcher's screen, in place of an earlier one of that calendar. `resume`: the epoch and version the
         screen has already. Answered at once if what is needed is here, else when it has been read."""
-        self.unwatch(watcher, instructor)
+        earlier = watcher.watches.get(instructor)
         calendar = self._follow(instructor)
         watch = Watch(watcher, calendar, window)
         # Registered before anything is read, so that nothing in between is lost.
         watcher.watches[instructor] = watch
         calendar.windows.setdefault(window, set()).add(watch)
+        if earlier is not None:
+            self._remove(earlier)
         if resume is not None:
             watch.refreshes = watcher.account_id is not None
             if resume[0] == self.epoch:
@@ -103,49 +94,16 @@ class Hub:
 
     def unwatch(self, watcher: Watcher, instructor: str) -> None:
         watch = watcher.watches.pop(instructor, None)
-        if watch is None:
-            return
-        watcher.behind.discard(watch)
+        if watch is not None:
+            self._remove(watch)
+
+    def _remove(self, watch: Watch) -> None:
+        watch.watcher.behind.discard(watch)
         watches = watch.calendar.windows[watch.window]
         watches.discard(watch)
         if not watches:
             del watch.calendar.windows[watch.window]
             self._let_go(watch.calendar)
-
-    def pause(self, watcher: Watcher) -> None:
-        """Its transport takes no more."""
-        watcher.ready = False
-        watcher.paused_at = self._clock()
-        self.paused.add(watcher)
-
-    def resume(self, watcher: Watcher) -> None:
-        """Its transport takes frames again."""
-        self.paused.discard(watcher)
-        watcher.ready = not watcher.closed
-        behind = tuple(watcher.behind)
-        watcher.behind.clear()
-        for watch in behind:
-            present = watch.calendar.version
-            if present is not None and watch.sent is not None and present - watch.sent > PATIENCE:
-                watch.sent = None
-            self.settle(watch)
-        self.pay(watcher)
-
-    def pay(self, watcher: Watcher) -> None:
-        """Says what is owed beside changes, once nothing else is to be sent before it."""
-        if not watcher.ready or watcher.behind:
-            return
-        if watcher.owes_beacon:
-            answered = [watch for watch in watcher.watches.values() if watch.answered]
-            if any(watch.sent is None for watch in answered):
-                return  # a board is on its way, and it comes first
-            watcher.owes_beacon = False
-            versions = {watch.calendar.id: watch.sent for watch in answered if watch.sent is not None}
-            watcher.write(messages.beacon(self._now(), self.epoch, versions))
-        if watcher.owes_refresh:
-            watcher.owes_refresh = False
-            watcher.refreshed_at = self._clock()
-            watcher.write(messages.REFRESH)
 
     def _follow(self, instructor: str) -> Calendar:
         calendar = self.calendars.get(instructor)
@@ -203,65 +161,8 @@ class Hub:
             for watch in calendar.watches():
                 self.settle(watch)
         else:
-            self._fan_out(calendar, change)
+            self.fan_out(calendar, change)
         self.people.tell(change)
-
-    def _fan_out(self, calendar: Calendar, change: Change) -> None:
-        """The hot loop: one prebuilt frame to every socket whose window fits."""
-        version, before, written = change.version, change.version - 1, 0
-        for window, watches in calendar.windows.items():
-            frame = change.frame(window)
-            for watch in watches:
-                if watch.sent != before:
-                    continue  # it waits for a board, is behind already, or had a board of this version
-                watcher = watch.watcher
-                if watcher.ready:
-                    watcher.write(frame)
-                    watch.sent = version
-                    written += 1
-                else:
-                    watcher.behind.add(watch)
-        metrics.FRAMES.inc(written)
-
-    def settle(self, watch: Watch) -> None:
-        """Brings one watch up to date, as far as its transport takes it and what is needed is here."""
-        calendar, watcher = watch.calendar, watch.watcher
-        while watcher.ready:
-            if watch.sent is None:
-                board = None if self.deaf else calendar.ready_board(watch.window)
-                if board is None:
-                    self.wanted.board(calendar, watch.window)
-                    return
-                self._give(watch, board)
-            elif calendar.version is None:
-                return  # its history is being read
-            elif watch.sent >= calendar.version:
-                self._settled(watch)
-                return
-            else:
-                change = calendar.history.get(watch.sent + 1)
-                if change is None or change.whole:
-                    watch.sent = None
-                else:
-                    watcher.write(change.frame(watch.window))
-                    watch.sent = change.version
-        watcher.behind.add(watch)
-
-    def _give(self, watch: Watch, board: Board) -> None:
-        watch.watcher.write(board.frame)
-        watch.sent = board.version
-        watch.resumes = False  # a board is the whole answer
-
-    def _settled(self, watch: Watch) -> None:
-        watcher = watch.watcher
-        watch.answered = True
-        if watch.resumes:
-            watch.resumes = False
-            watcher.owes_beacon = True
-        if watch.refreshes:
-            watch.refreshes = False
-            watcher.owes_refresh |= self._clock() - watcher.refreshed_at > REFRESH_SECONDS
-        self.pay(watcher)
 
     # ---- what was read from the database
 
@@ -275,7 +176,7 @@ class Hub:
         calendar.keep(window, board)
         for watch in tuple(calendar.windows.get(window, ())):
             if watch.sent is None and watch.watcher.ready:
-                self._give(watch, board)
+                self.give(watch, board)
             self.settle(watch)
 
     def history_read(self, calendar: Calendar, since: int | None, present: int, changes: Sequence[Change]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import uuid4
 
 from app import redis, web
@@ -23,11 +24,18 @@ class Live:
 
     hub: Hub
     poke: Poke
+    _feed: Feed
 
     @property
-    def deaf(self) -> bool:
-        """Redis is not heard: boards are a little later, and readiness should say so."""
-        return self.hub.deaf
+    def hearing(self) -> Literal["ok", "away", "deaf"]:
+        """Whether changes are heard as they happen (else screens are right within seconds). With `away` that is so everywhere, and
+        work goes on; a process that alone is `deaf` is better given no new screens."""
+        return self._feed.hearing
+
+    @property
+    def draining(self) -> bool:
+        """This process says goodbye to its sockets."""
+        return self.hub.draining
 
 
 @asynccontextmanager
@@ -54,7 +62,7 @@ async def running(settings: Settings, pool: Pool, *, now: Callable[[], datetime]
                 group.create_task(forever("rounds", lambda: rounds.run(hub, settings))),
             ]
             try:
-                yield Live(hub, poke)
+                yield Live(hub, poke, feed)
             except Exception as error:  # noqa: BLE001 — raised below, as itself and not in a group
                 failure = error
             finally:

@@ -58,7 +58,8 @@ class LiveProtocol(WebSocketsSansIOProtocol):
 
     def write(self, frame: bytes) -> None:
         """A prebuilt, unmasked frame."""
-        self.transport.write(frame)
+        if not self._ending:
+            self.transport.write(frame)
 
     def close(self, code: int, reason: str = "") -> None:
         """Says why and hangs up. What the client still sends is not read as messages any more; one that does not hang up within
@@ -169,8 +170,8 @@ class LiveProtocol(WebSocketsSansIOProtocol):
             super().send_receive_event_to_app()
         else:
             self.frames = []
-            if self.handshake_complete and not self._ending:
-                self.transport.write(messages.error(messages.Limit()))
+            if self.handshake_complete:
+                self.write(messages.error(messages.Limit()))
             self.close(messages.TOO_MANY, "too many messages")
 
     def _bearable(self) -> bool:

@@ -4,7 +4,6 @@ harmless: a change says its version."""
 
 import asyncio
 import contextlib
-import signal
 from dataclasses import dataclass
 
 import structlog
@@ -12,7 +11,7 @@ from redis.asyncio import Redis
 
 from app import db, redis
 from app.db import Tx, statement
-from app.settings import Settings, SettingsError
+from app.settings import Settings
 from realtime import channels, poke
 from realtime.supervise import forever
 
@@ -36,30 +35,13 @@ _mark_published = statement("mark_published", int)
 
 
 async def main(settings: Settings) -> None:
-    """Relays until SIGTERM or SIGINT, whatever happens to Postgres and Redis meanwhile. Raises SettingsError without a Redis."""
-    if not settings.redis_url.get_secret_value():
-        raise SettingsError("REDIS_URL: the relay needs a Redis. (`python -m app up` starts one.)")
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await run(settings, stop)
-
-
-async def run(settings: Settings, stop: asyncio.Event) -> None:
-    """Relays until `stop` is set."""
-    url = settings.redis_url.get_secret_value()
+    """Relays until it is cancelled, whatever happens to Postgres and Redis meanwhile."""
     poked = asyncio.Event()
+    url = settings.redis_url.get_secret_value()
     async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(forever("pokes", lambda: poke.listen(url, poked, name="relay"))),
-            group.create_task(forever("relay", lambda: _relay(settings, poked))),
-        ]
+        group.create_task(forever("pokes", lambda: poke.listen(url, poked, name="relay")))
+        group.create_task(forever("relay", lambda: _relay(settings, poked)))
         log.info("relay started")
-        await stop.wait()
-        for task in tasks:
-            task.cancel()
-    log.info("relay stopped")
 
 
 async def _relay(settings: Settings, poked: asyncio.Event) -> None:

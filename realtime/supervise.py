@@ -12,7 +12,7 @@ from app import refusal
 log = structlog.get_logger("supervise")
 
 FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 5.0
+LONGEST_PAUSE = 2.0
 # What ran so long was well, so its next fault is a first one again.
 WELL_SECONDS = 30.0
 
