@@ -27,6 +27,16 @@ class Live:
     _feed: Feed
 
     @property
+    def deaf(self) -> bool:
+        """Redis is not heard, for whichever reason: screens are served from Postgres, a little later."""
+        return self.hub.deaf
+
+    @property
+    def draining(self) -> bool:
+        """This process is about to end, and sends its people to others."""
+        return self.hub.draining
+
+    @property
     def hearing(self) -> Literal["ok", "away", "deaf"]:
         """Whether changes are heard as they happen (else screens are right within seconds). With `away` that is so everywhere, and
         work goes on; a process that alone is `deaf` is better given no new screens."""
