@@ -42,11 +42,6 @@ class Live:
         work goes on; a process that alone is `deaf` is better given no new screens."""
         return self._feed.hearing
 
-    @property
-    def draining(self) -> bool:
-        """This process says goodbye to its sockets."""
-        return self.hub.draining
-
 
 @asynccontextmanager
 async def running(settings: Settings, pool: Pool, *, now: Callable[[], datetime] = web.utc_now) -> AsyncIterator[Live]:
