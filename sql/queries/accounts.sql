@@ -73,3 +73,10 @@ returning id
 
 -- name: is_zone
 select is_zone(:time_zone)
+
+-- name: lock_accounts
+-- Two that find nobody must not both bring the demo people.
+lock table account in share row exclusive mode
+
+-- name: nobody_yet
+select not exists (select from account)

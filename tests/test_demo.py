@@ -1,0 +1,82 @@
+"""The demo people, whatever the day and the hour."""
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+
+import httpx
+import pytest
+
+from app import demo
+from app.bookings import booking
+from app.catalog import instructor
+from app.db import Pool
+from tests import people
+
+MOMENTS = [
+    datetime(2026, 11, 23, 15, tzinfo=UTC),  # a Monday morning
+    datetime(2026, 11, 23, 4, 59, 59, tzinfo=UTC),  # late on Sunday night in New York, Monday in UTC
+    datetime(2027, 3, 13, 23, tzinfo=UTC),  # the evening before clocks go forward
+    datetime(2026, 11, 1, 5, 30, tzinfo=UTC),  # in the hour that comes twice
+    datetime(2028, 2, 29, 12, tzinfo=UTC),
+    datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC),
+]
+
+
+@pytest.mark.parametrize("now", MOMENTS, ids=str)
+async def test_there_are_free_times_and_lessons_whatever_today_is(pool: Pool, now: datetime) -> None:
+    assert await demo.seed(pool, now=now)
+    offers = await instructor.offers(pool, now=now, limit=100)
+    assert len(offers) == sum(len(teacher.offers) for teacher in demo.TEACHERS)
+    assert all(offer.next_available and offer.next_available < now + timedelta(days=4) for offer in offers)
+    last = await pool.fetchval("select max(upper(during)) from availability")
+    assert last > now + timedelta(weeks=demo.WEEKS) - timedelta(days=2)
+    for lesson in await pool.fetch("select id, student_id, lower(during) as start from booking"):
+        assert now < lesson["start"]
+        found = await booking.find(pool, lesson["id"], viewer=lesson["student_id"])
+        assert found.state == "confirmed"
+    assert await pool.fetchval("select count(*) from booking") == 2
+
+
+async def test_the_first_free_time_of_each_can_be_booked(pool: Pool) -> None:
+    now = datetime.now(UTC)
+    await demo.seed(pool, now=now)
+    emma = await pool.fetchval("select id from account where email = 'emma.johnson@example.com'")
+    free = {offer.instructor_name: offer for offer in await instructor.offers(pool, now=now, limit=100)}
+    sarah = free["Sarah Chen"]
+    assert sarah.next_available
+    await people.lesson(pool, emma, sarah.service_id, sarah.next_available, minutes=sarah.minutes, now=now)
+
+
+async def test_who_is_promised_is_there_and_can_sign_in(pool: Pool, client: httpx.AsyncClient) -> None:
+    await demo.seed(pool, now=datetime.now(UTC))
+    for email, roles in {
+        "sarah.chen@example.com": ["instructor"],
+        "michael.rodriguez@example.com": ["instructor"],
+        "john.smith@example.com": ["student"],
+        "emma.johnson@example.com": ["student"],
+        "admin@example.com": ["admin"],
+    }.items():
+        answer = await client.post(
+            "/api/auth/login", json={"email": email, "password": "TestPassword123!"}, headers={"Sec-Fetch-Site": "same-origin"}
+        )
+        assert answer.status_code == 200
+        assert answer.json()["account"]["roles"] == roles
+    assert len({row["password_hash"] for row in await pool.fetch("select password_hash from account")}) == 11
+
+
+async def test_where_anybody_is_nothing_is_changed(pool: Pool) -> None:
+    await people.student(pool, "Ben")
+    assert await demo.seed(pool, now=datetime.now(UTC)) is False
+    assert await pool.fetchval("select count(*) from account") == 1
+
+
+async def test_seeding_twice_at_once_brings_them_once(pool: Pool) -> None:
+    now = datetime.now(UTC)
+    assert sorted(await asyncio.gather(*(demo.seed(pool, now=now) for _ in range(3)))) == [False, False, True]
+    assert await pool.fetchval("select count(*) from account") == len(demo.TEACHERS) + 3
+
+
+def test_every_demo_day_has_hours_for_someone() -> None:
+    for day in range(7):
+        on = date(2026, 11, 23) + timedelta(days=day)
+        assert any(demo._coming_weeks(teacher, on)[on] for teacher in demo.TEACHERS)
