@@ -1,9 +1,8 @@
-"""What supervisors, load balancers and monitoring ask: is this process alive, should it be given work, and how is it doing."""
+"""What supervisors and load balancers ask: is this process alive, and should it be given work."""
 
 import asyncio
-import hmac
+from typing import Protocol, cast
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -11,6 +10,19 @@ from app import refusal, web
 from app.db import statement
 
 READY_SECONDS = 3
+
+
+class Live(Protocol):
+    """What main hands us of the live path."""
+
+    @property
+    def deaf(self) -> bool:
+        """Redis is not heard: screens are served from Postgres, a little later. No reason to send people away."""
+
+    @property
+    def draining(self) -> bool:
+        """This process is about to end, and sends its people to others."""
+
 
 database_answers = statement("database_answers", bool)
 
@@ -23,25 +35,23 @@ async def live(_: web.Request) -> Response:
 
 @web.public
 async def ready(request: web.Request) -> Response:
-    """Whether this process can do its work: 503 with the reason when Postgres is away."""
+    """Whether this process should be given work: 503 with the reason when it should not."""
+    watched = cast("Live", cast("dict[str, object]", request.state)["live"])
+    if watched.draining:
+        return _unready("draining", "This process is about to end.")
     try:
         async with asyncio.timeout(READY_SECONDS):
             await database_answers.one(request.state["pool"])
     except (refusal.Unavailable, TimeoutError):
-        error = refusal.Unavailable("Postgres does not answer.", reason="postgres")
-        return web.json(error.as_json(), error.status, {"Retry-After": str(error.retry_after)})
-    return web.json({"status": "ok", "postgres": "ok"})
+        return _unready("postgres", "Postgres does not answer.")
+    return web.json(
+        {"status": "degraded" if watched.deaf else "ok", "postgres": "ok", "redis": "away" if watched.deaf else "ok"}
+    )
 
 
-@web.public
-async def metrics(request: web.Request) -> Response:
-    """This process's counters, for Prometheus. Outside int only with the key: they tell how busy the site is."""
-    settings = request.state["settings"]
-    key = settings.monitoring_api_key.get_secret_value()
-    given = request.headers.get("x-monitoring-api-key", "")
-    if settings.site_mode != "int" and not (key and hmac.compare_digest(given.encode(), key.encode())):
-        raise refusal.NotAllowed("Metrics need the X-Monitoring-API-Key of this site.")
-    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+def _unready(reason: str, sentence: str) -> Response:
+    error = refusal.Unavailable(sentence, reason=reason)
+    return web.json(error.as_json(), error.status, {"Retry-After": str(error.retry_after)})
 
 
-routes = [Route("/health/live", live), Route("/health/ready", ready), Route("/metrics", metrics)]
+routes = [Route("/health/live", live), Route("/health/ready", ready)]

@@ -4,11 +4,13 @@ correctness: who listens is told when messages may be missing, and asks Postgres
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.client import PubSub
+from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -27,15 +29,46 @@ _LONGEST_PAUSE = 2.0
 
 def client(url: str, *, name: str) -> Redis:
     """A client that connects when it is used. After a restart of Redis its old connections are replaced without a word."""
-    made: Redis = Redis.from_url(
-        url,
-        client_name=name,
-        socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=ANSWER_SECONDS,
-        retry=Retry(NoBackoff(), 1),
-        retry_on_error=[RedisConnectionError],
-    )
-    return made
+    return _client(url, name, retry=Retry(NoBackoff(), 1), retry_on_error=[RedisConnectionError])
+
+
+def _client(url: str, name: str, **options: Any) -> Redis:
+    parsed: dict[str, Any] = dict(parse_url(url))
+    kind = _CONNECTIONS[parsed.pop("connection_class", Connection)]
+    times = {"socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": ANSWER_SECONDS}
+    return Redis.from_pool(ConnectionPool(connection_class=kind, client_name=name, **times, **options, **parsed))
+
+
+class _Cancellable(AbstractConnection):
+    """Where there is a `socket_timeout`, redis-py sends under asyncio.wait_for, which in Python 3.11 may lose the cancellation of the
+    task it is called in: a loop that was to end goes on for ever. asyncio.timeout does not."""
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        seconds, self.socket_timeout = self.socket_timeout, None
+        try:
+            async with asyncio.timeout(seconds):
+                await super().send_packed_command(command, check_health)
+        finally:
+            self.socket_timeout = seconds
+
+
+class _Tcp(_Cancellable, Connection):
+    pass
+
+
+class _Tls(_Cancellable, SSLConnection):
+    pass
+
+
+class _Socket(_Cancellable, UnixDomainSocketConnection):
+    pass
+
+
+_CONNECTIONS: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: _Tcp,
+    SSLConnection: _Tls,
+    UnixDomainSocketConnection: _Socket,
+}
 
 
 async def close(made: Redis) -> None:
@@ -101,13 +134,7 @@ class Subscription:
     async def _subscribe(self) -> PubSub:
         self._unwanted = False
         # No retry: a connection that redis-py makes anew by itself is a loss nobody hears of.
-        self._redis = Redis.from_url(
-            self._url,
-            client_name=self._name,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = _client(self._url, self._name, retry=Retry(NoBackoff(), 0))
         self._pubsub = self._redis.pubsub()
         await self._pubsub.subscribe(*self._channels)
         return self._pubsub

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+import psutil
 
 from app import embedded, process
 from app.migrate import migrate
@@ -46,36 +47,49 @@ class Cluster:
             await connection.close()
 
 
-@dataclass(frozen=True)
-class Owned:
-    """The cluster as the process that started it sees it."""
+class Server:
+    """A Postgres of our own, which may be stopped, killed and started again; where it is stays the same."""
 
-    cluster: Cluster
-    folders: tuple[Path, Path]
-    postgres: subprocess.Popen[bytes]
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="instainstru-tests-"))
+        self._run = embedded.run_folder()
+        self._embedded = embedded.postgres(self._folder, self._run, HASTE)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.cluster = Cluster(str(self._embedded.sockets))
+        try:
+            self.start()
+            # In a thread of its own: the caller's may have an event loop already.
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(lambda: asyncio.run(_template(self.cluster))).result()
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self) -> None:
+        if self._process is None:
+            with (self._folder / "log").open("ab") as output:
+                self._process = process.start(self._embedded.program(), output.fileno())
+            until(self._embedded.answers, "Postgres to answer", 20)
 
     def stop(self) -> None:
-        process.end(self.postgres, signal.SIGINT, 15)
-        for folder in self.folders:
+        """In order, but at once: connections are cut."""
+        if self._process is not None:
+            process.end(self._process, signal.SIGINT, 15)
+            self._process = None
+
+    def kill(self) -> None:
+        """As a power cut would, for all but the disk. Returns when its last process is gone."""
+        if self._process is not None:
+            family = psutil.Process(self._process.pid).children(recursive=True)
+            self._process.kill()
+            self._process.wait()
+            psutil.wait_procs(family, timeout=10)
+            self._process = None
+
+    def close(self) -> None:
+        self.stop()
+        for folder in (self._folder, self._run):
             shutil.rmtree(folder)
-
-
-def start() -> Owned:
-    folder = Path(tempfile.mkdtemp(prefix="instainstru-tests-"))
-    run = embedded.run_folder()
-    cluster = embedded.postgres(folder, run, HASTE)
-    with (folder / "log").open("wb") as output:
-        postgres = process.start(cluster.program(), output.fileno())
-    owned = Owned(Cluster(str(cluster.sockets)), (folder, run), postgres)
-    try:
-        until(cluster.answers, "Postgres to answer", 20)
-        # In a thread of its own: the caller's may have an event loop already.
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(lambda: asyncio.run(_template(owned.cluster))).result()
-    except BaseException:
-        owned.stop()
-        raise
-    return owned
 
 
 async def _template(cluster: Cluster) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -17,15 +17,14 @@ import pytest_asyncio
 
 from app import db, embedded, process
 from app.settings import Settings, read
-from tests import cluster
-from tests.cluster import Cluster, Owned, until
+from tests.cluster import Cluster, Server, until
 from tests.processes import Running, Starter
 
 # A developer's own settings are none of the tests' business.
 for _name in Settings.model_fields:
     os.environ.pop(_name.upper(), None)
 
-OWNED = pytest.StashKey[Owned]()
+OWNED = pytest.StashKey[Server]()
 SECRET_KEY = "a key for the tests, which is long enough"
 
 
@@ -36,13 +35,13 @@ SECRET_KEY = "a key for the tests, which is long enough"
 def pytest_configure_node(node: Any) -> None:
     config = node.config
     if OWNED not in config.stash:
-        config.stash[OWNED] = cluster.start()
+        config.stash[OWNED] = Server()
     node.workerinput["postgres"] = config.stash[OWNED].cluster.sockets
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if OWNED in config.stash:
-        config.stash[OWNED].stop()
+        config.stash[OWNED].close()
 
 
 @pytest.fixture(scope="session")
@@ -51,8 +50,17 @@ def postgres(request: pytest.FixtureRequest) -> Cluster:
     if told := getattr(request.config, "workerinput", {}).get("postgres"):
         return Cluster(told)
     if OWNED not in request.config.stash:
-        request.config.stash[OWNED] = cluster.start()
+        request.config.stash[OWNED] = Server()
     return request.config.stash[OWNED].cluster
+
+
+@pytest.fixture
+def postgres_server() -> Iterator[Server]:
+    """A Postgres that the test may stop, kill and start again: none but its own. Its migrated database is
+    `postgres_server.cluster.database(TEMPLATE)`."""
+    server = Server()
+    yield server
+    server.close()
 
 
 @pytest_asyncio.fixture
@@ -152,6 +160,13 @@ def settings(database_url: str, redis_url: str) -> Settings:
 @pytest_asyncio.fixture
 async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """The application in this process, over ASGI. Sign in by the header `Authorization: Bearer …` (people.token_of)."""
+    async with visiting(settings) as client:
+        yield client
+
+
+@asynccontextmanager
+async def visiting(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application under these settings."""
     from app.main import build
 
     async with AsyncExitStack() as stack:

@@ -1,33 +1,52 @@
-"""What monitoring sees, and who may see it."""
+"""What a load balancer hears when things it stands on go away and come back."""
+
+import asyncio
+from typing import Any
 
 import httpx
-import pytest
+from pydantic import SecretStr
 
-from app.main import build
 from app.settings import Settings
+from tests.cluster import TEMPLATE, Server
+from tests.conftest import RedisServer, visiting
 
 
-async def test_alive_and_ready(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/health/live")).json() == {"status": "ok"}
-    assert (await client.get("/health/ready")).status_code == 200
+async def until_ready_says(client: httpx.AsyncClient, code: int, **expected: Any) -> dict[str, Any]:
+    async with asyncio.timeout(20):
+        while True:
+            answer = await client.get("/health/ready")
+            body: dict[str, Any] = answer.json()
+            if answer.status_code == code and expected.items() <= body.items():
+                return body
+            await asyncio.sleep(0.1)
 
 
-async def test_metrics_are_open_in_int(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/metrics")
-    assert answer.status_code == 200
-    assert "process_resident_memory_bytes" in answer.text
+async def test_alive_needs_nothing(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/health/live")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
-@pytest.mark.parametrize(
-    ("key", "given", "status"), [("k" * 20, "k" * 20, 200), ("k" * 20, "wrong", 403), ("", "", 403), ("k", "ü", 403)]
-)
-async def test_metrics_need_the_key_outside_int(settings: Settings, key: str, given: str, status: int) -> None:
-    outside = settings.model_copy(update={"site_mode": "prod", "monitoring_api_key": type(settings.monitoring_api_key)(key)})
-    application = build(outside)
+async def test_ready_with_everything_there(client: httpx.AsyncClient) -> None:
+    assert await until_ready_says(client, 200, status="ok") == {"status": "ok", "postgres": "ok", "redis": "ok"}
 
-    async def with_state(scope: dict[str, object], receive: object, send: object) -> None:
-        await application(scope | {"state": {"settings": outside}}, receive, send)  # type: ignore[arg-type]
 
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(with_state), base_url="http://test") as browser:  # type: ignore[arg-type]
-        answer = await browser.get("/metrics", headers={"X-Monitoring-API-Key": given.encode()})
-    assert answer.status_code == status
+async def test_without_redis_it_is_ready_but_says_so(client: httpx.AsyncClient, redis_server: RedisServer) -> None:
+    await until_ready_says(client, 200, status="ok")
+    redis_server.kill()
+    assert await until_ready_says(client, 200, status="degraded") == {"status": "degraded", "postgres": "ok", "redis": "away"}
+    redis_server.start()
+    await until_ready_says(client, 200, status="ok")
+
+
+async def test_without_postgres_it_is_not_ready(settings: Settings, postgres_server: Server) -> None:
+    there = SecretStr(postgres_server.cluster.database(TEMPLATE))
+    async with visiting(settings.model_copy(update={"database_url": there})) as client:
+        await until_ready_says(client, 200)
+        postgres_server.kill()
+        answer = await client.get("/health/ready")
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"]
+        assert answer.json() == {"detail": "Postgres does not answer.", "code": "UNAVAILABLE", "reason": "postgres"}
+        assert (await client.get("/health/live")).status_code == 200
+        postgres_server.start()
+        await until_ready_says(client, 200)
