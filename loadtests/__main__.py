@@ -3,6 +3,7 @@ Exit status: 0 when all of it held, 1 when something was wrong, 2 when there was
 
 import argparse
 import asyncio
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with ExitStack() as stack:
             if chosen.scenario == "verdict":
                 return _judged(chosen, Path(chosen.results), chosen.data)
-            url, data, crew = chosen.url, chosen.data, ""
+            url, data, crew = chosen.url, chosen.data, chosen.crew
             if chosen.up:
                 print("starting a product of its own …", flush=True)
                 url, data = stack.enter_context(fresh.product(workers=chosen.workers))
@@ -59,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         crowd.add_argument(
             "--confirm-host", default="", metavar="HOST", help="the very host, to load one that is not this machine"
         )
+        crowd.add_argument(
+            "--crew", default="", metavar="FILE", help="where people are kept between runs (default: in var/load)"
+        )
         crowd.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there, too")
         _database(crowd)
     again = scenarios.add_parser("verdict", help="judge a run that was started with `locust -f loadtests/locustfile.py`")
@@ -71,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
 def _database(parser: argparse.ArgumentParser) -> None:
     text = "folder of the running `up`, whose database is judged unless DATABASE_URL is set (default: var)"
     parser.add_argument("--data", type=Path, default=Path("var"), metavar="DIR", help=text)
+    text = "how long a change may wait to be published once the crowd has gone (default: %(default)s)"
+    parser.add_argument("--grace", type=float, default=verdict.GRACE_SECONDS, metavar="S", help=text)
 
 
 def _run(chosen: argparse.Namespace, scenario: str, url: str, data: Path, crew: str) -> int:
@@ -94,15 +100,22 @@ def _run(chosen: argparse.Namespace, scenario: str, url: str, data: Path, crew: 
         command += ["--host", url, "--scenario", scenario, "--people", str(people), "--seconds", str(seconds)]
         command += ["--results", str(found), "--crew", crew, "--confirm-host", chosen.confirm_host]
         try:
-            # Locust's own table goes nowhere: the verdict has a better one. What it complains of is on stderr.
-            locust = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, timeout=seconds + _BESIDE_SECONDS)  # noqa: S603
+            locust = subprocess.run(command, check=False, stderr=subprocess.PIPE, timeout=seconds + _BESIDE_SECONDS)  # noqa: S603
         except subprocess.TimeoutExpired:
             print("The crowd did not come to an end.", file=sys.stderr)
             return NO_RUN
+        _say(locust.stderr.decode(errors="replace"), everything=locust.returncode != 0)
         if locust.returncode != 0 or not found.exists():
             print("There was no run to judge.", file=sys.stderr)
             return NO_RUN
         return _judged(chosen, found, data)
+
+
+def _say(complaints: str, *, everything: bool) -> None:
+    """What Locust complains of. Its own table is left out: the verdict has a better one."""
+    for line in complaints.splitlines():
+        if everything or re.match(r"\[.*/(WARNING|ERROR|CRITICAL)/", line):
+            print(line, file=sys.stderr)
 
 
 def _judged(chosen: argparse.Namespace, found: Path, data: Path) -> int:
@@ -114,7 +127,7 @@ def _judged(chosen: argparse.Namespace, found: Path, data: Path) -> int:
         )
         return NO_RUN
     run = results.load(found)
-    judged = asyncio.run(verdict.judge(database_url, run))
+    judged = asyncio.run(verdict.judge(database_url, run, grace=chosen.grace))
     print(verdict.text(run, judged), flush=True)
     if chosen.json:
         summary = {"scenario": run.scenario, "people": run.people, "passed": judged.passed} | asdict(judged)

@@ -1,17 +1,15 @@
 """For `locust -f loadtests/locustfile.py --headless --host URL --scenario rush`, which is also what `python -m loadtests` runs.
 Says who is there, and hands over to the stage."""
 
-import ipaddress
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import gevent
 from locust import events
 
 from loadtests.crew import CrewError, crew_file
-from loadtests.scenarios import MAX_PEOPLE, MAX_SECONDS, SCENARIOS
+from loadtests.scenarios import MAX_PEOPLE, MAX_SECONDS, SCENARIOS, refused
 from loadtests.stage import Plan, Stage
 from loadtests.users import LookerOn, Student, Teacher
 
@@ -61,24 +59,3 @@ def _play(environment: Any) -> None:
         raise
     finally:
         gevent.spawn(environment.runner.quit)
-
-
-def refused(url: str, people: int, seconds: float, confirmed: str) -> str | None:
-    """Why this load must not be made, if so."""
-    host = urlsplit(url).hostname or ""
-    if not _is_here(host) and confirmed != host:
-        return f"{host or url} is not this machine. To load it on purpose, add --confirm-host {host or 'HOST'}."
-    if not 2 <= people <= MAX_PEOPLE:
-        return f"--people must be between 2 and {MAX_PEOPLE}."
-    if not 0 < seconds <= MAX_SECONDS:
-        return f"--seconds must be above 0 and at most {MAX_SECONDS}."
-    return None
-
-
-def _is_here(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,6 +1,8 @@
-"""The three crowds: who is there, and what they are told to do."""
+"""The three crowds: who is there, and what they are told to do. And what no crowd is sent to do."""
 
+import ipaddress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 MAX_PEOPLE = 2_000
 MAX_SECONDS = 600
@@ -44,3 +46,24 @@ def watch_party(people: int) -> Scenario:
 SCENARIOS = {"rush": rush, "spread": spread, "watch-party": watch_party}
 # What `all` runs: people and seconds of each, short enough for a laptop.
 SHORT = {"rush": (200, 8), "spread": (100, 15), "watch-party": (300, 15)}
+
+
+def refused(url: str, people: int, seconds: float, confirmed: str) -> str | None:
+    """Why this load must not be made, if so."""
+    host = urlsplit(url).hostname or ""
+    if not _is_here(host) and confirmed != host:
+        return f"{host or url} is not this machine. To load it on purpose, add --confirm-host {host or 'HOST'}."
+    if not 2 <= people <= MAX_PEOPLE:
+        return f"--people must be between 2 and {MAX_PEOPLE}."
+    if not 0 < seconds <= MAX_SECONDS:
+        return f"--seconds must be above 0 and at most {MAX_SECONDS}."
+    return None
+
+
+def _is_here(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -52,7 +52,6 @@ class Stage:
         self.starts = crew.starts()
         self.doors = Event()
         self.closed = False
-        self.announcement: AsyncResult = AsyncResult()
         self.students_ready = 0
         self.in_flight = 0
         self.watchers: list[Watcher] = []
@@ -61,6 +60,8 @@ class Stage:
         self._instructors: list[Instructor] = []
         self._screens = 0
         self._rush: Rush | None = None
+        self._announcement: AsyncResult = AsyncResult()
+        self._waiting = 0
 
     def gather(self) -> None:
         """Raises CrewError."""
@@ -115,18 +116,24 @@ class Stage:
     def _rushes(self) -> None:
         """Announces one time after the other; the next when everybody has an answer."""
         ends = time.monotonic() + self.plan.seconds
+        self._all_wait()
         for start in self.starts:
             if time.monotonic() > ends:
                 break
-            self._rush = rush = Rush(start)
-            self.results.rushes.append(rush)
-            announced, self.announcement = self.announcement, AsyncResult()
+            self._rush = Rush(start)
+            self.results.rushes.append(self._rush)
+            announced, self._announcement, self._waiting = self._announcement, AsyncResult(), 0
             announced.set(start)
-            self._answered(rush)
-            gevent.sleep(0.2)
+            self._all_wait()
 
-    def _answered(self, rush: Rush) -> None:
-        _until(lambda: sum(rush.answers.values()) >= self.students_ready, IN_FLIGHT_SECONDS)
+    def _all_wait(self) -> None:
+        _until(lambda: self._waiting >= self.students_ready, IN_FLIGHT_SECONDS)
+
+    def next_time(self) -> str:
+        """The time that everybody wants next, as soon as it is announced."""
+        self._waiting += 1
+        start: str = self._announcement.get()
+        return start
 
     def rushed(self, answer: str) -> None:
         assert self._rush is not None

@@ -96,7 +96,7 @@ class Student(Person):
 
     def _rush(self) -> None:
         """Waits with everybody else for a time to be announced, and wants it."""
-        start = self.stage.announcement.get()
+        start = self.stage.next_time()
         answer, _ = self._book(self.stage.crew.instructors[0], start)
         self.stage.rushed(answer)
 

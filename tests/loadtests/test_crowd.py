@@ -1,0 +1,91 @@
+"""Crowds end to end: a real product, real Locust, and the exit status that a build can rely on."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+
+from loadtests.scenarios import MAX_PEOPLE, refused
+from tests.processes import ROOT, Running, Starter
+
+Send = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def send(database_url: str, tmp_path: Path) -> Send:
+    """Sends a crowd to an address, as people do on the command line."""
+
+    def run(scenario: str, url: str, *options: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "loadtests", scenario, "--url", url, "--crew", str(tmp_path / "crew.json"), *options]
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"DATABASE_URL": database_url},
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_rush_leaves_one_lesson_and_passes(send: Send, server: Running, tmp_path: Path) -> None:
+    sent = send("rush", server.url, "--people", "12", "--seconds", "2", "--json", str(tmp_path / "verdict.json"))
+    assert sent.returncode == 0, sent.stdout + sent.stderr
+    assert "PASS: all of it held." in sent.stdout
+    assert orjson.loads((tmp_path / "verdict.json").read_bytes())["passed"]
+
+
+def test_a_spread_passes_and_its_people_come_again(send: Send, server: Running, tmp_path: Path) -> None:
+    known = []
+    for _ in range(2):
+        sent = send("spread", server.url, "--people", "10", "--seconds", "3")
+        assert sent.returncode == 0, sent.stdout + sent.stderr
+        known.append(orjson.loads((tmp_path / "crew.json").read_bytes()))
+    assert known[0] == known[1]
+
+
+def test_a_watch_party_passes(send: Send, server: Running) -> None:
+    sent = send("watch-party", server.url, "--people", "10", "--seconds", "5")  # by then the slowest student has booked
+    assert sent.returncode == 0, sent.stdout + sent.stderr
+    assert re.search(r"screens whose board differs from the database +0 of 11\n", sent.stdout)
+
+
+def test_without_a_relay_the_verdict_is_a_failure(send: Send, start: Starter) -> None:
+    """Screens are right within the bound all the same: the web process compares them with the database."""
+    sent = send("rush", start("serve").url, "--people", "5", "--seconds", "2", "--grace", "0.5")
+    assert sent.returncode == 1, sent.stdout + sent.stderr
+    failures = [line.split("  ")[2] for line in sent.stdout.splitlines() if line.startswith("  FAIL")]
+    assert failures == ["changes not published"]
+
+
+def test_where_nobody_answers_there_is_no_run(send: Send) -> None:
+    sent = send("rush", "http://127.0.0.1:9", "--people", "2", "--seconds", "1")
+    assert sent.returncode == 2
+    assert "There was no run to judge." in sent.stderr
+
+
+def test_another_machine_is_not_loaded_by_mistake(send: Send) -> None:
+    sent = send("rush", "http://lessons.example.com", "--people", "2", "--seconds", "1")
+    assert sent.returncode == 2
+    assert "lessons.example.com is not this machine." in sent.stderr
+
+
+def test_load_is_bounded_and_stays_at_home() -> None:
+    home = "http://127.0.0.1:8000"
+    assert refused(home, 100, 10, "") is None
+    assert refused("http://localhost:8000", 100, 10, "") is None
+    assert refused("http://[::1]:8000", 100, 10, "") is None
+    assert refused("https://lessons.example.com", 100, 10, "") is not None
+    assert refused("https://lessons.example.com", 100, 10, "other.example.com") is not None
+    assert refused("https://lessons.example.com", 100, 10, "lessons.example.com") is None
+    assert refused(home, MAX_PEOPLE + 1, 10, "") is not None
+    assert refused(home, 1, 10, "") is not None
+    assert refused(home, 10, 601, "") is not None
+    assert refused(home, 10, 0, "") is not None
