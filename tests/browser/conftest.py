@@ -1,0 +1,82 @@
+"""A real Chromium before real processes of ours. Every page a test opens must stay free of script errors and of anything the
+content security policy had to stop."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+
+from app.db import Pool
+from app.settings import Settings
+from tests import people
+from tests.people import Person
+from tests.processes import Running
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+)
+# A refused request is an answer, not a fault; Chromium reports it as an error all the same.
+ANSWERS = ("Failed to load resource", "WebSocket connection to", "net::ERR_INTERNET_DISCONNECTED")
+SHOW_SECONDS = 5_000  # how long a page may take to show what happened, in milliseconds
+
+Open = Callable[..., Awaitable[Page]]
+
+
+def chromium() -> str | None:
+    """The browser of the system where there is one; else playwright's own."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    return str(Path(found)) if found else None
+
+
+@pytest_asyncio.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture
+async def open_page(browser: Browser, server: Running, pool: Pool, settings: Settings) -> AsyncIterator[Open]:
+    """Opens `path` in a browser of its own, for a person or for a guest; further arguments are Playwright's for a new context."""
+    faults: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"} and not any(answer in message.text for answer in ANSWERS):
+            faults.append(message.text)
+
+    async def open_page(path: str, who: Person | None = None, **options: Any) -> Page:
+        defaults: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "timezone_id": "America/New_York"}
+        context: BrowserContext = await browser.new_context(base_url=server.url, **defaults | options)
+        context.set_default_timeout(SHOW_SECONDS)
+        if who is not None:
+            token = await people.token_of(pool, who.id, settings)
+            await context.add_cookies([{"name": "session", "value": token, "url": server.url}])
+        page = await context.new_page()
+        page.on("console", heard)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        await page.goto(path)
+        return page
+
+    yield open_page
+    assert faults == []
+
+
+@pytest.fixture
+def live() -> Callable[[Page], Awaitable[None]]:
+    """Waits until a page says that it is live."""
+
+    async def live(page: Page) -> None:
+        await page.wait_for_selector("#live[data-state=live]")
+
+    return live
