@@ -78,9 +78,10 @@ async def aside(pool: Pool) -> AsyncIterator[Tx]:
 
 
 async def _prepare_connection(connection: Any) -> None:
-    await connection.set_type_codec(
-        "jsonb", schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads
-    )
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads
+        )
 
 
 async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]]) -> T:

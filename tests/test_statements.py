@@ -10,6 +10,8 @@ from uuid import UUID
 import pytest
 
 import app.main
+import app.operators
+import app.operators
 import jobs.worker
 import loadtests.bench.__main__
 import loadtests.verdict
@@ -30,6 +32,7 @@ TYPES: dict[str, set[type]] = {
     "timestamptz": {datetime},
     "date": {date},
     "bytea": {bytes},
+    "json": {dict, list, object},
     "jsonb": {dict, list, object},
     "text[]": {list},
     "int4[]": {list},
@@ -47,7 +50,7 @@ def bare(hint: Any) -> Any:
 
 
 # Between them these import every module that declares a statement.
-PROCESSES = (app.main, jobs.worker, realtime.relay, loadtests.verdict, loadtests.bench.__main__)
+PROCESSES = (app.main, app.operators, app.operators, jobs.worker, realtime.relay, loadtests.verdict, loadtests.bench.__main__)
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ create table idempotency_key (
   method       text not null,
   path         text not null,
   body_sha256  bytea not null,
-  answer       jsonb,
+  answer       json,           -- json and not jsonb: a repeat gets the same bytes
   created_at   timestamptz not null,
   primary key (account_id, key)
 );

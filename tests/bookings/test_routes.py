@@ -32,11 +32,11 @@ class Browser:
         )
 
     async def book(
-        self, teacher: Instructor, start: str, *, day: int = 2, key: str | None = None, **more: Any
+        self, teacher: Instructor, at: str, *, day: int = 2, key: str | None = None, **more: Any
     ) -> httpx.Response:
         body = {
             "service_id": str(teacher.service_id),
-            "start": wire.instant(teacher.at(start, day=day)),
+            "start": wire.instant(teacher.at(at, day=day)),
             "duration_minutes": 60,
         }
         return await self.post("/api/bookings", body | more, **({"Idempotency_Key": key} if key else {}))
@@ -82,7 +82,7 @@ async def test_the_loser_is_told_what_is_free_and_which_version_that_is(ben: Bro
         "detail": lost.json()["detail"],
         "code": "SLOT_TAKEN",
         "version": 1,
-        "alternatives": [wire.instant(anna.at(t, day=2)) for t in ("11:00", "11:15", "11:30", "09:00", "11:45")],
+        "alternatives": [wire.instant(anna.at(t, day=2)) for t in ("11:00", "11:15", "11:30", "11:45", "09:00")],
     }
 
 
