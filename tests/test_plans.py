@@ -103,9 +103,23 @@ async def test_reserving_cancelling_and_looking_scan_no_table(watched: Watched) 
     )
     day = (now + timedelta(days=2)).date().isoformat()
     assert await watched.scans("select version from replace_days($1, $2, null, $3)", person(7), {day: [[540, 720]]}, now) == []
+    buffer = "select update_instructor($1, null, null, null, null, null, 30, null, $2)"
+    assert await watched.scans(buffer, person(7), now) == []
+    assert await watched.scans("select remove_service($1, $1)", person(7)) == []
 
 
 HOT: dict[str, dict[str, Any]] = {
+    "session_by_id": {"session_id": person(1500), "now": datetime.now(UTC)},
+    "week": {"instructor_id": person(7), "start": datetime.now(UTC).date()},
+    "board": {"instructor_id": person(7), "first": datetime.now(UTC).date(), "days": 7},
+    "public_calendar": {"instructor_id": person(7), "now": datetime.now(UTC)},
+    "public_days": {"instructor_id": person(7), "first": datetime.now(UTC).date(), "days": 30, "earliest": datetime.now(UTC)},
+    "next_available": {"instructor_id": person(7), "minutes": None, "now": datetime.now(UTC)},
+    "instructor": {"id": person(7)},
+    "instructors": {
+        "now": datetime.now(UTC), "limit": 21, "after": None, "service": None, "category": None, "area": None,
+        "min_price": None, "max_price": None, "minutes": None,
+    },
     "booking": {"id": person(1)},
     "student_bookings_upcoming": {"account_id": person(1500), "now": datetime.now(UTC), "start": None, "id": None, "limit": 20},
     "instructor_bookings_upcoming": {"account_id": person(7), "now": datetime.now(UTC), "start": None, "id": None, "limit": 20},

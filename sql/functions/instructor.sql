@@ -1,4 +1,34 @@
--- What an instructor changes about themselves, under the lock of their calendar.
+-- Instructors: who offers what, and what they change about themselves under the lock of their calendar.
+
+-- Who offers what, the latest offer first, with the length of the shortest lesson, or the one asked for. A null filter filters
+-- nothing; p_after is the last service of the page before. Planned anew each time: one plan for all filters would read every service.
+create or replace function offers(
+  p_service text, p_category text, p_area text, p_min_price integer, p_max_price integer, p_minutes integer, p_after uuid, p_limit integer
+) returns table (
+  instructor_id uuid, instructor_name text, service_id uuid, service_name text, catalog_service text, hourly_rate_cents integer,
+  minutes integer
+)
+language plpgsql stable set plan_cache_mode = force_custom_plan as $$
+begin
+  return query
+    select s.instructor_id, a.full_name, s.id, k.name, s.catalog_service, s.hourly_rate_cents,
+           coalesce(p_minutes, (select min(d) from unnest(s.durations_minutes) as d))
+    from service s
+    join calendar c on c.instructor_id = s.instructor_id and c.is_active
+    join account a on a.id = s.instructor_id
+    join catalog_service k on k.slug = s.catalog_service
+    where s.is_active
+      and (p_after is null or s.id < p_after)
+      and (p_service is null or s.catalog_service = p_service)
+      and (p_category is null or k.category = p_category)
+      and (p_area is null or exists (select from instructor_area x where x.instructor_id = s.instructor_id and x.area = p_area))
+      and (p_min_price is null or s.hourly_rate_cents >= p_min_price)
+      and (p_max_price is null or s.hourly_rate_cents <= p_max_price)
+      and (p_minutes is null or p_minutes = any (s.durations_minutes))
+    order by s.id desc
+    limit p_limit;
+end
+$$;
 
 -- Null leaves a thing as it is. A changed travel buffer alters every board day on which time before a lesson is freed or taken;
 -- of the past as far back as a board can reach that also shows today. A changed notice alters no board day, yet watchers must

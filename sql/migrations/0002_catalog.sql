@@ -47,3 +47,4 @@ create table service (
   created_at        timestamptz not null default now()
 );
 create unique index service_once_while_active on service (instructor_id, catalog_service) where is_active;
+create index service_offered on service (catalog_service, id) where is_active;

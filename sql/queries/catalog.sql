@@ -38,34 +38,12 @@ join calendar c on c.instructor_id = i.id
 where i.id = :id;
 
 -- name: instructors
--- Who offers what, the latest offer first, each with the next start at which its shortest lesson (or one as long as was asked for)
--- can really be booked. The page is cut first: a next start is looked for only where it is shown.
-with page as materialized (
-  select s.id, s.instructor_id, a.full_name, k.name, s.catalog_service, s.hourly_rate_cents, k.category,
-         coalesce(:minutes::integer, (select min(d) from unnest(s.durations_minutes) as d)) as minutes
-  from service s
-  join calendar c on c.instructor_id = s.instructor_id and c.is_active
-  join account a on a.id = s.instructor_id
-  join catalog_service k on k.slug = s.catalog_service
-  where s.is_active
-    and (:after::uuid is null or s.id < :after)
-    and (:service::text is null or s.catalog_service = :service)
-    and (:category::text is null or k.category = :category)
-    and (:area::text is null
-         or exists (select from instructor_area x where x.instructor_id = s.instructor_id and x.area = :area))
-    and (:min_price::integer is null or s.hourly_rate_cents >= :min_price)
-    and (:max_price::integer is null or s.hourly_rate_cents <= :max_price)
-    and (:minutes::integer is null or :minutes = any (s.durations_minutes))
-  order by s.id desc
-  limit :limit
-)
-select page.instructor_id, page.full_name as instructor_name, page.id as service_id, page.name as service_name,
-       page.catalog_service, page.hourly_rate_cents,
+-- The page is cut first, so a next start is looked for only where it is shown.
+select page.instructor_id, page.instructor_name, page.service_id, page.service_name, page.catalog_service, page.hourly_rate_cents,
        array(select x.area from instructor_area x where x.instructor_id = page.instructor_id order by x.area) as areas,
-       page.minutes,
-       (select n.start from nearest_starts(page.instructor_id, null, :now, page.minutes, :now, 1) as n) as next_available
-from page
-order by page.id desc;
+       page.minutes, (select n.start from nearest_starts(page.instructor_id, null, :now, page.minutes, :now, 1) as n) as next_available
+from offers(:service, :category, :area, :min_price, :max_price, :minutes, :after, :limit) as page
+order by page.service_id desc;
 
 -- name: update_instructor
 select update_instructor(:id, :headline, :bio, :years_experience, :areas, :min_advance_minutes, :travel_buffer_minutes,
