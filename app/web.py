@@ -354,7 +354,7 @@ async def _again(request: Request, form_page: str, error: refusal.Refusal) -> Re
         "path": target.path,
         "raw_path": target.path.encode(),
         "query_string": target.query.encode(),
-        "state": dict(request.state) | {"refused": error},
+        "state": dict(request.scope["state"]) | {"refused": error},
         "headers": [(k, v) for k, v in request.scope["headers"] if k not in {b"content-type", b"content-length"}],
     }
     scope.pop("path_params", None)

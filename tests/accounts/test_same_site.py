@@ -92,3 +92,23 @@ async def test_after_a_form_one_is_sent_on_within_this_site(
 async def test_an_instructor_who_registers_by_form_lands_on_the_teaching_page(client: httpx.AsyncClient) -> None:
     answer = await client.post("/api/auth/register", data=BEN | {"role": "instructor"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/teach")
+
+
+async def test_a_refused_form_is_the_same_page_with_what_was_typed_but_the_password(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    await people.student(pool, "Ben")
+    same_origin = {"Sec-Fetch-Site": "same-origin"}
+    given = {"email": "ben@example.com", "password": "not the right one", "next": "/lessons", "_page": "/login?next=/lessons"}
+    answer = await client.post("/api/auth/login", data=given, headers=same_origin)
+    assert answer.status_code == 401
+    assert "do not belong together" in answer.text
+    assert 'value="ben@example.com"' in answer.text
+    assert "not the right one" not in answer.text
+    assert 'value="/lessons"' in answer.text
+    taken = BEN | {"_page": "/register"}
+    answer = await client.post("/api/auth/register", data=taken, headers=same_origin)
+    assert answer.status_code == 409
+    assert "already an account" in answer.text
+    assert 'value="Ben Ode"' in answer.text
+    assert BEN["password"] not in answer.text
