@@ -1,0 +1,465 @@
+"""The live protocol as contract.md writes it, against a real process."""
+
+import asyncio
+import contextlib
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from app.db import Pool
+from app.settings import Settings
+from tests import people
+from tests.processes import Running
+from tests.realtime.screens import LESSON, Screen, Screens, becomes_true, truth
+
+NOBODY = "00000000-0000-4000-8000-00000000dead"
+
+
+# ---- the upgrade
+
+
+async def refused(url: str, **options: Any) -> tuple[int, dict[str, Any], Headers]:
+    with pytest.raises(InvalidStatus) as raised:
+        await connect(url, **({"subprotocols": LESSON} | options))
+    response = raised.value.response
+    return response.status_code, json.loads(response.body), response.headers
+
+
+async def test_a_foreign_origin_is_403_the_own_one_and_none_are_welcome(screens: Screens, server: Running) -> None:
+    status, error, _ = await refused(screens.url, origin="https://elsewhere.example")
+    assert (status, error["code"]) == (403, "NOT_ALLOWED")
+    await screens.open(origin=server.url)
+    await screens.open()
+
+
+async def test_an_upgrade_that_does_not_offer_the_protocol_is_400(screens: Screens) -> None:
+    status, error, _ = await refused(screens.url, subprotocols=["chat.v9"])
+    assert status == 400
+    assert "lesson.v1" in error["detail"]
+    status, _, _ = await refused(screens.url, subprotocols=None)
+    assert status == 400
+
+
+async def test_the_accepted_protocol_is_named_and_nothing_is_compressed(screens: Screens) -> None:
+    screen = await screens.open()
+    assert screen.connection.subprotocol == "lesson.v1"
+    assert "Sec-WebSocket-Extensions" not in screen.connection.response.headers  # type: ignore[union-attr]
+
+
+async def test_a_full_process_answers_503_with_retry_after(start: Any) -> None:
+    web = start("serve", max_sockets=1)
+    screens = Screens(web.url)
+    await screens.open()
+    status, error, headers = await refused(screens.url)
+    assert (status, error["code"]) == (503, "UNAVAILABLE")
+    assert int(headers["Retry-After"]) > 0
+    await screens.close()
+
+
+async def test_the_server_says_nothing_before_it_is_asked_but_a_beacon(screens: Screens) -> None:
+    screen = await screens.open()
+    beacon = await screen.hears("beacon")
+    assert beacon["versions"] == {}
+    assert abs(datetime.fromisoformat(beacon["now"]) - datetime.now(UTC)).total_seconds() < 3
+    assert {message["type"] for message in screen.told} == {"beacon"}
+
+
+# ---- watching
+
+
+async def test_a_watch_is_answered_by_the_board_of_exactly_the_days_asked_for(screens: Screens, pool: Pool) -> None:
+    anna = await people.instructor(pool, buffer_minutes=15)
+    screen = await screens.open()
+    board = await screen.shows(anna, days=35, day=-3)
+    fresh = await truth(pool, anna, str(anna.day(-3)), 35)
+    assert board["days"] == fresh["days"]
+    assert len(board["days"]) == 35
+    assert (board["epoch"], board["version"]) == (fresh["epoch"], fresh["version"])
+    assert (board["time_zone"], board["min_advance_minutes"]) == ("America/New_York", 120)
+    assert set(board) - {"heard_at"} == {"type", "instructor", "epoch", "version", "time_zone", "min_advance_minutes", "days"}
+
+
+async def test_a_change_carries_the_whole_altered_day_and_nothing_else(screens: Screens, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    screen = await screens.open()
+    await screen.shows(anna)
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=2))
+    change = await screen.hears("change", version=1)
+    fresh = await truth(pool, anna, str(anna.day(2)), 1)
+    assert change["days"] == fresh["days"]
+    assert change["epoch"] == fresh["epoch"]
+    assert set(change) - {"heard_at"} == {"type", "instructor", "epoch", "version", "days"}
+    await becomes_true(pool, screen, anna)
+
+
+async def test_a_change_outside_the_days_watched_arrives_empty(screens: Screens, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    screen = await screens.open()
+    await screen.shows(anna, days=2)
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=9))
+    assert (await screen.hears("change", version=1))["days"] == {}
+    await becomes_true(pool, screen, anna)
+
+
+async def test_a_second_watch_of_an_instructor_replaces_the_first(screens: Screens, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    screen = await screens.open()
+    await screen.shows(anna, days=2)
+    await screen.shows(anna, days=3, day=7)
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=8))
+    await screen.hears("change", version=1)
+    assert len(screen.of("change")) == 1
+    await becomes_true(pool, screen, anna)
+
+
+async def test_after_unwatch_nothing_more_is_told(screens: Screens, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    screen, other = await screens.open(), await screens.open()
+    await screen.shows(anna)
+    await other.shows(anna)
+    await screen.say(type="unwatch", instructor=str(anna.id))
+    await screen.say(type="unwatch", instructor=NOBODY)  # never watched: no error
+    await asyncio.sleep(0.1)
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await other.hears("change", version=1)
+    assert await screen.quiet(0.3) == []
+    beacon = await screen.hears("beacon", after=len(screen.told))
+    assert beacon["versions"] == {}
+
+
+async def test_every_screen_hears_every_change_in_order(screens: Screens, pool: Pool) -> None:
+    anna, carl = await people.instructor(pool), await people.instructor(pool, "Carl")
+    ben = await people.student(pool)
+    watching = [await screens.open() for _ in range(10)]
+    for number, screen in enumerate(watching):
+        await screen.shows(anna, days=7 + number % 3)
+        await screen.shows(carl)
+    for hour in range(9, 15):
+        await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00", day=1 + hour % 2))
+        await people.lesson(pool, ben.id, carl.service_id, carl.at(f"{hour:02}:00", day=3))
+    for screen in watching:
+        await becomes_true(pool, screen, anna)
+        await becomes_true(pool, screen, carl)
+        assert len(screen.of("change")) == 12
+
+
+async def test_the_beacon_says_where_everything_watched_stands(screens: Screens, pool: Pool) -> None:
+    anna, carl, ben = await people.instructor(pool), await people.instructor(pool, "Carl"), await people.student(pool)
+    await people.lesson(pool, ben.id, carl.service_id, carl.at("10:00"))
+    screen = await screens.open()
+    board = await screen.shows(anna)
+    await screen.shows(carl)
+    beacon = await screen.hears("beacon", after=len(screen.told))
+    assert beacon["versions"] == {str(anna.id): 0, str(carl.id): 1}
+    assert beacon["epoch"] == board["epoch"]
+
+
+async def test_a_setting_that_changes_comes_as_a_board(screens: Screens, pool: Pool) -> None:
+    anna = await people.instructor(pool)
+    screen = await screens.open()
+    await screen.shows(anna)
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("update calendar set min_advance_minutes = 45 where instructor_id = $1", anna.id)
+        await connection.execute("select step($1, '{}')", anna.id)
+    board = await screen.hears("board", version=1)
+    assert board["min_advance_minutes"] == 45
+    assert screen.of("change") == []
+
+
+# ---- going on from a version
+
+
+async def test_a_resumed_watch_is_answered_by_what_was_missed_and_a_beacon(screens: Screens, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    first = await screens.open()
+    board = await first.shows(anna)
+    await first.close()
+    for hour in range(9, 16):
+        await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
+    again = await screens.open()
+    again.resume_from(board)
+    await again.watch(anna, epoch=board["epoch"], version=board["version"])
+    beacon = await again.hears("beacon", versions={str(anna.id): 7})
+    assert [message.get("version") for message in again.told[: again.told.index(beacon)]] == [1, 2, 3, 4, 5, 6, 7]
+    assert again.of("board") == []
+    await becomes_true(pool, again, anna)
+
+
+async def test_who_missed_nothing_gets_only_the_beacon(screens: Screens, pool: Pool) -> None:
+    anna = await people.instructor(pool)
+    first = await screens.open()
+    board = await first.shows(anna)
+    again = await screens.open()
+    again.resume_from(board)
+    await again.watch(anna, epoch=board["epoch"], version=board["version"])
+    await again.hears("beacon", versions={str(anna.id): 0})
+    assert again.of("board", "change", "refresh") == []
+
+
+async def test_a_process_that_follows_the_calendar_since_later_still_finds_what_was_missed(
+    screens: Screens, pool: Pool
+) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    first = await screens.open()
+    board = await first.shows(anna)
+    await first.close()
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    later = await screens.open()
+    await later.shows(anna)
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await later.hears("change", version=2)
+    again = await screens.open()
+    again.resume_from(board)
+    await again.watch(anna, epoch=board["epoch"], version=0)
+    await again.hears("beacon", versions={str(anna.id): 2})
+    assert [message["version"] for message in again.of("change")] == [1, 2]
+    assert again.of("board") == []
+
+
+async def test_who_comes_from_another_epoch_or_the_future_gets_a_board(screens: Screens, pool: Pool) -> None:
+    anna = await people.instructor(pool)
+    epoch = await pool.fetchval("select epoch()")
+    screen = await screens.open()
+    for resume in ({"epoch": "another", "version": 0}, {"version": 999}, {"version": 2**63 - 1}):
+        before = len(screen.told)
+        await screen.watch(anna, **({"epoch": epoch} | resume))
+        board = await screen.hears("board", after=before)
+        assert (board["epoch"], board["version"]) == (epoch, 0)
+    assert await pool.fetchval("select epoch()") == epoch
+
+
+async def test_who_was_away_too_long_gets_a_board(screens: Screens, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    first = await screens.open()
+    board = await first.shows(anna)
+    await first.close()
+    for hour in range(9, 13):
+        await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
+    await pool.execute("delete from outbox where version < 3")
+    again = await screens.open()
+    await again.watch(anna, epoch=board["epoch"], version=0)
+    assert (await again.hears("board"))["version"] == 4
+    await becomes_true(pool, again, anna)
+
+
+# ---- booking messages
+
+
+async def signed_in(screens: Screens, pool: Pool, settings: Settings, person: people.Person) -> Screen:
+    return await screens.open(token=await people.token_of(pool, person.id, settings))
+
+
+async def test_both_people_hear_of_a_booking_and_nobody_else(screens: Screens, pool: Pool, settings: Settings) -> None:
+    anna, ben, eva = await people.instructor(pool), await people.student(pool), await people.student(pool, "Eva")
+    annas, bens, evas = [await signed_in(screens, pool, settings, person) for person in (anna, ben, eva)]
+    stranger = await screens.open()
+    await evas.shows(anna)
+    await stranger.shows(anna)
+    lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    for screen in (annas, bens):
+        message = await screen.hears("booking", event="created")
+        assert message["booking"]["id"] == str(lesson.id)
+        assert message["booking"]["state"] == "confirmed"
+        assert message["booking"]["student"] == {"id": str(ben.id), "name": "Ben"}
+    assert "instructor_note" in annas.of("booking")[0]["booking"]
+    assert "instructor_note" not in bens.of("booking")[0]["booking"]
+    await evas.hears("change", version=1)
+    await stranger.hears("change", version=1)
+    assert evas.of("booking") == stranger.of("booking") == []
+    # Who watches no board is told of no board.
+    assert annas.of("change", "board") == bens.of("change", "board") == []
+
+
+async def test_a_cancellation_is_told_to_every_socket_of_both(screens: Screens, pool: Pool, settings: Settings) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    open_screens = [await signed_in(screens, pool, settings, person) for person in (anna, anna, ben, ben)]
+    lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await pool.fetchrow("select * from cancel_booking($1, $2, '', now())", ben.id, lesson.id)
+    for screen in open_screens:
+        await screen.hears("booking", event="cancelled")
+        assert [message["event"] for message in screen.of("booking")] == ["created", "cancelled"]
+
+
+async def test_who_resumes_is_told_to_read_the_lists_again_once(screens: Screens, pool: Pool, settings: Settings) -> None:
+    anna, carl, ben = await people.instructor(pool), await people.instructor(pool, "Carl"), await people.student(pool)
+    epoch = await pool.fetchval("select epoch()")
+    screen = await signed_in(screens, pool, settings, ben)
+    await screen.watch(anna, epoch=epoch, version=0)
+    await screen.watch(carl, epoch=epoch, version=0)
+    await screen.hears("refresh")
+    await screen.hears("beacon", versions={str(anna.id): 0, str(carl.id): 0})
+    assert len(screen.of("refresh")) == 1
+
+
+# ---- sessions
+
+
+async def test_a_bearer_token_that_is_no_session_is_told_that_it_is_over(
+    screens: Screens, pool: Pool, settings: Settings
+) -> None:
+    ben = await people.student(pool)
+    token = await people.token_of(pool, ben.id, settings)
+    for bad in ("forged", token[:-2] + "xx"):
+        assert await (await screens.open(token=bad)).ends() == 4401
+    await pool.execute("update session set expires_at = now() - interval '1 second'")
+    assert await (await screens.open(token=token)).ends() == 4401
+
+
+async def test_a_cookie_works_and_one_that_is_over_makes_a_visitor(screens: Screens, pool: Pool, settings: Settings) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    cookie = {"Cookie": f"session={await people.token_of(pool, ben.id, settings)}"}
+    with_cookie = await connect(screens.url, subprotocols=LESSON, additional_headers=cookie)
+    screen = Screen(with_cookie)
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await screen.hears("booking")
+    await screen.close()
+    visitor = Screen(await connect(screens.url, subprotocols=LESSON, additional_headers={"Cookie": "session=forged"}))
+    await visitor.shows(anna)
+    await visitor.close()
+
+
+async def test_sessions_that_end_close_their_sockets(screens: Screens, pool: Pool, settings: Settings) -> None:
+    ben, eva = await people.student(pool), await people.student(pool, "Eva")
+    bens, evas = [await signed_in(screens, pool, settings, person) for person in (ben, eva)]
+    visitor = await screens.open()
+    await pool.execute("update session set expires_at = now() - interval '1 second' where account_id = $1", ben.id)
+    await pool.execute("update session set revoked_at = now() where account_id = $1", eva.id)
+    assert await bens.ends() == 4401
+    assert await evas.ends() == 4403
+    await visitor.hears("beacon", after=len(visitor.told))
+
+
+# ---- what is refused
+
+
+async def test_what_is_no_message_is_refused_and_the_socket_stays_open(screens: Screens, pool: Pool) -> None:
+    anna = await people.instructor(pool)
+    screen = await screens.open()
+    for text in ("", "hello", "[]", "1", "{}", '{"type": "shout"}', '{"type": 7}', '{"type": "watch"', "[" * 4000):
+        await screen.connection.send(text)
+    await screen.connection.send(b"\x00\x01 binary")
+    await screen.shows(anna)
+    assert [message["code"] for message in screen.of("error")] == ["BAD_MESSAGE"] * 10
+    assert all(message["detail"] for message in screen.of("error"))
+
+
+async def test_a_watch_with_a_wrong_value_is_refused_by_name(screens: Screens, pool: Pool) -> None:
+    anna = await people.instructor(pool)
+    screen = await screens.open()
+    wrongs: list[dict[str, Any]] = [
+        {"first": "tomorrow"}, {"first": "2026-02-30"}, {"first": 20261123}, {"first": "9999-12-31"}, {"first": "0001-01-01"},
+        {"first": None}, {"days": 0}, {"days": 36}, {"days": "7"}, {"days": True}, {"days": 7.5}, {"days": None},
+        {"epoch": 5}, {"epoch": "e", "version": -1}, {"epoch": "e", "version": "1"}, {"epoch": "e", "version": 2**70},
+    ]  # fmt: skip
+    for wrong in wrongs:
+        before = len(screen.told)
+        await screen.say(**({"type": "watch", "instructor": str(anna.id), "first": str(anna.day()), "days": 7} | wrong))
+        error = await screen.hears("error", after=before)
+        assert (error["code"], error["instructor"]) == ("VALIDATION_ERROR", str(anna.id))
+        assert next(reversed(wrong)) in error["detail"]
+    await screen.shows(anna)
+
+
+async def test_an_unknown_instructor_is_not_found(screens: Screens, pool: Pool) -> None:
+    anna = await people.instructor(pool)
+    screen = await screens.open()
+    for instructor in (NOBODY, "anna", "", "' or 1=1 --", "\x00"):
+        for resume in ({}, {"epoch": "e", "version": 3}, {"epoch": await pool.fetchval("select epoch()"), "version": 3}):
+            before = len(screen.told)
+            await screen.say(type="watch", instructor=instructor, first="2026-11-23", days=7, **resume)
+            error = await screen.hears("error", after=before, code="NOT_FOUND")
+            assert error.get("instructor", "") == instructor
+    await screen.shows(anna)
+
+
+async def test_more_than_4_kb_is_refused_and_more_than_16_kb_ends_it(screens: Screens, pool: Pool) -> None:
+    anna = await people.instructor(pool)
+    screen = await screens.open()
+    await screen.watch(anna, padding="x" * 3800)
+    await screen.hears("board")
+    await screen.watch(anna, padding="x" * 4100)
+    await screen.hears("error", code="LIMIT")
+    await screen.watch(anna, padding="é" * 2100)  # bytes count, not characters
+    await screen.hears("error", after=len(screen.of("board", "error", "beacon")), code="LIMIT")
+    for size in (17_000, 10_000_000):
+        screen = await screens.open()
+        await screen.watch(anna, padding="x" * size)
+        assert await screen.ends() == 1009
+
+
+async def test_more_than_50_calendars_are_refused(screens: Screens, pool: Pool) -> None:
+    instructors = [await people.instructor(pool, f"Anna {number}", days=1) for number in range(51)]
+    screen = await screens.open()
+    for instructor in instructors:
+        await screen.watch(instructor, days=1)
+    error = await screen.hears("error")
+    assert (error["code"], error["instructor"]) == ("LIMIT", str(instructors[50].id))
+    await screen.shows(instructors[49], days=2)  # another window of one that is watched is no further calendar
+    await screen.say(type="unwatch", instructor=str(instructors[0].id))
+    await screen.shows(instructors[50])
+    assert len(screen.boards) == 51
+
+
+async def test_more_than_120_messages_in_10_seconds_are_refused_and_a_flood_ends_it(screens: Screens, pool: Pool) -> None:
+    anna = await people.instructor(pool)
+    screen = await screens.open()
+    await screen.shows(anna)
+    for _ in range(119):
+        await screen.say(type="unwatch", instructor=NOBODY)
+    assert await screen.quiet(0.3) == []
+    await screen.say(type="unwatch", instructor=NOBODY)
+    await screen.hears("error", code="LIMIT")
+    flooding = asyncio.create_task(_flood(screen, 1000))
+    assert await screen.ends() == 4429
+    await flooding
+
+
+async def _flood(screen: Screen, count: int) -> None:
+    try:
+        for _ in range(count):
+            await screen.say(type="unwatch", instructor=NOBODY)
+            await asyncio.sleep(0)
+    except ConnectionClosed:
+        pass
+
+
+async def test_nothing_but_nonsense_ends_it_for_good(screens: Screens) -> None:
+    screen = await screens.open()
+    for number in range(100):
+        await screen.connection.send(f"nonsense {number}")
+    assert await screen.ends() == 4400
+    assert len(screen.of("error")) > 20
+
+
+async def test_a_flood_of_pings_or_of_fragments_ends_it(screens: Screens) -> None:
+    pinging = await screens.open()
+    with contextlib.suppress(ConnectionClosed):  # the client may notice while it sends, or after
+        for number in range(1000):
+            await pinging.connection.ping(str(number))
+    assert await pinging.ends() == 4429
+    dribbling = await screens.open()
+
+    async def crumbs() -> Any:
+        for _ in range(5000):
+            yield ""
+
+    with contextlib.suppress(ConnectionClosed):
+        await dribbling.connection.send(crumbs())
+    assert await dribbling.ends() == 4429
+
+
+async def test_other_sockets_notice_nothing_of_all_that(screens: Screens, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    good = await screens.open()
+    await good.shows(anna)
+    bad = [await screens.open() for _ in range(5)]
+    for screen in bad:
+        for _ in range(150):
+            await screen.connection.send("{" * 100)
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await good.hears("change", version=1, seconds=2)
