@@ -24,6 +24,7 @@ log = structlog.get_logger("embedded")
 MAJOR = "18"
 DATABASE = "instainstru"
 RUN_PREFIX = "instainstru-"
+PREDECESSOR_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -188,9 +189,9 @@ def _check(data: Path, account: Account | None) -> None:
         raise EmbeddedError(f"Postgres would run with uid {ours}, who cannot get to {data}. Choose another folder with --data.")
 
 
-def _wait_for_predecessor(data: Path, seconds: float = 10) -> None:
+def _wait_for_predecessor(data: Path) -> None:
     """A Postgres whose `up` was killed is told to stop by the kernel, and may need a moment."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PREDECESSOR_SECONDS
     while pid := running_on(data):
         if time.monotonic() > deadline:
             raise EmbeddedError(f"Another Postgres (process {pid}) runs on {data}. Stop it first.")

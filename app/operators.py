@@ -17,7 +17,6 @@ DEMO_EMAILS = (
     "emma.johnson@example.com",
     "admin@example.com",
 )
-DEMO_PASSWORD = "TestPassword123!"  # noqa: S105 — known to everyone, which is why demo people exist in int and stg only
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class DemoAccount:
     roles: str
 
 
-database_is_empty = statement("database_is_empty", bool)
+nobody_yet = statement("nobody_yet", bool)
 drop_everything = statement("drop_everything", bool)
 recreate_schema = statement("recreate_schema", bool)
 end_other_connections = statement("end_other_connections", int)
@@ -38,16 +37,13 @@ select_demo_accounts = statement("demo_accounts", DemoAccount)
 async def is_empty(address: str) -> bool:
     """Whether nobody has an account yet."""
     async with _connected(address) as pool:
-        return await database_is_empty.one(pool)
+        return await nobody_yet.one(pool)
 
 
 async def seed(address: str, *, now: datetime) -> bool:
     """Demo people, with services and availability for the weeks after `now`, in an empty database. False if it is not empty."""
     async with _connected(address) as pool:
-        if not await database_is_empty.one(pool):
-            return False
-        await demo.seed(pool, now=now)
-        return True
+        return await demo.seed(pool, now=now)
 
 
 async def demo_accounts(address: str) -> list[DemoAccount]:

