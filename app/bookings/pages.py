@@ -88,7 +88,6 @@ async def _offered(request: Request, who: SignedIn | None, profile: instructor.I
 def _about(profile: instructor.Instructor, areas: list[str]) -> list[str]:
     years = profile.years_experience
     return [
-        *([profile.headline] if profile.headline else []),
         *([", ".join(areas)] if areas else []),
         *([f"{years} year{'s' if years != 1 else ''} of teaching"] if years else []),
     ]

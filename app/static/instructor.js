@@ -124,7 +124,10 @@ live.addEventListener("booking", ({ detail: { booking } }) => {
   if (booking.student.id !== given.viewer) return;
   const standing = ["held", "confirmed"].includes(booking.state);
   offer.busy = offer.busy.filter(([, , id]) => id !== booking.id);
-  if (standing) offer.busy.push([Date.parse(booking.start), Date.parse(booking.end), booking.id]);
+  if (standing) {
+    offer.busy.push([Date.parse(booking.start), Date.parse(booking.end), booking.id]);
+    lesson.heardOf(booking);
+  }
   arrived();
 });
 

@@ -17,6 +17,7 @@ export class Lesson extends EventTarget {
   #refusal = null; // {start, version}: what the server refused, and which version of the calendar that was
   #key = null; // the Idempotency-Key, and the body it was made for
   #body = "";
+  #made = null; // the lesson this attempt has made, as the live connection tells
 
   constructor(offer, given) {
     super();
@@ -54,6 +55,13 @@ export class Lesson extends EventTarget {
     }
     const possible = chosen === null ? undefined : this.#offer.possible(chosen);
     if (!this.#sending && (chosen === null || possible !== undefined)) this.#live(possible !== false);
+  }
+
+  // One's own lesson has come about. If the answer to the attempt was lost, this is the answer.
+  heardOf({ id, start, service }) {
+    if (!this.#body || service.id !== this.#offer.service.id || Date.parse(start) !== this.#offer.chosen) return;
+    this.#made = id;
+    if (!this.#sending) this.#done(id);
   }
 
   #policy(start) {
@@ -133,7 +141,8 @@ export class Lesson extends EventTarget {
     try {
       await this.#send();
     } catch {
-      this.#wrong("We could not reach the server. Press the button again: it books at most once.");
+      if (this.#made) this.#done(this.#made);
+      else this.#wrong("We could not reach the server. Press the button again: it books at most once.");
     } finally {
       clearTimeout(slow);
       this.#sending = false;
@@ -154,11 +163,16 @@ export class Lesson extends EventTarget {
     });
     const answer = await response.json();
     if (response.ok) {
-      sessionStorage.removeItem(this.#shelf);
-      location.assign(`/lessons#booking-${answer.id}`);
+      this.#done(answer.id);
       await new Promise(() => {}); // this page is over; the button stays as it is
     }
+    this.#body = "";
     this.#refused(answer);
+  }
+
+  #done(id) {
+    sessionStorage.removeItem(this.#shelf);
+    location.assign(`/lessons#booking-${id}`);
   }
 
   #refused({ code, detail, field, alternatives, version }) {
@@ -222,7 +236,7 @@ export class Lesson extends EventTarget {
     const kept = this.#form && sessionStorage.getItem(this.#shelf);
     if (!kept) return;
     sessionStorage.removeItem(this.#shelf);
-    for (const [name, value] of JSON.parse(kept)) this.#form.elements.namedItem(name).value ||= value;
+    for (const [name, value] of JSON.parse(kept)) this.#form.elements.namedItem(name).value = value;
   }
 }
 

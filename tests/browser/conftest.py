@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
 
@@ -48,20 +47,23 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture
 async def open_page(browser: Browser, server: Running, pool: Pool, settings: Settings) -> AsyncIterator[Open]:
-    """Opens `path` in a browser of its own, for a person or for a guest; further arguments are Playwright's for a new context."""
+    """Opens `path` in a browser of its own, for a person or for a guest; `deaf` gives it a socket that stays silent. Further
+    arguments are Playwright's for a new context."""
     faults: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"} and not any(answer in message.text for answer in ANSWERS):
             faults.append(message.text)
 
-    async def open_page(path: str, who: Person | None = None, **options: Any) -> Page:
+    async def open_page(path: str, who: Person | None = None, *, deaf: bool = False, **options: Any) -> Page:
         defaults: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "timezone_id": "America/New_York"}
         context: BrowserContext = await browser.new_context(base_url=server.url, **defaults | options)
         context.set_default_timeout(SHOW_SECONDS)
         if who is not None:
             token = await people.token_of(pool, who.id, settings)
             await context.add_cookies([{"name": "session", "value": token, "url": server.url}])
+        if deaf:
+            await context.route_web_socket("**/live", lambda _: None)
         page = await context.new_page()
         page.on("console", heard)
         page.on("pageerror", lambda error: faults.append(str(error)))
@@ -70,13 +72,3 @@ async def open_page(browser: Browser, server: Running, pool: Pool, settings: Set
 
     yield open_page
     assert faults == []
-
-
-@pytest.fixture
-def live() -> Callable[[Page], Awaitable[None]]:
-    """Waits until a page says that it is live."""
-
-    async def live(page: Page) -> None:
-        await page.wait_for_selector("#live[data-state=live]")
-
-    return live
