@@ -33,8 +33,6 @@ def _set_up(environment: Any, **_: object) -> None:
     if complaint := refused(url, options.people, options.seconds, options.confirm_host):
         sys.exit(complaint)
     scenario = SCENARIOS[options.scenario](options.people)
-    kept = None if options.crew == "-" else Path(options.crew) if options.crew else crew_file(url)
-    environment.stage = Stage(Plan(scenario, url, options.people, options.seconds, Path(options.results), kept))
     Student.fixed_count, Teacher.fixed_count, LookerOn.fixed_count = scenario.students, scenario.instructors, scenario.screens
     options.num_users = scenario.students + scenario.instructors + scenario.screens
     options.spawn_rate = 100
@@ -44,6 +42,11 @@ def _set_up(environment: Any, **_: object) -> None:
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]  # locust has no types that mypy reads
 def _start(environment: Any, **_: object) -> None:
+    options = environment.parsed_options
+    url = environment.host
+    kept = None if options.crew == "-" else Path(options.crew) if options.crew else crew_file(url)
+    scenario = SCENARIOS[options.scenario](options.people)
+    environment.stage = Stage(Plan(scenario, url, options.people, options.seconds, Path(options.results), kept))
     try:
         environment.stage.gather()
     except CrewError as error:
@@ -58,4 +61,5 @@ def _play(environment: Any) -> None:
         environment.process_exit_code = 2
         raise
     finally:
-        gevent.spawn(environment.runner.quit)
+        # With Locust's page, the next run may follow.
+        gevent.spawn(environment.runner.stop if environment.web_ui else environment.runner.quit)

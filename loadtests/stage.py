@@ -109,6 +109,8 @@ class Stage:
         _until(lambda: self.in_flight == 0, IN_FLIGHT_SECONDS)
         self.settle()
         self.write_down()
+        for watcher in self.watchers:
+            watcher.stop()
 
     def _ready(self) -> int:
         return self.students_ready + sum(watcher.shows() for watcher in self.watchers)
