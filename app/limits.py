@@ -27,7 +27,7 @@ log = structlog.get_logger("limits")
 SIGN_IN_FAILURES_OF_ADDRESS = RateLimitItemPerMinute(60, 5, namespace="sign-in-address")
 SIGN_IN_FAILURES_OF_EMAIL = RateLimitItemPerMinute(10, 5, namespace="sign-in-email")
 REGISTRATIONS_OF_ADDRESS = RateLimitItemPerHour(300, 1, namespace="register-address")
-BOOKINGS_OF_ACCOUNT = RateLimitItemPerMinute(60, 1, namespace="bookings")
+BOOKINGS_OF_ACCOUNT = RateLimitItemPerMinute(120, 1, namespace="bookings")
 
 _REDIS_SECONDS = 0.25
 _REDIS_AWAY_SECONDS = 5

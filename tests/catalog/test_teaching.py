@@ -1,10 +1,13 @@
 """An instructor's own profile and services."""
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 
+from app import refusal
+from app.catalog import service
 from app.db import Pool
 from app.settings import Settings
 from tests import people
@@ -185,6 +188,43 @@ async def test_a_service_with_lessons_is_deactivated_and_may_be_offered_anew(
     assert await pool.fetchval("select is_active from service where id = $1", anna.service_id) is False
     assert (await hers.get("/api/instructors/me/services")).json()["items"] == []
     assert (await hers.post("/api/instructors/me/services", json=GUITAR | {"catalog_service": "piano"})).status_code == 201
+
+
+async def test_a_booking_that_waits_while_its_service_is_withdrawn_finds_nothing(pool: Pool, anna: Instructor) -> None:
+    ben = await people.student(pool, "Ben")
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await service.withdraw(connection, anna.id, anna.service_id)
+        waiting = asyncio.create_task(people.lesson(pool, ben.id, anna.service_id, anna.at("10:00")))
+        await until_one_waits_for_a_lock(pool)
+        await transaction.commit()
+    with pytest.raises(refusal.NotFound):
+        await waiting
+    assert await pool.fetchval("select count(*) from booking") == 0
+
+
+async def test_a_service_that_is_being_booked_is_not_deleted(pool: Pool, anna: Instructor) -> None:
+    ben = await people.student(pool, "Ben")
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.fetchrow(
+            "select refusal from reserve($1, $2, $3, 60, null, '', '', now())", ben.id, anna.service_id, anna.at("10:00")
+        )
+        waiting = asyncio.create_task(service.withdraw(pool, anna.id, anna.service_id))
+        await until_one_waits_for_a_lock(pool)
+        await transaction.commit()
+    await waiting
+    assert await pool.fetchval("select is_active from service where id = $1", anna.service_id) is False
+
+
+async def until_one_waits_for_a_lock(pool: Pool) -> None:
+    async with asyncio.timeout(10):
+        while not await pool.fetchval(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        ):
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
