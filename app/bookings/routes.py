@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, field_validator
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app import refusal, web, wire
+from app import limits, refusal, web, wire
 from app.accounts.session import SignedIn
 from app.bookings import booking, cancellation, idempotency
 from app.bookings.booking import Booking, LocationType, Role, Scope
@@ -43,6 +43,7 @@ class ListQuery(wire.Paging):
 
 @web.may("create_bookings")
 async def create(request: Request, who: SignedIn) -> Response:
+    await request.state["limiter"].hit(limits.BOOKINGS_OF_ACCOUNT, str(who.account_id))
     wanted = await web.read(request, BookingRequest)
     now = request.state["now"]()
 

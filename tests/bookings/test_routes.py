@@ -8,10 +8,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app import wire
+from app import limits, wire
 from app.db import Pool
 from app.settings import Settings
 from tests import people
+from tests.conftest import visiting
 from tests.people import Instructor, Person
 
 
@@ -31,9 +32,7 @@ class Browser:
             path, json=body, headers=self.headers | {k.replace("_", "-"): v for k, v in headers.items()}
         )
 
-    async def book(
-        self, teacher: Instructor, at: str, *, day: int = 2, key: str | None = None, **more: Any
-    ) -> httpx.Response:
+    async def book(self, teacher: Instructor, at: str, *, day: int = 2, key: str | None = None, **more: Any) -> httpx.Response:
         body = {
             "service_id": str(teacher.service_id),
             "start": wire.instant(teacher.at(at, day=day)),
@@ -247,3 +246,13 @@ async def test_a_changing_request_by_cookie_must_come_from_our_own_pages(
 async def test_booking_works_without_redis(ben: Browser, anna: Instructor, redis_server: Any) -> None:
     redis_server.stop()
     assert (await ben.book(anna, "10:00")).status_code == 201
+
+
+async def test_booking_too_often_is_refused_with_when_to_come_back(pool: Pool, settings: Settings, anna: Instructor) -> None:
+    person = await people.student(pool, "Ben")
+    async with visiting(settings.model_copy(update={"rate_limits": "on"})) as client:
+        ben = await browser(client, pool, settings, person)
+        answers = [await ben.book(anna, "03:00") for _ in range(limits.BOOKINGS_OF_ACCOUNT.amount + 1)]
+    assert {answer.json()["code"] for answer in answers[:-1]} == {"OUTSIDE_AVAILABILITY"}
+    assert (answers[-1].status_code, answers[-1].json()["code"]) == (429, "RATE_LIMITED")
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
