@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -121,7 +122,7 @@ async def test_what_is_not_a_json_object_is_a_validation_error(ben: Browser, bod
 
 async def test_any_offset_is_accepted_and_answers_are_in_utc(ben: Browser, anna: Instructor) -> None:
     start = anna.at("10:00", day=2)
-    local = start.astimezone(people.ZoneInfo("Asia/Kolkata")).isoformat()
+    local = start.astimezone(ZoneInfo("Asia/Kolkata")).isoformat()
     answer = await ben.book(anna, "10:00", start=local)
     assert answer.json()["start"] == wire.instant(start)
 
