@@ -3,6 +3,7 @@ calls, and turns what can go wrong into one sentence."""
 
 import argparse
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -15,7 +16,7 @@ from typing import NoReturn
 import structlog
 
 from app import addresses, logs, safety
-from app.ground import UpError, Wanted, listening
+from app.ground import AUDIT_LOG, UpError, Wanted, listening
 from app.migrate import MigrationError, migrate
 from app.place import EmbeddedError
 from app.refusal import Unavailable
@@ -190,12 +191,27 @@ def _operated(chosen: argparse.Namespace) -> Settings:
     """The settings of an operator's command: for the database given, or else that of an `up` running in --data."""
     settings = read()
     logs.configure(settings, "operator")
+    more: dict[str, object] = {}
+    if "audit_log" not in settings.model_fields_set:
+        more["audit_log"] = chosen.data / AUDIT_LOG
     if not settings.database_url.get_secret_value():
         noted = addresses.noted(chosen.data)
         if not noted:
             raise SettingsError(f"Set DATABASE_URL, or have `python -m app up` running in {chosen.data}.")
-        settings = read(database_url=noted["database_url"])
-    return settings
+        more["database_url"] = noted["database_url"]
+    return read(**more)
+
+
+def _permitted(chosen: argparse.Namespace, command: str) -> AbstractContextManager[str]:
+    """The database's address for a destructive command."""
+    try:
+        settings = _operated(chosen)
+    except SettingsError as error:
+        log = Path(os.environ.get("AUDIT_LOG") or chosen.data / AUDIT_LOG)
+        unread = Settings.model_construct(site_mode=os.environ.get("SITE_MODE", "unknown"), audit_log=log)
+        safety.record(unread, command, "refused", str(error))
+        raise
+    return safety.permitted(settings, command, yes_stg=chosen.yes_stg)
 
 
 def _migrate(_: argparse.Namespace) -> None:
@@ -210,7 +226,7 @@ def _migrate(_: argparse.Namespace) -> None:
 def _seed(chosen: argparse.Namespace) -> int:
     from app import operators
 
-    with safety.permitted(_operated(chosen), "seed", yes_stg=chosen.yes_stg) as address:
+    with _permitted(chosen, "seed") as address:
         seeded = asyncio.run(operators.seed(address, now=datetime.now(UTC)))
     print("Demo people are there." if seeded else "The database is not empty, so nothing was changed. `reset` empties it.")
     return 0 if seeded else NOT_DONE
@@ -219,7 +235,7 @@ def _seed(chosen: argparse.Namespace) -> int:
 def _reset(chosen: argparse.Namespace) -> None:
     from app import operators
 
-    with safety.permitted(_operated(chosen), "reset", yes_stg=chosen.yes_stg) as address:
+    with _permitted(chosen, "reset") as address:
         asyncio.run(operators.reset(address))
     print("The database is new and empty. `seed` brings demo people.")
 

@@ -16,6 +16,7 @@ from typing import TextIO
 from app import embedded
 from app.settings import Settings, read
 
+AUDIT_LOG = "audit.jsonl"  # in DIR, unless the setting says otherwise
 LONGEST_DRAIN = 4.0  # so that `up` ends in time
 
 
@@ -132,7 +133,7 @@ def _ground(wanted: Wanted, listener: socket.socket, run: Path) -> Ground:
     if "site_url" not in given.model_fields_set:
         chosen["site_url"] = url
     if "audit_log" not in given.model_fields_set:
-        chosen["audit_log"] = data / "audit.jsonl"
+        chosen["audit_log"] = data / AUDIT_LOG
     chosen["drain_seconds"] = min(given.drain_seconds, LONGEST_DRAIN)
     return Ground(read(**chosen), listener, postgres, redis, url)
 

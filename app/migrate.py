@@ -21,6 +21,10 @@ class MigrationError(Exception):
     """The database cannot be migrated; the message says why and what to do."""
 
 
+class ShapeError(MigrationError):
+    """The database is not migrated to the present shape."""
+
+
 class UnreachableError(MigrationError):
     """There is no database at that address, or not yet."""
 
@@ -39,6 +43,18 @@ async def migrate(dsn: str) -> list[str]:
         return applied
     finally:
         await connection.close(timeout=10)
+
+
+async def check(dsn: str) -> None:
+    """Raises UnreachableError or another MigrationError unless there is a database, and ShapeError unless it has the present shape."""
+    connection = await _connect(dsn)
+    try:
+        exists = await connection.fetchval("select to_regclass('migration') is not null")
+        applied = {row["name"] for row in await connection.fetch("select name from migration")} if exists else set()
+    finally:
+        await connection.close(timeout=10)
+    if applied != {path.name for path in _files("migrations")}:
+        raise ShapeError("The database is not of this version's shape. Run `python -m app migrate` first.")
 
 
 async def _connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app import db, demo
+from app import db, demo, migrate
 from app.db import Pool, Tx, statement
-from app.migrate import migrate
 
 DEMO_EMAILS = (
     "sarah.chen@example.com",
@@ -59,9 +58,9 @@ async def reset(address: str) -> None:
         await drop_everything.run(tx)
         await recreate_schema.run(tx)
 
-    async with _connected(address) as pool:
+    async with _connected(address, shape=False) as pool:
         await db.transact(pool, drop)
-    await migrate(address)
+    await migrate.migrate(address)
     async with _connected(address) as pool:
         await end_other_connections.one(pool)
 
@@ -79,7 +78,13 @@ async def new_epoch(address: str) -> None:
 
 
 @asynccontextmanager
-async def _connected(address: str) -> AsyncIterator[Pool]:
+async def _connected(address: str, *, shape: bool = True) -> AsyncIterator[Pool]:
+    """Raises MigrationError when there is no database, or (with `shape`) one that is not migrated."""
+    try:
+        await migrate.check(address)
+    except migrate.ShapeError:
+        if shape:
+            raise
     pool = await db.connect(address, size=2, name="operators")
     try:
         yield pool

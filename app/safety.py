@@ -24,15 +24,15 @@ def permitted(settings: Settings, command: str, *, yes_stg: bool = False) -> Ite
     try:
         _check(settings, command, yes_stg=yes_stg)
     except NotPermitted as refused:
-        _record(settings, command, "refused", str(refused))
+        record(settings, command, "refused", str(refused))
         raise
-    _record(settings, command, "begun")
+    record(settings, command, "begun")
     try:
         yield settings.database_url.get_secret_value()
     except BaseException as error:
-        _record(settings, command, "failed", type(error).__name__)
+        record(settings, command, "failed", type(error).__name__)
         raise
-    _record(settings, command, "done")
+    record(settings, command, "done")
 
 
 def _check(settings: Settings, command: str, *, yes_stg: bool) -> None:
@@ -49,7 +49,7 @@ def _check(settings: Settings, command: str, *, yes_stg: bool) -> None:
         raise NotPermitted(f"`{command}` was not confirmed.")
 
 
-def _record(settings: Settings, command: str, outcome: str, why: str = "") -> None:
+def record(settings: Settings, command: str, outcome: str, why: str = "") -> None:
     """Appends one line: who tried what, where, and what became of it."""
     line = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -36,6 +36,11 @@ class Cluster:
         await self._run(f'create database "{name}" template {TEMPLATE} strategy file_copy')
         return self.database(name)
 
+    async def empty(self, name: str) -> str:
+        """A fresh database with nothing in it."""
+        await self._run(f'create database "{name}"')
+        return self.database(name)
+
     async def drop(self, name: str) -> None:
         await self._run(f'drop database if exists "{name}" with (force)')
 

@@ -197,10 +197,14 @@ def test_what_is_written_outlives_a_restart_and_so_do_sessions(up: Callable[...,
     first = up("--no-demo").ready()
     person = {"email": "ben@example.com", "password": "a long enough password", "full_name": "Ben", "role": "student"}
     token = httpx.post(f"{first.url}/api/auth/register", json=person).json()["token"]
+    admin = [sys.executable, "-m", "app", "admin", "ben@example.com", "--data", str(folder)]
+    said = subprocess.run(admin, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)
+    assert said.stdout == "ben@example.com is an admin.\n", said.stderr
     first.stop()
     second = up().ready()
     who = httpx.get(f"{second.url}/api/auth/me", headers={"Authorization": f"Bearer {token}"})
     assert who.json()["email"] == "ben@example.com"
+    assert "admin" in who.json()["roles"]
     assert "sarah.chen" not in second.output  # demo people come into an empty database only
     assert (folder / "secret_key").stat().st_mode & 0o777 == 0o600
 

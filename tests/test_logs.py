@@ -1,0 +1,95 @@
+"""Logs are for people or for machines, and hold neither secrets nor who people are. Each test logs in a process of its own."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.processes import ROOT
+
+BEGIN = """
+import logging, warnings, structlog
+from app import logs
+from app.settings import read
+logs.configure(read(_env_file=None, log_format={form!r}), "web")
+"""
+
+SAID_AND_SHOWN = {
+    "postgresql://app:hunter2@db/lessons": "postgresql://app:[withheld]@db/lessons",
+    "redis://:hunter2@cache:6379": "redis://:[withheld]@cache:6379",
+    "Authorization: Bearer hunter2.hunter2": "Authorization: Bearer [withheld]",
+    "GET /live?token=hunter2&x=1": "GET /live?token=[withheld]&x=1",
+    "session=hunter2; Path=/": "session=[withheld]; Path=/",
+    "mail to ben@example.com failed": "mail to [e-mail] failed",
+}
+
+
+def output(script: str, form: str = "json") -> list[str]:
+    command = [sys.executable, "-c", BEGIN.format(form=form) + script]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False).stderr.splitlines()
+
+
+def logged(script: str) -> list[dict[str, Any]]:
+    """What this script logs, as a machine reads it."""
+    return [json.loads(line) for line in output(script)]
+
+
+def test_a_line_says_what_when_where_and_who() -> None:
+    (line,) = logged("structlog.get_logger('relay').info('published', changes=3)")
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {"event": "published", "changes": 3, "level": "info", "logger": "relay", "process": "web"}
+
+
+def test_what_libraries_log_and_warn_goes_the_same_way() -> None:
+    error, warning = logged(
+        "logging.getLogger('somebody').error('this is %s', 'bad', extra={'count': 2}); warnings.warn('careful')"
+    )
+    assert (error["event"], error["level"], error["count"]) == ("this is bad", "error", 2)
+    assert "careful" in warning["event"]
+
+
+def test_what_is_below_the_level_is_not_logged_nor_what_uvicorn_says_of_addresses() -> None:
+    quiet = "structlog.get_logger('relay').debug('nothing'); logging.getLogger('uvicorn.error').info('203.0.113.7 - open')"
+    assert logged(quiet) == []
+
+
+def test_secrets_and_people_are_taken_out_of_texts() -> None:
+    log = "structlog.get_logger('web').warning"
+    lines = logged("".join(f"{log}({said!r}, inside={{'list': [{said!r}]}})\n" for said in SAID_AND_SHOWN))
+    assert [line["event"] for line in lines] == list(SAID_AND_SHOWN.values())
+    assert [line["inside"] for line in lines] == [{"list": [shown]} for shown in SAID_AND_SHOWN.values()]
+
+
+@pytest.mark.parametrize("key", ["password", "session_token", "secret_key", "Authorization", "cookie"])
+def test_what_a_secret_is_called_is_enough(key: str) -> None:
+    (line,) = logged(f"structlog.get_logger('web').warning('odd', **{{{key!r}: 'hunter2'}}, headers={{{key!r}: 'hunter2'}})")
+    assert line[key] == "[withheld]"
+    assert line["headers"] == {key: "[withheld]"}
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_shows_neither_local_variables_nor_people(form: str) -> None:
+    script = """
+typed = "hun" + "ter2"
+try:
+    int("ben@example.com")
+except ValueError:
+    structlog.get_logger("web").exception("a bug")
+"""
+    shown = "\n".join(output(script, form))
+    assert "ValueError: invalid literal for int() with base 10: '[e-mail]'" in shown
+    assert "hunter2" not in shown
+
+
+def test_what_nobody_caught_is_logged_too() -> None:
+    (line,) = logged("1/0")
+    assert (line["event"], line["level"], line["process"]) == ("ended by a fault", "critical", "web")
+    assert "ZeroDivisionError" in line["exception"]
+
+
+def test_for_people_it_is_one_readable_line() -> None:
+    (line,) = output("structlog.get_logger('relay').info('published', changes=3)", "console")
+    assert "published" in line
+    assert "changes=3" in line
