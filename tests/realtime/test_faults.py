@@ -1,0 +1,417 @@
+"""Whatever breaks between a commit and a screen: afterwards nothing is lost, and every screen equals the database within the bound.
+Intervals are short here, but for the one test that shows the real bound."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from app import db
+from app.db import Pool
+from app.settings import Settings
+from tests import people
+from tests.cluster import TEMPLATE, Server
+from tests.conftest import RedisServer
+from tests.processes import Starter
+from tests.realtime.faults import Earplugs, all_published, lesson_whose_message_is_lost, unpublished
+from tests.realtime.screens import Screen, Screens, becomes_true
+
+# ---- the relay
+
+
+async def test_a_relay_killed_between_publishing_and_marking_loses_and_doubles_nothing(
+    start: Starter, pool: Pool, settings: Settings
+) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    screens = Screens(start("serve").url)
+    watching = [await screens.open() for _ in range(3)]
+    bens = await screens.open(token=await people.token_of(pool, ben.id, settings))
+    for screen in watching:
+        await screen.shows(anna)
+    for hour in (9, 10, 11):
+        await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
+    async with pool.acquire() as connection, connection.transaction():
+        # The relay can read these rows and publish them, but has to wait before it may mark them.
+        await connection.execute("select from outbox for update")
+        relay = start("relay")
+        for screen in watching:
+            await screen.reaches(anna, 3)
+        relay.kill()
+    assert await unpublished(pool) == 3
+    start("relay")
+    await all_published(pool)
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("12:00"))
+    for screen in watching:
+        await becomes_true(pool, screen, anna)
+        assert [message["version"] for message in screen.of("change")] == [1, 2, 3, 4]
+    await bens.hears("booking", booking=bens.of("booking")[-1]["booking"])
+    assert len(bens.of("booking")) == 4
+    await screens.close()
+
+
+async def test_of_two_relays_one_works_and_the_other_takes_over_when_it_is_killed(start: Starter, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    screens = Screens(start("serve", reconcile_seconds=12).url)
+    screen = await screens.open()
+    await screen.shows(anna)
+    first, second = start("relay", log_level="info"), start("relay", log_level="info")
+    for relay in (first, second):
+        relay.wait_for("relay started")
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await becomes_true(pool, screen, anna)
+    active, standing_by = (first, second) if "relaying" in first.log else (second, first)
+    assert "relaying" not in standing_by.log
+    active.kill()
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await becomes_true(pool, screen, anna)
+    assert "relaying" in standing_by.log
+    await screens.close()
+
+
+async def test_a_relay_that_was_away_publishes_all_of_it_in_order(start: Starter, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    for step in range(1200):  # more than two batches
+        await pool.execute("select step($1, array[$2::date])", anna.id, anna.day(step % 5))
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    screens = Screens(start("serve").url)
+    screen = await screens.open()
+    await screen.shows(anna)
+    start("relay")
+    await all_published(pool, 20)
+    await becomes_true(pool, screen, anna)
+    assert await pool.fetchval(
+        "select bool_and(earlier <= published_at) from (select published_at, lag(published_at) over (order by id) as earlier from outbox)"
+    )
+    await screens.close()
+
+
+# ---- Redis
+
+
+async def test_with_redis_stopped_it_works_slower_and_with_redis_back_as_before(
+    screens: Screens, pool: Pool, redis_server: RedisServer, settings: Settings
+) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    screen = await screens.open(token=await people.token_of(pool, anna.id, settings))
+    await screen.shows(anna)
+    redis_server.stop()
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await becomes_true(pool, screen, anna, seconds=4)
+    await screen.hears("booking", event="created")
+    newcomer = await screens.open()
+    await newcomer.shows(anna)
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    for watching in (screen, newcomer):
+        await becomes_true(pool, watching, anna, seconds=4)
+    redis_server.start()
+    await all_published(pool)
+    await asyncio.sleep(1)
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("11:00"))
+    for watching in (screen, newcomer):
+        await becomes_true(pool, watching, anna)
+    assert len(screen.of("booking")) == 3
+
+
+async def test_redis_killed_and_started_while_people_book_loses_nothing(
+    screens: Screens, pool: Pool, redis_server: RedisServer
+) -> None:
+    instructors = [await people.instructor(pool, f"Anna {number}") for number in range(4)]
+    ben = await people.student(pool)
+    watching = [await screens.open() for _ in range(3)]
+    for screen in watching:
+        for instructor in instructors:
+            await screen.shows(instructor)
+
+    async def book() -> None:
+        for day in range(1, 6):
+            for number, instructor in enumerate(instructors):
+                await people.lesson(pool, ben.id, instructor.service_id, instructor.at(f"{10 + number}:00", day=day))
+                await asyncio.sleep(0.1)
+
+    booking = asyncio.create_task(book())
+    for _ in range(2):
+        await asyncio.sleep(0.5)
+        redis_server.kill()
+        await asyncio.sleep(0.3)
+        redis_server.start()
+    await booking
+    await all_published(pool)
+    for screen in watching:
+        for instructor in instructors:
+            await becomes_true(pool, screen, instructor)
+
+
+async def test_a_flushed_redis_costs_nothing(screens: Screens, pool: Pool, redis_server: RedisServer) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    screen = await screens.open()
+    await screen.shows(anna)
+    for hour in range(9, 15):
+        redis_server.flush()
+        await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
+    await becomes_true(pool, screen, anna)
+    await all_published(pool)
+
+
+async def test_a_process_that_hears_nothing_though_all_seems_well_notices_it(
+    start: Starter, pool: Pool, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    start("relay")
+    with Earplugs(Path(urlsplit(redis_server.url).path), tmp_path) as earplugs:
+        web = start("serve", redis_url=earplugs.url, reconcile_seconds=12, log_level="info")
+        screens = Screens(web.url)
+        screen = await screens.open()
+        await screen.shows(anna)
+        await asyncio.sleep(2.5)  # the comparisons of the start are over
+        earplugs.muted = True
+        await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+        # Found out by the missing probes, long before the next comparison is due.
+        await becomes_true(pool, screen, anna, seconds=9)
+        assert "does not hear Redis" in web.log
+        earplugs.muted = False
+        async with asyncio.timeout(15):
+            while web.log.count("hears Redis") < 2:
+                await asyncio.sleep(0.1)
+        await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+        await becomes_true(pool, screen, anna, seconds=1)
+        await screens.close()
+        web.stop()
+
+
+# ---- lost messages
+
+
+async def test_when_only_the_last_message_is_lost_the_screen_is_right_within_the_interval(screens: Screens, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    screen = await screens.open()
+    await screen.shows(anna)
+    await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"))
+    await becomes_true(pool, screen, anna, seconds=2.5)
+    assert [message["version"] for message in screen.of("change")] == [1]
+
+
+async def test_a_gap_is_filled_as_soon_as_the_next_message_shows_it(start: Starter, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    start("relay")
+    screens = Screens(start("serve", reconcile_seconds=12).url)
+    screen = await screens.open()
+    await screen.shows(anna)
+    for hour in (9, 10, 11):
+        await lesson_whose_message_is_lost(pool, ben, anna, anna.at(f"{hour:02}:00"))
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("12:00"))
+    await becomes_true(pool, screen, anna, seconds=2)
+    assert [message["version"] for message in screen.of("change")] == [1, 2, 3, 4]
+    assert screen.of("board")[1:] == []
+    await screens.close()
+
+
+async def test_a_gap_whose_history_is_gone_is_filled_by_a_board(screens: Screens, pool: Pool, settings: Settings) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    screen = await screens.open(token=await people.token_of(pool, anna.id, settings))
+    await screen.shows(anna)
+    for hour in (9, 10):
+        await lesson_whose_message_is_lost(pool, ben, anna, anna.at(f"{hour:02}:00"))
+        await pool.execute("delete from outbox")
+    await becomes_true(pool, screen, anna)
+    assert len(screen.of("board")) == 2
+    await screen.hears("refresh")
+
+
+async def test_people_learn_of_booking_messages_that_were_lost(screens: Screens, pool: Pool, settings: Settings) -> None:
+    anna, ben, eva = await people.instructor(pool), await people.student(pool), await people.student(pool, "Eva")
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("15:00"))
+    annas, bens, evas = [
+        await screens.open(token=await people.token_of(pool, person.id, settings)) for person in (anna, ben, eva)
+    ]
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    for screen in (annas, bens):
+        await screen.hears("booking")
+    await asyncio.sleep(1)
+    lesson_id = await lesson_whose_message_is_lost(pool, ben, anna, anna.at("10:00"))
+    # The instructor's calendar is followed by version, so the message itself is found again.
+    message = await annas.hears("booking", after=len(annas.told))
+    assert message["booking"]["id"] == str(lesson_id)
+    # So it is for the student here, because somebody follows the calendar; nobody is told twice or without need.
+    await bens.hears("booking", after=1)
+    assert await evas.quiet(2) == []
+    assert [screen.of("refresh") for screen in (annas, bens, evas)] == [[], [], []]
+
+
+async def test_a_student_learns_of_a_lost_message_of_a_calendar_that_nobody_follows(
+    screens: Screens, pool: Pool, settings: Settings
+) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    screen = await screens.open(token=await people.token_of(pool, ben.id, settings))
+    await asyncio.sleep(0.5)
+    await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"))
+    await screen.hears("refresh", seconds=4)
+    # And it is counted from there: what follows is told as ever, and nothing is missed any more.
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await screen.hears("booking")
+    assert await screen.quiet(2.5) == []
+
+
+# ---- Postgres
+
+
+async def test_postgres_restarted_twice_and_nothing_is_lost(
+    postgres_server: Server, redis_server: RedisServer, settings: Settings
+) -> None:
+    database = postgres_server.cluster.database(TEMPLATE)
+    starter = Starter(settings.model_copy(update={"database_url": type(settings.database_url)(database)}))
+    pool = await db.connect(database)
+    try:
+        anna, ben = await people.instructor(pool), await people.student(pool)
+        carl = await people.instructor(pool, "Carl")
+        web = starter("serve")
+        starter("relay")
+        screens = Screens(web.url)
+        screen = await screens.open()
+        await screen.shows(anna)
+        for hour, end in ((9, postgres_server.stop), (10, postgres_server.kill)):
+            end()
+            newcomer = await screens.open()
+            await newcomer.watch(carl)
+            error = await newcomer.hears("error", seconds=8)
+            assert (error["code"], error["instructor"]) == ("UNAVAILABLE", str(carl.id))
+            postgres_server.start()
+            await pool.expire_connections()
+            await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
+            await becomes_true(pool, screen, anna, seconds=8)
+            # Who was told to wait gets the answer now.
+            await newcomer.hears("board", seconds=8)
+            await becomes_true(pool, newcomer, carl)
+            await newcomer.close()
+        await all_published(pool)
+        await screens.close()
+    finally:
+        starter.stop_all()
+        pool.terminate()
+
+
+async def rewind(pool: Pool, instructor: people.Instructor) -> None:
+    """As if yesterday's dump had been put back: everything since is gone, under the same epoch."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("delete from notification; delete from booking_audit; delete from booking; delete from outbox")
+        await connection.execute("update calendar set version = 0 where instructor_id = $1", instructor.id)
+
+
+async def test_a_rewound_database_begins_a_new_epoch_for_every_process(start: Starter, pool: Pool, settings: Settings) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    start("relay")
+    urls = [start("serve").url for _ in range(2)]
+    screens = Screens(urls[0])
+    watching = [await screens.open(url=url) for url in urls]
+    bens = await screens.open(token=await people.token_of(pool, ben.id, settings))
+    for screen in watching:
+        await screen.shows(anna)
+    for hour in (9, 10, 11):
+        await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
+    for screen in watching:
+        await screen.reaches(anna, 3)
+    epoch = watching[0].boards[str(anna.id)]["epoch"]
+    await all_published(pool)
+    await rewind(pool, anna)
+    for screen in watching:
+        board = await screen.hears("board", after=4, version=0)
+        assert board["epoch"] != epoch
+    await bens.hears("refresh")
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("12:00"))
+    for screen in watching:
+        await becomes_true(pool, screen, anna)
+        assert len({message["epoch"] for message in screen.of("board")}) == 2
+    await bens.hears("booking", after=len(bens.of("booking", "refresh")) - 1)
+    await screens.close()
+
+
+async def test_an_operators_new_epoch_gives_everybody_a_fresh_board(screens: Screens, pool: Pool, settings: Settings) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    screen = await screens.open(token=await people.token_of(pool, ben.id, settings))
+    board = await screen.shows(anna)
+    await pool.execute("update site set epoch_seed = gen_random_uuid()")
+    fresh = await screen.hears("board", after=screen.told.index(board) + 1)
+    assert fresh["epoch"] != board["epoch"]
+    await screen.hears("refresh")
+    await screen.watch(anna, epoch=board["epoch"], version=0)
+    await screen.hears("board", after=screen.told.index(fresh) + 1)
+    await becomes_true(pool, screen, anna)
+
+
+# ---- several processes
+
+
+async def test_two_processes_show_the_same_board_and_one_outlives_the_other(start: Starter, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    start("relay")
+    one, other = start("serve"), start("serve")
+    screens = Screens(one.url)
+    ones, others = await screens.open(), await screens.open(url=other.url)
+    for screen in (ones, others):
+        await screen.shows(anna)
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    for screen in (ones, others):
+        await becomes_true(pool, screen, anna)
+    one.kill()
+    assert await ones.ends() == 1006
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await becomes_true(pool, others, anna)
+    again = await screens.open(url=other.url)
+    board = ones.boards[str(anna.id)]
+    again.resume_from(board)
+    await again.watch(anna, epoch=board["epoch"], version=board["version"])
+    await becomes_true(pool, again, anna)
+    assert [message["version"] for message in again.of("change")] == [2]
+    await screens.close()
+
+
+# ---- the end of a process
+
+
+async def test_a_process_that_ends_says_goodbye_in_paced_batches(start: Starter, pool: Pool) -> None:
+    anna = await people.instructor(pool)
+    web = start("serve", drain_seconds=2)
+    screens = Screens(web.url)
+    watching = [await screens.open() for _ in range(20)]
+    for screen in watching:
+        await screen.shows(anna)
+    began = time.monotonic()
+    os.kill(web.pid, signal.SIGTERM)
+    await asyncio.sleep(0.3)
+    assert (await asyncio.to_thread(httpx.get, f"{web.url}/health/live")).status_code == 200
+    with pytest.raises(Exception, match="503"):
+        await screens.open()
+    ended: list[float] = []
+
+    async def ends(screen: Screen) -> None:
+        assert await screen.ends() == 1012
+        ended.append(time.monotonic() - began)
+
+    await asyncio.gather(*(ends(screen) for screen in watching))
+    assert await asyncio.to_thread(web.popen.wait, 5) == 0
+    byes = [screen.of("bye")[0]["after_ms"] for screen in watching]
+    assert min(byes) >= 500
+    assert len(set(byes)) > 10
+    assert [len([moment for moment in ended if third <= moment < third + 0.75]) > 2 for third in (0, 0.75, 1.5)] == [True] * 3
+    assert max(ended) < 3
+
+
+# ---- the stated bound, with the intervals of a real deployment
+
+
+async def test_a_connected_screen_is_stale_for_15_seconds_at_most(start: Starter, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    real = {name: Settings.model_fields[name].default for name in ("reconcile_seconds", "beacon_seconds", "relay_poll_seconds")}
+    start("relay", **real)
+    screens = Screens(start("serve", **real).url)
+    screen = await screens.open()
+    await screen.shows(anna)
+    await asyncio.sleep(3)  # the comparisons of the start are over, so the next one is a whole interval away
+    await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"))
+    seconds = await becomes_true(pool, screen, anna, seconds=15)
+    assert 2 < seconds < 15
+    await screens.close()
