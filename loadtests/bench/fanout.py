@@ -74,7 +74,7 @@ async def _spans(crowd: Crowd, change: Callable[[int], Awaitable[None]], rounds:
         await change(nth)
         await asyncio.sleep(_OUT_SECONDS)
         await crowd.hear(1, 15)
-        arrivals = [one.heard[0][0] for one in crowd.sockets]
+        arrivals = [at for one in crowd.sockets for at, _ in one.heard if at is not None]
         spans.append(max(arrivals) - min(arrivals))
     return spans
 

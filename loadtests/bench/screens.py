@@ -2,6 +2,7 @@
 commit, a message through Redis, and the same bytes written to as many sockets."""
 
 import asyncio
+import itertools
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -31,6 +32,10 @@ _LATEST_SECONDS = 15
 _commit = statement("bench_commit", datetime)
 
 
+# Seconds from commits to arrivals, and what arrived.
+Found = tuple[list[float], list[bytes]]
+
+
 @dataclass(frozen=True)
 class Bare:
     """A server that only writes; `publish` has it write bytes to a group of its sockets."""
@@ -41,11 +46,17 @@ class Bare:
 
 
 async def latency(stack: Stack, *, quick: bool) -> list[Result]:
-    seconds = 6 if quick else 20
+    turns, seconds = (1, 6) if quick else (4, 6)
     offers = await people.instructors(stack.pool, "screens", CALENDARS, first=people.today())
-    say(f"{PER_SECOND} bookings a second, {CALENDARS} calendars, {SOCKETS_EACH} sockets each")
-    product, sample = await _product(stack, offers, seconds)
-    floor = await _floor(stack, sample, seconds)
+    product: list[float] = []
+    floor: list[float] = []
+    async with _product(stack, offers) as booked, _floor(stack) as committed:
+        say(f"{PER_SECOND} bookings a second, {CALENDARS} calendars, {SOCKETS_EACH} sockets each; and the floor, in turns")
+        (sample,) = (await booked(CALENDARS))[1][:1]  # warm, and a change as it was sent
+        await committed(CALENDARS, sample)
+        for _ in range(turns):
+            product += (await booked(PER_SECOND * seconds))[0]
+            floor += await committed(PER_SECOND * seconds, sample)
     count = f"{len(product):,} arrivals"
     return [
         Result(
@@ -58,81 +69,84 @@ async def latency(stack: Stack, *, quick: bool) -> list[Result]:
     ]  # fmt: skip
 
 
-async def _product(stack: Stack, offers: Sequence[Offer], seconds: int) -> tuple[list[float], bytes]:
-    """Seconds from each commit to each screen, and a change as it was sent."""
+@asynccontextmanager
+async def _product(stack: Stack, offers: Sequence[Offer]) -> AsyncIterator[Callable[[int], Awaitable[Found]]]:
+    """Books so many lessons at the given pace; seconds from each commit to each screen, and the changes as they were sent."""
     students = await people.signed_in(stack, "screens", 2 * CALENDARS)
     starts = people.half_hours(2, WINDOW_DAYS - 3)
+    numbers = itertools.count()
     crowd = Crowd()
     async with stack.product() as web:
+        connections = await client.connections(web, PER_SECOND)
+
+        async def book(_: int) -> None:
+            n = next(numbers)
+            nth, which = divmod(n, CALENDARS)
+            student = students[(which + 37 * nth) % len(students)]
+            status, body = await connections[n % PER_SECOND].ask(client.booking(web, student, offers[which], starts[nth]))
+            if status != 201:
+                raise BenchError(f"a booking was answered {status}: {body!r}")
+
+        async def booked(count: int) -> Found:
+            since = datetime.now(UTC)
+            await _steadily(book, count, crowd)
+            rows = await commits.all(stack.pool, instructors=[offer.instructor_id for offer in offers], since=since)
+            written = {(str(row.instructor_id), row.version): row.created_at.timestamp() for row in rows}
+            heard = [(at, orjson.loads(text), text) for one in crowd.sockets for at, text in one.heard]
+            delays = [at - written[said["instructor"], said["version"]] for at, said, _ in heard if at is not None]
+            return delays, [text for _, _, text in heard]
+
         try:
             openings = [watching(web, offer.instructor_id, people.today(), WINDOW_DAYS) for offer in offers] * SOCKETS_EACH
             await crowd.connect((web.host, web.port), openings)
             await crowd.hear(1, 30)
-            connections = await client.connections(web, PER_SECOND)
-
-            async def book(n: int) -> None:
-                nth, which = divmod(n, CALENDARS)
-                student = students[(which + 37 * nth) % len(students)]
-                status, body = await connections[n % PER_SECOND].ask(client.booking(web, student, offers[which], starts[nth]))
-                if status != 201:
-                    raise BenchError(f"a booking was answered {status}: {body!r}")
-
-            await _steadily(book, seconds, crowd, warm=CALENDARS)
-            written = {
-                (str(row.instructor_id), row.version): row.created_at.timestamp()
-                for row in await commits.all(
-                    stack.pool,
-                    instructors=[offer.instructor_id for offer in offers],
-                    since=datetime.fromtimestamp(0, UTC),
-                )
-            }
-            heard = [(at, orjson.loads(text), text) for one in crowd.sockets for at, text in one.heard]
-            changes = [(at, said, text) for at, said, text in heard if said["type"] == "change"]
-            return [at - written[said["instructor"], said["version"]] for at, said, _ in changes], changes[-1][2]
+            yield booked
         finally:
             crowd.close()
+            for connection in connections:
+                connection.close()
 
 
-async def _floor(stack: Stack, sample: bytes, seconds: int) -> list[float]:
+@asynccontextmanager
+async def _floor(stack: Stack) -> AsyncIterator[Callable[[int, bytes], Awaitable[list[float]]]]:
+    """Commits at the given pace, has the bare server write as many bytes; seconds from each commit to each socket."""
     ids = await people.students(stack.pool, "floor", CALENDARS)
-    written: list[float] = []
     crowd = Crowd()
     async with bare(stack) as plain:
-        try:
-            await crowd.connect(
-                ("127.0.0.1", plain.port), [Opening(f"{n}\n".encode()) for n in range(CALENDARS)] * SOCKETS_EACH
-            )
-            await crowd.hear(1, 30)
+
+        async def committed(count: int, sample: bytes) -> list[float]:
+            written: list[float] = []
 
             async def commit(n: int) -> None:
                 written.append((await _commit.one(stack.pool, id=ids[n % CALENDARS])).timestamp())
                 # The same bytes, but for a number that says which commit it was.
                 await plain.publish(str(n % CALENDARS), frame(f"{len(written) - 1:08}".encode() + sample))
 
-            await _steadily(commit, seconds, crowd, warm=CALENDARS)
-            return [at - written[int(text[:8])] for one in crowd.sockets for at, text in one.heard]
+            await _steadily(commit, count, crowd)
+            return [at - written[int(text[:8])] for one in crowd.sockets for at, text in one.heard if at is not None]
+
+        try:
+            openings = [Opening(f"{n}\n".encode()) for n in range(CALENDARS)] * SOCKETS_EACH
+            await crowd.connect(("127.0.0.1", plain.port), openings)
+            await crowd.hear(1, 30)
+            yield committed
         finally:
             crowd.close()
 
 
-async def _steadily(work: Callable[[int], Awaitable[None]], seconds: int, crowd: Crowd, *, warm: int) -> None:
-    """Begins so many works a second, whatever they take; afterwards the crowd has heard what followed from them, and only that:
-    the first `warm` ones do not count."""
+async def _steadily(work: Callable[[int], Awaitable[None]], count: int, crowd: Crowd) -> None:
+    """Begins so many works a second, whatever they take; afterwards the crowd has heard what followed from them, and only that."""
     loop = asyncio.get_running_loop()
-    total = PER_SECOND * seconds
+    crowd.read()
+    crowd.forget()
     begins = loop.time()
     async with asyncio.TaskGroup() as group:
-        for n in range(warm + total):
+        for n in range(count):
             await asyncio.sleep(begins + n / PER_SECOND - loop.time())
-            if n == warm:
-                await asyncio.sleep(1)
-                begins += 1
-                crowd.read()
-                crowd.forget()
             group.create_task(_awaited(work(n)))
             if n % 5 == 0:
                 crowd.read()
-    await crowd.hear(total // CALENDARS, _LATEST_SECONDS)
+    await crowd.hear(count // CALENDARS, _LATEST_SECONDS)
 
 
 async def _awaited(work: Awaitable[None]) -> None:

@@ -1,5 +1,6 @@
 """Many sockets that follow one board each. When bytes arrived is asked of the kernel (SO_TIMESTAMPNS), so that our own reading,
-slow for thousands of sockets, is no part of what is measured."""
+slow for thousands of sockets, is no part of what is measured. Where a beacon or a ping came between a frame and our reading, only the
+last one's time is known, and the frame is left out of the measurement."""
 
 import asyncio
 import socket
@@ -27,11 +28,12 @@ TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 @dataclass
 class Socket:
-    """One client. `heard`: for each text frame that is no beacon, when it arrived (seconds since 1970) and what it said."""
+    """One client. `heard`: for each text frame that is no beacon, when it arrived (seconds since 1970; None: not known) and what it
+    said."""
 
     socket: socket.socket
     buffer: bytearray = field(default_factory=bytearray)
-    heard: list[tuple[float, bytes]] = field(default_factory=list)
+    heard: list[tuple[float | None, bytes]] = field(default_factory=list)
     closed: bool = False
 
     def read(self) -> None:
@@ -55,15 +57,18 @@ class Socket:
             self._frames(at)
 
     def _frames(self, at: float) -> None:
+        texts, frames = [], 0
         while (frame := _first_frame(self.buffer)) is not None:
             opcode, payload, length = frame
             del self.buffer[:length]
+            frames += 1
             if opcode == TEXT and b'"beacon"' not in payload[:40]:
-                self.heard.append((at, payload))
+                texts.append(payload)
             elif opcode == PING:
                 self.socket.sendall(_masked(PONG, payload))
             elif opcode == CLOSE:
                 self.closed = True
+        self.heard += [(at if frames == 1 else None, text) for text in texts]
 
 
 def _first_frame(buffer: bytearray) -> tuple[int, bytes, int] | None:
