@@ -15,6 +15,7 @@ from app.process import Account
 
 # Where the data goes when it may not stay in the folder asked for; see `data_folder`.
 PRIVATE = Path("/var/lib/instainstru")
+LINK = "link"  # beside such data: the path of the link to it
 # Root may not run Postgres. The first of these that exists does.
 SYSTEM_ACCOUNTS = ("postgres", "nobody")
 
@@ -75,11 +76,22 @@ def data_folder(folder: Path, account: Account | None) -> Path:
         let_through(folder, account)
         return data
     PRIVATE.mkdir(mode=0o755, exist_ok=True)
+    _sweep()
     place = PRIVATE / secrets.token_hex(6)
     place.mkdir(mode=0o700)
     let_through(place, account)
     data.symlink_to(place / "postgres")
+    (place / LINK).write_text(str(data))
     return place / "postgres"
+
+
+def _sweep() -> None:
+    """Removes data whose folder was a temporary one and is gone. Any other may only have been moved, and keeps its data."""
+    for note in PRIVATE.glob(f"*/{LINK}"):
+        link = Path(note.read_text())
+        temporary = any(link.is_relative_to(folder) for folder in (tempfile.gettempdir(), "/tmp", "/var/tmp"))  # noqa: S108 — looked at
+        if temporary and not link.is_symlink():
+            shutil.rmtree(note.parent)
 
 
 def binaries(account: Account | None) -> Path:

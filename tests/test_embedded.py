@@ -104,6 +104,15 @@ def test_below_a_closed_folder_the_data_lives_elsewhere_and_the_folder_stays_clo
     assert embedded.postgres(wanted, run, HASTE).data == cluster.data
 
 
+def test_what_belonged_to_a_temporary_folder_goes_when_that_is_gone(run: Path, private: Path) -> None:
+    for _ in range(2):
+        closed = Path(tempfile.mkdtemp(prefix="instainstru-closed-"))
+        (closed / "var").mkdir()
+        embedded.postgres(closed / "var", run, HASTE)
+        assert len(list(private.iterdir())) == (1 if ROOT else 0)
+        shutil.rmtree(closed)
+
+
 def test_a_folder_with_other_things_in_it_is_not_opened(folder: Path, run: Path, private: Path) -> None:
     (folder / "letters.txt").write_text("dear diary")
     assert starts(embedded.postgres(folder, run, HASTE))
