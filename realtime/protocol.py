@@ -2,6 +2,7 @@
 back-pressure, bounded queues, and an end to every connection in bounded time. Given to uvicorn as `ws=`."""
 
 import asyncio
+import socket
 from typing import Any, Protocol, cast
 
 from uvicorn.config import Config
@@ -19,6 +20,7 @@ EXTENSION = "live"
 # What may wait for a client before it counts as paused, and how little must be left for it to go on.
 HIGH_WATER = 64 * 1024
 LOW_WATER = 16 * 1024
+KERNEL_BUFFER = 64 * 1024
 # Messages that may wait for the application; it takes them at once, so more are a flood.
 MAX_WAITING = 160
 # Pings and fragments are nobody's messages, but cost time too: so many within FLOOD_SECONDS.
@@ -102,6 +104,9 @@ class LiveProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+        if (own := self.transport.get_extra_info("socket")) is not None:
+            # Left alone, the kernel would keep megabytes for a client that reads nothing.
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended()

@@ -2,10 +2,14 @@
 
 import asyncio
 
+import structlog
+
 from app.settings import Settings
 from realtime import messages, metrics
 from realtime.hub import Hub
 from realtime.watcher import Watcher
+
+log = structlog.get_logger("rounds")
 
 # A client that has been silent for so many times the time between two pings is gone: it did not answer the last one.
 SILENT_PINGS = 1.5
@@ -47,6 +51,7 @@ def ping(hub: Hub, now: float) -> None:
 
 
 def _abort(watcher: Watcher, reason: str) -> None:
+    log.info("a client is cut off", reason=reason)
     metrics.ABORTED.labels(reason).inc()
     watcher.ready = False
     watcher.wire.abort()

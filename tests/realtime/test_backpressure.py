@@ -1,0 +1,151 @@
+"""Clients that take what they are told slowly, or not at all: memory stays bounded, they get fewer and larger steps, and nobody else
+notices."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import socket
+import struct
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from app.db import Pool
+from tests import people
+from tests.people import Instructor
+from tests.processes import Starter
+from tests.realtime.screens import Screens, becomes_true, truth
+
+# Unasked for, but enough to seem alive.
+PONG = b"\x8a\x80\0\0\0\0"
+
+
+class Unread:
+    """A client that reads only when it is told to. It seems alive by sending pongs."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self._beating = asyncio.create_task(self._beat())
+
+    @staticmethod
+    async def open(url: str) -> "Unread":
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect((urlsplit(url).hostname, urlsplit(url).port))
+        reader, writer = await asyncio.open_connection(sock=plain, limit=1024)
+        key = base64.b64encode(os.urandom(16)).decode()
+        upgrade = ["GET /live HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}"]
+        upgrade += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: lesson.v1", "", ""]
+        writer.write("\r\n".join(upgrade).encode())
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        return Unread(reader, writer)
+
+    async def watch(self, instructor: Instructor, days: int) -> None:
+        message = {"type": "watch", "instructor": str(instructor.id), "first": str(instructor.day(0)), "days": days}
+        text = json.dumps(message).encode()
+        self.writer.write(b"\x81\xfe" + struct.pack("!H", len(text)) + b"\0\0\0\0" + text)
+
+    async def _beat(self) -> None:
+        while not self.writer.transport.is_closing():
+            self.writer.write(PONG)
+            await asyncio.sleep(0.2)
+
+    async def read(self) -> dict[str, Any]:
+        """The next message, past pings."""
+        while True:
+            opcode, length = await self.reader.readexactly(2)
+            if length == 126:
+                (length,) = struct.unpack("!H", await self.reader.readexactly(2))
+            elif length == 127:
+                (length,) = struct.unpack("!Q", await self.reader.readexactly(8))
+            text = await self.reader.readexactly(length)
+            if opcode == 0x81:
+                message: dict[str, Any] = json.loads(text)
+                return message
+
+    async def cut_off(self) -> None:
+        """Until the server has ended the connection, without reading what it says."""
+        while not self.writer.transport.is_closing():
+            await asyncio.sleep(0.05)
+
+    async def close(self) -> None:
+        self._beating.cancel()
+        self.writer.transport.abort()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._beating
+
+
+async def many_changes(pool: Pool, instructor: Instructor, count: int) -> None:
+    """Steps that each carry 35 days."""
+    await pool.execute(
+        "select step($1, array(select $2::date + n from generate_series(0, 34) as n)) from generate_series(1, $3)",
+        instructor.id, instructor.day(0), count,
+    )  # fmt: skip
+
+
+async def test_a_stuck_client_is_aborted_while_the_others_are_served(start: Starter, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    start("relay")
+    web = start("serve", stuck_seconds=2, log_level="info")
+    screens = Screens(web.url)
+    good = await screens.open()
+    await good.shows(anna, days=35)
+    stuck = await Unread.open(web.url)
+    await stuck.watch(anna, 35)
+    began = time.monotonic()
+    for _ in range(30):
+        await many_changes(pool, anna, 20)
+        await becomes_true(pool, good, anna, seconds=2)
+    await asyncio.wait_for(stuck.cut_off(), 10)
+    assert time.monotonic() - began < 10
+    assert web.log.count("reason=stuck") == 1
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await becomes_true(pool, good, anna)
+    await stuck.close()
+    await screens.close()
+
+
+async def test_a_client_that_says_nothing_any_more_is_aborted(start: Starter) -> None:
+    web = start("serve", stuck_seconds=2, log_level="info")
+    client = await Unread.open(web.url)
+    client._beating.cancel()
+    assert await asyncio.wait_for(client.reader.read(), 10) in (b"\x89\0", b"\x89\0" * 2)
+    assert web.log.count("reason=silent") == 1
+    await client.close()
+
+
+async def test_a_slow_client_gets_fewer_and_larger_steps(start: Starter, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    start("relay")
+    web = start("serve", stuck_seconds=20)
+    screens = Screens(web.url)
+    good = await screens.open()
+    await good.shows(anna, days=35)
+    slow = await Unread.open(web.url)
+    await slow.watch(anna, 35)
+    for _ in range(30):
+        await many_changes(pool, anna, 20)
+        await becomes_true(pool, good, anna, seconds=2)
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    told = [await slow.read()]
+    while told[-1].get("version") != 601:
+        told.append(await asyncio.wait_for(slow.read(), 5))
+    steps = [message for message in told if message["type"] in {"board", "change"}]
+    assert steps[0]["type"] == "board"
+    assert len(steps) < 300
+    board: dict[str, Any] = {}
+    for step in steps:
+        if step["type"] == "board":
+            board = step
+        else:
+            assert step["version"] == board["version"] + 1
+            board["version"] = step["version"]
+            board["days"] |= step["days"]
+    assert board["days"] == (await truth(pool, anna, str(anna.day(0)), 35))["days"]
+    await becomes_true(pool, good, anna)
+    assert len(good.of("change")) == 601
+    await slow.close()
+    await screens.close()
