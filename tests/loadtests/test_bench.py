@@ -1,0 +1,76 @@
+"""The benchmarks' own parts, and that they still run: what is measured is not judged here, as a test machine is busy."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from loadtests.bench import booking, people
+from loadtests.bench.people import CLOSES, OPENS, Offer, Student
+from loadtests.bench.report import Result, table
+from loadtests.bench.sockets import _first_frame, frame
+from loadtests.table import columns, milliseconds, percentile
+from tests.processes import ROOT
+
+
+def test_a_percentile_is_a_value_that_was_measured() -> None:
+    assert [percentile([4, 1, 3, 2], q) for q in (1, 25, 50, 75, 99, 100)] == [1, 1, 2, 3, 4, 4]
+    assert milliseconds(percentile([], 50)) == "–"
+    assert [milliseconds(seconds) for seconds in (0.0012, 0.25, 1.5)] == ["1.2 ms", "250 ms", "1,500 ms"]
+
+
+def test_columns_are_as_wide_as_their_widest_cell() -> None:
+    assert columns([("a", "bb", "c"), ("aaa", "b", "c")], indent=" ") == [" a    bb  c", " aaa  b   c"]
+
+
+def test_a_miss_is_seen_in_the_table() -> None:
+    lines = table([Result("speed", "1/s", "10/s", "0.1", "≥ 0.3", False), Result("more", "2", "", "", "", None)]).splitlines()
+    assert lines[2].endswith("≥ 0.3  MISS")
+    assert not lines[3].endswith(("ok", "MISS"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535])
+def test_frames_of_every_length_are_read_whole(size: int) -> None:
+    text = b"x" * size
+    sent = frame(text)
+    assert all(_first_frame(bytearray(sent[:n])) is None for n in (0, 1, len(sent) - 1) if n < len(sent))
+    assert _first_frame(bytearray(sent + b"next")) == (1, text, len(sent))
+
+
+def test_lessons_of_the_benchmarks_lie_within_instructors_hours() -> None:
+    zone = ZoneInfo("America/New_York")
+    for start in people.half_hours(0, 300):
+        local = start.astimezone(zone)
+        assert OPENS <= local.hour < CLOSES
+
+
+def test_no_student_is_in_two_places_at_once() -> None:
+    students = [Student(UUID(int=n), "") for n in range(40)]
+    offers = [Offer(UUID(int=n), UUID(int=n)) for n in range(40)]
+    taken: set[tuple[UUID, datetime]] = set()
+    for student, _, start in booking._lessons(students, offers):
+        assert start.tzinfo is UTC
+        assert (student.id, start) not in taken
+        taken.add((student.id, start))
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not tmp_path: root's Postgres runs as another account, which cannot get there."""
+    with tempfile.TemporaryDirectory(prefix="instainstru-tests-") as folder:
+        yield Path(folder)
+
+
+def test_the_benchmarks_run(folder: Path) -> None:
+    """The two quickest ones, with sockets and with bookings."""
+    command = [sys.executable, "-m", "loadtests.bench", "--quick", "--only", "d,f", "--data", str(folder)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "memory of the web process per idle socket" in ran.stdout
+    assert "3 of 3" in ran.stdout
