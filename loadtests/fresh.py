@@ -33,30 +33,18 @@ class NotReadyError(Exception):
 @contextmanager
 def product(*, workers: int = 1) -> Iterator[tuple[str, Path]]:
     """Its address and its folder, for as long as it is needed. Raises NotReadyError."""
+    # Straight below the system's folder for such things: as root, Postgres runs as another account, which can get there.
     folder = Path(tempfile.mkdtemp(prefix="instainstru-load-"))
-    output = folder / "up.log"
-    command = [
-        sys.executable,
-        "-m",
-        "app",
-        "up",
-        "--no-demo",
-        "--port",
-        "0",
-        "--workers",
-        str(workers),
-        "--data",
-        str(folder / "var"),
-    ]
+    command = [sys.executable, "-m", "app", "up", "--no-demo", "--port", "0", "--workers", str(workers), "--data", str(folder)]
     try:
-        with output.open("wb") as log:
+        with tempfile.NamedTemporaryFile(prefix="instainstru-load-", suffix=".log") as log:
             process = subprocess.Popen(  # noqa: S603 — our own program
                 command, env=os.environ | _SETTINGS, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
-        try:
-            yield _ready(process, output), folder / "var"
-        finally:
-            _stop(process)
+            try:
+                yield _ready(process, Path(log.name)), folder
+            finally:
+                _stop(process)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
