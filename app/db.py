@@ -115,7 +115,11 @@ async def _connection(db: Db) -> AsyncIterator[Tx]:
         if meant is None:
             raise
         raise meant from None
+    except asyncpg.CharacterNotInRepertoireError:
+        raise refusal.ValidationError("Text may not contain NUL characters.") from None
     except _AWAY as error:
+        if isinstance(error, ValueError):  # asyncpg's answer to an argument Postgres cannot take: a bug of ours
+            raise
         raise refusal.Unavailable from error
 
 

@@ -4,6 +4,7 @@ Every handler is decorated with who may call it (`may`, `signed_in`, `visitor`, 
 not. Checks run in the contract's order: 401, 403, then the handler reads the body (422), looks things up (404) and acts (409)."""
 
 import functools
+import gzip
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -17,9 +18,12 @@ import jinja2
 import orjson
 import pydantic
 from starlette.datastructures import Headers
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import HTTPConnection
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Match, Route
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import refusal, wire, wording
@@ -30,6 +34,7 @@ from app.limits import Limiter
 from app.settings import Settings
 
 MAX_BODY = 256 * 1024
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # these change nothing, and their bodies are not read
 
 
 class State(TypedDict):
@@ -147,7 +152,7 @@ def forget(request: Request, response: Response) -> Response:
 
 
 def _cookie(request: Request) -> Any:
-    return {"path": "/", "httponly": True, "samesite": "lax", "secure": request.url.scheme == "https"}
+    return {"path": "/", "httponly": True, "samesite": "Lax", "secure": request.url.scheme == "https"}
 
 
 def _renewed(request: Request, who: SignedIn | None, response: Response) -> Response:
@@ -159,11 +164,12 @@ def _renewed(request: Request, who: SignedIn | None, response: Response) -> Resp
 
 def _same_site(request: Request) -> None:
     """Refuses a changing request that another site's page may have made a browser send (contract.md, "Who")."""
-    if request.method in {"GET", "HEAD", "OPTIONS"} or _bearer(request) is not None:
+    if request.method in _SAFE or _bearer(request) is not None:
         return
     site = request.headers.get("sec-fetch-site")
     if site is not None:
-        trusted = site in {"same-origin", "none"} or origin_allowed(request)
+        # A browser that says so knows better than the Origin, which names http and https of a host alike.
+        trusted = site in {"same-origin", "none"} or _origin_listed(request)
     elif "origin" in request.headers:
         trusted = origin_allowed(request)
     else:
@@ -174,10 +180,12 @@ def _same_site(request: Request) -> None:
 
 def origin_allowed(connection: HTTPConnection[Any]) -> bool:
     """Whether the Origin is the request's own host and port, or one of ALLOWED_ORIGINS."""
-    origin = connection.headers.get("origin", "")
-    return bool(origin) and (
-        urlsplit(origin).netloc == connection.headers.get("host") or origin in connection.state["settings"].allowed_origins
-    )
+    _, _, place = connection.headers.get("origin", "").partition("://")
+    return _origin_listed(connection) or (bool(place) and place == connection.headers.get("host"))
+
+
+def _origin_listed(connection: HTTPConnection[Any]) -> bool:
+    return connection.headers.get("origin") in connection.state["settings"].allowed_origins
 
 
 # ---- what was sent
@@ -215,11 +223,16 @@ def check(model: type[Model], fields: Any) -> Model:
 
 def _has_nul(value: Any) -> bool:
     """Postgres cannot store U+0000 in text, so nothing may bring one in."""
-    if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, dict):
-        return any(_has_nul(part) for part in (*value.keys(), *value.values()))
-    return isinstance(value, list) and any(map(_has_nul, value))
+    parts = [value]  # a stack of our own: JSON may be nested deeper than Python calls may be
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            parts += (*part.keys(), *part.values())
+        elif isinstance(part, list):
+            parts += part
+        elif isinstance(part, str) and "\x00" in part:
+            return True
+    return False
 
 
 def query(request: Request, model: type[Model]) -> Model:
@@ -236,7 +249,12 @@ def path_id(request: Request, name: str = "id") -> UUID:
 
 
 def is_form(request: Request) -> bool:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/x-www-form-urlencoded"
+    """Whether a form was sent: by a changing request, whatever a GET says it brings."""
+    return request.method not in _SAFE and _says_form(request.headers)
+
+
+def _says_form(headers: Headers) -> bool:
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/x-www-form-urlencoded"
 
 
 def form_fields(raw: bytes) -> dict[str, str]:
@@ -252,7 +270,10 @@ def form_fields(raw: bytes) -> dict[str, str]:
 
 
 def json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(content), status, headers, media_type="application/json")
+    """An answer for this caller alone, unless `headers` say who may keep it."""
+    return Response(
+        orjson.dumps(content), status, {"Cache-Control": "no-store", **(headers or {})}, media_type="application/json"
+    )
 
 
 def done(request: Request, content: Any, *, status: int = 200, see: str) -> Response:
@@ -279,11 +300,15 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
             **context,
         )
     )
-    return Response(text, status, {"Cache-Control": "no-store"}, media_type="text/html")
+    body, headers = text.encode(), {"Cache-Control": "no-store", "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        body, headers["Content-Encoding"] = gzip.compress(body, 5, mtime=0), "gzip"
+    return Response(body, status, headers, media_type="text/html")
 
 
 def templates(folder: Path) -> jinja2.Environment:
-    """Every template sees `words` (app.wording), `wire` (app.wire), and `static(name)`: the address of a file that changes when the file does."""
+    """Every template sees `words` (app.wording), `wire` (app.wire), and `static(name)`: the address of a file, which changes when
+    the file does."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
@@ -297,6 +322,20 @@ def templates(folder: Path) -> jinja2.Environment:
         lambda name: f"/static/{name}?{hashlib.sha256((files / name).read_bytes()).hexdigest()[:12]}"
     )
     return environment
+
+
+class _Files(StaticFiles):
+    """What was asked for by the name that `static()` gave is kept for ever; anything else is asked for again, by its ETag."""
+
+    def file_response(self, full_path: Any, stat_result: Any, scope: Scope, status_code: int = 200) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        response.headers["Cache-Control"] = "max-age=31536000, immutable" if scope["query_string"] else "no-cache"
+        return response
+
+
+def static_files(folder: Path) -> ASGIApp:
+    """Serves app/static, compressed for whoever can read that."""
+    return GZipMiddleware(_Files(directory=folder), compresslevel=5)
 
 
 def local_path(wanted: str | None, default: str = "/") -> str:
@@ -320,7 +359,7 @@ async def render_refusal(request: StarletteRequest, error: Exception) -> Respons
     if api and not is_form(known):
         return json(error.as_json(), error.status, headers)
     # After a bug the body can no longer be read, and the page it came from may be what is broken.
-    form_page = await _form_page(request) if request.method != "GET" and not isinstance(error, refusal.Broken) else None
+    form_page = await _form_page(request) if is_form(known) and not isinstance(error, refusal.Broken) else None
     if type(error) is refusal.NotSignedIn:
         return RedirectResponse(f"/login?next={quote(form_page or _here(request), safe='')}", HTTPStatus.SEE_OTHER)
     if form_page is not None:
@@ -337,13 +376,10 @@ def _here(request: StarletteRequest) -> str:
 
 async def _form_page(request: StarletteRequest) -> str | None:
     """The page a form stands on: its `_page` field, else the Referer."""
-    try:
-        fields = dict(parse_qsl((await request.body()).decode(errors="replace")))
-    except (refusal.Refusal, ValueError):
-        fields = {}
-    referer = urlsplit(request.headers.get("referer", ""))
-    fallback = f"{referer.path}?{referer.query}" if referer.query else referer.path
-    return local_path(fields.get("_page") or fallback, "") or None
+    stated = dict(parse_qsl((await request.body()).decode(errors="replace"))).get("_page")
+    _, _, referer = request.headers.get("referer", "").partition("://")
+    _, slash, path = referer.partition("/")
+    return local_path(stated or slash + path, "") or None
 
 
 async def _again(request: Request, form_page: str, error: refusal.Refusal) -> Response:
@@ -361,7 +397,8 @@ async def _again(request: Request, form_page: str, error: refusal.Refusal) -> Re
     scope.pop("endpoint", None)
     for route in request.app.router.routes:
         match, child = route.matches(scope)
-        if match.value == 2:  # Match.FULL
+        # Pages alone: files are no handlers of ours, and an answer of the API is nothing to fill in again.
+        if match is Match.FULL and isinstance(route, Route) and not target.path.startswith("/api/"):
             scope.update(child)
             try:
                 response: Response = await scope["endpoint"](StarletteRequest(scope))
@@ -382,7 +419,7 @@ class Body:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in {"GET", "HEAD", "OPTIONS"}:
+        if scope["type"] != "http" or scope["method"] in _SAFE:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -401,7 +438,7 @@ class Body:
             error = refusal.PayloadTooLarge()
             await json(error.as_json(), error.status, {"Connection": "close"})(scope, receive, send)
             return
-        if scope["method"] == "POST" and headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        if scope["method"] == "POST" and _says_form(headers):
             method = dict(parse_qsl(body.decode(errors="replace"))).get("_method", "").upper()
             if method in {"PUT", "PATCH", "DELETE"}:
                 scope = dict(scope) | {"method": method}

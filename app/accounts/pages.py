@@ -1,5 +1,7 @@
 """The pages that let someone in: `/login` and `/register`. Their forms post to the API."""
 
+from typing import Any
+
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
@@ -19,7 +21,7 @@ async def register(request: Request, who: SignedIn | None) -> Response:
     return _door(request, who, "register.html", role_wanted=wanted)
 
 
-def _door(request: Request, who: SignedIn | None, template: str, **context: str) -> Response:
+def _door(request: Request, who: SignedIn | None, template: str, **context: Any) -> Response:
     """The form, or the way on for someone who is in already. `next` is empty where the account's own start page is meant."""
     wanted = web.local_path(request.query_params.get("next"), "")
     state: web.PerRequest = request.scope["state"]

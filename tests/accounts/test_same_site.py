@@ -24,6 +24,7 @@ async def cookie(pool: Pool, settings: Settings) -> dict[str, str]:
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Sec-Fetch-Site": "same-site"}, 403),
         ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1:8000"}, 403),
         ({"Origin": "http://127.0.0.1:8000"}, 204),
         ({"Origin": "http://127.0.0.1:8001"}, 403),
         ({"Origin": "https://evil.example"}, 403),

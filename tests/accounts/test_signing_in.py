@@ -60,7 +60,7 @@ async def test_the_cookie_is_http_only_and_its_value_is_the_token(client: httpx.
     answer = await client.post("/api/auth/register", json=BEN)
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith(f"session={answer.json()['token']};")
-    assert {part.strip() for part in cookie.split(";")[1:]} == {"HttpOnly", "Max-Age=604800", "Path=/", "SameSite=lax"}
+    assert {part.strip() for part in cookie.split(";")[1:]} == {"HttpOnly", "Max-Age=604800", "Path=/", "SameSite=Lax"}
     assert (await client.get("/api/auth/me")).status_code == 200
 
 
