@@ -1,5 +1,6 @@
 """How values look on the wire (contract.md): instants, and lists in pages."""
 
+import contextlib
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
@@ -25,14 +26,21 @@ def _sane(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def _text(value: object) -> object:
+    if isinstance(value, str) and not value.lstrip("+-").replace(".", "").isdigit():
+        return value
+    raise ValueError("A time looks like 2026-11-23T14:00:00Z.")  # and not like seconds since 1970
+
+
 # An instant as input: any offset, but one there must be.
-Instant = Annotated[AwareDatetime, AfterValidator(_sane)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_text), AfterValidator(_sane)]
 
 
 def local_date(value: object) -> date:
     """A date of the form `2026-11-23`. Raises ValueError."""
     if isinstance(value, str) and re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value) and "1970" <= value < "9000":
-        return date.fromisoformat(value)
+        with contextlib.suppress(ValueError):  # there is no such day
+            return date.fromisoformat(value)
     raise ValueError("A date looks like 2026-11-23.")
 
 

@@ -181,8 +181,8 @@ async def find(db: Db, booking_id: UUID, *, viewer: UUID, sees_all: bool = False
 async def lists(
     db: Db, account_id: UUID, *, role: Role, scope: Scope, now: datetime, after: tuple[datetime, UUID] | None, limit: int
 ) -> list[Booking]:
-    """The account's bookings as student or instructor. Upcoming: held or confirmed and not ended, ascending; past: ended, of
-    those that stood; cancelled; both descending. `after`: start and id of the last one before this page."""
+    """The account's bookings as student or instructor. Upcoming: held or confirmed and not ended, ascending; past: confirmed
+    and ended, completed, no-show; cancelled; both descending. `after`: start and id of the last one before this page."""
     start, last = after or (None, None)
     if scope == "upcoming":
         return await _lists[role, "upcoming"].all(db, account_id=account_id, now=now, start=start, id=last, limit=limit)

@@ -20,7 +20,14 @@ class Call:
     key: str
     method: str
     path: str
-    body: bytes
+    body_sha256: bytes
+
+
+def call(key: str, method: str, path: str, body: bytes) -> Call:
+    """Raises ValidationError for a key that will not do."""
+    if not 1 <= len(key) <= MAX_KEY or "\x00" in key:
+        raise refusal.ValidationError(f"An Idempotency-Key has 1 to {MAX_KEY} characters.", field="Idempotency-Key")
+    return Call(key, method, path, hashlib.sha256(body).digest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +50,15 @@ async def once(
     roll everything back, the key too, so a refused call may be tried again. Raises IdempotencyMismatch."""
     if call is None:
         return await work(pool)
-    if not 1 <= len(call.key) <= MAX_KEY or "\x00" in call.key:
-        raise refusal.ValidationError(f"An Idempotency-Key has 1 to {MAX_KEY} characters.", field="Idempotency-Key")
-    sha256 = hashlib.sha256(call.body).digest()
 
     async def first_or_repeat(tx: Tx) -> Any:
         # A repeat that runs at the same time waits here until the first has committed or given up.
         claimed = await _claim.first(
-            tx, account_id=account_id, key=call.key, method=call.method, path=call.path, body_sha256=sha256, now=now
+            tx, account_id=account_id, key=call.key, method=call.method, path=call.path, body_sha256=call.body_sha256, now=now
         )
         if claimed is None:
             stored = await _stored.one(tx, account_id=account_id, key=call.key)
-            if (stored.method, stored.path, stored.body_sha256) != (call.method, call.path, sha256):
+            if (stored.method, stored.path, stored.body_sha256) != (call.method, call.path, call.body_sha256):
                 raise refusal.IdempotencyMismatch
             return stored.answer
         answer = await work(tx)

@@ -45,6 +45,7 @@ class ListQuery(wire.Paging):
 async def create(request: Request, who: SignedIn) -> Response:
     await request.state["limiter"].hit(limits.BOOKINGS_OF_ACCOUNT, str(who.account_id))
     wanted = await web.read(request, BookingRequest)
+    call = await _call(request)
     now = request.state["now"]()
 
     async def book(db: Any) -> dict[str, Any]:
@@ -61,7 +62,7 @@ async def create(request: Request, who: SignedIn) -> Response:
         )
         return booking.as_json(made, who.account_id)
 
-    answer = await _once(request, who, book, now)
+    answer = await _once(request, who, call, book, now)
     return web.done(request, answer, status=201, see=f"/lessons#booking-{answer['id']}")
 
 
@@ -94,6 +95,7 @@ async def show(request: Request, who: SignedIn) -> Response:
 @web.signed_in
 async def cancel(request: Request, who: SignedIn) -> Response:
     wanted = await web.read(request, CancellationRequest)
+    call = await _call(request)
     found = await _find(request, who)
     own = "cancel_own_bookings" if who.account_id == found.student_id else "cancel_student_bookings"
     if not {own if who.account_id in {found.student_id, found.instructor_id} else "", "manage_all_bookings"} & who.permissions:
@@ -104,7 +106,7 @@ async def cancel(request: Request, who: SignedIn) -> Response:
         cancelled = await cancellation.cancel(db, who.account_id, found, reason=wanted.reason, now=now)
         return booking.as_json(cancelled, who.account_id)
 
-    answer = await _once(request, who, give_back, now)
+    answer = await _once(request, who, call, give_back, now)
     return web.done(request, answer, see="/teach" if who.account_id == found.instructor_id else "/lessons?scope=cancelled")
 
 
@@ -114,10 +116,14 @@ async def _find(request: Request, who: SignedIn) -> Booking:
     )
 
 
-async def _once(request: Request, who: SignedIn, work: Any, now: datetime) -> Any:
-    """Runs a mutating call under its Idempotency-Key, and tells the relay and the worker that there is something for them."""
+async def _call(request: Request) -> idempotency.Call | None:
+    """What a repeat of this call would be known by. Raises ValidationError for a key that will not do."""
     key = request.headers.get("idempotency-key")
-    call = idempotency.Call(key, request.method, request.url.path, await request.body()) if key is not None else None
+    return None if key is None else idempotency.call(key, request.method, request.url.path, await request.body())
+
+
+async def _once(request: Request, who: SignedIn, call: idempotency.Call | None, work: Any, now: datetime) -> Any:
+    """Runs a mutating call under its Idempotency-Key, and tells the relay and the worker that there is something for them."""
     answer = await idempotency.once(request.state["pool"], who.account_id, call, work, now=now)
     request.state["poke"]()
     return answer

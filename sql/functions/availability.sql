@@ -45,10 +45,6 @@ begin
   select c.* into strict v_calendar from calendar c where c.instructor_id = p_instructor;
   version := v_calendar.version;
   days_changed := 0;
-  if p_base is not null and p_base not between v_calendar.availability_version and v_calendar.version then
-    refusal := 'VERSION_CONFLICT';
-    return;
-  end if;
   v_today := (p_now at time zone v_calendar.time_zone)::date;
   for v_day in select key::date from jsonb_each(p_days) order by key loop
     v_span := day_span(v_day, v_calendar.time_zone);
@@ -78,6 +74,10 @@ begin
     v_window := v_window + tstzmultirange(v_span);
     v_new := v_new + v_wanted;
   end loop;
+  if p_base is not null and p_base not between v_calendar.availability_version and v_calendar.version then
+    refusal := 'VERSION_CONFLICT';
+    return;
+  end if;
   days_changed := cardinality(v_changed);
   if days_changed = 0 then
     return;

@@ -33,30 +33,30 @@ declare
   v_dates    date[];
   v_attempt  integer;
 begin
-  select s.* into v_service from service s where s.id = p_service and s.is_active;
-  select c.* into v_calendar from calendar c where c.instructor_id = v_service.instructor_id and c.is_active;
-  if v_service.id is null or v_calendar.instructor_id is null then
-    refusal := 'NOT_FOUND';
-  elsif v_service.instructor_id = p_student then
-    refusal := 'NOT_ALLOWED';
-  elsif p_location_type is not null and p_location_type <> all (v_service.location_types) then
-    refusal := 'VALIDATION_ERROR';
-    detail := jsonb_build_object('field', 'location_type', 'offered', v_service.location_types);
-  elsif p_minutes <> all (v_service.durations_minutes) then
-    refusal := 'DURATION_NOT_OFFERED';
-    detail := jsonb_build_object('durations_minutes', v_service.durations_minutes);
-  elsif p_start < p_now + make_interval(mins => v_calendar.min_advance_minutes) then
-    refusal := 'TOO_SOON';
-    detail := jsonb_build_object('min_advance_minutes', v_calendar.min_advance_minutes);
-  elsif p_start > p_now + interval '90 days' then
-    refusal := 'TOO_FAR_AHEAD';
-  end if;
-  if refusal is not null then
-    return;
-  end if;
-
   -- The second pass sees what was committed while the first waited for the locks.
   for v_attempt in 0..2 loop
+    select s.* into v_service from service s where s.id = p_service and s.is_active;
+    select c.* into v_calendar from calendar c where c.instructor_id = v_service.instructor_id and c.is_active;
+    if v_service.id is null or v_calendar.instructor_id is null then
+      refusal := 'NOT_FOUND';
+    elsif p_location_type is not null and p_location_type <> all (v_service.location_types) then
+      refusal := 'VALIDATION_ERROR';
+      detail := jsonb_build_object('field', 'location_type', 'offered', v_service.location_types);
+    elsif v_service.instructor_id = p_student then
+      refusal := 'NOT_ALLOWED';
+    elsif p_minutes <> all (v_service.durations_minutes) then
+      refusal := 'DURATION_NOT_OFFERED';
+      detail := jsonb_build_object('durations_minutes', v_service.durations_minutes);
+    elsif p_start < p_now + make_interval(mins => v_calendar.min_advance_minutes) then
+      refusal := 'TOO_SOON';
+      detail := jsonb_build_object('min_advance_minutes', v_calendar.min_advance_minutes);
+    elsif p_start > p_now + interval '90 days' then
+      refusal := 'TOO_FAR_AHEAD';
+    end if;
+    if refusal is not null then
+      return;
+    end if;
+
     v_buffer := make_interval(mins => v_calendar.travel_buffer_minutes);
     v_blocked := tstzrange(lower(v_during), upper(v_during) + v_buffer);
 
@@ -103,13 +103,6 @@ begin
         where b.student_id = p_student and b.during && v_during and b.state = 'held' and b.held_until <= p_now
       ))
       order by c.instructor_id for no key update;
-      select c.* into v_calendar from calendar c
-      where c.instructor_id = v_service.instructor_id and c.is_active
-        and exists (select from service s where s.id = p_service and s.is_active);
-      if not found then
-        refusal := 'NOT_FOUND';
-        return;
-      end if;
       continue;
     end if;
 

@@ -44,7 +44,7 @@ select id, state, starts_at, ends_at, duration_minutes, held_until, service_id, 
        free_cancel_until, late, cancel_reason, sequence, version, created_at, time_zone
 from booking_detail
 where student_id = :account_id and state = any(:states::text[])
-  and (:ended_by::timestamptz is null or ends_at <= :ended_by)
+  and (:ended_by::timestamptz is null or state <> 'confirmed' or ends_at <= :ended_by)
   and (:start::timestamptz is null or (starts_at, id) < (:start, :id::uuid))
 order by starts_at desc, id desc
 limit :limit;
@@ -55,7 +55,7 @@ select id, state, starts_at, ends_at, duration_minutes, held_until, service_id, 
        free_cancel_until, late, cancel_reason, sequence, version, created_at, time_zone
 from booking_detail
 where instructor_id = :account_id and state = any(:states::text[])
-  and (:ended_by::timestamptz is null or ends_at <= :ended_by)
+  and (:ended_by::timestamptz is null or state <> 'confirmed' or ends_at <= :ended_by)
   and (:start::timestamptz is null or (starts_at, id) < (:start, :id::uuid))
 order by starts_at desc, id desc
 limit :limit;

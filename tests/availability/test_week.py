@@ -129,6 +129,13 @@ async def test_an_edit_of_what_changed_meanwhile_is_refused_with_the_fresh_week(
     assert (await put(hers, monday, {tuesday: []}, version=99)).status_code == 409
 
 
+async def test_what_is_wrong_is_said_before_what_is_outdated(hers: httpx.AsyncClient, monday: date) -> None:
+    await put(hers, monday, {monday: [MORNING]})
+    past = monday - timedelta(days=28)
+    answer = await put(hers, past, {past: [MORNING]}, version=0)
+    assert (answer.status_code, answer.json()["field"]) == (422, f"days.{past}")
+
+
 async def test_bookings_and_settings_do_not_count_as_changes(
     hers: httpx.AsyncClient, pool: Pool, anna: Instructor, monday: date
 ) -> None:

@@ -120,6 +120,9 @@ async def test_of_several_reasons_the_first_of_the_contracts_order_is_given(pool
     night, taken = anna.at("03:00"), anna.at("10:00")
     with pytest.raises(refusal.NotAllowed):
         await reserve(pool, anna, anna, night, 45)
+    await pool.execute("update service set location_types = '{public}' where id = $1", anna.service_id)
+    with pytest.raises(refusal.ValidationError):
+        await reserve(pool, anna, anna, night, 45, location_type="student")
     with pytest.raises(refusal.DurationNotOffered):
         await reserve(pool, ben, anna, NOW - timedelta(days=1), 45)
     made = await reserve(pool, ben, anna, taken)

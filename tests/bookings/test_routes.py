@@ -94,6 +94,8 @@ async def test_the_loser_is_told_what_is_free_and_which_version_that_is(ben: Bro
         ({"start": "9999-12-31T23:45:00Z"}, "start"),
         ({"start": "0001-01-01T00:00:00Z"}, "start"),
         ({"start": None}, "start"),
+        ({"start": 1795000500}, "start"),
+        ({"start": "1795000500"}, "start"),
         ({"start": ["2027"]}, "start"),
         ({"duration_minutes": "an hour"}, "duration_minutes"),
         ({"duration_minutes": 10**12}, "duration_minutes"),
@@ -172,6 +174,15 @@ async def test_lists_come_in_pages_in_the_contracts_order(ben: Browser, anna: In
     assert (await ben.get("/api/bookings", scope="cancelled")).json()["items"] == []
 
 
+async def test_a_lesson_is_in_one_of_the_lists_whatever_its_state(ben: Browser, anna: Instructor, pool: Pool) -> None:
+    lesson = (await ben.book(anna, "10:00")).json()
+    for state, scope in [("confirmed", "upcoming"), ("completed", "past"), ("no_show", "past"), ("cancelled", "cancelled")]:
+        await pool.execute("update booking set state = $1", state)
+        for asked in ("upcoming", "past", "cancelled"):
+            found = (await ben.get("/api/bookings", scope=asked)).json()["items"]
+            assert [item["id"] for item in found] == ([lesson["id"]] if asked == scope else [])
+
+
 @pytest.mark.parametrize(
     "query",
     [{"limit": 101}, {"limit": 0}, {"limit": "x"}, {"cursor": "x"}, {"cursor": "e30="}, {"scope": "all"}, {"as": "admin"}],
@@ -211,6 +222,12 @@ async def test_a_cancellation_repeated_with_its_key_is_answered_the_same(ben: Br
     first, second = [await ben.post(path, {"reason": "ill"}, Idempotency_Key="c") for _ in range(2)]
     assert first.status_code == second.status_code == 200
     assert first.json() == second.json()
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201])
+async def test_a_key_that_will_not_do_is_said_before_anything_is_looked_for(ben: Browser, key: str) -> None:
+    answer = await ben.post(f"/api/bookings/{uuid4()}/cancellation", {}, Idempotency_Key=key)
+    assert (answer.status_code, answer.json()["field"]) == (422, "Idempotency-Key")
 
 
 async def test_two_hundred_concurrent_requests_for_one_time_leave_one_lesson(
