@@ -59,10 +59,9 @@ class Screen:
             return None  # the board that was asked for comes first
         if message["epoch"] != self.epoch:
             return self._forget()
-        version = message["versions"].get(self.instructor, -1) if message["type"] == "beacon" else message["version"]
         if message["type"] == "beacon":
-            self.asked = False  # a beacon ends the answer to a resumed watch
-            return self._gap() if version > self.version else None
+            return self._check(message["versions"].get(self.instructor))
+        version = message["version"]
         if version <= self.version:
             return None
         if version > self.version + 1:
@@ -70,6 +69,13 @@ class Screen:
         self._step(version, at)
         self.board.update(message["days"])
         return None
+
+    def _check(self, version: int | None) -> Message | None:
+        """A beacon names what has been answered, so it ends the answer to a resumed watch; and it reveals a lost last message."""
+        if version is None:
+            return None
+        self.asked = self.away = False
+        return self._gap() if version > self.version else None
 
     def _replace(self, message: Message, at: float) -> None:
         if self.epoch == message["epoch"]:
@@ -121,8 +127,6 @@ class Ear:
         kind = message["type"]
         if kind == "beacon":
             answers = [screen.hear(message, at) for screen in self.screens.values()]
-            for screen in self.screens.values():
-                screen.away = False
             return [answer for answer in answers if answer is not None]
         if kind in {"board", "change"}:
             watched = self.screens.get(message["instructor"])

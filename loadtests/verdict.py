@@ -167,7 +167,7 @@ def _told(results: Results, rows: Sequence[Row]) -> list[Check]:
     untrue = sum(states.get(told) != ("cancelled" if told in cancelled else "confirmed") for told in results.booked)
     untold = len(states.keys() - results.booked.keys())
     checks = [
-        _none("bookings answered 201 that are not so in the database", untrue, f" of {len(results.booked)}"),
+        _none("bookings that are not in the database as they were answered", untrue, f" of {len(results.booked)}"),
         Check("bookings in the database that nobody was told of", str(untold), untold <= results.unanswered),
     ]
     if results.rushes:

@@ -99,6 +99,15 @@ def test_a_socket_that_comes_back_resumes_and_does_not_blame_the_server_for_its_
     assert [(step.above, step.upto) for step in screen.steps] == [(6, 7)]
 
 
+def test_a_beacon_about_one_board_says_nothing_of_another_that_is_still_being_resumed(screen: Screen) -> None:
+    ear = Ear([screen])
+    ear.lost()
+    ear.opened()
+    ear.hear(beacon(5) | {"versions": {"another": 1}}, 100)
+    ear.hear(change(6), 100)
+    assert (screen.version, screen.asked, screen.steps) == (6, True, [])
+
+
 def test_own_bookings_and_refreshes_are_heard() -> None:
     ear = Ear([])
     ear.hear({"type": "booking", "event": "created", "booking": {"id": "b1"}}, 1)

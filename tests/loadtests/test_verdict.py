@@ -147,7 +147,7 @@ async def test_a_lesson_the_instructor_did_not_see_fails_it(database_url: str, r
 
 
 async def test_an_untrue_201_fails_it(database_url: str, run: Results, pool: Pool) -> None:
-    untrue = "bookings answered 201 that are not so in the database"
+    untrue = "bookings that are not in the database as they were answered"
     assert untrue in failed(await judge(database_url, replace(run, cancelled=list(run.booked))))
     await pool.execute("delete from booking")
     assert untrue in failed(await judge(database_url, run))
