@@ -14,7 +14,6 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 
 import app.accounts.pages
 import app.accounts.routes
@@ -83,7 +82,7 @@ def routes() -> list[BaseRoute]:
         *app.bookings.pages.routes,
         *app.notifications.routes.routes,
         WebSocketRoute("/live", live_socket),
-        Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),
+        Mount("/static", web.static_files(HERE / "static"), name="static"),
     ]
 
 
