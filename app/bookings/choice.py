@@ -3,7 +3,7 @@ address, generously: what makes no sense there is left out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from app import wire, wording
@@ -81,15 +81,15 @@ def week_of(day: date, today: date) -> date:
 
 
 def _length(service: Service, wanted: str | None) -> int:
+    """The length that is wanted if it is offered; else an hour, since prices are per hour; else the shortest."""
     lengths = service.durations_minutes
-    if wanted in map(str, lengths):
-        return int(wanted or 0)
-    return 60 if 60 in lengths else lengths[0]
+    return next((length for length in lengths if str(length) == wanted), 60 if 60 in lengths else lengths[0])
 
 
 def _instant(text: str | None) -> datetime | None:
     try:
-        return wording.instant_of(text) if text and "T" in text and (text[-1] == "Z" or "+" in text) else None
+        start = datetime.fromisoformat(text or "")
+        return start.astimezone(UTC) if start.tzinfo and 1970 <= start.year <= 9000 else None
     except (ValueError, OverflowError):
         return None
 

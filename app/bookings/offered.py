@@ -23,6 +23,7 @@ class Time:
     state: str
     text: str
     small: str
+    hint: str
     label: str
 
     @property
@@ -51,7 +52,7 @@ class Day:
 
 
 _SMALL = {"held": "being booked", "busy": "you’re busy"}
-_WHY = {"held": "being booked by someone else", "busy": "you have a lesson then"}
+_WHY = {"held": "being booked by someone else", "busy": "you’re busy: you have a lesson then"}
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,11 @@ class Offered:
         # On the night the clocks go back an hour comes twice.
         if any(wording.clock(start + other, zone) == text for other in (timedelta(hours=1), timedelta(hours=-1))):
             text = f"{text} {wording.zone_letters(start, zone)}"
-        why = _WHY.get(state) or (f"{hint} your time" if hint else "")
-        return Time(start, state, text, _SMALL.get(state, hint), ", ".join(filter(None, (self.sentence(start), why))))
+        if why := _WHY.get(state):
+            label = f"{wording.long_day(wording.local_day(start, zone))}, {text} {why}"
+            return Time(start, state, text, _SMALL[state], "", label)
+        label = f"{self.sentence(start)}, {hint} your time" if hint else self.sentence(start)
+        return Time(start, state, text, "", hint, label)
 
     def sentence(self, start: datetime) -> str:
         """Tuesday, November 24, 9:00 am, 60 minutes, $70"""
@@ -119,6 +123,11 @@ class Offered:
         name = f"{day:%a}" if (day - after).days < SHOWN else f"{wording.short_day(day)},"
         href = self.choice.address(first=week_of(day, self.choice.today))
         return Next(day, f"{name} {wording.clock(start, zone)}", f"{href}#day-{day}")
+
+    @property
+    def hinted(self) -> bool:
+        """Whether the viewer's own wall clock differs from the lesson's this week."""
+        return any(time.hint for day in self.days for time in day.times)
 
     # ---- the chosen time
 

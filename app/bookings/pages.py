@@ -179,9 +179,7 @@ def _learns(who: SignedIn) -> bool:
 
 async def _lessons(request: Request, who: SignedIn, role: Role, scope: Scope, limit: int) -> list[Booking]:
     now: datetime = request.state["now"]()
-    return await booking.lists(
-        request.state["pool"], who.account_id, role=role, scope=scope, now=now, after=None, limit=limit
-    )
+    return await booking.lists(request.state["pool"], who.account_id, role=role, scope=scope, now=now, after=None, limit=limit)
 
 
 routes = [

@@ -1,14 +1,15 @@
 // The live board: days with start times, drawn by the server first and kept true from then on. It knows elements, focus and what
 // happens to a time under someone's hand. Events: "choose" (a start), "visit" (a day).
 
-import { clock, dayNumber, dayOf, daysBetween, longDay, shortDay, shortWeekday, wallMinutes, week, weekday, wire, zoneLetters } from "./clock.js";
+import { clock, dayNumber, dayOf, daysBetween, longDay, shortDay, shortWeekday, wallMinutes, week, weekday, wire, zoneLetters, zoneName } from "./clock.js";
 import { News } from "./news.js";
 import { announce } from "./status.js";
 
 const STAYS = 3_000; // how long a time that is gone stays, struck, before it leaves
 const MARKED = 10_000; // how long one that came back is marked
 
-const WHY = { held: "being booked by someone else", busy: "you have a lesson then", gone: "just taken" };
+const WHY = { held: "being booked by someone else", busy: "you’re busy: you have a lesson then", gone: "just taken" };
+const TOO_SOON = "too soon to book now";
 const SMALL = { held: "being booked", busy: "you’re busy" };
 
 export class Board extends EventTarget {
@@ -81,11 +82,10 @@ export class Board extends EventTarget {
     const before = time.dataset.state;
     const off = state !== "free";
     time.dataset.state = state;
-    time.type = off ? "button" : "submit";
-    // A disabled or removed button would throw the keyboard user to the top of the page.
-    if (off) time.setAttribute("aria-disabled", "true");
-    else time.removeAttribute("aria-disabled");
-    time.setAttribute("aria-pressed", String(!off && start === this.#offer.chosen));
+    // Not `disabled`: a disabled or removed button would throw the keyboard user to the top of the page.
+    attribute(time, "aria-disabled", off && "true");
+    attribute(time, "type", off && "button");
+    attribute(time, "aria-pressed", !off && start === this.#offer.chosen && "true");
     if (live && state !== before) this.#happened(time, start, state);
     this.#name(time, start, state);
   }
@@ -116,16 +116,20 @@ export class Board extends EventTarget {
   #name(time, start, state) {
     const { zone } = this.#offer;
     const hint = this.#offer.hint(start);
-    const why = "late" in time.dataset ? "too soon to book now" : WHY[state];
-    const label = [this.#offer.sentence(start), why ?? (hint && `${hint} your time`)].filter(Boolean).join(", ");
-    if (time.getAttribute("aria-label") !== label) time.setAttribute("aria-label", label);
     // On the night the clocks go back an hour comes twice.
     const twice = [3_600_000, -3_600_000].some((hour) => clock(start + hour, zone) === clock(start, zone));
     const text = clock(start, zone) + (twice ? ` ${zoneLetters(start, zone)}` : "");
-    const small = SMALL[state] ?? hint;
-    if (time.textContent === text + small) return;
+    const small = SMALL[state];
+    let label = this.#offer.sentence(start);
+    if (small) label = `${longDay(dayOf(start, zone))}, ${text} ${WHY[state]}`;
+    else if (state === "gone") label += `, ${"late" in time.dataset ? TOO_SOON : WHY.gone}`;
+    else if (hint) label += `, ${hint} your time`;
+    if (time.getAttribute("aria-label") !== label) time.setAttribute("aria-label", label);
+    if (hint && !small) time.dataset.hint = hint;
+    else delete time.dataset.hint;
+    if (time.textContent === (small ? `${text} ${small}` : text)) return;
     time.replaceChildren(text);
-    if (small) time.append(Object.assign(document.createElement("small"), { textContent: small }));
+    if (small) time.append(" ", Object.assign(document.createElement("small"), { textContent: small }));
   }
 
   // Below the times: that there are none, and when the next one is.
@@ -149,15 +153,19 @@ export class Board extends EventTarget {
   // What stands around the days: the week's name, and on a phone the strip of its days.
   #frame() {
     document.getElementById("week").textContent = week(this.#offer.first);
+    const own = this.#offer.week.flatMap((day) => [...this.#offer.starts(day).keys()]).map((start) => this.#offer.hintZone(start)).find(Boolean);
+    const line = document.getElementById("own-zone");
+    line.hidden = !own;
+    if (own) line.textContent = `In small, your own: ${zoneName(own)}`;
     for (const [place, link] of [...document.querySelectorAll("#strip a")].entries()) {
       const day = this.#offer.week[place];
       const free = this.#offer.free(day).length > 0;
       link.dataset.day = day;
       link.href = `#day-${day}`;
-      link.firstChild.data = shortWeekday(day);
-      link.lastElementChild.textContent = dayNumber(day);
+      link.firstChild.data = `${shortWeekday(day)} `;
+      link.querySelector("b").textContent = dayNumber(day);
+      link.lastElementChild.textContent = free ? "has free times" : "nothing free";
       link.toggleAttribute("data-free", free);
-      link.setAttribute("aria-label", `${longDay(day)}, ${free ? "has free times" : "nothing free"}`);
     }
   }
 
@@ -207,7 +215,7 @@ export class Board extends EventTarget {
       event.preventDefault();
       const start = Date.parse(time.value);
       if (time.dataset.state === "free") this.dispatchEvent(new CustomEvent("choose", { detail: start }));
-      else announce(`${clock(start, this.#offer.zone)} on ${weekday(dayOf(start, this.#offer.zone))}: ${time.getAttribute("aria-label").split(", ").at(-1)}.`);
+      else announce(`${clock(start, this.#offer.zone)} on ${weekday(dayOf(start, this.#offer.zone))}: ${"late" in time.dataset ? TOO_SOON : WHY[time.dataset.state]}.`);
       this.#sweep(time.closest(".day"));
     }
   }
@@ -252,4 +260,9 @@ export class Board extends EventTarget {
       ?? times.find((time) => time.dataset.state === "free") ?? times[0];
     for (const time of times) time.tabIndex = time === stop ? 0 : -1;
   }
+}
+
+function attribute(element, name, value) {
+  if (value) element.setAttribute(name, value);
+  else element.removeAttribute(name);
 }

@@ -34,6 +34,9 @@ export const zoneLetters = (instant, zone) =>
   new Intl.DateTimeFormat("en-US", { timeZone: zone, timeZoneName: "short" })
     .formatToParts(instant).find((part) => part.type === "timeZoneName").value;
 
+// "New York time"
+export const zoneName = (zone) => `${zone.split("/").at(-1).replaceAll("_", " ")} time`;
+
 const dayText = (day, options) => new Intl.DateTimeFormat("en-US", { timeZone: "UTC", ...options }).format(Date.parse(day));
 
 export const weekday = (day) => dayText(day, { weekday: "long" });

@@ -1,7 +1,7 @@
 // /: the cards of "Free next", kept true. A time that goes is struck and makes room for the next one after a moment, unless someone
 // is just there with pointer or focus.
 
-import { clock, dayOf, longDay, money, now, price, serverSays, soon, wire } from "./clock.js";
+import { clock, dayOf, money, now, price, serverSays, soon, wire } from "./clock.js";
 import { Live } from "./live.js";
 import { ofDay, spans } from "./starts.js";
 import { again, announce, follow } from "./status.js";
@@ -106,8 +106,7 @@ class Card {
     const { instructor, service, minutes } = this.#given;
     Object.assign(time.dataset, { start: wire(start), state: "free" });
     time.href = `/instructors/${instructor}?${new URLSearchParams({ service: service.id, minutes, start: wire(start) })}`;
-    const { time_zone: zone } = this.#board;
-    time.replaceChildren(Object.assign(document.createElement("small"), { textContent: soon(dayOf(start, zone), dayOf(now(), zone)) }), clock(start, zone));
+    time.replaceChildren(Object.assign(document.createElement("small"), { textContent: this.#day(start) }), ` ${clock(start, this.#board.time_zone)}`);
     time.setAttribute("aria-label", this.#sentence(start));
   }
 
@@ -116,10 +115,16 @@ class Card {
     setTimeout(() => time.classList.remove("back"), MARKED);
   }
 
+  #day(start) {
+    const { time_zone: zone } = this.#board;
+    return soon(dayOf(start, zone), dayOf(now(), zone));
+  }
+
+  // "Today 5:30 pm, Piano with Sarah Chen, 60 minutes, $75"
   #sentence(start) {
     const { name, service, minutes } = this.#given;
-    const { time_zone: zone } = this.#board;
-    return `${name}, ${service.name}, ${longDay(dayOf(start, zone))}, ${clock(start, zone)}, ${minutes} minutes, ${money(price(service.hourly_rate_cents, minutes))}`;
+    const cost = money(price(service.hourly_rate_cents, minutes));
+    return `${this.#day(start)} ${clock(start, this.#board.time_zone)}, ${service.name} with ${name}, ${minutes} minutes, ${cost}`;
   }
 }
 

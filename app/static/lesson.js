@@ -116,7 +116,6 @@ export class Lesson extends EventTarget {
       const link = Object.assign(document.createElement("a"), {
         className: "time", href: `${this.#offer.address({ chosen: start })}#lesson`, textContent: moment(start, this.#offer.zone),
       });
-      link.setAttribute("aria-label", this.#offer.sentence(start));
       link.addEventListener("click", (event) => {
         event.preventDefault();
         this.dispatchEvent(new CustomEvent("choose", { detail: start }));

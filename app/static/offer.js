@@ -90,15 +90,18 @@ export class Offer {
     return `${longDay(dayOf(start, this.zone))}, ${clock(start, this.zone)}, ${this.minutes} minutes, ${money(this.cents)}`;
   }
 
-  // The viewer's own wall clock, where it differs from the lesson's: "6:00 am", "Wed 1:00 am".
+  // The viewer's own zone, where its wall clock differs from the lesson's at that time.
+  hintZone(start) {
+    const read = (zone) => dayOf(start, zone) + clock(start, zone);
+    return this.ownZones.find((own) => read(own) !== read(this.zone));
+  }
+
+  // What that clock says: "6:00 am", "Wed 1:00 am"; else nothing.
   hint(start) {
-    for (const own of this.ownZones) {
-      const other = dayOf(start, own) !== dayOf(start, this.zone);
-      if (other || clock(start, own) !== clock(start, this.zone)) {
-        return `${other ? `${shortWeekday(dayOf(start, own))} ` : ""}${clock(start, own)}`;
-      }
-    }
-    return "";
+    const own = this.hintZone(start);
+    if (!own) return "";
+    const day = dayOf(start, own);
+    return `${day === dayOf(start, this.zone) ? "" : `${shortWeekday(day)} `}${clock(start, own)}`;
   }
 
   // This page with this choice.

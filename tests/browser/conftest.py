@@ -47,15 +47,17 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture
 async def open_page(browser: Browser, server: Running, pool: Pool, settings: Settings) -> AsyncIterator[Open]:
-    """Opens `path` in a browser of its own, for a person or for a guest; `deaf` gives it a socket that stays silent. Further
-    arguments are Playwright's for a new context."""
+    """Opens `path` in a browser of its own, for a person or for a guest; `deaf` gives it a socket that stays silent,
+    `blocked` none at all. Further arguments are Playwright's for a new context."""
     faults: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"} and not any(answer in message.text for answer in ANSWERS):
             faults.append(message.text)
 
-    async def open_page(path: str, who: Person | None = None, *, deaf: bool = False, **options: Any) -> Page:
+    async def open_page(
+        path: str, who: Person | None = None, *, deaf: bool = False, blocked: bool = False, **options: Any
+    ) -> Page:
         defaults: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "timezone_id": "America/New_York"}
         context: BrowserContext = await browser.new_context(base_url=server.url, **defaults | options)
         context.set_default_timeout(SHOW_SECONDS)
@@ -64,6 +66,8 @@ async def open_page(browser: Browser, server: Running, pool: Pool, settings: Set
             await context.add_cookies([{"name": "session", "value": token, "url": server.url}])
         if deaf:
             await context.route_web_socket("**/live", lambda _: None)
+        if blocked:
+            await context.route_web_socket("**/live", lambda socket: socket.close(code=1011))
         page = await context.new_page()
         page.on("console", heard)
         page.on("pageerror", lambda error: faults.append(str(error)))

@@ -167,11 +167,13 @@ async def test_the_viewers_own_time_is_a_hint_where_it_differs(open_page: Open, 
     anna = await people.instructor(pool, "Anna")
     abroad = await live_board(open_page, anna, timezone_id="Asia/Tokyo")
     nine = time(abroad, anna.at("09:00"))
-    await expect(nine.locator("small")).to_have_text(re.compile(r"^1[01]:00 pm$"))
-    await expect(nine).to_have_attribute("aria-label", re.compile("9:00 am.* pm your time$"))
-    await expect(time(abroad, anna.at("12:00")).locator("small")).to_have_text(re.compile(r"^\w{3} [12]:00 am$"))
+    await expect(nine).to_have_attribute("data-hint", re.compile(r"^1[01]:00 pm$"))
+    await expect(nine).to_have_attribute("aria-label", re.compile(r"9:00 am, 30 minutes, \$35, 1[01]:00 pm your time$"))
+    await expect(time(abroad, anna.at("12:00"))).to_have_attribute("data-hint", re.compile(r"^\w{3} [12]:00 am$"))
+    await expect(abroad.locator("#own-zone")).to_contain_text("Tokyo time")
     at_home = await live_board(open_page, anna)
-    await expect(time(at_home, anna.at("09:00")).locator("small")).to_have_count(0)
+    await expect(time(at_home, anna.at("09:00"))).not_to_have_attribute("data-hint", re.compile("."))
+    await expect(at_home.locator("#own-zone")).to_be_hidden()
 
 
 async def test_what_the_server_draws_is_what_the_script_would_draw(open_page: Open, pool: Pool) -> None:

@@ -1,16 +1,13 @@
 """The promise, in real browsers: one books, the others see it."""
 
 import re
-from datetime import datetime
 
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from app import wire
 from app.db import Pool
 from tests import people
 from tests.browser.conftest import Open
-from tests.people import Instructor
-
 
 
 async def test_one_books_and_the_other_sees_the_time_go_and_the_instructor_sees_it_come(open_page: Open, pool: Pool) -> None:

@@ -1,0 +1,71 @@
+"""The dot tells the truth about the connection, and a screen that was away catches up."""
+
+import re
+
+from playwright.async_api import expect
+
+from app.db import Pool
+from tests import people
+from tests.browser.conftest import Open
+from tests.browser.test_board import take, time
+from tests.processes import Running, Starter
+
+
+async def test_offline_and_live_again(open_page: Open, pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna")
+    ben = await people.student(pool, "Ben")
+    page = await open_page(f"/instructors/{anna.id}?minutes=30")
+    dot = page.locator("#live")
+    await expect(dot).to_have_attribute("data-state", "live")
+    await page.context.set_offline(True)
+    await expect(dot).to_have_attribute("data-state", "offline")
+    await expect(dot).to_contain_text(re.compile(r"offline · as of \d+:\d\d [ap]m"))
+    await expect(page.locator("#announcements")).to_contain_text("The connection is lost.")
+    await take(pool, anna, anna.at("09:00"), ben.id)
+    await page.context.set_offline(False)
+    await expect(dot).to_have_attribute("data-state", "live")
+    await expect(page.locator("#announcements")).to_contain_text("Live again.")
+    await expect(time(page, anna.at("09:00"))).to_have_attribute("data-state", "gone")
+
+
+async def test_a_page_outlives_its_server_and_misses_nothing(
+    open_page: Open, pool: Pool, server: Running, start: Starter
+) -> None:
+    anna = await people.instructor(pool, "Anna")
+    ben = await people.student(pool, "Ben")
+    board, list_ = await open_page(f"/instructors/{anna.id}?minutes=30"), await open_page("/teach", anna)
+    for page in (board, list_):
+        await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    port = server.url.rpartition(":")[2]
+    server.kill()
+    for page in (board, list_):
+        await expect(page.locator("#live")).to_have_attribute("data-state", "offline", timeout=15_000)
+    await take(pool, anna, anna.at("09:00"), ben.id)
+    start("serve", "--host", "127.0.0.1", "--port", port)
+    for page in (board, list_):
+        await expect(page.locator("#live")).to_have_attribute("data-state", "live", timeout=40_000)
+    await expect(time(board, anna.at("09:00"))).not_to_have_attribute("data-state", "free")
+    await expect(list_.locator(".row.new")).to_contain_text("Ben")
+
+
+async def test_offline_the_page_reads_itself_again_every_minute(open_page: Open, pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna")
+    ben = await people.student(pool, "Ben")
+    # No WebSocket gets through where this page is; ordinary requests do.
+    page = await open_page("about:blank", blocked=True)
+    await page.clock.install()
+    await page.goto(f"/instructors/{anna.id}?minutes=30")
+    await page.clock.run_for(5_000)
+    await expect(page.locator("#live")).to_have_attribute("data-state", "offline")
+    await take(pool, anna, anna.at("09:00"), ben.id)
+    await page.clock.run_for(61_000)
+    await expect(time(page, anna.at("09:00"))).to_have_attribute("data-state", "gone")
+
+
+async def test_whoever_is_signed_out_elsewhere_is_told(open_page: Open, pool: Pool) -> None:
+    ben = await people.student(pool, "Ben")
+    page = await open_page("/lessons", ben)
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    await pool.execute("update session set revoked_at = now()")
+    await expect(page.get_by_role("link", name="Sign in again")).to_be_visible(timeout=20_000)
+    await expect(page.locator("#live")).to_have_attribute("data-state", "offline")
