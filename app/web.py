@@ -19,11 +19,9 @@ import orjson
 import pydantic
 from starlette.datastructures import Headers
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import HTTPConnection
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import RedirectResponse, Response
-from starlette.staticfiles import StaticFiles
 from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -324,20 +322,6 @@ def templates(folder: Path) -> jinja2.Environment:
         lambda name: f"/static/{name}?{hashlib.sha256((files / name).read_bytes()).hexdigest()[:12]}"
     )
     return environment
-
-
-class _Files(StaticFiles):
-    """What was asked for by the name that `static()` gave is kept for ever; anything else is asked for again, by its ETag."""
-
-    def file_response(self, full_path: Any, stat_result: Any, scope: Scope, status_code: int = 200) -> Response:
-        response = super().file_response(full_path, stat_result, scope, status_code)
-        response.headers["Cache-Control"] = "max-age=31536000, immutable" if scope["query_string"] else "no-cache"
-        return response
-
-
-def static_files(folder: Path) -> ASGIApp:
-    """Serves app/static, compressed for whoever can read that."""
-    return GZipMiddleware(_Files(directory=folder), compresslevel=5)
 
 
 class _Files(StaticFiles):
