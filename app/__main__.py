@@ -102,14 +102,19 @@ def _count(text: str) -> int:
 def _up(chosen: argparse.Namespace) -> None:
     from app.up import up
 
-    signal.signal(signal.SIGTERM, _leave)
+    _leave_when_told()
     logs.configure(read(), "up")
     up(Wanted(chosen.host, chosen.port, chosen.data, chosen.workers, chosen.demo))
 
 
-def _leave(*_: object) -> NoReturn:
-    """A signal to stop when there is nothing (more) to stop."""
-    sys.exit(0)
+def _leave_when_told() -> None:
+    """For signals to stop while there is nothing to stop, or nothing more."""
+
+    def leave(*_: object) -> NoReturn:
+        sys.exit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
 
 
 # ---- one process each
@@ -135,8 +140,7 @@ def _serve(chosen: argparse.Namespace) -> None:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
     )
-    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn passes on what it has heard when it is done
-        signal.signal(number, _leave)
+    _leave_when_told()  # uvicorn passes on what it has heard when it is done
     with _listener(chosen) as listener:
         Server(config).run(sockets=[listener])
 

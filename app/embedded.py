@@ -49,7 +49,6 @@ class Postgres:
             "listen_addresses=",
             f"unix_socket_directories={self.sockets}",
             "unix_socket_permissions=0700",
-            "max_connections=200",
             "shared_preload_libraries=pg_stat_statements",
             # The log is for what went wrong, never for what people wrote.
             "log_error_verbosity=terse",

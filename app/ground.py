@@ -125,7 +125,9 @@ def _ground(wanted: Wanted, listener: socket.socket, run: Path) -> Ground:
     if not given.secret_key.get_secret_value():
         chosen["secret_key"] = _secret_key(data)
     if not given.database_url.get_secret_value():
-        postgres = embedded.postgres(data, run)
+        # Every web process, the relay and the worker; and some for whoever looks into it.
+        connections = (wanted.workers + 2) * given.database_pool + 60
+        postgres = embedded.postgres(data, run, (f"max_connections={connections}",))
         chosen["database_url"] = postgres.url
     if not given.redis_url.get_secret_value():
         redis = embedded.redis(run)

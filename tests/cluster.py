@@ -18,7 +18,14 @@ from app import embedded, process
 from app.migrate import migrate
 
 # Nothing in it outlives the run.
-HASTE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=64MB", "autovacuum_naptime=5s")
+HASTE = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "shared_buffers=64MB",
+    "max_connections=200",
+    "autovacuum_naptime=5s",
+)
 TEMPLATE = "migrated"
 
 
