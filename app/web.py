@@ -397,12 +397,13 @@ async def _again(request: Request, form_page: str, error: refusal.Refusal) -> Re
     scope.pop("endpoint", None)
     for route in request.app.router.routes:
         match, child = route.matches(scope)
-        # Pages alone: files are no handlers of ours, and an answer of the API is nothing to fill in again.
-        if match is Match.FULL and isinstance(route, Route) and not target.path.startswith("/api/"):
+        if match is Match.FULL and isinstance(route, Route):  # and not a folder of files
             scope.update(child)
             try:
                 response: Response = await scope["endpoint"](StarletteRequest(scope))
             except refusal.Refusal:
+                break
+            if response.media_type != "text/html":  # no page, so nothing to fill in again
                 break
             response.status_code = error.status
             return response

@@ -47,7 +47,9 @@ async def test_a_refused_form_from_nowhere_is_refused_on_a_page_of_its_own(ben: 
     assert "service_id: Field required" in answer.text
 
 
-@pytest.mark.parametrize("named", ["/static/app.css", "/static/", "/live", "/api/auth/me", "/nowhere", "//evil.example", "/["])
+@pytest.mark.parametrize(
+    "named", ["/static/app.css", "/static/", "/live", "/api/auth/me", "/health/live", "/nowhere", "//evil.example", "/["]
+)
 async def test_a_refused_form_comes_back_on_pages_only(ben: httpx.AsyncClient, named: str) -> None:
     answer = await ben.post("/api/bookings", data={"_page": named})
     assert (answer.status_code, answer.headers["content-type"]) == (422, "text/html; charset=utf-8")
