@@ -51,13 +51,16 @@ bench: setup  ## each number beside a floor measured in the same run
 load: setup  ## a short crowd of each kind against a product of its own, and the verdict
 	$(PY) -m loadtests all --up $(ARGS)
 
-# A Chromium for the browser tests: the system's, else from the distribution when we are root, else Playwright's.
-CACHE = $${PLAYWRIGHT_BROWSERS_PATH:-$$HOME/.cache/ms-playwright}
+# A Chromium for the browser tests: the one named by CHROMIUM or installed, else the distribution's when we are root, else Playwright's.
+PLAYWRIGHTS = $${PLAYWRIGHT_BROWSERS_PATH:-$$HOME/.cache/ms-playwright}
+FOUND = test -n "$$CHROMIUM" || command -v chromium >/dev/null || command -v google-chrome >/dev/null
 browser: setup
-	@command -v chromium chromium-browser google-chrome >/dev/null || ls -d $(CACHE)/chromium-* >/dev/null 2>&1 || { \
-	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
-	    && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
-	  $(VENV)/bin/playwright install chromium
+	@$(FOUND) || ls -d $(PLAYWRIGHTS)/chromium-* >/dev/null 2>&1 || { \
+	  echo "The browser tests need a Chromium: installing one."; \
+	  if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	  fi; \
+	  $(FOUND) || $(VENV)/bin/playwright install chromium; }
 
 lock:  ## requirements.lock from pyproject.toml (needs uv)
 	$(UV) pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-annotate --no-header \

@@ -193,4 +193,5 @@ async def _say(prepared: Ground) -> None:
         lines.append(f"  Demo accounts, each with the password {demo.PASSWORD}")
         lines += [f"    {person.email:<32}{person.roles}" for person in people]
     lines.append("Ctrl-C stops everything.")
-    print(*lines, sep="\n", flush=True)  # noqa: T201 — the answer to the command
+    with suppress(OSError):  # nobody may be reading
+        print(*lines, sep="\n", flush=True)  # noqa: T201 — the answer to the command
