@@ -65,7 +65,7 @@ async def _up(wanted: Wanted, prepared: Ground) -> None:
         try:
             await _unless(told, _start(wanted, prepared, children))
             await told.wait()
-        except (UpError, MigrationError, OSError) as error:  # raised below, where no group wraps it
+        except (UpError, MigrationError, safety.NotPermitted, OSError) as error:  # raised below, where no group wraps it
             failure = error
         finally:
             log.info("stopping")
@@ -128,11 +128,12 @@ async def _answering(children: Children, cluster: embedded.Postgres) -> None:
     """Postgres, from its start until it answers."""
     # A lock file whose process is gone would keep it from starting.
     child = children.start(children.stores, Child(cluster.program(), before=lambda: embedded.running_on(cluster.data)))
-    async with asyncio.timeout(OWN_DATABASE_SECONDS):
-        while not await asyncio.to_thread(cluster.answers):
-            if child.deaths > 2:
-                raise UpError(f"Postgres does not start on {cluster.data}: {' / '.join(child.last_words)}")
-            await asyncio.sleep(0.05)
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + OWN_DATABASE_SECONDS
+    while not await asyncio.to_thread(cluster.answers):
+        if child.deaths > 2 or clock() > deadline:
+            raise UpError(f"Postgres does not start on {cluster.data}: {' / '.join(child.last_words)}")
+        await asyncio.sleep(0.05)
 
 
 async def _migrated(settings: Settings) -> None:

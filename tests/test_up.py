@@ -299,6 +299,23 @@ def test_a_setting_that_is_wrong(up: Callable[..., Up]) -> None:
     assert up(hold_seconds="0").fails() == (2, ["HOLD_SECONDS must be greater than or equal to 1."])
 
 
+def test_demo_people_are_not_brought_to_prod(up: Callable[..., Up], folder: Path) -> None:
+    prod = {"site_mode": "prod", "site_url": "https://lessons.example.com", "smtp_url": "smtp://mail.example.com"}
+    running = up("--demo", secret_key="k" * 40, **prod)
+    assert running.fails() == (1, ["`seed` does not run with SITE_MODE=prod. There is no way around this."])
+    assert json.loads((folder / "audit.jsonl").read_text())["outcome"] == "refused"
+
+
+def test_data_that_postgres_cannot_read_is_named_with_its_last_words(up: Callable[..., Up], folder: Path) -> None:
+    first = up("--no-demo").ready()
+    first.stop()
+    (folder / "postgres" / "global" / "pg_control").write_bytes(b"no")
+    status, (said,) = up().fails()
+    assert status == 2
+    assert said.startswith(f"Postgres does not start on {folder}/postgres: ")
+    assert "pg_control" in said
+
+
 @pytest.mark.parametrize(
     ("command", "missing"), [("serve", "DATABASE_URL"), ("relay", "DATABASE_URL"), ("worker", "DATABASE_URL")]
 )
