@@ -34,7 +34,7 @@ declare
   v_attempt  integer;
 begin
   -- The second pass sees what was committed while the first waited for the locks.
-  for v_attempt in 0..2 loop
+  for v_attempt in 0..1 loop
     select s.* into v_service from service s where s.id = p_service and s.is_active;
     select c.* into v_calendar from calendar c where c.instructor_id = v_service.instructor_id and c.is_active;
     if v_service.id is null or v_calendar.instructor_id is null then
@@ -131,7 +131,8 @@ begin
       end if;
     end loop;
 
-    -- `on conflict do nothing` is the belt: under the locks nothing can be in the way that was not seen above.
+    -- Under the locks nothing can be in the way that was not seen above. Should someone have gone past them, the constraints keep
+    -- the promise, and as after a deadlock the whole transaction runs again: part of it is written already.
     insert into booking (
       instructor_id, student_id, service_id, state, during, blocked, service_name, duration_minutes, price_cents,
       location_type, location, note, free_cancel_until, version, created_at
@@ -144,7 +145,10 @@ begin
     from catalog_service k where k.slug = v_service.catalog_service
     on conflict do nothing
     returning id into v_id;
-    continue when v_id is null;
+    if v_id is null then
+      raise exception 'a booking of service % at % was in the way of another that took no locks', p_service, p_start
+        using errcode = 'deadlock_detected';
+    end if;
 
     insert into booking_audit (booking_id, at, actor_id, event, from_state, to_state)
     values (v_id, p_now, p_student, 'created', null, 'confirmed');
@@ -155,6 +159,5 @@ begin
     booking := v_events -> -1 -> 'booking';
     return;
   end loop;
-  raise exception 'booking of service % at % met a constraint, but no lesson is in the way', p_service, p_start;
 end
 $$;

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -152,3 +152,20 @@ async def test_the_constraints_stand_when_the_functions_are_passed_by(crowd: Poo
     for who, whom, constraint in ((carl, anna, "booking_instructor_no_overlap"), (ben, clara, "booking_student_no_overlap")):
         with pytest.raises(Exception, match=constraint):
             await hold(crowd, who, whom, anna.at("10:30"), datetime.now(UTC))
+
+
+async def test_whoever_goes_past_the_locks_leaves_nothing_half_written(crowd: Pool) -> None:
+    anna = await people.instructor(crowd, "Anna")
+    ben, carl, dora = await students(crowd, 3)
+    await hold(crowd, carl, anna, anna.at("09:30"), NOW)  # it has run out, and ben's lesson would take it over
+    async with crowd.acquire() as intruder:
+        transaction = intruder.transaction()
+        await transaction.start()
+        await hold(intruder, dora, anna, anna.at("10:30"), NOW + timedelta(hours=1))
+        booking = asyncio.create_task(outcomes(reserve(crowd, ben, anna, anna.at("10:00"))))
+        await asyncio.sleep(0.5)  # ben's has seen that the time is free, and waits for what is not committed
+        assert not booking.done()
+        await transaction.commit()
+    assert await booking == {"SLOT_TAKEN": 1}
+    assert await crowd.fetchval("select count(*) from booking where state = 'held'") == 2
+    assert await crowd.fetchval("select version from calendar where instructor_id = $1", anna.id) == 0
