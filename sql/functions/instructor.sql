@@ -70,8 +70,12 @@ begin
         and b.state in ('held', 'confirmed', 'completed', 'no_show')
     );
   end if;
-  if v_new.travel_buffer_minutes <> v_old.travel_buffer_minutes or v_new.min_advance_minutes <> v_old.min_advance_minutes then
-    return step(p_instructor, v_dates);
+  if v_new.travel_buffer_minutes <> v_old.travel_buffer_minutes then
+    v_new.version := step(p_instructor, v_dates);
+  end if;
+  -- A step of its own: one without days and events tells watchers to read the board anew.
+  if v_new.min_advance_minutes <> v_old.min_advance_minutes then
+    v_new.version := step(p_instructor, '{}');
   end if;
   return v_new.version;
 end

@@ -7,7 +7,8 @@ language sql stable as $$
 $$;
 
 -- One step of a calendar, whose row the caller has locked: the version rises by one, and the outbox says which board days
--- look how now. p_events: [{"event", "previous_version", "booking": a booking_detail row}].
+-- look how now. p_events: [{"event", "previous_version", "booking": a booking_detail row}]. A step without dates and events says
+-- that something else about the board changed: watchers get a fresh one.
 create or replace function step(p_instructor uuid, p_dates date[], p_events jsonb default '[]') returns bigint
 language plpgsql volatile as $$
 declare

@@ -38,15 +38,16 @@ from board(:instructor, :first, :days) b;
 -- For each calendar its present version, and the newest :limit of its changes above the version known. A calendar with nothing new
 -- answers one row without a change; one that does not exist answers none.
 with site as materialized (select epoch() as epoch)
-select site.epoch, c.instructor_id, c.version as present, o.version, o.days, o.events
+select site.epoch, known.instructor_id, c.version as present, o.version, o.days, o.events
 from site, unnest(:instructors::uuid[], :versions::bigint[]) as known (instructor_id, version)
-join calendar c on c.instructor_id = known.instructor_id
+-- Each by its key, however few calendars there are: `limit` keeps the planner from reading all of them at once.
+join lateral (select x.version from calendar x where x.instructor_id = known.instructor_id limit 1) c on true
 left join lateral (
   select x.version, x.days, x.events from outbox x
-  where x.instructor_id = c.instructor_id and x.version > known.version
+  where x.instructor_id = known.instructor_id and x.version > known.version
   order by x.version desc limit :limit
 ) o on true
-order by c.instructor_id, o.version;
+order by known.instructor_id, o.version;
 
 -- name: versions_of
 -- The versions of these calendars beside the epoch, in one snapshot. At least one row, whether or not any calendar is found.
