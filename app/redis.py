@@ -92,7 +92,6 @@ class Subscription:
         self._pubsub: PubSub | None = None
         self._confirmed = 0
         self._pause = _FIRST_PAUSE
-        self._unwanted = False
 
     @property
     def stands(self) -> bool:
@@ -110,16 +109,10 @@ class Subscription:
                 await asyncio.sleep(self._pause * random.uniform(0.5, 1.5))  # noqa: S311 — a jitter
                 self._pause = min(self._pause * 2, _LONGEST_PAUSE)
                 continue
-            if self._unwanted:
-                await self._lost("it was deaf")
-            elif message is not None and message["type"] == "message":
+            if message is not None and message["type"] == "message":
                 return message["channel"].decode(), message["data"]
-            elif message is not None and message["type"] == "subscribe":
+            if message is not None and message["type"] == "subscribe":
                 self._confirm()
-
-    def renew(self) -> None:
-        """Drops the connection, which seems to be deaf, for a fresh one. Takes effect within a second."""
-        self._unwanted = True
 
     async def close(self) -> None:
         pubsub, redis = self._pubsub, self._redis
@@ -132,7 +125,6 @@ class Subscription:
             await close(redis)
 
     async def _subscribe(self) -> PubSub:
-        self._unwanted = False
         # No retry: a connection that redis-py makes anew by itself is a loss nobody hears of.
         self._redis = _client(self._url, self._name, retry=Retry(NoBackoff(), 0))
         self._pubsub = self._redis.pubsub()

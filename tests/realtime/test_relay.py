@@ -1,0 +1,167 @@
+"""From the outbox to Redis: order, partitions, what a message says, and pokes."""
+
+import asyncio
+import json
+import time
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest_asyncio
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+
+from app import db, redis
+from app.db import Pool
+from app.settings import Settings
+from realtime import channels, poke, relay
+from realtime.poke import Poke
+from tests import people
+from tests.conftest import RedisServer
+
+
+@pytest_asyncio.fixture
+async def client(redis_url: str) -> AsyncIterator[Redis]:
+    client = redis.client(redis_url, name="test")
+    yield client
+    await redis.close(client)
+
+
+@pytest_asyncio.fixture
+async def hearing(client: Redis) -> AsyncIterator[PubSub]:
+    """Subscribed to all partitions."""
+    async with client.pubsub() as hearing:
+        await hearing.subscribe(*channels.BOARDS)
+        for _ in channels.BOARDS:
+            await hearing.get_message(timeout=1)
+        yield hearing
+
+
+async def heard(hearing: PubSub, count: int) -> list[tuple[str, dict[str, Any]]]:
+    messages: list[tuple[str, dict[str, Any]]] = []
+    async with asyncio.timeout(5):
+        while len(messages) < count:
+            message = await hearing.get_message(timeout=1)
+            if message is not None:
+                messages.append((message["channel"].decode(), json.loads(message["data"])))
+    return messages
+
+
+async def publish(pool: Pool, client: Redis) -> int:
+    async with db.aside(pool) as connection:
+        return await relay.publish_batch(connection, client)
+
+
+async def test_each_change_travels_on_its_calendars_partition_in_order(pool: Pool, client: Redis, hearing: PubSub) -> None:
+    instructors = [await people.instructor(pool, f"Anna {number}") for number in range(5)]
+    ben = await people.student(pool)
+    for hour in ("09", "11"):
+        for number, instructor in enumerate(instructors):
+            await people.lesson(pool, ben.id, instructor.service_id, instructor.at(f"{hour}:00", day=1 + number))
+    assert await publish(pool, client) == 10
+    assert await publish(pool, client) == 0
+    messages = await heard(hearing, 10)
+    for instructor in instructors:
+        own = [(channel, message) for channel, message in messages if message["instructor"] == str(instructor.id)]
+        partition = zlib.crc32(instructor.id.bytes) % channels.PARTITIONS
+        assert [channel for channel, _ in own] == [f"board:{partition}"] * 2
+        assert [message["version"] for _, message in own] == [1, 2]
+
+
+async def test_a_message_says_what_changed_and_whom_it_concerns(pool: Pool, client: Redis, hearing: PubSub) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await publish(pool, client)
+    [(_, message)] = await heard(hearing, 1)
+    row = await pool.fetchrow("select epoch, days from board($1, $2, 1)", anna.id, anna.day())
+    assert row is not None
+    assert message["epoch"] == row["epoch"]
+    assert message["days"] == row["days"]
+    assert abs(message["at"] - time.time()) < 10
+    [event] = message["events"]
+    assert (event["event"], event["previous_version"], event["booking"]["id"]) == ("created", 0, str(lesson.id))
+    assert {event["booking"]["student_id"], event["booking"]["instructor_id"]} == {str(ben.id), str(anna.id)}
+
+
+async def test_nothing_is_marked_that_redis_did_not_take(pool: Pool, client: Redis, redis_server: RedisServer) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    redis_server.stop()
+    try:
+        await publish(pool, client)
+    except redis.AWAY:
+        pass
+    else:
+        raise AssertionError("it was published nowhere")
+    assert await pool.fetchval("select count(*) from outbox where published_at is null") == 1
+    redis_server.start()
+    assert await publish(pool, client) == 1
+
+
+async def test_only_one_connection_has_the_lock_and_it_ends_with_the_connection(pool: Pool) -> None:
+    async with db.aside(pool) as one, db.aside(pool) as other:
+        assert await relay._try_lock.one(one, key=relay.LOCK)
+        assert not await relay._try_lock.one(other, key=relay.LOCK)
+        await pool.execute("select pg_terminate_backend($1)", one.get_server_pid())
+        async with asyncio.timeout(5):
+            while not await relay._try_lock.one(other, key=relay.LOCK):
+                await asyncio.sleep(0.02)
+
+
+async def test_a_poke_makes_the_relay_look_at_once(pool: Pool, client: Redis, hearing: PubSub, settings: Settings) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    slow = settings.model_copy(update={"relay_poll_seconds": 10.0})
+    tell = Poke(client)
+    tasks = [asyncio.create_task(relay.main(slow)), asyncio.create_task(tell.run())]
+    await asyncio.sleep(1)
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    began = time.monotonic()
+    tell()
+    await heard(hearing, 1)
+    assert time.monotonic() - began < 1
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_many_pokes_become_few_hints_and_the_last_one_is_heard(client: Redis, redis_url: str) -> None:
+    tell, poked = Poke(client), asyncio.Event()
+    hints = 0
+
+    async def count() -> None:
+        nonlocal hints
+        while True:
+            await poked.wait()
+            poked.clear()
+            hints += 1
+
+    work = [tell.run(), poke.listen(redis_url, poked, name="test"), count()]
+    tasks = [asyncio.create_task(one) for one in work]
+    await asyncio.sleep(0.3)
+    hints = 0
+    for _ in range(1000):
+        tell()
+    await asyncio.sleep(0.3)
+    assert 1 <= hints <= 2
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_without_redis_a_poke_is_no_error_and_later_ones_work_again(
+    client: Redis, redis_server: RedisServer, redis_url: str
+) -> None:
+    tell, poked = Poke(client), asyncio.Event()
+    tasks = [asyncio.create_task(tell.run()), asyncio.create_task(poke.listen(redis_url, poked, name="test"))]
+    redis_server.stop()
+    tell()
+    await asyncio.sleep(0.2)
+    redis_server.start()
+    async with asyncio.timeout(10):
+        await poked.wait()  # said at the subscription, because hints may have been missed
+        poked.clear()
+        tell()
+        await poked.wait()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
