@@ -112,4 +112,4 @@ def as_json(who: SignedIn) -> dict[str, Any]:
 
 @cache
 def _zones() -> set[str]:
-    return available_timezones()
+    return available_timezones() - {"Factory"}  # the zone of a clock nobody has set; browsers do not know it

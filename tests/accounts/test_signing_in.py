@@ -97,6 +97,7 @@ async def test_an_address_is_taken_whatever_its_case(client: httpx.AsyncClient) 
         ({"time_zone": "EST5EDT4,M3.2.0,M11.1.0"}, "time_zone"),
         ({"time_zone": "../etc/passwd"}, "time_zone"),
         ({"time_zone": "america/new_york"}, "time_zone"),
+        ({"time_zone": "Factory"}, "time_zone"),
         ({"full_name": "Ben\x00"}, None),
     ],
 )
