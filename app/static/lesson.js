@@ -1,7 +1,7 @@
 // The card "Your lesson": what is chosen, and booking it. The form works without this; with it, a choice and a refusal change the
 // card in place and nothing typed is ever lost.
 
-import { moment, money, now, plural, wire } from "./clock.js";
+import { clock, dayOf, moment, money, now, plural, soon, wire } from "./clock.js";
 import { announce } from "./status.js";
 
 const SLOW = 300; // a wait shorter than this is not worth a word
@@ -45,9 +45,6 @@ export class Lesson extends EventTarget {
     text("price", money(cents));
     text("policy", chosen === null ? "" : this.#policy(chosen));
     document.getElementById("policy").hidden = chosen === null;
-    const go = document.getElementById("go");
-    go.hidden = chosen === null;
-    if (chosen !== null) go.textContent = `${moment(chosen, zone)} · ${money(cents)} →`;
     this.#links();
     if (this.#form) {
       this.#form.hidden = chosen === null;
@@ -55,6 +52,15 @@ export class Lesson extends EventTarget {
     }
     const possible = chosen === null ? undefined : this.#offer.possible(chosen);
     if (!this.#sending && (chosen === null || possible !== undefined)) this.#live(possible !== false);
+    this.#way();
+  }
+
+  // On a phone the card is below the board: what leads there says what awaits.
+  #way() {
+    const { chosen, zone, cents } = this.#offer;
+    const way = document.getElementById("go");
+    way.hidden = chosen === null;
+    if (chosen !== null) way.textContent = this.#dead ? `${moment(chosen, zone)} is gone: others →` : `${moment(chosen, zone)} · ${money(cents)} →`;
   }
 
   // One's own lesson has come about. If the answer to the attempt was lost, this is the answer.
@@ -114,8 +120,10 @@ export class Lesson extends EventTarget {
     place.dataset.starts = wanted;
     place.replaceChildren(...starts.map((start) => {
       const link = Object.assign(document.createElement("a"), {
-        className: "time", href: `${this.#offer.address({ chosen: start })}#lesson`, textContent: moment(start, this.#offer.zone),
+        className: "time", href: `${this.#offer.address({ chosen: start })}#lesson`,
       });
+      const day = soon(dayOf(start, this.#offer.zone), this.#offer.today);
+      link.append(Object.assign(document.createElement("small"), { textContent: day }), ` ${clock(start, this.#offer.zone)}`);
       link.addEventListener("click", (event) => {
         event.preventDefault();
         this.dispatchEvent(new CustomEvent("choose", { detail: start }));

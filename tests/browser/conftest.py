@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 from app.db import Pool
 from app.settings import Settings
@@ -26,7 +26,8 @@ FLAGS = (
 )
 # A refused request is an answer, not a fault; Chromium reports it as an error all the same.
 ANSWERS = ("Failed to load resource", "WebSocket connection to", "net::ERR_INTERNET_DISCONNECTED")
-SHOW_SECONDS = 5_000  # how long a page may take to show what happened, in milliseconds
+PATIENCE = 15_000  # milliseconds a page may take to show what happened, on a machine that is busy with other tests
+expect.set_options(timeout=PATIENCE)
 
 Open = Callable[..., Awaitable[Page]]
 
@@ -60,7 +61,7 @@ async def open_page(browser: Browser, server: Running, pool: Pool, settings: Set
     ) -> Page:
         defaults: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "timezone_id": "America/New_York"}
         context: BrowserContext = await browser.new_context(base_url=server.url, **defaults | options)
-        context.set_default_timeout(SHOW_SECONDS)
+        context.set_default_timeout(PATIENCE)
         if who is not None:
             token = await people.token_of(pool, who.id, settings)
             await context.add_cookies([{"name": "session", "value": token, "url": server.url}])

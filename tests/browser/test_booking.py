@@ -19,14 +19,14 @@ async def choosing(open_page: Open, teacher: Instructor, who: Person, **options:
     """A page on which 11:00 is chosen and the fields are filled in."""
     page = await open_page(f"/instructors/{teacher.id}?minutes=30", who, **options)
     await time(page, teacher.at("11:00")).click()
-    await page.get_by_label("In a public place").check()
+    await page.get_by_label("In public").check()
     await page.get_by_label("Address or meeting point").fill("The library")
     await page.get_by_label("A note to Anna").fill(NOTE)
     return page
 
 
 async def still_there(page: Page) -> None:
-    await expect(page.get_by_label("In a public place")).to_be_checked()
+    await expect(page.get_by_label("In public")).to_be_checked()
     await expect(page.get_by_label("Address or meeting point")).to_have_value("The library")
     await expect(page.get_by_label("A note to Anna")).to_have_value(NOTE)
 
