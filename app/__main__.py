@@ -137,7 +137,7 @@ def _serve(chosen: argparse.Namespace) -> None:
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,
-        timeout_keep_alive=30,
+        timeout_keep_alive=75,  # longer than proxies keep theirs, so that it is never us who hang up on a request
         timeout_graceful_shutdown=5,
     )
     _leave_when_told()  # uvicorn passes on what it has heard when it is done

@@ -59,7 +59,7 @@ def build(chosen: Settings, *, now: Callable[[], datetime] = web.utc_now) -> Sta
         finally:
             await db.close(pool)
 
-    return Starlette(
+    application = Starlette(
         routes=routes(),
         lifespan=lifespan,
         middleware=[Middleware(web.SecurityHeaders), Middleware(web.Body)],
@@ -69,6 +69,9 @@ def build(chosen: Settings, *, now: Callable[[], datetime] = web.utc_now) -> Sta
             Exception: _bug,
         },
     )
+    # Else `/api/bookings/` would be sent on, by a Host that anybody may claim, before it is known who asks.
+    application.router.redirect_slashes = False
+    return application
 
 
 def routes() -> list[BaseRoute]:
@@ -108,4 +111,7 @@ def _methods(request: Request) -> set[str]:
 async def _bug(request: Request, error: Exception) -> Response:
     """A fault of ours: logged with its traceback by Starlette's caller, and said plainly to the person."""
     log.error("bug", path=request.url.path, method=request.method, exc_info=error)
-    return await web.render_refusal(request, refusal.Broken())
+    response = await web.render_refusal(request, refusal.Broken())
+    # This answer is made outside the middleware that adds them to the others.
+    response.raw_headers.extend(web.SECURITY_HEADERS)
+    return response

@@ -2,13 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from app.db import Pool
-from app.main import routes
+from app.main import build, routes
+from app.settings import Settings
+from tests.conftest import _running
 
 # What anyone may call; each with its reason in the contract.
 PUBLIC = {
@@ -60,7 +65,7 @@ async def test_without_a_session_every_call_answers_401_before_anything_is_inter
     assert (answer.status_code, answer.json()["code"]) == (401, "NOT_SIGNED_IN")
 
 
-@pytest.mark.parametrize("path", ["/api/nothing", "/nothing", "/instructors/none", "/static/none.css"])
+@pytest.mark.parametrize("path", ["/api/nothing", "/api/bookings/", "/nothing", "/instructors/none", "/static/none.css"])
 async def test_what_is_not_there_is_404(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert answer.status_code == 404
@@ -86,3 +91,18 @@ async def test_ten_megabytes_are_refused_without_being_read(client: httpx.AsyncC
 
     answer = await client.post("/api/auth/login", content=body if length_known else parts())  # type: ignore[arg-type]
     assert (answer.status_code, answer.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
+async def test_a_fault_of_ours_is_said_plainly_and_gives_nothing_away(settings: Settings) -> None:
+    async def broken(_: Request) -> Response:
+        raise RuntimeError("a secret")
+
+    application = build(settings)
+    application.router.routes.insert(0, Route("/api/broken", broken))
+    async with AsyncExitStack() as stack:
+        transport = httpx.ASGITransport(await _running(stack, application), raise_app_exceptions=False)
+        browser = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://test"))
+        answer = await browser.get("/api/broken")
+    assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL_ERROR")
+    assert "secret" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"

@@ -60,7 +60,7 @@ _instructors = statement("instructors", Offer)
 _areas_named = statement("areas_named", _NamedArea)
 _update_instructor = statement("update_instructor", int)
 _become_instructor = statement("become_instructor", UUID)
-_stop_teaching = statement("stop_teaching", UUID)
+_set_teaching = statement("set_teaching", int)
 
 _CHANGEABLE = (
     "headline", "bio", "years_experience", "min_advance_minutes", "travel_buffer_minutes", "free_cancel_hours",
@@ -117,14 +117,15 @@ async def begin(pool: Pool, account_id: UUID, changes: Mapping[str, Any], *, now
 
     async def write(tx: Tx) -> None:
         await _become_instructor.run(tx, id=account_id)
+        await _set_teaching.run(tx, id=account_id, teaches=True)
         await change(tx, account_id, changes, now=now)
 
     await transact(pool, write)
 
 
 async def stop(db: Pool | Tx, instructor_id: UUID) -> None:
-    """No new bookings and no public profile; lessons that are booked stay."""
-    await _stop_teaching.run(db, id=instructor_id)
+    """No new bookings and no public profile, and nothing free on open screens; lessons that are booked stay."""
+    await _set_teaching.run(db, id=instructor_id, teaches=False)
 
 
 async def change(db: Pool | Tx, instructor_id: UUID, changes: Mapping[str, Any], *, now: datetime) -> None:

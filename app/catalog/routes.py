@@ -201,6 +201,7 @@ async def _own(request: Request, who: SignedIn) -> dict[str, Any]:
 @web.may("manage_instructor_profile")
 async def stop_teaching(request: Request, who: SignedIn) -> Response:
     await instructor.stop(request.state["pool"], who.account_id)
+    request.state["poke"]()
     return web.done(request, None, status=204, see="/teach")
 
 

@@ -2,7 +2,7 @@
 -- equal boards.
 
 -- Free time between two instants, not yet cut at local midnights: availability, less blackouts, less for each booking that
--- stands [start − the current travel buffer, end of its blocked time).
+-- stands [start − the current travel buffer, end of its blocked time). Nothing while the instructor does not teach.
 create or replace function free_time(p_instructor uuid, p_from timestamptz, p_to timestamptz) returns tstzmultirange
 language plpgsql stable strict as $$
 declare
@@ -13,7 +13,10 @@ declare
   v_dark   tstzmultirange;
 begin
   select c.time_zone, make_interval(mins => c.travel_buffer_minutes) into v_zone, v_buffer
-  from calendar c where c.instructor_id = p_instructor;
+  from calendar c where c.instructor_id = p_instructor and c.is_active;
+  if not found then
+    return '{}';
+  end if;
   select range_agg(a.during) into v_free
   from availability a where a.instructor_id = p_instructor and a.during && tstzrange(p_from, p_to);
   if v_free is null then

@@ -81,6 +81,24 @@ begin
 end
 $$;
 
+-- Whether an instructor takes bookings. Stopping and beginning again alter every board day, so the step is one without days, which
+-- tells watchers to read the board anew.
+create or replace function set_teaching(p_instructor uuid, p_teaches boolean) returns bigint
+language plpgsql volatile as $$
+declare
+  v_version bigint;
+begin
+  perform from calendar c where c.instructor_id = p_instructor for no key update;
+  update calendar c set is_active = p_teaches
+  where c.instructor_id = p_instructor and c.is_active <> p_teaches
+  returning c.version into v_version;
+  if found then
+    v_version := step(p_instructor, '{}');
+  end if;
+  return v_version;
+end
+$$;
+
 -- Takes one service of an instructor down: for good, or, where lessons refer to it, by deactivating it. Under the calendar's lock
 -- no booking of it can be on its way. False: there is no such active service.
 create or replace function remove_service(p_instructor uuid, p_service uuid) returns boolean

@@ -50,19 +50,18 @@ select update_instructor(:id, :headline, :bio, :years_experience, :areas, :min_a
                          :free_cancel_hours, :now);
 
 -- name: become_instructor
--- The role, with all that belongs to it; whoever had stopped teaching begins again.
+-- The role, with all that belongs to it.
 with given as (
   insert into account_role (account_id, role) values (:id, 'instructor') on conflict do nothing
 ), teaches as (
   insert into instructor (id) values (:id) on conflict do nothing
 )
 insert into calendar (instructor_id, time_zone) select a.id, a.time_zone from account a where a.id = :id
-on conflict (instructor_id) do update set is_active = true
+on conflict (instructor_id) do nothing
 returning instructor_id;
 
--- name: stop_teaching
-update calendar set is_active = false where instructor_id = :id
-returning instructor_id;
+-- name: set_teaching
+select set_teaching(:id, :teaches);
 
 -- name: services_of
 -- An instructor's active services.

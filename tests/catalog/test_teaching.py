@@ -149,6 +149,20 @@ async def test_one_who_stops_teaching_is_gone_and_may_begin_again(hers: httpx.As
     assert (await hers.get(f"/api/instructors/{anna.id}")).status_code == 200
 
 
+async def test_stopping_and_beginning_again_are_changes_that_open_screens_hear_of(
+    hers: httpx.AsyncClient, anna: Instructor, pool: Pool
+) -> None:
+    free = "select board_days($1, $2) -> $3 -> 'free' <> '[]'"
+    day = anna.day()
+    assert await pool.fetchval(free, anna.id, [day], day.isoformat())
+    for _ in range(2):  # stopping twice is one change
+        await hers.delete("/api/instructors/me")
+    assert not await pool.fetchval(free, anna.id, [day], day.isoformat())
+    await hers.post("/api/instructors/me", json={})
+    assert await pool.fetchval(free, anna.id, [day], day.isoformat())
+    assert [tuple(row) for row in await pool.fetch("select version, days, events from outbox")] == [(1, {}, []), (2, {}, [])]
+
+
 async def test_a_service_is_offered_changed_and_withdrawn(hers: httpx.AsyncClient, anna: Instructor) -> None:
     answer = await hers.post("/api/instructors/me/services", json=GUITAR)
     assert answer.status_code == 201
