@@ -54,6 +54,13 @@ class MethodNotAllowed(Refusal):
     code = "METHOD_NOT_ALLOWED"
 
 
+class TooSlow(Refusal):
+    """The request took too long to arrive. Nothing was changed; please send it again."""
+
+    status = 408
+    code = "TOO_SLOW"
+
+
 class PayloadTooLarge(Refusal):
     """That is too much at once: a request may be up to 256 kB."""
 

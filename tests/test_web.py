@@ -1,5 +1,6 @@
 """What no handler should have to think of: requests that make no sense, and answers that belong to one person."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -7,6 +8,7 @@ import pytest
 
 from app.db import Pool
 from app.settings import Settings
+from app.web import around
 from tests import people
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -81,3 +83,15 @@ async def test_the_body_of_what_changes_nothing_is_not_read(client: httpx.AsyncC
 async def test_what_one_person_gets_is_kept_by_nobody(ben: httpx.AsyncClient) -> None:
     for path in ("/api/auth/me", "/api/bookings", "/api/instructors/me", "/lessons"):
         assert (await ben.get(path)).headers["cache-control"] == "no-store"
+
+
+async def test_a_body_that_never_ends_is_given_up(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(around, "BODY_SECONDS", 0.1)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(5)
+        yield b"}"
+
+    answer = await client.post("/api/auth/login", content=slowly())
+    assert (answer.status_code, answer.json()["code"]) == (408, "TOO_SLOW")

@@ -1,0 +1,134 @@
+"""Who is asking, and whether they may. Every handler is decorated with who may call it (`may`, `signed_in`, `visitor`, `public`)."""
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from app import refusal
+from app.accounts import session
+from app.accounts.session import SignedIn
+from app.web.body import SAFE
+from app.web.state import Handler, Request
+
+
+def may(permission: str) -> Callable[[Callable[[Request, SignedIn], Awaitable[Response]]], Handler]:
+    """Only accounts with this permission (rules.md lists them)."""
+
+    def decorate(handler: Callable[[Request, SignedIn], Awaitable[Response]]) -> Handler:
+        @functools.wraps(handler)
+        async def checked(request: Request) -> Response:
+            who = await _signed_in(request)
+            if permission not in who.permissions:
+                raise refusal.NotAllowed
+            return _renewed(request, who, await handler(request, who))
+
+        return _access(checked, permission)
+
+    return decorate
+
+
+def signed_in(handler: Callable[[Request, SignedIn], Awaitable[Response]]) -> Handler:
+    """Any account."""
+
+    @functools.wraps(handler)
+    async def checked(request: Request) -> Response:
+        who = await _signed_in(request)
+        return _renewed(request, who, await handler(request, who))
+
+    return _access(checked, "signed in")
+
+
+def visitor(handler: Callable[[Request, SignedIn | None], Awaitable[Response]]) -> Handler:
+    """Anyone, known by name where signed in."""
+
+    @functools.wraps(handler)
+    async def checked(request: Request) -> Response:
+        who = await session.who(request.state["pool"], token(request), request.state["settings"], now=request.state["now"]())
+        _same_site(request)
+        request.state["who"] = who
+        return _renewed(request, who, await handler(request, who))
+
+    return _access(checked, "visitor")
+
+
+def public(handler: Handler) -> Handler:
+    """Anyone, and it makes no difference who."""
+    return _access(handler, "public")
+
+
+def _access(handler: Handler, who: str) -> Handler:
+    """Marks the handler for the test that looks at every route."""
+    vars(handler)["access"] = who
+    return handler
+
+
+async def _signed_in(request: Request) -> SignedIn:
+    who = await session.who(request.state["pool"], token(request), request.state["settings"], now=request.state["now"]())
+    if who is None:
+        raise refusal.NotSignedIn
+    _same_site(request)
+    request.state["who"] = who
+    return who
+
+
+def token(connection: HTTPConnection[Any]) -> str | None:
+    """The session token: a bearer token where given, else the cookie."""
+    bearer = _bearer(connection)
+    return connection.cookies.get("session") if bearer is None else bearer
+
+
+def _bearer(connection: HTTPConnection[Any]) -> str | None:
+    scheme, _, bearer = connection.headers.get("authorization", "").partition(" ")
+    return bearer.strip() if scheme.lower() == "bearer" else None
+
+
+def remember(request: Request, response: Response, session_token: str) -> Response:
+    """Gives the browser the session's cookie, for as long as an unused session lives."""
+    response.set_cookie("session", session_token, int(session.LIFE.total_seconds()), **_cookie(request))
+    return response
+
+
+def forget(request: Request, response: Response) -> Response:
+    """Takes the session's cookie away."""
+    response.delete_cookie("session", **_cookie(request))
+    return response
+
+
+def _cookie(request: Request) -> Any:
+    return {"path": "/", "httponly": True, "samesite": "Lax", "secure": request.url.scheme == "https"}
+
+
+def _renewed(request: Request, who: SignedIn | None, response: Response) -> Response:
+    """A session renewed by this request takes its cookie along, unless the handler has already given or taken one."""
+    if who is not None and who.renewed and _bearer(request) is None and "set-cookie" not in response.headers:
+        remember(request, response, request.cookies["session"])
+    return response
+
+
+def _same_site(request: Request) -> None:
+    """Refuses a changing request that another site's page may have made a browser send (contract.md, "Who")."""
+    if request.method in SAFE or _bearer(request) is not None:
+        return
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        # A browser that says so knows better than the Origin, which names http and https of a host alike.
+        trusted = site in {"same-origin", "none"} or _origin_listed(request)
+    elif "origin" in request.headers:
+        trusted = origin_allowed(request)
+    else:
+        trusted = "session" not in request.cookies
+    if not trusted:
+        raise refusal.NotAllowed("This request came from another site, so it was not carried out.")
+
+
+def origin_allowed(connection: HTTPConnection[Any]) -> bool:
+    """Whether the Origin is the request's own host and port, or one of ALLOWED_ORIGINS."""
+    _, _, place = connection.headers.get("origin", "").partition("://")
+    return _origin_listed(connection) or (bool(place) and place == connection.headers.get("host"))
+
+
+def _origin_listed(connection: HTTPConnection[Any]) -> bool:
+    return connection.headers.get("origin") in connection.state["settings"].allowed_origins

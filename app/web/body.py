@@ -1,0 +1,91 @@
+"""What was sent: bodies and queries as pydantic models, forms beside JSON, ids in paths."""
+
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+import orjson
+import pydantic
+from starlette.datastructures import Headers
+
+from app import refusal
+from app.web.state import Request
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # these change nothing, and their bodies are not read
+
+Model = TypeVar("Model", bound=pydantic.BaseModel)
+
+
+async def read(request: Request, model: type[Model]) -> Model:
+    """The body as `model`: JSON, or a form's fields. Raises ValidationError naming the first field at fault, PayloadTooLarge."""
+    raw = await request.body()
+    if is_form(request):
+        fields: Any = form_fields(raw)
+        request.state["typed"] = fields
+    else:
+        try:
+            fields = orjson.loads(raw) if raw.strip() else {}
+        except orjson.JSONDecodeError as error:
+            raise refusal.ValidationError(f"The body is not valid JSON: {error}.") from None
+    return check(model, fields)
+
+
+def check(model: type[Model], fields: Any) -> Model:
+    """`fields` as `model`. Raises ValidationError with one sentence and the field it is about."""
+    if not isinstance(fields, dict):
+        raise refusal.ValidationError("The body must be a JSON object.")
+    if _has_nul(fields):
+        raise refusal.ValidationError("Text may not contain NUL characters.")
+    try:
+        return model.model_validate(fields)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or None
+        message = first["msg"].removeprefix("Value error, ")
+        detail = f"{field}: {message}" if field and not first["msg"].startswith("Value error") else message
+        raise refusal.ValidationError(detail if detail.endswith((".", "?", "!")) else f"{detail}.", field=field) from None
+
+
+def _has_nul(value: Any) -> bool:
+    """Postgres cannot store U+0000 in text, so nothing may bring one in."""
+    parts = [value]  # a stack of our own: JSON may be nested deeper than Python calls may be
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            parts += (*part.keys(), *part.values())
+        elif isinstance(part, list):
+            parts += part
+        elif isinstance(part, str) and "\x00" in part:
+            return True
+    return False
+
+
+def query(request: Request, model: type[Model]) -> Model:
+    """The query string as `model`; empty parameters count as left out. Raises ValidationError."""
+    return check(model, {name: value for name, value in request.query_params.items() if value != ""})
+
+
+def path_id(request: Request, name: str = "id") -> UUID:
+    """An id in the path. What is not a UUID names nothing: NotFound."""
+    try:
+        return UUID(request.path_params[name])
+    except ValueError:
+        raise refusal.NotFound from None
+
+
+def is_form(request: Request) -> bool:
+    """Whether a form was sent: by a changing request, whatever a GET says it brings."""
+    return request.method not in SAFE and says_form(request.headers)
+
+
+def says_form(headers: Headers) -> bool:
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/x-www-form-urlencoded"
+
+
+def form_fields(raw: bytes) -> dict[str, str]:
+    """A form's fields, the last of each name; those that begin with _ are the page's own, and empty ones count as left out."""
+    try:
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=200)
+    except ValueError:
+        raise refusal.ValidationError("The form could not be read.") from None
+    return {name: value for name, value in pairs if value != "" and not name.startswith("_")}
