@@ -132,6 +132,7 @@ class Hub(Delivery):
             self.people.tell(change)
             calendar.wait_for_turn(change)
         elif change.version <= calendar.version:
+            self.people.tell(change)  # a board may have been quicker than the message
             known = calendar.history.get(change.version)
             if known is not None and not known.tells_the_same_as(change):
                 log.warning("a version came again with another content", version=change.version)

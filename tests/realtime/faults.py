@@ -17,8 +17,10 @@ from tests.people import Instructor, Person
 RESERVE = "select * from reserve($1, $2, $3, 60, null, '', '', now())"
 
 
-async def lesson_whose_message_is_lost(pool: Pool, student: Person, instructor: Instructor, start: datetime) -> UUID:
-    """A booking like any other, but no relay will ever publish it."""
+async def lesson_whose_message_is_lost(
+    pool: Pool, student: Person, instructor: Instructor, start: datetime, *, with_its_history: bool = False
+) -> UUID:
+    """A booking like any other, but no relay will ever publish it, and the outbox may have forgotten it."""
     async with pool.acquire() as connection, connection.transaction():
         row = await connection.fetchrow(RESERVE, student.id, instructor.service_id, start)
         assert row is not None
@@ -26,6 +28,8 @@ async def lesson_whose_message_is_lost(pool: Pool, student: Person, instructor: 
         await connection.execute(
             "update outbox set published_at = now() where instructor_id = $1 and published_at is null", instructor.id
         )
+        if with_its_history:
+            await connection.execute("delete from outbox where instructor_id = $1", instructor.id)
         return UUID(row["booking"]["id"])
 
 

@@ -214,11 +214,10 @@ async def test_a_gap_whose_history_is_gone_is_filled_by_a_board(screens: Screens
     anna, ben = await people.instructor(pool), await people.student(pool)
     screen = await screens.open(token=await people.token_of(pool, anna.id, settings))
     await screen.shows(anna)
-    for hour in (9, 10):
-        await lesson_whose_message_is_lost(pool, ben, anna, anna.at(f"{hour:02}:00"))
-        await pool.execute("delete from outbox")
+    await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"), with_its_history=True)
     await becomes_true(pool, screen, anna)
-    assert len(screen.of("board")) == 2
+    assert [message["version"] for message in screen.of("board", "change")] == [0, 1]
+    assert screen.of("change") == []
     await screen.hears("refresh")
 
 

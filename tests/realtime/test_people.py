@@ -144,6 +144,21 @@ async def test_who_is_paused_gets_a_refresh_instead_of_the_booking(pool: Pool, s
     assert [message["type"] for message in paper.told] == ["refresh"]
 
 
+async def test_a_booking_is_told_also_when_a_board_that_contains_it_was_quicker_than_its_message(
+    pool: Pool, settings: Settings
+) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    hub = await hub_of(settings, pool)
+    papers = [(await join(hub, anna.id, "instructor"))[0], (await join(hub, ben.id, "student"))[0]]
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    calendar = hub.calendars[str(anna.id)]
+    hub.history_read(calendar, None, 1, [])
+    await take_all(hub, pool)
+    await take_all(hub, pool)
+    for paper in papers:
+        assert [message["type"] for message in paper.told] == ["booking"]
+
+
 async def test_bookings_that_vanish_begin_a_new_count(pool: Pool, settings: Settings) -> None:
     anna, ben = await people.instructor(pool), await people.student(pool)
     lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
