@@ -41,7 +41,7 @@ class Partitions(BroadcastBackend):
         """The subscriptions are static; they end with the connection."""
 
     async def publish(self, channel: str, message: Any) -> None:
-        raise NotImplementedError("only the relay publishes, from what was committed")
+        raise AssertionError("only the relay publishes, from what was committed")
 
     async def next_published(self) -> Event:
         await self._room.acquire()
