@@ -47,7 +47,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self.forms.append(Form(given["action"], given["method"]))
+            self.forms.append(Form(given.get("action", ""), given.get("method", "get")))
         if tag == "input" and self.forms and self._inside("form"):
             chosen = given.get("type") not in {"radio", "checkbox"} or "checked" in given
             if chosen and "disabled" not in given and given.get("name"):

@@ -165,6 +165,8 @@ async def teach(request: Request, who: SignedIn) -> Response:
         days=[(today + timedelta(days=count), [row for row in shortly if _day(row) == today + timedelta(days=count)])
               for count in range(SHORTLY)],
         later=[lesson for lesson in standing if lesson not in shortly],
+        categories=await category.categories(request.state["pool"]),
+        catalog=await category.services(request.state["pool"]),
         confirmed=[lesson for lesson in shortly if lesson.state != "held"],
     )  # fmt: skip
 

@@ -3,6 +3,9 @@
 
 import { announce, again } from "./status.js";
 
+const MARKED = 30_000;
+const EVERY = 10 * 60_000; // lessons begin and end, and days pass, without anyone telling
+
 export class List {
   #region = document.getElementById("lessons");
   #drawn = null; // id → the row as the server drew it, before anyone opened or typed anything
@@ -37,6 +40,7 @@ export class List {
   async #read() {
     const page = await again();
     const region = document.adoptNode(page.getElementById("lessons"));
+    document.querySelector("h1").textContent = page.querySelector("h1").textContent; // on /teach it is the day
     if (region.outerHTML === this.#html) return;
     const drawnNow = drawn(region);
     this.#html = region.outerHTML;
@@ -53,9 +57,16 @@ export class List {
   }
 }
 
-function highlight(row) {
+// What is new is marked for a while, quietly.
+export function highlight(row) {
+  const tag = row.querySelector(".tag.confirmed");
+  const words = tag?.textContent;
   row.classList.add("new");
-  setTimeout(() => row.classList.remove("new"), 30_000);
+  if (tag) tag.textContent = "just booked";
+  setTimeout(() => {
+    row.classList.remove("new");
+    if (tag) tag.textContent = words;
+  }, MARKED);
 }
 
 const rows = (region) => [...region.querySelectorAll("[data-state]")];
@@ -82,5 +93,6 @@ export function keep(live, sentence) {
     refresh();
   });
   live.addEventListener("refresh", refresh);
+  setInterval(refresh, EVERY);
   return () => list.refresh();
 }

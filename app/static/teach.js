@@ -1,6 +1,7 @@
 // /teach: bookings arrive on the instructor's open page.
 
 import { moment } from "./clock.js";
+import { hours } from "./hours.js";
 import { keep } from "./list.js";
 import { Live } from "./live.js";
 import { follow } from "./status.js";
@@ -21,3 +22,4 @@ const live = new Live();
 follow(live, keep(live, sentence));
 live.watch(instructor, { first: today, days: 1 });
 live.start();
+hours();
