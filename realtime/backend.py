@@ -5,8 +5,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from broadcaster import Event
-from broadcaster._backends.base import BroadcastBackend
+from broadcaster import BroadcastBackend, Event
 
 from app import redis
 from realtime import channels
@@ -40,7 +39,7 @@ class Partitions(BroadcastBackend):
     async def unsubscribe(self, group: str) -> None:
         """The subscriptions are static; they end with the connection."""
 
-    async def publish(self, channel: str, message: Any) -> None:
+    async def publish(self, channel: str, message: Any) -> None:  # noqa: ARG002 — broadcaster's signature
         raise AssertionError("only the relay publishes, from what was committed")
 
     async def next_published(self) -> Event:

@@ -43,10 +43,13 @@ def end_stuck(hub: Hub, seconds: float, now: float) -> None:
 
 
 def ping(hub: Hub, now: float) -> None:
+    """Asks who is there. One that is paused cannot be asked; whether it takes anything is seen to above."""
     for watcher in hub.pings.due(now):
+        if not watcher.ready:
+            continue
         if now - watcher.wire.heard > hub.pings.seconds * SILENT_PINGS:
             _abort(watcher, "silent")
-        elif watcher.ready:
+        else:
             watcher.write(messages.PING)
 
 

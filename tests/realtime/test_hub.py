@@ -257,6 +257,19 @@ async def test_each_socket_gets_a_ping_in_its_turn_and_the_silent_one_is_cut_off
     assert not lively.aborted
 
 
+async def test_who_was_paused_for_long_is_not_held_to_be_silent() -> None:
+    hub = make_hub(stuck_seconds=25)
+    watcher = hub.join(paper := Paper(), None)
+    hub.pause(watcher)
+    start = hub.clock()
+    for second in range(1, 25):
+        rounds.ping(hub, start + second)
+    paper.heard = start - 60
+    hub.resume(watcher)
+    rounds.ping(hub, hub.clock() + 10)
+    assert not paper.aborted
+
+
 async def test_who_takes_nothing_for_too_long_is_cut_off() -> None:
     database = Database(make_hub())
     watcher = database.watch(paper := Paper())
