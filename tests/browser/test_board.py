@@ -131,6 +131,20 @@ async def test_several_times_are_told_in_one_sentence(open_page: Open, pool: Poo
     await expect(page.locator("#announcements")).to_contain_text(f"2 times on {anna.day():%A} just became free.")
 
 
+async def test_a_time_that_has_come_too_near_leaves_by_the_clock(open_page: Open, pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna", notice_minutes=60, hours=("00:00", "24:00"))
+    page = await open_page("about:blank", deaf=True)
+    await page.clock.install()
+    await page.goto(f"/instructors/{anna.id}?minutes=30")
+    first = page.locator('.time[data-state="free"]').first
+    start = await first.get_attribute("value")
+    await page.clock.fast_forward("31:00")
+    await page.clock.run_for(11_000)
+    near = page.locator(f'.time[value="{start}"]')
+    await expect(near).to_have_count(0)
+    await expect(page.locator("#announcements")).not_to_contain_text("taken")
+
+
 async def test_an_empty_day_leads_to_the_next_free_time(open_page: Open, pool: Pool) -> None:
     anna = await people.instructor(pool, "Anna", days=1)
     await pool.execute(

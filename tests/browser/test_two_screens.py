@@ -4,10 +4,13 @@ import re
 
 from playwright.async_api import expect
 
-from app import wire
+from app import wire, wording
+from app.bookings import cancellation
 from app.db import Pool
+from app.web import utc_now
 from tests import people
 from tests.browser.conftest import Open
+from tests.browser.test_board import take
 
 
 async def test_one_books_and_the_other_sees_the_time_go_and_the_instructor_sees_it_come(open_page: Open, pool: Pool) -> None:
@@ -52,3 +55,39 @@ async def test_one_books_and_the_other_sees_the_time_go_and_the_instructor_sees_
     await expect(back).to_have_class(re.compile("back"))
     await expect(annas.locator(".row")).to_have_count(0)
     await expect(annas.locator("#announcements")).to_contain_text("was cancelled")
+
+
+async def test_on_the_start_page_a_time_that_goes_makes_room_for_the_next(open_page: Open, pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna Diaz", durations=(60,))
+    ben = await people.student(pool, "Ben Ode")
+    page = await open_page("/")
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    times = page.locator(".next .time")
+    await expect(times).to_have_count(3)
+    starts = [await time.get_attribute("data-start") or "" for time in await times.all()]
+    await take(pool, anna, wording.instant_of(starts[0]), ben.id, minutes=60)
+    await expect(times.first).to_have_attribute("aria-disabled", "true")
+    await expect(times.first).to_have_attribute("aria-label", re.compile("just taken$"))
+    await expect(page.locator(f'.time[data-start="{starts[0]}"]')).to_have_count(0)
+    await expect(times).to_have_count(3)
+    await times.first.click()
+    await expect(page.locator("#when")).not_to_have_text("Choose a time")
+
+
+async def test_a_lesson_the_instructor_cancels_leaves_the_students_open_page(open_page: Open, pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna Diaz")
+    ben = await people.student(pool, "Ben Ode")
+    first = await take(pool, anna, anna.at("09:00"), ben.id)
+    await take(pool, anna, anna.at("10:00"), ben.id)
+    page = await open_page("/lessons", ben)
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    await expect(page.locator(".row")).to_have_count(2)
+    # What is open and half typed on another row stays as it is, focus and all.
+    other = page.locator(".row").nth(1)
+    await other.locator("summary").click()
+    await other.get_by_label("Reason").fill("I am not sure")
+    await cancellation.cancel(pool, anna.id, first, reason="Ill", now=utc_now())
+    await expect(page.locator(".row")).to_have_count(1)
+    await expect(page.get_by_label("Reason")).to_have_value("I am not sure")
+    await expect(page.get_by_label("Reason")).to_be_focused()
+    await expect(page.locator("#announcements")).to_contain_text("was cancelled")

@@ -1,0 +1,82 @@
+"""Where the scripts repeat what the server does, both say the same: start times, clock times, days, money."""
+
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from app import wire, wording
+from app.bookings import choice, starts
+from app.db import Pool
+from tests import people
+from tests.browser.conftest import Open
+
+ZONES = ("America/New_York", "Europe/London", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns")
+# Ordinary days, and those on which clocks change in New York, London and on Lord Howe Island.
+DAYS = (date(2026, 11, 24), date(2026, 3, 8), date(2026, 11, 1), date(2026, 3, 29), date(2026, 10, 25), date(2026, 4, 5))
+
+IN_THE_BROWSER = """async (cases) => {
+  const { ofDay, fits, nearest, spans } = await import("/static/starts.js");
+  const clock = await import("/static/clock.js");
+  return cases.map(({ free, held, busy, minutes, zone, earliest, latest, chosen, own }) => {
+    const limits = { earliest: Date.parse(earliest), latest: Date.parse(latest), busy: spans(busy) };
+    const start = Date.parse(chosen);
+    const found = ofDay(spans(free), spans(held), minutes, zone, limits, start);
+    const day = clock.dayOf(start, zone);
+    return {
+      starts: [...found].map(([at, state]) => [clock.wire(at), state]),
+      fits: fits(start, spans(free), minutes, limits),
+      near: nearest(start, [...found.keys()]).map(clock.wire),
+      words: [clock.clock(start, zone), day, clock.longDay(day), clock.shortDay(day), clock.moment(start, zone), clock.week(day),
+              clock.soon(day, clock.dayOf(limits.earliest, zone)), clock.zoneName(zone),
+              clock.money(minutes * 37), clock.money(clock.price(4321, minutes))],
+    };
+  });
+}"""
+
+
+def cases(random: Random) -> list[dict[str, Any]]:
+    """Days as boards could have them: ranges cut from one another, some held, some in the viewer's way."""
+    made = []
+    for day in DAYS:
+        for zone in ZONES:
+            begin = datetime.combine(day, datetime.min.time(), ZoneInfo(zone)).astimezone(UTC)
+            quarters = sorted(random.sample(range(96), 12))
+            edges = [begin + timedelta(minutes=15 * quarter + random.choice((0, 0, 5))) for quarter in quarters]
+            ranges = [[wire.instant(start), wire.instant(end)] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+            made.append(
+                {
+                    "free": ranges[:4], "held": ranges[4:5], "busy": ranges[5:], "minutes": random.choice((30, 45, 60)), "zone": zone,
+                    "earliest": wire.instant(edges[1]), "latest": wire.instant(edges[-1]),
+                    "chosen": wire.instant(begin + timedelta(minutes=15 * random.randrange(96))),
+                }
+            )  # fmt: skip
+    return made
+
+
+def on_the_server(case: dict[str, Any]) -> dict[str, Any]:
+    zone, minutes, start = case["zone"], case["minutes"], wording.instant_of(case["chosen"])
+    earliest = wording.instant_of(case["earliest"])
+    limits = starts.Limits(earliest, wording.instant_of(case["latest"]), starts.spans(case["busy"]))
+    free, held = starts.spans(case["free"]), starts.spans(case["held"])
+    found = starts.of_day(free, held, minutes, zone=zone, limits=limits, chosen=start)
+    day = wording.local_day(start, zone)
+    return {
+        "starts": [[wire.instant(at), state] for at, state in found.items()],
+        "fits": starts.fits(start, free, minutes, limits),
+        "near": [wire.instant(at) for at in starts.nearest(start, found)],
+        "words": [
+            wording.clock(start, zone), str(day), wording.long_day(day), wording.short_day(day), wording.moment(start, zone),
+            wording.days(day, day + timedelta(days=choice.SHOWN - 1)), wording.soon(day, wording.local_day(earliest, zone)),
+            wording.zone_name(zone), wording.money(minutes * 37), wording.money(wording.price(4321, minutes)),
+        ],
+    }  # fmt: skip
+
+
+async def test_the_scripts_and_the_server_offer_and_say_the_same(open_page: Open, pool: Pool) -> None:
+    await people.instructor(pool, "Anna")
+    page = await open_page("/login")
+    given = cases(Random(20261124))
+    answers = await page.evaluate(IN_THE_BROWSER, given)
+    for case, answer in zip(given, answers, strict=True):
+        assert answer == on_the_server(case), case
