@@ -151,7 +151,8 @@ export class Live extends EventTarget {
     else if (message.type === "beacon") this.#beacon(message);
     else if (message.type === "booking" || message.type === "refresh") this.#emit(message.type, message);
     else if (message.type === "bye") this.#afterMs = message.after_ms;
-    else if (message.type === "error" && watch && message.code !== "LIMIT") this.#watches.delete(message.instructor);
+    // LIMIT is about this message, UNAVAILABLE about this moment: the watch stands, and is answered when it can be.
+    else if (message.type === "error" && watch && !["LIMIT", "UNAVAILABLE"].includes(message.code)) this.#watches.delete(message.instructor);
     this.#announce();
   }
 
