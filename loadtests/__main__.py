@@ -4,6 +4,7 @@ Exit status: 0 when all of it held, 1 when something was wrong, 2 when there was
 import argparse
 import asyncio
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ _LOCUSTFILE = Path(__file__).parent / "locustfile.py"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(NO_RUN))  # so that nothing is left running
     try:
         with ExitStack() as stack:
             if chosen.scenario == "verdict":

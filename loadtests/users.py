@@ -166,4 +166,5 @@ class LookerOn(User):
         watcher = Watcher(stage.plan.url, stage.next_screens())
         stage.watchers.append(watcher)
         watcher.run()
-        gevent.sleep(stage.plan.seconds)  # closed for good: what was seen last still counts
+        # The run is over, or the server closed for good: what was seen last counts.
+        raise StopUser

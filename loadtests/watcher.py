@@ -3,6 +3,7 @@ that cheap, elsewhere it wants a thread of its own. What messages mean is live.p
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from random import Random
 
@@ -79,7 +80,10 @@ class Watcher:
         except (OSError, websocket.WebSocketException):
             return 1006
         finally:
-            socket.close(timeout=1)
+            # Not `close`: it waits for the other side and swallows what ends a greenlet meanwhile.
+            with suppress(OSError, websocket.WebSocketException):
+                socket.send_close()
+            socket.shutdown()  # type: ignore[no-untyped-call]  # websocket-client left it without annotations
 
     def _follow(self, socket: websocket.WebSocket) -> int:
         heard = time.monotonic()
