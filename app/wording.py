@@ -120,14 +120,6 @@ def zone_name(zone: str) -> str:
     return f"{zone.rpartition('/')[2].replace('_', ' ')} time"
 
 
-def notice(minutes: int) -> str:
-    """2 hours, 90 minutes, 3 days"""
-    for unit, name in ((1440, "day"), (60, "hour")):
-        if minutes and minutes % unit == 0:
-            return f"{minutes // unit} {name}{'s' if minutes != unit else ''}"
-    return f"{minutes} minutes"
-
-
 def instant_of(text: str) -> datetime:
     """An instant as the wire writes it."""
     return datetime.fromisoformat(text).astimezone(UTC)

@@ -6,7 +6,7 @@ import { announce, again } from "./status.js";
 const MARKED = 30_000;
 const EVERY = 10 * 60_000; // lessons begin and end, and days pass, without anyone telling
 
-export class List {
+class List {
   #region = document.getElementById("lessons");
   #drawn = null; // id → the row as the server drew it, before anyone opened or typed anything
   #html = "";

@@ -4,7 +4,8 @@ import { minuteOf } from "./clock.js";
 
 const ALIGNMENT = 15 * 60_000;
 
-const meets = (begin, end, spans) => spans.some(([from, to]) => from < end && begin < to);
+// Whether [begin, end) overlaps any of the spans.
+export const meets = (begin, end, spans) => spans.some(([from, to]) => from < end && begin < to);
 
 export const spans = (wire) => wire.map(([begin, end]) => [Date.parse(begin), Date.parse(end)]);
 
@@ -51,5 +52,3 @@ function union(list) {
   }
   return merged;
 }
-
-export { meets };
