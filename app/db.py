@@ -6,7 +6,7 @@ The type of a function's first parameter says who owns the transaction: `Pool` o
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
@@ -36,6 +36,7 @@ _AWAY = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was lost between two statements
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -52,6 +53,7 @@ async def connect(dsn: str, *, size: int = 10, name: str = "instainstru") -> Poo
         timeout=ACQUIRE_SECONDS,
         command_timeout=COMMAND_SECONDS,
         init=_prepare_connection,
+        reset=_as_it_is,
         server_settings={
             "application_name": name,
             "timezone": "UTC",
@@ -74,7 +76,16 @@ async def close(pool: Pool) -> None:
 async def aside(pool: Pool) -> AsyncIterator[Tx]:
     """A connection for the caller alone, outside any transaction: for what belongs to a session, such as an advisory lock."""
     async with _connection(pool) as connection:
-        yield connection
+        try:
+            yield connection
+        finally:
+            with suppress(asyncpg.InterfaceError):  # it was lost
+                connection.terminate()  # the session ends, and what belongs to it with it
+
+
+async def _as_it_is(_: Any) -> None:
+    """A connection goes back to the pool as it is: nothing of ours outlives a transaction but in `aside`. asyncpg's own reset is one
+    more round trip, and where Postgres goes away during it, it makes a failure of a statement that was committed and answered."""
 
 
 async def _prepare_connection(connection: Any) -> None:
