@@ -50,14 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := sorted(set(wanted) - set(_NAMES)):
         parser.error(f"there is no {', '.join(unknown)}; {letters}")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    started = time.monotonic()
+    started, busy = time.monotonic(), psutil.getloadavg()[0]
     try:
         with cluster(chosen.data) as made:
             results = uvloop.run(_all(made, chosen.data, set(wanted), quick=chosen.quick))
     except (BenchError, EmbeddedError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(_machine())
+    print(_machine(busy))
     print(table(results))
     say(f"took {time.monotonic() - started:.0f} s")
     return 0
@@ -79,9 +79,16 @@ async def _bounded(work: Awaitable[list[Result]]) -> list[Result]:
         return await work
 
 
-def _machine() -> str:
+def _machine(busy: float) -> str:
+    """Where it was measured; `busy`: the load average before."""
     gigabytes = psutil.virtual_memory().total / 2**30
-    return f"{platform.system()} {platform.machine()}, {psutil.cpu_count()} cores, {gigabytes:.0f} GB, Python {platform.python_version()}"
+    text = f"{platform.system()} {platform.machine()}, {psutil.cpu_count()} cores, {gigabytes:.0f} GB, Python {platform.python_version()}"
+    others = (
+        f"; others kept it busy (load average {busy:.1f}), so look at the ratios"
+        if busy > 0.5 * (psutil.cpu_count() or 1)
+        else ""
+    )
+    return text + others
 
 
 if __name__ == "__main__":
