@@ -134,7 +134,7 @@ class Hub(Delivery):
         elif change.version <= calendar.version:
             self.people.tell(change)  # a board may have been quicker than the message
             known = calendar.history.get(change.version)
-            if known is not None and not known.tells_the_same_as(change):
+            if known is not None and not known.tells_the_same_as(change) and not self.wanted.new_epoch:
                 log.warning("a version came again with another content", version=change.version)
                 self.wanted.new_epoch = True
                 self.wanted.comparison.set()

@@ -10,7 +10,7 @@ import structlog
 from redis.asyncio import Redis
 
 from app import db, redis
-from app.db import Tx, statement
+from app.db import Pool, Tx, statement
 from app.settings import Settings
 from realtime import channels, poke
 from realtime.supervise import forever
@@ -40,24 +40,28 @@ async def main(settings: Settings) -> None:
     url = settings.redis_url.get_secret_value()
     async with asyncio.TaskGroup() as group:
         group.create_task(forever("pokes", lambda: poke.listen(url, poked, name="relay")))
-        group.create_task(forever("relay", lambda: _relay(settings, poked)))
+        group.create_task(forever("connections", lambda: _connected(settings, poked)))
         log.info("relay started")
 
 
-async def _relay(settings: Settings, poked: asyncio.Event) -> None:
-    """Waits for the lock and relays while it has it. Raises when Postgres goes away, and the lock with it."""
+async def _connected(settings: Settings, poked: asyncio.Event) -> None:
     pool = await db.connect(settings.database_url.get_secret_value(), size=1, name="relay")
     client = redis.client(settings.redis_url.get_secret_value(), name="relay")
     try:
-        # The connection that holds the lock does all the work, so that losing the one ends the other.
-        async with db.aside(pool) as connection:
-            while not await _try_lock.one(connection, key=LOCK):  # noqa: ASYNC110 — the lock is polled, as Postgres tells nobody
-                await asyncio.sleep(settings.relay_poll_seconds)
-            log.info("relaying")
-            await _publish_for_ever(connection, client, poked, settings.relay_poll_seconds)
+        await forever("relay", lambda: _relay(pool, client, poked, settings.relay_poll_seconds))
     finally:
         await redis.close(client)
         await db.close(pool)
+
+
+async def _relay(pool: Pool, client: Redis, poked: asyncio.Event, poll_seconds: float) -> None:
+    """Waits for the lock and relays while it has it. Raises Unavailable when Postgres goes away, and the lock with it."""
+    # The connection that holds the lock does all the work, so that losing the one ends the other.
+    async with db.aside(pool) as connection:
+        while not await _try_lock.one(connection, key=LOCK):  # noqa: ASYNC110 — polled, because Postgres tells nobody
+            await asyncio.sleep(poll_seconds)
+        log.info("relaying")
+        await _publish_for_ever(connection, client, poked, poll_seconds)
 
 
 async def _publish_for_ever(connection: Tx, client: Redis, poked: asyncio.Event, poll_seconds: float) -> None:
