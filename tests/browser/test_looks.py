@@ -26,6 +26,10 @@ async def town(pool: Pool) -> tuple[Instructor, Person]:
     await take(pool, anna, anna.at("10:00"), ben.id)
     await take(pool, anna, anna.at("10:00", day=9), ben.id)
     await hold(pool, anna, anna.at("13:00"), cleo.id)
+    await pool.execute(
+        """insert into dev_mail (sender, recipient, subject, body_text, body_html)
+           values ('InstaInstru <lessons@example.com>', 'ben.ode@example.com', 'Confirmed: Piano', 'Hello', '<p>Hello</p>')"""
+    )
     return anna, ben
 
 
@@ -34,32 +38,26 @@ def pages(anna: Instructor, ben: Person) -> list[tuple[str, Person | None]]:
     dead = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('10:00'))}"
     return [
         ("/", None), ("/?show=services", None), ("/?q=nothing+like+it", None), ("/", ben),
-        ("/login?next=/lessons", None), ("/register", None), ("/nowhere", None),
+        ("/dev/mail", None), ("/dev/mail/1", None), ("/login?next=/lessons", None), ("/register", None), ("/nowhere", None),
         (f"/instructors/{anna.id}", None), (choice, None), (choice, ben), (dead, ben), (f"/instructors/{anna.id}", anna),
         ("/lessons", ben), ("/lessons?scope=past", ben), ("/teach", anna),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-async def test_axe_finds_nothing(open_page: Open, pool: Pool, theme: str) -> None:
+@pytest.mark.parametrize(("width", "zone"), [(1280, "UTC"), (390, "America/New_York")])
+async def test_axe_finds_nothing(open_page: Open, pool: Pool, theme: str, width: int, zone: str) -> None:
     anna, ben = await town(pool)
+    look = {"color_scheme": theme, "viewport": {"width": width, "height": 800}, "timezone_id": zone, "reduced_motion": "reduce"}
     found: list[Any] = []
     for path, who in pages(anna, ben):
-        for width in (1280, 390):
-            page = await open_page(
-                path,
-                who,
-                color_scheme=theme,
-                viewport={"width": width, "height": 800},
-                reduced_motion="reduce",
-                timezone_id=("UTC", "America/New_York")[width == 390],
-            )
-            for summary in await page.locator("summary").all():
-                await summary.click()
-            await page.evaluate(AXE)
-            violations = await page.evaluate("axe.run().then((result) => result.violations)")
-            found += [(path, width, v["id"], [node["target"] for node in v["nodes"]][:3]) for v in violations]
-            await page.context.close()
+        page = await open_page(path, who, **look)
+        for summary in await page.locator("summary").all():
+            await summary.click()
+        await page.evaluate(AXE)
+        violations = await page.evaluate("axe.run().then((result) => result.violations)")
+        found += [(path, v["id"], [node["target"] for node in v["nodes"]][:3]) for v in violations]
+        await page.context.close()
     assert found == [], "\n".join(map(str, found))
 
 
