@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -23,6 +24,10 @@ from tests.processes import Running, Starter
 # A developer's own settings are none of the tests' business.
 for _name in Settings.model_fields:
     os.environ.pop(_name.upper(), None)
+
+# How long an example takes says more about the machine than about us.
+hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("tests")
 
 OWNED = pytest.StashKey[Server]()
 SECRET_KEY = "a key for the tests, which is long enough"

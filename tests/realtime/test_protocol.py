@@ -400,6 +400,8 @@ async def test_more_than_50_calendars_are_refused(screens: Screens, pool: Pool) 
     error = await screen.hears("error")
     assert (error["code"], error["instructor"]) == ("LIMIT", str(instructors[50].id))
     await screen.shows(instructors[49], days=2)  # another window of one that is watched is no further calendar
+    for instructor in instructors[:50]:
+        await screen.hears("board", instructor=str(instructor.id))
     await screen.say(type="unwatch", instructor=str(instructors[0].id))
     await screen.shows(instructors[50])
     assert len(screen.boards) == 51
