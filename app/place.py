@@ -15,6 +15,8 @@ from app.process import Account
 
 # Where the data goes when it may not stay in the folder asked for; see `data_folder`.
 PRIVATE = Path("/var/lib/instainstru")
+# What `up` itself puts into a folder.
+OURS = {"lock", "secret_key", "audit.jsonl", "running.json", "postgres.unfinished"}
 LINK = "link"  # beside such data: the path of the link to it
 # Root may not run Postgres. The first of these that exists does.
 SYSTEM_ACCOUNTS = ("postgres", "nobody")
@@ -69,9 +71,7 @@ def data_folder(folder: Path, account: Account | None) -> Path:
         return target
     if account is None or data.exists() or can(account, "-x", folder):
         return data
-    ours = folder.stat().st_uid == os.geteuid() and not any(
-        path.name not in {"lock", "secret_key"} for path in folder.iterdir()
-    )
+    ours = folder.stat().st_uid == os.geteuid() and {path.name for path in folder.iterdir()} <= OURS
     if ours and can(account, "-x", folder.parent):
         let_through(folder, account)
         return data

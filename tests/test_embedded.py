@@ -36,7 +36,7 @@ def run() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def private(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where data goes that cannot stay where it was wanted."""
     made = Path(tempfile.mkdtemp(prefix="instainstru-private-"))
