@@ -241,7 +241,6 @@ class Hub(Delivery):
                 watch.sent = None
                 self.settle(watch)
         for account in self.people.accounts.values():
-            account.heard.clear()
-            account.unmark()
+            account.forget()
         self.wanted.marks.set()
         self.people.refresh(self.people.accounts.values())

@@ -1,8 +1,9 @@
 """The signed-in accounts with open sockets here, and telling them of their bookings. Messages of calendars that nobody here follows
 carry no contiguous version; a missed one is found by a sum: that of the versions of a student's bookings rises with each change."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from app.bookings import booking
@@ -10,52 +11,74 @@ from realtime import messages, metrics
 from realtime.calendar import Change
 from realtime.watcher import Watcher
 
+# So many of an account's last changes, and of its bookings, are remembered.
+MEMORY = 256
+
+Key = TypeVar("Key")
+
+
+class Recent(OrderedDict[Key, int]):
+    """The last MEMORY keys."""
+
+    def put(self, key: Key, value: int) -> None:
+        self[key] = value
+        if len(self) > MEMORY:
+            self.popitem(last=False)
+
 
 class Account:
-    """One account, and what it has heard."""
+    """One account, and what it has heard. Messages may come twice, and a late one after a newer."""
 
-    __slots__ = ("_uncounted", "heard", "id", "newest", "versions", "watchers")
+    __slots__ = ("_contained", "_heard", "_told", "_uncounted", "id", "versions", "watchers")
 
     def __init__(self, id: str) -> None:  # noqa: A002 — what it is called everywhere
         self.id = id
         self.watchers: set[Watcher] = set()
-        # By calendar, the version of the last message told.
-        self.heard: dict[str, int] = {}
-        # What the sum must be by all we know (None: being asked), and by calendar the newest version contained in it.
+        # What the sum must be by all we know; None: it is being asked.
         self.versions: int | None = None
-        self.newest: dict[str, int] = {}
-        # Heard while the sum is being asked: calendar, version, and what it adds.
+        # By calendar, the newest version that was contained in the sum when it was asked.
+        self._contained: Mapping[str, int] = {}
+        # Heard while it is being asked: calendar, version, and what it adds.
         self._uncounted: list[tuple[str, int, int]] = []
+        # The changes heard (calendar and version), and the newest version told of each booking.
+        self._heard: Recent[tuple[str, int]] = Recent()
+        self._told: Recent[str] = Recent()
 
     def unmark(self) -> None:
         """The sum is to be asked (again)."""
         self.versions = None
-        self.newest.clear()
         self._uncounted.clear()
 
     def mark(self, marks: Mapping[str, tuple[int, int]]) -> None:
         """Counts on from what the database says: by calendar, the sum of the versions and the newest of them."""
         self.versions = sum(versions for versions, _ in marks.values())
-        self.newest = {calendar: newest for calendar, (_, newest) in marks.items()}
+        self._contained = {calendar: newest for calendar, (_, newest) in marks.items()}
         for calendar, version, added in self._uncounted:
             self._count(calendar, version, added)
         self._uncounted.clear()
 
+    def forget(self) -> None:
+        self.unmark()
+        self._heard.clear()
+        self._told.clear()
+
     def hears(self, change: Change) -> list[dict[str, Any]]:
-        """The events of a change that this account is to be told: its own, and none twice."""
-        own = [event for event in change.events if self.id in _concerned(event)]
-        added = sum(change.version - event["previous_version"] for event in own if event["booking"]["student_id"] == self.id)
-        self._count(change.instructor, change.version, added)
-        if change.version <= self.heard.get(change.instructor, 0):
+        """The events of a change that this account is to be told: its own, none twice, and none that a newer one has overtaken."""
+        if (change.instructor, change.version) in self._heard:
             return []
-        self.heard[change.instructor] = change.version
-        return own
+        self._heard.put((change.instructor, change.version), 0)
+        own = [event for event in change.events if self.id in _concerned(event)]
+        learned = [event for event in own if event["booking"]["student_id"] == self.id]
+        self._count(change.instructor, change.version, sum(change.version - event["previous_version"] for event in learned))
+        news = [event for event in own if self._told.get(event["booking"]["id"], 0) < change.version]
+        for event in news:
+            self._told.put(event["booking"]["id"], change.version)
+        return news
 
     def _count(self, calendar: str, version: int, added: int) -> None:
         if self.versions is None:
             self._uncounted.append((calendar, version, added))
-        elif version > self.newest.get(calendar, 0):
-            self.newest[calendar] = version
+        elif version > self._contained.get(calendar, 0):
             self.versions += added
 
 

@@ -1,16 +1,58 @@
-"""A web process with a relay, and screens at it."""
+"""A web process's server and a relay in the test's own loop, and screens at it. Tests that kill processes start real ones."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest_asyncio
+import uvicorn
 
-from tests.processes import Running
+from app.main import build
+from app.settings import Settings
+from realtime import messages, relay
+from realtime.drain import Server
+from realtime.protocol import LiveProtocol
 from tests.realtime.screens import Screens
 
 
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[str]:
+    """The application under uvicorn; its URL."""
+    config = uvicorn.Config(
+        build(settings),
+        ws=LiveProtocol,
+        ws_max_size=messages.MAX_FRAME,
+        ws_per_message_deflate=False,
+        log_config=None,
+        access_log=False,
+    )
+    server = Server(config)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        task = asyncio.create_task(server._serve([listening]))
+        while not server.started and not task.done():
+            await asyncio.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await asyncio.wait_for(task, 15)
+
+
 @pytest_asyncio.fixture
-async def screens(server: Running) -> AsyncIterator[Screens]:
-    """Screens at `server`."""
-    screens = Screens(server.url)
+async def url(settings: Settings) -> AsyncIterator[str]:
+    """Where a web process answers, with a relay beside it."""
+    relaying = asyncio.create_task(relay.main(settings))
+    async with serving(settings) as url:
+        yield url
+    relaying.cancel()
+    await asyncio.gather(relaying, return_exceptions=True)
+
+
+@pytest_asyncio.fixture
+async def screens(url: str) -> AsyncIterator[Screens]:
+    """Screens at `url`."""
+    screens = Screens(url)
     yield screens
     await screens.close()

@@ -16,11 +16,12 @@ from tests.realtime.paper import NOW, Paper, signed_in
 BEN, ANNA = str(uuid4()), str(uuid4())
 
 
-def told(version: int, *events: tuple[str, int], student: str = BEN) -> Change:
+def told(version: int, *events: tuple[str, int], student: str = BEN, booking: str = "") -> Change:
     """A change of Anna's calendar; each event says which version of the booking it replaces."""
     return Change(
         ANNA, "epoch", version, {},
-        [{"event": event, "previous_version": previous, "booking": {"student_id": student, "instructor_id": ANNA}}
+        [{"event": event, "previous_version": previous,
+          "booking": {"id": booking or f"{version} {event}", "student_id": student, "instructor_id": ANNA}}
          for event, previous in events],
     )  # fmt: skip
 
@@ -41,6 +42,15 @@ def test_what_comes_twice_is_told_and_counted_once() -> None:
     assert len(ben.hears(told(1, ("created", 0)))) == 1
     assert ben.hears(told(1, ("created", 0))) == []
     assert ben.versions == 1
+
+
+def test_a_late_message_is_told_and_counted_after_a_newer_one_but_not_of_the_same_booking() -> None:
+    ben = Account(BEN)
+    ben.mark({})
+    assert len(ben.hears(told(3, ("cancelled", 1), booking="the first"))) == 1
+    assert len(ben.hears(told(2, ("created", 0), booking="the second"))) == 1
+    assert ben.hears(told(1, ("created", 0), booking="the first")) == []
+    assert ben.versions == 3 + 2
 
 
 def test_what_the_sum_contains_already_is_told_but_not_counted() -> None:

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from app.db import Pool
 from app.settings import Settings
 from tests import people
-from tests.processes import Running
+from tests.realtime.conftest import serving
 from tests.realtime.screens import LESSON, Screen, Screens, becomes_true, truth
 
 NOBODY = "00000000-0000-4000-8000-00000000dead"
@@ -30,10 +30,10 @@ async def refused(url: str, **options: Any) -> tuple[int, dict[str, Any], Header
     return response.status_code, json.loads(response.body), response.headers
 
 
-async def test_a_foreign_origin_is_403_the_own_one_and_none_are_welcome(screens: Screens, server: Running) -> None:
+async def test_a_foreign_origin_is_403_the_own_one_and_none_are_welcome(screens: Screens, url: str) -> None:
     status, error, _ = await refused(screens.url, origin="https://elsewhere.example")
     assert (status, error["code"]) == (403, "NOT_ALLOWED")
-    await screens.open(origin=server.url)
+    await screens.open(origin=url)
     await screens.open()
 
 
@@ -51,14 +51,14 @@ async def test_the_accepted_protocol_is_named_and_nothing_is_compressed(screens:
     assert "Sec-WebSocket-Extensions" not in screen.connection.response.headers  # type: ignore[union-attr]
 
 
-async def test_a_full_process_answers_503_with_retry_after(start: Any) -> None:
-    web = start("serve", max_sockets=1)
-    screens = Screens(web.url)
-    await screens.open()
-    status, error, headers = await refused(screens.url)
-    assert (status, error["code"]) == (503, "UNAVAILABLE")
-    assert int(headers["Retry-After"]) > 0
-    await screens.close()
+async def test_a_full_process_answers_503_with_retry_after(settings: Settings) -> None:
+    async with serving(settings.model_copy(update={"max_sockets": 1})) as url:
+        screens = Screens(url)
+        await screens.open()
+        status, error, headers = await refused(screens.url)
+        assert (status, error["code"]) == (503, "UNAVAILABLE")
+        assert int(headers["Retry-After"]) > 0
+        await screens.close()
 
 
 async def test_the_server_says_nothing_before_it_is_asked_but_a_beacon(screens: Screens) -> None:
@@ -279,6 +279,8 @@ async def test_a_cancellation_is_told_to_every_socket_of_both(screens: Screens, 
     anna, ben = await people.instructor(pool), await people.student(pool)
     open_screens = [await signed_in(screens, pool, settings, person) for person in (anna, anna, ben, ben)]
     lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    for screen in open_screens:
+        await screen.hears("booking", event="created")
     await pool.fetchrow("select * from cancel_booking($1, $2, '', now())", ben.id, lesson.id)
     for screen in open_screens:
         await screen.hears("booking", event="cancelled")
@@ -399,6 +401,8 @@ async def test_more_than_50_calendars_are_refused(screens: Screens, pool: Pool) 
         await screen.watch(instructor, days=1)
     error = await screen.hears("error")
     assert (error["code"], error["instructor"]) == ("LIMIT", str(instructors[50].id))
+    for instructor in instructors[:50]:
+        await screen.hears("board", instructor=str(instructor.id))
     await screen.shows(instructors[49], days=2)  # another window of one that is watched is no further calendar
     for instructor in instructors[:50]:
         await screen.hears("board", instructor=str(instructor.id))
