@@ -15,10 +15,11 @@ from typing import NoReturn
 
 import structlog
 
-from app import addresses, logs, safety
-from app.ground import AUDIT_LOG, UpError, Wanted, listening
+from app import logs, safety
+from app.embedded import addresses
+from app.embedded.ground import AUDIT_LOG, UpError, Wanted, listening
+from app.embedded.place import EmbeddedError
 from app.migrate import MigrationError, migrate
-from app.place import EmbeddedError
 from app.refusal import Unavailable
 from app.settings import Settings, SettingsError, read
 
@@ -100,7 +101,7 @@ def _count(text: str) -> int:
 
 
 def _up(chosen: argparse.Namespace) -> None:
-    from app.up import up
+    from app.embedded.up import up
 
     _leave_when_told()
     logs.configure(read(), "up")

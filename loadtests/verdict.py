@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from app import addresses
 from app.db import Pool, connect, statement
+from app.embedded import addresses
 from loadtests.results import Results, Seen
 from loadtests.table import columns, milliseconds, percentile
 

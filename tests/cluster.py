@@ -14,7 +14,8 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from app import embedded, process
+from app import embedded
+from app.embedded import process
 from app.migrate import migrate
 
 # Nothing in it outlives the run.

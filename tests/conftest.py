@@ -16,7 +16,8 @@ import hypothesis
 import pytest
 import pytest_asyncio
 
-from app import db, embedded, process
+from app import db, embedded
+from app.embedded import process
 from app.settings import Settings, read
 from tests.cluster import Cluster, Server, until
 from tests.processes import Running, Starter

@@ -11,8 +11,8 @@ from typing import IO, Any
 
 import httpx
 
-from app import process
-from app.process import Program
+from app.embedded import process
+from app.embedded.process import Program
 from app.settings import Settings, environment
 from tests.cluster import until
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from app import embedded, place, process
+from app import embedded
 from app.db import Pool
-from app.place import EmbeddedError
+from app.embedded import place, process
+from app.embedded.place import EmbeddedError
 from tests.cluster import HASTE, until
 from tests.conftest import RedisServer
 

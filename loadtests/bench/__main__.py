@@ -15,7 +15,7 @@ import psutil
 import structlog
 import uvloop
 
-from app.place import EmbeddedError
+from app.embedded.place import EmbeddedError
 from loadtests.bench import booking, fanout, million, screens
 from loadtests.bench.report import Result, say, table
 from loadtests.bench.stack import BenchError, Cluster, cluster, fresh

@@ -17,10 +17,11 @@ from pathlib import Path
 import asyncpg
 import httpx
 
-from app import embedded, process
+from app import embedded
 from app.db import Pool, connect
+from app.embedded import process
+from app.embedded.process import Program
 from app.migrate import migrate
-from app.process import Program
 from app.settings import Settings, environment, read
 
 DATABASE = "bench_run"

@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from app import process
-from app.process import Program
+from app.embedded import process
+from app.embedded.process import Program
 from app.settings import Settings, environment
 from jobs import worker
 from tests.notifications.mailbox import Mailbox, mailbox

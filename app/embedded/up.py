@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 
 import structlog
 
-from app import addresses, demo, embedded, operators, safety
-from app.ground import Ground, UpError, Wanted, ground, local
+from app import demo, embedded, operators, safety
+from app.embedded import addresses
+from app.embedded.ground import Ground, UpError, Wanted, ground, local
+from app.embedded.process import Program
+from app.embedded.supervisor import Child
 from app.migrate import MigrationError, UnreachableError, migrate
-from app.process import Program
 from app.settings import Settings, environment
-from app.supervisor import Child
 
 log = structlog.get_logger("up")
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import structlog
 
-from app import place
-from app.place import EmbeddedError
-from app.process import Account, Program
+from app.embedded import place
+from app.embedded.place import EmbeddedError
+from app.embedded.process import Account, Program
 
 log = structlog.get_logger("embedded")
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import structlog
 
-from app import process
-from app.process import Program
+from app.embedded import process
+from app.embedded.process import Program
 
 log = structlog.get_logger("supervisor")
 

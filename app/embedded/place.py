@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from app.process import Account
+from app.embedded.process import Account
 
 # Where the data goes when it may not stay in the folder asked for; see `data_folder`.
 PRIVATE = Path("/var/lib/instainstru")
