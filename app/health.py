@@ -1,8 +1,10 @@
-"""What supervisors and load balancers ask: is this process alive, and should it be given work."""
+"""What supervisors, load balancers and monitoring ask: is this process alive, should it be given work, and how is it doing."""
 
 import asyncio
-from typing import Protocol, cast
+import hmac
+from typing import Literal, Protocol, cast
 
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -16,8 +18,9 @@ class Live(Protocol):
     """What main hands us of the live path."""
 
     @property
-    def deaf(self) -> bool:
-        """Redis is not heard: screens are served from Postgres, a little later. No reason to send people away."""
+    def hearing(self) -> Literal["ok", "away", "deaf"]:
+        """Whether Redis is heard. `away`: nobody hears it, screens are served from Postgres, a little later, and work goes on.
+        `deaf`: it answers and only this process hears nothing, so others serve new screens better."""
 
     @property
     def draining(self) -> bool:
@@ -44,9 +47,9 @@ async def ready(request: web.Request) -> Response:
             await database_answers.one(request.state["pool"])
     except (refusal.Unavailable, TimeoutError):
         return _unready("postgres", "Postgres does not answer.")
-    return web.json(
-        {"status": "degraded" if watched.deaf else "ok", "postgres": "ok", "redis": "away" if watched.deaf else "ok"}
-    )
+    if watched.hearing == "deaf":
+        return _unready("redis", "This process does not hear Redis.")
+    return web.json({"status": "ok" if watched.hearing == "ok" else "degraded", "postgres": "ok", "redis": watched.hearing})
 
 
 def _unready(reason: str, sentence: str) -> Response:
@@ -54,4 +57,15 @@ def _unready(reason: str, sentence: str) -> Response:
     return web.json(error.as_json(), error.status, {"Retry-After": str(error.retry_after)})
 
 
-routes = [Route("/health/live", live), Route("/health/ready", ready)]
+@web.public
+async def metrics(request: web.Request) -> Response:
+    """This process's counters, for Prometheus. Outside int only with the key: they tell how busy the site is."""
+    settings = request.state["settings"]
+    key = settings.monitoring_api_key.get_secret_value()
+    given = request.headers.get("x-monitoring-api-key", "")
+    if settings.site_mode != "int" and not (key and hmac.compare_digest(given.encode(), key.encode())):
+        raise refusal.NotAllowed("Metrics need the X-Monitoring-API-Key of this site.")
+    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+routes = [Route("/health/live", live), Route("/health/ready", ready), Route("/metrics", metrics)]

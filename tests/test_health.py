@@ -4,9 +4,11 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 from pydantic import SecretStr
 
 from app.settings import Settings
+from realtime.feed import Feed
 from tests.cluster import TEMPLATE, Server
 from tests.conftest import RedisServer, visiting
 
@@ -50,3 +52,26 @@ async def test_without_postgres_it_is_not_ready(settings: Settings, postgres_ser
         assert (await client.get("/health/live")).status_code == 200
         postgres_server.start()
         await until_ready_says(client, 200)
+
+
+async def test_metrics_are_open_in_int(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/metrics")
+    assert answer.status_code == 200
+    assert "live_sockets" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "status"), [("k" * 20, "k" * 20, 200), ("k" * 20, "wrong", 403), ("", "", 403), ("k", "ü", 403)]
+)
+async def test_metrics_need_the_key_outside_int(settings: Settings, key: str, given: str, status: int) -> None:
+    outside = {"site_mode": "prod", "monitoring_api_key": SecretStr(key), "smtp_url": SecretStr("smtp://127.0.0.1:9")}
+    async with visiting(settings.model_copy(update=outside)) as client:
+        answer = await client.get("/metrics", headers={"X-Monitoring-API-Key": given.encode()})
+    assert answer.status_code == status
+
+
+async def test_one_that_alone_hears_nothing_is_given_no_work(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Feed, "hearing", "deaf")
+    await until_ready_says(client, 503, reason="redis")
