@@ -66,7 +66,7 @@ async def test_metrics_are_open_in_int(client: httpx.AsyncClient) -> None:
 async def test_metrics_need_the_key_outside_int(settings: Settings, key: str, given: str, status: int) -> None:
     outside = {"site_mode": "prod", "monitoring_api_key": SecretStr(key), "smtp_url": SecretStr("smtp://127.0.0.1:9")}
     async with visiting(settings.model_copy(update=outside)) as client:
-        answer = await client.get("/metrics", headers={"X-Monitoring-API-Key": given.encode()})
+        answer = await client.get("/metrics", headers={b"X-Monitoring-API-Key": given.encode()})
     assert answer.status_code == status
 
 
