@@ -27,11 +27,6 @@ class Live:
     _feed: Feed
 
     @property
-    def deaf(self) -> bool:
-        """Redis is not heard, for whichever reason: screens are served from Postgres, a little later."""
-        return self.hub.deaf
-
-    @property
     def draining(self) -> bool:
         """This process is about to end, and sends its people to others."""
         return self.hub.draining
