@@ -91,6 +91,14 @@ def test_a_folder_of_ours_is_opened_to_postgres_alone(folder: Path, run: Path, p
     assert not list(private.glob("*/link"))
 
 
+def test_a_folder_may_be_named_from_where_one_stands(folder: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Postgres's programs are started elsewhere, so a relative path would mean another place to them."""
+    monkeypatch.chdir(folder)
+    made = embedded.postgres(Path(), run)
+    assert (folder / "postgres").exists()
+    assert starts(made)
+
+
 def test_below_a_closed_folder_the_data_lives_elsewhere_and_the_folder_stays_closed(
     folder: Path, run: Path, private: Path
 ) -> None:

@@ -112,7 +112,8 @@ def postgres(folder: Path, run: Path, settings: tuple[str, ...] = ()) -> Postgre
     """The cluster whose data is in `folder`/postgres, made now if there is none, with its socket below `run`.
     Raises EmbeddedError with one sentence when it cannot be used."""
     try:
-        return _postgres(folder, run, settings)
+        # Whole, because Postgres's programs run elsewhere and would read it from there.
+        return _postgres(folder.resolve(), run, settings)
     except PermissionError as error:
         raise EmbeddedError(
             f"No permission to use {error.filename or folder}. Choose another folder with --data, or run as its owner."
