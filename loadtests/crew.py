@@ -19,7 +19,7 @@ import orjson
 PASSWORD = "a password that crowds use"  # noqa: S105 — nobody else knows these people
 ZONE = "America/New_York"
 # Hours and days on which instructors of a crowd may be booked, from tomorrow on.
-OPENS, CLOSES, DAYS = 8, 20, 21
+OPENS, CLOSES, DAYS = 8, 20, 56
 # How many register at once: hashing keeps about two cores busy, more would only queue.
 _AT_ONCE = 8
 _CALL_SECONDS = 60
@@ -51,19 +51,17 @@ class Crew:
     instructors: list[Instructor]
 
 
-def gather(url: str, *, students: int, instructors: int, fresh_instructors: bool, kept: Path | None = None) -> Crew:
-    """So many people with sessions. Those in the file `kept` are used again where the server still knows them; fresh instructors
-    have calendars that nobody has booked yet. Raises CrewError."""
+def gather(url: str, *, students: int, instructors: int, kept: Path | None = None) -> Crew:
+    """So many people with sessions. Students in the file `kept` come again where the server still knows them; instructors are new,
+    as their calendars would fill up. Raises CrewError."""
     known = _known(url, kept)
-    api = Api(url)
-    found_students = _still_there(api, known.students[:students])
-    found_instructors = [] if fresh_instructors else _still_there(api, known.instructors[:instructors])
+    found = _still_there(Api(url), known[:students])
     crew = Crew(
-        found_students + _each(lambda _: _student(Api(url)), range(students - len(found_students))),
-        found_instructors + _each(lambda _: _instructor(Api(url)), range(instructors - len(found_instructors))),
+        found + _each(lambda _: _student(Api(url)), range(students - len(found))),
+        _each(lambda _: _instructor(Api(url)), range(instructors)),
     )
     if kept is not None:
-        _keep(kept, Crew(_longer(crew.students, known.students), _longer(crew.instructors, known.instructors)))
+        _keep(kept, _longer(crew.students, known))
     return crew
 
 
@@ -169,23 +167,21 @@ def _each(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
 # ---- those kept from the run before
 
-Person = TypeVar("Person", Student, Instructor)
 
-
-def _still_there(api: Api, people: Sequence[Person]) -> list[Person]:
+def _still_there(api: Api, students: Sequence[Student]) -> list[Student]:
     """Those whose sessions the server still honours."""
-    found: list[Person] = []
-    for person in people:
-        status, answer = api.call("GET", "/api/auth/me", token=person.token)
-        if status == 200 and answer["id"] == person.id:
-            found.append(person)
+    found: list[Student] = []
+    for student in students:
+        status, answer = api.call("GET", "/api/auth/me", token=student.token)
+        if status == 200 and answer["id"] == student.id:
+            found.append(student)
     return found
 
 
-def _longer(now: list[Person], before: list[Person]) -> list[Person]:
+def _longer(now: list[Student], before: list[Student]) -> list[Student]:
     """A small run does not forget the people of a large one."""
-    ids = {person.id for person in now}
-    return now + [person for person in before if person.id not in ids]
+    ids = {student.id for student in now}
+    return now + [student for student in before if student.id not in ids]
 
 
 def crew_file(url: str) -> Path:
@@ -193,19 +189,16 @@ def crew_file(url: str) -> Path:
     return Path("var", "load", f"crew-{hashlib.sha256(url.encode()).hexdigest()[:12]}.json")
 
 
-def _known(url: str, kept: Path | None) -> Crew:
+def _known(url: str, kept: Path | None) -> list[Student]:
     if kept is None or not kept.exists():
-        return Crew([], [])
+        return []
     try:
-        raw = orjson.loads(kept.read_bytes())
-        return Crew(
-            [Student(**student) for student in raw["students"]], [Instructor(**teacher) for teacher in raw["instructors"]]
-        )
-    except (ValueError, KeyError, TypeError):
+        return [Student(**student) for student in orjson.loads(kept.read_bytes())]
+    except (ValueError, TypeError):
         raise CrewError(f"{kept} is not a list of people for {url}. Remove it.") from None
 
 
-def _keep(kept: Path, crew: Crew) -> None:
+def _keep(kept: Path, students: list[Student]) -> None:
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.touch(mode=0o600)
-    kept.write_bytes(orjson.dumps(asdict(crew)))
+    kept.write_bytes(orjson.dumps([asdict(student) for student in students]))

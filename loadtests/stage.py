@@ -70,7 +70,6 @@ class Stage:
             self.plan.url,
             students=scenario.students,
             instructors=scenario.instructors,
-            fresh_instructors=scenario.fresh_instructors,
             kept=self.plan.crew_file,
         )
         self._students, self._instructors = list(self.crew.students), list(self.crew.instructors)
