@@ -87,7 +87,7 @@ class Broken(Refusal):
 
 
 class Unavailable(Refusal):
-    """We cannot do that right now. Nothing was changed; please try again in a few seconds."""
+    """We cannot do that right now. Please look whether it was done all the same, and try again in a few seconds."""
 
     status = 503
     code = "UNAVAILABLE"

@@ -47,9 +47,9 @@ language sql stable parallel safe as $$
   from unnest(p_ranges) as r
 $$;
 
--- {date: {free, held}} for the given local dates, complete.
+-- {date: {free, held}} for the given local dates, complete. Planned once: planning it anew costs as much as running it.
 create or replace function board_days(p_instructor uuid, p_dates date[]) returns jsonb
-language plpgsql stable strict as $$
+language plpgsql stable strict set plan_cache_mode = force_generic_plan as $$
 declare
   v_zone text := (select c.time_zone from calendar c where c.instructor_id = p_instructor);
   v_from timestamptz := day_start((select min(d) from unnest(p_dates) as d), v_zone);
@@ -106,10 +106,10 @@ begin
   if not coalesce(v_calendar.is_active, false) then
     return;
   end if;
-  -- Nearly always a week either way has enough; the whole horizon is asked only when it has not.
-  foreach v_reach in array array[interval '7 days', interval '100 days'] loop
+  -- Nearly always a day either way has enough; farther is looked only when it has not.
+  foreach v_reach in array array[interval '1 day', interval '7 days', interval '30 days', interval '100 days'] loop
     v_from := greatest(v_earliest, least(p_near, v_latest) - v_reach);
-    v_to := least(v_latest, greatest(p_near, v_earliest) + v_reach);
+    v_to := least(v_latest, greatest(p_near, v_earliest) + v_reach + v_lesson);  -- so that a start at the very edge fits
     exit when v_from >= v_to;
     v_starts := array(
       select s
