@@ -1,6 +1,7 @@
 """The arq queue: its name, the client, and which jobs are in it. It holds nothing that may not be lost: rows in Postgres are the
 truth, and what disappears here is put in again."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -31,15 +32,13 @@ def connect(url: str) -> ArqRedis:
     return client
 
 
-async def waiting(redis: ArqRedis) -> set[str]:
-    """The ids of the jobs that wait or run."""
-    return {job_id.decode() for job_id in await redis.zrange(NAME, 0, -1)}
+async def waiting(redis: ArqRedis) -> set[int]:
+    """The notifications that have a job which waits or runs."""
+    jobs = await redis.zrange(NAME, 0, -1)
+    return {int(number) for job in jobs for number in job.decode().partition(":")[2].split(",")}
 
 
-async def put(redis: ArqRedis, notification_id: int) -> None:
-    """Once: while there is a job of this id, another is not made."""
-    await redis.enqueue_job("deliver", notification_id, _job_id=job_id(notification_id), _expires=EXPIRES_SECONDS)
-
-
-def job_id(notification_id: int) -> str:
-    return f"notification:{notification_id}"
+async def put(redis: ArqRedis, notification_ids: Sequence[int]) -> None:
+    """One job for all of them. Its id names them, so that nobody makes another while it waits or runs."""
+    job_id = f"notifications:{','.join(map(str, notification_ids))}"
+    await redis.enqueue_job("deliver", notification_ids, _job_id=job_id, _expires=EXPIRES_SECONDS)

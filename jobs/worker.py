@@ -1,33 +1,40 @@
 """The worker's process: arq does the jobs, the dispatcher makes them of due rows, and both go on whatever happens to Redis."""
 
 import asyncio
+import contextlib
+import os
 
 import structlog
 from arq.connections import ArqRedis
 from arq.worker import Worker, func
 
 from app import db, web
-from app.notifications import mail
+from app.notifications import mail, smtp
+from app.notifications.delivery import Resources
 from app.redis import AWAY
 from app.settings import Settings, SettingsError
 from jobs import queue
 from jobs.dispatcher import dispatch, listen
-from jobs.notifications import Means, deliver
+from jobs.notifications import deliver
 
 log = structlog.get_logger("worker")
 
 AT_ONCE = 10
 POLL_SECONDS = 0.1
-# More than a delivery takes (mail.SECONDS). A killed worker's job is done by another after this and a second.
+# More than the deliveries of a job take (BEGIN_SECONDS and smtp.SECONDS). A killed worker's job is done by another after this and a second.
 JOB_SECONDS = 20
 # What is under way when we are asked to stop may take so long (`up` waits 6 s for us).
 DRAIN_SECONDS = 4
 _RESTART_SECONDS = 1
+# Nobody waits for a mail as they wait for a page: web processes on the same machine go first.
+NICENESS = 10
 
 
 async def main(settings: Settings) -> None:
     """Works until it is cancelled, and then finishes what is under way. Raises SettingsError when it cannot work, and what asyncpg
     raises when Postgres is away at the start."""
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
     stop = asyncio.Event()
     running = asyncio.ensure_future(run(settings, stop))
     try:
@@ -43,24 +50,23 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     redis_url = settings.redis_url.get_secret_value()
     if not redis_url:
         raise SettingsError("REDIS_URL: the worker needs a Redis. (`python -m app up` starts one.)")
-    if smtp_url := settings.smtp_url.get_secret_value():
-        mail.server(smtp_url)
     mail.sender(settings.mail_from)
-    # Deliveries in jobs, a few more while Redis comes and goes, and the dispatcher's look.
-    pool = await db.connect(settings.database_url.get_secret_value(), size=AT_ONCE + 6, name="worker")
-    redis = queue.connect(redis_url)
-    try:
-        await _loops(redis, Means(pool, settings, web.utc_now), stop)
-    finally:
-        await redis.aclose()
-        await db.close(pool)
+    with smtp.opened(settings) as mailer:
+        # Deliveries, and the dispatcher's look.
+        pool = await db.connect(settings.database_url.get_secret_value(), size=AT_ONCE + 2, name="worker")
+        redis = queue.connect(redis_url)
+        try:
+            await _loops(redis, Resources(pool, settings, mailer, web.utc_now, asyncio.Semaphore(AT_ONCE), stop))
+        finally:
+            await redis.aclose()
+            await db.close(pool)
 
 
-async def _loops(redis: ArqRedis, means: Means, stop: asyncio.Event) -> None:
-    poked = asyncio.Event()
+async def _loops(redis: ArqRedis, resources: Resources) -> None:
+    poked, stop = asyncio.Event(), resources.stop
     async with asyncio.TaskGroup() as group:
-        listening = group.create_task(listen(means.settings.redis_url.get_secret_value(), poked))
-        loops = [group.create_task(dispatch(redis, means, poked, stop)), group.create_task(_work(redis, means, stop))]
+        listening = group.create_task(listen(resources.settings.redis_url.get_secret_value(), poked))
+        loops = [group.create_task(dispatch(redis, resources, poked)), group.create_task(_work(redis, resources))]
         log.info("worker started")
         await stop.wait()
         listening.cancel()
@@ -71,26 +77,26 @@ async def _loops(redis: ArqRedis, means: Means, stop: asyncio.Event) -> None:
     log.info("worker stopped")
 
 
-async def _work(redis: ArqRedis, means: Means, stop: asyncio.Event) -> None:
-    """arq's worker, started again whenever it ends for want of Redis. Until `stop`."""
-    while not stop.is_set():
+async def _work(redis: ArqRedis, resources: Resources) -> None:
+    """arq's worker, started again whenever it ends for want of Redis. Until `resources.stop`."""
+    while not resources.stop.is_set():
         try:
-            await _work_once(redis, means, stop)
+            await _work_once(redis, resources)
         except AWAY as error:
             log.warning("jobs wait for Redis", error=type(error).__name__)
             try:
                 async with asyncio.timeout(_RESTART_SECONDS):
-                    await stop.wait()
+                    await resources.stop.wait()
             except TimeoutError:
                 continue
 
 
-async def _work_once(redis: ArqRedis, means: Means, stop: asyncio.Event) -> None:
+async def _work_once(redis: ArqRedis, resources: Resources) -> None:
     worker = Worker(
         [func(deliver, name="deliver")],  # type: ignore[arg-type]  # arq's protocol asks that a job take any arguments
         queue_name=queue.NAME,
         redis_pool=redis,
-        ctx={"means": means},
+        ctx={"resources": resources},
         handle_signals=False,
         max_jobs=AT_ONCE,
         job_timeout=JOB_SECONDS,
@@ -103,7 +109,7 @@ async def _work_once(redis: ArqRedis, means: Means, stop: asyncio.Event) -> None
     # arq adds 10 s. Too short would do no harm: the row's lock keeps a second worker away.
     worker.in_progress_timeout_s = JOB_SECONDS + 1
     working = asyncio.create_task(worker.main())
-    stopping = asyncio.create_task(stop.wait())
+    stopping = asyncio.create_task(resources.stop.wait())
     try:
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -2,11 +2,13 @@
 transaction, so whoever dies at whatever instant, it is delivered later by someone else. Only between the SMTP server's "250"
 and our commit can a death cost a duplicate; its Message-ID is then the same."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from traceback import extract_tb
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -15,8 +17,10 @@ from app.bookings import booking
 from app.bookings.booking import Booking
 from app.bookings.invitation import host
 from app.db import Pool, Tx, statement, transact
-from app.notifications import mail
+from app.notifications import mail, smtp
 from app.notifications.message import KINDS, Message, Reader, compose
+from app.notifications.smtp import Mailer
+from app.refusal import Unavailable
 from app.settings import Settings
 
 log = structlog.get_logger("notifications")
@@ -37,7 +41,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A notification this transaction has locked, and who it is for."""
+    """A notification this transaction has locked, who it is for, and the lesson (a row of booking_detail)."""
 
     id: int
     kind: str
@@ -47,6 +51,7 @@ class Taken:
     email: str
     full_name: str
     cancelled_by: UUID | None
+    booking: dict[str, Any]
 
 
 _due = statement("due_notifications", Due)
@@ -62,35 +67,65 @@ async def due(pool: Pool, *, limit: int, now: datetime) -> list[Due]:
     return await _due.all(pool, now=now, kinds=KINDS, limit=limit)
 
 
-async def deliver(pool: Pool, notification_id: int, settings: Settings, *, now: Callable[[], datetime]) -> None:
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What deliveries share. Without a mailer, mails are kept for /dev/mail. `places` bounds the deliveries that are under way at
+    once; none begins once `stop` is set."""
+
+    pool: Pool
+    settings: Settings
+    mailer: Mailer | None
+    now: Callable[[], datetime]
+    places: asyncio.Semaphore
+    stop: asyncio.Event
+
+
+async def deliver_all(resources: Resources, notification_ids: Sequence[int], *, begin_within: float) -> None:
+    """Delivers each on its own, several at once, so that a slow recipient holds up nobody. What has not begun after so many
+    seconds, or ends by a fault of ours, stays due."""
+    clock = asyncio.get_running_loop().time
+    ends = clock() + begin_within
+
+    async def one(notification_id: int) -> None:
+        async with resources.places:
+            if clock() < ends and not resources.stop.is_set():
+                await deliver(resources, notification_id)
+
+    for result in await asyncio.gather(*map(one, notification_ids), return_exceptions=True):
+        if isinstance(result, Unavailable):
+            log.warning("notification_left_due", reason="Postgres is unavailable")
+        elif isinstance(result, Exception):
+            log.error("delivery_failed", exc_info=result)
+
+
+async def deliver(resources: Resources, notification_id: int) -> None:
     """Sends it, if it is still to be sent and nobody else is sending it. A failure to send is noted in the row, which is due again
-    later. Raises SettingsError for an SMTP_URL that is none, Unavailable when Postgres is away."""
-    smtp_url = settings.smtp_url.get_secret_value()
-    server = mail.server(smtp_url) if smtp_url else None
+    later. Raises Unavailable when Postgres is away."""
 
     async def work(tx: Tx) -> None:
-        taken = await _take.first(tx, id=notification_id, now=now(), kinds=KINDS)
+        taken = await _take.first(tx, id=notification_id, now=resources.now(), kinds=KINDS)
         if taken is not None:
-            await _attempt(tx, taken, settings, server, now)
+            await _attempt(tx, taken, resources)
 
-    await transact(pool, work)
+    await transact(resources.pool, work)
 
 
-async def _attempt(tx: Tx, taken: Taken, settings: Settings, server: mail.Server | None, now: Callable[[], datetime]) -> None:
-    about = await booking.find(tx, taken.booking_id, viewer=taken.recipient_id)
+async def _attempt(tx: Tx, taken: Taken, resources: Resources) -> None:
+    settings, now = resources.settings, resources.now
+    about = booking.from_row_json(taken.booking)
     if _overtaken(taken, about):
         await _drop.run(tx, id=taken.id, now=now(), reason="overtaken: the booking is cancelled")
         log.info("notification dropped", notification=taken.id, kind=taken.kind, reason="the booking is cancelled")
         return
     try:
         message = _write(taken, about, settings, now())
-        if server:
+        if resources.mailer:
             message_id = f"<{taken.booking_id}.{taken.id}@{host(settings.site_url)}>"
-            await mail.send(server, mail.mail(message, mail_from=settings.mail_from, message_id=message_id, now=now()))
+            await resources.mailer.send(mail.mail(message, mail_from=settings.mail_from, message_id=message_id, now=now()))
     except Exception as error:  # noqa: BLE001 — whatever is wrong with this one, it must not be tried again at once, for ever
         await _failed(tx, taken, error, now())
         return
-    if not server:
+    if not resources.mailer:
         await _keep(tx, taken, message, settings.mail_from, now())
     await _mark_sent.run(tx, id=taken.id, now=now())
     log.debug("notification sent", notification=taken.id, kind=taken.kind)
@@ -117,8 +152,8 @@ def _overtaken(taken: Taken, about: Booking) -> bool:
 
 async def _failed(tx: Tx, taken: Taken, error: Exception, now: datetime) -> None:
     attempts = taken.attempts + 1
-    hopeless = attempts >= ATTEMPTS or mail.hopeless(error)
-    fault = mail.fault(error)
+    hopeless = attempts >= ATTEMPTS or smtp.hopeless(error)
+    fault = smtp.fault(error)
     pause = min(FIRST_PAUSE * 2 ** min(taken.attempts, 20), LONGEST_PAUSE)
     await _mark_failed.run(tx, id=taken.id, error=fault, due_at=now + pause, given_up_at=now if hopeless else None)
     seen = {"notification": taken.id, "kind": taken.kind, "attempts": attempts, "error": fault, "at": _place(error)}

@@ -4,6 +4,7 @@ delivery's."""
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parseaddr
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,11 +23,16 @@ _TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,
+    auto_reload=False,
 )
 
 # The kinds that can be written, and what the calendar file of each asks for.
 _METHODS: dict[str, Method] = {"booking_confirmed": "REQUEST", "booking_cancelled": "CANCEL"}
 KINDS = list(_METHODS)
+# Compiled when the process starts.
+_TEXTS = {kind: _TEMPLATES.get_template(f"mail/{kind}.txt") for kind in KINDS}
+_PAGES = {kind: _TEMPLATES.get_template(f"mail/{kind}.html") for kind in KINDS}
+_CALENDAR_TEXT = _TEMPLATES.get_template("mail/calendar.txt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +69,27 @@ def compose(
         name=words["reader_name"],
         address=reader.address,
         subject=words["subject"],
-        text=_TEMPLATES.get_template(f"mail/{kind}.txt").render(words),
-        html=_TEMPLATES.get_template(f"mail/{kind}.html").render(words),
+        text=_TEXTS[kind].render(words),
+        html=_PAGES[kind].render(words),
         calendar=invitation(
             booking,
             method=method,
             summary=f"{words['service']} with {words['other']}",
             location=phrases.line(booking.location) or words["place"],
-            description=_TEMPLATES.get_template("mail/calendar.txt").render(words).strip(),
+            description=_CALENDAR_TEXT.render(words).strip(),
             url=words["lessons_url"],
             site_url=site_url,
-            organizer=Guest(*parseaddr(mail_from)),
+            organizer=_organizer(mail_from),
             attendee=Guest(words["reader_name"], reader.address),
             now=now,
         ),
         method=method,
     )
+
+
+@cache
+def _organizer(mail_from: str) -> Guest:
+    return Guest(*parseaddr(mail_from))
 
 
 def _subject(kind: str, role: Role, words: dict[str, Any]) -> str:
@@ -95,13 +106,10 @@ def _words(
         "reader": role,
         "other": phrases.line(booking.student_name if role == "instructor" else booking.instructor_name),
         "service": phrases.line(booking.service_name),
-        "day": phrases.day(booking.starts_at, zone),
-        "hours": phrases.hours(booking.starts_at, booking.ends_at, zone),
+        "when": phrases.when(booking),
         "moment": wording.moment(booking.starts_at, zone, now),
-        "zone": wording.zone_name(zone),
         "place": phrases.place(booking, role),
-        "price": wording.money(booking.price_cents),
-        "minutes": booking.duration_minutes,
+        "price": f"{wording.money(booking.price_cents)} for {booking.duration_minutes} minutes",
         "note": phrases.lines(booking.note),
         "site_url": site_url,
         "lessons_url": f"{site_url}/{'teach' if role == 'instructor' else 'lessons'}",

@@ -1,20 +1,23 @@
 """What mails say about a lesson beyond app.wording: its hours, its place, the policy; and what people typed, made fit to stand in a
 header or a sentence."""
 
-import unicodedata
+import re
 from datetime import datetime
 
 from app.bookings.booking import Booking, Role
-from app.wording import clock, local_day, long_day, moment, zone_letters
+from app.wording import clock, local_day, long_day, moment, zone_letters, zone_name
 
-# Direction overrides and isolates let a name rearrange the words around it.
-_REARRANGING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+# Control characters, and the direction overrides and isolates that let a name rearrange the words
+# around it.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-def day(instant: datetime, zone: str) -> str:
-    """Tuesday, November 24, 2026"""
-    local = local_day(instant, zone)
-    return f"{long_day(local)}, {local.year}"
+def when(booking: Booking) -> str:
+    """Tuesday, November 24, 2026, 9:00–10:00 am (New York time)"""
+    zone = booking.time_zone
+    day = local_day(booking.starts_at, zone)
+    span = hours(booking.starts_at, booking.ends_at, zone)
+    return f"{long_day(day)}, {day.year}, {span} ({zone_name(zone)})"
 
 
 def hours(start: datetime, end: datetime, zone: str) -> str:
@@ -70,13 +73,9 @@ def lateness(booking: Booking, cancelled_by: object, now: datetime) -> str:
 
 def line(text: str) -> str:
     """What someone typed as one line: unable to end a header or to rearrange what stands around it."""
-    return " ".join("".join(" " if _unfit(letter) else letter for letter in text).split())
+    return " ".join(_UNFIT.sub(" ", text).split())
 
 
 def lines(text: str) -> list[str]:
     """What someone typed, line by line."""
     return [line(part) for part in text.strip().splitlines()]
-
-
-def _unfit(letter: str) -> bool:
-    return unicodedata.category(letter) == "Cc" or unicodedata.bidirectional(letter) in _REARRANGING

@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from app.embedded.place import EmbeddedError
-from loadtests.bench import booking, fanout, million, screens
+from loadtests.bench import booking, fanout, mails, million, screens
 from loadtests.bench.report import Result, say, table
 from loadtests.bench.stack import BenchError, Cluster, cluster, fresh
 
@@ -27,6 +27,7 @@ _ON_A_STACK: dict[str, tuple[str, Callable[..., Awaitable[list[Result]]]]] = {
     "b": ("from commit to screen", screens.latency),
     "f": ("200 people, one time", booking.rush),
     "a": ("bookings a second", booking.rate),
+    "g": ("the two mails of a booking", mails.delivery),
 }
 _NAMES = {"e": "the board's snapshot, alone and among a million bookings"} | {
     key: name for key, (name, _) in _ON_A_STACK.items()

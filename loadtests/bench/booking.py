@@ -98,20 +98,20 @@ async def rate(stack: Stack, *, quick: bool) -> list[Result]:
     students = await people.signed_in(stack, "rate", STUDENTS)
     offers = await people.instructors(stack.pool, "rate", INSTRUCTORS, first=people.today())
     await stack.pool.execute("analyze")
-    lessons = _lessons(students, offers)
+    schedule = lessons(students, offers)
     turns, seconds = (1, 3.0) if quick else (3, 5.0)
     done = {"http": 0, "straight": 0}
     latencies: list[float] = []
     async with over_http(stack, CALLERS) as book, straight(stack) as floor:
         say("booking through HTTP and straight, in turns")
         for way in (book, floor):  # warm: plans, caches, code
-            await _as_many(way, lessons, 1.5)
+            await _as_many(way, schedule, 1.5)
         await stack.pool.execute("analyze booking")
         for _ in range(turns):
-            tally = await _as_many(book, lessons, seconds)
+            tally = await _as_many(book, schedule, seconds)
             latencies += tally.seconds
             done["http"] += len(tally.seconds)
-            done["straight"] += len((await _as_many(floor, lessons, seconds)).seconds)
+            done["straight"] += len((await _as_many(floor, schedule, seconds)).seconds)
     http, bare = (done[way] / (turns * seconds) for way in ("http", "straight"))
     p50, p99 = (milliseconds(percentile(latencies, q)) for q in (50, 99))
     return [
@@ -122,21 +122,21 @@ async def rate(stack: Stack, *, quick: bool) -> list[Result]:
     ]  # fmt: skip
 
 
-def _lessons(students: list[Student], offers: list[Offer]) -> Iterator[Lesson]:
+def lessons(students: list[Student], offers: list[Offer]) -> Iterator[Lesson]:
     """Lessons that are in nobody's way: at each time every student is with another instructor."""
     for nth, start in enumerate(people.half_hours(2, people.DAYS - 4)):
         for n, offer in enumerate(offers):
             yield students[(n + 37 * nth) % len(students)], offer, start
 
 
-async def _as_many(book: Book, lessons: Iterator[Lesson], seconds: float) -> Tally:
+async def _as_many(book: Book, schedule: Iterator[Lesson], seconds: float) -> Tally:
     """Books lesson after lesson for so long."""
     tally = Tally(Counter(), [])
     ends = time.perf_counter() + seconds
 
     async def caller(number: int) -> None:
         while (started := time.perf_counter()) < ends:
-            tally.answers[await book(number, *next(lessons))] += 1
+            tally.answers[await book(number, *next(schedule))] += 1
             tally.seconds.append(time.perf_counter() - started)
 
     async with asyncio.TaskGroup() as group:

@@ -11,11 +11,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
 import httpx
+from pydantic import SecretStr
 
 from app import embedded
 from app.db import Pool, connect
@@ -80,11 +81,18 @@ class Stack:
         port = _free_port()
         web = ["serve", "--host", "127.0.0.1", "--port", str(port)]
         async with AsyncExitStack() as stack:
-            serving = stack.enter_context(self._running("web", web))
-            stack.enter_context(self._running("relay", ["relay"]))
+            serving = stack.enter_context(self.running("web", web))
+            stack.enter_context(self.running("relay", ["relay"]))
             url = f"http://127.0.0.1:{port}"
             await self._ready(url, serving)
             yield Web("127.0.0.1", port, serving.pid)
+
+    @contextmanager
+    def worker(self, smtp_url: str) -> Iterator[int]:
+        """A worker that sends to this SMTP server; its process id."""
+        settings = self.settings.model_copy(update={"smtp_url": SecretStr(smtp_url)})
+        with replace(self, settings=settings).running("worker", ["worker"]) as running:
+            yield running.pid
 
     async def _ready(self, url: str, serving: "subprocess.Popen[bytes]") -> None:
         async with httpx.AsyncClient(timeout=2) as client:
@@ -101,7 +109,7 @@ class Stack:
         raise BenchError("\n".join([f"The web process did not get ready. {self.log} ends with:", *said]))
 
     @contextmanager
-    def _running(self, name: str, arguments: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
+    def running(self, name: str, arguments: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
         with self.log.open("ab") as log:
             program = Program(name, [sys.executable, "-m", "app", *arguments], os.environ | environment(self.settings))
             running = process.start(program, log.fileno())

@@ -52,3 +52,6 @@ select (select count(*) from calendar c where c.instructor_id = :instructor_id) 
 -- name: bench_commit
 -- The smallest commit, and when it was written.
 update account set full_name = full_name where id = :id returning clock_timestamp()
+
+-- name: bench_unsent
+select count(*) from notification where sent_at is null and given_up_at is null

@@ -16,10 +16,11 @@ order by n.due_at, n.id
 limit :limit;
 
 -- name: take_notification
--- The row, locked until the transaction ends, if it is still to be sent and nobody else is at it.
+-- The row, locked until the transaction ends, if it is still to be sent and nobody else is at it; with the lesson it is about.
 select n.id, n.kind, n.attempts, n.booking_id, n.recipient_id, recipient.email::text as email, recipient.full_name,
        (select a.actor_id from booking_audit a
-        where a.booking_id = n.booking_id and a.event = 'cancelled' order by a.id desc limit 1) as cancelled_by
+        where a.booking_id = n.booking_id and a.event = 'cancelled' order by a.id desc limit 1) as cancelled_by,
+       (select to_json(d) from booking_detail d where d.id = n.booking_id) as booking
 from notification n
 join account recipient on recipient.id = n.recipient_id
 where n.id = :id and n.sent_at is null and n.given_up_at is null and n.due_at <= :now and n.kind = any(:kinds::text[])

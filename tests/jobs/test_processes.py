@@ -1,12 +1,15 @@
 """The product's own processes: a booking over HTTP becomes two mails at /dev/mail at once, and the worker ends when asked."""
 
+import os
 import time
 
 import httpx
+import psutil
 
 from app import wire
 from app.db import Pool
 from app.settings import Settings
+from jobs import worker
 from tests import people
 from tests.cluster import until
 from tests.notifications.ledger import book, couple
@@ -37,3 +40,9 @@ async def test_the_worker_ends_soon_when_asked(pool: Pool, start: Starter) -> No
     assert time.monotonic() - began < 5
     assert "worker stopped" in running.log
     assert "Traceback" not in running.log
+
+
+def test_web_processes_are_scheduled_before_the_worker(start: Starter) -> None:
+    running = start("worker", log_level="info")
+    running.wait_for("worker started", 20)
+    assert psutil.Process(running.pid).nice() == min(os.nice(0) + worker.NICENESS, 19)

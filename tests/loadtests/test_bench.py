@@ -54,7 +54,7 @@ def test_no_student_is_in_two_places_at_once() -> None:
     students = [Student(UUID(int=n), "") for n in range(40)]
     offers = [Offer(UUID(int=n), UUID(int=n)) for n in range(40)]
     taken: set[tuple[UUID, datetime]] = set()
-    for student, _, start in booking._lessons(students, offers):
+    for student, _, start in booking.lessons(students, offers):
         assert start.tzinfo is UTC
         assert (student.id, start) not in taken
         taken.add((student.id, start))

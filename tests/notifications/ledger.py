@@ -1,13 +1,16 @@
 """What the table of notifications says, and bookings that fill it."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from app.bookings import booking, cancellation
 from app.bookings.booking import Booking
 from app.db import Pool
-from app.notifications import delivery
+from app.notifications import delivery, smtp
+from app.notifications.delivery import Resources
 from app.settings import Settings
 from tests import people
 from tests.people import Instructor, Person
@@ -66,9 +69,22 @@ async def dev_mails(pool: Pool) -> list[tuple[str, str]]:
 async def deliver_due(pool: Pool, settings: Settings, *, at: Callable[[], datetime] = now) -> int:
     """One round: everything that is due and has nothing to wait for. Returns how many that were."""
     due = [row.id for row in await delivery.due(pool, limit=100, now=at()) if not row.waits]
-    for notification_id in due:
-        await delivery.deliver(pool, notification_id, settings, now=at)
+    await deliver_each(pool, due, settings, at=at)
     return len(due)
+
+
+async def deliver_each(pool: Pool, ids: Sequence[int], settings: Settings, *, at: Callable[[], datetime] = now) -> None:
+    """One after the other."""
+    with resources(pool, settings, at=at) as worker:
+        for notification_id in ids:
+            await delivery.deliver(worker, notification_id)
+
+
+@contextmanager
+def resources(pool: Pool, settings: Settings, *, at: Callable[[], datetime] = now) -> Iterator[Resources]:
+    """What a worker with these settings gives its deliveries."""
+    with smtp.opened(settings) as mailer:
+        yield Resources(pool, settings, mailer, at, asyncio.Semaphore(10), asyncio.Event())
 
 
 async def overdue_all(pool: Pool) -> None:

@@ -30,6 +30,7 @@ class Mailbox:
         self.before_taking: Callable[[], Awaitable[None]] = _at_once
         self.after_taking: Callable[[], Awaitable[None]] = _at_once
         self.port = 0
+        self.connections = 0  # that were ever made
         self._tls, self._starttls, self._login = tls, starttls, login
         self._server: asyncio.Server | None = None
         self._connections: list[SMTP] = []
@@ -84,6 +85,7 @@ class Mailbox:
             loop=asyncio.get_running_loop(),
         )
         self._connections.append(connection)
+        self.connections += 1
         return connection
 
     def _log_in(self, _: str, user: bytes, password: bytes) -> bool:

@@ -11,7 +11,18 @@ from app.db import Pool
 from app.notifications import delivery
 from app.settings import Settings
 from tests import people
-from tests.notifications.ledger import book, cancel, couple, deliver_due, dev_mails, now, overdue_all, rows
+from tests.notifications.ledger import (
+    book,
+    cancel,
+    couple,
+    deliver_due,
+    deliver_each,
+    dev_mails,
+    now,
+    overdue_all,
+    resources,
+    rows,
+)
 from tests.notifications.mailbox import Mailbox
 
 
@@ -28,8 +39,7 @@ async def test_both_people_get_each_mail_once(pool: Pool, by_smtp: Settings, box
     await cancel(pool, ben, made, "ill")
     assert await deliver_due(pool, by_smtp) == 2
     assert await deliver_due(pool, by_smtp) == 0
-    for row in await rows(pool):
-        await delivery.deliver(pool, row["id"], by_smtp, now=now)
+    await deliver_each(pool, [row["id"] for row in await rows(pool)], by_smtp)
     assert len(box.mails) == 4
     for person in (anna, ben):
         assert [mail["Subject"].partition(":")[0] for mail in box.to(person.email)] in (
@@ -59,7 +69,8 @@ async def test_many_at_once_send_each_only_once(pool: Pool, by_smtp: Settings, b
     anna, ben = await couple(pool)
     await book(pool, anna, ben)
     ids = [row["id"] for row in await rows(pool)]
-    await asyncio.gather(*(delivery.deliver(pool, one, by_smtp, now=now) for one in ids * 4))
+    with resources(pool, by_smtp) as worker:
+        await asyncio.gather(*(delivery.deliver(worker, one) for one in ids * 4))
     assert len(box.mails) == 2
 
 
@@ -67,7 +78,8 @@ async def test_without_a_server_mails_stay_here_each_once(pool: Pool, settings: 
     anna, ben = await couple(pool)
     await book(pool, anna, ben)
     ids = [row["id"] for row in await rows(pool)]
-    await asyncio.gather(*(delivery.deliver(pool, one, settings, now=now) for one in ids * 4))
+    with resources(pool, settings) as worker:
+        await asyncio.gather(*(delivery.deliver(worker, one) for one in ids * 4))
     assert sorted(recipient for recipient, _ in await dev_mails(pool)) == [anna.email, ben.email]
     kept = await pool.fetchrow("select body_text, body_html, calendar from dev_mail limit 1")
     assert kept is not None
@@ -183,8 +195,7 @@ async def test_what_is_due_later_is_not_sent_now(pool: Pool, settings: Settings)
     await book(pool, *await couple(pool))
     await pool.execute("update notification set due_at = now() + interval '1 minute'")
     assert await deliver_due(pool, settings) == 0
-    for row in await rows(pool):
-        await delivery.deliver(pool, row["id"], settings, now=now)
+    await deliver_each(pool, [row["id"] for row in await rows(pool)], settings)
     assert await dev_mails(pool) == []
     assert await deliver_due(pool, settings, at=lambda: now() + timedelta(minutes=2)) == 2
 
@@ -194,5 +205,5 @@ async def test_a_kind_that_cannot_be_written_here_is_left_for_who_can(pool: Pool
     await pool.execute("insert into notification (kind, recipient_id, due_at) values ('welcome', $1, now())", ada.id)
     assert await deliver_due(pool, settings) == 0
     (row,) = await rows(pool)
-    await delivery.deliver(pool, row["id"], settings, now=now)
+    await deliver_each(pool, [row["id"]], settings)
     assert await rows(pool) == [row]

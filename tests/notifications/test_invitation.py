@@ -69,3 +69,19 @@ def test_what_people_typed_adds_no_line_to_it() -> None:
     assert "Bcc" not in [line.partition(":")[0] for line in text.split("\r\n")]
     assert max(len(line.encode()) for line in text.split("\r\n")) <= 75
     assert "END:VEVENT" in event["DESCRIPTION"]
+
+
+def test_long_lines_are_folded_between_characters() -> None:
+    note = "Größe 🎹 " * 40
+    text = written("booking_confirmed", lesson(note=note), BEN).calendar
+    assert max(len(line.encode()) for line in text.split("\r\n")) <= 75
+    _, event = opened(text)
+    assert note.strip() in event["DESCRIPTION"]
+
+
+def test_commas_semicolons_backslashes_and_quotes_are_read_back_as_they_were() -> None:
+    text = written("booking_confirmed", lesson(location='12, Main; St\\ "rear"'), BEN).calendar
+    _, event = opened(text)
+    assert event["LOCATION"] == '12, Main; St\\ "rear"'
+    _, event = opened(written("booking_confirmed", lesson(student_name='Ben "B" Birch; Jr.'), BEN).calendar)
+    assert event["ATTENDEE"].params["CN"] == "Ben 'B' Birch; Jr."

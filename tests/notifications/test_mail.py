@@ -3,14 +3,14 @@
 import asyncio
 import ssl
 from datetime import UTC, datetime
-from email.message import EmailMessage
 
 import aiosmtplib
 import icalendar
 import pytest
 
-from app.notifications import mail
-from app.notifications.mail import Server
+from app.notifications import mail, smtp
+from app.notifications.mail import Mail
+from app.notifications.smtp import Mailer, Server
 from app.settings import SettingsError
 from tests.notifications.lessons import ANNA, BEN, lesson, written
 from tests.notifications.mailbox import CERTIFICATE, LOGIN, Mailbox, mailbox
@@ -19,13 +19,23 @@ from tests.notifications.test_message import HOSTILE
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
-def made(**different: object) -> EmailMessage:
+def made(**different: object) -> Mail:
     message = written("booking_confirmed", lesson(**different), BEN)
     return mail.mail(message, mail_from="InstaInstru <lessons@example.com>", message_id="<7@example.com>", now=NOW)
 
 
+async def send(url: str, *mails: Mail) -> None:
+    """One after the other, by one mailer."""
+    mailer = Mailer(smtp.server(url))
+    try:
+        for each in mails:
+            await mailer.send(each)
+    finally:
+        mailer.close()
+
+
 async def test_a_mail_arrives_with_text_html_and_the_calendar(box: Mailbox) -> None:
-    await mail.send(mail.server(box.url), made(note="Größe: 1,70 m 🎹"))
+    await send(box.url, made(note="Größe: 1,70 m 🎹"))
     (arrived,) = box.mails
     assert arrived["From"] == "InstaInstru <lessons@example.com>"
     assert arrived["To"] == "Ben Birch <ben@example.com>"
@@ -46,10 +56,17 @@ async def test_a_mail_arrives_with_text_html_and_the_calendar(box: Mailbox) -> N
     assert "Größe" in str(event["DESCRIPTION"])
 
 
+async def test_dots_and_long_lines_arrive_as_they_were_typed(box: Mailbox) -> None:
+    await send(box.url, made(note="one\n.\n..two\nFrom me = you\n" + "x" * 1900))
+    text = box.mails[0].get_body(("plain",))
+    assert text is not None
+    assert "\n> one\n> .\n> ..two\n> From me = you\n> " + "x" * 1900 + "\n" in text.get_content()
+
+
 async def test_a_hostile_name_stays_within_its_header(box: Mailbox) -> None:
     message = written("booking_confirmed", lesson(student_name=HOSTILE, instructor_name=HOSTILE), ANNA)
-    await mail.send(
-        mail.server(box.url),
+    await send(
+        box.url,
         mail.mail(message, mail_from="InstaInstru <lessons@example.com>", message_id="<7@example.com>", now=NOW),
     )
     (arrived,) = box.mails
@@ -70,22 +87,22 @@ def test_what_is_no_address_is_not_sent_to(address: str) -> None:
 async def test_smtps_and_a_login_whose_password_is_percent_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     async with mailbox(tls=True) as box:
-        await mail.send(mail.server(box.url.replace("smtp:", "smtps:")), made())
+        await send(box.url.replace("smtp:", "smtps:"), made())
         assert (len(box.mails), box.encrypted) == (1, [True])
     async with mailbox(starttls=True, login=True) as box:
-        await mail.send(mail.server(f"smtp://us%40example.com:p%40ss%2Fword@127.0.0.1:{box.port}"), made())
+        await send(f"smtp://us%40example.com:p%40ss%2Fword@127.0.0.1:{box.port}", made())
         assert (len(box.mails), box.encrypted, box.logins) == (1, [True], [LOGIN])
 
 
 async def test_starttls_is_used_where_offered_and_a_certificate_we_do_not_trust_is_not() -> None:
     async with mailbox(starttls=True) as box:
         with pytest.raises((aiosmtplib.SMTPException, ssl.SSLError)):
-            await mail.send(mail.server(box.url), made())
+            await send(box.url, made())
         assert box.mails == []
 
 
 async def test_a_server_that_never_answers_is_not_waited_for_long(box: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mail, "SECONDS", 0.3)
+    monkeypatch.setattr(smtp, "SECONDS", 0.3)
     never = asyncio.Event()
 
     async def wait() -> None:
@@ -93,7 +110,7 @@ async def test_a_server_that_never_answers_is_not_waited_for_long(box: Mailbox, 
 
     box.before_taking = wait
     with pytest.raises(TimeoutError):
-        await mail.send(mail.server(box.url), made())
+        await send(box.url, made())
     never.set()
 
 
@@ -103,7 +120,7 @@ async def test_once_taken_a_mail_counts_as_sent_whatever_happens_to_the_goodbye(
         return "221 never heard"
 
     box.handle_QUIT = hang_up  # type: ignore[attr-defined]
-    await mail.send(mail.server(box.url), made())
+    await send(box.url, made())
     assert len(box.mails) == 1
 
 
@@ -117,7 +134,7 @@ async def test_once_taken_a_mail_counts_as_sent_whatever_happens_to_the_goodbye(
     ],
 )
 def test_smtp_url_names_server_port_encryption_and_login(url: str, expected: Server) -> None:
-    assert mail.server(url) == expected
+    assert smtp.server(url) == expected
 
 
 @pytest.mark.parametrize(
@@ -125,14 +142,14 @@ def test_smtp_url_names_server_port_encryption_and_login(url: str, expected: Ser
 )
 def test_an_smtp_url_that_is_none_is_refused_in_a_sentence_without_its_password(url: str) -> None:
     with pytest.raises(SettingsError, match="SMTP_URL: must look like"):
-        mail.server(url)
+        smtp.server(url)
 
 
 def test_what_went_wrong_is_said_without_naming_anyone() -> None:
     refused = aiosmtplib.SMTPRecipientsRefused([aiosmtplib.SMTPRecipientRefused(550, "no ben@example.com", "ben@example.com")])
-    assert mail.fault(refused) == "SMTPRecipientsRefused 550"
-    assert mail.hopeless(refused)
+    assert smtp.fault(refused) == "SMTPRecipientsRefused 550"
+    assert smtp.hopeless(refused)
     later = aiosmtplib.SMTPRecipientsRefused([aiosmtplib.SMTPRecipientRefused(451, "not now", "ben@example.com")])
-    assert not mail.hopeless(later)
-    assert not mail.hopeless(aiosmtplib.SMTPAuthenticationError(535, "who are you?"))
-    assert mail.fault(ConnectionRefusedError(111, "Connect call failed")) == "ConnectionRefusedError"
+    assert not smtp.hopeless(later)
+    assert not smtp.hopeless(aiosmtplib.SMTPAuthenticationError(535, "who are you?"))
+    assert smtp.fault(ConnectionRefusedError(111, "Connect call failed")) == "ConnectionRefusedError"
