@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from app import wire
-from app.bookings import booking, starts
+from app.availability import start_times
+from app.bookings import booking
 from app.db import Pool
 from app.web import utc_now
 from tests import people
@@ -247,12 +248,12 @@ def test_starts_stand_on_the_half_hours_and_where_a_range_begins() -> None:
     day = date(2026, 11, 24)
     zone = "America/New_York"
     begin = wire_at(day, "14:05")
-    limits = starts.Limits(begin - timedelta(days=1), begin + timedelta(days=1))
-    found = starts.of_day([(begin, wire_at(day, "16:20"))], [], 60, zone=zone, limits=limits)
+    limits = start_times.Limits(begin - timedelta(days=1), begin + timedelta(days=1))
+    found = start_times.of_day([(begin, wire_at(day, "16:20"))], [], 60, zone=zone, limits=limits)
     assert [wire.instant(start)[11:16] for start in found] == ["14:15", "14:30", "15:00"]
     held = [(wire_at(day, "16:00"), wire_at(day, "17:00"))]
     free = [(wire_at(day, "14:00"), wire_at(day, "16:00")), (wire_at(day, "17:00"), wire_at(day, "18:00"))]
-    states = starts.of_day(free, held, 60, zone=zone, limits=limits)
+    states = start_times.of_day(free, held, 60, zone=zone, limits=limits)
     assert {wire.instant(start)[11:16]: state for start, state in states.items()} == {
         "14:00": "free", "14:30": "free", "15:00": "free", "15:30": "held", "16:00": "held", "16:30": "held", "17:00": "free",
     }  # fmt: skip

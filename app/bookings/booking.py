@@ -1,18 +1,17 @@
 """A booking: reserving a time, reading bookings, and what one looks like to whom."""
 
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from app import refusal, wire
+from app.availability import alternatives
 from app.db import Db, Pool, Tx, statement
 
 Role = Literal["student", "instructor"]
 Scope = Literal["upcoming", "past", "cancelled"]
 LocationType = Literal["student", "instructor", "public"]
-
-HORIZON = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,6 @@ class Outcome:
 
 
 _reserve = statement("reserve", Outcome)
-_nearest_starts = statement("nearest_starts", datetime)
 _booking = statement("booking", Booking)
 _lists = {
     ("student", "upcoming"): statement("student_bookings_upcoming", Booking),
@@ -137,8 +135,7 @@ async def reserve(
         return from_row_json(outcome.booking)
     detail = outcome.detail or {}
     if outcome.refusal in {"SLOT_TAKEN", "OUTSIDE_AVAILABILITY"}:
-        starts = await nearest_starts(db, UUID(detail.pop("instructor_id")), student_id, near=start, minutes=minutes, now=now)
-        detail["alternatives"] = [wire.instant(moment) for moment in starts]
+        detail = await alternatives.of_refusal(db, detail, student_id, near=start, minutes=minutes, now=now)
     raise refused(outcome.refusal, detail)
 
 
@@ -159,15 +156,6 @@ def refused(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
         case "WRONG_STATE":
             sentence = f"This lesson is {detail['state'].replace('_', '-')}, so that can no longer be done."
     return refusal.BY_CODE[code](sentence, **detail)
-
-
-async def nearest_starts(
-    db: Db, instructor_id: UUID, student_id: UUID | None, *, near: datetime, minutes: int, now: datetime, limit: int = 5
-) -> list[datetime]:
-    """Up to `limit` starts at which a lesson of that length can really be booked, nearest first."""
-    return await _nearest_starts.all(
-        db, instructor_id=instructor_id, student_id=student_id, near=near, minutes=minutes, now=now, limit=limit
-    )
 
 
 async def find(db: Db, booking_id: UUID, *, viewer: UUID, sees_all: bool = False) -> Booking:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from app import wire, wording
-from app.bookings.booking import HORIZON
+from app.availability.start_times import HORIZON
 from app.catalog.instructor import Instructor
 from app.catalog.service import Service
 

@@ -1,13 +1,13 @@
 """Who is free next: the cards of the start page, each with an instructor, one of their services and its next few start times."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from app import wire
-from app.bookings import starts
-from app.bookings.booking import HORIZON
+from app.availability import start_times
+from app.availability.start_times import HORIZON
 from app.db import Db, statement
 
 DAYS = 14  # how far ahead a card looks
@@ -41,10 +41,10 @@ class Taught:
 
     def next(self, now: datetime) -> list[datetime]:
         """The next few starts that can be booked."""
-        limits = starts.Limits(now + timedelta(minutes=self.min_advance_minutes), now + HORIZON)
+        limits = start_times.Limits.at(now, self.min_advance_minutes)
         offered: list[datetime] = []
         for day in sorted(self.days):
-            offered += starts.free_of_day(self.days[day], self.minutes, zone=self.time_zone, limits=limits)
+            offered += start_times.free_of_day(self.days[day], self.minutes, zone=self.time_zone, limits=limits)
             if len(offered) >= TIMES:
                 break
         return offered[:TIMES]

@@ -8,11 +8,10 @@ from functools import cached_property
 from uuid import UUID
 
 from app import wire, wording
+from app.availability import start_times
 from app.availability.board import Board
-from app.bookings import starts
-from app.bookings.booking import HORIZON
+from app.availability.start_times import Limits, Span
 from app.bookings.choice import SHOWN, Choice, week_of
-from app.bookings.starts import Limits, Span
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,8 @@ class Offered:
 
     @cached_property
     def limits(self) -> Limits:
-        notice = timedelta(minutes=self.board.min_advance_minutes)
-        return Limits(self.now + notice, self.now + HORIZON, [(begins, ends) for begins, ends, _ in self.busy])
+        busy = [(begins, ends) for begins, ends, _ in self.busy]
+        return Limits.at(self.now, self.board.min_advance_minutes, busy)
 
     @cached_property
     def days(self) -> list[Day]:
@@ -83,11 +82,11 @@ class Offered:
     def _starts(self, day: date) -> dict[datetime, str]:
         free, held = self._spans(day)
         choice = self.choice
-        return starts.of_day(free, held, choice.minutes, zone=choice.zone, limits=self.limits, chosen=choice.start)
+        return start_times.of_day(free, held, choice.minutes, zone=choice.zone, limits=self.limits, chosen=choice.start)
 
     def _spans(self, day: date) -> tuple[list[Span], list[Span]]:
         known = self.board.days.get(str(day), {"free": [], "held": []})
-        return starts.spans(known["free"]), starts.spans(known["held"])
+        return start_times.spans(known["free"]), start_times.spans(known["held"])
 
     def _time(self, start: datetime, state: str) -> Time:
         zone = self.choice.zone
@@ -138,7 +137,7 @@ class Offered:
         if start is None or self.refused_alternatives is not None:
             return False
         free, _ = self._spans(wording.local_day(start, self.choice.zone))
-        return starts.fits(start, free, self.choice.minutes, self.limits)
+        return start_times.fits(start, free, self.choice.minutes, self.limits)
 
     @property
     def why_not(self) -> str:
@@ -147,9 +146,9 @@ class Offered:
         if start < self.limits.earliest:
             return "This time is too soon to book now."
         end = start + timedelta(minutes=self.choice.minutes)
-        if starts.meets((start, end), self.limits.busy):
+        if start_times.meets((start, end), self.limits.busy):
             return "You already have a lesson at that time."
-        if starts.meets((start, end), self._spans(wording.local_day(start, self.choice.zone))[1]):
+        if start_times.meets((start, end), self._spans(wording.local_day(start, self.choice.zone))[1]):
             return "Someone else is booking this time right now."
         return "This time is not free, or has just been taken."
 
@@ -159,7 +158,7 @@ class Offered:
         start = self.choice.start
         if start is None or self.possible:
             return []
-        return list(self.refused_alternatives or starts.nearest(start, self.free))
+        return list(self.refused_alternatives or start_times.nearest(start, self.free))
 
     @property
     def hint(self) -> str:

@@ -3,7 +3,7 @@
 
 import { clock, dayOf, money, now, price, serverSays, soon, wire } from "./clock.js";
 import { Live } from "./live.js";
-import { ofDay, spans } from "./starts.js";
+import { ofDay, spans } from "./start_times.js";
 import { again, announce, follow } from "./status.js";
 
 const at = (time) => Date.parse(time.dataset.start);

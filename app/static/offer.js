@@ -2,7 +2,7 @@
 // and the viewer's own lessons. Knows no elements; board.js draws it, lesson.js books from it.
 
 import { addDays, clock, dayOf, daysBetween, longDay, money, now, price, shortWeekday, wire } from "./clock.js";
-import { fits, meets, nearest, ofDay, spans } from "./starts.js";
+import { fits, meets, nearest, ofDay, spans } from "./start_times.js";
 
 const HORIZON = 90 * 86_400_000;
 export const SHOWN = 7; // days of a week

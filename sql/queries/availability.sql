@@ -39,3 +39,18 @@ from calendar c,
        where s.instructor_id = c.instructor_id and s.is_active
      ) as chosen
 where c.instructor_id = :instructor_id and c.is_active;
+
+-- name: free_ranges
+-- The free time of some local days, with the version it is of.
+select c.version, c.time_zone, c.min_advance_minutes,
+       edges(free_time(c.instructor_id, day_start(:first, c.time_zone),
+                       day_start(:first::date + :days::integer, c.time_zone)), 0) as edges
+from calendar c where c.instructor_id = :instructor_id;
+
+-- name: lessons_of_student
+-- When a student cannot take another lesson.
+select lower(b.during) as begin, upper(b.during) as end
+from booking b
+where b.student_id = :student_id and b.during && tstzrange(:from_instant, :to_instant)
+  and b.state in ('held', 'confirmed', 'completed', 'no_show')
+  and (b.state <> 'held' or b.held_until > :now);

@@ -7,9 +7,6 @@ from reserve(:student_id, :service_id, :start, :minutes, :location_type, :locati
 -- name: cancel_booking
 select refusal, detail, booking from cancel_booking(:actor_id, :booking_id, :reason, :now);
 
--- name: nearest_starts
-select start from nearest_starts(:instructor_id, :student_id, :near, :minutes, :now, :limit);
-
 -- name: booking
 select id, state, starts_at, ends_at, duration_minutes, held_until, service_id, service_name, price_cents,
        instructor_id, instructor_name, student_id, student_name, location_type, location, note, instructor_note,

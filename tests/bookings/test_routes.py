@@ -82,7 +82,7 @@ async def test_the_loser_is_told_what_is_free_and_which_version_that_is(ben: Bro
         "detail": lost.json()["detail"],
         "code": "SLOT_TAKEN",
         "version": 1,
-        "alternatives": [wire.instant(anna.at(t, day=2)) for t in ("11:00", "11:15", "11:30", "11:45", "09:00")],
+        "alternatives": [wire.instant(anna.at(t, day=2)) for t in ("11:00", "11:30", "09:00", "12:00", "12:30")],
     }
 
 

@@ -6,7 +6,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from app import wire, wording
-from app.bookings import choice, starts
+from app.availability import start_times
+from app.bookings import choice
 from app.db import Pool
 from tests import people
 from tests.browser.conftest import Open
@@ -16,7 +17,7 @@ ZONES = ("America/New_York", "Europe/London", "Asia/Kathmandu", "Australia/Lord_
 DAYS = (date(2026, 11, 24), date(2026, 3, 8), date(2026, 11, 1), date(2026, 3, 29), date(2026, 10, 25), date(2026, 4, 5))
 
 IN_THE_BROWSER = """async (cases) => {
-  const { ofDay, fits, nearest, spans } = await import("/static/starts.js");
+  const { ofDay, fits, nearest, spans } = await import("/static/start_times.js");
   const clock = await import("/static/clock.js");
   return cases.map(({ free, held, busy, minutes, zone, earliest, latest, chosen, own }) => {
     const limits = { earliest: Date.parse(earliest), latest: Date.parse(latest), busy: spans(busy) };
@@ -57,14 +58,14 @@ def cases(random: Random) -> list[dict[str, Any]]:
 def on_the_server(case: dict[str, Any]) -> dict[str, Any]:
     zone, minutes, start = case["zone"], case["minutes"], wording.instant_of(case["chosen"])
     earliest = wording.instant_of(case["earliest"])
-    limits = starts.Limits(earliest, wording.instant_of(case["latest"]), starts.spans(case["busy"]))
-    free, held = starts.spans(case["free"]), starts.spans(case["held"])
-    found = starts.of_day(free, held, minutes, zone=zone, limits=limits, chosen=start)
+    limits = start_times.Limits(earliest, wording.instant_of(case["latest"]), start_times.spans(case["busy"]))
+    free, held = start_times.spans(case["free"]), start_times.spans(case["held"])
+    found = start_times.of_day(free, held, minutes, zone=zone, limits=limits, chosen=start)
     day = wording.local_day(start, zone)
     return {
         "starts": [[wire.instant(at), state] for at, state in found.items()],
-        "fits": starts.fits(start, free, minutes, limits),
-        "near": [wire.instant(at) for at in starts.nearest(start, found)],
+        "fits": start_times.fits(start, free, minutes, limits),
+        "near": [wire.instant(at) for at in start_times.nearest(start, found)],
         "words": [
             wording.clock(start, zone), str(day), wording.long_day(day), wording.short_day(day), wording.moment(start, zone),
             wording.days(day, day + timedelta(days=choice.SHOWN - 1)), wording.soon(day, wording.local_day(earliest, zone)),

@@ -1,4 +1,4 @@
-// The start times a board offers. A mirror of app/bookings/starts.py. Spans are [begin, end) in milliseconds.
+// The start times a board offers. A mirror of app/availability/start_times.py. Spans are [begin, end) in milliseconds.
 
 import { minuteOf } from "./clock.js";
 

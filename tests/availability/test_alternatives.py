@@ -1,0 +1,226 @@
+"""What a refusal offers instead of the time that was not free."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app import refusal, wire
+from app.availability import alternatives, start_times
+from app.availability.board import snapshot
+from app.db import Db, Pool, Tx
+from tests import people
+from tests.people import Instructor, Person
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> None:
+    alternatives._windows.clear()
+
+
+@pytest.fixture
+async def anna(pool: Pool) -> Instructor:
+    return await people.instructor(pool, "Anna", days=100)
+
+
+@pytest.fixture
+async def ben(pool: Pool) -> Person:
+    return await people.student(pool, "Ben")
+
+
+async def version_of(pool: Pool, instructor: Instructor) -> int:
+    version: int = await pool.fetchval("select version from calendar where instructor_id = $1", instructor.id)
+    return version
+
+
+async def nearest(db: Db, instructor: Instructor, student: Person, near: datetime, **more: Any) -> tuple[int, list[datetime]]:
+    given: dict[str, Any] = {"version": 0, "minutes": 60, "busy": None, "now": NOW} | more
+    return await alternatives.nearest(db, instructor.id, near=near, student_id=student.id, **given)
+
+
+async def buttons(pool: Pool, instructor: Instructor, student: Person, minutes: int, now: datetime) -> list[datetime]:
+    """Every free button that the instructor's page would show this student, in all its weeks."""
+    rows = await pool.fetch(
+        """select lower(during), upper(during) from booking where student_id = $1
+           and (state = 'confirmed' or state = 'held' and held_until > $2)""",
+        student.id,
+        now,
+    )
+    busy = [(row[0], row[1]) for row in rows]
+    free = []
+    for first in range(0, 96, 32):
+        board = await snapshot(pool, instructor.id, instructor.day(first - 1), 32)
+        assert board is not None
+        limits = start_times.Limits.at(now, board.min_advance_minutes, busy)
+        for day in sorted(board.days):
+            free += start_times.free_of_day(board.days[day], minutes, zone=instructor.time_zone, limits=limits)
+    return free
+
+
+async def test_they_name_the_nearest_buttons_nearest_first(pool: Pool, anna: Instructor, ben: Person) -> None:
+    clara = await people.student(pool, "Clara")
+    await people.lesson(pool, clara.id, anna.service_id, anna.at("10:00"))
+    with pytest.raises(refusal.SlotTaken) as refused:
+        await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    assert refused.value.more == {
+        "version": 1,
+        "alternatives": [wire.instant(anna.at(clock)) for clock in ("09:00", "11:00", "11:30", "12:00", "12:30")],
+    }
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_they_are_exactly_buttons_that_the_page_would_show(pool: Pool, seed: int) -> None:
+    random = Random(seed)
+    anna = await people.instructor(
+        pool, "Anna", days=random.choice((0, 3, 95)), notice_minutes=random.choice((0, 120, 4000)),
+        hours=random.choice((("00:00", "24:00"), ("09:15", "11:30"), ("22:30", "24:00"))),
+        buffer_minutes=random.choice((0, 7, 30)), durations=(15, 45, 60),
+        time_zone=random.choice(("America/New_York", "Asia/Kathmandu", "Pacific/Kiritimati")),
+    )  # fmt: skip
+    carl = await people.instructor(pool, "Carl", hours=("00:00", "24:00"), notice_minutes=0)
+    ben, clara = await people.student(pool, "Ben"), await people.student(pool, "Clara")
+    for _ in range(30):
+        student, instructor = random.choice(((clara, anna), (ben, carl), (ben, anna)))
+        start = instructor.at("00:00", day=random.randrange(4)) + timedelta(minutes=15 * random.randrange(96))
+        minutes = 60 if instructor is carl else random.choice((15, 45, 60))
+        try:
+            await people.lesson(pool, student.id, instructor.service_id, start, minutes=minutes, now=NOW)
+        except refusal.Refusal:
+            continue
+    version = await version_of(pool, anna)
+    for minutes in (15, 45, 60):
+        offered = await buttons(pool, anna, ben, minutes, NOW)
+        for _ in range(12):
+            near = NOW.replace(minute=0, second=0, microsecond=0) + timedelta(minutes=15 * random.randrange(96 * 10))
+            found = await nearest(pool, anna, ben, near, version=version, minutes=minutes)
+            assert found == (version, start_times.nearest(near, offered))
+
+
+async def test_the_version_is_the_one_that_they_are_of(pool: Pool, anna: Instructor, ben: Person) -> None:
+    clara = await people.student(pool, "Clara")
+    await people.lesson(pool, clara.id, anna.service_id, anna.at("10:00"))
+    await people.lesson(pool, clara.id, anna.service_id, anna.at("11:00"))
+    # The refusal saw the first lesson only.
+    version, starts = await nearest(pool, anna, ben, anna.at("10:00"), version=1)
+    assert version == 2
+    assert anna.at("11:00") not in starts
+    assert (version, starts) == await nearest(pool, anna, ben, anna.at("10:00"), version=2)
+
+
+async def test_they_lie_within_notice_and_horizon(pool: Pool, ben: Person) -> None:
+    anna = await people.instructor(pool, "Anna", hours=("00:00", "24:00"), days=100, notice_minutes=90)
+    now = anna.at("12:10")
+    _, soon = await nearest(pool, anna, ben, anna.at("13:00"), now=now)
+    assert soon == [anna.at(clock) for clock in ("14:00", "14:30", "15:00", "15:30", "16:00")]
+    last = anna.at("12:00", day=91)
+    assert last <= now + start_times.HORIZON < last + timedelta(minutes=30)
+    _, late = await nearest(pool, anna, ben, last + timedelta(minutes=15), now=now)
+    assert late[0] == last
+    assert max(late) == last
+
+
+async def test_they_leave_out_what_the_student_has_booked_elsewhere(pool: Pool, anna: Instructor, ben: Person) -> None:
+    carl = await people.instructor(pool, "Carl")
+    await people.lesson(pool, ben.id, carl.service_id, anna.at("11:00"))
+    _, starts = await nearest(pool, anna, ben, anna.at("11:00"))
+    assert starts == [anna.at(clock) for clock in ("10:00", "12:00", "09:30", "12:30", "09:00")]
+
+
+async def test_a_calendar_without_free_time_has_none(pool: Pool, ben: Person) -> None:
+    anna = await people.instructor(pool, "Anna", days=0)
+    assert await nearest(pool, anna, ben, anna.at("10:00")) == (0, [])
+
+
+# ---- one read for a crowd
+
+
+class Reads:
+    """A connection, and how often the free ranges were read over it."""
+
+    def __init__(self, connection: Tx) -> None:
+        self.connection = connection
+        self._count = 0
+
+    def note(self, record: Any) -> None:
+        self._count += "free_time" in record.query
+
+    async def count(self) -> int:
+        await asyncio.sleep(0)  # asyncpg tells of a statement in the next turn of the loop
+        return self._count
+
+
+@pytest.fixture
+async def reads(pool: Pool) -> AsyncIterator[Reads]:
+    async with pool.acquire() as connection:
+        reads = Reads(connection)
+        with connection.query_logger(reads.note):
+            yield reads
+
+
+async def test_two_hundred_refusals_of_one_version_read_the_calendar_once(anna: Instructor, reads: Reads) -> None:
+    crowd = [Person(UUID(int=n), "", "") for n in range(200)]
+    answers = await asyncio.gather(*(nearest(reads.connection, anna, one, anna.at("10:00"), busy=[]) for one in crowd))
+    assert await reads.count() == 1
+    assert all(answer == answers[0] for answer in answers)
+    # Another length of the same version is laid out from the same ranges.
+    await nearest(reads.connection, anna, crowd[0], anna.at("10:00"), busy=[], minutes=30)
+    assert await reads.count() == 1
+    await nearest(reads.connection, anna, crowd[0], anna.at("10:00"), busy=[], version=1)
+    assert await reads.count() == 2
+
+
+async def test_a_read_whose_caller_is_gone_is_made_by_the_next(pool: Pool, anna: Instructor, ben: Person) -> None:
+    async with pool.acquire() as connection:
+        blocked = connection.transaction()
+        await blocked.start()
+        await connection.execute("lock table calendar in access exclusive mode")
+        first = asyncio.create_task(nearest(pool, anna, ben, anna.at("10:00"), busy=[]))
+        await asyncio.sleep(0.2)
+        second = asyncio.create_task(nearest(pool, anna, ben, anna.at("10:00"), busy=[]))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        await asyncio.wait({first})
+        await blocked.rollback()
+    assert first.cancelled()
+    _, starts = await asyncio.wait_for(second, 10)
+    assert len(starts) == 5
+    assert alternatives._reads == {}
+
+
+async def test_a_read_that_fails_fails_for_all_who_wait_and_is_forgotten(pool: Pool, anna: Instructor, ben: Person) -> None:
+    async with pool.acquire() as connection:
+        blocked = connection.transaction()
+        await blocked.start()
+        await connection.execute("lock table calendar in access exclusive mode")
+        waiting = [asyncio.create_task(nearest(pool, anna, ben, anna.at("10:00"), busy=[])) for _ in range(5)]
+        await asyncio.sleep(0.3)
+        assert (
+            await connection.fetchval(
+                """select count(pg_terminate_backend(pid)) from pg_stat_activity
+               where wait_event_type = 'Lock' and query like '%free_time%'
+                 and datname = current_database()"""
+            )
+            == 1
+        )
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        await blocked.rollback()
+    assert [type(answer) for answer in answers] == [refusal.Unavailable] * 5
+    _, starts = await nearest(pool, anna, ben, anna.at("10:00"), busy=[])
+    assert len(starts) == 5
+
+
+async def test_no_more_is_kept_than_was_said(pool: Pool, anna: Instructor, ben: Person) -> None:
+    for day in range(alternatives.MOST_KEPT + 10):
+        alternatives._keep(
+            (anna.id, 0, anna.day(day), 5),
+            alternatives._Window(alternatives.FreeRanges(0, "UTC", 0, []), 0),
+        )
+    assert len(alternatives._windows) == alternatives.MOST_KEPT
+    _, starts = await nearest(pool, anna, ben, anna.at("10:00"))
+    assert len(starts) == 5
