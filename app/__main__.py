@@ -130,7 +130,7 @@ def _serve(chosen: argparse.Namespace) -> None:
     config = uvicorn.Config(
         "app.main:application",
         factory=True,
-        ws="realtime.protocol:LiveProtocol",
+        ws="realtime.endpoint:UpgradeProtocol",
         ws_per_message_deflate=False,
         ws_max_size=16 * 1024,
         log_config=None,

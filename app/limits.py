@@ -96,13 +96,18 @@ async def opened(settings: Settings) -> AsyncIterator[Limiter]:
 
 
 def address(connection: HTTPConnection[Any]) -> str:
-    """Where a request comes from. Of an IPv6 address the network counts: one household owns all the rest."""
+    """Where a request comes from. Of an IPv6 address the network counts: one household owns all the
+    rest. An IPv4 address is the same in its IPv6 spelling."""
     host = connection.client.host if connection.client else ""
     try:
-        found = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return host
-    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else host
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _storage(url: str) -> RedisStorage | None:

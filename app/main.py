@@ -25,7 +25,7 @@ import app.notifications.routes
 import realtime.live
 from app import db, health, limits, logs, refusal, web
 from app.settings import Settings, settings
-from realtime.socket import live_socket
+from realtime import endpoint
 
 log = structlog.get_logger("web")
 HERE = Path(__file__).parent
@@ -55,6 +55,7 @@ def build(chosen: Settings, *, now: Callable[[], datetime] = web.utc_now) -> Sta
                     "templates": templates,
                     "limiter": limiter,
                     "live": live,
+                    "seats": endpoint.Seats(chosen),
                 }
         finally:
             await db.close(pool)
@@ -84,7 +85,8 @@ def routes() -> list[BaseRoute]:
         *app.accounts.pages.routes,
         *app.bookings.pages.routes,
         *app.notifications.routes.routes,
-        WebSocketRoute("/live", live_socket),
+        WebSocketRoute("/live", endpoint.live),
+        WebSocketRoute("/live/public", endpoint.live_public),
         Mount("/static", web.static_files(HERE / "static"), name="static"),
     ]
 

@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     sweep_seconds: Seconds = Field(5, gt=0, le=60, description="How often the worker looks for due rows without being poked.")
     drain_seconds: Seconds = Field(4, ge=0, le=60, description="How long open sockets are said goodbye to at SIGTERM.")
     max_sockets: int = Field(10_000, ge=1, description="Open sockets per web process; more are answered 503.")
+    sockets_per_address: int = Field(50, ge=1, description="Of them, from one address; more are answered 429.")
+    sockets_per_account: int = Field(20, ge=1, description="Of them, of one account; more are answered 429.")
 
     @model_validator(mode="before")
     @classmethod

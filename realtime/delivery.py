@@ -113,7 +113,7 @@ class Delivery:
         """Its transport takes frames again."""
         self.paused.discard(watcher)
         watcher.ready = not watcher.closed
-        watcher.wire.heard = self.clock()  # what it took, it has acknowledged
+        watcher.wire.last_received = self.clock()  # what it took, it has acknowledged
         behind = tuple(watcher.behind)
         watcher.behind.clear()
         for watch in behind:

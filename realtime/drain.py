@@ -6,13 +6,14 @@ import contextlib
 import random
 import socket
 from collections.abc import Callable
+from typing import cast
 
 import structlog
 from uvicorn import Server as UvicornServer
 
 from realtime import messages
+from realtime.connection import Connection
 from realtime.hub import Hub
-from realtime.protocol import LiveProtocol
 from realtime.watcher import Watcher
 
 log = structlog.get_logger("drain")
@@ -44,8 +45,9 @@ class Server(UvicornServer):
         for connection in self._live():
             connection.abort()
 
-    def _live(self) -> list[LiveProtocol]:
-        return [connection for connection in self.server_state.connections if isinstance(connection, LiveProtocol)]
+    def _live(self) -> list[Connection]:
+        connections = cast(set[object], self.server_state.connections)
+        return [connection for connection in connections if isinstance(connection, Connection)]
 
 
 async def drain(hub: Hub, seconds: float, *, hurry: Callable[[], bool] = lambda: False) -> None:

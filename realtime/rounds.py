@@ -47,7 +47,7 @@ def ping(hub: Hub, now: float) -> None:
     for watcher in hub.pings.due(now):
         if not watcher.ready:
             continue
-        if now - watcher.wire.heard > hub.pings.seconds * SILENT_PINGS:
+        if now - watcher.wire.last_received > hub.pings.seconds * SILENT_PINGS:
             _abort(watcher, "silent")
         else:
             watcher.write(messages.PING)

@@ -8,9 +8,9 @@ from realtime.calendar import Calendar, Window
 
 
 class Wire(Protocol):
-    """What a watcher needs of its connection (realtime/protocol.py)."""
+    """What a watcher needs of its connection (realtime/connection.py)."""
 
-    heard: float  # when anything last came from the client, by the loop's clock
+    last_received: float  # when anything last came from the client, by the loop's clock
 
     def write(self, frame: bytes) -> None: ...
     def close(self, code: int, reason: str = "") -> None: ...

@@ -79,6 +79,8 @@ async def test_off_means_off(settings: Settings) -> None:
     [
         (("203.0.113.7", 1), "203.0.113.7"),
         (("2001:db8:1:2:3:4:5:6", 1), "2001:db8:1:2::/64"),
+        (("::ffff:203.0.113.7", 1), "203.0.113.7"),
+        (("fe80::1%eth0", 1), "fe80::/64"),
         (("testclient", 1), "testclient"),
         (None, ""),
     ],

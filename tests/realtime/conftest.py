@@ -12,7 +12,7 @@ from app.main import build
 from app.settings import Settings
 from realtime import messages, relay
 from realtime.drain import Server
-from realtime.protocol import LiveProtocol
+from realtime.endpoint import UpgradeProtocol
 from tests.realtime.screens import Screens
 
 
@@ -21,11 +21,13 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
     """The application under uvicorn; its URL."""
     config = uvicorn.Config(
         build(settings),
-        ws=LiveProtocol,
+        ws=UpgradeProtocol,
         ws_max_size=messages.MAX_FRAME,
         ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.trusted_proxies,
     )
     server = Server(config)
     with socket.socket() as listening:

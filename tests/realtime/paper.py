@@ -25,7 +25,7 @@ class Paper:
     """Implements Wire. `broken` is what a client would complain about."""
 
     def __init__(self) -> None:
-        self.heard = asyncio.get_running_loop().time()
+        self.last_received = asyncio.get_running_loop().time()
         self.frames: list[bytes] = []
         self.closed_with: tuple[int, str] | None = None
         self.aborted = False

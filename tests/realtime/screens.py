@@ -131,12 +131,13 @@ def _brief(message: Message) -> str:
 class Screens:
     """Opens screens at a server, and closes what a test left."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url.replace("http", "ws", 1) + "/live"
+    def __init__(self, url: str, path: str = "/live") -> None:
+        self.url = url.replace("http", "ws", 1) + path
         self._stack = AsyncExitStack()
 
     async def open(self, *, token: str | None = None, url: str | None = None, **options: Any) -> Screen:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= options.pop("additional_headers", {})
         connection = await connect(
             url.replace("http", "ws", 1) + "/live" if url else self.url,
             subprotocols=LESSON,

@@ -250,7 +250,7 @@ async def test_each_socket_gets_a_ping_in_its_turn_and_the_silent_one_is_cut_off
     hub.join(silent, None)
     start = hub.clock()
     for second in range(1, 31):
-        lively.heard = start + second - 0.5
+        lively.last_received = start + second - 0.5
         rounds.ping(hub, start + second)
     assert lively.frames == [messages.PING] * 3
     assert silent.aborted
@@ -264,7 +264,7 @@ async def test_who_was_paused_for_long_is_not_held_to_be_silent() -> None:
     start = hub.clock()
     for second in range(1, 25):
         rounds.ping(hub, start + second)
-    paper.heard = start - 60
+    paper.last_received = start - 60
     hub.resume(watcher)
     rounds.ping(hub, hub.clock() + 10)
     assert not paper.aborted

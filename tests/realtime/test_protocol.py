@@ -61,6 +61,88 @@ async def test_a_full_process_answers_503_with_retry_after(settings: Settings) -
         await screens.close()
 
 
+async def test_the_last_place_is_not_given_away_twice(settings: Settings) -> None:
+    async with serving(settings.model_copy(update={"max_sockets": 3})) as url:
+        screens = Screens(url)
+        attempts = await asyncio.gather(*(screens.open() for _ in range(20)), return_exceptions=True)
+        refusals = [attempt for attempt in attempts if isinstance(attempt, InvalidStatus)]
+        assert len(refusals) == 17
+        assert {refusal.response.status_code for refusal in refusals} == {503}
+        await screens.close()
+        await screens.open()
+        await screens.close()
+
+
+async def test_an_address_has_so_many_sockets_and_gets_429_above(settings: Settings) -> None:
+    limited = settings.model_copy(update={"rate_limits": "on", "sockets_per_address": 2})
+    async with serving(limited) as url:
+        screens = Screens(url)
+        first, _ = await screens.open(), await screens.open()
+        for path in ("/live", "/live/public"):
+            status, error, headers = await refused(f"{url.replace('http', 'ws')}{path}")
+            assert (status, error["code"]) == (429, "RATE_LIMITED")
+            assert int(headers["Retry-After"]) >= 30
+        await first.close()
+        await screens.open()
+        # Behind a trusted proxy, its client's address counts. All of an IPv6 network is one client, and
+        # an IPv4 address is the same in its IPv6 spelling.
+        for one, same in (("203.0.113.7", "::ffff:203.0.113.7"), ("2001:db8:1:2::3", "2001:db8:1:2:ffff::4")):
+            for address in (one, same):
+                await screens.open(additional_headers={"X-Forwarded-For": address})
+            status, _, _ = await refused(screens.url, additional_headers={"X-Forwarded-For": one})
+            assert status == 429
+        await screens.open(additional_headers={"X-Forwarded-For": "203.0.113.8"})
+        await screens.open(additional_headers={"X-Forwarded-For": "2001:db8:1:3::3"})
+        await screens.close()
+
+
+async def test_an_account_has_so_many_sockets_and_gets_429_above(settings: Settings, pool: Pool) -> None:
+    limited = settings.model_copy(update={"rate_limits": "on", "sockets_per_account": 2})
+    ben, eva = await people.student(pool), await people.student(pool, "Eva")
+    tokens = [await people.token_of(pool, person.id, settings) for person in (ben, eva)]
+    async with serving(limited) as url:
+        screens = Screens(url)
+        first, _ = await screens.open(token=tokens[0]), await screens.open(token=tokens[0])
+        headers = {"Authorization": f"Bearer {tokens[0]}"}
+        status, error, answer_headers = await refused(screens.url, additional_headers=headers)
+        assert (status, error["code"]) == (429, "RATE_LIMITED")
+        assert int(answer_headers["Retry-After"]) >= 30
+        await screens.open(token=tokens[1])
+        await screens.open()
+        await first.close()
+        await screens.open(token=tokens[0])
+        await screens.close()
+
+
+async def test_with_limits_off_only_the_process_is_full_at_last(settings: Settings, pool: Pool) -> None:
+    token = await people.token_of(pool, (await people.student(pool)).id, settings)
+    few = {"sockets_per_address": 1, "sockets_per_account": 1, "max_sockets": 3}
+    async with serving(settings.model_copy(update=few)) as url:
+        screens = Screens(url)
+        for _ in range(3):
+            await screens.open(token=token)
+        assert (await refused(screens.url))[0] == 503
+        await screens.close()
+
+
+async def test_the_public_path_takes_any_origin_and_knows_nobody(url: str, pool: Pool, settings: Settings) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    token = await people.token_of(pool, ben.id, settings)
+    screens = Screens(url, "/live/public")
+    screen = await screens.open(origin="https://elsewhere.example", token=token)
+    forged = await screens.open(origin="https://elsewhere.example", token="forged")
+    board = await screen.shows(anna)
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await screen.hears("change", version=1)
+    await becomes_true(pool, screen, anna)
+    await screen.watch(anna, epoch=board["epoch"], version=1)
+    await screen.hears("beacon", versions={str(anna.id): 1})
+    assert screen.of("booking", "refresh") == []
+    await forged.shows(anna)
+    assert (await refused(screens.url, subprotocols=None))[0] == 400
+    await screens.close()
+
+
 async def test_the_server_says_nothing_before_it_is_asked_but_a_beacon(screens: Screens) -> None:
     screen = await screens.open()
     beacon = await screen.hears("beacon")

@@ -1,0 +1,299 @@
+"""One open socket, from the upgrade to its end: frames in, limits, back-pressure, and an end in
+bounded time. uvicorn's objects are gone by then; what stays is the transport and this. A parser
+exists only while a part of a message is pending, so an idle socket holds none."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import structlog
+from websockets.exceptions import PayloadTooBig, ProtocolError
+from websockets.frames import Close, CloseCode, Frame, Opcode
+from websockets.streams import StreamReader
+
+from app import refusal
+from app.accounts.session import SignedIn
+from realtime import messages
+from realtime.calendar import Window
+from realtime.hub import Hub
+
+log = structlog.get_logger("connection")
+
+# What may wait for a client before it counts as paused, and how little must be left to go on.
+HIGH_WATER = 64 * 1024
+LOW_WATER = 16 * 1024
+# Left alone, the kernel would keep megabytes for a client that reads nothing.
+KERNEL_BUFFER = 64 * 1024
+
+# Messages of a client per WINDOW_SECONDS. Twice as many end the connection, and so do
+# MAX_MALFORMED messages in a row that are none of the protocol's.
+MAX_MESSAGES = 120
+WINDOW_SECONDS = 10.0
+MAX_FLOOD = 2 * MAX_MESSAGES
+MAX_MALFORMED = 50
+# Pings, pongs and fragments are no messages, but cost time too.
+MAX_CONTROL_FRAMES = 240
+MAX_CONTROL_PAYLOAD = 125
+# Bytes are parsed in slices, so that a flood is noticed before all of it was parsed.
+SLICE = 4 * 1024
+# How long a client may take to see our close frame and hang up.
+CLOSE_SECONDS = 3.0
+
+
+class Seat(Protocol):
+    """A place among the connections that are counted (realtime/endpoint.py)."""
+
+    def release(self) -> None: ...
+
+
+class FrameReader:
+    """Whole messages and control frames from bytes, by websockets' own parser, which checks reserved
+    bits, opcodes, masking and lengths. Joining fragments is done here."""
+
+    __slots__ = ("_fragments", "_opcode", "_parser", "_stream")
+
+    def __init__(self) -> None:
+        self._stream = StreamReader()
+        self._parser: Any = None  # websockets' generator for the frame that is not complete yet
+        self._opcode: Opcode | None = None  # of the message whose fragments these are
+        self._fragments = b""
+
+    @property
+    def pending(self) -> bool:
+        """Whether a part of a message is kept here."""
+        return self._parser is not None or self._opcode is not None
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """The frames that these bytes complete. A message in fragments comes as one frame, after
+        its unfinished fragments. Raises ProtocolError, PayloadTooBig."""
+        stream = self._stream
+        stream.feed_data(data)
+        while self._parser is not None or stream.buffer:
+            if self._parser is None:
+                most = max(messages.MAX_FRAME - len(self._fragments), MAX_CONTROL_PAYLOAD)
+                self._parser = Frame.parse(stream.read_exact, mask=True, max_size=most)
+            try:
+                next(self._parser)
+            except StopIteration as complete:
+                self._parser = None
+                yield self._joined(complete.value)
+            else:
+                return
+
+    def _joined(self, frame: Frame) -> Frame:
+        """The frame, or with the last fragment the whole message."""
+        if frame.opcode > Opcode.BINARY:  # a control frame
+            return frame
+        if (frame.opcode is Opcode.CONT) is (self._opcode is None):
+            raise ProtocolError("a continuation without a beginning, or a beginning without an end")
+        if self._opcode is None:
+            if frame.fin:
+                return frame
+            self._opcode = frame.opcode
+        self._fragments += frame.data
+        if len(self._fragments) > messages.MAX_FRAME:
+            raise PayloadTooBig(len(self._fragments), messages.MAX_FRAME)
+        if not frame.fin:
+            return frame
+        message = Frame(self._opcode, self._fragments)
+        self._opcode, self._fragments = None, b""
+        return message
+
+
+class Connection(asyncio.Protocol):
+    """What the hub writes to, and what the transport reports to. It belongs to the server's set of
+    `connections` until the transport is gone."""
+
+    __slots__ = (
+        "_connections", "_control_frames", "_ended", "_frames", "_hub", "_malformed", "_messages", "_seat", "_timer",
+        "_transport", "_watcher", "_window_began_at", "last_received", "write",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        hub: Hub,
+        account: SignedIn | None,
+        *,
+        connections: set[Any],
+        seat: Seat,
+    ) -> None:
+        self._transport = transport
+        self.write = transport.write  # a prebuilt, unmasked frame; not to be called after the end
+        self.last_received = self._window_began_at = _now()
+        self._messages = self._malformed = self._control_frames = 0
+        self._frames: FrameReader | None = None
+        self._ended = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._connections = connections
+        self._seat = seat
+        self._hub = hub
+        _bound_buffers(transport)
+        connections.add(self)
+        self._watcher = hub.join(self, account)
+        transport.set_protocol(self)
+
+    # ---- for the hub
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Says why and hangs up. What the client still sends is discarded; one that does not hang
+        up within CLOSE_SECONDS is aborted."""
+        if self._ended:
+            return
+        self.write(Frame(Opcode.CLOSE, Close(code, reason).serialize()).serialize(mask=False))
+        self._end()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        # Reading goes on, because closing with unread bytes is a reset, which overtakes the frame.
+        self._transport.resume_reading()
+        self._abort_later()
+
+    def abort(self) -> None:
+        """Ends it now, whatever waits to be sent."""
+        self._end()
+        self._transport.abort()
+
+    def shutdown(self) -> None:
+        """uvicorn ends, and this socket was not said goodbye to before."""
+        self.close(messages.RESTART, "restart")
+
+    # ---- from the transport
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — asyncio's signature
+        self._end()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._connections.discard(self)
+        self._seat.release()
+
+    def eof_received(self) -> bool:
+        return False  # the transport closes itself
+
+    def pause_writing(self) -> None:
+        """Stop reading from a client that is not reading."""
+        if not self._ended:
+            self._transport.pause_reading()
+            self._hub.pause(self._watcher)
+
+    def resume_writing(self) -> None:
+        if not self._ended:
+            self._transport.resume_reading()
+            self._hub.resume(self._watcher)
+
+    def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
+        self.last_received = _now()
+        frames = self._frames or FrameReader()
+        try:
+            for start in range(0, len(data), SLICE):
+                for frame in frames.feed(data[start : start + SLICE]):
+                    self._receive(frame)
+                    if self._ended:
+                        return
+        except ProtocolError as error:
+            self.close(CloseCode.PROTOCOL_ERROR, str(error))
+        except UnicodeDecodeError:
+            self.close(CloseCode.INVALID_DATA, "not UTF-8")
+        except PayloadTooBig:
+            self.close(CloseCode.MESSAGE_TOO_BIG, f"over {messages.MAX_FRAME} bytes")
+        except Exception:  # a fault of ours ends this connection only, and says so
+            log.exception("unhandled_error")
+            self.close(messages.BUG)
+        else:
+            self._frames = frames if frames.pending else None
+
+    # ---- frames
+
+    def _receive(self, frame: Frame) -> None:
+        opcode = frame.opcode
+        if frame.fin and (opcode is Opcode.TEXT or opcode is Opcode.BINARY):
+            self._receive_message(bytes(frame.data), binary=opcode is Opcode.BINARY)
+        elif opcode is Opcode.CLOSE:
+            self._closed_by_client(bytes(frame.data))
+        elif self._count_control_frame() and opcode is Opcode.PING:
+            self.write(Frame(Opcode.PONG, frame.data).serialize(mask=False))
+
+    def _receive_message(self, data: bytes, *, binary: bool) -> None:
+        try:
+            self._count_message()
+            if binary:
+                raise messages.BadMessage("Messages are text.")
+            self._act(messages.read(data.decode()))
+            self._malformed = 0
+        except refusal.Refusal as refused:
+            self.write(messages.error(refused))
+            if isinstance(refused, messages.BadMessage):
+                self._malformed += 1
+            if self._malformed > MAX_MALFORMED:
+                self.close(messages.BAD_CLIENT, "nothing but malformed messages")
+            elif self._messages > MAX_FLOOD:
+                self.close(messages.TOO_MANY, "too many messages")
+
+    def _act(self, message: messages.Watch | messages.Unwatch) -> None:
+        instructor = messages.calendar_id(message.instructor)
+        if isinstance(message, messages.Unwatch):
+            self._hub.unwatch(self._watcher, instructor)
+            return
+        watches = self._watcher.watches
+        if instructor not in watches and len(watches) >= messages.MAX_WATCHES:
+            raise messages.Limit(f"No more than {messages.MAX_WATCHES} calendars at a time, please.", instructor=instructor)
+        resume = None
+        if message.epoch is not None and message.version is not None:
+            resume = message.epoch, message.version
+        self._hub.watch(self._watcher, instructor, Window.of(message.first, message.days), resume)
+
+    def _closed_by_client(self, data: bytes) -> None:
+        """Repeats the client's close frame, as the RFC asks, and hangs up."""
+        Close.parse(data)
+        self.write(Frame(Opcode.CLOSE, data).serialize(mask=False))
+        self._end()
+        self._transport.close()
+        self._abort_later()
+
+    # ---- limits
+
+    def _count_message(self) -> None:
+        """Raises Limit for each message above MAX_MESSAGES in a window."""
+        self._begin_window()
+        self._messages += 1
+        if self._messages > MAX_MESSAGES:
+            raise messages.Limit(f"No more than {MAX_MESSAGES} messages in {WINDOW_SECONDS:.0f} seconds, please.")
+
+    def _count_control_frame(self) -> bool:
+        """Counts a frame that is no message; too many of them end the connection."""
+        self._begin_window()
+        self._control_frames += 1
+        if self._control_frames > MAX_CONTROL_FRAMES:
+            self.close(messages.TOO_MANY, "too many frames")
+        return not self._ended
+
+    def _begin_window(self) -> None:
+        if self.last_received - self._window_began_at > WINDOW_SECONDS:
+            self._window_began_at = self.last_received
+            self._messages = self._control_frames = 0
+
+    # ---- the end
+
+    def _end(self) -> None:
+        """Nothing more is read or sent, whether or not the transport is gone already."""
+        if not self._ended:
+            self._ended = True
+            self._frames = None
+            self._hub.leave(self._watcher)
+
+    def _abort_later(self) -> None:
+        """A transport that closes waits for what is to be sent, and a stuck client never takes it."""
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(CLOSE_SECONDS, self._transport.abort)
+
+
+def _bound_buffers(transport: asyncio.Transport) -> None:
+    transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+    if (own := transport.get_extra_info("socket")) is not None:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

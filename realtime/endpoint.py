@@ -1,0 +1,251 @@
+"""`/live` and `/live/public`: who may connect, and the handover of the transport from uvicorn to a
+Connection once that is decided."""
+
+import asyncio
+from collections import Counter
+from typing import Any, cast
+
+import structlog
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from app import limits, refusal, web
+from app.accounts import session
+from app.accounts.session import SignedIn
+from app.settings import Settings
+from realtime import messages, metrics
+from realtime.connection import CLOSE_SECONDS, Connection
+from realtime.hub import Hub
+from realtime.live import Live
+from realtime.messages import SUBPROTOCOL
+
+log = structlog.get_logger("endpoint")
+
+# Where the handler finds the connection's UpgradeProtocol in the scope's extensions.
+EXTENSION = "live"
+# What a client may send before its upgrade is answered.
+MAX_EARLY = messages.MAX_FRAME
+FULL_RETRY_AFTER = 5
+# The contract's pause for "too many".
+LIMIT_RETRY_AFTER = 30
+
+
+class State(web.State):
+    """What main hands to every connection, with what this one needs."""
+
+    live: Live
+    seats: "Seats"
+
+
+async def live(socket: WebSocket[State]) -> None:
+    """The live protocol for our own pages and for clients that are no browsers."""
+    if "origin" in socket.headers and not web.origin_allowed(socket):
+        await _refuse(socket, refusal.NotAllowed("This page belongs to another site."))
+    else:
+        await _admit(socket, web.token(socket), "authorization" in socket.headers)
+
+
+async def live_public(socket: WebSocket[State]) -> None:
+    """The same for boards on other sites: any Origin, no session, so no messages about bookings."""
+    await _admit(socket, None, False)
+
+
+async def _admit(socket: WebSocket[State], token: str | None, insists: bool) -> None:
+    """`insists`: the client wants to be somebody or nobody, so a session that is over ends it. A
+    cookie whose session is over makes a visitor, because boards are public."""
+    seat: Seat | None = None
+    try:
+        upgrade = _upgrade(socket)
+        hub = _accepting(socket)
+        seat = socket.state["seats"].take(limits.address(socket))
+        account = await _account(socket, token)
+        _accepting(socket)  # it may be draining by now
+        if account is not None:
+            seat.assign(str(account.account_id))
+        await socket.accept(SUBPROTOCOL)
+        connection = upgrade.hand_over(hub, account, seat)
+        seat = None
+    except refusal.Refusal as refused:
+        await _refuse(socket, refused)
+    else:
+        if account is None and insists:
+            connection.close(messages.SESSION_OVER, "session over")
+    finally:
+        if seat is not None:
+            seat.release()
+
+
+def _upgrade(socket: WebSocket[State]) -> "UpgradeProtocol":
+    if SUBPROTOCOL not in socket.scope["subprotocols"]:
+        raise refusal.ValidationError(f"Offer the subprotocol {SUBPROTOCOL}.")
+    upgrade = socket.scope.get("extensions", {}).get(EXTENSION)
+    if not isinstance(upgrade, UpgradeProtocol):
+        raise _unavailable("This server does not speak the live protocol: it needs `serve`.")
+    return upgrade
+
+
+def _accepting(socket: WebSocket[State]) -> Hub:
+    hub = socket.state["live"].hub
+    if hub.draining:
+        raise _unavailable("This process is ending; another will answer.")
+    return hub
+
+
+async def _account(socket: WebSocket[State], token: str | None) -> SignedIn | None:
+    state = socket.state
+    if token is None:
+        return None
+    return await session.who(state["pool"], token, state["settings"], now=state["now"]())
+
+
+async def _refuse(socket: WebSocket[State], refused: refusal.Refusal) -> None:
+    status = 400 if isinstance(refused, refusal.ValidationError) else refused.status
+    headers = {}
+    if isinstance(refused, refusal.RateLimited | refusal.Unavailable):
+        headers["Retry-After"] = str(refused.retry_after)
+    metrics.REFUSED.labels(str(status)).inc()
+    response: Response = web.json(refused.as_json(), status, headers)
+    await socket.send_denial_response(response)
+
+
+def _unavailable(detail: str) -> refusal.Unavailable:
+    error = refusal.Unavailable(detail)
+    error.retry_after = FULL_RETRY_AFTER
+    return error
+
+
+# ---- counting
+
+
+class Seats:
+    """The open sockets of this process, in all, by address and by account. A seat is taken before
+    anything is awaited, so two clients never get the last one."""
+
+    def __init__(self, settings: Settings) -> None:
+        limited = settings.rate_limits == "on"
+        self._max = settings.max_sockets
+        self._max_per_address = settings.sockets_per_address if limited else self._max
+        self._max_per_account = settings.sockets_per_account if limited else self._max
+        self._taken = 0
+        self._addresses: Counter[str] = Counter()
+        self._accounts: Counter[str] = Counter()
+
+    def take(self, address: str) -> "Seat":
+        """Raises Unavailable when all are taken, RateLimited when this address has too many."""
+        if self._taken >= self._max:
+            raise _unavailable("There are too many connections right now.")
+        if self._addresses[address] >= self._max_per_address:
+            raise refusal.RateLimited(retry_after=LIMIT_RETRY_AFTER)
+        self._taken += 1
+        self._addresses[address] += 1
+        return Seat(self, address)
+
+    def assign(self, account_id: str) -> None:
+        """Raises RateLimited when this account has too many."""
+        if self._accounts[account_id] >= self._max_per_account:
+            raise refusal.RateLimited(retry_after=LIMIT_RETRY_AFTER)
+        self._accounts[account_id] += 1
+
+    def leave(self, address: str, account_id: str | None) -> None:
+        self._taken -= 1
+        _decrement(self._addresses, address)
+        if account_id is not None:
+            _decrement(self._accounts, account_id)
+
+
+class Seat:
+    """One socket's place."""
+
+    __slots__ = ("_account_id", "_address", "_seats")
+
+    def __init__(self, seats: Seats, address: str) -> None:
+        self._seats = seats
+        self._address = address
+        self._account_id: str | None = None
+
+    def assign(self, account_id: str) -> None:
+        """The socket belongs to this account. Raises RateLimited."""
+        self._seats.assign(account_id)
+        self._account_id = account_id
+
+    def release(self) -> None:
+        """To be called once."""
+        self._seats.leave(self._address, self._account_id)
+
+
+def _decrement(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]
+
+
+# ---- the handover
+
+
+class UpgradeProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol, for the upgrade alone. Given to uvicorn as `ws=`."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._early = b""
+        self._handed_over = False
+
+    def hand_over(self, hub: Hub, account: SignedIn | None, seat: Seat) -> Connection:
+        """The accepted socket, without uvicorn's objects. Raises ClientDisconnected."""
+        transport = self.transport
+        if self.disconnected or transport.is_closing():
+            raise ClientDisconnected
+        self._handed_over = True
+        self.connections.discard(self)
+        connection = Connection(transport, hub, account, connections=cast(set[Any], self.connections), seat=seat)
+        transport.resume_reading()
+        if self._early:
+            connection.data_received(self._early)
+        return connection
+
+    def data_received(self, data: bytes) -> None:
+        if self.handshake_initiated:
+            self._early += data
+            if len(self._early) > MAX_EARLY:
+                self.transport.pause_reading()
+            return
+        super().data_received(data)
+        if not self.handshake_initiated:
+            # The HTTP protocol passes a whole head, and websockets' parser did not take this one.
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self._close()
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if self.close_sent:
+            self._close()
+        else:
+            cast("dict[str, Any]", self.scope["extensions"])[EXTENSION] = self
+
+    async def run_asgi(self) -> None:
+        """uvicorn's, except that a transport that was handed over stays open."""
+        try:
+            await self.app(self.scope, self.receive, self.send)
+        except ClientDisconnected:
+            pass
+        except Exception:  # as the contract has it for HTTP: a fault of ours is a 500
+            log.exception("unhandled_error")
+            self.send_500_response()
+        if self._handed_over:
+            # What refers to itself would wait for the garbage collector.
+            cast("dict[str, Any]", self.scope["extensions"]).clear()
+            del self.conn.parser, self.transport
+        else:
+            self._close()
+
+    def start_keepalive(self) -> None:
+        """The hub pings: one timer for all instead of one for each."""
+
+    def _close(self) -> None:
+        """A transport that closes waits for what is to be sent, and a stuck client never takes it."""
+        self.transport.close()
+        if self.close_timer is None and not self.disconnected:
+            self.close_timer = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.transport.abort)
