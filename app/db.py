@@ -5,14 +5,17 @@ The type of a function's first parameter says who owns the transaction: `Pool` o
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import asyncpg
 import orjson
+import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from app import refusal
@@ -28,11 +31,17 @@ Row = TypeVar("Row")
 T = TypeVar("T")
 
 SQL = Path(__file__).parent.parent / "sql"
-COMMAND_SECONDS = 10
 ACQUIRE_SECONDS = 5
+# The client's time-out. The role's statement_timeout (app/migrate.py) is shorter, so a statement that takes this long is one
+# that the server never answered.
+COMMAND_SECONDS = 10
+# Between two log lines of one cause.
+LOG_SECONDS = 5
+
+log = structlog.get_logger("db")
 
 # Postgres is away, restarting, overloaded or was just failed over: nothing is wrong with the request.
-_AWAY = (
+_UNAVAILABLE = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
@@ -41,26 +50,48 @@ _AWAY = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.InvalidCachedStatementError,
 )
+# Running the same transaction again may succeed at once.
+_RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.InvalidCachedStatementError)
 
 
-async def connect(dsn: str, *, size: int = 10, name: str = "instainstru") -> Pool:
-    """A pool of up to `size` connections. Raises OSError or asyncpg's errors when Postgres cannot be reached."""
+class Faults:
+    """What made requests fail: a log line per cause, and whether a write was refused for want of disk space."""
+
+    def __init__(self) -> None:
+        self.disk_full = False
+        self._counts: Counter[str] = Counter()
+        self._logged_at: dict[str, float] = {}
+
+    def record(self, cause: str, error: object) -> None:
+        """Logs the first of a cause at once, then one line every LOG_SECONDS with how many there were since."""
+        self._counts[cause] += 1
+        now = time.monotonic()
+        if now - self._logged_at.get(cause, -LOG_SECONDS) >= LOG_SECONDS:
+            self._logged_at[cause] = now
+            log.warning("unavailable", cause=cause, error=str(error), count=self._counts.pop(cause))
+
+
+faults = Faults()
+
+
+async def connect(dsn: str, *, size: int = 10, name: str = "instainstru", seconds: float = COMMAND_SECONDS) -> Pool:
+    """A pool of up to `size` connections; `seconds` is the client's time-out of a statement. Time zone, search path and
+    time-outs of the server are settings of the role, because PgBouncer refuses startup parameters that it does not know.
+
+    Raises OSError or asyncpg's errors when Postgres cannot be reached."""
     return await asyncpg.create_pool(
         dsn,
         min_size=1,
         max_size=size,
         timeout=ACQUIRE_SECONDS,
-        command_timeout=COMMAND_SECONDS,
+        command_timeout=seconds,
         init=_prepare_connection,
-        reset=_as_it_is,
-        server_settings={
-            "application_name": name,
-            "timezone": "UTC",
-            "jit": "off",
-            "statement_timeout": "10s",
-            "idle_in_transaction_session_timeout": "30s",
-        },
+        reset=_keep_session,
+        server_settings={"application_name": name},
     )
 
 
@@ -72,20 +103,9 @@ async def close(pool: Pool) -> None:
         pool.terminate()
 
 
-@asynccontextmanager
-async def aside(pool: Pool) -> AsyncIterator[Tx]:
-    """A connection for the caller alone, outside any transaction: for what belongs to a session, such as an advisory lock."""
-    async with _connection(pool) as connection:
-        try:
-            yield connection
-        finally:
-            with suppress(asyncpg.InterfaceError):  # it was lost
-                connection.terminate()  # the session ends, and what belongs to it with it
-
-
-async def _as_it_is(_: Any) -> None:
-    """A connection goes back to the pool as it is: nothing of ours outlives a transaction but in `aside`. asyncpg's own reset is one
-    more round trip, and where Postgres goes away during it, it makes a failure of a statement that was committed and answered."""
+async def _keep_session(_: Any) -> None:
+    """A connection goes back to the pool as it is: nothing of ours outlives a transaction except in `aside`. asyncpg's own
+    reset is one more round trip. If Postgres goes away during it, a statement that was committed and answered would fail."""
 
 
 async def _prepare_connection(connection: Any) -> None:
@@ -95,32 +115,94 @@ async def _prepare_connection(connection: Any) -> None:
         )
 
 
-async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]]) -> T:
-    """Runs `work` in a transaction of its own, once more if it met a deadlock. Raises Unavailable when Postgres is away."""
-    for attempt in (1, 2):
-        try:
-            async with _connection(pool) as connection, connection.transaction():
+async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]], *, begin: bool = True) -> T:
+    """Runs `work` in a transaction of its own: the only place that retries. `work` runs a second time after a deadlock, or
+    when a migration replaced what its statements were prepared for. `begin=False` is for work of a single statement, which
+    is a transaction by itself: two round trips fewer while it holds locks. Raises Unavailable."""
+
+    async def attempt() -> T:
+        async with _acquire(pool) as connection:
+            if not begin:
                 return await work(connection)
-        except asyncpg.DeadlockDetectedError:
-            if attempt == 2:
-                raise refusal.Unavailable from None
-    raise AssertionError("unreachable")
+            async with connection.transaction():
+                return await work(connection)
+
+    async with _unavailable(pool):
+        try:
+            return await attempt()
+        except _RETRYABLE as error:
+            log.info("transaction_retried", cause=_cause(error))
+            return await attempt()
+
+
+@asynccontextmanager
+async def aside(pool: Pool) -> AsyncIterator[Tx]:
+    """A connection for the caller alone, outside any transaction: for what belongs to a session, such as an advisory lock.
+    Raises Unavailable."""
+    async with _unavailable(pool), _acquire(pool) as connection:
+        try:
+            yield connection
+        finally:
+            with suppress(asyncpg.InterfaceError):  # it was lost
+                connection.terminate()  # the session ends, and what belongs to it with it
 
 
 @asynccontextmanager
 async def _connection(db: Db) -> AsyncIterator[Tx]:
-    """The connection of a transaction, or one from the pool; and Postgres's faults as what they mean to a person."""
-    try:
-        if isinstance(db, asyncpg.Pool):
-            async with db.acquire(timeout=ACQUIRE_SECONDS) as connection:
-                yield connection
-        else:
+    """A connection for one statement. In a caller's transaction, Postgres's faults stay what they are until they reach the
+    function that took the connection from its pool: only that one can expire the pool or run the transaction again."""
+    if isinstance(db, asyncpg.Pool):
+        async with _unavailable(db), _acquire(db) as connection:
+            yield connection
+    else:
+        with _refusals():
             yield db
-    except asyncpg.ReadOnlySQLTransactionError:
-        # A failover happened and this pool still talks to the old primary.
-        if isinstance(db, asyncpg.Pool):
-            await db.expire_connections()
-        raise refusal.Unavailable from None
+
+
+class _NoConnectionError(Exception):
+    """Every connection of the pool was in use for ACQUIRE_SECONDS, or a new one could not be opened."""
+
+
+@asynccontextmanager
+async def _acquire(pool: Pool) -> AsyncIterator[Tx]:
+    try:
+        connection = await pool.acquire(timeout=ACQUIRE_SECONDS)
+    except TimeoutError as error:
+        raise _NoConnectionError(f"no connection within {ACQUIRE_SECONDS} s") from error
+    try:
+        with _refusals():
+            yield connection
+    finally:
+        await pool.release(connection)
+
+
+@asynccontextmanager
+async def _unavailable(pool: Pool) -> AsyncIterator[None]:
+    """Postgres's faults as Unavailable, with a log line that names the cause."""
+    try:
+        yield
+    except (*_UNAVAILABLE, _NoConnectionError) as error:
+        if isinstance(error, ValueError):  # asyncpg's answer to an argument that Postgres cannot take: our bug
+            raise
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError | TimeoutError):
+            # The pool still talks to the old primary after a failover, or to a server that no longer answers.
+            await pool.expire_connections()
+        if isinstance(error, asyncpg.DiskFullError):
+            faults.disk_full = True
+        faults.record(_cause(error), error)
+        raise refusal.Unavailable from error
+
+
+def _cause(error: Exception) -> str:
+    """`55P03 LockNotAvailableError`, `ConnectionRefusedError`, …"""
+    return f"{getattr(error, 'sqlstate', None) or ''} {type(error).__name__.lstrip('_')}".strip()
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What a person can run into, as its refusal."""
+    try:
+        yield
     except asyncpg.IntegrityConstraintViolationError as error:
         meant = refusal.BY_CONSTRAINT.get(error.constraint_name or "")
         if meant is None:
@@ -128,10 +210,6 @@ async def _connection(db: Db) -> AsyncIterator[Tx]:
         raise meant from None
     except asyncpg.CharacterNotInRepertoireError:
         raise refusal.ValidationError("Text may not contain NUL characters.") from None
-    except _AWAY as error:
-        if isinstance(error, ValueError):  # asyncpg's answer to an argument Postgres cannot take: a bug of ours
-            raise
-        raise refusal.Unavailable from error
 
 
 class Statement(Generic[Row]):
@@ -152,18 +230,9 @@ class Statement(Generic[Row]):
 
     async def first(self, db: Db, **values: Any) -> Row | None:
         arguments = self._arguments(values)
-        for attempt in (1, 2):
-            try:
-                async with _connection(db) as connection:
-                    record = await connection.fetchrow(self.sql, *arguments)
-                    return None if record is None else self._make(*record)
-            except asyncpg.DeadlockDetectedError:
-                # In a transaction of the caller's, the whole of it must run again: transact does that.
-                if not isinstance(db, asyncpg.Pool):
-                    raise
-                if attempt == 2:
-                    raise refusal.Unavailable from None
-        raise AssertionError("unreachable")
+        async with _connection(db) as connection:
+            record = await connection.fetchrow(self.sql, *arguments)
+        return None if record is None else self._make(*record)
 
     async def one(self, db: Db, **values: Any) -> Row:
         """The row that must be there."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+from contextlib import suppress
 from typing import Literal, Protocol, cast
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -9,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app import refusal, web
-from app.db import statement
+from app.db import Pool, faults, statement
 
 READY_SECONDS = 3
 
@@ -28,6 +29,7 @@ class Live(Protocol):
 
 
 database_answers = statement("database_answers", bool)
+write_temporarily = statement("write_temporarily", int)
 
 
 @web.public
@@ -45,11 +47,23 @@ async def ready(request: web.Request) -> Response:
     try:
         async with asyncio.timeout(READY_SECONDS):
             await database_answers.one(request.state["pool"])
+            postgres = "ok" if await _disk_has_room(request.state["pool"]) else "disk_full"
     except (refusal.Unavailable, TimeoutError):
         return _unready("postgres", "Postgres does not answer.")
     if watched.hearing == "deaf":
         return _unready("redis", "This process does not hear Redis.")
-    return web.json({"status": "ok" if watched.hearing == "ok" else "degraded", "postgres": "ok", "redis": watched.hearing})
+    status = "ok" if (postgres, watched.hearing) == ("ok", "ok") else "degraded"
+    return web.json({"status": status, "postgres": postgres, "redis": watched.hearing})
+
+
+async def _disk_has_room(pool: Pool) -> bool:
+    """False while Postgres's disk is full. Looked at only after a request met that, since looking is a write. Pages can still be
+    read then, and other processes could not write either, so this process stays ready."""
+    if faults.disk_full:
+        with suppress(refusal.Unavailable):
+            await write_temporarily.run(pool)
+            faults.disk_full = False
+    return not faults.disk_full
 
 
 def _unready(reason: str, sentence: str) -> Response:

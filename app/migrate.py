@@ -33,6 +33,8 @@ async def migrate(dsn: str) -> list[str]:
     """Applies what is missing and returns its names. Raises MigrationError, or asyncpg's errors for a fault in a migration."""
     connection = await _connect(dsn)
     try:
+        # A migration may take longer than a request.
+        await connection.execute("set statement_timeout = 0; set idle_in_transaction_session_timeout = 0")
         await _lock(connection)
         applied = [name for path in _files("migrations") if (name := await _apply_once(connection, path))]
         async with connection.transaction():
@@ -40,6 +42,7 @@ async def migrate(dsn: str) -> list[str]:
             await connection.execute("set local check_function_bodies = off")
             for path in (*_files("functions"), *_files("data")):
                 await connection.execute(path.read_text())
+            await connection.execute((SQL / "session.sql").read_text())
         return applied
     finally:
         await connection.close(timeout=10)

@@ -15,6 +15,7 @@ import asyncpg
 import psutil
 
 from app import embedded
+from app.db import SQL
 from app.embedded import process
 from app.migrate import migrate
 
@@ -42,6 +43,15 @@ class Cluster:
     async def clone(self, name: str) -> str:
         """A fresh migrated database. File copies are quicker than WAL where nothing is synchronised to disk."""
         await self._run(f'create database "{name}" template {TEMPLATE} strategy file_copy')
+        # Settings of a role in a database are not copied with it.
+        await self._run((SQL / "session.sql").read_text(), database=name)
+        return self.database(name)
+
+    async def clone_onto(self, name: str, folder: Path) -> str:
+        """A fresh migrated database whose data is in `folder`, which belongs to Postgres's account."""
+        await self._run(f"create tablespace {name} location '{folder}'")
+        await self._run(f'create database "{name}" template {TEMPLATE} tablespace {name} strategy file_copy')
+        await self._run((SQL / "session.sql").read_text(), database=name)
         return self.database(name)
 
     async def empty(self, name: str) -> str:
@@ -52,8 +62,8 @@ class Cluster:
     async def drop(self, name: str) -> None:
         await self._run(f'drop database if exists "{name}" with (force)')
 
-    async def _run(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.database("postgres"), timeout=20)
+    async def _run(self, statement: str, *, database: str = "postgres") -> None:
+        connection = await asyncpg.connect(self.database(database), timeout=20)
         try:
             await connection.execute(statement, timeout=30)
         finally:
@@ -66,9 +76,9 @@ class Server:
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="instainstru-tests-"))
         self._run = embedded.run_folder()
-        self._embedded = embedded.postgres(self._folder, self._run, HASTE)
+        self.embedded = embedded.postgres(self._folder, self._run, HASTE)
         self._process: subprocess.Popen[bytes] | None = None
-        self.cluster = Cluster(str(self._embedded.sockets))
+        self.cluster = Cluster(str(self.embedded.sockets))
         try:
             self.start()
             # In a thread of its own: the caller's may have an event loop already.
@@ -81,8 +91,8 @@ class Server:
     def start(self) -> None:
         if self._process is None:
             with (self._folder / "log").open("ab") as output:
-                self._process = process.start(self._embedded.program(), output.fileno())
-            until(self._embedded.answers, "Postgres to answer", 20)
+                self._process = process.start(self.embedded.program(), output.fileno())
+            until(self.embedded.answers, "Postgres to answer", 20)
 
     def stop(self) -> None:
         """In order, but at once: connections are cut."""

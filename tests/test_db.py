@@ -1,10 +1,21 @@
 """The pool: connections go back to it as they are, and Postgres's absence is no bug of ours."""
 
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
-from app import db, refusal
+from app import db, operators, refusal
+from app.catalog import service
 from app.db import Pool
+
+
+@pytest.fixture(autouse=True)
+def every_first_fault_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the tests before ran into."""
+    monkeypatch.setattr(db, "faults", db.Faults())
 
 
 async def test_giving_a_connection_back_asks_postgres_nothing(database_url: str) -> None:
@@ -57,3 +68,154 @@ async def test_a_backend_that_dies_is_unavailable_and_the_next_one_serves(databa
     async with db._connection(pool) as connection:
         assert await connection.fetchval("select 1") == 1
     await db.close(pool)
+
+
+async def _pids(pool: Pool) -> set[int]:
+    """The server processes of two connections of the pool."""
+    async with pool.acquire() as one, pool.acquire() as other:
+        return {await connection.fetchval("select pg_backend_pid()") for connection in (one, other)}
+
+
+@pytest.fixture
+async def old_primary(database_url: str, pool: Pool) -> AsyncIterator[Pool]:
+    """A pool whose open connections reach a server that only reads, as after a failover; a new connection may write again."""
+    name = await pool.fetchval("select current_database()")
+    await pool.execute(f'alter database "{name}" set default_transaction_read_only = on')
+    stale = await db.connect(database_url, size=2, name="stale")
+    await _pids(stale)
+    await pool.execute(f'alter database "{name}" reset default_transaction_read_only')
+    yield stale
+    await db.close(stale)
+
+
+async def test_a_statement_at_the_old_primary_is_unavailable_and_the_next_one_goes_to_the_new(old_primary: Pool) -> None:
+    with pytest.raises(refusal.Unavailable):
+        await operators.replace_epoch_seed.run(old_primary)
+    assert await operators.replace_epoch_seed.run(old_primary) == 1
+
+
+async def test_a_transaction_at_the_old_primary_is_unavailable_and_the_next_one_goes_to_the_new(old_primary: Pool) -> None:
+    with pytest.raises(refusal.Unavailable):
+        await db.transact(old_primary, operators.replace_epoch_seed.run)
+    assert await db.transact(old_primary, operators.replace_epoch_seed.run) == 1
+
+
+async def test_a_session_of_its_own_at_the_old_primary_expires_the_pool_too(old_primary: Pool) -> None:
+    with pytest.raises(refusal.Unavailable):
+        async with db.aside(old_primary) as connection:
+            await operators.replace_epoch_seed.run(connection)
+    assert await operators.replace_epoch_seed.run(old_primary) == 1
+
+
+@pytest.mark.parametrize("begin", [True, False])
+async def test_after_a_time_out_of_the_client_no_connection_of_before_is_used(database_url: str, begin: bool) -> None:
+    """It may be the server of before a failover, which no longer answers anybody."""
+
+    async def sleep(tx: db.Tx) -> None:
+        await tx.execute("select pg_sleep(5)")
+
+    pool = await db.connect(database_url, size=2, name="test", seconds=0.2)
+    before = await _pids(pool)
+    with pytest.raises(refusal.Unavailable):
+        await db.transact(pool, sleep, begin=begin)
+    assert not before & await _pids(pool)
+    await db.close(pool)
+
+
+async def test_a_pool_whose_connections_are_all_in_use_keeps_them(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = await db.connect(database_url, size=2, name="test")
+    before = await _pids(pool)
+    monkeypatch.setattr(db, "ACQUIRE_SECONDS", 0.1)
+    with capture_logs() as lines:
+        async with pool.acquire(), pool.acquire():
+            with pytest.raises(refusal.Unavailable):
+                await operators.replace_epoch_seed.run(pool)
+    assert [line["cause"] for line in lines] == ["NoConnectionError"]
+    assert await _pids(pool) == before
+    await db.close(pool)
+
+
+@pytest.fixture
+async def deadlocking(pool: Pool) -> Pool:
+    """`select remove_service(…)` deadlocks, and counts how often it was tried."""
+    await pool.execute(
+        """
+        create sequence attempt;
+        create or replace function remove_service(p_instructor uuid, p_service uuid) returns boolean
+        language plpgsql as $$
+        begin
+          perform nextval('attempt');
+          raise exception 'each waits for the other' using errcode = 'deadlock_detected';
+        end
+        $$
+        """
+    )
+    return pool
+
+
+async def test_a_statement_that_deadlocks_is_not_tried_again(deadlocking: Pool) -> None:
+    with pytest.raises(refusal.Unavailable):
+        await service.withdraw(deadlocking, uuid4(), uuid4())
+    assert await deadlocking.fetchval("select last_value from attempt") == 1
+
+
+@pytest.mark.parametrize("begin", [True, False])
+async def test_a_transaction_that_deadlocks_is_tried_once_more_and_that_is_logged(deadlocking: Pool, begin: bool) -> None:
+    with capture_logs() as lines, pytest.raises(refusal.Unavailable):
+        await db.transact(deadlocking, lambda tx: service.withdraw(tx, uuid4(), uuid4()), begin=begin)
+    assert await deadlocking.fetchval("select last_value from attempt") == 2
+    assert [(line["event"], line["cause"]) for line in lines] == [
+        ("transaction_retried", "40P01 DeadlockDetectedError"),
+        ("unavailable", "40P01 DeadlockDetectedError"),
+    ]
+
+
+async def test_a_transaction_whose_statement_a_migration_changed_is_tried_once_more(database_url: str, pool: Pool) -> None:
+    async def work(tx: db.Tx) -> list[str]:
+        return list((await tx.fetch("select * from role limit 1"))[0].keys())
+
+    alone = await db.connect(database_url, size=1, name="test")
+    assert await db.transact(alone, work) == ["name"]
+    await pool.execute("alter table role add column title text")
+    assert await db.transact(alone, work) == ["name", "title"]
+    await db.close(alone)
+
+
+async def test_a_lock_that_is_not_given_up_is_unavailable_before_the_client_gives_up(pool: Pool) -> None:
+    async with pool.acquire() as holder, holder.transaction():
+        await holder.execute("select from site for update")
+        with capture_logs() as lines, pytest.raises(refusal.Unavailable):
+            await operators.replace_epoch_seed.run(pool)
+    assert [line["cause"] for line in lines] == ["55P03 LockNotAvailableError"]
+
+
+async def test_a_slow_statement_is_ended_by_the_server_before_the_client_gives_up(pool: Pool) -> None:
+    values = await pool.fetch(
+        """select name, setting::bigint as milliseconds from pg_settings
+           where name in ('lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout')"""
+    )
+    milliseconds = {row["name"]: row["milliseconds"] for row in values}
+    assert 0 < milliseconds["lock_timeout"] < milliseconds["statement_timeout"] < db.COMMAND_SECONDS * 1000
+    assert milliseconds["idle_in_transaction_session_timeout"] > 0
+
+
+async def test_a_session_has_the_settings_of_its_role_and_sends_no_parameter_that_pgbouncer_refuses(pool: Pool) -> None:
+    settings = await pool.fetch("select name, setting from pg_settings where name in ('TimeZone', 'jit') order by name")
+    assert [tuple(row) for row in settings] == [("TimeZone", "UTC"), ("jit", "off")]
+    sent = {row["name"] for row in await pool.fetch("select name from pg_settings where source = 'client'")}
+    assert sent <= {"application_name", "client_encoding"}
+
+
+def test_of_many_faults_of_one_cause_there_is_one_line_with_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = db.Faults()
+    with capture_logs() as lines:
+        for _ in range(10):
+            faults.record("57P03 CannotConnectNowError", "starting up")
+        faults.record("ConnectionRefusedError", "refused")
+        monkeypatch.setattr(db, "LOG_SECONDS", 0)
+        faults.record("57P03 CannotConnectNowError", "starting up")
+    assert [(line["event"], line["cause"], line["count"]) for line in lines] == [
+        ("unavailable", "57P03 CannotConnectNowError", 1),
+        ("unavailable", "ConnectionRefusedError", 1),
+        ("unavailable", "57P03 CannotConnectNowError", 10),
+    ]

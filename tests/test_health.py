@@ -1,14 +1,24 @@
 """What a load balancer hears when things it stands on go away and come back."""
 
 import asyncio
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
+from app import db
 from app.settings import Settings
 from realtime.feed import Feed
+from tests import people
 from tests.cluster import TEMPLATE, Server
 from tests.conftest import RedisServer, visiting
 
@@ -52,6 +62,60 @@ async def test_without_postgres_it_is_not_ready(settings: Settings, postgres_ser
         assert (await client.get("/health/live")).status_code == 200
         postgres_server.start()
         await until_ready_says(client, 200)
+
+
+@pytest.fixture
+def small_disk(postgres_server: Server) -> Iterator[Path]:
+    """A disk of 64 MB that the test's own Postgres may use."""
+    disk = Path(tempfile.mkdtemp(prefix="instainstru-disk-"))
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], check=False, capture_output=True)
+    if mounted.returncode != 0:
+        disk.rmdir()
+        pytest.skip(f"A full disk needs a mount, which only root may make: {mounted.stderr.decode().strip()}")
+    try:
+        account = postgres_server.embedded.account
+        if account:
+            os.chown(disk, account.uid, account.gid)
+        disk.chmod(0o700)
+        yield disk
+    finally:
+        postgres_server.stop()
+        subprocess.run(["umount", str(disk)], check=True)
+        disk.rmdir()
+
+
+def fill(disk: Path) -> None:
+    with (disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while filler.write(bytes(4096)):
+            pass
+    assert shutil.disk_usage(disk).free == 0
+
+
+async def test_a_full_disk_is_seen_until_there_is_room_again(
+    settings: Settings, postgres_server: Server, small_disk: Path
+) -> None:
+    url = await postgres_server.cluster.clone_onto("small", small_disk)
+    async with visiting(settings.model_copy(update={"database_url": SecretStr(url)})) as client:
+        pool = await db.connect(url, size=1, name="test")
+        anna = await people.instructor(pool, "Anna")
+        client.headers["Authorization"] = f"Bearer {await people.token_of(pool, anna.id, settings)}"
+        await db.close(pool)
+
+        async def write_bio() -> int:
+            bio = secrets.token_hex(2500)
+            return (await client.put("/api/instructors/me", json={"bio": bio})).status_code
+
+        assert await write_bio() == 200
+        await until_ready_says(client, 200, status="ok")
+        fill(small_disk)
+        statuses = [await write_bio() for _ in range(20)]
+        assert set(statuses) <= {200, 503}
+        assert 503 in statuses
+        assert (await client.get(f"/api/instructors/{anna.id}")).status_code == 200  # pages can still be read
+        await until_ready_says(client, 200, status="degraded", postgres="disk_full")
+        (small_disk / "filler").unlink()
+        await until_ready_says(client, 200, status="ok", postgres="ok")
+        assert await write_bio() == 200
 
 
 async def test_metrics_are_open_in_int(client: httpx.AsyncClient) -> None:

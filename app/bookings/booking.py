@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
 from app import refusal, wire
 from app.availability import alternatives
-from app.db import Db, Pool, Tx, statement
+from app.db import Db, Pool, Tx, statement, transact
 
 Role = Literal["student", "instructor"]
 Scope = Literal["upcoming", "past", "cancelled"]
@@ -120,8 +121,8 @@ async def reserve(
 
     Raises ValidationError, NotFound, NotAllowed, DurationNotOffered, TooSoon, TooFarAhead, StudentBusy, and SlotTaken and
     OutsideAvailability with the nearest free starts."""
-    outcome = await _reserve.one(
-        db,
+    call = partial(
+        _reserve.one,
         student_id=student_id,
         service_id=service_id,
         start=start,
@@ -131,6 +132,10 @@ async def reserve(
         note=note,
         now=now,
     )
+    if isinstance(db, Pool):  # type: ignore[misc]  # only asyncpg's stubs make it generic
+        outcome = await transact(db, call, begin=False)
+    else:
+        outcome = await call(db)
     if outcome.booking is not None:
         return from_row_json(outcome.booking)
     detail = outcome.detail or {}

@@ -170,6 +170,7 @@ async def _build(dsn: str, others: int) -> None:
         await pool.close()
     connection = await asyncpg.connect(dsn, timeout=10)
     try:
+        await connection.execute("set statement_timeout = 0")
         await connection.execute((SQL / "bench" / "unguard.sql").read_text())
         before = LESSONS * 5 // 6 // LESSONS_A_DAY  # most lessons are past, as in a calendar of some years
         await _copy(connection, busy, busy_students, first - timedelta(days=before), LESSONS)
