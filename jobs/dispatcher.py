@@ -41,25 +41,26 @@ async def dispatch(redis: ArqRedis, resources: Resources, poked: asyncio.Event) 
 
 async def hand_out(redis: ArqRedis, resources: Resources) -> bool:
     """Gives each due notification that has no job to one. Returns whether some had to be left for a moment."""
+    # The queue is read first: what a job finishes in between is then no longer due.
+    waiting = await _waiting(redis)
     due = await delivery.due(resources.pool, limit=QUEUE_LENGTH, now=resources.now())
-    ready = [row.id for row in due if not row.waits]
-    try:
-        handed_out = await _enqueue(redis, ready) if ready else 0
-    except AWAY as error:
-        log.warning("Redis is away, delivering without it", due=len(ready), error=type(error).__name__)
-        await delivery.deliver_all(resources, ready, begin_within=WITHOUT_REDIS_SECONDS)
-        handed_out = len(ready)
-    return handed_out < len(due) or len(due) == QUEUE_LENGTH
-
-
-async def _enqueue(redis: ArqRedis, ready: list[int]) -> int:
-    """How many of them are in the queue now."""
-    waiting = await queue.waiting(redis)
+    ready = [row.id for row in due if not row.waits and row.id not in waiting]
     room = max(QUEUE_LENGTH - len(waiting), 0)
-    fresh = [one for one in ready if one not in waiting]
-    for first in range(0, min(room, len(fresh)), PER_JOB):
-        await queue.put(redis, fresh[first : min(first + PER_JOB, room)])
-    return len(ready) - len(fresh[room:])
+    try:
+        for first in range(0, min(len(ready), room), PER_JOB):
+            await queue.put(redis, ready[first : min(first + PER_JOB, room)])
+    except AWAY as error:
+        log.warning("redis_unavailable", delivering_directly=len(ready), error=type(error).__name__)
+        await delivery.deliver_all(resources, ready, begin_within=WITHOUT_REDIS_SECONDS)
+    return len(due) == QUEUE_LENGTH or any(row.waits for row in due) or len(ready) > room
+
+
+async def _waiting(redis: ArqRedis) -> set[int]:
+    """The notifications that have a job; none while Redis is unavailable."""
+    try:
+        return await queue.waiting(redis)
+    except AWAY:
+        return set()
 
 
 async def listen(url: str, poked: asyncio.Event) -> None:
