@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -52,10 +52,15 @@ _UNAVAILABLE = (
     asyncpg.LockNotAvailableError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
     asyncpg.InvalidCachedStatementError,
 )
 # Running the same transaction again may succeed at once.
-_RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.InvalidCachedStatementError)
+_RETRYABLE = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.InvalidCachedStatementError,
+)
 
 
 class Faults:
@@ -221,6 +226,11 @@ class Statement(Generic[Row]):
         self.row = row
         self.sql, self.parameters = _CATALOG[name]
         self._make: Callable[..., Row] = row if is_dataclass(row) else _single
+        if is_dataclass(row):
+            # The columns of a view stand in its dataclass. Named, so that a process of an earlier release
+            # goes on reading a view that has gained a column.
+            columns = ", ".join(field.name for field in fields(row))
+            self.sql = _ALL_COLUMNS.sub(f"select {columns} from", self.sql)
         STATEMENTS.append(self)
 
     async def all(self, db: Db, **values: Any) -> list[Row]:
@@ -254,6 +264,7 @@ class Statement(Generic[Row]):
         return [values[name] for name in self.parameters]
 
 
+_ALL_COLUMNS = re.compile(r"^select \* from", re.MULTILINE)
 STATEMENTS: list[Statement[Any]] = []
 
 

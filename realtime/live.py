@@ -51,6 +51,7 @@ async def running(settings: Settings, pool: Pool, *, now: Callable[[], datetime]
             tasks = [
                 group.create_task(forever("comparison", lambda: comparison.run(hub, pool, settings, now))),
                 group.create_task(forever("histories", lambda: loading.histories(hub, pool))),
+                group.create_task(forever("bookings", lambda: loading.bookings(hub, pool))),
                 group.create_task(forever("marks", lambda: loading.marks(hub, pool))),
                 *(
                     group.create_task(forever("boards", lambda: loading.boards(hub, pool)))

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from app import refusal
+from app.bookings.booking import Booking
 from app.db import Pool, statement
 from realtime import messages, metrics
 from realtime.calendar import HISTORY, Board, Calendar, Change, Window
@@ -56,6 +57,7 @@ class _Mark:
 _board_message = statement("board_message", _BoardMessage)
 _missed_changes = statement("missed_changes", _Missed)
 _booking_marks = statement("booking_marks", _Mark)
+_bookings_to_tell = statement("bookings_to_tell", Booking)
 
 
 async def boards(hub: Hub, pool: Pool) -> None:
@@ -133,6 +135,26 @@ def _hand_over(hub: Hub, calendar: Calendar, since: int | None, rows: Sequence[_
             if row.version is not None and row.days is not None and row.events is not None
         ]
         hub.history_read(calendar, since, rows[0].present, changes)
+
+
+async def bookings(hub: Hub, pool: Pool) -> None:
+    """The one loop that reads the bookings that messages are about: as they are now, which may be newer
+    than the event."""
+    while True:
+        await hub.people.some_message.wait()
+        await send_messages(hub, pool)
+
+
+async def send_messages(hub: Hub, pool: Pool) -> None:
+    """Sends one batch of queued booking messages."""
+    queued = hub.people.next_messages(BATCH)
+    try:
+        rows = await _bookings_to_tell.all(pool, ids=[message.booking_id for message in queued])
+    except refusal.Unavailable:
+        rows = []
+    by_id = {row.id: row for row in rows}
+    for message in queued:
+        hub.people.send(message, by_id.get(message.booking_id))
 
 
 async def marks(hub: Hub, pool: Pool) -> None:

@@ -1,18 +1,22 @@
 """The signed-in accounts with open sockets here, and telling them of their bookings. Messages of calendars that nobody here follows
 carry no contiguous version; a missed one is found by a sum: that of the versions of a student's bookings rises with each change."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from app.bookings import booking
+from app.bookings.booking import Booking
 from realtime import messages, metrics
 from realtime.calendar import Change
 from realtime.watcher import Watcher
 
 # So many of an account's last changes, and of its bookings, are remembered.
 MEMORY = 256
+# Booking messages that may wait to be read; beyond this people are told to read the lists.
+MAX_MESSAGES = 10_000
 
 Key = TypeVar("Key")
 
@@ -24,6 +28,14 @@ class Recent(OrderedDict[Key, int]):
         self[key] = value
         if len(self) > MEMORY:
             self.popitem(last=False)
+
+
+class BookingMessage(NamedTuple):
+    """What one account is to be told."""
+
+    account_id: str
+    event: str
+    booking_id: UUID
 
 
 class Account:
@@ -68,11 +80,11 @@ class Account:
             return []
         self._heard.put((change.instructor, change.version), 0)
         own = [event for event in change.events if self.id in _concerned(event)]
-        learned = [event for event in own if event["booking"]["student_id"] == self.id]
+        learned = [event for event in own if event["student_id"] == self.id]
         self._count(change.instructor, change.version, sum(change.version - event["previous_version"] for event in learned))
-        news = [event for event in own if self._told.get(event["booking"]["id"], 0) < change.version]
+        news = [event for event in own if self._told.get(event["booking_id"], 0) < change.version]
         for event in news:
-            self._told.put(event["booking"]["id"], change.version)
+            self._told.put(event["booking_id"], change.version)
         return news
 
     def _count(self, calendar: str, version: int, added: int) -> None:
@@ -87,6 +99,9 @@ class People:
 
     def __init__(self, pay: Callable[[Watcher], None]) -> None:
         self.accounts: dict[str, Account] = {}
+        # Booking messages to send, once their bookings have been read (realtime/loading.py).
+        self.messages: list[BookingMessage] = []
+        self.some_message = asyncio.Event()
         self._pay = pay
 
     def join(self, account_id: str, watcher: Watcher) -> bool:
@@ -110,7 +125,7 @@ class People:
         return True
 
     def tell(self, change: Change) -> None:
-        """Each of the people concerned, on every socket of theirs. Who cannot take it now is owed a refresh instead."""
+        """Each of the people concerned, as soon as the bookings have been read."""
         if not self.accounts:
             return
         for account_id in {account_id for event in change.events for account_id in _concerned(event)}:
@@ -118,8 +133,31 @@ class People:
             if account is None:
                 continue
             for event in account.hears(change):
-                shown = booking.as_json(booking.from_row_json(event["booking"]), UUID(account_id))
-                self._say(account, messages.booking(event["event"], shown))
+                self._queue(account, BookingMessage(account_id, event["event"], UUID(event["booking_id"])))
+
+    def _queue(self, account: Account, message: "BookingMessage") -> None:
+        if len(self.messages) >= MAX_MESSAGES:
+            self.refresh([account])
+            return
+        self.messages.append(message)
+        self.some_message.set()
+
+    def next_messages(self, most: int) -> "list[BookingMessage]":
+        """The oldest queued messages."""
+        messages, self.messages = self.messages[:most], self.messages[most:]
+        if not self.messages:
+            self.some_message.clear()
+        return messages
+
+    def send(self, message: "BookingMessage", row: Booking | None) -> None:
+        """Sends a message with its booking as it is now. Without one, the person is told to read the lists."""
+        account = self.accounts.get(message.account_id)
+        if account is None:
+            return
+        if row is None:
+            self.refresh([account])
+        else:
+            self._say(account, messages.booking(message.event, booking.as_json(row, UUID(message.account_id))))
 
     def _say(self, account: Account, frame: bytes) -> None:
         for watcher in account.watchers:
@@ -138,4 +176,4 @@ class People:
 
 
 def _concerned(event: dict[str, Any]) -> tuple[str, str]:
-    return event["booking"]["student_id"], event["booking"]["instructor_id"]
+    return event["student_id"], event["instructor_id"]

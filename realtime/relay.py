@@ -1,5 +1,5 @@
 """The relay: from the outbox to Redis, in order, nothing left out. One is active at a time, by an advisory lock of its connection;
-the others stand by. It marks a change after publishing it, so whoever comes after a crash publishes the last ones again, which is
+the others stand by. It removes a change from the queue after publishing it, so after a crash the last ones are published again, which is
 harmless: a change says its version."""
 
 import asyncio
@@ -31,7 +31,7 @@ class _Unpublished:
 
 _try_lock = statement("try_relay_lock", bool)
 _unpublished = statement("unpublished_changes", _Unpublished)
-_mark_published = statement("mark_published", int)
+_remove_published = statement("remove_published", int)
 
 
 async def main(settings: Settings) -> None:
@@ -85,12 +85,12 @@ async def _publish_for_ever(connection: Tx, client: Redis, poked: asyncio.Event,
 
 
 async def publish_batch(connection: Tx, client: Redis) -> int:
-    """Publishes the oldest unpublished changes and marks them; how many. Raises redis.AWAY, having marked none."""
+    """Publishes the oldest unpublished changes and takes them off the queue; how many. Raises redis.AWAY, having removed none."""
     rows = await _unpublished.all(connection, partitions=channels.PARTITIONS, limit=BATCH)
     if rows:
         async with client.pipeline(transaction=False) as pipeline:
             for row in rows:
                 pipeline.publish(row.channel, row.payload)
             await pipeline.execute()
-        await _mark_published.run(connection, ids=[row.id for row in rows])
+        await _remove_published.run(connection, ids=[row.id for row in rows])
     return len(rows)

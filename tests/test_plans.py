@@ -25,17 +25,17 @@ select id, tstzrange(day + interval '13 h', day + interval '23 h')
 from instructor, (select date_trunc('day', now()) + n * interval '1 day' as day from generate_series(1, 14) as n) as days;
 insert into service (id, instructor_id, catalog_service, hourly_rate_cents, durations_minutes, location_types)
 select id, id, 'piano', 7000, '{60}', '{student}' from instructor;
-insert into booking (instructor_id, student_id, service_id, state, during, blocked, service_name, duration_minutes, price_cents,
+insert into booking (instructor_id, student_id, service_id, state, during, blocked, service_name, price_cents,
                      location_type, free_cancel_until, version, created_at)
-select instructor.id, student.id, instructor.id, 'confirmed', during, during, 'Piano', 60, 7000, 'student', now(), n, now()
+select instructor.id, student.id, instructor.id, 'confirmed', during, during, 'Piano', 7000, 'student', now(), n, now()
 from (select id, row_number() over (order by id) as number from instructor) as instructor,
      generate_series(1, 12) as n,
      lateral (select ('00000000-0000-0000-0000-' || lpad((1000 + (number + n * 173) % 3000)::text, 12, '0'))::uuid as id) as student,
      lateral (select tstzrange(day + interval '13 h', day + interval '14 h') as during
               from (select date_trunc('day', now()) + n * interval '1 day' as day) as d) as times
 on conflict do nothing;
-insert into outbox (instructor_id, version, days, published_at)
-select instructor_id, version, '{}', now() from booking;
+insert into outbox (instructor_id, version, days)
+select instructor_id, version, '{}' from booking;
 insert into notification (kind, recipient_id, booking_id, due_at, sent_at)
 select 'booking_confirmed', student_id, id, now(), now() from booking;
 insert into session (id, account_id, expires_at) select id, id, now() + interval '1 day' from account;
@@ -121,13 +121,13 @@ HOT: dict[str, dict[str, Any]] = {
         "min_price": None, "max_price": None, "minutes": None,
     },
     "booking": {"id": person(1)},
-    "student_bookings_upcoming": {"account_id": person(1500), "now": datetime.now(UTC), "start": None, "id": None, "limit": 20},
-    "instructor_bookings_upcoming": {"account_id": person(7), "now": datetime.now(UTC), "start": None, "id": None, "limit": 20},
+    "student_bookings_upcoming": {"account_id": person(1500), "now": datetime.now(UTC), "start": datetime.now(UTC) - timedelta(days=1), "id": person(0), "limit": 20},
+    "instructor_bookings_upcoming": {"account_id": person(7), "now": datetime.now(UTC), "start": datetime.now(UTC) - timedelta(days=1), "id": person(0), "limit": 20},
     "student_bookings_earlier": {
-        "account_id": person(1500), "states": ["confirmed"], "ended_by": datetime.now(UTC), "start": None, "id": None, "limit": 20,
+        "account_id": person(1500), "states": ["confirmed"], "ended_by": datetime.now(UTC), "start": datetime.now(UTC), "id": person(0), "limit": 20,
     },
     "instructor_bookings_earlier": {
-        "account_id": person(7), "states": ["cancelled"], "ended_by": None, "start": None, "id": None, "limit": 20,
+        "account_id": person(7), "states": ["cancelled"], "ended_by": datetime.now(UTC), "start": datetime.now(UTC), "id": person(0), "limit": 20,
     },
 }  # fmt: skip
 

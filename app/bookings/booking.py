@@ -1,18 +1,20 @@
 """A booking: reserving a time, reading bookings, and what one looks like to whom."""
 
 from dataclasses import dataclass, fields
-from datetime import datetime
-from functools import partial
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
 from app import refusal, wire
 from app.availability import alternatives
-from app.db import Db, Pool, Tx, statement, transact
+from app.bookings.idempotency import Call
+from app.db import Db, Pool, Statement, Tx, statement, transact
 
 Role = Literal["student", "instructor"]
 Scope = Literal["upcoming", "past", "cancelled"]
 LocationType = Literal["student", "instructor", "public"]
+
+_END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +47,22 @@ class Booking:
     time_zone: str
 
 
-_INSTANTS = {field.name for field in fields(Booking) if field.type in {datetime, datetime | None}}
-_IDS = {field.name for field in fields(Booking) if field.type is UUID}
+_INSTANTS = frozenset(field.name for field in fields(Booking) if field.type in {datetime, datetime | None})
+_IDS = frozenset(field.name for field in fields(Booking) if field.type is UUID)
 
 
 def from_row_json(row: dict[str, Any]) -> Booking:
-    """The booking of a booking_detail row that came as JSON (from reserve(), cancel_booking(), or an outbox event)."""
-    read: dict[str, Any] = dict(row)
-    for name in _INSTANTS:
-        if read[name] is not None:
-            read[name] = datetime.fromisoformat(read[name])
-    for name in _IDS:
-        read[name] = UUID(read[name])
-    return Booking(**read)
+    """The booking of a booking_detail row in JSON, as the functions in SQL return it. A row of a later
+    release may have further columns."""
+    values: dict[str, Any] = {}
+    for name in Booking.__slots__:
+        value = row[name]
+        if name in _IDS:
+            value = UUID(value)
+        elif value is not None and name in _INSTANTS:
+            value = datetime.fromisoformat(value)
+        values[name] = value
+    return Booking(**values)
 
 
 def as_json(booking: Booking, viewer: UUID) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def as_json(booking: Booking, viewer: UUID) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What reserve() and cancel_booking() answer: the booking, or a refusal's code with what explains it."""
+    """What the functions in SQL return: the booking, or a refusal's code with what explains it."""
 
     refusal: str | None
     detail: dict[str, Any] | None
@@ -116,13 +121,16 @@ async def reserve(
     location: str,
     note: str,
     now: datetime,
+    call: Call | None = None,
 ) -> Booking:
-    """Books the time for the student at once, in the caller's transaction or one of its own. sql/functions/reserve.sql decides.
+    """Books the time for the student at once, in the caller's transaction or one of its own.
+    sql/functions/reserve.sql decides. A repeat of `call` gets the booking as it was made the first time.
 
-    Raises ValidationError, NotFound, NotAllowed, DurationNotOffered, TooSoon, TooFarAhead, StudentBusy, and SlotTaken and
-    OutsideAvailability with the nearest free starts."""
-    call = partial(
-        _reserve.one,
+    Raises ValidationError, NotFound, NotAllowed, DurationNotOffered, TooSoon, TooFarAhead, StudentBusy,
+    IdempotencyMismatch, and SlotTaken and OutsideAvailability with the nearest free starts."""
+    outcome = await run(
+        db,
+        _reserve,
         student_id=student_id,
         service_id=service_id,
         start=start,
@@ -131,17 +139,30 @@ async def reserve(
         location=location,
         note=note,
         now=now,
+        key=call.key if call else None,
+        fingerprint=call.fingerprint if call else None,
     )
+    if outcome.refusal in {"SLOT_TAKEN", "OUTSIDE_AVAILABILITY"}:
+        assert outcome.detail is not None
+        detail = await alternatives.of_refusal(
+            db, outcome.detail, student_id, near=start, minutes=minutes, now=now
+        )
+        raise refused(outcome.refusal, detail)
+    return of_outcome(outcome)
+
+
+async def run(db: Pool | Tx, change: Statement[Outcome], **values: Any) -> Outcome:
+    """Runs a function in SQL that changes bookings, in the caller's transaction or one of its own."""
     if isinstance(db, Pool):  # type: ignore[misc]  # only asyncpg's stubs make it generic
-        outcome = await transact(db, call, begin=False)
-    else:
-        outcome = await call(db)
+        return await transact(db, lambda tx: change.one(tx, **values), begin=False)
+    return await change.one(db, **values)
+
+
+def of_outcome(outcome: Outcome) -> Booking:
+    """The booking. Raises the refusal, if it is one."""
     if outcome.booking is not None:
         return from_row_json(outcome.booking)
-    detail = outcome.detail or {}
-    if outcome.refusal in {"SLOT_TAKEN", "OUTSIDE_AVAILABILITY"}:
-        detail = await alternatives.of_refusal(db, detail, student_id, near=start, minutes=minutes, now=now)
-    raise refused(outcome.refusal, detail)
+    raise refused(outcome.refusal, outcome.detail or {})
 
 
 def refused(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
@@ -165,10 +186,10 @@ def refused(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
 
 async def find(db: Db, booking_id: UUID, *, viewer: UUID, sees_all: bool = False) -> Booking:
     """The booking, if it is the viewer's. Raises NotFound, also where it is another person's."""
-    found = await _booking.first(db, id=booking_id)
-    if found is None or not (sees_all or viewer in {found.student_id, found.instructor_id}):
+    booking = await _booking.first(db, id=booking_id)
+    if booking is None or not (sees_all or viewer in {booking.student_id, booking.instructor_id}):
         raise refusal.NotFound
-    return found
+    return booking
 
 
 async def lists(
@@ -176,14 +197,16 @@ async def lists(
 ) -> list[Booking]:
     """The account's bookings as student or instructor. Upcoming: held or confirmed and not ended, ascending; past: confirmed
     and ended, completed, no-show; cancelled; both descending. `after`: start and id of the last one before this page."""
-    start, last = after or (None, None)
     if scope == "upcoming":
+        # A lesson lies within one day, so one that has not ended began at most a day ago.
+        start, last = after or (now - timedelta(days=1), UUID(int=0))
         return await _lists[role, "upcoming"].all(db, account_id=account_id, now=now, start=start, id=last, limit=limit)
+    start, last = after or (_END_OF_TIME, UUID(int=2**128 - 1))
     return await _lists[role, "earlier"].all(
         db,
         account_id=account_id,
         states=["cancelled"] if scope == "cancelled" else ["confirmed", "completed", "no_show"],
-        ended_by=None if scope == "cancelled" else now,
+        ended_by=now,
         start=start,
         id=last,
         limit=limit,

@@ -5,15 +5,34 @@ from uuid import UUID
 
 from app.bookings import booking
 from app.bookings.booking import Booking, Outcome
+from app.bookings.idempotency import Call
 from app.db import Pool, Tx, statement
 
 _cancel = statement("cancel_booking", Outcome)
 
 
-async def cancel(db: Pool | Tx, actor_id: UUID, found: Booking, *, reason: str, now: datetime) -> Booking:
-    """The cancelled booking; `late` tells whether it came after `free_cancel_until`. The caller has seen that the actor may.
-    Raises WrongState (it is not confirmed) and TooLate (it has begun)."""
-    outcome = await _cancel.one(db, actor_id=actor_id, booking_id=found.id, reason=reason, now=now)
-    if outcome.booking is None:
-        raise booking.refused(outcome.refusal, outcome.detail or {})
-    return booking.from_row_json(outcome.booking)
+async def cancel(
+    db: Pool | Tx,
+    actor_id: UUID,
+    booking_id: UUID,
+    *,
+    reason: str,
+    now: datetime,
+    call: Call | None = None,
+) -> Booking:
+    """The cancelled booking; `late` tells whether it came after `free_cancel_until`. The caller has
+    checked that the actor may. A repeat of `call` gets the booking as it was cancelled the first time.
+
+    Raises NotFound, WrongState (it is not confirmed), TooLate (it has begun) and
+    IdempotencyMismatch."""
+    outcome = await booking.run(
+        db,
+        _cancel,
+        actor_id=actor_id,
+        booking_id=booking_id,
+        reason=reason,
+        now=now,
+        key=call.key if call else None,
+        fingerprint=call.fingerprint if call else None,
+    )
+    return booking.of_outcome(outcome)

@@ -1,7 +1,7 @@
 """The booking calls of the API (contract.md, "Bookings")."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, Field, field_validator
@@ -42,28 +42,24 @@ class ListQuery(wire.Paging):
 
 
 @web.may("create_bookings")
-async def create(request: Request, who: SignedIn) -> Response:
-    await request.state["limiter"].hit(limits.BOOKINGS_OF_ACCOUNT, str(who.account_id))
-    wanted = await web.read(request, BookingRequest)
-    call = await _call(request)
-    now = request.state["now"]()
-
-    async def book(db: Any) -> dict[str, Any]:
-        made = await booking.reserve(
-            db,
-            who.account_id,
-            service_id=wanted.service_id,
-            start=wanted.start,
-            minutes=wanted.duration_minutes,
-            location_type=wanted.location_type,
-            location=wanted.location,
-            note=wanted.note,
-            now=now,
-        )
-        return booking.as_json(made, who.account_id)
-
-    answer = await _once(request, who, call, book, now)
-    return web.done(request, answer, status=201, see=f"/lessons#booking-{answer['id']}")
+async def create(request: Request, account: SignedIn) -> Response:
+    await request.state["limiter"].hit(limits.BOOKINGS_OF_ACCOUNT, str(account.account_id))
+    body = await web.read(request, BookingRequest)
+    made = await booking.reserve(
+        request.state["pool"],
+        account.account_id,
+        service_id=body.service_id,
+        start=body.start,
+        minutes=body.duration_minutes,
+        location_type=body.location_type,
+        location=body.location,
+        note=body.note,
+        now=request.state["now"](),
+        call=await _call(request),
+    )
+    request.state["poke"]()
+    answer = booking.as_json(made, account.account_id)
+    return web.done(request, answer, status=201, see=f"/lessons#booking-{made.id}")
 
 
 @web.signed_in
@@ -93,21 +89,25 @@ async def show(request: Request, who: SignedIn) -> Response:
 
 
 @web.signed_in
-async def cancel(request: Request, who: SignedIn) -> Response:
-    wanted = await web.read(request, CancellationRequest)
+async def cancel(request: Request, account: SignedIn) -> Response:
+    body = await web.read(request, CancellationRequest)
     call = await _call(request)
-    found = await _find(request, who)
-    own = "cancel_own_bookings" if who.account_id == found.student_id else "cancel_student_bookings"
-    if not {own if who.account_id in {found.student_id, found.instructor_id} else "", "manage_all_bookings"} & who.permissions:
+    lesson = await _find(request, account)
+    is_participant = account.account_id in {lesson.student_id, lesson.instructor_id}
+    own = "cancel_own_bookings" if account.account_id == lesson.student_id else "cancel_student_bookings"
+    if not {own if is_participant else "", "manage_all_bookings"} & account.permissions:
         raise refusal.NotAllowed
-    now = request.state["now"]()
-
-    async def give_back(db: Any) -> dict[str, Any]:
-        cancelled = await cancellation.cancel(db, who.account_id, found, reason=wanted.reason, now=now)
-        return booking.as_json(cancelled, who.account_id)
-
-    answer = await _once(request, who, call, give_back, now)
-    return web.done(request, answer, see="/teach" if who.account_id == found.instructor_id else "/lessons?scope=cancelled")
+    cancelled = await cancellation.cancel(
+        request.state["pool"],
+        account.account_id,
+        lesson.id,
+        reason=body.reason,
+        now=request.state["now"](),
+        call=call,
+    )
+    request.state["poke"]()
+    see = "/teach" if account.account_id == lesson.instructor_id else "/lessons?scope=cancelled"
+    return web.done(request, booking.as_json(cancelled, account.account_id), see=see)
 
 
 async def _find(request: Request, who: SignedIn) -> Booking:
@@ -117,16 +117,11 @@ async def _find(request: Request, who: SignedIn) -> Booking:
 
 
 async def _call(request: Request) -> idempotency.Call | None:
-    """What a repeat of this call would be known by. Raises ValidationError for a key that will not do."""
+    """The call, if it has an Idempotency-Key. Raises ValidationError for a key that cannot be used."""
     key = request.headers.get("idempotency-key")
-    return None if key is None else idempotency.call(key, request.method, request.url.path, await request.body())
-
-
-async def _once(request: Request, who: SignedIn, call: idempotency.Call | None, work: Any, now: datetime) -> Any:
-    """Runs a mutating call under its Idempotency-Key, and tells the relay and the worker that there is something for them."""
-    answer = await idempotency.once(request.state["pool"], who.account_id, call, work, now=now)
-    request.state["poke"]()
-    return answer
+    if key is None:
+        return None
+    return idempotency.call(key, request.method, request.url.path, await request.body())
 
 
 routes = [

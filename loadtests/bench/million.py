@@ -184,7 +184,7 @@ async def _build(dsn: str, others: int) -> None:
 
 
 _COLUMNS = (
-    "instructor_id", "student_id", "service_id", "state", "during", "blocked", "service_name", "duration_minutes", "price_cents",
+    "instructor_id", "student_id", "service_id", "state", "during", "blocked", "service_name", "price_cents",
     "location_type", "free_cancel_until", "version", "created_at",
 )  # fmt: skip
 
@@ -201,7 +201,7 @@ async def _copy(
             day, nth = divmod(n, LESSONS_A_DAY)
             start = datetime(first.year, first.month, first.day, 14, tzinfo=UTC) + timedelta(days=day, minutes=45 * nth)
             during = f'["{start.isoformat()}","{(start + timedelta(minutes=30)).isoformat()}")'
-            rest = f"confirmed\t{during}\t{during}\tPiano\t30\t3000\tstudent\t{start.isoformat()}\t{n + 1}\t{now}\n"
+            rest = f"confirmed\t{during}\t{during}\tPiano\t3000\tstudent\t{start.isoformat()}\t{n + 1}\t{now}\n"
             lines += [
                 f"{offer.instructor_id}\t{students[(i + 37 * n) % len(students)]}\t{offer.service_id}\t{rest}"
                 for i, offer in enumerate(offers)

@@ -65,7 +65,7 @@ begin
     select coalesce(range_agg(a.during), '{}') * tstzmultirange(v_span) into v_old
     from availability a where a.instructor_id = p_instructor and a.during && v_span;
     continue when v_old = v_wanted;
-    if v_day < v_today or v_day > v_today + 730 then
+    if v_day < v_today or v_day > v_today + availability_horizon_days() then
       refusal := 'VALIDATION_ERROR';
       detail := jsonb_build_object('date', v_day, 'reason', case when v_day < v_today then 'past' else 'far' end);
       return;
@@ -95,6 +95,10 @@ begin
   insert into availability (instructor_id, during) select p_instructor, r from unnest(v_new) as r;
   version := step(p_instructor, v_changed);
   update calendar c set availability_version = c.version where c.instructor_id = p_instructor;
+  insert into edited_week (instructor_id, monday, edited_at)
+  select distinct p_instructor, date_trunc('week', day::timestamp)::date, p_now
+  from unnest(v_changed) as day
+  on conflict do nothing;
 end
 $$;
 

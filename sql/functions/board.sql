@@ -1,43 +1,58 @@
 -- The board: what anyone may see of a calendar. Computed from rows alone, never from the clock, so that equal versions mean
 -- equal boards.
 
--- Free time between two instants, not yet cut at local midnights: availability, less blackouts, less for each booking that
--- stands [start − the current travel buffer, end of its blocked time). Nothing while the instructor does not teach.
-create or replace function free_time(p_instructor uuid, p_from timestamptz, p_to timestamptz) returns tstzmultirange
-language plpgsql stable strict as $$
+-- Free time between two instants, not yet cut at local midnights, and the held ranges there: free is
+-- availability, less blackouts, less for each booking that occupies time [start − the current travel
+-- buffer, end of its blocked time). Nothing is free while the instructor does not teach. Planned
+-- once: planning it anew costs as much as running it.
+create or replace function free_and_held(
+  p_instructor uuid, p_from timestamptz, p_to timestamptz,
+  out free tstzmultirange, out held tstzrange[]
+)
+language plpgsql stable strict set plan_cache_mode = force_generic_plan as $$
 declare
   v_zone   text;
   v_buffer interval;
-  v_free   tstzmultirange;
+  v_active boolean;
   v_taken  tstzmultirange;
   v_dark   tstzmultirange;
 begin
-  select c.time_zone, make_interval(mins => c.travel_buffer_minutes) into v_zone, v_buffer
-  from calendar c where c.instructor_id = p_instructor and c.is_active;
-  if not found then
-    return '{}';
-  end if;
-  select range_agg(a.during) into v_free
-  from availability a where a.instructor_id = p_instructor and a.during && tstzrange(p_from, p_to);
-  if v_free is null then
-    return '{}';
-  end if;
-  select range_agg(tstzrange(lower(b.during) - v_buffer, upper(b.blocked))) into v_taken
-  from booking b
-  where b.instructor_id = p_instructor and b.blocked && tstzrange(p_from, p_to + v_buffer)
-    and b.state in ('held', 'confirmed', 'completed', 'no_show');
-  select range_agg(day_span(x.day, v_zone)) into v_dark
-  from blackout x
-  where x.instructor_id = p_instructor
-    and x.day between (p_from at time zone v_zone)::date and (p_to at time zone v_zone)::date;
-  v_free := v_free * tstzmultirange(tstzrange(p_from, p_to));
+  select c.time_zone, make_interval(mins => c.travel_buffer_minutes), c.is_active
+  into v_zone, v_buffer, v_active
+  from calendar c where c.instructor_id = p_instructor;
+  select
+    case when v_active then (
+      select range_agg(a.during) from availability a
+      where a.instructor_id = p_instructor and a.during && tstzrange(p_from, p_to)
+    ) end,
+    (select range_agg(day_span(x.day, v_zone)) from blackout x
+     where x.instructor_id = p_instructor
+       and x.day between (p_from at time zone v_zone)::date and (p_to at time zone v_zone)::date),
+    b.taken, b.held
+  into free, v_dark, v_taken, held
+  from (
+    select range_agg(tstzrange(lower(b.during) - v_buffer, upper(b.blocked))) as taken,
+           array_agg(b.during order by b.during) filter (
+             where b.state = 'held' and b.during && tstzrange(p_from, p_to)) as held
+    from booking b
+    where b.instructor_id = p_instructor and b.blocked && tstzrange(p_from, p_to + v_buffer)
+      and b.occupies_time
+  ) as b;
+  free := coalesce(free, '{}') * tstzmultirange(tstzrange(p_from, p_to));
   if v_taken is not null then
-    v_free := v_free - v_taken;
+    free := free - v_taken;
   end if;
   if v_dark is not null then
-    v_free := v_free - v_dark;
+    free := free - v_dark;
   end if;
-  return v_free;
+end
+$$;
+
+create or replace function free_time(p_instructor uuid, p_from timestamptz, p_to timestamptz)
+returns tstzmultirange
+language plpgsql stable strict as $$
+begin
+  return (free_and_held(p_instructor, p_from, p_to)).free;
 end
 $$;
 
@@ -47,30 +62,40 @@ language sql stable parallel safe as $$
   from unnest(p_ranges) as r
 $$;
 
--- {date: {free, held}} for the given local dates, complete. Planned once: planning it anew costs as much as running it.
+-- {date: {free, held}} for the given local dates, complete.
 create or replace function board_days(p_instructor uuid, p_dates date[]) returns jsonb
 language plpgsql stable strict set plan_cache_mode = force_generic_plan as $$
 declare
   v_zone text := (select c.time_zone from calendar c where c.instructor_id = p_instructor);
-  v_from timestamptz := day_start((select min(d) from unnest(p_dates) as d), v_zone);
-  v_to   timestamptz := day_start((select max(d) + 1 from unnest(p_dates) as d), v_zone);
-  v_free tstzmultirange := free_time(p_instructor, v_from, v_to);
-  v_held tstzmultirange[];
+  v_from timestamptz;
+  v_to   timestamptz;
+  v_free tstzmultirange;
+  v_held tstzrange[];
 begin
-  if v_from is null then
+  if cardinality(p_dates) = 0 then
     return '{}';
+  elsif cardinality(p_dates) = 1 then
+    v_from := day_start(p_dates[1], v_zone);
+    v_to := day_start(p_dates[1] + 1, v_zone);
+  else
+    v_from := day_start((select min(d) from unnest(p_dates) as d), v_zone);
+    v_to := day_start((select max(d) + 1 from unnest(p_dates) as d), v_zone);
   end if;
-  -- Each held row stays a range of its own, so they are kept apart instead of being merged.
-  select array_agg(tstzmultirange(b.during)) into v_held
-  from booking b
-  where b.instructor_id = p_instructor and b.blocked && tstzrange(v_from, v_to) and b.during && tstzrange(v_from, v_to)
-    and b.state = 'held';
+  select f.free, f.held into v_free, v_held from free_and_held(p_instructor, v_from, v_to) as f;
+  -- Nearly every change alters one day.
+  if cardinality(p_dates) = 1 and v_held is null then
+    return jsonb_build_object(
+      to_char(p_dates[1], 'YYYY-MM-DD'),
+      jsonb_build_object('free', wire_ranges(v_free), 'held', '[]'::jsonb));
+  end if;
   return (
     select jsonb_object_agg(to_char(day, 'YYYY-MM-DD'), jsonb_build_object(
       'free', wire_ranges(v_free * tstzmultirange(span)),
+      -- Each held row stays a range of its own, so they are not merged.
       'held', case when v_held is null then '[]' else (
-        select coalesce(jsonb_agg(jsonb_build_array(wire_instant(lower(part)), wire_instant(upper(part))) order by part), '[]')
-        from unnest(v_held) as held, unnest(held * tstzmultirange(span)) as part
+        select coalesce(jsonb_agg(
+                 jsonb_build_array(wire_instant(lower(part)), wire_instant(upper(part))) order by part), '[]')
+        from unnest(v_held) as held, unnest(tstzmultirange(held) * tstzmultirange(span)) as part
       ) end
     ))
     from (select d as day, day_span(d, v_zone) as span from unnest(p_dates) as d) as days
@@ -97,7 +122,7 @@ declare
   v_calendar calendar := (select c from calendar c where c.instructor_id = p_instructor);
   v_lesson   interval := make_interval(mins => p_minutes);
   v_earliest timestamptz := p_now + make_interval(mins => v_calendar.min_advance_minutes);
-  v_latest   timestamptz := p_now + interval '90 days' + v_lesson;
+  v_latest   timestamptz := p_now + booking_horizon() + v_lesson;
   v_from     timestamptz;
   v_to       timestamptz;
   v_reach    interval;
@@ -118,7 +143,7 @@ begin
              - coalesce((
                  select range_agg(b.during) from booking b
                  where b.student_id = p_student and b.during && tstzrange(v_from, v_to)
-                   and b.state in ('held', 'confirmed', 'completed', 'no_show')
+                   and b.occupies_time
                    and (b.state <> 'held' or b.held_until > p_now)
                ), '{}')
            ) as free,
@@ -127,7 +152,7 @@ begin
            generate_series(
              to_timestamp(ceil(extract(epoch from lower(part)) / 900) * 900), upper(part) - v_lesson, interval '15 minutes'
            ) as s
-      where s <= p_now + interval '90 days'
+      where s <= p_now + booking_horizon()
       order by abs(extract(epoch from s - p_near)), s
       limit p_limit
     );

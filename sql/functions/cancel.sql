@@ -1,19 +1,32 @@
--- Gives a confirmed lesson's time back. The caller has seen that the actor is one of the two people.
+-- Gives a confirmed lesson's time back. The caller has checked that the actor may.
 create or replace function cancel_booking(
   p_actor uuid, p_booking uuid, p_reason text, p_now timestamptz,
+  p_key text default null, p_fingerprint bytea default null,
   out refusal text, out detail jsonb, out booking jsonb
 )
-language plpgsql volatile as $$
+language plpgsql volatile set plan_cache_mode = force_generic_plan as $$
 declare
   v_calendar calendar;
   v_booking  booking;
-  v_event    jsonb;
+  v_previous bigint;
 begin
   -- A booking never changes its instructor, so the calendar to lock is known before the lock.
-  perform from calendar c
-  where c.instructor_id = (select b.instructor_id from booking b where b.id = p_booking) for no key update;
+  select c.* into v_calendar from calendar c
+  where c.instructor_id = (select b.instructor_id from booking b where b.id = p_booking)
+  for no key update;
+  if not found then
+    refusal := 'NOT_FOUND';
+    return;
+  end if;
+  -- A repeat of this call has waited for the lock until the first was over.
+  if p_key is not null then
+    select k.answer into booking from stored_answer(p_actor, p_key, p_fingerprint, p_now) k;
+    if found then
+      refusal := case when booking is null then 'IDEMPOTENCY_MISMATCH' end;
+      return;
+    end if;
+  end if;
   select b.* into v_booking from booking b where b.id = p_booking;
-  select c.* into v_calendar from calendar c where c.instructor_id = v_booking.instructor_id;
   if v_booking.state <> 'confirmed' then
     refusal := 'WRONG_STATE';
     detail := jsonb_build_object('state', v_booking.state);
@@ -22,19 +35,19 @@ begin
     refusal := 'TOO_LATE';
     return;
   end if;
+  v_previous := v_booking.version;
   update booking b
-  set state = 'cancelled', late = p_now > b.free_cancel_until, cancel_reason = p_reason, version = v_calendar.version + 1
-  where b.id = p_booking;
-  insert into booking_audit (booking_id, at, actor_id, event, from_state, to_state)
-  values (p_booking, p_now, p_actor, 'cancelled', v_booking.state, 'cancelled');
-  insert into notification (kind, recipient_id, booking_id, sequence, due_at)
-  values ('booking_cancelled', v_booking.student_id, p_booking, v_booking.sequence, p_now),
-         ('booking_cancelled', v_booking.instructor_id, p_booking, v_booking.sequence, p_now);
-  v_event := booking_event('cancelled', p_booking, v_booking.version);
+  set state = 'cancelled', late = p_now > b.free_cancel_until, cancel_reason = p_reason,
+      version = v_calendar.version + 1
+  where b.id = p_booking
+  returning b.* into v_booking;
+  perform record_change(v_booking, p_actor, 'cancelled', 'confirmed', 'booking_cancelled', p_now);
   perform step(v_booking.instructor_id,
-               local_dates(tstzrange(lower(v_booking.during) - make_interval(mins => v_calendar.travel_buffer_minutes),
-                                     upper(v_booking.blocked)), v_calendar.time_zone),
-               jsonb_build_array(v_event));
-  booking := v_event -> 'booking';
+               board_dates(v_booking.during, v_booking.blocked, v_calendar),
+               jsonb_build_array(booking_event('cancelled', v_booking, v_previous)));
+  booking := booking_json(p_booking);
+  if p_key is not null then
+    perform store_answer(p_actor, p_key, p_fingerprint, booking, p_now);
+  end if;
 end
 $$;

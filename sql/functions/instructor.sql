@@ -67,7 +67,7 @@ begin
              tstzrange(lower(b.during) - make_interval(mins => greatest(v_old.travel_buffer_minutes, v_new.travel_buffer_minutes)),
                        lower(b.during)), v_new.time_zone)) as day
       where b.instructor_id = p_instructor and lower(b.during) > p_now - interval '35 days'
-        and b.state in ('held', 'confirmed', 'completed', 'no_show')
+        and b.occupies_time
     );
   end if;
   if v_new.travel_buffer_minutes <> v_old.travel_buffer_minutes then

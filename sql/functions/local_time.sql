@@ -6,14 +6,17 @@ create or replace function local_instant(p_local timestamp, p_zone text) returns
 language plpgsql immutable strict parallel safe as $$
 declare
   guess         timestamptz := p_local at time zone p_zone;
-  offset_before interval := ((guess - interval '1 day') at time zone p_zone) - ((guess - interval '1 day') at time zone 'UTC');
-  offset_after  interval := ((guess + interval '1 day') at time zone p_zone) - ((guess + interval '1 day') at time zone 'UTC');
   early         timestamptz;
   late          timestamptz;
+  offset_before interval;
+  offset_after  interval;
 begin
-  if offset_before = offset_after then
+  -- Nearly always no clock changes nearby.
+  if no_clock_change(guess, p_zone) then
     return guess;
   end if;
+  offset_before := ((guess - interval '24 hours') at time zone p_zone) - ((guess - interval '24 hours') at time zone 'UTC');
+  offset_after := ((guess + interval '24 hours') at time zone p_zone) - ((guess + interval '24 hours') at time zone 'UTC');
   early := (p_local - greatest(offset_before, offset_after)) at time zone 'UTC';
   late := (p_local - least(offset_before, offset_after)) at time zone 'UTC';
   if early at time zone p_zone = p_local then
@@ -23,6 +26,14 @@ begin
   end if;
   return null;
 end
+$$;
+
+-- Whether clocks run evenly from a day before an instant to a day after it. (24 hours and not 1 day,
+-- whose length would depend on the session's zone.)
+create or replace function no_clock_change(p_instant timestamptz, p_zone text) returns boolean
+language sql immutable parallel safe as $$
+  select ((p_instant + interval '24 hours') at time zone p_zone)
+         - ((p_instant - interval '24 hours') at time zone p_zone) = interval '48 hours'
 $$;
 
 -- The instant at which clocks jump over a wall-clock time that does not exist.
@@ -46,7 +57,12 @@ $$;
 -- The first instant of a local date.
 create or replace function day_start(p_day date, p_zone text) returns timestamptz
 language plpgsql immutable strict parallel safe as $$
+declare
+  guess timestamptz := p_day::timestamp at time zone p_zone;
 begin
+  if no_clock_change(guess, p_zone) then
+    return guess;
+  end if;
   return local_or_jump(p_day::timestamp, p_zone);
 end
 $$;
@@ -90,11 +106,16 @@ $$;
 
 -- The local dates a range touches.
 create or replace function local_dates(p_during tstzrange, p_zone text) returns date[]
-language sql immutable strict parallel safe as $$
-  select array_agg(day::date)
-  from generate_series(
-    (lower(p_during) at time zone p_zone)::date, ((upper(p_during) - interval '1 microsecond') at time zone p_zone)::date, interval '1 day'
-  ) as day
+language plpgsql immutable strict parallel safe as $$
+declare
+  v_first date := (lower(p_during) at time zone p_zone)::date;
+  v_last  date := ((upper(p_during) - interval '1 microsecond') at time zone p_zone)::date;
+begin
+  if v_first = v_last then
+    return array[v_first];
+  end if;
+  return array(select v_first + n from generate_series(0, v_last - v_first) as n);
+end
 $$;
 
 -- An instant as it goes over the wire. Stable and not strict, as to_char is, so that it is inlined.

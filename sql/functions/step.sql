@@ -6,17 +6,72 @@ language sql stable as $$
   from site, pg_control_system() as control
 $$;
 
--- One step of a calendar, whose row the caller has locked: the version rises by one, and the outbox says which board days
--- look how now. p_events: [{"event", "previous_version", "booking": a booking_detail row}]. A step without dates and events says
--- that something else about the board changed: watchers get a fresh one.
-create or replace function step(p_instructor uuid, p_dates date[], p_events jsonb default '[]') returns bigint
+-- One step of a calendar, whose row the caller has locked: the version rises by one, and the outbox
+-- says what the board's altered days look like now. p_events: see booking_event. A step without
+-- dates and events says that something else about the board changed: watchers read it anew.
+create or replace function step(p_instructor uuid, p_dates date[], p_events jsonb default '[]')
+returns bigint
 language plpgsql volatile as $$
 declare
   v_version bigint;
 begin
-  update calendar c set version = c.version + 1 where c.instructor_id = p_instructor returning c.version into strict v_version;
+  with calendar_step as (
+    update calendar c set version = c.version + 1 where c.instructor_id = p_instructor
+    returning c.instructor_id, c.version
+  ), queued as (
+    insert into outbox_unpublished (instructor_id, version)
+    select s.instructor_id, s.version from calendar_step s
+  )
   insert into outbox (instructor_id, version, days, events)
-  values (p_instructor, v_version, board_days(p_instructor, p_dates), p_events);
+  select s.instructor_id, s.version, board_days(p_instructor, p_dates), p_events from calendar_step s
+  returning version into strict v_version;
   return v_version;
+end
+$$;
+
+-- One event of a change. It travels through Redis, so it names the booking and carries nothing of it.
+-- previous_version is the booking's version before (0: it is new): a reader that adds up the
+-- differences knows whether it received every event.
+create or replace function booking_event(p_event text, p_booking booking, p_previous_version bigint)
+returns jsonb
+language sql immutable as $$
+  select jsonb_build_object(
+    'event', p_event, 'booking_id', p_booking.id, 'student_id', p_booking.student_id,
+    'instructor_id', p_booking.instructor_id, 'previous_version', p_previous_version
+  )
+$$;
+
+-- Writes down a booking's change of state, and the notifications to both people if p_kind is given.
+create or replace function record_change(
+  p_booking booking, p_actor uuid, p_event text, p_from text, p_kind text, p_now timestamptz
+) returns void
+language plpgsql volatile as $$
+begin
+  with audit as (
+    insert into booking_audit (booking_id, at, actor_id, event, from_state, to_state)
+    values (p_booking.id, p_now, p_actor, p_event, p_from, p_booking.state)
+  )
+  insert into notification (kind, recipient_id, booking_id, sequence, due_at)
+  select p_kind, recipient, p_booking.id, p_booking.sequence, p_now
+  from unnest(array[p_booking.student_id, p_booking.instructor_id]) as recipient
+  where p_kind is not null;
+end
+$$;
+
+-- Releases a hold that has run out, unless its state has changed. The caller has locked its calendar
+-- and makes the step that brings p_version.
+create or replace function expire_hold(p_booking uuid, p_version bigint, p_now timestamptz)
+returns booking
+language plpgsql volatile as $$
+declare
+  v_booking booking;
+begin
+  update booking b set state = 'expired', version = p_version
+  where b.id = p_booking and b.state = 'held' and b.held_until <= p_now
+  returning b.* into v_booking;
+  if found then
+    perform record_change(v_booking, null, 'expired', 'held', null, p_now);
+  end if;
+  return v_booking;
 end
 $$;

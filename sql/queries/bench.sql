@@ -47,7 +47,7 @@ select (select count(*) from calendar c where c.instructor_id = :instructor_id) 
         where a.instructor_id = :instructor_id and a.during && tstzrange(:from_instant, :to_instant)) as ranges,
        (select count(b.blocked) from booking b
         where b.instructor_id = :instructor_id and b.blocked && tstzrange(:from_instant, :to_instant)
-          and b.state in ('held', 'confirmed', 'completed', 'no_show')) as lessons
+          and b.occupies_time) as lessons
 
 -- name: bench_commit
 -- The smallest commit, and when it was written.

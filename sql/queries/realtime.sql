@@ -12,18 +12,18 @@ select pg_try_advisory_lock(:key)
 -- name: unpublished_changes
 -- What to publish, on which channel, as the text that travels: the relay moves bytes.
 with site as materialized (select epoch() as epoch)
-select o.id, 'board:' || crc32(uuid_send(o.instructor_id)) % :partitions::bigint as channel,
+select q.id, 'board:' || crc32(uuid_send(q.instructor_id)) % :partitions::bigint as channel,
        json_build_object(
          'instructor', o.instructor_id, 'version', o.version, 'epoch', site.epoch,
          'at', extract(epoch from o.created_at)::float8, 'days', o.days, 'events', o.events
        )::text as payload
-from outbox o, site
-where o.published_at is null
-order by o.id
+from outbox_unpublished q
+join outbox o on o.instructor_id = q.instructor_id and o.version = q.version, site
+order by q.id
 limit :limit;
 
--- name: mark_published
-update outbox set published_at = clock_timestamp() where id = any(:ids::bigint[]) and published_at is null;
+-- name: remove_published
+delete from outbox_unpublished where id = any(:ids::bigint[]);
 
 -- name: board_message
 -- The `board` of the live protocol as it goes over the wire.
@@ -74,4 +74,11 @@ group by b.student_id, b.instructor_id;
 -- name: oldest_unpublished
 -- How many seconds the oldest change has been waiting for the relay.
 select greatest(0, extract(epoch from clock_timestamp() - o.created_at))::float8 as seconds
-from outbox o where o.published_at is null order by o.id limit 1;
+from outbox_unpublished q
+join outbox o on o.instructor_id = q.instructor_id and o.version = q.version
+order by q.id limit 1;
+
+-- name: bookings_to_tell
+-- The bookings that messages are about, as they are now. Each by its key, however few there are.
+select * from unnest(:ids::uuid[]) as message (booking_id),
+     lateral (select * from booking_detail d where d.id = message.booking_id limit 1) as booking;

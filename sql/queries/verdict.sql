@@ -5,7 +5,7 @@
 -- which may be what is broken.
 with standing as (
   select id, instructor_id, student_id, during, blocked from booking
-  where state in ('held', 'confirmed', 'completed', 'no_show')
+  where occupies_time
 )
 select
   (select count(*) from (
@@ -18,7 +18,7 @@ select
      from standing) as lessons where clashes) as of_students;
 
 -- name: verdict_unpublished
-select count(*) from outbox where published_at is null;
+select count(*) from outbox_unpublished;
 
 -- name: verdict_broken_versions
 -- Calendars whose kept changes leave a version out, or do not reach the calendar's own. (Old changes are deleted by age.)

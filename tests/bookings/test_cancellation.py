@@ -22,7 +22,7 @@ async def lesson(pool: Pool) -> tuple[Instructor, Person, Booking]:
 
 async def test_the_time_is_free_at_once_and_both_are_told(pool: Pool) -> None:
     anna, ben, made = await lesson(pool)
-    cancelled = await cancellation.cancel(pool, ben.id, made, reason="ill", now=NOW)
+    cancelled = await cancellation.cancel(pool, ben.id, made.id, reason="ill", now=NOW)
     assert (cancelled.state, cancelled.late, cancelled.cancel_reason, cancelled.version) == ("cancelled", False, "ill", 2)
     events = await pool.fetchval("select events from outbox where version = 2")
     assert (events[0]["event"], events[0]["previous_version"]) == ("cancelled", 1)
@@ -36,16 +36,16 @@ async def test_the_time_is_free_at_once_and_both_are_told(pool: Pool) -> None:
 async def test_after_the_free_time_it_is_late(pool: Pool, minutes_after_the_limit: int, late: bool) -> None:
     _, ben, made = await lesson(pool)
     now = made.free_cancel_until + timedelta(minutes=minutes_after_the_limit)
-    assert (await cancellation.cancel(pool, ben.id, made, reason="", now=now)).late is late
+    assert (await cancellation.cancel(pool, ben.id, made.id, reason="", now=now)).late is late
 
 
 async def test_a_lesson_that_has_begun_is_too_late_and_a_cancelled_one_in_the_wrong_state(pool: Pool) -> None:
     _, ben, made = await lesson(pool)
     with pytest.raises(refusal.TooLate):
-        await cancellation.cancel(pool, ben.id, made, reason="", now=made.starts_at)
-    await cancellation.cancel(pool, ben.id, made, reason="", now=NOW)
+        await cancellation.cancel(pool, ben.id, made.id, reason="", now=made.starts_at)
+    await cancellation.cancel(pool, ben.id, made.id, reason="", now=NOW)
     with pytest.raises(refusal.WrongState) as wrong:
-        await cancellation.cancel(pool, ben.id, made, reason="", now=NOW)
+        await cancellation.cancel(pool, ben.id, made.id, reason="", now=NOW)
     assert wrong.value.more == {"state": "cancelled"}
     assert await pool.fetchval("select max(version) from outbox") == 2
 

@@ -57,7 +57,7 @@ async def perform(
         case "cancel", number:
             if made:
                 chosen = made[number % len(made)]
-                await cancellation.cancel(pool, chosen.student_id, chosen, reason="", now=NOW)
+                await cancellation.cancel(pool, chosen.student_id, chosen.id, reason="", now=NOW)
         case "edit", teacher, on, ranges:
             edges = [[start * 15, min(1440, (start + length) * 15)] for start, length in ranges]
             days = {teachers[teacher].day(on).isoformat(): edges}

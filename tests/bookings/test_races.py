@@ -86,7 +86,7 @@ async def test_cancel_against_book_gives_the_time_to_one_or_keeps_it_free(crowd:
         made = await reserve(crowd, ben, anna, anna.at("10:00", day=day))
         result = await outcomes(
             *(reserve(crowd, other, anna, anna.at("10:00", day=day)) for other in others[:3]),
-            cancellation.cancel(crowd, ben.id, made, reason="", now=NOW),
+            cancellation.cancel(crowd, ben.id, made.id, reason="", now=NOW),
             *(reserve(crowd, other, anna, anna.at("10:30", day=day), 30) for other in others[3:]),
         )
         assert set(result) <= {"ok", "SLOT_TAKEN"}
@@ -99,7 +99,7 @@ async def test_cancel_against_book_gives_the_time_to_one_or_keeps_it_free(crowd:
 async def test_cancelling_the_same_lesson_twenty_times_cancels_it_once(crowd: Pool) -> None:
     anna, ben = await people.instructor(crowd, "Anna"), await people.student(crowd, "Ben")
     made = await reserve(crowd, ben, anna, anna.at("10:00", day=2))
-    result = await outcomes(*(cancellation.cancel(crowd, ben.id, made, reason="", now=NOW) for _ in range(20)))
+    result = await outcomes(*(cancellation.cancel(crowd, ben.id, made.id, reason="", now=NOW) for _ in range(20)))
     assert result == {"ok": 1, "WRONG_STATE": 19}
 
 

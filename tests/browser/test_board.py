@@ -113,9 +113,9 @@ async def hold(pool: Pool, teacher: Instructor, start: datetime, student_id: UUI
         await connection.execute("select from calendar where instructor_id = $1 for no key update", teacher.id)
         await connection.execute(
             """insert into booking (instructor_id, student_id, service_id, state, during, blocked, held_until, service_name,
-                                    duration_minutes, price_cents, location_type, free_cancel_until, version, created_at)
+                                    price_cents, location_type, free_cancel_until, version, created_at)
                select $1, $2, $3, 'held', tstzrange($4, $5), tstzrange($4, $5), now() + interval '1 hour', 'Piano',
-                      30, 3500, 'student', $4, version + 1, now() from calendar where instructor_id = $1""",
+                      3500, 'student', $4, version + 1, now() from calendar where instructor_id = $1""",
             teacher.id, student_id, teacher.service_id, start, start + timedelta(minutes=30),
         )  # fmt: skip
         await connection.execute("select step($1, array[$2::date])", teacher.id, teacher.day())
@@ -127,7 +127,7 @@ async def test_several_times_are_told_in_one_sentence(open_page: Open, pool: Poo
     page = await live_board(open_page, anna)
     made = await take(pool, anna, anna.at("09:00"), ben.id, minutes=60)
     await expect(page.locator("#announcements")).to_contain_text(f"2 times on {anna.day():%A} were just taken.")
-    await cancellation.cancel(pool, ben.id, made, reason="", now=utc_now())
+    await cancellation.cancel(pool, ben.id, made.id, reason="", now=utc_now())
     await expect(page.locator("#announcements")).to_contain_text(f"2 times on {anna.day():%A} just became free.")
 
 

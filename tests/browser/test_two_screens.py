@@ -86,7 +86,7 @@ async def test_a_lesson_the_instructor_cancels_leaves_the_students_open_page(ope
     other = page.locator(".row").nth(1)
     await other.locator("summary").click()
     await other.get_by_label("Reason").fill("I am not sure")
-    await cancellation.cancel(pool, anna.id, first, reason="Ill", now=utc_now())
+    await cancellation.cancel(pool, anna.id, first.id, reason="Ill", now=utc_now())
     await expect(page.locator(".row")).to_have_count(1)
     await expect(page.get_by_label("Reason")).to_have_value("I am not sure")
     await expect(page.get_by_label("Reason")).to_be_focused()

@@ -42,7 +42,7 @@ async def book(
 
 
 async def cancel(pool: Pool, who: Person, made: Booking, reason: str = "") -> Booking:
-    return await cancellation.cancel(pool, who.id, made, reason=reason, now=now())
+    return await cancellation.cancel(pool, who.id, made.id, reason=reason, now=now())
 
 
 async def rows(pool: Pool) -> list[dict[str, Any]]:

@@ -25,16 +25,14 @@ async def lesson_whose_message_is_lost(
         row = await connection.fetchrow(RESERVE, student.id, instructor.service_id, start)
         assert row is not None
         assert row["refusal"] is None, row["refusal"]
-        await connection.execute(
-            "update outbox set published_at = now() where instructor_id = $1 and published_at is null", instructor.id
-        )
+        await connection.execute("delete from outbox_unpublished where instructor_id = $1", instructor.id)
         if with_its_history:
             await connection.execute("delete from outbox where instructor_id = $1", instructor.id)
         return UUID(row["booking"]["id"])
 
 
 async def unpublished(pool: Pool) -> int:
-    count: int = await pool.fetchval("select count(*) from outbox where published_at is null")
+    count: int = await pool.fetchval("select count(*) from outbox_unpublished")
     return count
 
 

@@ -21,7 +21,7 @@ def told(version: int, *events: tuple[str, int], student: str = BEN, booking: st
     return Change(
         ANNA, "epoch", version, {},
         [{"event": event, "previous_version": previous,
-          "booking": {"id": booking or f"{version} {event}", "student_id": student, "instructor_id": ANNA}}
+          "booking_id": booking or f"{version} {event}", "student_id": student, "instructor_id": ANNA}
          for event, previous in events],
     )  # fmt: skip
 
@@ -84,8 +84,9 @@ async def hub_of(settings: Settings, pool: Pool) -> Hub:
 
 async def take_all(hub: Hub, pool: Pool) -> None:
     """As if every change had been published again."""
-    for row in await pool.fetch("select instructor_id, version, days, events from outbox order by id"):
+    for row in await pool.fetch("select instructor_id, version, days, events from outbox order by instructor_id, version"):
         hub.take(Change(str(row["instructor_id"]), hub.epoch, row["version"], row["days"], row["events"]))
+    await loading.send_messages(hub, pool)
 
 
 async def join(hub: Hub, account_id: UUID, *roles: str) -> tuple[Paper, Account]:

@@ -14,13 +14,14 @@ TODAY = datetime.now(UTC).date()
 MANY = [person(number) for number in range(1, 301)]
 HOT: dict[str, dict[str, Any]] = {
     "unpublished_changes": {"partitions": 64, "limit": 500},
-    "mark_published": {"ids": list(range(1, 501))},
+    "remove_published": {"ids": list(range(1, 501))},
     "board_message": {"instructor": person(7), "first": TODAY, "days": 7},
     "missed_changes": {"instructors": MANY[:50], "versions": [3] * 50, "limit": 64},
     "versions_of": {"instructors": MANY},
     "booking_sums": {"students": [person(1000 + number) for number in range(300)]},
     "booking_marks": {"students": [person(1500)]},
     "oldest_unpublished": {},
+    "bookings_to_tell": {"ids": [person(1)]},
 }
 
 

@@ -1,0 +1,107 @@
+-- The rules that booking, holding and moving a lesson share. None of these functions writes.
+
+-- Why a lesson of this service may not be booked, whatever the calendar holds; null if it may.
+-- `p_calendar` and `p_service` are rows the caller has read, null where there is none.
+create or replace function lesson_refusal(
+  p_student uuid, p_service service, p_calendar calendar, p_start timestamptz, p_minutes integer,
+  p_location_type text, p_now timestamptz, out refusal text, out detail jsonb
+)
+language plpgsql stable as $$
+begin
+  if not coalesce(p_service.is_active and p_calendar.is_active, false) then
+    refusal := 'NOT_FOUND';
+  elsif p_location_type <> all (p_service.location_types) then
+    refusal := 'VALIDATION_ERROR';
+    detail := jsonb_build_object('field', 'location_type', 'offered', p_service.location_types);
+  elsif p_service.instructor_id = p_student then
+    refusal := 'NOT_ALLOWED';
+  elsif p_minutes <> all (p_service.durations_minutes) then
+    refusal := 'DURATION_NOT_OFFERED';
+    detail := jsonb_build_object('durations_minutes', p_service.durations_minutes);
+  elsif p_start < p_now + make_interval(mins => p_calendar.min_advance_minutes) then
+    refusal := 'TOO_SOON';
+    detail := jsonb_build_object('min_advance_minutes', p_calendar.min_advance_minutes);
+  elsif p_start > p_now + booking_horizon() then
+    refusal := 'TOO_FAR_AHEAD';
+  end if;
+end
+$$;
+
+-- The booking in the way of a lesson: the student's own first, a hold that has run out last (it
+-- blocks nobody, but has to be released before the constraints let another in). `p_except` is the
+-- booking that is being moved. One statement, so that one snapshot answers.
+create or replace function conflicting_booking(
+  p_instructor uuid, p_student uuid, p_during tstzrange, p_blocked tstzrange, p_now timestamptz,
+  p_except uuid default null
+) returns table (id uuid, instructor_id uuid, is_own boolean, has_run_out boolean)
+language sql stable as $$
+  select c.id, c.instructor_id, c.is_own, c.has_run_out
+  from (
+    select b.id, b.instructor_id, true as is_own,
+           b.state = 'held' and b.held_until <= p_now as has_run_out
+    from booking b
+    where b.student_id = p_student and b.during && p_during and b.occupies_time
+    union all
+    select b.id, b.instructor_id, false, b.state = 'held' and b.held_until <= p_now
+    from booking b
+    where b.instructor_id = p_instructor and b.blocked && p_blocked and b.occupies_time
+  ) as c
+  where c.id is distinct from p_except
+  order by c.has_run_out, c.is_own desc
+  limit 1
+$$;
+
+-- Whether a lesson lies inside availability, outside blackouts and within one local day. Ranges of
+-- availability are merged, so one of them contains the lesson or none does.
+create or replace function is_available(p_instructor uuid, p_during tstzrange, p_zone text) returns boolean
+language plpgsql stable as $$
+declare
+  v_day date := (lower(p_during) at time zone p_zone)::date;
+begin
+  if v_day <> ((upper(p_during) - interval '1 microsecond') at time zone p_zone)::date then
+    return false;
+  end if;
+  perform from availability a
+  where a.instructor_id = p_instructor and a.during @> p_during
+    and not exists (
+      select from blackout x where x.instructor_id = p_instructor and x.day = v_day
+    );
+  return found;
+end
+$$;
+
+-- What explains SLOT_TAKEN and OUTSIDE_AVAILABILITY, read after the conflict was seen, so the version
+-- includes it: the calendar's version and the student's own lessons around that time.
+create or replace function unavailable_detail(
+  p_instructor uuid, p_student uuid, p_during tstzrange, p_now timestamptz
+) returns jsonb
+language plpgsql stable as $$
+declare
+  v_around tstzrange := tstzrange(lower(p_during) - interval '1 day', upper(p_during) + interval '1 day');
+begin
+  return (
+    select jsonb_build_object(
+      'instructor_id', c.instructor_id, 'version', c.version,
+      'busy', coalesce((
+        select jsonb_agg(jsonb_build_array(wire_instant(lower(b.during)), wire_instant(upper(b.during))))
+        from booking b
+        where b.student_id = p_student and b.during && v_around and b.occupies_time
+          and (b.state <> 'held' or b.held_until > p_now)
+      ), '[]')
+    )
+    from calendar c where c.instructor_id = p_instructor
+  );
+end
+$$;
+
+-- The local days of the board that a booking's time alters: its own and the travel around it.
+create or replace function board_dates(p_during tstzrange, p_blocked tstzrange, p_calendar calendar)
+returns date[]
+language plpgsql immutable as $$
+begin
+  return local_dates(
+    tstzrange(lower(p_during) - make_interval(mins => p_calendar.travel_buffer_minutes), upper(p_blocked)),
+    p_calendar.time_zone
+  );
+end
+$$;

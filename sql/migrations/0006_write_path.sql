@@ -1,0 +1,107 @@
+-- The write path: a narrow queue of unpublished changes, one definition of the states that occupy
+-- time, no foreign key that takes a lock out of order, and room for holds, patterns and retention.
+
+-- What the first release kept in `public` and this one defines anew.
+drop view if exists booking_detail;
+drop function if exists reserve(uuid, uuid, timestamptz, integer, text, text, text, timestamptz);
+drop function if exists cancel_booking(uuid, uuid, text, timestamptz);
+drop function if exists booking_event(text, uuid, bigint);
+drop function if exists expire_hold(uuid, bigint, timestamptz);
+drop function if exists step(uuid, date[], jsonb);
+drop function if exists free_time(uuid, timestamptz, timestamptz);
+
+-- ---- Sessions. Signing in deletes the account's old ones, and /account lists them by age.
+drop index session_account;
+create index session_of_account on session (account_id, created_at desc, id desc);
+
+-- ---- Bookings.
+alter table booking
+  add constraint booking_not_with_oneself check (student_id <> instructor_id),
+  -- Extending a hold is allowed once.
+  add column hold_extended boolean not null default false,
+  -- The states that occupy time, named here and nowhere else. Stored, because the exclusion
+  -- constraints and their plans need it in the index predicate.
+  add column occupies_time boolean not null
+    generated always as (state in ('held', 'confirmed', 'completed', 'no_show')) stored,
+  drop column duration_minutes,
+  add column duration_minutes integer not null
+    generated always as ((extract(epoch from upper(during) - lower(during)) / 60)::integer) stored;
+alter table booking
+  drop constraint booking_instructor_no_overlap,
+  drop constraint booking_student_no_overlap;
+alter table booking
+  add constraint booking_instructor_no_overlap
+    exclude using gist (instructor_id with =, blocked with &&) where (occupies_time),
+  add constraint booking_student_no_overlap
+    exclude using gist (student_id with =, during with &&) where (occupies_time);
+-- For the job that completes lessons and for reminders.
+create index booking_confirmed_end on booking ((upper(during))) where state = 'confirmed';
+
+-- ---- The ledgers. A foreign key's check takes a key-share lock on the row it points to, in the
+-- order of the inserts: on the instructor's account after the calendar, for example, which deadlocks
+-- with a writer that goes the other way. These rows are written together with the rows they name,
+-- under their locks, and erasure keeps accounts and bookings as rows without personal data.
+alter table booking_audit
+  drop constraint booking_audit_booking_id_fkey,
+  drop constraint booking_audit_actor_id_fkey;
+alter table notification
+  drop constraint notification_recipient_id_fkey,
+  drop constraint notification_booking_id_fkey,
+  drop constraint notification_once,
+  add constraint notification_once
+    unique nulls not distinct (booking_id, recipient_id, kind, sequence);
+-- What is about a person and not about a booking. (The rest is found through the person's bookings.)
+create index notification_of_account on notification (recipient_id) where booking_id is null;
+
+-- ---- Idempotency keys. `fingerprint` is the SHA-256 of method, path and body: a repeat has the same.
+alter table idempotency_key
+  drop constraint idempotency_key_account_id_fkey,
+  add column fingerprint bytea;
+update idempotency_key
+set fingerprint = sha256(convert_to(method || E'\n' || path || E'\n', 'UTF8') || body_sha256);
+delete from idempotency_key where answer is null;
+alter table idempotency_key
+  alter column fingerprint set not null,
+  alter column answer set not null,
+  drop column method,
+  drop column path,
+  drop column body_sha256;
+create index idempotency_key_age on idempotency_key using brin (created_at);
+
+-- ---- The outbox. Publishing deletes from a narrow queue instead of rewriting the wide row.
+drop index outbox_unpublished;
+create table outbox_unpublished (
+  id            bigint generated always as identity primary key,
+  instructor_id uuid not null,
+  version       bigint not null
+) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 100);
+comment on table outbox_unpublished is
+  'Changes the relay has yet to publish. Ids of one calendar are drawn under its lock, so id order is '
+  'version order there; across calendars it means nothing.';
+insert into outbox_unpublished (instructor_id, version)
+select instructor_id, version from outbox where published_at is null order by id;
+alter table outbox
+  drop constraint outbox_instructor_id_fkey,
+  drop column id,
+  drop column published_at;
+drop index outbox_age;
+create index outbox_age on outbox using brin (created_at);
+-- Events name a booking; whoever shows it reads the row. No personal data travels through Redis.
+update outbox set events = (
+  select jsonb_agg(jsonb_build_object(
+           'event', e -> 'event', 'previous_version', e -> 'previous_version',
+           'booking_id', e -> 'booking' -> 'id', 'student_id', e -> 'booking' -> 'student_id',
+           'instructor_id', e -> 'booking' -> 'instructor_id'
+         ) order by number)
+  from jsonb_array_elements(events) with ordinality as events (e, number)
+)
+where events <> '[]';
+
+-- ---- Weeks that an instructor edited by hand: the standing pattern will leave them alone.
+create table edited_week (
+  instructor_id uuid not null references calendar on delete cascade,
+  monday        date not null constraint edited_week_starts_on_monday
+    check (extract(isodow from monday) = 1),
+  edited_at     timestamptz not null,
+  primary key (instructor_id, monday)
+);
