@@ -144,9 +144,7 @@ async def reserve(
     )
     if outcome.refusal in {"SLOT_TAKEN", "OUTSIDE_AVAILABILITY"}:
         assert outcome.detail is not None
-        detail = await alternatives.of_refusal(
-            db, outcome.detail, student_id, near=start, minutes=minutes, now=now
-        )
+        detail = await alternatives.of_refusal(db, outcome.detail, student_id, near=start, minutes=minutes, now=now)
         raise refused(outcome.refusal, detail)
     return of_outcome(outcome)
 

@@ -57,7 +57,7 @@ async def straight(stack: Stack) -> AsyncIterator[Book]:
 
     async def book(_: int, student: Student, offer: Offer, start: datetime) -> str:
         record = await pool.fetchrow(
-            _reserve.sql, student.id, offer.service_id, start, 30, None, "", "", datetime.now(UTC), timeout=60
+            _reserve.sql, student.id, offer.service_id, start, 30, None, "", "", datetime.now(UTC), None, None, timeout=60
         )
         assert record is not None
         return "201" if record["booking"] else f"409 {record['refusal']}"
