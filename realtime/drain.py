@@ -52,7 +52,7 @@ class Server(UvicornServer):
 
 async def drain(hub: Hub, seconds: float, *, hurry: Callable[[], bool] = lambda: False) -> None:
     """Says goodbye to all sockets within `seconds`, at once if `hurry()`. From now on upgrades are refused."""
-    hub.draining = True
+    hub.drain()
     left = list(hub.watchers)
     count = len(left)
     if left:

@@ -14,8 +14,8 @@ from app import redis
 from app.settings import Settings
 from realtime import channels, metrics
 from realtime.backend import BOARDS, PROBE, Partitions
-from realtime.calendar import Change
 from realtime.hub import Hub
+from realtime.loader import Loader, change
 
 log = structlog.get_logger("feed")
 
@@ -27,8 +27,9 @@ SILENCE_SECONDS = 8.0
 
 
 class Feed:
-    def __init__(self, hub: Hub, settings: Settings, client: Redis, process: str) -> None:
+    def __init__(self, hub: Hub, loader: Loader, settings: Settings, client: Redis, process: str) -> None:
         self._hub = hub
+        self._loader = loader
         self._url = settings.redis_url.get_secret_value()
         self._client = client
         self._process = process
@@ -40,7 +41,7 @@ class Feed:
     @property
     def hearing(self) -> Literal["ok", "away", "deaf"]:
         """Whether messages come. `away`: Redis does not answer, nobody can hear; `deaf`: it does, and only we do not hear."""
-        if not self._hub.deaf:
+        if self._hub.connected:
             return "ok"
         return "deaf" if self._answers else "away"
 
@@ -85,14 +86,14 @@ class Feed:
         try:
             told = orjson.loads(message)
             metrics.LAG.observe(max(0.0, time.time() - told["at"]))
-            self._hub.take(Change(told["instructor"], told["epoch"], told["version"], told["days"], told["events"]))
+            self._hub.take(change(told["instructor"], told["epoch"], told["version"], told["days"], told["events"]))
         except Exception:  # one message that cannot be dealt with must not end the others; the comparison will tell
             log.exception("a message could not be dealt with")
-            self._hub.wanted.comparison.set()
+            self._loader.reconcile()
 
     def _changed(self, subscribed: bool) -> None:
         """Messages may have been missed, whichever it is."""
-        self._hub.wanted.comparison.set()
+        self._loader.reconcile()
         if subscribed:
             self._probe_now.set()
         else:
@@ -100,14 +101,14 @@ class Feed:
 
     def _hears(self) -> None:
         self._heard = self._clock()
-        if self._hub.deaf:
+        if not self._hub.connected:
             log.info("hears Redis")
-            self._hub.deaf = False
+            self._hub.set_connected(True)
             metrics.DEAF.set(0)
 
     def _deaf(self) -> None:
-        if not self._hub.deaf:
+        if self._hub.connected:
             log.warning("does not hear Redis; Postgres is asked every few seconds instead")
-            self._hub.deaf = True
+            self._hub.set_connected(False)
             metrics.DEAF.set(1)
-            self._hub.wanted.comparison.set()
+            self._loader.reconcile()

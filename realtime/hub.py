@@ -1,114 +1,144 @@
-"""The hub of a process: who watches what, and what happens there. Everything here is synchronous and in memory; frames leave through
-Delivery, what must be read comes back from realtime/loading.py, and what was missed is found by realtime/comparison.py."""
+"""The hub of a process: its connections, the calendars they watch and the accounts behind them.
+Synchronous and in memory. What must be read is requested from realtime/loader.py; whatever was
+missed is noticed by realtime/reconciler.py."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import structlog
 
 from app import refusal
 from app.accounts.session import SignedIn
+from app.bookings.booking import Booking
 from app.settings import Settings
-from realtime import messages, metrics
-from realtime.calendar import Board, Calendar, Change, History, Window
-from realtime.delivery import Delivery
-from realtime.people import People
-from realtime.rota import Rota
-from realtime.watcher import Watch, Watcher, Wire
+from realtime import messages
+from realtime.accounts import Accounts
+from realtime.calendar import Board, Calendar, Change, Event, Requests, Window
+from realtime.slots import Slots
+from realtime.watcher import Watcher, Wire
 
 log = structlog.get_logger("hub")
 
-# So many pings in STUCK_SECONDS.
+# Pings per STUCK_SECONDS.
 PINGS = 2.5
 
 
-class Hub(Delivery):
-    def __init__(self, settings: Settings, *, now: Callable[[], datetime]) -> None:
-        super().__init__(now=now)
-        self.max_sockets = settings.max_sockets
+class Counts(NamedTuple):
+    """For the metrics."""
+
+    sockets: int
+    calendars: int
+    watches: int
+
+
+class Hub:
+    def __init__(self, settings: Settings, requests: Requests, *, now: Callable[[], datetime]) -> None:
+        self.now = now
+        self.clock = asyncio.get_running_loop().time
+        # Whether changes are heard as they happen. What is kept ready is not trusted otherwise.
+        self.connected = False
+        self.epoch = ""
+        # A published change contradicted what was known, so Postgres may have been rewound.
+        self.rewound = False
         self.draining = False
         self.watchers: set[Watcher] = set()
+        self.paused: set[Watcher] = set()
         self.calendars: dict[str, Calendar] = {}
-        self.people = People(self.pay)
-        self.beacons: Rota[Watcher] = Rota(settings.beacon_seconds)
-        self.pings: Rota[Watcher] = Rota(settings.stuck_seconds / PINGS)
+        self.accounts = Accounts(requests)
+        self.beacons: Slots[Watcher] = Slots(settings.beacon_seconds)
+        self.pings: Slots[Watcher] = Slots(settings.stuck_seconds / PINGS)
+        self._requests = requests
 
     @property
-    def full(self) -> bool:
-        return len(self.watchers) >= self.max_sockets
+    def counts(self) -> Counts:
+        views = [view for calendar in self.calendars.values() for view in calendar.views.values()]
+        watches = sum(len(view.in_step) + len(view.apart) for view in views)
+        return Counts(len(self.watchers), len(self.calendars), watches)
 
-    # ---- sockets
+    def drain(self) -> None:
+        """New connections are sent to other processes from now on."""
+        self.draining = True
 
-    def join(self, wire: Wire, who: SignedIn | None) -> Watcher:
+    def set_connected(self, connected: bool) -> None:
+        """Whether changes are heard as they happen (realtime/subscriber.py)."""
+        self.connected = connected
+        if not connected:
+            for calendar in self.calendars.values():
+                calendar.forget_boards()
+
+    # ---- connections
+
+    def join(self, wire: Wire, account: SignedIn | None) -> Watcher:
         """An open socket. A signed-in one hears of its own bookings from now on."""
-        watcher = Watcher(wire, str(who.account_id) if who else None, who.session_id if who else None)
+        account_id = str(account.account_id) if account else None
+        watcher = Watcher(self, wire, account_id, account.session_id if account else None)
         self.watchers.add(watcher)
-        self.beacons.join(watcher, self.clock())
-        self.pings.join(watcher, self.clock())
-        if who is not None:
-            account_id = str(who.account_id)
-            if self.people.join(account_id, watcher):
-                self.wanted.marks.set()
-            if "instructor" in who.roles:
-                own = self._follow(account_id)
-                own.owned = True
-                if own.version is None:
-                    self.wanted.history(own, None)
+        self.beacons.join(watcher)
+        self.pings.join(watcher)
+        if account is not None and account_id is not None:
+            self.accounts.join(account_id, watcher)
+            if "instructor" in account.roles:
+                self._follow(account_id).own(True)
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
-        watcher.closed = True
-        watcher.ready = False
+        """It ended, or is about to. May be called twice."""
+        watcher.end()
         self.watchers.discard(watcher)
-        self.paused.discard(watcher)
         self.beacons.leave(watcher)
         self.pings.leave(watcher)
+        self.paused.discard(watcher)
         for instructor in tuple(watcher.watches):
             self.unwatch(watcher, instructor)
-        if watcher.account_id and self.people.leave(watcher.account_id, watcher):
+        if watcher.account_id and self.accounts.leave(watcher.account_id, watcher):
             own = self.calendars.get(watcher.account_id)
             if own is not None:
-                own.owned = False
+                own.own(False)
                 self._let_go(own)
 
-    def watch(self, watcher: Watcher, instructor: str, window: Window, resume: tuple[str, int] | None = None) -> None:
-        """Puts a board on the watcher's screen, in place of an earlier one of that calendar. `resume`: the epoch and version the
-        screen has already. Answered at once if what is needed is here, else when it has been read."""
-        earlier = watcher.watches.get(instructor)
+    def pause(self, watcher: Watcher) -> None:
+        """Its transport takes no more."""
+        if not watcher.closed:
+            self.paused.add(watcher)
+            watcher.pause()
+
+    def resume(self, watcher: Watcher) -> None:
+        """Its transport takes frames again."""
+        self.paused.discard(watcher)
+        watcher.resume()
+
+    def watch(
+        self,
+        watcher: Watcher,
+        instructor: str,
+        window: Window,
+        resume: tuple[str, int] | None = None,
+    ) -> None:
+        """Puts a board on the connection's screen, in place of an earlier one of that calendar.
+        `resume`: the epoch and version the screen has already."""
         calendar = self._follow(instructor)
-        watch = Watch(watcher, calendar, window)
+        since = resume[1] if resume is not None and resume[0] == self.epoch else None
+        refreshes = resume is not None and watcher.account_id is not None
         # Registered before anything is read, so that nothing in between is lost.
-        watcher.watches[instructor] = watch
-        calendar.windows.setdefault(window, set()).add(watch)
+        watch = calendar.open(watcher, window, since, refreshes=refreshes)
+        earlier = watcher.watches.get(instructor)
         if earlier is not None:
-            self._remove(earlier)
-        if resume is not None:
-            watch.refreshes = watcher.account_id is not None
-            if resume[0] == self.epoch:
-                watch.resumes = True
-                watch.sent = resume[1]
-                if calendar.version is None or not calendar.history.reaches(watch.sent, calendar.version):
-                    self.wanted.history(calendar, watch.sent)
-                    return
-        self.settle(watch)
+            calendar.close(earlier)
+        watcher.watches[instructor] = watch
+        calendar.settle(watch)
 
     def unwatch(self, watcher: Watcher, instructor: str) -> None:
         watch = watcher.watches.pop(instructor, None)
         if watch is not None:
-            self._remove(watch)
-
-    def _remove(self, watch: Watch) -> None:
-        watch.watcher.behind.discard(watch)
-        watches = watch.calendar.windows[watch.window]
-        watches.discard(watch)
-        if not watches:
-            del watch.calendar.windows[watch.window]
+            watch.calendar.close(watch)
             self._let_go(watch.calendar)
 
     def _follow(self, instructor: str) -> Calendar:
         calendar = self.calendars.get(instructor)
         if calendar is None:
-            calendar = self.calendars[instructor] = Calendar(instructor)
+            calendar = self.calendars[instructor] = Calendar(instructor, self._requests)
         return calendar
 
     def _let_go(self, calendar: Calendar) -> None:
@@ -118,129 +148,67 @@ class Hub(Delivery):
     def follows(self, calendar: Calendar) -> bool:
         return self.calendars.get(calendar.id) is calendar
 
-    # ---- changes
+    # ---- what happens
 
     def take(self, change: Change) -> None:
-        """A change that was published. Older ones do no harm, and one that comes too early waits for those before it."""
+        """A change that was published."""
         if change.epoch != self.epoch:
-            self.wanted.comparison.set()
+            self._requests.reconcile()
             return
         calendar = self.calendars.get(change.instructor)
-        if calendar is None:
-            self.people.tell(change)
-        elif calendar.version is None:
-            self.people.tell(change)
-            calendar.wait_for_turn(change)
-        elif change.version <= calendar.version:
-            self.people.tell(change)  # a board may have been quicker than the message
-            known = calendar.history.get(change.version)
-            if known is not None and not known.tells_the_same_as(change) and not self.wanted.new_epoch:
-                log.warning("a version came again with another content", version=change.version)
-                self.wanted.new_epoch = True
-                self.wanted.comparison.set()
-        else:
-            calendar.wait_for_turn(change)
-            self._take_turns(calendar)
+        if calendar is not None:
+            if calendar.contradicts(change):
+                log.warning("version_contradicted", version=change.version)
+                self.rewound = True
+                self._requests.reconcile()
+                return
+            calendar.take(change)
+        self.accounts.announce(change)
 
-    def missing(self, calendar: Calendar, found: str) -> None:
-        """Changes of this calendar are missing: fetch them. `found`: by a message, a board or a comparison."""
-        if not calendar.catching_up:
-            calendar.catching_up = True
-            metrics.GAPS.labels(found).inc()
-        self.wanted.history(calendar, calendar.version)
+    def history_loaded(self, calendar: Calendar, since: int | None, present: int, changes: Sequence[Change]) -> None:
+        """The newest changes after `since` (None: none were requested) up to `present`, in order,
+        of the present epoch."""
+        missing, skipped = calendar.history_loaded(since, present, changes)
+        for change in missing:
+            self.accounts.announce(change)
+        if skipped:
+            self.accounts.refresh([calendar.id])
 
-    def _take_turns(self, calendar: Calendar) -> None:
-        while change := calendar.next_in_turn():
-            self._advance(calendar, change)
-        if calendar.early:
-            self.missing(calendar, "message")
+    def board_loaded(self, calendar: Calendar, window: Window, board: Board) -> None:
+        """Of the present epoch."""
+        calendar.board_loaded(window, board, keep=self.connected)
 
-    def _advance(self, calendar: Calendar, change: Change) -> None:
-        calendar.version = change.version
-        calendar.history.append(change)
-        if change.whole:
-            for watch in calendar.watches():
-                self.settle(watch)
-        else:
-            self.fan_out(calendar, change)
-        self.people.tell(change)
+    def booking_loaded(self, event: Event, account_ids: Sequence[str], row: Booking) -> None:
+        self.accounts.tell(event, account_ids, row)
 
-    # ---- what was read from the database
-
-    def board_read(self, calendar: Calendar, window: Window, board: Board) -> None:
-        """For all who wait for it. Of the present epoch."""
-        if calendar.version is None:
-            calendar.version = board.version
-            self._take_turns(calendar)
-        elif board.version > calendar.version:
-            self.missing(calendar, "board")
-        calendar.keep(window, board)
-        for watch in tuple(calendar.windows.get(window, ())):
-            if watch.sent is None and watch.watcher.ready:
-                self.give(watch, board)
-            self.settle(watch)
-
-    def history_read(self, calendar: Calendar, since: int | None, present: int, changes: Sequence[Change]) -> None:
-        """The newest changes after `since` (None: none were asked for) up to `present`, in order, of the present epoch."""
-        calendar.catching_up = False
-        if calendar.version is None:
-            calendar.version = present
-            calendar.history = History(changes)
-        else:
-            self._fold_in(calendar, calendar.version, since, present, changes)
-        self._take_turns(calendar)
+    def unavailable(self, calendar: Calendar) -> None:
+        """Postgres is away. Screens that wait for their first answer are told so once."""
         for watch in calendar.watches():
-            if watch.resumes and watch.sent is not None and watch.sent > present:
-                watch.sent = None  # from a future that never was
-            self.settle(watch)
-
-    def _fold_in(self, calendar: Calendar, known: int, since: int | None, present: int, changes: Sequence[Change]) -> None:
-        calendar.history.extend_back(change for change in changes if change.version <= known)
-        later = [change for change in changes if change.version > known]
-        if later and later[0].version == known + 1:
-            for change in later:
-                self._advance(calendar, change)
-        elif present > known and (since is None or since > known):
-            self.missing(calendar, "board")  # not what was asked for
-        elif present > known:
-            self._skip(calendar, present, changes)
-
-    def _skip(self, calendar: Calendar, present: int, changes: Sequence[Change]) -> None:
-        """What lies between is gone. Screens get a board, people a refresh."""
-        calendar.version = present
-        calendar.history = History(changes)
-        for change in changes:
-            self.people.tell(change)
-        if owner := self.people.accounts.get(calendar.id):
-            self.people.refresh([owner])
-
-    def unread(self, calendar: Calendar) -> None:
-        """The database is away. Who waits for a first answer is told so, once, and gets it when it is back."""
-        for watch in calendar.watches():
-            if not watch.answered and not watch.excused and watch.watcher.ready:
-                watch.excused = True
-                watch.watcher.write(messages.error(refusal.Unavailable(), calendar.id))
+            if watch.delay():
+                watch.viewer.write(messages.error(refusal.Unavailable(), calendar.id))
 
     def gone(self, calendar: Calendar) -> None:
         """There is no such calendar (any more)."""
-        for watch in calendar.watches():
-            if watch.watcher.ready:
-                watch.watcher.write(messages.error(refusal.NotFound(), calendar.id))
-            self.unwatch(watch.watcher, calendar.id)
-        calendar.owned = False
+        for watcher in tuple(self.watchers):
+            if calendar.id in watcher.watches:
+                if watcher.ready:
+                    watcher.write(messages.error(refusal.NotFound(), calendar.id))
+                self.unwatch(watcher, calendar.id)
+        calendar.own(False)
         self._let_go(calendar)
 
+    def settle_all(self) -> None:
+        """After a reconcile: whatever is still missing is requested again."""
+        for calendar in tuple(self.calendars.values()):
+            calendar.settle_all()
+        if any(account.total is None for account in self.accounts):
+            self._requests.totals()
+
     def begin_epoch(self, epoch: str) -> None:
-        """The database's history is another: nothing that was known counts, every screen and every person starts afresh."""
+        """Postgres's history is another: nothing that was known counts, every screen and every
+        account starts afresh."""
         self.epoch = epoch
-        for calendar in self.calendars.values():
+        self.rewound = False
+        for calendar in tuple(self.calendars.values()):
             calendar.forget()
-            if not calendar.windows:
-                self.wanted.history(calendar, None)
-            for watch in calendar.watches():
-                watch.sent = None
-                self.settle(watch)
-        for account in self.people.accounts.values():
-            account.forget()
-        self.wanted.marks.set()
-        self.people.refresh(self.people.accounts.values())
+        self.accounts.forget()

@@ -11,10 +11,12 @@ from uuid import uuid4
 from app import redis, web
 from app.db import Pool
 from app.settings import Settings
-from realtime import comparison, loading, rounds
+from realtime import heartbeat, metrics
 from realtime.feed import Feed
 from realtime.hub import Hub
+from realtime.loader import Loader
 from realtime.poke import Poke
+from realtime.reconciler import Reconciler
 from realtime.supervise import forever
 
 
@@ -42,25 +44,22 @@ class Live:
 async def running(settings: Settings, pool: Pool, *, now: Callable[[], datetime] = web.utc_now) -> AsyncIterator[Live]:
     """Runs the live path of this process. It needs neither Redis nor Postgres to start; it goes on when they come."""
     client = redis.client(settings.redis_url.get_secret_value(), name="live")
-    hub = Hub(settings, now=now)
-    feed = Feed(hub, settings, client, uuid4().hex)
+    loader = Loader(pool)
+    hub = Hub(settings, loader, now=now)
+    reconciler = Reconciler(hub, loader, pool, settings, now)
+    metrics.observe(lambda: hub.counts, lambda: reconciler.age)
+    feed = Feed(hub, loader, settings, client, uuid4().hex)
     poke = Poke(client)
     failure: Exception | None = None
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(forever("comparison", lambda: comparison.run(hub, pool, settings, now))),
-                group.create_task(forever("histories", lambda: loading.histories(hub, pool))),
-                group.create_task(forever("bookings", lambda: loading.bookings(hub, pool))),
-                group.create_task(forever("marks", lambda: loading.marks(hub, pool))),
-                *(
-                    group.create_task(forever("boards", lambda: loading.boards(hub, pool)))
-                    for _ in range(loading.BOARD_READERS)
-                ),
+                group.create_task(forever("reconciler", reconciler.run)),
+                group.create_task(forever("loader", lambda: loader.run(hub))),
                 group.create_task(forever("feed", feed.listen)),
                 group.create_task(forever("probe", feed.probe)),
                 group.create_task(forever("poke", poke.run)),
-                group.create_task(forever("rounds", lambda: rounds.run(hub, settings))),
+                group.create_task(forever("heartbeat", lambda: heartbeat.run(hub, settings))),
             ]
             try:
                 yield Live(hub, poke, feed)

@@ -1,22 +1,33 @@
 """What the live path counts, for /metrics."""
 
+from collections.abc import Callable
+
 from prometheus_client import Counter, Gauge, Histogram
 
 SOCKETS = Gauge("live_sockets", "Open live sockets of this process.")
 WATCHES = Gauge("live_watches", "Boards watched on them.")
 CALENDARS = Gauge("live_calendars", "Calendars this process follows.")
 DEAF = Gauge("live_deaf", "1 while this process does not hear Redis and asks Postgres instead.")
+RECONCILE_AGE = Gauge("live_reconcile_age_seconds", "Since this process last compared its calendars with Postgres.")
 OLDEST_UNPUBLISHED = Gauge("live_oldest_unpublished_seconds", "How long the oldest change has been waiting for the relay.")
-CHANGES = Counter("live_changes", "Changes heard, whether or not anybody here follows the calendar.")
+CHANGES = Counter("live_changes", "Changes heard, whether or not anybody follows the calendar.")
 LAG = Histogram(
     "live_lag_seconds",
     "From a change's transaction to its arrival here.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
 )
-GAPS = Counter("live_gaps", "Times a followed calendar was found behind, by how it was found.", ["found"])
-BOARDS = Counter("live_boards", "Boards read from the database.")
+GAPS = Counter("live_gaps", "Times a followed calendar was behind, by what showed it.", ["source"])
+BOARDS = Counter("live_boards", "Boards read from Postgres.")
 FRAMES = Counter("live_frames", "Frames of changes written.")
-REFRESHES = Counter("live_refreshes", "Times somebody was told to read the lists again.")
+REFRESHES = Counter("live_refreshes", "Times an account was told to read its lists again.")
 ABORTED = Counter("live_aborted", "Sockets aborted, by reason.", ["reason"])
 REFUSED = Counter("live_refused", "Upgrades refused, by status.", ["status"])
-EPOCHS = Counter("live_epochs", "Times the database's history was seen to be another.")
+EPOCHS = Counter("live_epochs", "Times Postgres's history was another.")
+
+
+def observe(counts: Callable[[], tuple[int, int, int]], reconcile_age: Callable[[], float]) -> None:
+    """Reads these when /metrics is asked. `counts`: sockets, calendars, watches."""
+    SOCKETS.set_function(lambda: counts()[0])
+    CALENDARS.set_function(lambda: counts()[1])
+    WATCHES.set_function(lambda: counts()[2])
+    RECONCILE_AGE.set_function(reconcile_age)

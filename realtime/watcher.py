@@ -1,14 +1,20 @@
-"""A watcher: one socket, as the hub sees it. There is no queue of messages; for each watched calendar it is known up to which version
-was sent, and which are behind while the transport takes no more. So memory per socket is bounded, whatever happens."""
+"""One connection as the hub sees it. There is no queue of messages: each watched calendar knows
+which version was sent. So memory per connection is bounded, whatever happens."""
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from realtime.calendar import Calendar, Window
+from realtime import messages
+from realtime.calendar import Watch
+
+# Resumes that come together need one refresh.
+REFRESH_SECONDS = 1.0
 
 
 class Wire(Protocol):
-    """What a watcher needs of its connection (realtime/connection.py)."""
+    """The open socket. Its end is told to the hub (`Hub.leave`), its back-pressure too."""
 
     last_received: float  # when anything last came from the client, by the loop's clock
 
@@ -17,41 +23,109 @@ class Wire(Protocol):
     def abort(self) -> None: ...
 
 
-class Watch:
-    """One calendar on one watcher's screen."""
+class Site(Protocol):
+    """What a connection is told of the whole process (the hub)."""
 
-    __slots__ = ("answered", "calendar", "excused", "refreshes", "resumes", "sent", "watcher", "window")
-
-    def __init__(self, watcher: "Watcher", calendar: Calendar, window: Window) -> None:
-        self.watcher = watcher
-        self.calendar = calendar
-        self.window = window
-        self.sent: int | None = None  # the version the screen has; None: it needs a board
-        self.answered = False  # whether it has got what it asked for
-        self.resumes = False  # it goes on from a version, so the answer ends with a beacon
-        self.refreshes = False  # and its person may have missed booking messages
-        self.excused = False  # it was told that the answer will take longer
+    @property
+    def epoch(self) -> str: ...
+    def clock(self) -> float: ...
+    def now(self) -> datetime: ...
 
 
 class Watcher:
-    """One socket. `ready`: it takes frames, being open and not paused."""
+    """`ready`: it takes frames, being open and not paused."""
 
     __slots__ = (
-        "account_id", "behind", "closed", "owes_beacon", "owes_refresh", "paused_at", "ready", "refreshed_at", "session_id",
-        "watches", "wire", "write",
-    )  # fmt: skip
+        "_owes_beacon",
+        "_owes_refresh",
+        "_refreshed_at",
+        "_resumed_at",
+        "_site",
+        "account_id",
+        "closed",
+        "paused_at",
+        "ready",
+        "session_id",
+        "watches",
+        "wire",
+        "write",
+    )
 
-    def __init__(self, wire: Wire, account_id: str | None, session_id: UUID | None) -> None:
+    def __init__(self, site: Site, wire: Wire, account_id: str | None, session_id: UUID | None) -> None:
+        self._site = site
         self.wire = wire
-        self.write = wire.write
+        self.write: Callable[[bytes], object] = wire.write
         self.account_id = account_id
         self.session_id = session_id
         self.ready = True
         self.closed = False
         self.paused_at = 0.0
         self.watches: dict[str, Watch] = {}
-        self.behind: set[Watch] = set()
-        # To be said as soon as nothing else is to be said before it.
-        self.owes_beacon = False
-        self.owes_refresh = False
-        self.refreshed_at = float("-inf")
+        self._owes_beacon = False
+        self._owes_refresh = False
+        self._refreshed_at = self._resumed_at = float("-inf")
+
+    @property
+    def last_received(self) -> float:
+        """When the client last showed that it is there: what it takes, it acknowledges."""
+        return max(self.wire.last_received, self._resumed_at)
+
+    def end(self) -> None:
+        self.closed = True
+        self.ready = False
+
+    def pause(self) -> None:
+        self.ready = False
+        self.paused_at = self._site.clock()
+        for watch in self.watches.values():
+            watch.calendar.pause(watch)
+
+    def resume(self) -> None:
+        self.ready = not self.closed
+        self._resumed_at = self._site.clock()
+        for watch in tuple(self.watches.values()):
+            watch.calendar.resume(watch)
+        self.pay()
+
+    # ---- what is owed beside changes
+
+    def caught_up(self, watch: Watch) -> None:
+        if watch.resumes:
+            self._owes_beacon = True
+        if watch.refreshes:
+            since = self._site.clock() - self._refreshed_at
+            self._owes_refresh |= since > REFRESH_SECONDS
+        self.pay()
+
+    def beacon(self) -> None:
+        self._owes_beacon = True
+        self.pay()
+
+    def tell(self, frame: bytes) -> None:
+        """A booking message; one that cannot be taken now is replaced by a refresh."""
+        if self.ready:
+            self.write(frame)
+        else:
+            self._owes_refresh = True
+
+    def refresh(self) -> None:
+        """Booking messages may have been missed."""
+        self._owes_refresh = True
+        self.pay()
+
+    def pay(self) -> None:
+        """Sends what is owed, once nothing else is to be sent before it."""
+        if not self.ready or not (self._owes_beacon or self._owes_refresh):
+            return
+        if any(watch.pending for watch in self.watches.values()):
+            return
+        if self._owes_beacon:
+            self._owes_beacon = False
+            versions = {
+                watch.calendar.id: watch.sent for watch in self.watches.values() if watch.answered and watch.sent is not None
+            }
+            self.write(messages.beacon(self._site.now(), self._site.epoch, versions))
+        if self._owes_refresh:
+            self._owes_refresh = False
+            self._refreshed_at = self._site.clock()
+            self.write(messages.REFRESH)

@@ -59,13 +59,13 @@ from site left join calendar c on c.instructor_id = any(:instructors::uuid[]);
 -- The database was seen to be older than what was published from it. Guarded, so that of several processes that notice, one acts.
 update site set epoch_seed = gen_random_uuid() where epoch() = :epoch;
 
--- name: booking_sums
+-- name: booking_totals
 -- The sum of the versions of each student's bookings: it rises with every change to one of them.
 select s.id as student_id, coalesce(sum(b.version), 0)::bigint as versions
 from unnest(:students::uuid[]) as s (id) left join booking b on b.student_id = s.id
 group by s.id;
 
--- name: booking_marks
+-- name: booking_totals_by_calendar
 -- The same, calendar by calendar, with the newest version: a change at or below it is contained in the sum.
 select b.student_id, b.instructor_id, sum(b.version)::bigint as versions, max(b.version) as newest
 from booking b where b.student_id = any(:students::uuid[])
@@ -79,6 +79,9 @@ join outbox o on o.instructor_id = q.instructor_id and o.version = q.version
 order by q.id limit 1;
 
 -- name: bookings_to_tell
--- The bookings that messages are about, as they are now. Each by its key, however few there are.
-select * from unnest(:ids::uuid[]) as message (booking_id),
-     lateral (select * from booking_detail d where d.id = message.booking_id limit 1) as booking;
+-- Each by its key, whatever the planner thinks of how many there are.
+select d.id, d.state, d.starts_at, d.ends_at, d.duration_minutes, d.held_until, d.service_id, d.service_name, d.price_cents,
+       d.instructor_id, d.instructor_name, d.student_id, d.student_name, d.location_type, d.location, d.note, d.instructor_note,
+       d.free_cancel_until, d.late, d.cancel_reason, d.sequence, d.version, d.created_at, d.time_zone
+from unnest(:ids::uuid[]) as told (id)
+join lateral (select x.* from booking_detail x where x.id = told.id limit 1) d on true;

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from realtime import messages
 from realtime.connection import Connection
-from tests.realtime.paper import make_hub
+from tests.realtime.paper import Database
 from tests.realtime.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, closing, connected, frame
 
 
@@ -23,7 +23,7 @@ class NoSeat:
 @pytest_asyncio.fixture
 async def port() -> AsyncIterator[int]:
     """Where every connection is an open socket at once."""
-    hub = make_hub()
+    hub = Database().hub
     connections: set[Connection] = set()
 
     class Accepted(asyncio.Protocol):

@@ -1,6 +1,7 @@
 """The hub alone: what it tells whom, whatever comes in whichever order."""
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -8,16 +9,17 @@ from uuid import uuid4
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime import messages, rounds
-from realtime.calendar import HISTORY, Window
+from realtime import heartbeat, messages
+from realtime.calendar import BOARDS_BYTES, HISTORY, HISTORY_BYTES, Window
+from realtime.slots import SLOT_SECONDS
 from realtime.watcher import Watcher
-from tests.realtime.paper import EPOCH, FIRST, WEEK, Database, Paper, make_hub, signed_in
+from tests.realtime.paper import EPOCH, FIRST, WEEK, Database, Paper, signed_in
 
 NEXT_WEEK = Window.of(FIRST + timedelta(days=7), 7)
 
 
 async def test_the_first_watch_reads_a_board_and_those_who_come_meanwhile_share_it() -> None:
-    database = Database(make_hub())
+    database = Database()
     papers = [Paper() for _ in range(100)]
     for paper in papers:
         database.watch(paper)
@@ -28,7 +30,7 @@ async def test_the_first_watch_reads_a_board_and_those_who_come_meanwhile_share_
 
 
 async def test_what_is_committed_while_the_board_is_read_is_not_lost() -> None:
-    database = Database(make_hub())
+    database = Database()
     database.watch(paper := Paper())
     database.ask()
     database.hub.take(database.step())  # after the snapshot, before its arrival
@@ -37,7 +39,7 @@ async def test_what_is_committed_while_the_board_is_read_is_not_lost() -> None:
 
 
 async def test_a_board_that_is_ahead_of_the_messages_makes_the_others_catch_up() -> None:
-    database = Database(make_hub())
+    database = Database()
     database.watch(paper := Paper())
     database.answer()
     database.step()  # its message does not come
@@ -47,7 +49,7 @@ async def test_a_board_that_is_ahead_of_the_messages_makes_the_others_catch_up()
 
 
 async def test_who_comes_from_a_future_that_never_was_gets_a_board() -> None:
-    database = Database(make_hub())
+    database = Database()
     database.step()
     database.watch(paper := Paper(), resume=(EPOCH, 7))
     database.answer()
@@ -55,7 +57,7 @@ async def test_who_comes_from_a_future_that_never_was_gets_a_board() -> None:
 
 
 async def test_one_frame_is_built_for_all_who_see_the_same() -> None:
-    database = Database(make_hub())
+    database = Database()
     papers = [Paper() for _ in range(10)]
     for number, paper in enumerate(papers):
         database.watch(paper, Window.of(FIRST, 3 + number % 2))
@@ -67,7 +69,7 @@ async def test_one_frame_is_built_for_all_who_see_the_same() -> None:
 
 
 async def test_older_and_doubled_messages_do_nothing() -> None:
-    database = Database(make_hub())
+    database = Database()
     database.watch(paper := Paper())
     database.answer()
     for _ in range(3):
@@ -75,34 +77,34 @@ async def test_older_and_doubled_messages_do_nothing() -> None:
     for version in (1, 1, 2, 1, 3, 2, 3):
         database.hub.take(database.change(version))
     assert paper.versions() == [0, 1, 2, 3]
-    assert not database.hub.wanted.comparison.is_set()
+    assert not database.reconcile_requested
 
 
 async def test_the_same_version_with_another_content_means_another_history() -> None:
-    database = Database(make_hub())
+    database = Database()
     database.watch(Paper())
     database.answer()
     database.hub.take(database.step())
     other = database.change(1)
-    other.days = {WEEK.first: {"free": [], "held": []}}
+    other.days = {WEEK.first: b'{"free": [], "held": []}'}
     database.hub.take(other)
-    assert database.hub.wanted.new_epoch
-    assert database.hub.wanted.comparison.is_set()
+    assert database.hub.rewound
+    assert database.reconcile_requested
 
 
 async def test_a_message_of_another_epoch_asks_for_a_comparison_and_changes_nothing() -> None:
-    database = Database(make_hub())
+    database = Database()
     database.watch(paper := Paper())
     database.answer()
     change = database.step()
     change.epoch = "another"
     database.hub.take(change)
     assert paper.versions() == [0]
-    assert database.hub.wanted.comparison.is_set()
+    assert database.reconcile_requested
 
 
 async def test_a_gap_is_fetched_once_and_told_in_order() -> None:
-    database = Database(make_hub())
+    database = Database()
     database.watch(paper := Paper())
     database.answer()
     for _ in range(5):
@@ -110,13 +112,13 @@ async def test_a_gap_is_fetched_once_and_told_in_order() -> None:
     database.hub.take(database.change(3))
     database.hub.take(database.change(5))
     assert paper.versions() == [0]
-    assert len(database.hub.wanted._histories) == 1
+    assert database.histories_requested == 1
     database.answer()
     assert paper.versions() == [0, 1, 2, 3, 4, 5]
 
 
 async def test_a_gap_too_long_for_the_history_is_filled_by_a_board() -> None:
-    database = Database(make_hub())
+    database = Database()
     database.watch(paper := Paper())
     database.answer()
     for _ in range(HISTORY + 6):
@@ -127,7 +129,7 @@ async def test_a_gap_too_long_for_the_history_is_filled_by_a_board() -> None:
 
 
 async def test_a_paused_watcher_is_brought_up_step_by_step_when_it_is_a_little_behind() -> None:
-    database = Database(make_hub())
+    database = Database()
     watcher = database.watch(paper := Paper())
     database.watch(other := Paper())
     database.answer()
@@ -141,7 +143,7 @@ async def test_a_paused_watcher_is_brought_up_step_by_step_when_it_is_a_little_b
 
 
 async def test_and_by_one_board_when_it_is_far_behind() -> None:
-    database = Database(make_hub())
+    database = Database()
     watcher = database.watch(paper := Paper())
     database.answer()
     database.hub.pause(watcher)
@@ -153,13 +155,12 @@ async def test_and_by_one_board_when_it_is_far_behind() -> None:
 
 
 async def test_a_beacon_comes_after_what_is_still_to_be_sent() -> None:
-    database = Database(make_hub())
+    database = Database()
     watcher = database.watch(paper := Paper())
     database.answer()
     database.hub.pause(watcher)
     database.hub.take(database.step())
-    watcher.owes_beacon = True
-    database.hub.pay(watcher)
+    watcher.beacon()
     assert paper.of("beacon") == []
     database.hub.resume(watcher)
     assert [message["type"] for message in paper.told] == ["board", "change", "beacon"]
@@ -167,7 +168,7 @@ async def test_a_beacon_comes_after_what_is_still_to_be_sent() -> None:
 
 
 async def test_a_setting_that_changed_is_told_by_a_board_also_to_who_resumes() -> None:
-    database = Database(make_hub())
+    database = Database()
     database.watch(paper := Paper())
     database.answer()
     database.hub.take(database.step(days=()))
@@ -180,20 +181,20 @@ async def test_a_setting_that_changed_is_told_by_a_board_also_to_who_resumes() -
 
 
 async def test_another_window_of_the_same_calendar_costs_one_board_and_no_history() -> None:
-    database = Database(make_hub())
+    database = Database()
     watcher = database.watch(paper := Paper())
     database.answer()
     for _ in range(3):
         database.hub.take(database.step())
     database.hub.watch(watcher, database.id, NEXT_WEEK)
-    assert not database.hub.wanted._histories
+    assert not database.histories_requested
     database.answer()
     assert paper.versions() == [0, 1, 2, 3, 3]
-    assert list(database.hub.calendars[database.id].windows) == [NEXT_WEEK]
+    assert list(database.hub.calendars[database.id].views) == [NEXT_WEEK]
 
 
 async def test_a_calendar_is_let_go_when_the_last_screen_is() -> None:
-    database = Database(make_hub())
+    database = Database()
     one, other = database.watch(Paper()), database.watch(Paper(), NEXT_WEEK)
     database.answer()
     database.hub.leave(one)
@@ -203,19 +204,19 @@ async def test_a_calendar_is_let_go_when_the_last_screen_is() -> None:
     assert database.hub.watchers == {other}
 
 
-async def test_while_deaf_every_board_is_read_anew() -> None:
-    database = Database(make_hub())
+async def test_while_degraded_every_board_is_read_anew() -> None:
+    database = Database()
     database.watch(Paper())
     database.answer()
     database.step()  # its message does not come
-    database.hub.deaf = True
+    database.hub.set_connected(False)
     database.watch(paper := Paper())
     database.answer()
     assert paper.versions() == [1]
 
 
 async def test_a_new_epoch_gives_every_screen_a_board_and_every_person_a_refresh() -> None:
-    database = Database(make_hub())
+    database = Database()
     database.watch(paper := Paper())
     person = Paper()
     database.hub.join(person, signed_in(uuid4(), "student"))
@@ -230,7 +231,7 @@ async def test_a_new_epoch_gives_every_screen_a_board_and_every_person_a_refresh
 
 
 async def test_a_calendar_that_is_gone_is_said_to_be_not_found() -> None:
-    database = Database(make_hub())
+    database = Database()
     watcher = database.watch(paper := Paper())
     database.answer()
     database.hub.gone(database.hub.calendars[database.id])
@@ -240,43 +241,161 @@ async def test_a_calendar_that_is_gone_is_said_to_be_not_found() -> None:
     assert database.hub.calendars == {}
 
 
-# ---- the rounds
+# ---- history
+
+
+async def test_a_history_that_is_overtaken_by_a_newcomers_board_gets_no_hole() -> None:
+    database = Database()
+    for _ in range(4):
+        database.step()
+    database.watch(back := Paper(), resume=(EPOCH, 2))
+    database.ask()  # its history, up to version 4
+    database.watch(newcomer := Paper())
+    database.hub.take(database.step())
+    database.ask()  # the newcomer's board, of version 5
+    database.reply(1)
+    database.reply(0)
+    database.answer()
+    database.hub.take(database.step())
+    calendar = database.hub.calendars[database.id]
+    assert calendar.version == 6
+    database.watch(resumed := Paper(), resume=(EPOCH, 4))
+    database.answer()
+    database.hub.take(database.change(5))  # published again, by a relay that took over
+    assert not database.hub.rewound
+    assert newcomer.versions() == [5, 6]
+    assert resumed.versions() == [5, 6]
+    for paper in (back, newcomer, resumed):
+        versions = paper.versions()
+        assert versions == list(range(versions[0], 7))
+
+
+# ---- requests that fail
+
+
+async def test_a_board_that_could_not_be_read_is_requested_again_by_the_next_reconcile() -> None:
+    database = Database()
+    database.watch(paper := Paper())
+    database.ask()
+    database.reply(succeeds=False)
+    assert [message["code"] for message in paper.told] == ["UNAVAILABLE"]
+    database.compare()
+    database.answer()
+    assert paper.versions() == [0]
+
+
+async def test_so_is_the_history_of_a_screen_that_came_back() -> None:
+    database = Database()
+    for _ in range(3):
+        database.step()
+    database.watch(paper := Paper(), resume=(EPOCH, 1))
+    database.ask()
+    database.reply(succeeds=False)
+    database.compare()
+    database.answer()
+    assert [message["type"] for message in paper.told] == ["error", "change", "change", "beacon"]
+
+
+async def test_and_the_changes_that_are_missing() -> None:
+    database = Database()
+    database.watch(paper := Paper())
+    database.answer()
+    database.step()
+    database.hub.take(database.step())
+    database.ask()
+    database.reply(succeeds=False)
+    database.compare()
+    database.answer()
+    assert paper.versions() == [0, 1, 2]
+
+
+async def test_a_screen_whose_board_is_long_in_coming_still_gets_beacons() -> None:
+    database = Database()
+    watcher = database.watch(paper := Paper())
+    database.answer()
+    database.hub.take(database.step(days=()))  # a setting: a board is needed
+    watcher.beacon()
+    assert paper.of("beacon") == []  # what is pending comes first
+    database.ask()
+    database.reply(succeeds=False)
+    watcher.beacon()
+    assert paper.told[-1]["versions"] == {}
+
+
+# ---- memory
+
+
+async def test_wide_changes_are_told_by_boards_and_not_kept() -> None:
+    database = Database()
+    watched = [Window.of(FIRST + timedelta(days=number), 35) for number in range(50)]
+    papers = [Paper() for _ in watched]
+    for paper, window in zip(papers, watched, strict=True):
+        database.watch(paper, window)
+    database.answer()
+    year = [(FIRST + timedelta(days=number)).isoformat() for number in range(365)]
+    database.hub.take(database.step(days=year))
+    database.answer()
+    assert [message["type"] for message in papers[0].told] == ["board", "board"]
+    kept = database.hub.calendars[database.id]
+    assert kept.size < 2 * 128 * 1024
+
+
+async def test_what_a_calendar_keeps_is_bounded_whatever_changes() -> None:
+    database = Database()
+    watched = [Window.of(FIRST + timedelta(days=number), 35) for number in range(50)]
+    for window in watched:
+        database.watch(Paper(), window)
+    database.answer()
+    days = [(FIRST + timedelta(days=number)).isoformat() for number in range(60)]
+    for _ in range(HISTORY):
+        change = database.step(days)
+        change.days = dict.fromkeys(days, b"[" + b"0," * 1000 + b"0]")
+        database.hub.take(change)
+    calendar = database.hub.calendars[database.id]
+    assert calendar.version == HISTORY
+    assert calendar.size <= HISTORY_BYTES + BOARDS_BYTES
+
+
+# ---- the heartbeat
 
 
 async def test_each_socket_gets_a_ping_in_its_turn_and_the_silent_one_is_cut_off() -> None:
-    hub = make_hub(stuck_seconds=25)
+    hub = Database(stuck_seconds=25).hub
     lively, silent = Paper(), Paper()
     hub.join(lively, None)
     hub.join(silent, None)
     start = hub.clock()
-    for second in range(1, 31):
-        lively.last_received = start + second - 0.5
-        rounds.ping(hub, start + second)
+    for slot in range(1, 301):
+        now = start + slot * SLOT_SECONDS
+        lively.last_received = now - 0.5
+        heartbeat.ping(hub, now)
     assert lively.frames == [messages.PING] * 3
     assert silent.aborted
     assert not lively.aborted
 
 
 async def test_who_was_paused_for_long_is_not_held_to_be_silent() -> None:
-    hub = make_hub(stuck_seconds=25)
+    hub = Database(stuck_seconds=25).hub
     watcher = hub.join(paper := Paper(), None)
     hub.pause(watcher)
     start = hub.clock()
-    for second in range(1, 25):
-        rounds.ping(hub, start + second)
+    for slot in range(1, 250):
+        heartbeat.ping(hub, start + slot * SLOT_SECONDS)
     paper.last_received = start - 60
     hub.resume(watcher)
-    rounds.ping(hub, hub.clock() + 10)
+    for _ in range(100):
+        heartbeat.ping(hub, hub.clock() + 10)
     assert not paper.aborted
+    assert paper.frames == [messages.PING]
 
 
 async def test_who_takes_nothing_for_too_long_is_cut_off() -> None:
-    database = Database(make_hub())
+    database = Database()
     watcher = database.watch(paper := Paper())
     database.hub.pause(watcher)
-    rounds.end_stuck(database.hub, 25, watcher.paused_at + 24.9)
+    heartbeat.abort_stuck(database.hub, 25, watcher.paused_at + 24.9)
     assert not paper.aborted
-    rounds.end_stuck(database.hub, 25, watcher.paused_at + 25.1)
+    heartbeat.abort_stuck(database.hub, 25, watcher.paused_at + 25.1)
     assert paper.aborted
     assert not watcher.ready
 
@@ -293,7 +412,8 @@ HAPPENINGS = st.lists(
         st.tuples(st.just("watch"), st.sampled_from(WINDOWS)),
         st.tuples(st.just("look_elsewhere"), SOMEBODY, st.sampled_from(WINDOWS)),
         st.tuples(st.just("come_back"), st.sampled_from(WINDOWS), st.integers(0, 20)),
-        st.tuples(st.sampled_from(["answer", "ask", "reply", "compare", "forget_history", "begin_epoch", "go_deaf", "hear"])),
+        st.tuples(st.sampled_from(["ask", "reply", "fail"]), st.integers(0, 3)),
+        st.tuples(st.sampled_from(["answer", "compare", "forget_history", "begin_epoch", "disconnect", "connect"])),
     ),
     max_size=80,
 )
@@ -317,8 +437,8 @@ class World:
     """A calendar, its screens, and what may happen to them. `step` is told, `lose` is not."""
 
     def __init__(self) -> None:
-        self.hub = make_hub()
-        self.database = Database(self.hub)
+        self.database = Database()
+        self.hub = self.database.hub
         self.screens: list[tuple[Watcher, Paper, Window]] = []
         self.watch(WEEK)
 
@@ -361,7 +481,8 @@ class World:
         version = max(0, self.database.version - missed)
         days: dict[str, Any] = {}
         for change in self.database.versions[:version]:
-            days |= {day: content for day, content in change.days.items() if window.first <= day <= window.last}
+            seen = [day for day in change.days if window.first <= day <= window.last]
+            days |= {day: json.loads(change.days[day]) for day in seen}
         paper = Paper()
         paper.keep({"type": "board", "epoch": self.hub.epoch, "version": version, "days": days})
         self.screens.append((self.database.watch(paper, window, resume=(self.hub.epoch, version)), paper, window))
@@ -369,16 +490,17 @@ class World:
     def answer(self) -> None:
         self.database.answer()
 
-    def ask(self) -> None:
-        self.database.ask()
+    def ask(self, kind: int) -> None:
+        self.database.ask(kind)
 
-    def reply(self) -> None:
-        self.database.reply()
+    def reply(self, which: int) -> None:
+        self.database.reply(which)
+
+    def fail(self, which: int) -> None:
+        self.database.reply(which, succeeds=False)
 
     def compare(self) -> None:
-        for calendar in self.hub.calendars.values():
-            if calendar.version is not None and calendar.version < self.database.version:
-                self.hub.missing(calendar, "comparison")
+        self.database.compare()
 
     def forget_history(self) -> None:
         self.database.kept_from = self.database.version
@@ -388,11 +510,11 @@ class World:
             change.epoch += "'"
         self.hub.begin_epoch(self.hub.epoch + "'")
 
-    def go_deaf(self) -> None:
-        self.hub.deaf = True
+    def disconnect(self) -> None:
+        self.hub.set_connected(False)
 
-    def hear(self) -> None:
-        self.hub.deaf = False
+    def connect(self) -> None:
+        self.hub.set_connected(True)
 
     def ends_well(self) -> None:
         for who in range(len(self.screens)):
@@ -404,4 +526,4 @@ class World:
             shown = paper.shown()
             expected = {day: content for day, content in self.database.days.items() if window.first <= day <= window.last}
             assert (shown["epoch"], shown["version"], shown["days"]) == (self.hub.epoch, self.database.version, expected)
-            assert watcher.behind == set()
+            assert all(watch.in_step for watch in watcher.watches.values())

@@ -18,10 +18,10 @@ HOT: dict[str, dict[str, Any]] = {
     "board_message": {"instructor": person(7), "first": TODAY, "days": 7},
     "missed_changes": {"instructors": MANY[:50], "versions": [3] * 50, "limit": 64},
     "versions_of": {"instructors": MANY},
-    "booking_sums": {"students": [person(1000 + number) for number in range(300)]},
-    "booking_marks": {"students": [person(1500)]},
+    "booking_totals": {"students": [person(1000 + number) for number in range(300)]},
+    "booking_totals_by_calendar": {"students": [person(1500)]},
     "oldest_unpublished": {},
-    "bookings_to_tell": {"ids": [person(1)]},
+    "bookings_to_tell": {"ids": MANY[:50]},
 }
 
 
@@ -34,6 +34,6 @@ async def test_it_scans_no_table(watched: Watched, name: str) -> None:
 async def test_the_sum_of_a_students_bookings_is_read_from_an_index_alone(watched: Watched) -> None:
     """It is asked for every student that is connected, every few seconds."""
     await watched.connection.execute("vacuum booking")
-    sql, _ = db._CATALOG["booking_sums"]
-    assert await watched.scans(sql, HOT["booking_sums"]["students"]) == []
+    sql, _ = db._CATALOG["booking_totals"]
+    assert await watched.scans(sql, HOT["booking_totals"]["students"]) == []
     assert "Index Only Scan using booking_of_student" in "".join(watched.plans)

@@ -9,7 +9,7 @@ from websockets.streams import StreamReader
 
 from realtime import messages
 from realtime.calendar import HISTORY, Change, History, Window
-from realtime.rota import Rota
+from realtime.slots import SLOT_SECONDS, Slots
 from realtime.supervise import forever
 from tests.realtime.paper import FIRST
 
@@ -41,64 +41,81 @@ async def test_what_fails_or_ends_is_started_again() -> None:
 
 
 def test_each_member_has_its_turn_once_in_the_time() -> None:
-    rota: Rota[str] = Rota(10)
+    slots: Slots[str] = Slots(10)
     for number in range(100):
-        rota.join(f"{number}", 0)
-    turns: list[str] = []
-    for second in range(1, 31):
-        turns += rota.due(second)
+        slots.join(f"{number}")
+    turns = [name for _ in range(300) for name in slots.turn()]
     assert {turns.count(f"{number}") for number in range(100)} == {3}
 
 
+def test_members_who_come_together_have_their_turns_spread_over_the_interval() -> None:
+    slots: Slots[int] = Slots(20)
+    for number in range(5000):
+        slots.join(number)
+    turns = [len(list(slots.turn())) for _ in range(400)]
+    assert turns[:200] == turns[200:]
+    assert sum(turns) == 10_000
+    assert max(turns) < 75  # 25 on average
+
+
 def test_a_member_that_left_has_no_turn_even_if_it_leaves_during_one() -> None:
-    rota: Rota[str] = Rota(10)
+    slots: Slots[str] = Slots(SLOT_SECONDS)
     for name in "abc":
-        rota.join(name, 0)
-    rota.leave("a")
-    rota.leave("a")
-    had = []
-    for name in rota.due(20):
-        had.append(name)
-        rota.leave("c" if name == "b" else "b")
-    assert len(had) == 1
-    assert list(Rota[str](10).due(20)) == []
+        slots.join(name)
+    slots.leave("a")
+    slots.leave("a")
+    turns = []
+    for name in slots.turn():
+        turns.append(name)
+        slots.leave("c" if name == "b" else "b")
+    assert len(turns) == 1
+    assert list(Slots[str](10).turn()) == []
 
 
 # ---- history
 
 
 def changes(*versions: int) -> list[Change]:
-    return [Change("anna", "epoch", version, {}, []) for version in versions]
+    return [Change("anna", "epoch", version, {FIRST.isoformat(): {}}, []) for version in versions]
 
 
 def test_a_history_keeps_the_newest_and_knows_how_far_it_reaches() -> None:
-    history = History(changes(*range(1, 101)))
+    history = History(100, changes(*range(1, 101)))
     assert history.get(100 - HISTORY) is None
     assert [change.version for change in map(history.get, (37, 100)) if change] == [37, 100]
     assert history.get(101) is None
-    assert history.reaches(36, 100)
-    assert not history.reaches(35, 100)
-    assert history.reaches(100, 100)
-    assert not history.reaches(101, 100)
-    assert History().reaches(5, 5)
-    assert not History().reaches(4, 5)
+    assert history.reaches(36)
+    assert not history.reaches(35)
+    assert history.reaches(100)
+    assert not history.reaches(101)
+    assert History(5).reaches(5)
+    assert not History(5).reaches(4)
 
 
 def test_a_history_grows_backwards_only_by_what_joins() -> None:
-    history = History(changes(10, 11))
+    history = History(11, changes(10, 11))
     history.extend_back(changes(5, 6, 8, 9))
     assert [version for version in range(1, 12) if history.get(version)] == [8, 9, 10, 11]
+
+
+def test_what_does_not_lead_up_to_the_present_is_no_history() -> None:
+    history = History(5, changes(3, 4))
+    assert not history.reaches(4)
+    history.append(changes(6)[0])
+    history.extend_back(changes(3, 4))
+    assert [version for version in range(1, 8) if history.get(version)] == [6]
 
 
 def test_a_change_shows_a_window_its_own_days_only() -> None:
     days: dict[str, Any] = {day: {"free": [], "held": []} for day in ("2026-11-22", "2026-11-23", "2026-11-29", "2026-11-30")}
     change = Change("anna", "epoch", 1, days, [])
-    frame = change.frame(Window.of(FIRST, 7))
+    frames: dict[tuple[str, ...], bytes] = {}
+    frame = change.frame(Window.of(FIRST, 7), frames)
     assert b"2026-11-23" in frame
     assert b"2026-11-29" in frame
     assert b"2026-11-22" not in frame
     assert b"2026-11-30" not in frame
-    assert change.frame(Window.of(FIRST, 7)) is frame
+    assert change.frame(Window.of(FIRST, 7), frames) is frame
 
 
 # ---- frames

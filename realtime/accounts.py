@@ -1,0 +1,161 @@
+"""The signed-in accounts with open connections here, and which booking messages they get.
+
+A calendar that nobody here follows has no contiguous versions, so a lost message shows by a total:
+the sum of the versions of a student's bookings rises with each change to one of them."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from app.bookings import booking
+from app.bookings.booking import Booking
+from realtime import messages, metrics
+from realtime.calendar import Change, Event, Requests
+from realtime.watcher import Watcher
+
+# How many of an account's last changes, and of its bookings, are remembered.
+MEMORY = 256
+
+Key = TypeVar("Key")
+
+
+class Recent(OrderedDict[Key, int]):
+    """The last MEMORY keys."""
+
+    def put(self, key: Key, value: int) -> None:
+        self[key] = value
+        if len(self) > MEMORY:
+            self.popitem(last=False)
+
+
+class Account:
+    """One account and what it has heard. Messages may come twice, or late after a newer one."""
+
+    __slots__ = ("_contained", "_heard", "_told", "_uncounted", "id", "total", "watchers")
+
+    def __init__(self, id: str) -> None:  # noqa: A002 — its name everywhere
+        self.id = id
+        self.watchers: set[Watcher] = set()
+        # What the total must be by all we know; None: it is being read.
+        self.total: int | None = None
+        # By calendar, the newest version the total contained when it was read.
+        self._contained: Mapping[str, int] = {}
+        # Heard while it is being read: calendar, version, and what it adds.
+        self._uncounted: list[tuple[str, int, int]] = []
+        # The changes heard (calendar and version), and the newest version told of each booking.
+        self._heard: Recent[tuple[str, int]] = Recent()
+        self._told: Recent[str] = Recent()
+
+    def reset(self) -> None:
+        """The total is read (again)."""
+        self.total = None
+        self._uncounted.clear()
+
+    def start(self, by_calendar: Mapping[str, tuple[int, int]]) -> None:
+        """Counts on from what Postgres says: by calendar, the sum of the versions and the newest
+        of them."""
+        self.total = sum(versions for versions, _ in by_calendar.values())
+        self._contained = {calendar: newest for calendar, (_, newest) in by_calendar.items()}
+        for calendar, version, added in self._uncounted:
+            self._count(calendar, version, added)
+        self._uncounted.clear()
+
+    def forget(self) -> None:
+        """Another epoch."""
+        self.reset()
+        self._heard.clear()
+        self._told.clear()
+
+    def news(self, change: Change) -> list[Event]:
+        """The events this account is to be told: its own, none twice, and none that a newer one
+        has overtaken."""
+        if (change.instructor, change.version) in self._heard:
+            return []
+        self._heard.put((change.instructor, change.version), 0)
+        own = [event for event in change.events or () if self.id in _concerned(event)]
+        as_student = [event for event in own if event.student_id == self.id]
+        added = sum(change.version - event.previous_version for event in as_student)
+        self._count(change.instructor, change.version, added)
+        news = [event for event in own if self._told.get(event.booking_id, 0) < change.version]
+        for event in news:
+            self._told.put(event.booking_id, change.version)
+        return news
+
+    def _count(self, calendar: str, version: int, added: int) -> None:
+        if self.total is None:
+            self._uncounted.append((calendar, version, added))
+        elif version > self._contained.get(calendar, 0):
+            self.total += added
+
+
+class Accounts:
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._accounts: dict[str, Account] = {}
+
+    def __iter__(self) -> Iterator[Account]:
+        return iter(self._accounts.values())
+
+    def get(self, account_id: str) -> Account | None:
+        return self._accounts.get(account_id)
+
+    def join(self, account_id: str, watcher: Watcher) -> None:
+        account = self._accounts.get(account_id)
+        if account is None:
+            account = self._accounts[account_id] = Account(account_id)
+            self._requests.totals()
+        account.watchers.add(watcher)
+
+    def leave(self, account_id: str, watcher: Watcher) -> bool:
+        """Whether it was the account's last connection here."""
+        account = self._accounts.get(account_id)
+        if account is None:
+            return False
+        account.watchers.discard(watcher)
+        if account.watchers:
+            return False
+        del self._accounts[account_id]
+        return True
+
+    def forget(self) -> None:
+        """Another epoch."""
+        for account in self._accounts.values():
+            account.forget()
+        self._requests.totals()
+        self.refresh(self._accounts)
+
+    def announce(self, change: Change) -> None:
+        """Has the bookings of this change read, for those of its accounts that are here."""
+        if change.events is None:
+            self.refresh(tuple(self._accounts))
+            return
+        events: dict[Event, list[str]] = {}
+        for account_id in {account_id for event in change.events for account_id in _concerned(event)}:
+            if account := self._accounts.get(account_id):
+                for event in account.news(change):
+                    events.setdefault(event, []).append(account_id)
+        if events:
+            self._requests.bookings(events)
+
+    def tell(self, event: Event, account_ids: Sequence[str], row: Booking) -> None:
+        """The booking as it is now, on every connection of these accounts. A connection that
+        cannot take it now is owed a refresh."""
+        for account_id in account_ids:
+            if account := self._accounts.get(account_id):
+                shown = booking.as_json(row, UUID(account_id))
+                frame = messages.booking(event.name, shown)
+                for watcher in tuple(account.watchers):
+                    watcher.tell(frame)
+
+    def refresh(self, account_ids: Iterable[str]) -> None:
+        """Booking messages may have been missed."""
+        for account_id in account_ids:
+            if account := self._accounts.get(account_id):
+                metrics.REFRESHES.inc()
+                for watcher in tuple(account.watchers):
+                    watcher.refresh()
+
+
+def _concerned(event: Event) -> tuple[str, str]:
+    return event.student_id, event.instructor_id
