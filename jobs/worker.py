@@ -15,6 +15,7 @@ from app.redis import AWAY
 from app.settings import Settings, SettingsError
 from jobs import queue
 from jobs.dispatcher import dispatch, listen
+from jobs.nightly import repeat
 from jobs.notifications import deliver
 
 log = structlog.get_logger("worker")
@@ -65,11 +66,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 async def _loops(redis: ArqRedis, resources: Resources) -> None:
     poked, stop = asyncio.Event(), resources.stop
     async with asyncio.TaskGroup() as group:
+        nightly = group.create_task(repeat(resources))
         listening = group.create_task(listen(resources.settings.redis_url.get_secret_value(), poked))
         loops = [group.create_task(dispatch(redis, resources, poked)), group.create_task(_work(redis, resources))]
         log.info("worker started")
         await stop.wait()
         listening.cancel()
+        nightly.cancel()
         poked.set()  # so that the dispatcher looks up
         _, late = await asyncio.wait(loops, timeout=DRAIN_SECONDS)
         for loop in late:

@@ -1,0 +1,64 @@
+-- Retention: each statement is one small batch and deletes what is older than :before among the next rows after a cursor. It
+-- returns how far it came; no row, once there are no further rows. The rows to delete are handed over as an array, which the
+-- planner never joins by reading the whole table, as it would with a limit it does not know.
+
+-- name: delete_old_changes
+-- Of each of the next calendars, among its :limit oldest changes: those before the first that is young, unpublished, or the
+-- calendar's newest. What stays has no gap.
+with calendars as materialized (
+  select c.instructor_id, c.version from calendar c
+  where c.instructor_id > :after order by c.instructor_id limit :calendars
+), unpublished as materialized (
+  select u.instructor_id, min(u.version) as version from outbox_unpublished u group by u.instructor_id
+), page as (
+  select oldest.place, oldest.version < least(c.version, u.version) as replaced,
+         bool_and(oldest.created_at < :before) over (partition by c.instructor_id order by oldest.version) as old
+  from calendars c
+  left join unpublished u on u.instructor_id = c.instructor_id
+  cross join lateral (
+    select o.ctid as place, o.version, o.created_at from outbox o
+    where o.instructor_id = c.instructor_id order by o.version limit :limit
+  ) oldest
+), deleted as (
+  delete from outbox o where o.ctid = any(array(select p.place from page p where p.old and p.replaced)) returning o.version
+)
+select (select count(*) from deleted) as deleted, c.instructor_id as last
+from calendars c order by c.instructor_id desc limit 1;
+
+-- name: delete_old_keys
+with page as materialized (
+  select k.ctid as place, k.account_id, k.key, k.created_at from idempotency_key k
+  where (k.account_id, k.key) > (:account_id::uuid, :key::text) order by k.account_id, k.key limit :limit
+), deleted as (
+  delete from idempotency_key k
+  where k.ctid = any(array(select p.place from page p where p.created_at < :before)) and k.created_at < :before
+  returning k.key
+)
+select (select count(*) from deleted) as deleted, p.account_id, p.key
+from page p order by p.account_id desc, p.key desc limit 1;
+
+-- name: delete_old_sessions
+-- Those that ended (ran out or were revoked) before.
+with page as materialized (
+  select s.id, least(s.expires_at, s.revoked_at) as ended_at from session s
+  where s.id > :after order by s.id limit :limit
+), deleted as (
+  delete from session s where s.id = any(array(select p.id from page p where p.ended_at < :before)) returning s.id
+)
+select (select count(*) from deleted) as deleted, p.id as last from page p order by p.id desc limit 1;
+
+-- name: delete_old_dev_mails
+with page as materialized (
+  select m.id, m.created_at from dev_mail m where m.id > :after order by m.id limit :limit
+), deleted as (
+  delete from dev_mail m where m.id = any(array(select p.id from page p where p.created_at < :before)) returning m.id
+)
+select (select count(*) from deleted) as deleted, p.id as last from page p order by p.id desc limit 1;
+
+-- name: delete_old_audit
+with page as materialized (
+  select a.id, a.at from booking_audit a where a.id > :after order by a.id limit :limit
+), deleted as (
+  delete from booking_audit a where a.id = any(array(select p.id from page p where p.at < :before)) returning a.id
+)
+select (select count(*) from deleted) as deleted, p.id as last from page p order by p.id desc limit 1;

@@ -1,0 +1,87 @@
+"""Once a night, whatever happens to workers and to Redis."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.db import Pool
+from app.privacy import retention
+from app.settings import Settings
+from jobs import nightly
+from tests.conftest import RedisServer
+from tests.jobs.conftest import working
+
+EVENING = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)
+
+
+async def old_mail(pool: Pool, now: datetime) -> None:
+    await pool.execute(
+        """insert into dev_mail (created_at, sender, recipient, subject, body_text, body_html)
+           values ($1, '', '', '', '', '')""",
+        now - timedelta(days=30),
+    )
+
+
+async def mails(pool: Pool) -> int:
+    count: int = await pool.fetchval("select count(*) from dev_mail")
+    return count
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        (datetime(2026, 11, 24, 7, 59, tzinfo=UTC), datetime(2026, 11, 23, 8, 0, tzinfo=UTC)),
+        (datetime(2026, 11, 24, 8, 0, tzinfo=UTC), datetime(2026, 11, 24, 8, 0, tzinfo=UTC)),
+        (EVENING, datetime(2026, 11, 24, 8, 0, tzinfo=UTC)),
+    ],
+)
+def test_it_is_due_at_eight_utc(now: datetime, due: datetime) -> None:
+    assert nightly.last_due(now) == due
+
+
+async def test_it_runs_once_between_one_night_and_the_next(pool: Pool) -> None:
+    assert await nightly.run_if_due(pool, now=EVENING)
+    for hours in (0, 1, 5, 9.9):
+        assert not await nightly.run_if_due(pool, now=EVENING + timedelta(hours=hours))
+    await old_mail(pool, EVENING)
+    assert await nightly.run_if_due(pool, now=EVENING + timedelta(hours=10))
+    assert await mails(pool) == 0
+    assert not await nightly.run_if_due(pool, now=EVENING + timedelta(hours=10, minutes=5))
+
+
+async def test_nights_that_no_worker_saw_are_caught_up_once(pool: Pool) -> None:
+    assert await nightly.run_if_due(pool, now=EVENING)
+    later = EVENING + timedelta(days=5)
+    assert [await nightly.run_if_due(pool, now=later) for _ in range(2)] == [True, False]
+
+
+async def test_of_several_workers_one_does_it(pool: Pool) -> None:
+    ran = await asyncio.gather(*(nightly.run_if_due(pool, now=EVENING) for _ in range(5)))
+    assert sorted(ran) == [False] * 4 + [True]
+
+
+async def test_what_a_worker_began_and_did_not_finish_another_does_an_hour_later(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await old_mail(pool, EVENING)
+    with monkeypatch.context() as patched:
+        patched.setattr(retention, "PAUSE_SECONDS", 60)
+        dying = asyncio.create_task(nightly.run_if_due(pool, now=EVENING))
+        async with asyncio.timeout(10):
+            while await mails(pool):
+                await asyncio.sleep(0.02)
+        dying.cancel()
+    await old_mail(pool, EVENING)
+    assert not await nightly.run_if_due(pool, now=EVENING + timedelta(minutes=59))
+    assert await nightly.run_if_due(pool, now=EVENING + timedelta(minutes=61))
+    assert await mails(pool) == 0
+
+
+async def test_a_worker_does_it_also_without_redis(pool: Pool, settings: Settings, redis_server: RedisServer) -> None:
+    redis_server.kill()
+    await old_mail(pool, datetime.now(UTC))
+    async with working(settings), asyncio.timeout(10):
+        while not await pool.fetchval("select finished_at is not null from nightly_job where name = 'retention'"):
+            await asyncio.sleep(0.05)
+    assert await mails(pool) == 0

@@ -1,0 +1,39 @@
+"""Retention reads each table by its primary key, a batch at a time, however much there is."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app import db
+from tests.test_plans import Watched, watched
+
+__all__ = ["watched"]
+
+BEFORE = datetime.now(UTC) - timedelta(days=7)
+FIRST = UUID(int=0)
+BATCHES: dict[str, dict[str, Any]] = {
+    "delete_old_changes": {"after": FIRST, "before": BEFORE, "calendars": 50, "limit": 100},
+    "delete_old_keys": {"account_id": FIRST, "key": "", "before": BEFORE, "limit": 1000},
+    "delete_old_sessions": {"after": FIRST, "before": BEFORE, "limit": 1000},
+    "delete_old_dev_mails": {"after": 0, "before": BEFORE, "limit": 1000},
+    "delete_old_audit": {"after": 0, "before": BEFORE, "limit": 1000},
+}
+FILL = """
+insert into idempotency_key (account_id, key, fingerprint, answer, created_at)
+select id, n::text, '', '{}', now() from account, generate_series(1, 5) as n;
+insert into booking_audit (booking_id, at, event, to_state)
+select id, now(), 'created', state from booking;
+insert into dev_mail (sender, recipient, subject, body_text, body_html)
+select '', '', '', '', '' from generate_series(1, 20000);
+analyze;
+"""
+
+
+@pytest.mark.parametrize("name", BATCHES)
+async def test_a_batch_scans_no_table(watched: Watched, name: str) -> None:
+    sql, parameters = db._CATALOG[name]
+    await watched.connection.execute(FILL)
+    assert await watched.scans(sql, *(BATCHES[name][parameter] for parameter in parameters)) == []
+    assert "Seq Scan on dev_mail" not in "".join(watched.plans)

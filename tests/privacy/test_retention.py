@@ -1,0 +1,175 @@
+"""What is kept for how long, and that deleting it is in nobody's way."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from app.accounts import session
+from app.db import Pool
+from app.privacy import retention
+from app.settings import Settings
+from loadtests import verdict
+from tests import people
+from tests.people import Instructor, Person
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that every kind takes several."""
+    monkeypatch.setattr(retention, "BATCH", 3)
+    monkeypatch.setattr(retention, "CALENDARS", 2)
+    monkeypatch.setattr(retention, "CHANGES_OF_CALENDAR", 3)
+    monkeypatch.setattr(retention, "PAUSE_SECONDS", 0)
+
+
+async def changes(pool: Pool, instructor_id: UUID, *days_ago: int, unpublished: tuple[int, ...] = ()) -> None:
+    """Changes 1, 2, … of a calendar, of so many days ago."""
+    for version, days in enumerate(days_ago, 1):
+        await pool.execute(
+            "insert into outbox (instructor_id, version, days, created_at) values ($1, $2, '{}', $3)",
+            instructor_id, version, NOW - timedelta(days=days),
+        )  # fmt: skip
+    for version in unpublished:
+        await pool.execute("insert into outbox_unpublished (instructor_id, version) values ($1, $2)", instructor_id, version)
+    await pool.execute("update calendar set version = $2 where instructor_id = $1", instructor_id, len(days_ago))
+
+
+async def versions(pool: Pool, instructor: Person) -> list[int]:
+    rows = await pool.fetch("select version from outbox where instructor_id = $1 order by version", instructor.id)
+    return [row["version"] for row in rows]
+
+
+async def instructors(pool: Pool, count: int) -> list[Instructor]:
+    return [await people.instructor(pool, f"Anna {number}", days=0) for number in range(count)]
+
+
+async def test_changes_are_kept_for_a_week(pool: Pool) -> None:
+    anna, dora, emma = await instructors(pool, 3)
+    await changes(pool, anna.id, *([9] * 11), 8, 6, 1)
+    await changes(pool, dora.id, 3, 2)
+    await changes(pool, emma.id)
+    assert await retention.delete_changes(pool, before=NOW - timedelta(days=7)) == 12
+    assert await versions(pool, anna) == [13, 14]
+    assert await versions(pool, dora) == [1, 2]
+
+
+async def test_the_newest_change_of_a_calendar_stays_however_old(pool: Pool) -> None:
+    anna, dora, emma = await instructors(pool, 3)
+    for instructor in (anna, dora, emma):
+        await changes(pool, instructor.id, 30, 20, 10)
+    assert await retention.delete_changes(pool, before=NOW - timedelta(days=7)) == 6
+    assert [await versions(pool, instructor) for instructor in (anna, dora, emma)] == [[3], [3], [3]]
+
+
+async def test_an_unpublished_change_stays_and_so_does_what_follows_it(pool: Pool) -> None:
+    (anna,) = await instructors(pool, 1)
+    await changes(pool, anna.id, 30, 29, 28, 27, 1, unpublished=(3, 5))
+    assert await retention.delete_changes(pool, before=NOW - timedelta(days=7)) == 2
+    assert await versions(pool, anna) == [3, 4, 5]
+
+
+async def test_what_is_kept_has_no_gap_even_after_a_clock_ran_backwards(pool: Pool) -> None:
+    (anna,) = await instructors(pool, 1)
+    await changes(pool, anna.id, 30, 29, 5, 20, 19, 4)
+    assert await retention.delete_changes(pool, before=NOW - timedelta(days=7)) == 2
+    assert await versions(pool, anna) == [3, 4, 5, 6]
+    assert await verdict._broken_versions.all(pool, instructors=[anna.id]) == []
+
+
+async def test_idempotency_keys_are_kept_for_a_day(pool: Pool) -> None:
+    ben, carl = await people.student(pool, "Ben"), await people.student(pool, "Carl")
+    for account in (ben, carl):
+        for number in range(5):
+            for hours in (25, 23):
+                await pool.execute(
+                    """insert into idempotency_key (account_id, key, fingerprint, answer, created_at)
+                       values ($1, $2, '', '{}', $3)""",
+                    account.id, f"{hours}-{number}", NOW - timedelta(hours=hours),
+                )  # fmt: skip
+    await retention.run(pool, now=NOW)
+    kept = await pool.fetch("select key from idempotency_key")
+    assert sorted(row["key"][:2] for row in kept) == ["23"] * 10
+
+
+async def test_sessions_that_ended_long_ago_go_and_no_other(pool: Pool, settings: Settings) -> None:
+    ben = await people.student(pool, "Ben")
+    for _ in range(7):
+        await session.open(pool, ben.id, settings, now=NOW)
+    ended = [row["id"] for row in await pool.fetch("select id from session limit 5")]
+    long_ago, recently = NOW - timedelta(days=31), NOW - timedelta(days=29)
+    end = "update session set expires_at = $2, revoked_at = $3 where id = $1"
+    await pool.execute(end, ended[0], long_ago, None)
+    await pool.execute(end, ended[1], long_ago, NOW)
+    await pool.execute(end, ended[2], NOW + timedelta(days=7), long_ago)
+    await pool.execute(end, ended[3], recently, None)
+    await pool.execute(end, ended[4], NOW + timedelta(days=7), recently)
+    assert await retention.delete_sessions(pool, before=NOW - retention.SESSIONS_KEPT) == 3
+    kept = {row["id"] for row in await pool.fetch("select id from session")}
+    assert len(kept) == 4
+    assert kept.isdisjoint(ended[:3])
+
+
+async def test_dev_mails_are_kept_for_a_week_and_audit_for_two_years(pool: Pool) -> None:
+    for days in (9, 8, 8, 8, 8, 6, 1):
+        await pool.execute(
+            """insert into dev_mail (created_at, sender, recipient, subject, body_text, body_html)
+               values ($1, '', '', '', '', '')""",
+            NOW - timedelta(days=days),
+        )
+    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=3))
+    for years in (3, 3, 3, 3, 1):
+        await pool.execute(
+            "insert into booking_audit (booking_id, at, event, to_state) values ($1, $2, 'created', 'confirmed')",
+            lesson.id, NOW - timedelta(days=365 * years),
+        )  # fmt: skip
+    deleted = await retention.run(pool, now=NOW)
+    assert (deleted["dev_mails"], deleted["audit"]) == (5, 4)
+    assert await pool.fetchval("select count(*) from dev_mail") == 2
+    assert await pool.fetchval("select count(*) from booking_audit") == 2
+
+
+async def test_a_second_run_finds_nothing_to_do(pool: Pool) -> None:
+    (anna,) = await instructors(pool, 1)
+    await changes(pool, anna.id, 30, 20, 10)
+    assert sum((await retention.run(pool, now=NOW)).values()) == 2
+    assert sum((await retention.run(pool, now=NOW)).values()) == 0
+
+
+async def test_a_booking_does_not_wait_for_a_batch_that_has_not_committed(pool: Pool) -> None:
+    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    await changes(pool, anna.id, 30, 20, 10)
+    old = NOW - timedelta(days=3)
+    await pool.execute(
+        "insert into idempotency_key (account_id, key, fingerprint, answer, created_at) values ($1, 'a', '', '{}', $2)",
+        ben.id, old,
+    )  # fmt: skip
+    await pool.execute("insert into session (account_id, expires_at) values ($1, $2)", ben.id, NOW - timedelta(days=90))
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        # Everything is old to this run, whose batches all stay open.
+        deleted = await retention.run(connection, now=NOW + timedelta(days=3))  # type: ignore[arg-type]
+        assert (deleted["changes"], deleted["idempotency_keys"], deleted["sessions"]) == (2, 1, 1)
+        async with asyncio.timeout(3):
+            lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=3))
+        await transaction.rollback()
+    assert lesson.version == 4
+
+
+async def test_a_change_written_during_the_run_stays(pool: Pool) -> None:
+    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    await changes(pool, anna.id, *([30] * 40))
+
+    async def book() -> None:
+        for hour in (10, 11, 12):
+            await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour}:00", day=3))
+
+    await asyncio.gather(retention.delete_changes(pool, before=NOW - timedelta(days=7)), book())
+    await retention.delete_changes(pool, before=NOW - timedelta(days=7))
+    assert await verdict._broken_versions.all(pool, instructors=[anna.id]) == []
+    assert (await versions(pool, anna))[-3:] == [41, 42, 43]
