@@ -3,8 +3,9 @@
 
 import { clock, dayOf, money, now, price, serverSays, soon, wire } from "./clock.js";
 import { Live } from "./live.js";
+import { Refresh, readPage } from "./refresh.js";
 import { ofDay, spans } from "./start_times.js";
-import { again, announce, follow } from "./status.js";
+import { announce, follow } from "./status.js";
 
 const at = (time) => Date.parse(time.dataset.start);
 
@@ -35,6 +36,10 @@ class Card {
   update(board) {
     this.#board = board;
     this.draw();
+  }
+
+  withdraw() {
+    this.update({ ...this.#board, days: {} });
   }
 
   get #next() {
@@ -138,11 +143,13 @@ const cards = new Map(given.cards.map((card) => [
 ]));
 
 live.addEventListener("board", ({ detail: { instructor, board } }) => cards.get(instructor)?.update(board));
-follow(live, async () => {
-  const fresh = JSON.parse((await again()).getElementById("page-data").textContent);
+// Who is not shown any more offers nothing.
+live.addEventListener("refused", ({ detail: { instructor } }) => cards.get(instructor)?.withdraw());
+follow(live, new Refresh(async () => {
+  const fresh = JSON.parse((await readPage()).getElementById("page-data").textContent);
   serverSays(Date.parse(fresh.now));
   for (const { instructor, board } of fresh.cards) live.offer(instructor, board);
-});
+}));
 for (const { instructor, first, board } of given.cards) live.watch(instructor, { first, days, known: board });
 setInterval(() => cards.forEach((card) => card.draw()), 10_000);
 live.start();

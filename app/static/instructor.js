@@ -5,7 +5,8 @@ import { addDays, dayOf, daysBetween, serverSays } from "./clock.js";
 import { Lesson } from "./lesson.js";
 import { Live } from "./live.js";
 import { KNOWN, Offer, SHOWN } from "./offer.js";
-import { again, announce, follow } from "./status.js";
+import { Refresh, readJson, readPage } from "./refresh.js";
+import { announce, follow } from "./status.js";
 
 const TICK = 10_000; // the minimum notice passes by the clock, not by a message
 
@@ -108,7 +109,8 @@ function watch(known = { days: offer.days }) {
   live.watch(given.instructor, { first, days: KNOWN, known });
 }
 
-// Shows the calendar as it now is. While a booking is under way its own doing would look like someone else's.
+// Shows the calendar as it now is. While a booking is under way its own doing would look like
+// someone else's.
 function arrived() {
   if (lesson.sending) return;
   board.draw(true);
@@ -116,8 +118,13 @@ function arrived() {
 }
 
 live.addEventListener("board", ({ detail: { board: fresh } }) => {
+  document.getElementById("refused").hidden = true;
   offer.update(fresh);
   arrived();
+});
+
+live.addEventListener("refused", () => {
+  document.getElementById("refused").hidden = false;
 });
 
 live.addEventListener("booking", ({ detail: { booking } }) => {
@@ -129,14 +136,34 @@ live.addEventListener("booking", ({ detail: { booking } }) => {
     lesson.heardOf(booking);
   }
   arrived();
+  refresh.repeat();
 });
 
-follow(live, async () => {
-  const page = await again();
-  const { board: fresh, now } = JSON.parse(page.getElementById("page-data").textContent);
+// No board tells the viewer's own lessons. Without a connection the board is read too.
+const refresh = new Refresh(() => (live.connected ? readLessons() : readAll()));
+
+async function readLessons() {
+  const { items } = await readJson("/api/bookings?as=student&scope=upcoming&limit=100");
+  offer.updateBusy(items.map(({ start, end, id }) => [start, end, id]));
+  for (const booking of items) lesson.heardOf(booking);
+  arrived();
+}
+
+async function readAll() {
+  const page = await readPage();
+  const { board: fresh, busy, now } = JSON.parse(page.getElementById("page-data").textContent);
   serverSays(Date.parse(now));
+  offer.updateBusy(busy);
   live.offer(given.instructor, fresh);
+  arrived();
+}
+
+live.addEventListener("refresh", ({ detail: { first } }) => {
+  if (!document.getElementById("book")) return; // who cannot book here has no lessons in the way
+  if (first) refresh.now();
+  else refresh.soon();
 });
+follow(live, refresh);
 
 setInterval(arrived, TICK);
 

@@ -1,7 +1,9 @@
-// A list of lessons that keeps itself up to date: the server draws it anew, and what has changed takes its place. A row that is the
-// same stays the very element it was, with its open details, what is typed in it, and the focus.
+// A list of lessons that keeps itself up to date: the server draws it anew, and what has changed
+// takes its place. A row that is the same stays the very element it was, with its open details, what
+// is typed in it, and the focus.
 
-import { announce, again } from "./status.js";
+import { Refresh, readPage } from "./refresh.js";
+import { announce } from "./status.js";
 
 const MARKED = 30_000;
 const EVERY = 10 * 60_000; // lessons begin and end, and days pass, without anyone telling
@@ -10,35 +12,14 @@ class List {
   #region = document.getElementById("lessons");
   #drawn = null; // id → the row as the server drew it, before anyone opened or typed anything
   #html = "";
-  #running = null;
-  #wanted = false;
 
   constructor() {
     this.#drawn = drawn(this.#region);
     this.#html = this.#region.outerHTML;
   }
 
-  // Reads the list again. Calls that come while one is under way are answered by one more.
-  async refresh() {
-    if (this.#running) {
-      this.#wanted = true;
-      return this.#running;
-    }
-    this.#running = this.#read();
-    try {
-      await this.#running;
-    } finally {
-      this.#running = null;
-    }
-    if (this.#wanted) {
-      this.#wanted = false;
-      return this.refresh();
-    }
-    return undefined;
-  }
-
-  async #read() {
-    const page = await again();
+  async read() {
+    const page = await readPage();
     const region = document.adoptNode(page.getElementById("lessons"));
     document.querySelector("h1").textContent = page.querySelector("h1").textContent; // on /teach it is the day
     if (region.outerHTML === this.#html) return;
@@ -83,16 +64,17 @@ function focusIn(region) {
   };
 }
 
-// Wires a list to the live connection. `sentence` words a booking message, or gives nothing where it needs no words.
+// Wires a list to the live connection. `sentence` words a booking message, or gives nothing where it
+// needs no words.
 export function keep(live, sentence) {
   const list = new List();
-  const refresh = () => list.refresh().catch(() => {}); // unreachable: the dot tells, and the next minute or message tries again
+  const refresh = new Refresh(() => list.read());
   live.addEventListener("booking", ({ detail }) => {
     const words = sentence(detail);
     if (words) announce(words);
-    refresh();
+    refresh.now();
   });
-  live.addEventListener("refresh", refresh);
-  setInterval(refresh, EVERY);
-  return () => list.refresh();
+  live.addEventListener("refresh", ({ detail }) => (detail.first ? refresh.now() : refresh.soon()));
+  setInterval(() => refresh.now(), EVERY);
+  return refresh;
 }

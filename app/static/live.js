@@ -1,18 +1,24 @@
-// The client of the live protocol (lesson.v1): one socket per page, that keeps what it watches equal to the server. What to do with
-// a board is the pages' business. Events: "state" (live · catching up · offline), "board" {instructor, board, altered},
-// "booking" {event, booking}, "refresh" (read the lists again), "over" {why} (the session has ended).
+// The client of the live protocol (lesson.v1): one socket per page, that keeps what it watches equal
+// to the server. What to do with a board is the pages' business. Events: "state" (live · catching up
+// · offline), "board" {instructor, board, altered}, "booking" {event, booking}, "refresh" {first}
+// (read the lists again; `first` on the first connection), "refused" {instructor, code} (the server
+// does not show this calendar), "over" {why} (the session has ended).
 
 import { serverSays } from "./clock.js";
 
-const SILENCE = 45_000; // nothing heard for so long: the connection is dead, whatever it says
+const LOOK = 2_000; // how often silence and unanswered watches are looked for
+const PROBE = 23_000; // the server speaks every 20 s: after this silence, ask whether it is there
+const PROBE_ANSWER = 7_000; // a probe without an answer by then: the connection is dead
+const SILENCE = 45_000; // the same for a page that watches nothing, and so has nothing to ask
 const ANSWER = 10_000; // a watch not answered by then is asked again
+const REFUSED = 60_000; // how often a calendar that was refused is asked for again
 const GRACE = 3_000; // a connection that comes back within this is not called offline
 
-const NEVER = new Set([1009, 4400]); // we are a bad client; coming back would not make us a better one
+const NEVER = new Set([1009, 4400]); // a faulty client stays faulty when it comes back
 const OVER = { 4401: "expired", 4403: "revoked" };
 
-// How long to stay away, in milliseconds, after a close with this code: random within 0.5–30 s, the more attempts failed the
-// longer. null: for good. `random` is in [0, 1).
+// How long to stay away, in milliseconds, after a close with this code: random within 0.5–30 s, the
+// more attempts failed the longer. null: for good. `random` is in [0, 1).
 export function delay(code, failures, random, afterMs = null) {
   if (NEVER.has(code) || code in OVER) return null;
   if (afterMs !== null) return Math.max(500, afterMs) + random * Math.max(1_000, afterMs / 2);
@@ -23,11 +29,13 @@ export function delay(code, failures, random, afterMs = null) {
 
 export class Live extends EventTarget {
   #socket = null;
-  #watches = new Map(); // instructor → {first, days, epoch, version, time_zone, min_advance_minutes, content, asked}
+  // instructor → {first, days, epoch, version, time_zone, min_advance_minutes, content, asked, refused}
+  #watches = new Map();
   #failures = 0;
   #opened = 0; // how often a connection stood
   #lost = Date.now(); // since when there is none
-  #heard = 0;
+  #heard = 0; // when the last message came
+  #probed = 0; // when a probe was sent that nothing has come after
   #afterMs = null;
   #stopped = false;
   #timer = null;
@@ -36,7 +44,7 @@ export class Live extends EventTarget {
   constructor(address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`) {
     super();
     this.address = address;
-    setInterval(() => this.#look(), 5_000);
+    setInterval(() => this.#look(), LOOK);
     addEventListener("offline", () => this.#socket && this.#closed(1006));
     addEventListener("online", () => this.#socket || this.#connect());
     document.addEventListener("visibilitychange", () => document.hidden || this.#look());
@@ -45,11 +53,19 @@ export class Live extends EventTarget {
     addEventListener("pageshow", (event) => event.persisted && (this.#socket || this.#connect()));
   }
 
+  get connected() {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
   get state() {
-    if (this.#socket?.readyState === WebSocket.OPEN) {
-      return [...this.#watches.values()].some((watch) => watch.asked) ? "catching up" : "live";
+    if (!this.connected) {
+      const brief = !this.#stopped && navigator.onLine && Date.now() - this.#lost < GRACE;
+      return brief ? "catching up" : "offline";
     }
-    return !this.#stopped && navigator.onLine && Date.now() - this.#lost < GRACE ? "catching up" : "offline";
+    const watches = [...this.#watches.values()];
+    if (watches.length && watches.every((watch) => watch.refused)) return "offline";
+    if (Date.now() - this.#heard > PROBE) return "catching up";
+    return watches.some((watch) => watch.asked && !watch.refused) ? "catching up" : "live";
   }
 
   start() {
@@ -59,7 +75,7 @@ export class Live extends EventTarget {
 
   // Follows a calendar from a first day on. `known` is a board to go on from, if there is one.
   watch(instructor, { first, days, known = {} }) {
-    const watch = { first, days, content: known.days ?? {}, asked: 0, ...pick(known) };
+    const watch = { first, days, content: known.days ?? {}, asked: 0, refused: 0, ...pick(known) };
     this.#watches.set(instructor, watch);
     this.#ask(instructor, known.epoch !== undefined);
   }
@@ -73,11 +89,14 @@ export class Live extends EventTarget {
     return watch && { ...pick(watch), days: watch.content };
   }
 
-  // A board read another way, such as from a page fetched while the socket was away. Older ones are ignored.
+  // A board read another way, such as from a page fetched while the socket was away. Older ones are
+  // ignored.
   offer(instructor, board) {
     const watch = this.#watches.get(instructor);
     if (!watch || (watch.epoch === board.epoch && board.version <= watch.version)) return;
+    const { refused } = watch;
     this.#replace(instructor, watch, board);
+    if (refused) this.#ask(instructor, true);
   }
 
   #connect() {
@@ -86,6 +105,7 @@ export class Live extends EventTarget {
     const socket = new WebSocket(this.address, "lesson.v1");
     this.#socket = socket;
     this.#heard = Date.now();
+    this.#probed = 0;
     // An abandoned socket must not speak for its successor.
     const own = (act) => (event) => socket === this.#socket && act(event);
     socket.addEventListener("open", own(() => this.#connected()));
@@ -99,8 +119,8 @@ export class Live extends EventTarget {
     this.#afterMs = null;
     this.#opened += 1;
     for (const [instructor, watch] of this.#watches) this.#ask(instructor, watch.epoch !== undefined);
-    // What was said between the drawing of the page, or the last connection, and now was said to nobody.
-    this.#emit("refresh", { again: this.#opened > 1 });
+    // What was said since the page was drawn, or since the last connection, was said to nobody.
+    this.#emit("refresh", { first: this.#opened === 1 });
     this.#announce();
   }
 
@@ -109,7 +129,7 @@ export class Live extends EventTarget {
     this.#socket = null;
     socket?.close();
     this.#lost = this.#lost || Date.now();
-    for (const watch of this.#watches.values()) watch.asked = 0;
+    for (const watch of this.#watches.values()) Object.assign(watch, { asked: 0, refused: 0 });
     const wait = delay(code, this.#failures, Math.random(), this.#afterMs);
     this.#failures += 1;
     if (code in OVER) this.#emit("over", { why: OVER[code] });
@@ -120,17 +140,33 @@ export class Live extends EventTarget {
   }
 
   #look() {
-    if (this.#socket && Date.now() - this.#heard > SILENCE) this.#closed(1006);
+    const past = (since) => Date.now() - since;
+    const dead = this.#probed ? past(this.#probed) > PROBE_ANSWER : past(this.#heard) > SILENCE;
+    if (this.#socket && dead) this.#closed(1006);
+    else if (this.connected && !this.#probed && past(this.#heard) > PROBE) this.#probe();
     for (const [instructor, watch] of this.#watches) {
-      if (watch.asked && Date.now() - watch.asked > ANSWER) this.#ask(instructor, false);
+      const patience = watch.refused ? REFUSED : ANSWER;
+      if (watch.asked && past(watch.asked) > patience) this.#ask(instructor, false);
     }
     this.#announce();
+  }
+
+  // A half-open connection looks open from here. A resume is always answered, and costs nothing
+  // where nothing was missed.
+  #probe() {
+    for (const [instructor, watch] of this.#watches) {
+      if (watch.epoch === undefined) continue;
+      this.#probed = Date.now();
+      this.#ask(instructor, true);
+      return;
+    }
   }
 
   #ask(instructor, resume) {
     const watch = this.#watches.get(instructor);
     const from = resume ? { epoch: watch.epoch, version: watch.version } : {};
-    watch.asked = this.#send({ type: "watch", instructor, first: watch.first, days: watch.days, ...from }) ? Date.now() : 0;
+    const { first, days } = watch;
+    watch.asked = this.#send({ type: "watch", instructor, first, days, ...from }) ? Date.now() : 0;
     this.#announce();
   }
 
@@ -142,6 +178,7 @@ export class Live extends EventTarget {
 
   #received(text) {
     this.#heard = Date.now();
+    this.#probed = 0;
     this.#lost = 0;
     this.#failures = 0;
     const message = JSON.parse(text);
@@ -149,17 +186,24 @@ export class Live extends EventTarget {
     if (message.type === "board" && watch) this.#replace(message.instructor, watch, message);
     else if (message.type === "change" && watch) this.#change(message, watch);
     else if (message.type === "beacon") this.#beacon(message);
-    else if (message.type === "booking" || message.type === "refresh") this.#emit(message.type, message);
+    else if (["booking", "refresh"].includes(message.type)) this.#emit(message.type, message);
     else if (message.type === "bye") this.#afterMs = message.after_ms;
-    // LIMIT is about this message, UNAVAILABLE about this moment: the watch stands, and is answered when it can be.
-    else if (message.type === "error" && watch && !["LIMIT", "UNAVAILABLE"].includes(message.code)) this.#watches.delete(message.instructor);
+    else if (message.type === "error" && watch) this.#refused(message, watch);
     this.#announce();
+  }
+
+  // LIMIT is about this message, UNAVAILABLE about this moment: the watch stays in force.
+  #refused({ instructor, code }, watch) {
+    if (["LIMIT", "UNAVAILABLE"].includes(code)) return;
+    if (!watch.refused) this.#emit("refused", { instructor, code });
+    watch.refused = Date.now();
   }
 
   #replace(instructor, watch, board) {
     // The answer to an earlier watch may still come after the days wanted have moved on.
     const meant = watch.first in board.days;
-    Object.assign(watch, pick(board), { content: meant ? board.days : { ...watch.content, ...board.days }, asked: meant ? 0 : watch.asked });
+    const content = meant ? board.days : { ...watch.content, ...board.days };
+    Object.assign(watch, pick(board), { content, asked: meant ? 0 : watch.asked, refused: 0 });
     this.#emit("board", { instructor, board: this.board(instructor), altered: null });
   }
 
@@ -169,7 +213,8 @@ export class Live extends EventTarget {
     if (version !== watch.version + 1) return this.#gap(instructor, watch, true);
     watch.version = version;
     watch.content = { ...watch.content, ...days };
-    return this.#emit("board", { instructor, board: this.board(instructor), altered: Object.keys(days) });
+    const altered = Object.keys(days);
+    return this.#emit("board", { instructor, board: this.board(instructor), altered });
   }
 
   #beacon({ now, epoch, versions }) {
@@ -191,11 +236,12 @@ export class Live extends EventTarget {
   }
 
   #announce() {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#lost = 0;
+    if (this.connected) this.#lost = 0;
     if (this.state === this.#state) return;
     this.#state = this.state;
     this.#emit("state", { state: this.#state });
   }
 }
 
-const pick = ({ epoch, version, time_zone, min_advance_minutes }) => ({ epoch, version, time_zone, min_advance_minutes });
+const pick = ({ epoch, version, time_zone, min_advance_minutes }) =>
+  ({ epoch, version, time_zone, min_advance_minutes });

@@ -12,10 +12,11 @@ export class Offer {
   // given: what the server says of the page (app/bookings/pages.py, `_page_data`).
   constructor(given) {
     Object.assign(this, {
-      service: given.service, minutes: given.minutes, first: given.first, busy: given.busy.map(([begin, end, id]) => [Date.parse(begin), Date.parse(end), id]),
+      service: given.service, minutes: given.minutes, first: given.first,
       chosen: given.start ? Date.parse(given.start) : null,
     });
     this.update(given.board);
+    this.updateBusy(given.busy);
     const device = Intl.DateTimeFormat().resolvedOptions().timeZone;
     this.ownZones = [given.viewer_zone, device].filter(Boolean);
   }
@@ -23,6 +24,11 @@ export class Offer {
   // The calendar as the server says it is now.
   update({ version, days, time_zone: zone, min_advance_minutes: notice }) {
     Object.assign(this, { version, days, zone, notice });
+  }
+
+  // The viewer's own lessons: [begin, end, id] as instants on the wire.
+  updateBusy(lessons) {
+    this.busy = lessons.map(([begin, end, id]) => [Date.parse(begin), Date.parse(end), id]);
   }
 
   get limits() {

@@ -1,4 +1,4 @@
-// What the page says about itself: the connection dot, polite announcements, and its own data read again while offline.
+// What the page says about itself: the connection dot and polite announcements.
 
 import { clock, now } from "./clock.js";
 
@@ -12,7 +12,8 @@ export function announce(sentence) {
   setTimeout(() => line.remove(), 10_000);
 }
 
-// Keeps the dot true. `refresh` reads the page's data another way; it is called each minute while there is no connection.
+// Keeps the dot true. `refresh` (a Refresh) reads the page's data another way: each minute while
+// there is no connection. While it is behind, what is shown is not live.
 export function follow(live, refresh) {
   const dot = document.getElementById("live");
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -20,11 +21,12 @@ export function follow(live, refresh) {
   let asOf = now();
 
   const show = () => {
-    const { state } = live;
+    const state = live.state === "live" && refresh.behind ? "catching up" : live.state;
     if (state === "live") asOf = now();
     dot.dataset.state = state;
-    document.getElementById("live-words").textContent = state === "offline" ? `offline · as of ${clock(asOf, zone)}` : state;
-    if (state === "offline" && told === "live") {
+    const words = state === "offline" ? `offline · as of ${clock(asOf, zone)}` : state;
+    document.getElementById("live-words").textContent = words;
+    if (state === "offline" && told === "live" && !live.connected) {
       told = state;
       announce("The connection is lost. What you see is read again every minute, and forms still work.");
     } else if (state === "live" && told === "offline") {
@@ -35,27 +37,17 @@ export function follow(live, refresh) {
 
   const read = async () => {
     if (live.state !== "offline") return;
-    try {
-      await refresh();
-      asOf = now();
-    } catch {
-      // Still unreachable: the dot says so, and the next minute tries again.
-    }
+    if (await refresh.now()) asOf = now();
     show();
   };
 
   live.addEventListener("state", show);
+  refresh.addEventListener("change", show);
   live.addEventListener("over", ({ detail: { why } }) => {
     document.getElementById("over").hidden = false;
-    announce(why === "expired" ? "Your session has ended. Please sign in again." : "You were signed out. Please sign in again.");
+    const how = why === "expired" ? "Your session has ended." : "You were signed out.";
+    announce(`${how} Please sign in again.`);
   });
   setInterval(read, EVERY);
   show();
-}
-
-// This page as the server would draw it now. Throws where the server cannot be reached or refuses.
-export async function again(signal = AbortSignal.timeout(10_000)) {
-  const response = await fetch(location.href, { headers: { accept: "text/html" }, signal });
-  if (!response.ok || response.redirected) throw new Error(`the page answered ${response.status}`);
-  return new DOMParser().parseFromString(await response.text(), "text/html");
 }

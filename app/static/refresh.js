@@ -1,0 +1,104 @@
+// Reading from the server again what a page shows: one read at a time, spread out where many pages
+// are told to read at the same moment, and tried again until it works.
+
+const SPREAD = 5_000; // a new epoch or a restart tells every open page to read again at once
+const FIRST_RETRY = 2_000;
+const LAST_RETRY = 60_000;
+const PATIENCE = 10_000; // how long an answer may take
+
+// How long to wait after so many failures in a row, in milliseconds. `random` is in [0, 1).
+export function retryDelay(failures, random) {
+  const most = Math.min(LAST_RETRY, FIRST_RETRY * 2 ** (failures - 1));
+  return most * (0.5 + random / 2);
+}
+
+// Event "change": `behind` may have changed.
+export class Refresh extends EventTarget {
+  #read;
+  #running = null;
+  #repeat = false;
+  #failures = 0;
+  #timer = null;
+  #due = Infinity;
+
+  // `read` reads and shows; it throws where the server cannot be reached or refuses.
+  constructor(read) {
+    super();
+    this.#read = read;
+  }
+
+  // What is shown may be outdated: a read is still to come.
+  get behind() {
+    return this.#timer !== null;
+  }
+
+  // Reads at a random moment of the next seconds.
+  soon() {
+    this.#schedule(Math.random() * SPREAD);
+  }
+
+  // Reads at once, and resolves to whether it worked. Calls while a read is under way are answered
+  // by one more.
+  now() {
+    this.#cancel();
+    if (this.#running) this.#repeat = true;
+    else this.#running = this.#run();
+    return this.#running;
+  }
+
+  // What happened just now may be missing in a read that is under way.
+  repeat() {
+    if (this.#running) this.#repeat = true;
+  }
+
+  async #run() {
+    try {
+      do {
+        this.#repeat = false;
+        await this.#read();
+      } while (this.#repeat);
+      this.#failures = 0;
+      return true;
+    } catch {
+      this.#failures += 1;
+      this.#schedule(retryDelay(this.#failures, Math.random()));
+      return false;
+    } finally {
+      this.#running = null;
+      this.dispatchEvent(new Event("change"));
+    }
+  }
+
+  // The earlier of two appointments stands.
+  #schedule(wait) {
+    const due = Date.now() + wait;
+    if (due >= this.#due) return;
+    this.#cancel();
+    this.#due = due;
+    this.#timer = setTimeout(() => this.now(), wait);
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #cancel() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#due = Infinity;
+  }
+}
+
+// This page as the server would draw it now.
+export async function readPage() {
+  const text = await (await read(location.href, "text/html")).text();
+  return new DOMParser().parseFromString(text, "text/html");
+}
+
+export async function readJson(path) {
+  return (await read(path, "application/json")).json();
+}
+
+async function read(address, accept) {
+  const signal = AbortSignal.timeout(PATIENCE);
+  const response = await fetch(address, { headers: { accept }, signal });
+  if (!response.ok || response.redirected) throw new Error(`${address}: ${response.status}`);
+  return response;
+}
