@@ -6,6 +6,8 @@ declare
   v_setting text;
 begin
   foreach v_setting in array array[
+    -- Tables first, and nothing that a schema of somebody's own could put in front of them.
+    'search_path = public, code',
     'timezone = ''UTC''',
     'jit = off',
     -- Shorter than the client's time-out (app/db.py), so that the server ends a slow statement and says so.

@@ -1,5 +1,5 @@
 -- name: drop_everything
-drop schema public cascade;
+drop schema if exists public, code cascade;
 
 -- name: recreate_schema
 create schema public;

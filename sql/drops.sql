@@ -1,0 +1,7 @@
+-- How to drop each function and view of the schema code. By name and without cascade, so that what was built upon one of them
+-- from outside is never dropped along with it.
+select format('drop view %s restrict', oid::regclass) as statement
+from pg_class where relnamespace = to_regnamespace('code') and relkind = 'v'
+union all
+select format('drop routine %s restrict', oid::regprocedure)
+from pg_proc where pronamespace = to_regnamespace('code');
