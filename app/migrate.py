@@ -103,21 +103,21 @@ async def _drop_code(connection: Connection) -> None:
     drops = [row["statement"] for row in await connection.fetch((SQL / "drops.sql").read_text())]
     drops.append("drop schema if exists code restrict")
     while drops:
-        # Some depend on others of them, so those that could not be dropped yet are tried again.
-        postponed = []
+        # Some depend on others of them, so those that could not be dropped yet are tried again. The schema itself comes last.
+        postponed: dict[str, str] = {}
         for drop in drops:
             try:
                 async with connection.transaction():
                     await connection.execute(drop)
             except asyncpg.DependentObjectsStillExistError as error:
-                postponed.append(drop)
-                reason = error.detail or str(error)
+                postponed[drop] = error.detail or str(error)
         if len(postponed) == len(drops):
+            reason = next(iter(postponed.values())).replace("\n", "; ")
             raise MigrationError(
                 "Functions and views in the schema code are made anew by each migration, and something outside of it depends on "
-                f"them. Remove that first; nothing was changed. Postgres says: {reason}"
+                f"them: {reason}. Remove that first. Nothing was changed."
             )
-        drops = postponed
+        drops = list(postponed)
 
 
 async def _set_session_defaults(connection: Connection) -> None:

@@ -57,27 +57,32 @@ def statements() -> list[db.Statement[Any]]:
     return db.STATEMENTS
 
 
+async def mistakes(connection: Any, statements: list[db.Statement[Any]]) -> list[str]:
+    """The statements whose columns are not what the code says. Raises asyncpg's error for one that cannot be prepared."""
+    wrong = []
+    for statement in statements:
+        columns = (await connection.prepare(statement.sql)).get_attributes()
+        if is_dataclass(statement.row):
+            hints = get_type_hints(statement.row)
+            if [column.name for column in columns] != [field.name for field in fields(statement.row)]:
+                wrong.append(f"{statement.name}: columns {[c.name for c in columns]} are not {statement.row.__name__}'s")
+                continue
+            expected = [bare(hints[field.name]) for field in fields(statement.row)]
+        else:
+            expected = [bare(statement.row)] * len(columns)
+            if len(columns) > 1:
+                wrong.append(f"{statement.name}: {len(columns)} columns for a single value")
+        for column, python in zip(columns, expected, strict=True):
+            if python is not Any and python not in TYPES.get(column.type.name, set()):
+                wrong.append(f"{statement.name}.{column.name}: {column.type.name} is not {python}")
+    return wrong
+
+
 async def test_every_statement_prepares_and_its_rows_are_what_the_code_says(
     pool: Pool, statements: list[db.Statement[Any]]
 ) -> None:
-    wrong = []
     async with pool.acquire() as connection:
-        for statement in statements:
-            columns = (await connection.prepare(statement.sql)).get_attributes()
-            if is_dataclass(statement.row):
-                hints = get_type_hints(statement.row)
-                if [column.name for column in columns] != [field.name for field in fields(statement.row)]:
-                    wrong.append(f"{statement.name}: columns {[c.name for c in columns]} are not {statement.row.__name__}'s")
-                    continue
-                expected = [bare(hints[field.name]) for field in fields(statement.row)]
-            else:
-                expected = [bare(statement.row)] * len(columns)
-                if len(columns) > 1:
-                    wrong.append(f"{statement.name}: {len(columns)} columns for a single value")
-            for column, python in zip(columns, expected, strict=True):
-                if python is not Any and python not in TYPES.get(column.type.name, set()):
-                    wrong.append(f"{statement.name}.{column.name}: {column.type.name} is not {python}")
-    assert wrong == []
+        assert await mistakes(connection, statements) == []
 
 
 def test_every_statement_in_the_files_is_used_by_the_code(statements: list[db.Statement[Any]]) -> None:

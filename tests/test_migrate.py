@@ -1,0 +1,377 @@
+"""Migrating: a database of the first release while its web process works, one that is in use, and what makes it fail."""
+
+import asyncio
+import shutil
+import uuid
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from app import db, migrate, operators
+from app.db import Pool
+from app.migrate import MigrationError
+from tests import people
+from tests.cluster import Cluster
+from tests.test_statements import mistakes
+
+FIRST_RELEASE = Path(__file__).parent / "first_release"
+ANNA, DORA, BEN, FINN, GUS = (
+    uuid.UUID(text)
+    for text in (
+        "01a1fe91-fcfc-7328-a719-5e8595141044",
+        "01a1fe91-fd1e-704e-af6c-5f64acd16fcb",
+        "01a1fe91-fd25-7c6a-b445-59b76cded568",
+        "01a1fe91-fd2b-790f-83e7-c7f3fc7e959e",
+        "01a1fe91-fd2b-73d2-be3d-b4259f7f2bf6",
+    )
+)
+BENS_SESSION = uuid.UUID("255edce6-bd62-494c-9629-e1705d17c272")
+BENS_LESSON = uuid.UUID("01a1fe91-fd45-7aeb-a803-78ad00426715")
+FINNS_SERVICE = uuid.UUID("01a1fe91-fd2e-7f2b-a941-565e69a78140")
+NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)
+FIRST = date(2026, 11, 20)
+
+# What the old process asks, and what still makes sense to the new database. The others changed their shape: they may fail.
+CALLS: dict[str, dict[str, Any]] = {
+    "session_by_id": {"session_id": BENS_SESSION, "now": NOW},
+    "week": {"instructor_id": ANNA, "start": date(2026, 11, 23)},
+    "board_message": {"instructor": ANNA, "first": FIRST, "days": 10},
+    "booking": {"id": BENS_LESSON},
+    "student_bookings_upcoming": {"account_id": BEN, "now": NOW, "start": None, "id": None, "limit": 20},
+    "versions_of": {"instructors": [ANNA, DORA]},
+    "unpublished_changes": {"partitions": 64, "limit": 1},
+    "reserve": {
+        "student_id": GUS, "service_id": FINNS_SERVICE, "start": datetime(2026, 11, 22, 15, tzinfo=UTC), "minutes": 60,
+        "location_type": None, "location": "", "note": "", "now": NOW,
+    },
+}  # fmt: skip
+LASTING = ("session_by_id", "week", "board_message", "booking", "student_bookings_upcoming", "versions_of")
+LOST_CONNECTION = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+)
+
+
+@pytest.fixture
+async def database(postgres: Cluster) -> AsyncIterator[str]:
+    """An empty database."""
+    name = f"migrating_{uuid.uuid4().hex}"
+    yield await postgres.empty(name)
+    await postgres.drop(name)
+
+
+@asynccontextmanager
+async def connected(url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def first_release(database: str) -> str:
+    """A database as the first release left it."""
+    async with connected(database) as connection:
+        await connection.execute((FIRST_RELEASE / "database.sql").read_text())
+    return database
+
+
+class OldProcess:
+    """A web process of the first release: its statements, prepared on connections that stand, sent without a pause."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.outcomes: dict[str, list[Exception | None]] = defaultdict(list)
+        self._statements = db._load(FIRST_RELEASE)
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        settings = {"application_name": "web", "timezone": "UTC", "jit": "off", "statement_timeout": "10s"}
+        pool = await asyncpg.create_pool(
+            self.url,
+            min_size=3,
+            max_size=3,
+            command_timeout=10,
+            init=db._prepare_connection,
+            reset=db._keep_session,
+            server_settings=settings,
+        )
+        callers = [asyncio.create_task(self._call_forever(pool)) for _ in range(3)]
+        try:
+            # More than five times each, so that Postgres plans them for good.
+            await until(lambda: all(len(self.outcomes[name]) > 20 for name in CALLS))
+            assert {name for name in CALLS if any(self.outcomes[name])} == set()
+            yield
+        finally:
+            for caller in callers:
+                caller.cancel()
+            await asyncio.gather(*callers, return_exceptions=True)
+            pool.terminate()
+
+    async def _call_forever(self, pool: Any) -> None:
+        while True:
+            for name, values in CALLS.items():
+                sql, parameters = self._statements[name]
+                try:
+                    await pool.fetch(sql, *(values[parameter] for parameter in parameters), timeout=5)
+                except Exception as error:  # noqa: BLE001 — whatever it is, the test looks at it
+                    self.outcomes[name].append(error)
+                else:
+                    self.outcomes[name].append(None)
+
+
+async def until(condition: Any, seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def stored(connection: Any) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table, but Finn's: the old process books lessons with him meanwhile."""
+    tables = await connection.fetch(
+        "select tablename from pg_tables where schemaname = 'public' and tablename <> 'migration' order by tablename"
+    )
+    return {
+        table["tablename"]: [
+            row["row"]
+            for row in await connection.fetch(
+                f"select row_to_json(t) as row from public.{table['tablename']} t where strpos(t::text, $1) = 0 order by t::text",
+                str(FINN),
+            )
+        ]
+        for table in tables
+    }
+
+
+def missing(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]) -> list[Any]:
+    """The rows that are no longer there, or not as they were, by the columns that both releases have."""
+    lost = []
+    for table, rows in before.items():
+        present = after[table]
+        columns = (rows[0].keys() & present[0].keys() if rows and present else set()) - RESHAPED.get(table, set())
+        there = [{column: row[column] for column in columns} for row in present]
+        lost += [(table, row) for row in rows if {column: row[column] for column in columns} not in there]
+    return lost
+
+
+# An event of the outbox names its booking now instead of containing it.
+RESHAPED = {"outbox": {"events"}}
+BOARDS = "select c.instructor_id, b.version, b.days from calendar c, board(c.instructor_id, $1, 30) b where c.instructor_id <> $2 order by 1"
+
+
+async def test_a_database_of_the_first_release_is_migrated_while_its_web_process_works(first_release: str) -> None:
+    old = OldProcess(first_release)
+    async with connected(first_release) as connection:
+        await db._prepare_connection(connection)
+        await connection.execute("set search_path = public, code")
+        before, boards = await stored(connection), await connection.fetch(BOARDS, FIRST, FINN)
+    async with old.at_work():
+        asked_before = {name: len(outcomes) for name, outcomes in old.outcomes.items()}
+        assert "0009_code_schema.sql" in await migrate.migrate(first_release)
+        migrated = {name: len(outcomes) for name, outcomes in old.outcomes.items()}
+        await until(lambda: all(len(old.outcomes[name]) > migrated[name] + 20 for name in CALLS))
+
+    for name in LASTING:  # a connection may have ended in the middle; nothing else goes wrong, and soon nothing does
+        meanwhile = [error for error in old.outcomes[name][asked_before[name] :] if error]
+        assert [error for error in meanwhile if not isinstance(error, LOST_CONNECTION)] == []
+        assert old.outcomes[name][-10:] == [None] * 10
+    for name in CALLS.keys() - LASTING:
+        assert all(isinstance(error, (asyncpg.PostgresError, *LOST_CONNECTION)) for error in old.outcomes[name] if error)
+
+    pool = await db.connect(first_release, size=2, name="test")
+    async with pool.acquire() as connection:
+        after = await stored(connection)
+        assert missing(before, after) == []
+        assert await connection.fetch(BOARDS, FIRST, FINN) == boards
+        assert await mistakes(connection, db.STATEMENTS) == []
+    lesson = await people.lesson(pool, GUS, FINNS_SERVICE, datetime(2026, 11, 23, 15, tzinfo=UTC), now=NOW)
+    assert lesson.state == "confirmed"
+    await db.close(pool)
+
+
+NAMES = """
+select n.nspname as schema, named.name, named.kind,
+       exists (select from pg_depend d where (d.classid, d.objid, d.deptype) = (named.catalog, named.oid, 'e')) as is_of_extension
+from (select pronamespace, proname, 'function', oid, 'pg_proc'::regclass from pg_proc
+      union all select relnamespace, relname, relkind::text, oid, 'pg_class'::regclass from pg_class)
+     as named (schema, name, kind, oid, catalog)
+join pg_namespace n on n.oid = named.schema
+where n.nspname in ('public', 'code')
+"""
+
+
+@pytest.mark.parametrize("before", ["nothing", "first release"])
+async def test_tables_are_in_public_functions_and_views_in_code_and_none_hides_another(database: str, before: str) -> None:
+    async with connected(database) as connection:
+        if before == "first release":
+            await connection.execute((FIRST_RELEASE / "database.sql").read_text())
+    await migrate.migrate(database)
+    async with connected(database) as connection:
+        assert await connection.fetchval("show search_path") == "public, code"
+        rows = await connection.fetch(NAMES)
+    kinds = {(row["schema"], row["kind"]) for row in rows if not row["is_of_extension"]}
+    assert kinds == {("code", "function"), ("code", "v"), ("public", "r"), ("public", "i"), ("public", "S")}
+    names = {schema: {row["name"] for row in rows if row["schema"] == schema} for schema in ("public", "code")}
+    assert names["public"] & names["code"] == set()
+
+
+async def everything(url: str) -> Any:
+    async with connected(url) as connection:
+        functions = await connection.fetch(
+            "select p.oid::regprocedure::text, pg_get_functiondef(p.oid) from pg_proc p where pronamespace = 'code'::regnamespace order by 1"
+        )
+        settings = await connection.fetch(
+            "select setconfig from pg_db_role_setting s join pg_database d on d.oid = setdatabase where datname = current_database()"
+        )
+        return await stored(connection), functions, settings, await connection.fetch("select * from migration order by name")
+
+
+async def test_migrating_again_changes_nothing(first_release: str) -> None:
+    await migrate.migrate(first_release)
+    before = await everything(first_release)
+    assert await migrate.migrate(first_release) == []
+    assert await everything(first_release) == before
+
+
+@pytest.fixture
+def next_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder of the SQL of a release to come: a copy, which the test may change, and which `migrate` then uses."""
+    folder = tmp_path / "sql"
+    shutil.copytree(db.SQL, folder)
+    monkeypatch.setattr(migrate, "SQL", folder)
+    return folder
+
+
+SHAPES = (
+    """
+    create view lesson as select id, state from booking;
+    create function lesson_state(lesson) returns text language sql stable as 'select ($1).state';
+    create function lessons(p_limit integer) returns table (id uuid)
+    language sql stable as 'select id from lesson limit p_limit';
+    """,
+    """
+    create view lesson as select id, version, state from booking;
+    create function lesson_state(lesson) returns text language sql stable as 'select ($1).state';
+    create function lessons(p_limit integer, p_state text default 'confirmed') returns table (id uuid, version bigint)
+    language sql stable as 'select id, version from lesson where state = p_state limit p_limit';
+    """,
+)
+
+
+async def test_a_view_gains_a_column_and_a_function_an_output_and_a_parameter_while_both_are_used(
+    first_release: str, next_release: Path
+) -> None:
+    (next_release / "functions" / "lesson.sql").write_text(SHAPES[0])
+    await migrate.migrate(first_release)
+    pool = await db.connect(first_release, size=2, name="test")
+
+    async def read(tx: db.Tx) -> list[list[str]]:
+        return [
+            list(row.keys())
+            for row in (await tx.fetch("select * from lesson limit 1") + await tx.fetch("select * from lessons(1)"))
+        ]
+
+    for _ in range(10):
+        assert await db.transact(pool, read) == [["id", "state"], ["id"]]
+    (next_release / "functions" / "lesson.sql").write_text(SHAPES[1])
+    assert await migrate.migrate(first_release) == []
+    for _ in range(10):
+        assert await db.transact(pool, read) == [["id", "version", "state"], ["id", "version"]]
+    await db.close(pool)
+
+
+@pytest.mark.parametrize(
+    ("dependency", "name"),
+    [
+        ("alter table area add constraint area_zone check (is_zone(name))", "area_zone"),
+        ("create index service_start on booking (day_start('2026-01-01', state))", "service_start"),
+        ("create view report as select state, count(*) from booking_detail group by state", "report"),
+    ],
+)
+async def test_what_is_stored_may_not_depend_on_code_and_a_migration_says_so_and_changes_nothing(
+    database: str, next_release: Path, dependency: str, name: str
+) -> None:
+    await migrate.migrate(database)
+    async with connected(database) as connection:
+        await connection.execute("delete from area" if "area" in dependency else "select")
+        await connection.execute(dependency)
+    before = await everything(database)
+    (next_release / "migrations" / "9999_more.sql").write_text("create table more (id integer)")
+    with pytest.raises(MigrationError, match=f"something outside of it depends on them: .*{name} "):
+        await migrate.migrate(database)
+    assert await everything(database) == before
+
+
+async def test_a_migration_that_fails_leaves_neither_the_one_before_it_nor_new_functions(
+    database: str, next_release: Path
+) -> None:
+    await migrate.migrate(database)
+    before = await everything(database)
+    (next_release / "migrations" / "9998_more.sql").write_text("create table more (id integer)")
+    (next_release / "migrations" / "9999_wrong.sql").write_text("create table more (id integer)")
+    (next_release / "functions" / "more.sql").write_text("create function more() returns integer language sql as 'select 1'")
+    with pytest.raises(asyncpg.DuplicateTableError):
+        await migrate.migrate(database)
+    assert await everything(database) == before
+
+
+async def test_a_migration_waits_for_whoever_reads_without_making_others_wait_for_long(database: str) -> None:
+    await migrate.migrate(database)
+    async with connected(database) as reader, connected(database) as other:
+        transaction = reader.transaction()
+        await transaction.start()
+        await reader.fetch("select from booking_detail")
+        migrating = asyncio.create_task(migrate.migrate(database))
+        await waiting_for_a_lock(other)
+        await other.fetch("select from booking_detail")  # not refused by lock_timeout
+        assert not migrating.done()
+        await transaction.rollback()
+        assert await migrating == []
+
+
+async def waiting_for_a_lock(connection: Any) -> None:
+    async with asyncio.timeout(20):
+        while not await connection.fetchval("select count(*) from pg_locks where not granted"):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_database_that_is_never_let_go_is_not_migrated(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    await migrate.migrate(database)
+    monkeypatch.setattr(migrate, "_ATTEMPTS", 2)
+    async with connected(database) as reader, reader.transaction():
+        await reader.fetch("select from booking_detail")
+        with pytest.raises(MigrationError, match="too busy to be migrated: nothing was changed"):
+            await migrate.migrate(database)
+
+
+async def test_a_restored_dump_has_the_settings_of_sessions_again_once_it_is_migrated(database: str) -> None:
+    await migrate.migrate(database)
+    async with connected(database) as connection:
+        name = await connection.fetchval("select current_database()")
+        await connection.execute(f'alter role current_user in database "{name}" reset all')
+    await migrate.migrate(database)
+    pool: Pool = await db.connect(database, size=1, name="test")
+    assert await pool.fetchval("show lock_timeout") == "2s"
+    assert await pool.fetchval("show search_path") == "public, code"
+    await db.close(pool)
+
+
+async def test_reset_leaves_no_function_of_before(database: str) -> None:
+    await migrate.migrate(database)
+    async with connected(database) as connection:
+        await connection.execute("create function code.leftover() returns integer language sql as 'select 1'")
+    await operators.reset(database)
+    async with connected(database) as connection:
+        assert await connection.fetchval(
+            "select to_regproc('code.leftover') is null and to_regproc('code.reserve') is not null"
+        )
