@@ -1,6 +1,7 @@
 """Who is in a crowd: students who book, instructors who teach, and people who look on. What they meet is written down by the stage."""
 
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,9 +32,12 @@ class Person(FastHttpUser):
         stage: Stage = self.environment.stage
         return stage
 
-    def ask(self, method: str, path: str, body: Any = None, *, name: str | None = None) -> tuple[str, Any]:
-        """How it was answered ("201", "409 SLOT_TAKEN", "no answer") and the JSON."""
+    def ask(self, method: str, path: str, body: Any = None, *, name: str | None = None, key: bool = False) -> tuple[str, Any]:
+        """How it was answered ("201", "409 SLOT_TAKEN", "no answer") and the JSON. With `key`, as pages send it, the request has
+        an Idempotency-Key."""
         headers = {"Authorization": f"Bearer {self.token}"}
+        if key:
+            headers["Idempotency-Key"] = str(uuid.uuid4())
         name = name or path.partition("?")[0]
         started = time.perf_counter()
         with (
@@ -116,7 +120,7 @@ class Student(Person):
 
     def _book(self, instructor: Instructor, start: str) -> tuple[str, Any]:
         body = {"service_id": instructor.service_id, "start": start, "duration_minutes": 30}
-        answer, content = self.ask("POST", "/api/bookings", body)
+        answer, content = self.ask("POST", "/api/bookings", body, key=True)
         if answer == "201":
             self.stage.results.booked[content["id"]] = instructor.id
         elif answer == "no answer":
@@ -129,6 +133,7 @@ class Student(Person):
             f"/api/bookings/{quote(booking)}/cancellation",
             {"reason": "Somebody is ill"},
             name="/api/bookings/{id}/cancellation",
+            key=True,
         )
         if answer == "200":
             self.stage.results.cancelled.append(booking)

@@ -55,3 +55,7 @@ update account set full_name = full_name where id = :id returning clock_timestam
 
 -- name: bench_unsent
 select count(*) from notification where sent_at is null and given_up_at is null
+
+-- name: bench_backends
+-- The processes that serve the connections of an application.
+select pid from pg_stat_activity where datname = current_database() and application_name = :application

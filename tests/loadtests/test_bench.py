@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from loadtests.bench import booking, people
+from loadtests.bench.booking import Lesson
 from loadtests.bench.people import CLOSES, OPENS, Offer, Student
 from loadtests.bench.report import Result, table
 from loadtests.bench.sockets import _first_frame, frame
@@ -50,11 +51,12 @@ def test_lessons_of_the_benchmarks_lie_within_instructors_hours() -> None:
         assert OPENS <= local.hour < CLOSES
 
 
-def test_no_student_is_in_two_places_at_once() -> None:
+@pytest.mark.parametrize("schedule", [booking.lessons, booking.lessons_with_one])
+def test_no_student_is_in_two_places_at_once(schedule: Callable[..., Iterator[Lesson]]) -> None:
     students = [Student(UUID(int=n), "") for n in range(40)]
     offers = [Offer(UUID(int=n), UUID(int=n)) for n in range(40)]
     taken: set[tuple[UUID, datetime]] = set()
-    for student, _, start in booking.lessons(students, offers):
+    for student, _, start in schedule(students, offers):
         assert start.tzinfo is UTC
         assert (student.id, start) not in taken
         taken.add((student.id, start))
