@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from app import refusal
+from app import gate, refusal
 from app.db import Db, Pool, Tx, statement
 
 # From and to, in minutes of the wall clock since midnight; 1440 ends a day.
@@ -80,13 +80,14 @@ async def replace_days(
     """Replaces the availability of whole local days: how many changed, and the version now. Ranges that touch are merged; bookings
     are neither looked at nor touched. Raises ValidationError for an edge the clocks skip and for a changed day that is past or
     too far ahead; VersionConflict when availability or blackouts changed after `base`."""
-    outcome = await _replace_days.one(
-        db,
-        instructor_id=instructor_id,
-        days={day.isoformat(): list(ranges) for day, ranges in days.items()},
-        base=base,
-        now=now,
-    )
+    async with gate.writer(db, instructor_id):
+        outcome = await _replace_days.one(
+            db,
+            instructor_id=instructor_id,
+            days={day.isoformat(): list(ranges) for day, ranges in days.items()},
+            base=base,
+            now=now,
+        )
     if outcome.refusal == "VERSION_CONFLICT":
         raise refusal.VersionConflict(version=outcome.version)
     if outcome.refusal is not None:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from app import refusal, wire
+from app import gate, refusal, wire
 from app.availability import alternatives
 from app.bookings.idempotency import Call
+from app.catalog import service
 from app.db import Db, Pool, Statement, Tx, statement, transact
 
 Role = Literal["student", "instructor"]
@@ -131,6 +132,7 @@ async def reserve(
     outcome = await run(
         db,
         _reserve,
+        calendar=await service.instructor_of(db, service_id),
         student_id=student_id,
         service_id=service_id,
         start=start,
@@ -149,11 +151,13 @@ async def reserve(
     return of_outcome(outcome)
 
 
-async def run(db: Pool | Tx, change: Statement[Outcome], **values: Any) -> Outcome:
-    """Runs a function in SQL that changes bookings, in the caller's transaction or one of its own."""
-    if isinstance(db, Pool):  # type: ignore[misc]  # only asyncpg's stubs make it generic
-        return await transact(db, lambda tx: change.one(tx, **values), begin=False)
-    return await change.one(db, **values)
+async def run(db: Pool | Tx, change: Statement[Outcome], *, calendar: UUID | None, **values: Any) -> Outcome:
+    """Runs a function in SQL that changes bookings of a calendar (an instructor's id), in the caller's
+    transaction or one of its own."""
+    async with gate.writer(db, calendar):
+        if isinstance(db, Pool):  # type: ignore[misc]  # only asyncpg's stubs make it generic
+            return await transact(db, lambda tx: change.one(tx, **values), begin=False)
+        return await change.one(db, **values)
 
 
 def of_outcome(outcome: Outcome) -> Booking:

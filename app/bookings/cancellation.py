@@ -9,6 +9,7 @@ from app.bookings.idempotency import Call
 from app.db import Pool, Tx, statement
 
 _cancel = statement("cancel_booking", Outcome)
+_instructor_of_booking = statement("instructor_of_booking", UUID)
 
 
 async def cancel(
@@ -28,6 +29,7 @@ async def cancel(
     outcome = await booking.run(
         db,
         _cancel,
+        calendar=await _instructor_of_booking.first(db, booking_id=booking_id),
         actor_id=actor_id,
         booking_id=booking_id,
         reason=reason,

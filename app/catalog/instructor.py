@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app import refusal, wire
+from app import gate, refusal, wire
 from app.catalog import service
 from app.catalog.service import Service
 from app.db import Db, Pool, Tx, statement, transact
@@ -120,24 +120,28 @@ async def begin(pool: Pool, account_id: UUID, changes: Mapping[str, Any], *, now
         await _set_teaching.run(tx, id=account_id, teaches=True)
         await change(tx, account_id, changes, now=now)
 
-    await transact(pool, write)
+    async with gate.writer(pool, account_id):
+        await transact(pool, write)
 
 
 async def stop(db: Pool | Tx, instructor_id: UUID) -> None:
     """No new bookings and no public profile, and nothing free on open screens; lessons that are booked stay."""
-    await _set_teaching.run(db, id=instructor_id, teaches=False)
+    async with gate.writer(db, instructor_id):
+        await _set_teaching.run(db, id=instructor_id, teaches=False)
 
 
 async def change(db: Pool | Tx, instructor_id: UUID, changes: Mapping[str, Any], *, now: datetime) -> None:
     """Changes what `changes` names; what it leaves out stays. Areas by slug or name. Raises ValidationError for an area that is not
     in the catalog. A changed buffer or notice is a step of the calendar."""
-    await _update_instructor.one(
-        db,
-        id=instructor_id,
-        now=now,
-        areas=await _slugs(db, changes.get("areas")),
-        **{name: changes.get(name) for name in _CHANGEABLE},
-    )
+    areas = await _slugs(db, changes.get("areas"))
+    async with gate.writer(db, instructor_id):
+        await _update_instructor.one(
+            db,
+            id=instructor_id,
+            now=now,
+            areas=areas,
+            **{name: changes.get(name) for name in _CHANGEABLE},
+        )
 
 
 async def _slugs(db: Db, names: Sequence[str] | None) -> list[str] | None:

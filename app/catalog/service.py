@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from app import refusal
+from app import gate, refusal
 from app.db import Db, Pool, Tx, statement
 
 LocationType = Literal["student", "instructor", "public"]
@@ -29,9 +29,14 @@ class Service:
 
 _services_of = statement("services_of", Service)
 _insert_service = statement("insert_service", Service)
+_instructor_of_service = statement("instructor_of_service", UUID)
 _is_in_catalog = statement("is_in_catalog", bool)
 _update_service = statement("update_service", Service)
 _remove_service = statement("remove_service", bool)
+
+# By service, the longest unused first.
+_instructors: dict[UUID, UUID] = {}
+_REMEMBERED = 10_000
 
 _CHANGEABLE = ("description", "hourly_rate_cents", "durations_minutes", "location_types", "levels", "audiences")
 
@@ -39,6 +44,18 @@ _CHANGEABLE = ("description", "hourly_rate_cents", "durations_minutes", "locatio
 async def of_instructor(db: Db, instructor_id: UUID, *, after: UUID | None = None, limit: int = 100) -> list[Service]:
     """The active services, in the order they were offered."""
     return await _services_of.all(db, instructor_id=instructor_id, after=after, limit=limit)
+
+
+async def instructor_of(db: Db, service_id: UUID) -> UUID | None:
+    """Whose service it is, or None if there is none. It never changes, so this process remembers it."""
+    instructor_id = _instructors.pop(service_id, None)
+    if instructor_id is None:
+        instructor_id = await _instructor_of_service.first(db, id=service_id)
+    if instructor_id is not None:
+        _instructors[service_id] = instructor_id  # the last ones asked for stay
+        if len(_instructors) > _REMEMBERED:
+            del _instructors[next(iter(_instructors))]
+    return instructor_id
 
 
 async def offer(
@@ -85,7 +102,9 @@ async def change(db: Pool | Tx, instructor_id: UUID, service_id: UUID, changes: 
 
 async def withdraw(db: Pool | Tx, instructor_id: UUID, service_id: UUID) -> None:
     """Takes a service down; lessons booked of it stay. Raises NotFound."""
-    if not await _remove_service.one(db, instructor_id=instructor_id, id=service_id):
+    async with gate.writer(db, instructor_id):
+        removed = await _remove_service.one(db, instructor_id=instructor_id, id=service_id)
+    if not removed:
         raise refusal.NotFound
 
 

@@ -9,6 +9,9 @@ from reserve(:student_id, :service_id, :start, :minutes, :location_type, :locati
 select refusal, detail, booking
 from cancel_booking(:actor_id, :booking_id, :reason, :now, :key, :fingerprint);
 
+-- name: instructor_of_booking
+select instructor_id from booking where id = :booking_id;
+
 -- name: booking
 select * from booking_detail where id = :id;
 

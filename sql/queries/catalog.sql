@@ -87,6 +87,9 @@ select s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.du
        s.audiences
 from made s join catalog_service k on k.slug = s.catalog_service;
 
+-- name: instructor_of_service
+select instructor_id from service where id = :id;
+
 -- name: is_in_catalog
 select exists (select from catalog_service where slug = :slug);
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app import db, refusal
+from app import db, gate, refusal
 from app.bookings import cancellation
 from app.db import Pool
 from tests import people
@@ -17,8 +17,9 @@ from tests.bookings.truths import assert_changes_lead_to_the_present, assert_not
 
 
 @pytest.fixture
-async def crowd(database_url: str) -> AsyncIterator[Pool]:
+async def crowd(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
     """A pool wide enough that everyone has a connection; afterwards the truths are held against what is left."""
+    monkeypatch.setattr(gate, "WIDTH", 24)  # they meet in Postgres and not before it
     pool = await db.connect(database_url, size=24)
     try:
         yield pool

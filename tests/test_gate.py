@@ -1,0 +1,191 @@
+"""One calendar that is locked by somebody else costs this process three connections, and nobody else anything."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from app import db, gate, refusal
+from app.availability import week
+from app.bookings import cancellation
+from app.catalog import instructor, service
+from app.db import Pool
+from app.settings import Settings
+from tests import people
+from tests.bookings.test_reserve import NOW, reserve
+from tests.people import Instructor
+
+
+class Lock:
+    """A transaction of somebody else's that holds a calendar's row."""
+
+    def __init__(self, pool: Pool, calendar: UUID) -> None:
+        self._pool = pool
+        self._calendar = calendar
+
+    async def __aenter__(self) -> None:
+        self._connection = await self._pool.acquire()
+        self._transaction = self._connection.transaction()
+        await self._transaction.start()
+        await self._connection.execute("select from calendar where instructor_id = $1 for update", self._calendar)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._transaction.rollback()
+        await self._pool.release(self._connection)
+
+
+@pytest.fixture
+async def outside(database_url: str) -> AsyncIterator[Pool]:
+    pool = await db.connect(database_url, size=2, name="outside")
+    yield pool
+    await db.close(pool)
+
+
+async def waiting(pool: Pool) -> int:
+    """How many connections of others wait for a lock in this database."""
+    count: int = await pool.fetchval(
+        """select count(*) from pg_stat_activity
+           where datname = current_database() and wait_event_type = 'Lock' and pid <> pg_backend_pid()"""
+    )
+    return count
+
+
+async def until_they_wait(pool: Pool, count: int) -> None:
+    async with asyncio.timeout(20):
+        while await waiting(pool) < count:
+            await asyncio.sleep(0.01)
+
+
+async def book(client: httpx.AsyncClient, token: str, teacher: Instructor, wall_clock: str) -> httpx.Response:
+    return await client.post(
+        "/api/bookings",
+        headers={"Authorization": f"Bearer {token}", "Idempotency-Key": str(uuid4())},
+        json={
+            "service_id": str(teacher.service_id),
+            "start": teacher.at(wall_clock).isoformat(),
+            "duration_minutes": 30,
+            "location": "12 Main Street",
+        },
+    )
+
+
+async def test_with_thirty_waiting_for_one_calendar_everything_else_is_answered(
+    client: httpx.AsyncClient,
+    pool: Pool,
+    outside: Pool,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gate, "WAIT_SECONDS", 60)  # they still wait on the slowest machine
+    anna, dora = await people.instructor(pool, "Anna"), await people.instructor(pool, "Dora", service="guitar")
+    crowd = [await people.student(pool, f"Student {number}") for number in range(30)]
+    tokens = [await people.token_of(pool, student.id, settings) for student in crowd]
+    stranger = await people.token_of(pool, (await people.student(pool, "Ben")).id, settings)
+    times = [f"{9 + n // 2 % 8:02}:{n % 2 * 30:02}" for n in range(30)]
+    async with Lock(outside, anna.id):
+        bookings = [
+            asyncio.create_task(book(client, token, anna, wall_clock)) for token, wall_clock in zip(tokens, times, strict=True)
+        ]
+        await until_they_wait(outside, 3)
+        assert (await client.get("/health/ready")).status_code == 200
+        assert (await client.get(f"/instructors/{dora.id}")).status_code == 200
+        assert (await client.get(f"/instructors/{anna.id}")).status_code == 200
+        other = await book(client, stranger, dora, "10:00")
+        assert other.status_code == 201
+        assert await waiting(outside) <= 3
+        assert sum(not task.done() for task in bookings) >= 15
+    answers = await asyncio.gather(*bookings)
+    for answer in answers:
+        if answer.status_code == 503:
+            assert answer.json()["code"] == "UNAVAILABLE"
+            assert answer.headers["Retry-After"]
+    made = sum(answer.status_code == 201 for answer in answers)
+    assert made >= 1  # there are 16 times; whoever had waited too long, or found the time taken, has nothing
+    assert {answer.status_code for answer in answers} <= {201, 409, 503}
+    counts = await pool.fetchrow(
+        """select (select count(*) from booking where instructor_id = $1) as bookings,
+                  (select version from calendar where instructor_id = $1) as version,
+                  (select count(*) from outbox where instructor_id = $1) as changes,
+                  (select count(*) from idempotency_key) as keys""",
+        anna.id,
+    )
+    assert counts is not None
+    assert tuple(counts) == (made, made, made, made + 1)
+
+
+@pytest.mark.parametrize("write", ["reserve", "cancel", "week", "profile", "stop", "begin", "withdraw"])
+async def test_every_writer_of_a_calendar_takes_its_turn(pool: Pool, outside: Pool, write: str) -> None:
+    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    lesson = await reserve(pool, ben, anna, anna.at("10:00"))
+    writes: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+        "reserve": lambda: reserve(pool, ben, anna, anna.at("12:00")),
+        "cancel": lambda: cancellation.cancel(pool, ben.id, lesson.id, reason="", now=NOW),
+        "week": lambda: week.replace_days(pool, anna.id, {anna.day(): [(540, 600)]}, now=NOW),
+        "profile": lambda: instructor.change(pool, anna.id, {"travel_buffer_minutes": 15}, now=NOW),
+        "stop": lambda: instructor.stop(pool, anna.id),
+        "begin": lambda: instructor.begin(pool, anna.id, {}, now=NOW),
+        "withdraw": lambda: service.withdraw(pool, anna.id, anna.service_id),
+    }
+    async with Lock(outside, anna.id):
+        tasks = [asyncio.create_task(writes[write]()) for _ in range(6)]
+        await until_they_wait(outside, gate.WIDTH)
+        assert gate._gates[anna.id].writers == 6
+        assert await waiting(outside) == gate.WIDTH
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert gate._gates == {}
+
+
+async def test_whoever_waits_too_long_for_a_turn_is_told_so(pool: Pool, outside: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    anna = await people.instructor(pool, "Anna")
+    monkeypatch.setattr(gate, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(gate, "faults", db.Faults())
+    async with Lock(outside, anna.id):
+        first = [asyncio.create_task(instructor.stop(pool, anna.id)) for _ in range(gate.WIDTH)]
+        await until_they_wait(outside, gate.WIDTH)
+        with capture_logs() as lines, pytest.raises(refusal.Unavailable):
+            await instructor.stop(pool, anna.id)
+    assert [line["cause"] for line in lines] == ["calendar_queue_slow"]
+    await asyncio.gather(*first)
+    await instructor.stop(pool, anna.id)  # the turns were given back
+
+
+async def test_when_too_many_wait_the_next_is_told_at_once(pool: Pool, outside: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    anna = await people.instructor(pool, "Anna")
+    monkeypatch.setattr(gate, "QUEUE", 1)
+    monkeypatch.setattr(gate, "faults", db.Faults())
+    async with Lock(outside, anna.id):
+        waiters = [asyncio.create_task(instructor.stop(pool, anna.id)) for _ in range(gate.WIDTH + 1)]
+        await until_they_wait(outside, gate.WIDTH)
+        with capture_logs() as lines, pytest.raises(refusal.Unavailable):
+            await instructor.stop(pool, anna.id)
+        assert not any(waiter.done() for waiter in waiters)
+    assert [line["cause"] for line in lines] == ["calendar_queue_full"]
+    await asyncio.gather(*waiters)
+
+
+async def test_a_client_that_leaves_while_it_waits_leaves_the_queue(pool: Pool, outside: Pool) -> None:
+    anna = await people.instructor(pool, "Anna")
+    async with Lock(outside, anna.id):
+        waiters = [asyncio.create_task(instructor.stop(pool, anna.id)) for _ in range(gate.WIDTH + 2)]
+        await until_they_wait(outside, gate.WIDTH)
+        for waiter in waiters:
+            waiter.cancel()
+        await asyncio.gather(*waiters, return_exceptions=True)
+        assert gate._gates == {}
+
+
+async def test_whose_a_service_is_is_remembered_for_so_many_services_only(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_REMEMBERED", 2)
+    monkeypatch.setattr(service, "_instructors", {})
+    anna = await people.instructor(pool, "Anna")
+    offered = [anna.service_id, *[await people.service_of(pool, anna.id, slug) for slug in ("guitar", "spanish")]]
+    assert [await service.instructor_of(pool, service_id) for service_id in offered] == [anna.id] * 3
+    assert list(service._instructors) == offered[1:]
+    assert await service.instructor_of(pool, offered[1]) == anna.id
+    assert list(service._instructors) == [offered[2], offered[1]]
+    assert await service.instructor_of(pool, uuid4()) is None
+    assert len(service._instructors) == 2
