@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import structlog
 
-from app import logs, safety
+from app import descriptors, logs, safety
 from app.embedded import addresses
 from app.embedded.ground import AUDIT_LOG, UpError, Wanted, listening
 from app.embedded.place import EmbeddedError
@@ -130,6 +130,7 @@ def _serve(chosen: argparse.Namespace) -> None:
     config = uvicorn.Config(
         "app.main:application",
         factory=True,
+        http="app.web.http_protocol:HttpProtocol",
         ws="realtime.endpoint:UpgradeProtocol",
         ws_per_message_deflate=False,
         ws_max_size=16 * 1024,
@@ -166,6 +167,7 @@ def _process(name: str) -> Settings:
     """The settings of a process that needs everything to be given to it."""
     settings = read()
     logs.configure(settings, name)
+    descriptors.raise_limit()
     for setting, example in (
         ("database_url", "postgresql://user:password@host/instainstru"),
         ("redis_url", "redis://host:6379/0"),

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import cast
 
 import structlog
-from uvicorn import Server as UvicornServer
 
+from app.web import server
 from realtime import messages
 from realtime.connection import Connection
 from realtime.hub import Hub
@@ -26,7 +26,7 @@ SPREAD_SECONDS = 2.0
 LAST_SECONDS = 1.0
 
 
-class Server(UvicornServer):
+class Server(server.Server):
     """uvicorn's, for an application whose lifespan state has `live` and `settings`."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

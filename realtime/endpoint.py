@@ -12,10 +12,11 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-from app import limits, refusal, web
+from app import descriptors, limits, refusal, web
 from app.accounts import session
 from app.accounts.session import SignedIn
 from app.settings import Settings
+from app.web.http_protocol import NotHttp, answer, hang_up
 from realtime import messages, metrics
 from realtime.connection import CLOSE_SECONDS, Connection
 from realtime.hub import Hub
@@ -126,7 +127,7 @@ class Seats:
 
     def __init__(self, settings: Settings) -> None:
         limited = settings.rate_limits == "on"
-        self._max = settings.max_sockets
+        self._max = descriptors.max_sockets(settings)
         self._max_per_address = settings.sockets_per_address if limited else self._max
         self._max_per_account = settings.sockets_per_account if limited else self._max
         self._taken = 0
@@ -215,8 +216,8 @@ class UpgradeProtocol(WebSocketsSansIOProtocol):
         super().data_received(data)
         if not self.handshake_initiated:
             # The HTTP protocol passes a whole head, and websockets' parser did not take this one.
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self._close()
+            response = b"".join(self.conn.data_to_send())
+            hang_up(self.transport, response or answer(NotHttp(), self.default_headers))
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)

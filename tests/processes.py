@@ -62,17 +62,19 @@ class Starter:
         self.settings = settings
         self._started: list[Running] = []
 
-    def __call__(self, command: str, *arguments: str, **changed: Any) -> Running:
-        """Starts `python -m app <command> <arguments>`; `serve` gets a free port and is waited for. `changed` are settings."""
+    def __call__(self, command: str, *arguments: str, descriptors: int | None = None, **changed: Any) -> Running:
+        """Starts `python -m app <command> <arguments>`; `serve` gets a free port and is waited for.
+        `descriptors`: how many files it may open. `changed` are settings."""
         url = ""
         if command == "serve" and "--port" not in arguments:
             port = free_port()
             arguments = (*arguments, "--host", "127.0.0.1", "--port", str(port))
             url = f"http://127.0.0.1:{port}"
         output = tempfile.NamedTemporaryFile(prefix=f"{command}-", suffix=".log")  # noqa: SIM115 — closed with the process
+        limit = ["/bin/sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"] if descriptors else []
         program = Program(
             command,
-            [sys.executable, "-m", "app", command, *arguments],
+            [*limit, sys.executable, "-m", "app", command, *arguments],
             os.environ | environment(self.settings.model_copy(update=changed)),
         )
         running = Running(command, process.start(program, output.fileno(), ROOT), output, url)

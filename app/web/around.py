@@ -12,8 +12,8 @@ from app.web.answers import json
 from app.web.body import SAFE, says_form
 
 MAX_BODY = 256 * 1024
-# A body that takes longer is not sent by anyone who means it.
-BODY_SECONDS = 30
+# A body that takes longer is not sent by anyone who means it (app/web/http_protocol.py bounds the rest).
+BODY_SECONDS = 18
 
 
 class Body:

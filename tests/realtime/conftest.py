@@ -10,6 +10,7 @@ import uvicorn
 
 from app.main import build
 from app.settings import Settings
+from app.web.http_protocol import HttpProtocol
 from realtime import messages, relay
 from realtime.drain import Server
 from realtime.endpoint import UpgradeProtocol
@@ -21,6 +22,7 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
     """The application under uvicorn; its URL."""
     config = uvicorn.Config(
         build(settings),
+        http=HttpProtocol,
         ws=UpgradeProtocol,
         ws_max_size=messages.MAX_FRAME,
         ws_per_message_deflate=False,

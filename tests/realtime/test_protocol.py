@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from app.db import Pool
 from app.settings import Settings
 from tests import people
+from tests.realtime import raw
 from tests.realtime.conftest import serving
 from tests.realtime.screens import LESSON, Screen, Screens, becomes_true, truth
 
@@ -123,6 +124,14 @@ async def test_with_limits_off_only_the_process_is_full_at_last(settings: Settin
             await screens.open(token=token)
         assert (await refused(screens.url))[0] == 503
         await screens.close()
+
+
+async def test_what_comes_together_with_the_upgrade_is_read_after_it(url: str) -> None:
+    unwatch = raw.frame(raw.TEXT, b'{"type": "unwatch", "instructor": "nobody"}')
+    async with raw.upgraded(url, early=unwatch + raw.frame(raw.PING, b"early")[:4]) as socket:
+        await socket.send(raw.frame(raw.PING, b"early")[4:])
+        assert (await socket.message())["code"] == "NOT_FOUND"
+        assert await socket.frame() == (raw.PONG, b"early")
 
 
 async def test_the_public_path_takes_any_origin_and_knows_nobody(url: str, pool: Pool, settings: Settings) -> None:

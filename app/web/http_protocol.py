@@ -1,0 +1,219 @@
+"""uvicorn's HTTP protocol, with bounds on what one connection may send and on how long it may take.
+Whatever a client does ends in an answer or a closed connection, never in a traceback."""
+
+import asyncio
+from typing import Any, Literal, NoReturn, cast
+
+import httptools
+import orjson
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from app import refusal
+from app.refusal import Refusal
+
+# From the first byte, or from the connection where none comes, to a whole head; from then on to the
+# end of the body (app/web/around.py answers a little earlier).
+HEAD_SECONDS = 10.0
+BODY_SECONDS = 20.0
+# What a head or the framing of a body may hold, by the slice.
+MAX_HEAD = 32 * 1024
+MAX_FIELDS = 100
+# Requests that may wait behind the one that is being answered, and what is kept of a body that
+# nobody reads.
+MAX_PIPELINE = 8
+MAX_UNREAD_BODY = 512 * 1024
+# Bytes are parsed in slices, because what the parser keeps of an endless field is out of our sight.
+SLICE = 16 * 1024
+# How long a client may take nothing of an answer, and how long it may take to hang up after a refusal.
+STUCK_SECONDS = 30.0
+LINGER_SECONDS = 2.0
+
+Phase = Literal["idle", "head", "body"]
+
+
+class HeadTooLarge(Refusal):
+    """The head of this request is too large."""
+
+    status = 431
+    code = "PAYLOAD_TOO_LARGE"
+
+
+class NotHttp(Refusal):
+    """This is not a request that can be read."""
+
+    status = 400
+    code = "VALIDATION_ERROR"
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """Given to uvicorn as `http=`."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._phase: Phase = "idle"  # what is being received
+        self._timed: Phase | None = None  # what the deadline is for
+        self._deadline: asyncio.TimerHandle | None = None
+        self._stuck: asyncio.TimerHandle | None = None
+        self._unparsed = 0  # bytes since the last one that was accounted for
+        self._fields = 0
+        self._refusal: Refusal = NotHttp()
+        self._finished = False  # whatever else comes is discarded
+
+    # ---- from the transport
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._allow("head")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._allow(None)
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stuck = self.loop.call_later(STUCK_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._finished or self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        for start in range(0, len(data), SLICE):
+            part = data[start : start + SLICE]
+            self._unparsed += len(part)
+            try:
+                self.parser.feed_data(part)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._upgrade(data[start + upgrade.args[0] :])
+                return
+            except httptools.HttpParserError:
+                self._refuse(self._refusal)
+                return
+            if self._unparsed > MAX_HEAD:
+                self._refuse(HeadTooLarge())
+                return
+        # Empty lines between requests are no request, but no silence either.
+        phase = "head" if self._phase == "idle" and not self._answering else self._phase
+        if phase != self._timed:
+            self._allow(None if phase == "idle" else phase)
+
+    # ---- from the parser, which passes an exception on as HttpParserError
+
+    def on_message_begin(self) -> None:
+        self._phase, self._timed = "head", None
+        self._unparsed = self._fields = 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        if self._fields > MAX_FIELDS:
+            self._stop(HeadTooLarge())
+        if self._phase == "head":  # and no trailer, which comes too late for whoever has read the head
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self.url.isascii() or len(self.pipeline) >= MAX_PIPELINE:
+            self._stop(NotHttp())
+        self._phase = "body"
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed = 0
+        super().on_body(body)
+        if self._answering and len(self.cycle.body) > MAX_UNREAD_BODY:
+            self._stop(refusal.PayloadTooLarge())
+
+    def on_message_complete(self) -> None:
+        self._phase = "idle"
+        super().on_message_complete()
+
+    def _stop(self, error: Refusal) -> NoReturn:
+        self._refusal = error
+        raise httptools.HttpParserError
+
+    # ---- from the request
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            # It waits for what is still to be sent, and a stuck client never takes it.
+            self.loop.call_later(STUCK_SECONDS, self.transport.abort)
+
+    def timeout_keep_alive_handler(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()
+
+    # ---- the end
+
+    @property
+    def _answering(self) -> bool:
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and not cycle.response_complete
+
+    def _upgrade(self, rest: bytes) -> None:
+        """The request asks for another protocol, which the bytes after it are of."""
+        if not self._should_upgrade():
+            self._finished = True
+            self._allow(None)
+            self.cycle.keep_alive = False
+        elif self._answering:
+            self._refuse(NotHttp())
+        else:
+            self._allow(None)
+            self.handle_websocket_upgrade()
+            self.parser = cast(Any, None)  # it refers to us, and would wait for the garbage collector
+            if rest:
+                cast(asyncio.Protocol, self.transport.get_protocol()).data_received(rest)
+
+    def _allow(self, phase: Phase | None) -> None:
+        """How long what is being received may take; None: nothing is."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self._timed = phase
+        if phase is not None:
+            seconds = HEAD_SECONDS if phase == "head" else BODY_SECONDS
+            self._deadline = self.loop.call_later(seconds, self._refuse, refusal.TooSlow())
+
+    def _refuse(self, error: Refusal) -> None:
+        """Answers if that is still possible, and hangs up."""
+        self._finished = True
+        self._allow(None)
+        self._unset_keepalive_if_required()
+        silent = self._unparsed == 0 and self._phase == "idle"
+        if silent or self.pipeline or (self._answering and self.cycle.response_started):
+            self.transport.close()
+        else:
+            hang_up(self.transport, answer(error, self.server_state.default_headers))
+        if self._answering:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+
+def answer(error: Refusal, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """A whole response, for what no handler sees."""
+    body = orjson.dumps(error.as_json())
+    lines = [STATUS_LINE[error.status], *(b"%b: %b\r\n" % header for header in headers)]
+    if isinstance(error, refusal.Unavailable):
+        lines.append(b"retry-after: %d\r\n" % error.retry_after)
+    lines.append(b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body))
+    return b"".join([*lines, b"cache-control: no-store\r\nconnection: close\r\n\r\n", body])
+
+
+def hang_up(transport: asyncio.Transport, last: bytes) -> None:
+    """Sends `last` and says that nothing follows. The transport stays open a little for the client
+    to hang up itself: closing while it still sends is a reset, which overtakes the answer."""
+    transport.write(last)
+    if transport.can_write_eof():
+        transport.write_eof()
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.abort)
+    else:
+        transport.close()

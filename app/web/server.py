@@ -1,0 +1,154 @@
+"""The server of a web process: uvicorn's, which accepts connections itself, so that it never runs out
+of descriptors. When there are too many connections it answers 503, and when even those are too many
+the rest wait to be accepted."""
+
+import asyncio
+import errno
+import gc
+import socket
+from collections.abc import Callable
+from typing import cast
+
+import structlog
+import uvicorn
+
+from app import descriptors, refusal
+from app.web.http_protocol import answer, hang_up
+
+log = structlog.get_logger("server")
+
+BACKLOG = 2048
+# Connections accepted in one turn of the loop, so that a rush does not stall those that are open.
+BATCH = 32
+# Connections above the limit that are answered 503 at the same time.
+MAX_REFUSALS = 50
+PAUSE_SECONDS = 0.1
+RETRY_AFTER = 5
+
+
+class Server(uvicorn.Server):
+    """For an application whose lifespan state has `settings`."""
+
+    acceptors: tuple["Acceptor", ...] = ()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        assert sockets is not None, "the server is given its listening sockets"
+        await super().startup(sockets=[])
+        # What was loaded stays; the garbage collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        limit = descriptors.max_connections(self.lifespan.state["settings"])
+        self.acceptors = tuple(Acceptor(each, self._protocol, self._refusing, self._open, limit) for each in sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for acceptor in self.acceptors:
+            acceptor.stop()
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+    def _refusing(self) -> asyncio.Protocol:
+        return RefusingProtocol(cast(set[object], self.server_state.connections), self.server_state.default_headers)
+
+    def _open(self) -> int:
+        return len(self.server_state.connections)
+
+
+class Acceptor:
+    """Accepts the connections of one listening socket."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        refusing: Callable[[], asyncio.Protocol],
+        count: Callable[[], int],
+        limit: int,
+    ) -> None:
+        self._listener = listener
+        self._protocol = protocol
+        self._refusing = refusing
+        self._count = count
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._starting: set[asyncio.Task[object]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._full = False
+        listener.setblocking(False)
+        listener.listen(BACKLOG)
+        self._resume()
+
+    def stop(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self._listener)
+
+    def _resume(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._listener, self._accept)
+
+    def _pause_accepting(self) -> None:
+        self._loop.remove_reader(self._listener)
+        self._pause = self._loop.call_later(PAUSE_SECONDS, self._resume)
+
+    def _accept(self) -> None:
+        for _ in range(BATCH):
+            connections = self._count() + len(self._starting)
+            self._note(connections >= self._limit)
+            if connections >= self._limit + MAX_REFUSALS:
+                self._pause_accepting()
+                return
+            try:
+                accepted, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                # Somebody else took the last descriptor. Those who wait are not lost by our waiting.
+                log.warning("accept_failed", error=errno.errorcode.get(error.errno or 0, str(error)))
+                self._pause_accepting()
+                return
+            factory = self._refusing if self._full else self._protocol
+            task = self._loop.create_task(self._start(accepted, factory))
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+
+    async def _start(self, accepted: socket.socket, factory: Callable[[], asyncio.Protocol]) -> None:
+        accepted.setblocking(False)
+        if accepted.family != socket.AF_UNIX:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            await self._loop.connect_accepted_socket(factory, accepted)
+        except OSError:  # it is gone already
+            accepted.close()
+
+    def _note(self, full: bool) -> None:
+        if full and not self._full:
+            log.warning("connections_exhausted", limit=self._limit)
+        self._full = full
+
+
+class RefusingProtocol(asyncio.Protocol):
+    """Answers 503, whatever is asked."""
+
+    def __init__(self, connections: set[object], headers: list[tuple[bytes, bytes]]) -> None:
+        self._connections = connections
+        self._headers = headers
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._connections.add(self)
+        self._transport = cast(asyncio.Transport, transport)
+        error = refusal.Unavailable("There are too many connections right now.")
+        error.retry_after = RETRY_AFTER
+        hang_up(self._transport, answer(error, self._headers))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — asyncio's signature
+        self._connections.discard(self)
+
+    def shutdown(self) -> None:
+        """uvicorn ends."""
+        if self._transport is not None:
+            self._transport.abort()
