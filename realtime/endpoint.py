@@ -208,6 +208,8 @@ class UpgradeProtocol(WebSocketsSansIOProtocol):
         return connection
 
     def data_received(self, data: bytes) -> None:
+        if self.close_sent:  # it was refused
+            return
         if self.handshake_initiated:
             self._early += data
             if len(self._early) > MAX_EARLY:
@@ -215,6 +217,7 @@ class UpgradeProtocol(WebSocketsSansIOProtocol):
             return
         super().data_received(data)
         if not self.handshake_initiated:
+            self.close_sent = True
             # The HTTP protocol passes a whole head, and websockets' parser did not take this one.
             response = b"".join(self.conn.data_to_send())
             hang_up(self.transport, response or answer(NotHttp(), self.default_headers))

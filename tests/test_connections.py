@@ -146,6 +146,18 @@ async def test_an_upgrade_that_cannot_be_is_refused_and_the_connection_ends(
         assert status(await client.rest()) == expected
 
 
+async def test_what_follows_a_refusal_is_discarded(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    refusals = (POST + b"Content-Length: x\r\n\r\n", UPGRADE % b"/live" + KEY + b"Content-Length: 10\r\n\r\n{")
+    async with serving(settings) as url:
+        for refused in refusals:
+            async with stranger(url) as client:
+                for part in (refused, b"more", b"and more", b"and more"):
+                    await client.send(part)
+                    await asyncio.sleep(0.05)
+                assert status(await client.rest()) == 400
+    assert [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
+
+
 async def test_trailers_are_no_part_of_the_head(settings: Settings) -> None:
     async with serving(settings) as url, stranger(url) as client:
         chunked = b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nAuthorization: Bearer x\r\n\r\n"
@@ -195,7 +207,7 @@ async def test_what_never_ends_takes_no_memory_and_harms_nobody(start: Starter) 
                 assert (await good.get("/health/live")).status_code == 200, name
                 assert megabytes(web) - before < 30, name
     assert web.stop() == 0
-    assert web.log == ""
+    assert web.log == "", web.log
 
 
 async def test_many_half_requests_take_little_memory(start: Starter) -> None:
@@ -208,7 +220,7 @@ async def test_many_half_requests_take_little_memory(start: Starter) -> None:
         assert (await _answer(web.url)).status_code == 200
         assert megabytes(web) - before < 30
     assert web.stop() == 0
-    assert web.log == ""
+    assert web.log == "", web.log
 
 
 # ---- in how much time
@@ -340,7 +352,7 @@ async def test_more_live_sockets_than_descriptors_allow_are_answered_503(start: 
             await open_all(stack)
         assert (await _answer(web.url)).status_code == 200
     assert web.stop() == 0
-    assert web.log == ""
+    assert web.log == "", web.log
 
 
 async def _answer(url: str) -> httpx.Response:
