@@ -22,6 +22,7 @@ import app.bookings.pages
 import app.bookings.routes
 import app.catalog.routes
 import app.notifications.routes
+import app.search.routes
 import realtime.live
 from app import db, health, limits, logs, refusal, web
 from app.settings import Settings, settings
@@ -80,6 +81,7 @@ def routes() -> list[BaseRoute]:
         *health.routes,
         *app.accounts.routes.routes,
         *app.catalog.routes.routes,
+        *app.search.routes.routes,
         *app.availability.routes.routes,
         *app.bookings.routes.routes,
         *app.accounts.pages.routes,

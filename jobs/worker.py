@@ -13,7 +13,7 @@ from app.notifications import mail, smtp
 from app.notifications.delivery import Resources
 from app.redis import AWAY
 from app.settings import Settings, SettingsError
-from jobs import queue
+from jobs import next_starts, queue
 from jobs.dispatcher import dispatch, listen
 from jobs.nightly import repeat
 from jobs.notifications import deliver
@@ -53,8 +53,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         raise SettingsError("REDIS_URL: the worker needs a Redis. (`python -m app up` starts one.)")
     mail.sender(settings.mail_from)
     with smtp.opened(settings) as mailer:
-        # Deliveries, and the dispatcher's look.
-        pool = await db.connect(settings.database_url.get_secret_value(), size=AT_ONCE + 2, name="worker")
+        # Deliveries, the dispatcher's look, and the next starts.
+        pool = await db.connect(settings.database_url.get_secret_value(), size=AT_ONCE + 3, name="worker")
         redis = queue.connect(redis_url)
         try:
             await _loops(redis, Resources(pool, settings, mailer, web.utc_now, asyncio.Semaphore(AT_ONCE), stop))
@@ -68,7 +68,11 @@ async def _loops(redis: ArqRedis, resources: Resources) -> None:
     async with asyncio.TaskGroup() as group:
         nightly = group.create_task(repeat(resources))
         listening = group.create_task(listen(resources.settings.redis_url.get_secret_value(), poked))
-        loops = [group.create_task(dispatch(redis, resources, poked)), group.create_task(_work(redis, resources))]
+        loops = [
+            group.create_task(dispatch(redis, resources, poked)),
+            group.create_task(_work(redis, resources)),
+            group.create_task(next_starts.refresh(resources)),
+        ]
         log.info("worker started")
         await stop.wait()
         listening.cancel()

@@ -97,6 +97,7 @@ async def service_of(
            values ($1, $2, $3, $4, '{student,instructor,public}') returning id""",
         instructor_id, service, rate_cents, list(durations),
     )  # fmt: skip
+    await pool.execute("select offer_next_start($1)", instructor_id)
     return service_id
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from app import demo
 from app.bookings import booking
-from app.catalog import instructor
 from app.db import Pool
+from app.search import offers
 from tests import people
 
 MOMENTS = [
@@ -25,9 +25,9 @@ MOMENTS = [
 @pytest.mark.parametrize("now", MOMENTS, ids=str)
 async def test_there_are_free_times_and_lessons_whatever_today_is(pool: Pool, now: datetime) -> None:
     assert await demo.seed(pool, now=now)
-    offers = await instructor.offers(pool, now=now, limit=100)
-    assert len(offers) == sum(len(teacher.offers) for teacher in demo.TEACHERS)
-    assert all(offer.next_available and offer.next_available < now + timedelta(days=4) for offer in offers)
+    items = await offers.items(pool, now=now, limit=100)
+    assert len(items) == sum(len(teacher.offers) for teacher in demo.TEACHERS)
+    assert all(item.next_available and item.next_available < now + timedelta(days=4) for item in items)
     last = await pool.fetchval("select max(upper(during)) from availability")
     assert last > now + timedelta(weeks=demo.WEEKS) - timedelta(days=2)
     for lesson in await pool.fetch("select id, student_id, lower(during) as start from booking"):
@@ -41,10 +41,10 @@ async def test_the_first_free_time_of_each_can_be_booked(pool: Pool) -> None:
     now = datetime.now(UTC)
     await demo.seed(pool, now=now)
     emma = await pool.fetchval("select id from account where email = 'emma.johnson@example.com'")
-    free = {offer.instructor_name: offer for offer in await instructor.offers(pool, now=now, limit=100)}
-    sarah = free["Sarah Chen"]
+    items = {item.offer.instructor_name: item for item in await offers.items(pool, now=now, limit=100)}
+    sarah = items["Sarah Chen"]
     assert sarah.next_available
-    await people.lesson(pool, emma, sarah.service_id, sarah.next_available, minutes=sarah.minutes, now=now)
+    await people.lesson(pool, emma, sarah.offer.service_id, sarah.next_available, minutes=sarah.offer.minutes, now=now)
 
 
 async def test_who_is_promised_is_there_and_can_sign_in(pool: Pool, client: httpx.AsyncClient) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from app import db
 
-BIG = "account|session|calendar|availability|booking|booking_audit|idempotency_key|outbox|notification|service"
+BIG = "account|session|calendar|availability|booking|booking_audit|idempotency_key|outbox|notification|service|next_start"
 
 FILL = """
 insert into account (id, email, full_name, password_hash)
@@ -25,6 +25,8 @@ select id, tstzrange(day + interval '13 h', day + interval '23 h')
 from instructor, (select date_trunc('day', now()) + n * interval '1 day' as day from generate_series(1, 14) as n) as days;
 insert into service (id, instructor_id, catalog_service, hourly_rate_cents, durations_minutes, location_types)
 select id, id, 'piano', 7000, '{60}', '{student}' from instructor;
+insert into next_start (instructor_id, minutes, start, valid_until)
+select id, 60, now() + row_number() over () * interval '1 minute', now() + row_number() over () * interval '1 minute' from instructor;
 insert into booking (instructor_id, student_id, service_id, state, during, blocked, service_name, price_cents,
                      location_type, free_cancel_until, version, created_at)
 select instructor.id, student.id, instructor.id, 'confirmed', during, during, 'Piano', 7000, 'student', now(), n, now()
@@ -97,10 +99,6 @@ async def test_reserving_cancelling_and_looking_scan_no_table(watched: Watched) 
     booking = await watched.connection.fetchval("select id from booking where instructor_id = $1 limit 1", person(7))
     assert await watched.scans("select refusal from cancel_booking($1, $2, '', $3)", person(7), booking, now) == []
     assert await watched.scans("select days from board($1, $2, 7)", person(7), now.date()) == []
-    assert (
-        await watched.scans("select start from nearest_starts($1, $2, $3, 60, $4, 5)", person(7), person(3999), start, now)
-        == []
-    )
     day = (now + timedelta(days=2)).date().isoformat()
     assert await watched.scans("select version from replace_days($1, $2, null, $3)", person(7), {day: [[540, 720]]}, now) == []
     buffer = "select update_instructor($1, null, null, null, null, null, 30, null, $2)"
@@ -114,10 +112,32 @@ HOT: dict[str, dict[str, Any]] = {
     "board": {"instructor_id": person(7), "first": datetime.now(UTC).date(), "days": 7},
     "public_calendar": {"instructor_id": person(7), "now": datetime.now(UTC)},
     "public_days": {"instructor_id": person(7), "first": datetime.now(UTC).date(), "days": 30, "earliest": datetime.now(UTC)},
-    "next_available": {"instructor_id": person(7), "minutes": None, "now": datetime.now(UTC)},
+    "next_available": {
+        "instructor_id": person(7), "minutes": None, "now": datetime.now(UTC), "latest": datetime.now(UTC) + timedelta(days=90),
+    },
+    "free_ranges": {"instructor_id": person(7), "first": datetime.now(UTC).date(), "days": 5},
+    "lessons_of_student": {
+        "student_id": person(1500), "from_instant": datetime.now(UTC), "to_instant": datetime.now(UTC) + timedelta(days=2),
+        "now": datetime.now(UTC),
+    },
+    "next_starts": {
+        "instructors": [person(7), person(8)], "minutes": [60, 60], "now": datetime.now(UTC),
+        "latest": datetime.now(UTC) + timedelta(days=90),
+    },
+    "free_next": {
+        "words": [], "category": None, "service": None, "limit": 24, "now": datetime.now(UTC),
+        "latest": datetime.now(UTC) + timedelta(days=90),
+    },
+    "free_times": {"instructors": [person(7), person(8)], "minutes": [60, 60], "days": 15, "now": datetime.now(UTC)},
+    "store_next_starts": {
+        "instructors": [person(7)], "minutes": [60], "revisions": [1], "starts": [datetime.now(UTC)],
+        "valid_until": [datetime.now(UTC)],
+    },
+    "passed_next_starts": {"now": datetime.now(UTC) - timedelta(days=1), "limit": 100},
+    "cards": {"services": [person(7), person(8)], "now": datetime.now(UTC), "days": 14},
     "instructor": {"id": person(7)},
-    "instructors": {
-        "now": datetime.now(UTC), "limit": 21, "after": None, "service": None, "category": None, "area": None,
+    "offers": {
+        "limit": 21, "after": None, "service": None, "category": None, "area": None,
         "min_price": None, "max_price": None, "minutes": None,
     },
     "booking": {"id": person(1)},

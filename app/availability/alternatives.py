@@ -72,9 +72,7 @@ async def of_refusal(
     db: Db, detail: dict[str, Any], student_id: UUID, *, near: datetime, minutes: int, now: datetime
 ) -> dict[str, Any]:
     """The `version` and `alternatives` of SLOT_TAKEN and OUTSIDE_AVAILABILITY (docs/api.md), from the
-    detail that SQL gave: {"instructor_id", "version", "busy"?: the student's lessons of the days
-    beside}."""
-    busy = start_times.spans(detail["busy"]) if "busy" in detail else None
+    detail that SQL gave: {"instructor_id", "version", "busy": the student's lessons within a day}."""
     version, starts = await nearest(
         db,
         UUID(detail["instructor_id"]),
@@ -82,7 +80,7 @@ async def of_refusal(
         near=near,
         minutes=minutes,
         student_id=student_id,
-        busy=busy,
+        busy=start_times.spans(detail["busy"]),
         now=now,
     )
     return {"version": version, "alternatives": [wire.instant(start) for start in starts]}
@@ -96,21 +94,20 @@ async def nearest(
     near: datetime,
     minutes: int,
     student_id: UUID,
-    busy: Sequence[Span] | None,
+    busy: Sequence[Span],
     now: datetime,
 ) -> tuple[int, list[datetime]]:
     """Up to five starts that the student can book, nearest first, and the calendar's version that
-    they are of: `version`, or a newer one. `busy`: the student's lessons within a day of `near`; None:
-    not known yet."""
+    they are of: `version`, or a newer one. `busy`: the student's lessons within a day of `near`."""
     day = near.astimezone(UTC).date()
     for reach in REACHES:
         # Whatever the zone, these local days reach so far to either side.
         key = (instructor_id, version, day - timedelta(days=reach + 1), 2 * reach + 3)
         window = await _window(db, key)
         starts = window.starts_of(minutes)
-        if starts and (busy is None or reach > REACHES[0]):
+        if starts and reach > REACHES[0]:
             busy = await _busy(db, student_id, near, timedelta(days=reach, minutes=minutes), now)
-        limits = Limits.at(now, window.free.min_advance_minutes, busy or ())
+        limits = Limits.at(now, window.free.min_advance_minutes, busy)
         chosen = _nearest_bookable(starts, near, timedelta(minutes=minutes), limits)
         if len(chosen) == LIMIT and abs(chosen[-1] - near) <= timedelta(days=reach):
             break

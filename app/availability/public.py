@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,10 +10,14 @@ from uuid import UUID
 import orjson
 
 from app import refusal, wire
+from app.availability import next_start
+from app.availability.start_times import HORIZON
 from app.db import Db, statement
 from app.settings import Settings
 
 _MOST_KEPT = 1024
+# Of the next start, whose row may be forgotten again while it is computed.
+_ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class _Next:
     time_zone: str
     duration_minutes: int
     start: datetime | None
+    is_exact: bool
 
 
 _public_calendar = statement("public_calendar", _Calendar)
@@ -92,19 +97,32 @@ async def availability(
 
 
 async def next_available(db: Db, instructor_id: UUID, minutes: int | None, *, now: datetime) -> Answer:
-    """The next start at which a lesson of `minutes` (left out: the shortest on offer) can really be booked, or null. One round trip.
-    Raises NotFound."""
-    found = await _next_available.first(db, instructor_id=instructor_id, minutes=minutes, now=now)
-    if found is None:
-        raise refusal.NotFound
+    """The next start at which a lesson of `minutes` (left out: the shortest on offer) can really be booked, or null. One round trip
+    where it is known. Raises NotFound."""
+    row = await _kept_next(db, instructor_id, minutes, now)
+    for _ in range(_ATTEMPTS):
+        if row.is_exact:
+            break
+        # Computed and kept; then it is read again, beside the version that it is of.
+        pair = (instructor_id, row.duration_minutes)
+        start = (await next_start.of(db, [pair], now=now))[pair]
+        row = await _kept_next(db, instructor_id, minutes, now)
+        row = row if row.is_exact else replace(row, start=start)
     content = {
-        "start": wire.instant(found.start) if found.start else None,
-        "duration_minutes": found.duration_minutes,
-        "time_zone": found.time_zone,
-        "version": found.version,
+        "start": wire.instant(row.start) if row.start else None,
+        "duration_minutes": row.duration_minutes,
+        "time_zone": row.time_zone,
+        "version": row.version,
     }
     body = orjson.dumps(content)
-    return Answer(_etag(found.epoch, "next-available", instructor_id, minutes, body, _quarter(now)), body)
+    return Answer(_etag(row.epoch, "next-available", instructor_id, minutes, body, _quarter(now)), body)
+
+
+async def _kept_next(db: Db, instructor_id: UUID, minutes: int | None, now: datetime) -> _Next:
+    row = await _next_available.first(db, instructor_id=instructor_id, minutes=minutes, now=now, latest=now + HORIZON)
+    if row is None:
+        raise refusal.NotFound
+    return row
 
 
 def _full(days: list[Any]) -> dict[str, Any]:

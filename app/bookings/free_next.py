@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from app import wire
-from app.availability import start_times
+from app.availability import next_start, start_times
 from app.availability.start_times import HORIZON
 from app.db import Db, statement
 
@@ -17,27 +17,23 @@ CARDS = 12
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """An instructor, one service of theirs, and the board of the days from `first` on. `areas` are names."""
+    """A service and its instructor, and the board of the days from `first` on. `areas` are names;
+    `minutes` is the length that a card offers."""
 
+    service_id: UUID
     instructor_id: UUID
     name: str
     headline: str
     areas: list[str]
-    service_id: UUID
     service_name: str
     hourly_rate_cents: int
-    durations_minutes: list[int]
+    minutes: int
     first: date
     epoch: str
     version: int
     time_zone: str
     min_advance_minutes: int
     days: Any
-
-    @property
-    def minutes(self) -> int:
-        """The length a card offers: an hour where there is one, since prices are per hour."""
-        return 60 if 60 in self.durations_minutes else self.durations_minutes[0]
 
     def next(self, now: datetime) -> list[datetime]:
         """The next few starts that can be booked."""
@@ -78,17 +74,26 @@ class Card:
         }
 
 
-_teaching_now = statement("teaching_now", Taught)
+_cards = statement("cards", Taught)
 
 
 async def cards(db: Db, *, words: str, category: str | None, service: str | None, now: datetime) -> list[Card]:
     """The instructors that match, whoever is free next first."""
-    found = await _teaching_now.all(
-        db, words=words.lower().split(), category=category, service=service, now=now, days=DAYS, limit=2 * CARDS
+    soonest = await next_start.soonest(
+        db,
+        words=words.lower().split(),
+        category=category,
+        service=service,
+        limit=CARDS,
+        now=now,
     )
-    made = [Card(taught, taught.next(now)) for taught in found]
-    made.sort(key=lambda card: (*(card.times[:1] or [now + HORIZON]), card.taught.name))
-    return made[:CARDS]
+    rows = await _cards.all(db, services=[row.service_id for row in soonest], now=now, days=DAYS)
+    taught = {row.service_id: row for row in rows}
+    shown = [(taught[row.service_id], row.start) for row in soonest if row.service_id in taught]
+    cards = [(Card(row, row.next(now)), start) for row, start in shown]
+    # The boards are a moment younger than the ranking, and end before the horizon.
+    cards.sort(key=lambda pair: pair[0].times[0] if pair[0].times else pair[1] or now + HORIZON)
+    return [card for card, _ in cards]
 
 
 def data(shown: list[Card], now: datetime) -> dict[str, Any]:

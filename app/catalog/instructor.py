@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app import gate, refusal, wire
+from app import gate, refusal
 from app.catalog import service
 from app.catalog.service import Service
 from app.db import Db, Pool, Tx, statement, transact
@@ -36,7 +36,7 @@ class Instructor:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One line of the list: an instructor, a service, and the next start at which `minutes` of it can really be booked."""
+    """An instructor and a service; `minutes` is the length asked for, or the shortest on offer. `areas` are slugs."""
 
     instructor_id: UUID
     instructor_name: str
@@ -46,7 +46,6 @@ class Offer:
     hourly_rate_cents: int
     areas: list[str]
     minutes: int
-    next_available: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class _NamedArea:
 
 
 _instructor = statement("instructor", Instructor)
-_instructors = statement("instructors", Offer)
+_offers = statement("offers", Offer)
 _areas_named = statement("areas_named", _NamedArea)
 _update_instructor = statement("update_instructor", int)
 _become_instructor = statement("become_instructor", UUID)
@@ -86,7 +85,6 @@ async def own(db: Db, instructor_id: UUID) -> Instructor:
 async def offers(
     db: Db,
     *,
-    now: datetime,
     limit: int,
     after: UUID | None = None,
     service: str | None = None,
@@ -98,9 +96,8 @@ async def offers(
 ) -> list[Offer]:
     """Who offers what, the latest offer first; the filters combine. Slugs, cents per hour, and the id of the last service before
     this page. One round trip."""
-    return await _instructors.all(
+    return await _offers.all(
         db,
-        now=now,
         limit=limit,
         after=after,
         service=service,
@@ -175,15 +172,4 @@ def own_as_json(instructor: Instructor) -> dict[str, Any]:
     return as_json(instructor) | {
         "travel_buffer_minutes": instructor.travel_buffer_minutes,
         "is_active": instructor.is_active,
-    }
-
-
-def offer_as_json(offer: Offer) -> dict[str, Any]:
-    """The contract's search item."""
-    return {
-        "instructor": {"id": str(offer.instructor_id), "name": offer.instructor_name},
-        "service": {"id": str(offer.service_id), "name": offer.service_name, "catalog_service": offer.catalog_service},
-        "hourly_rate_cents": offer.hourly_rate_cents,
-        "areas": offer.areas,
-        "next_available": wire.instant(offer.next_available) if offer.next_available else None,
     }

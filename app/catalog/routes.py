@@ -27,25 +27,6 @@ class CatalogQuery(wire.Paging):
     category: str | None = Field(None, max_length=100)
 
 
-class OffersQuery(wire.Paging):
-    service: str | None = Field(None, max_length=100)
-    category: str | None = Field(None, max_length=100)
-    area: str | None = Field(None, max_length=100)
-    min_price: int | None = Field(None, ge=0, le=10_000_000)
-    max_price: int | None = Field(None, ge=0, le=10_000_000)
-    duration_minutes: int | None = Field(None, ge=1, le=MAX_LENGTH_MINUTES)
-    q: str | None = None
-    date: str | None = None
-    part_of_day: str | None = None
-
-    @field_validator("q", "date", "part_of_day")
-    @classmethod
-    def _not_yet(cls, _: str) -> str:
-        raise ValueError(
-            "This filter is not offered yet. The others are: service, category, area, min_price, max_price, duration_minutes."
-        )
-
-
 def _split(value: Any) -> Any:
     """A form sends a list as one field, with commas."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -148,25 +129,6 @@ def _index(value: Any) -> int:
 
 
 @web.public
-async def offers(request: Request) -> Response:
-    asked = web.query(request, OffersQuery)
-    (after,) = asked.position(UUID) or [None]
-    rows = await instructor.offers(
-        request.state["pool"],
-        now=request.state["now"](),
-        limit=asked.limit + 1,
-        after=after,
-        service=asked.service,
-        category=asked.category,
-        area=asked.area,
-        min_price=asked.min_price,
-        max_price=asked.max_price,
-        minutes=asked.duration_minutes,
-    )
-    return web.json(wire.listing(rows, asked, instructor.offer_as_json, lambda row: (row.service_id,)))
-
-
-@web.public
 async def profile(request: Request) -> Response:
     return web.json(instructor.as_json(await instructor.find(request.state["pool"], web.path_id(request))))
 
@@ -242,7 +204,6 @@ routes = [
     Route("/api/catalog/categories", categories, methods=["GET"]),
     Route("/api/catalog/services", catalog_services, methods=["GET"]),
     Route("/api/catalog/areas", areas, methods=["GET"]),
-    Route("/api/instructors", offers, methods=["GET"]),
     Route("/api/instructors/me", own_profile, methods=["GET"]),
     Route("/api/instructors/me", begin_teaching, methods=["POST"]),
     Route("/api/instructors/me", change_profile, methods=["PUT"]),

@@ -72,29 +72,30 @@ async def offer(
 ) -> Service:
     """One more service of this instructor. Raises ValidationError when the catalog has no such service or the instructor offers it
     already."""
-    made = await _insert_service.first(
-        db,
-        instructor_id=instructor_id,
-        catalog_service=catalog_service,
-        description=description,
-        hourly_rate_cents=hourly_rate_cents,
-        durations_minutes=durations_minutes,
-        location_types=location_types or list(EVERYWHERE),
-        levels=levels or [],
-        audiences=audiences or [],
-    )
-    if made is None:
+    async with gate.writer(db, instructor_id):
+        service = await _insert_service.first(
+            db,
+            instructor_id=instructor_id,
+            catalog_service=catalog_service,
+            description=description,
+            hourly_rate_cents=hourly_rate_cents,
+            durations_minutes=durations_minutes,
+            location_types=location_types or list(EVERYWHERE),
+            levels=levels or [],
+            audiences=audiences or [],
+        )
+    if service is None:
         known = await _is_in_catalog.one(db, slug=catalog_service)
         why = "You offer this already: change that service instead." if known else "The catalog has no such service."
         raise refusal.ValidationError(why, field="catalog_service")
-    return made
+    return service
 
 
 async def change(db: Pool | Tx, instructor_id: UUID, service_id: UUID, changes: Mapping[str, Any]) -> Service:
     """Changes what `changes` names of a service; what it leaves out stays. Raises NotFound, also where it is another's."""
-    changed = await _update_service.first(
-        db, id=service_id, instructor_id=instructor_id, **{name: changes.get(name) for name in _CHANGEABLE}
-    )
+    values = {name: changes.get(name) for name in _CHANGEABLE}
+    async with gate.writer(db, instructor_id):
+        changed = await _update_service.first(db, id=service_id, instructor_id=instructor_id, **values)
     if changed is None:
         raise refusal.NotFound
     return changed

@@ -93,6 +93,7 @@ begin
   where a.instructor_id = p_instructor
     and (a.during && range_merge(v_window) or a.during -|- range_merge(v_window));
   insert into availability (instructor_id, during) select p_instructor, r from unnest(v_new) as r;
+  perform forget_next_start(p_instructor);
   version := step(p_instructor, v_changed);
   update calendar c set availability_version = c.version where c.instructor_id = p_instructor;
   insert into edited_week (instructor_id, monday, edited_at)

@@ -70,6 +70,10 @@ begin
         and b.occupies_time
     );
   end if;
+  if (v_new.travel_buffer_minutes, v_new.min_advance_minutes)
+     <> (v_old.travel_buffer_minutes, v_old.min_advance_minutes) then
+    perform forget_next_start(p_instructor);
+  end if;
   if v_new.travel_buffer_minutes <> v_old.travel_buffer_minutes then
     v_new.version := step(p_instructor, v_dates);
   end if;
@@ -93,6 +97,7 @@ begin
   where c.instructor_id = p_instructor and c.is_active <> p_teaches
   returning c.version into v_version;
   if found then
+    perform forget_next_start(p_instructor);
     v_version := step(p_instructor, '{}');
   end if;
   return v_version;
@@ -115,6 +120,48 @@ begin
   else
     delete from service s where s.id = p_service;
   end if;
+  perform offer_next_start(p_instructor);
   return true;
+end
+$$;
+
+-- One more service. No row when the catalog has no such service, or when the instructor offers it already.
+create or replace function insert_service(
+  p_instructor uuid, p_catalog_service text, p_description text, p_rate integer, p_durations integer[],
+  p_location_types text[], p_levels text[], p_audiences text[]
+) returns setof service
+language plpgsql volatile as $$
+begin
+  perform from calendar c where c.instructor_id = p_instructor for no key update;
+  return query
+    insert into service (
+      instructor_id, catalog_service, description, hourly_rate_cents, durations_minutes, location_types, levels, audiences
+    )
+    select p_instructor, k.slug, p_description, p_rate, p_durations, p_location_types, p_levels, p_audiences
+    from catalog_service k where k.slug = p_catalog_service
+    on conflict (instructor_id, catalog_service) where is_active do nothing
+    returning service.*;
+  perform offer_next_start(p_instructor);
+end
+$$;
+
+-- Null leaves a thing as it is. What was booked keeps the price and the length it was booked at. No row: there is no such active
+-- service.
+create or replace function update_service(
+  p_instructor uuid, p_service uuid, p_description text, p_rate integer, p_durations integer[],
+  p_location_types text[], p_levels text[], p_audiences text[]
+) returns setof service
+language plpgsql volatile as $$
+begin
+  perform from calendar c where c.instructor_id = p_instructor for no key update;
+  return query
+    update service s
+    set description = coalesce(p_description, s.description), hourly_rate_cents = coalesce(p_rate, s.hourly_rate_cents),
+        durations_minutes = coalesce(p_durations, s.durations_minutes),
+        location_types = coalesce(p_location_types, s.location_types),
+        levels = coalesce(p_levels, s.levels), audiences = coalesce(p_audiences, s.audiences)
+    where s.id = p_service and s.instructor_id = p_instructor and s.is_active
+    returning s.*;
+  perform offer_next_start(p_instructor);
 end
 $$;

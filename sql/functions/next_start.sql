@@ -13,3 +13,112 @@ begin
   );
 end
 $$;
+
+-- Every writer that may free or open time calls this in its own transaction, under the calendar's
+-- lock: what is known of the next starts no longer holds.
+create or replace function forget_next_start(p_instructor uuid) returns void
+language plpgsql volatile as $$
+begin
+  update next_start n
+  set start = '-infinity', valid_until = '-infinity', revision = nextval('next_start_revision')
+  where n.instructor_id = p_instructor;
+end
+$$;
+
+-- After a change of services: one row per length on offer. The lock is a statement of its own, so that
+-- the next one sees the services that others committed while they held it.
+create or replace function offer_next_start(p_instructor uuid) returns void
+language plpgsql volatile as $$
+begin
+  perform from calendar c where c.instructor_id = p_instructor for no key update;
+  delete from next_start n
+  where n.instructor_id = p_instructor and not exists (
+    select from service s
+    where s.instructor_id = p_instructor and s.is_active and n.minutes = any (s.durations_minutes)
+  );
+  insert into next_start (instructor_id, minutes)
+  select distinct p_instructor, length
+  from service s, unnest(s.durations_minutes) as length
+  where s.instructor_id = p_instructor and s.is_active
+  on conflict (instructor_id, minutes) do nothing;
+end
+$$;
+
+-- Whether a start that was the next one still is: no booking took it, and there is notice enough. Its
+-- lower bound and this together make it exact.
+create or replace function is_still_free(
+  p_instructor uuid, p_start timestamptz, p_minutes integer, p_now timestamptz
+) returns boolean
+language plpgsql stable strict set plan_cache_mode = force_generic_plan as $$
+declare
+  v_during tstzrange;
+  v_notice interval;
+  v_buffer interval;
+  v_zone   text;
+begin
+  if not isfinite(p_start) then
+    return false;
+  end if;
+  select make_interval(mins => c.min_advance_minutes), make_interval(mins => c.travel_buffer_minutes), c.time_zone
+  into v_notice, v_buffer, v_zone
+  from calendar c where c.instructor_id = p_instructor and c.is_active;
+  if not found or p_start < p_now + v_notice then
+    return false;
+  end if;
+  v_during := tstzrange(p_start, p_start + make_interval(mins => p_minutes));
+  perform from booking b
+  where b.instructor_id = p_instructor and b.occupies_time
+    and b.blocked && tstzrange(lower(v_during), upper(v_during) + v_buffer);
+  return not found and is_available(p_instructor, v_during, v_zone);
+end
+$$;
+
+-- The services that a visitor asks for. All of p_words must be found in what is taught, its category,
+-- the instructor's name or headline; null and '{}' ask for nothing. Inlined into its caller.
+create or replace function services_asked_for(p_words text[], p_category text, p_service text)
+returns table (id uuid, instructor_id uuid, minutes integer)
+language sql stable as $$
+  select s.id, s.instructor_id, s.card_minutes
+  from service s
+  join catalog_service k on k.slug = s.catalog_service
+  where s.is_active
+    and (p_category is null or k.category = p_category)
+    and (p_service is null or s.catalog_service = p_service)
+    and (p_words = '{}' or not exists (
+      select from unnest(p_words) as word
+      where strpos(lower(concat_ws(' ',
+        k.name,
+        (select g.name from category g where g.slug = k.category),
+        (select a.full_name from account a where a.id = s.instructor_id),
+        (select i.headline from instructor i where i.id = s.instructor_id)
+      )), word) = 0
+    ))
+$$;
+
+-- The calendars in the order of their bounds, each with the length that the card of a service asked for
+-- offers and the first such service. Planned anew each time: whether to read in order or to pick out the
+-- services first depends on what is asked for.
+create or replace function free_next(p_words text[], p_category text, p_service text, p_limit integer)
+returns table (instructor_id uuid, minutes integer, service_id uuid, start timestamptz)
+language plpgsql stable set plan_cache_mode = force_custom_plan as $$
+begin
+  return query
+    select page.instructor_id, page.minutes,
+           (select s.id from services_asked_for(p_words, p_category, p_service) as s
+            where s.instructor_id = page.instructor_id and s.minutes = page.minutes
+            order by s.id limit 1),
+           page.start
+    from (
+      select n.instructor_id, n.minutes, n.start
+      from next_start n
+      join calendar c on c.instructor_id = n.instructor_id and c.is_active
+      where exists (
+        select from services_asked_for(p_words, p_category, p_service) as s
+        where s.instructor_id = n.instructor_id and s.minutes = n.minutes
+      )
+      order by n.start, n.instructor_id, n.minutes
+      limit p_limit
+    ) as page
+    order by page.start, page.instructor_id, page.minutes;
+end
+$$;

@@ -71,6 +71,7 @@ begin
   returning b.* into v_booking;
   if found then
     perform record_change(v_booking, null, 'expired', 'held', null, p_now);
+    perform forget_next_start(v_booking.instructor_id);
   end if;
   return v_booking;
 end

@@ -27,17 +27,20 @@ select c.version, (
 from calendar c where c.instructor_id = :instructor_id;
 
 -- name: next_available
--- The next start at which a lesson of that length, or of the shortest on offer, can really be booked: also, an active service has
--- to offer it.
+-- What is kept of the next start of a lesson of that length, or of the shortest on offer. `start` is null where no active service
+-- offers the length, or nothing is free before :latest.
 select epoch(), c.version, c.time_zone, chosen.minutes as duration_minutes,
-       (select n.start from nearest_starts(c.instructor_id, null, :now, chosen.minutes, :now, 1) as n where chosen.is_offered) as start
-from calendar c,
-     lateral (
-       select coalesce(:minutes::integer, min(length), 60) as minutes,
-              coalesce(bool_or(length = coalesce(:minutes, length)), false) as is_offered
-       from service s, unnest(s.durations_minutes) as length
-       where s.instructor_id = c.instructor_id and s.is_active
-     ) as chosen
+       case when chosen.is_offered and n.start <= :latest then n.start end as start,
+       not chosen.is_offered or coalesce(n.start > :latest or is_still_free(c.instructor_id, n.start, n.minutes, :now), false)
+         as is_exact
+from calendar c
+cross join lateral (
+  select coalesce(:minutes::integer, min(length), 60) as minutes,
+         coalesce(bool_or(length = coalesce(:minutes, length)), false) as is_offered
+  from service s, unnest(s.durations_minutes) as length
+  where s.instructor_id = c.instructor_id and s.is_active
+) as chosen
+left join next_start n on n.instructor_id = c.instructor_id and n.minutes = chosen.minutes
 where c.instructor_id = :instructor_id and c.is_active;
 
 -- name: free_ranges
@@ -51,6 +54,5 @@ from calendar c where c.instructor_id = :instructor_id;
 -- When a student cannot take another lesson.
 select lower(b.during) as begin, upper(b.during) as end
 from booking b
-where b.student_id = :student_id and b.during && tstzrange(:from_instant, :to_instant)
-  and b.state in ('held', 'confirmed', 'completed', 'no_show')
+where b.student_id = :student_id and b.during && tstzrange(:from_instant, :to_instant) and b.occupies_time
   and (b.state <> 'held' or b.held_until > :now);

@@ -29,6 +29,8 @@ with person as (
   select instructor_id, tstzrange(local_instant(:first::date + n + make_time(:from_hour::integer, 0, 0), time_zone),
                                   local_instant(:first::date + n + make_time(:to_hour::integer, 0, 0), time_zone))
   from diary, generate_series(0, :days::integer - 1) as n
+), next_starts as (
+  insert into next_start (instructor_id, minutes) select instructor_id, unnest(array[30, 60]) from diary
 )
 insert into service (instructor_id, catalog_service, hourly_rate_cents, durations_minutes, location_types)
 select instructor_id, 'piano', 6000, array[30, 60], array['student', 'instructor', 'public'] from diary

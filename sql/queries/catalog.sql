@@ -37,11 +37,11 @@ join account a on a.id = i.id
 join calendar c on c.instructor_id = i.id
 where i.id = :id;
 
--- name: instructors
--- The page is cut first, so a next start is looked for only where it is shown.
+-- name: offers
+-- Who offers what, the latest offer first. `minutes`: the length asked for, or the shortest on offer.
 select page.instructor_id, page.instructor_name, page.service_id, page.service_name, page.catalog_service, page.hourly_rate_cents,
        array(select x.area from instructor_area x where x.instructor_id = page.instructor_id order by x.area) as areas,
-       page.minutes, (select n.start from nearest_starts(page.instructor_id, null, :now, page.minutes, :now, 1) as n) as next_available
+       page.minutes
 from offers(:service, :category, :area, :min_price, :max_price, :minutes, :after, :limit) as page
 order by page.service_id desc;
 
@@ -74,18 +74,11 @@ limit :limit;
 
 -- name: insert_service
 -- No row when the catalog has no such service, or when the instructor offers it already: is_in_catalog tells which.
-with made as (
-  insert into service (
-    instructor_id, catalog_service, description, hourly_rate_cents, durations_minutes, location_types, levels, audiences
-  )
-  select :instructor_id, k.slug, :description, :hourly_rate_cents, :durations_minutes, :location_types, :levels, :audiences
-  from catalog_service k where k.slug = :catalog_service
-  on conflict (instructor_id, catalog_service) where is_active do nothing
-  returning *
-)
 select s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.durations_minutes, s.location_types, s.levels,
        s.audiences
-from made s join catalog_service k on k.slug = s.catalog_service;
+from insert_service(:instructor_id, :catalog_service, :description, :hourly_rate_cents, :durations_minutes, :location_types,
+                    :levels, :audiences) as s
+join catalog_service k on k.slug = s.catalog_service;
 
 -- name: instructor_of_service
 select instructor_id from service where id = :id;
@@ -94,16 +87,12 @@ select instructor_id from service where id = :id;
 select exists (select from catalog_service where slug = :slug);
 
 -- name: update_service
--- Null leaves a thing as it is. What was booked keeps the price and the length it was booked at.
-update service s
-set description = coalesce(:description, s.description), hourly_rate_cents = coalesce(:hourly_rate_cents, s.hourly_rate_cents),
-    durations_minutes = coalesce(:durations_minutes, s.durations_minutes),
-    location_types = coalesce(:location_types, s.location_types),
-    levels = coalesce(:levels, s.levels), audiences = coalesce(:audiences, s.audiences)
-from catalog_service k
-where s.id = :id and s.instructor_id = :instructor_id and s.is_active and k.slug = s.catalog_service
-returning s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.durations_minutes, s.location_types, s.levels,
-          s.audiences;
+-- Null leaves a thing as it is. No row: there is no such active service.
+select s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.durations_minutes, s.location_types, s.levels,
+       s.audiences
+from update_service(:instructor_id, :id, :description, :hourly_rate_cents, :durations_minutes, :location_types, :levels,
+                    :audiences) as s
+join catalog_service k on k.slug = s.catalog_service;
 
 -- name: remove_service
 select remove_service(:instructor_id, :id);

@@ -40,7 +40,9 @@ async def version_of(pool: Pool, instructor: Instructor) -> int:
 
 
 async def nearest(db: Db, instructor: Instructor, student: Person, near: datetime, **more: Any) -> tuple[int, list[datetime]]:
-    given: dict[str, Any] = {"version": 0, "minutes": 60, "busy": None, "now": NOW} | more
+    given: dict[str, Any] = {"version": 0, "minutes": 60, "now": NOW} | more
+    if "busy" not in given:
+        given["busy"] = await alternatives._busy(db, student.id, near, timedelta(days=2), given["now"])
     return await alternatives.nearest(db, instructor.id, near=near, student_id=student.id, **given)
 
 

@@ -204,16 +204,16 @@ async def test_the_next_available_start_can_really_be_booked(at: At, anna: Instr
     next_path = f"/api/public/instructors/{anna.id}/next-available"
     answer = await client.get(next_path)
     assert answer.json() == {
-        "start": "2026-11-23T17:15:00Z",
+        "start": "2026-11-23T17:30:00Z",
         "duration_minutes": 30,
         "time_zone": "America/New_York",
         "version": 0,
     }
     assert (await client.get(next_path, headers={"If-None-Match": answer.headers["etag"]})).status_code == 304
     ben, carl = await people.student(pool, "Ben"), await people.student(pool, "Carl")
-    await people.lesson(pool, ben.id, anna.service_id, datetime(2026, 11, 23, 17, 15, tzinfo=UTC), minutes=30, now=NOW)
+    await people.lesson(pool, ben.id, anna.service_id, datetime(2026, 11, 23, 17, 30, tzinfo=UTC), minutes=30, now=NOW)
     hour = (await client.get(f"{next_path}?duration_minutes=60")).json()
-    assert hour == {"start": "2026-11-23T17:45:00Z", "duration_minutes": 60, "time_zone": "America/New_York", "version": 1}
+    assert hour == {"start": "2026-11-23T18:00:00Z", "duration_minutes": 60, "time_zone": "America/New_York", "version": 1}
     await people.lesson(pool, carl.id, anna.service_id, datetime.fromisoformat(hour["start"]), minutes=60, now=NOW)
 
 

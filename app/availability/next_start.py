@@ -1,0 +1,192 @@
+"""The next start at which a lesson can be booked: for one calendar, for a page of them, and the
+soonest of all.
+
+The table `next_start` keeps a lower bound per calendar and length. A bound that is still free is the
+next start; any other is computed anew from the calendar's free ranges and stored, unless time was
+freed meanwhile. So reading in the order of the bounds finds the soonest calendars without reading the
+others, and a booking has nothing to maintain."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from app import refusal
+from app.availability import start_times
+from app.availability.start_times import HORIZON
+from app.db import Db, Pool, statement
+
+# Nearly everybody has something free within so many days; the others' calendars are read to their end.
+NEAR_DAYS = 15
+ALL_DAYS = 733
+# Rows that one search looks at, round by round. After the last, it answers with what it has proven or
+# computed: so much is stale only in the moment when a half-hour ends, until `refresh` has caught up.
+ROUNDS = (1, 4, 16)
+
+Pair = tuple[UUID, int]  # a calendar and a lesson's minutes
+
+
+@dataclass(frozen=True, slots=True)
+class NextStart:
+    """A card's calendar, length and service with the next start. None: not within the horizon."""
+
+    instructor_id: UUID
+    minutes: int
+    service_id: UUID
+    start: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    instructor_id: UUID
+    minutes: int
+    start: datetime | None
+    is_exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    instructor_id: UUID
+    minutes: int
+    service_id: UUID
+    start: datetime | None
+    is_exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _FreeTimes:
+    instructor_id: UUID
+    minutes: int
+    revision: int | None
+    time_zone: str
+    min_advance_minutes: int
+    edges: list[datetime]
+
+    def next(self, now: datetime) -> datetime | None:
+        """The next start, however far ahead."""
+        earliest = now + timedelta(minutes=self.min_advance_minutes)
+        ranges = [span for span in start_times.pairs(self.edges) if span[1] > earliest]
+        starts = start_times.of_ranges(ranges, self.minutes, self.time_zone)
+        return next((start for start in starts if start >= earliest), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Passed:
+    instructor_id: UUID
+    minutes: int
+
+
+_next_starts = statement("next_starts", _Bound)
+_free_next = statement("free_next", _Candidate)
+_free_times = statement("free_times", _FreeTimes)
+_store = statement("store_next_starts", int)
+_passed = statement("passed_next_starts", _Passed)
+
+
+async def of(db: Db, pairs: Iterable[Pair], *, now: datetime) -> dict[Pair, datetime | None]:
+    """The next start of each calendar and length; None where there is none within the horizon."""
+    instructors, minutes = _columns(set(pairs))
+    bounds = await _next_starts.all(db, instructors=instructors, minutes=minutes, now=now, latest=now + HORIZON)
+    starts = {(row.instructor_id, row.minutes): row.start for row in bounds}
+    stale = [(row.instructor_id, row.minutes) for row in bounds if not row.is_exact]
+    return starts | await _compute(db, stale, now)
+
+
+async def soonest(
+    db: Db,
+    *,
+    words: Sequence[str] = (),
+    category: str | None = None,
+    service: str | None = None,
+    limit: int,
+    now: datetime,
+) -> list[NextStart]:
+    """The instructors who teach what is asked for, whoever is free next first, each once with the
+    card's service and length; those without a start within the horizon come last."""
+    computed: dict[Pair, datetime | None] = {}
+    for times in ROUNDS:
+        rows = 2 * limit * times
+        candidates = await _free_next.all(
+            db,
+            words=list(words),
+            category=category,
+            service=service,
+            limit=rows,
+            now=now,
+            latest=now + HORIZON,
+        )
+        stale = [pair for row in candidates if not row.is_exact and (pair := (row.instructor_id, row.minutes)) not in computed]
+        computed |= await _compute(db, stale, now)
+        ranking = _ranking(candidates, computed)
+        if len(candidates) < rows:
+            break
+        bound = candidates[-1].start  # nobody who was not looked at is free before
+        if len(ranking) >= limit and _order(ranking[limit - 1].start) <= _order(bound):
+            break
+    return ranking[:limit]
+
+
+async def refresh(db: Pool, *, limit: int, now: datetime) -> int:
+    """Computes up to so many rows that are unknown or passed; how many there were."""
+    rows = await _passed.all(db, now=now, limit=limit)
+    await _compute(db, [(row.instructor_id, row.minutes) for row in rows], now)
+    return len(rows)
+
+
+def _ranking(candidates: list[_Candidate], computed: dict[Pair, datetime | None]) -> list[NextStart]:
+    starts = [
+        NextStart(
+            row.instructor_id,
+            row.minutes,
+            row.service_id,
+            row.start if row.is_exact else computed[row.instructor_id, row.minutes],
+        )
+        for row in candidates
+    ]
+    starts.sort(key=lambda row: (*_order(row.start), row.instructor_id, row.service_id))
+    first_of: dict[UUID, NextStart] = {}
+    for row in starts:
+        first_of.setdefault(row.instructor_id, row)
+    return list(first_of.values())
+
+
+def _order(start: datetime | None) -> tuple[bool, float]:
+    return start is None, start.timestamp() if start else 0
+
+
+async def _compute(db: Db, pairs: Sequence[Pair], now: datetime) -> dict[Pair, datetime | None]:
+    """The next starts from the calendars themselves, which are stored."""
+    if not pairs:
+        return {}
+    near = await _read(db, pairs, NEAR_DAYS, now)
+    empty = [pair for pair, (_, start) in near.items() if start is None]
+    starts = near | (await _read(db, empty, ALL_DAYS, now) if empty else {})
+    with suppress(refusal.Unavailable):
+        await _keep(db, list(starts.values()))
+    latest = now + HORIZON
+    return dict.fromkeys(pairs) | {pair: start for pair, (_, start) in starts.items() if start and start <= latest}
+
+
+async def _read(db: Db, pairs: Sequence[Pair], days: int, now: datetime) -> dict[Pair, tuple[_FreeTimes, datetime | None]]:
+    instructors, minutes = _columns(pairs)
+    rows = await _free_times.all(db, instructors=instructors, minutes=minutes, days=days, now=now)
+    return {(row.instructor_id, row.minutes): (row, row.next(now)) for row in rows}
+
+
+async def _keep(db: Db, starts: list[tuple[_FreeTimes, datetime | None]]) -> None:
+    kept = [(row, start) for row, start in starts if row.revision is not None]
+    notices = [timedelta(minutes=row.min_advance_minutes) for row, _ in kept]
+    await _store.run(
+        db,
+        instructors=[row.instructor_id for row, _ in kept],
+        minutes=[row.minutes for row, _ in kept],
+        revisions=[row.revision for row, _ in kept],
+        starts=[start for _, start in kept],
+        valid_until=[start - notice if start else None for (_, start), notice in zip(kept, notices, strict=True)],
+    )
+
+
+def _columns(pairs: Iterable[Pair]) -> tuple[list[UUID], list[int]]:
+    rows = list(pairs)
+    return [instructor_id for instructor_id, _ in rows], [minutes for _, minutes in rows]

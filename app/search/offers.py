@@ -1,0 +1,67 @@
+"""Who offers what, and when each offer can next be booked."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app import wire
+from app.availability import next_start
+from app.catalog import instructor
+from app.catalog.instructor import Offer
+from app.db import Db
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An offer, and the next start at which its `minutes` can really be booked."""
+
+    offer: Offer
+    next_available: datetime | None
+
+
+async def items(
+    db: Db,
+    *,
+    now: datetime,
+    limit: int,
+    after: UUID | None = None,
+    service: str | None = None,
+    category: str | None = None,
+    area: str | None = None,
+    min_price: int | None = None,
+    max_price: int | None = None,
+    minutes: int | None = None,
+) -> list[Item]:
+    """The latest offer first; the filters combine. Slugs, cents per hour, and the id of the last
+    service before this page."""
+    offers = await instructor.offers(
+        db,
+        limit=limit,
+        after=after,
+        service=service,
+        category=category,
+        area=area,
+        min_price=min_price,
+        max_price=max_price,
+        minutes=minutes,
+    )
+    pairs = [(offer.instructor_id, offer.minutes) for offer in offers]
+    starts = await next_start.of(db, pairs, now=now)
+    return [Item(offer, starts[pair]) for offer, pair in zip(offers, pairs, strict=True)]
+
+
+def as_json(item: Item) -> dict[str, Any]:
+    """The contract's search item."""
+    offer = item.offer
+    return {
+        "instructor": {"id": str(offer.instructor_id), "name": offer.instructor_name},
+        "service": {
+            "id": str(offer.service_id),
+            "name": offer.service_name,
+            "catalog_service": offer.catalog_service,
+        },
+        "hourly_rate_cents": offer.hourly_rate_cents,
+        "areas": offer.areas,
+        "next_available": wire.instant(item.next_available) if item.next_available else None,
+    }

@@ -1,0 +1,105 @@
+"""The cards of the start page: right for every instructor, whatever their number."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from app.bookings import free_next
+from app.db import Pool
+from app.search import offers
+from tests import people
+
+NOW = datetime(2026, 11, 24, 13, 5, tzinfo=UTC)
+
+
+async def names(pool: Pool, words: str = "", category: str | None = None, service: str | None = None) -> list[str]:
+    cards = await free_next.cards(pool, words=words, category=category, service=service, now=NOW)
+    return [card.taught.name for card in cards]
+
+
+async def test_the_newest_of_many_instructors_is_shown_if_free_first(pool: Pool) -> None:
+    for n in range(30):
+        await people.instructor(pool, f"Carl {n:02}", hours=("12:00", "17:00"), now=NOW)
+    await names(pool)
+    await people.instructor(pool, "Anna", hours=("08:00", "17:00"), notice_minutes=0, now=NOW)
+    shown = await free_next.cards(pool, words="", category=None, service=None, now=NOW)
+    assert len(shown) == free_next.CARDS
+    assert shown[0].taught.name == "Anna"
+    assert shown[0].times[0] == NOW.replace(minute=30)
+
+
+async def test_a_cancelled_lesson_brings_its_instructor_back_to_the_front(pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna", hours=("11:00", "12:00"), now=NOW)
+    await people.instructor(pool, "Carl", hours=("12:00", "17:00"), now=NOW)
+    ben = await people.student(pool, "Ben")
+    assert await names(pool) == ["Anna", "Carl"]
+    lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("11:00", day=0), now=NOW)
+    assert await names(pool) == ["Carl", "Anna"]
+    await pool.execute("select refusal from cancel_booking($1, $2, '', $3)", ben.id, lesson.id, NOW)
+    assert await names(pool) == ["Anna", "Carl"]
+
+
+async def test_filters_pick_the_service_that_is_asked_for(pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna", service="piano", durations=(30, 60), hours=("12:00", "17:00"), now=NOW)
+    await people.service_of(pool, anna.id, "guitar", durations=(30, 45))
+    await people.instructor(pool, "Dora", service="spanish", hours=("10:30", "11:30"), now=NOW)
+    await people.instructor(pool, "Never", service="guitar", days=0, now=NOW)
+    assert await names(pool) == ["Dora", "Anna", "Never"]
+    assert await names(pool, category="music") == ["Anna", "Never"]
+    [card, _] = await free_next.cards(pool, words="", category=None, service="guitar", now=NOW)
+    assert (card.taught.service_name, card.taught.minutes) == ("Guitar", 30)
+    assert await names(pool, words="DORA spanish") == ["Dora"]
+    assert await names(pool, words="anna spanish") == []
+    assert await names(pool, words="teaches") == ["Dora", "Anna", "Never"]
+    assert await names(pool, service="violin") == []
+
+
+async def test_an_instructor_who_stopped_is_shown_again_when_beginning_again(pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna", now=NOW)
+    await pool.fetchval("select set_teaching($1, false)", anna.id)
+    assert await names(pool) == []
+    await pool.fetchval("select set_teaching($1, true)", anna.id)
+    [card] = await free_next.cards(pool, words="", category=None, service=None, now=NOW)
+    assert card.times
+
+
+async def test_a_long_list_of_many_short_ranges_reads_each_calendar_once(client: httpx.AsyncClient, pool: Pool) -> None:
+    """One instructor with 66 services of several lengths, free for a quarter of an hour at a time."""
+    anna = await people.instructor(pool, "Anna", durations=(15, 30, 60, 90), days=0)
+    await pool.execute(
+        """insert into availability (instructor_id, during)
+           select $1, tstzrange(start, start + interval '15 minutes')
+           from generate_series(date_trunc('hour', now()), now() + interval '90 days', interval '30 minutes') as start""",
+        anna.id,
+    )
+    await pool.execute(
+        """insert into service (instructor_id, catalog_service, hourly_rate_cents, durations_minutes, location_types)
+           select $1, slug, 5000, array[30 + 15 * (row_number() over ())::integer % 120, 240], '{public}'
+           from catalog_service where slug <> 'piano' order by slug limit 65""",
+        anna.id,
+    )
+    await pool.execute("select offer_next_start($1)", anna.id)
+    reads: list[str] = []
+
+    def note(record: Any) -> None:
+        if "free_time(" in record.query:
+            reads.append(record.query)
+
+    async with pool.acquire() as connection:
+        with connection.query_logger(note):
+            items = await offers.items(connection, limit=100, now=datetime.now(UTC))
+            # All lengths of the near days at once, then all lengths that have nothing there.
+            assert len(reads) == 2
+            assert await offers.items(connection, limit=100, now=datetime.now(UTC)) == items
+        await connection.execute("select 1")
+        assert len(reads) == 2
+    assert len(items) == 66
+    [piano] = [item for item in items if item.offer.catalog_service == "piano"]
+    assert piano.next_available
+    assert piano.next_available <= datetime.now(UTC) + timedelta(hours=3)
+    assert all(item.next_available is None for item in items if item is not piano)
+    kept = await pool.fetchval("select count(*) from next_start where start = 'infinity'")
+    assert kept >= 8
+    answer = await client.get("/api/instructors?limit=100")
+    assert answer.status_code == 200
