@@ -10,6 +10,7 @@ import sys
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -65,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     serve = command("serve", _serve, "One web process.")
     _listen_options(serve)
     serve.add_argument("--fd", type=int, help="a listening socket to use instead of host and port")
-    command("relay", _relay, "The relay: publishes committed changes.")
+    serve.add_argument("--only", choices=["live", "http"], help="only the live path's sockets, or only everything else")
+    relay = command("relay", _relay, "The relay: publishes committed changes.")
+    relay.add_argument("--shard", type=int, metavar="N", help="one of RELAY_SHARDS, from 0 (default: all of them)")
     command("worker", _worker, "The worker: mails, and what happens on a clock.")
 
     command("migrate", _migrate, "Brings the database to the present shape.")
@@ -124,11 +127,12 @@ def _leave_when_told() -> None:
 def _serve(chosen: argparse.Namespace) -> None:
     import uvicorn
 
-    from realtime.drain import Server
+    from app.main import application
+    from realtime.shutdown import Server
 
     settings = _process("web")
     config = uvicorn.Config(
-        "app.main:application",
+        partial(application, chosen.only),
         factory=True,
         http="app.web.http_protocol:HttpProtocol",
         ws="realtime.endpoint:UpgradeProtocol",
@@ -151,10 +155,15 @@ def _listener(chosen: argparse.Namespace) -> AbstractContextManager[socket.socke
     return listening(chosen.host, chosen.port) if chosen.fd is None else socket.socket(fileno=chosen.fd)
 
 
-def _relay(_: argparse.Namespace) -> None:
+def _relay(chosen: argparse.Namespace) -> None:
     import realtime.relay
 
-    _until_told(realtime.relay.main(_process("relay")))
+    settings = _process("relay")
+    if chosen.shard is not None and not 0 <= chosen.shard < settings.shards:
+        raise SettingsError(
+            f"There are {settings.shards} shards (RELAY_SHARDS), so --shard is from 0 to {settings.shards - 1}."
+        )
+    _until_told(realtime.relay.main(settings, chosen.shard))
 
 
 def _worker(_: argparse.Namespace) -> None:

@@ -177,6 +177,9 @@ async def _acquire(pool: Pool) -> AsyncIterator[Tx]:
     try:
         with _refusals():
             yield connection
+    except TimeoutError:
+        connection.terminate()  # giving it back would wait for a server that does not answer
+        raise
     finally:
         await pool.release(connection)
 

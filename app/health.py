@@ -19,16 +19,18 @@ class Live(Protocol):
     """What main hands us of the live path."""
 
     @property
-    def hearing(self) -> Literal["ok", "away", "deaf"]:
-        """Whether Redis is heard. `away`: nobody hears it, screens are served from Postgres, a little later, and work goes on.
-        `deaf`: it answers and only this process hears nothing, so others serve new screens better."""
+    def status(self) -> Literal["connected", "degraded", "disconnected"]:
+        """Whether changes are received as they happen. `degraded`: no process receives them; screens are served from Postgres,
+        a little later, and work goes on. `disconnected`: only this process receives nothing, so others serve screens better."""
+
+    async def check_postgres(self) -> None:
+        """Raises Unavailable where the live path cannot be served from Postgres."""
 
     @property
     def draining(self) -> bool:
         """This process is about to end, and sends its people to others."""
 
 
-database_answers = statement("database_answers", bool)
 write_temporarily = statement("write_temporarily", int)
 
 
@@ -46,14 +48,15 @@ async def ready(request: web.Request) -> Response:
         return _unready("draining", "This process is about to end.")
     try:
         async with asyncio.timeout(READY_SECONDS):
-            await database_answers.one(request.state["pool"])
+            # On the live path's connections: requests that wait for a locked calendar may hold all others.
+            await watched.check_postgres()
             postgres = "ok" if await _disk_has_room(request.state["pool"]) else "disk_full"
     except (refusal.Unavailable, TimeoutError):
         return _unready("postgres", "Postgres does not answer.")
-    if watched.hearing == "deaf":
-        return _unready("redis", "This process does not hear Redis.")
-    status = "ok" if (postgres, watched.hearing) == ("ok", "ok") else "degraded"
-    return web.json({"status": status, "postgres": postgres, "redis": watched.hearing})
+    if watched.status == "disconnected":
+        return _unready("live", "This process does not receive changes.")
+    status = "ok" if (postgres, watched.status) == ("ok", "connected") else "degraded"
+    return web.json({"status": status, "postgres": postgres, "live": watched.status})
 
 
 async def _disk_has_room(pool: Pool) -> bool:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from starlette.applications import Starlette
@@ -23,7 +23,7 @@ import app.bookings.routes
 import app.catalog.routes
 import app.notifications.routes
 import app.search.routes
-import realtime.live
+import realtime.lifespan
 from app import db, health, limits, logs, refusal, web
 from app.settings import Settings, settings
 from realtime import endpoint
@@ -32,26 +32,30 @@ log = structlog.get_logger("web")
 HERE = Path(__file__).parent
 
 
-def application() -> Starlette:
+Part = Literal["live", "http"]
+
+
+def application(only: Part | None = None) -> Starlette:
     """What uvicorn calls to get the application of this process."""
     chosen = settings()
     logs.configure(chosen)
-    return build(chosen)
+    return build(chosen, only=only)
 
 
-def build(chosen: Settings, *, now: Callable[[], datetime] = web.utc_now) -> Starlette:
-    """The application under these settings, with this clock."""
+def build(chosen: Settings, *, only: Part | None = None, now: Callable[[], datetime] = web.utc_now) -> Starlette:
+    """The application, or only its part for sockets or for requests, under these settings, with this clock."""
     templates = web.templates(HERE / "templates")
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         pool = await db.connect(chosen.database_url.get_secret_value(), size=chosen.database_pool, name="web")
         try:
-            async with limits.opened(chosen) as limiter, realtime.live.running(chosen, pool) as live:
+            async with limits.opened(chosen) as limiter, realtime.lifespan.running(chosen, now=now) as live:
                 yield {
                     "settings": chosen,
                     "pool": pool,
-                    "poke": live.poke,
+                    "poke": live.wakeup,
+                    "sessions_ended": live.wakeup.sessions_ended,
                     "now": now,
                     "templates": templates,
                     "limiter": limiter,
@@ -62,7 +66,7 @@ def build(chosen: Settings, *, now: Callable[[], datetime] = web.utc_now) -> Sta
             await db.close(pool)
 
     application = Starlette(
-        routes=routes(),
+        routes=routes(only),
         lifespan=lifespan,
         middleware=[Middleware(web.SecurityHeaders), Middleware(web.Body)],
         exception_handlers={
@@ -76,7 +80,12 @@ def build(chosen: Settings, *, now: Callable[[], datetime] = web.utc_now) -> Sta
     return application
 
 
-def routes() -> list[BaseRoute]:
+def routes(only: Part | None = None) -> list[BaseRoute]:
+    sockets = [WebSocketRoute("/live", endpoint.live), WebSocketRoute("/live/public", endpoint.live_public)]
+    if only == "live":
+        return [*health.routes, *sockets]
+    if only == "http":
+        sockets = []
     return [
         *health.routes,
         *app.accounts.routes.routes,
@@ -87,8 +96,7 @@ def routes() -> list[BaseRoute]:
         *app.accounts.pages.routes,
         *app.bookings.pages.routes,
         *app.notifications.routes.routes,
-        WebSocketRoute("/live", endpoint.live),
-        WebSocketRoute("/live/public", endpoint.live_public),
+        *sockets,
         Mount("/static", web.static_files(HERE / "static"), name="static"),
     ]
 

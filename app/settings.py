@@ -30,6 +30,13 @@ class Settings(BaseSettings):
     site_url: str = Field("http://127.0.0.1:8000", description="Where people reach the site; links in mails start with it.")
     database_url: SecretStr = Field(SecretStr(""), description="PostgreSQL 18 as postgresql://…; empty: `up` starts its own.")
     redis_url: SecretStr = Field(SecretStr(""), description="Redis as redis://…; empty: `up` starts its own.")
+    live_redis_urls: SecretStr = Field(
+        SecretStr(""),
+        description="Redis servers of the live path, with commas; empty: REDIS_URL. Partitions are spread over them.",
+    )
+    relay_shards: int = Field(
+        0, ge=0, le=64, description="Relays active at a time, a multiple of the live path's servers; 0: one for each."
+    )
     database_pool: int = Field(10, ge=2, le=200, description="Database connections per process.")
     secret_key: SecretStr = Field(SecretStr(""), description="Signs sessions; at least 32 characters. `up` makes one in int.")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -99,6 +106,23 @@ class Settings(BaseSettings):
             raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in allowed)}.")
         return value
 
+    @field_validator("live_redis_urls")
+    @classmethod
+    def _live_addresses(cls, value: SecretStr) -> SecretStr:
+        if any(urlsplit(url).scheme not in _SCHEMES["redis_url"] for url in _addresses(value)):
+            raise ValueError("must be addresses that start with redis:// or rediss:// or unix://, with commas.")
+        return value
+
+    @property
+    def live_redis(self) -> tuple[str, ...]:
+        """The Redis servers that changes are published on."""
+        return _addresses(self.live_redis_urls) or (self.redis_url.get_secret_value(),)
+
+    @property
+    def shards(self) -> int:
+        """Relays active at a time. Each speaks to one server, so that one that is away stops no other."""
+        return self.relay_shards or len(self.live_redis)
+
     @field_validator("mail_from")
     @classmethod
     def _sender(cls, value: str) -> str:
@@ -123,6 +147,8 @@ class Settings(BaseSettings):
                 raise ValueError(f"SITE_MODE={self.site_mode} needs an SMTP_URL: /dev/mail exists in int only.")
         if self.site_mode == "prod" and not self.site_url.startswith("https://"):
             raise ValueError("SITE_MODE=prod needs a SITE_URL that starts with https://.")
+        if self.shards % len(self.live_redis):
+            raise ValueError("RELAY_SHARDS must be a multiple of the number of LIVE_REDIS_URLS.")
         if self.stuck_seconds < self.beacon_seconds / 10:
             raise ValueError("STUCK_SECONDS is far below BEACON_SECONDS: healthy clients would be aborted.")
         return self
@@ -151,6 +177,10 @@ def _text(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _addresses(value: SecretStr) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.get_secret_value().split(",") if part.strip())
 
 
 _SCHEMES = {

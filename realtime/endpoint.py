@@ -20,7 +20,7 @@ from app.web.http_protocol import NotHttp, answer, hang_up
 from realtime import messages, metrics
 from realtime.connection import CLOSE_SECONDS, Connection
 from realtime.hub import Hub
-from realtime.live import Live
+from realtime.lifespan import Live
 from realtime.messages import SUBPROTOCOL
 
 log = structlog.get_logger("endpoint")

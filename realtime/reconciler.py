@@ -3,7 +3,7 @@ this process shows is compared with Postgres. So whatever is lost on the way, an
 be read, a screen is right again within the interval and a moment."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -57,11 +57,27 @@ class Reconciler:
         self._now = now
         self._clock = asyncio.get_running_loop().time
         self._succeeded = float("-inf")
+        self._accounts: set[str] = set()
+        self._some_account = asyncio.Event()
 
     @property
     def age(self) -> float:
         """Seconds since all calendars were last compared with Postgres."""
         return self._clock() - self._succeeded
+
+    def sessions_ended(self, account_id: str) -> None:
+        """Sessions of this account may be over: a hint, which may be lost."""
+        if self._hub.accounts.get(account_id) is not None:
+            self._accounts.add(account_id)
+            self._some_account.set()
+
+    async def run_sessions(self) -> None:
+        """Looks after the sessions of accounts where some ended, for ever."""
+        while True:
+            await self._some_account.wait()
+            self._some_account.clear()
+            accounts, self._accounts = self._accounts, set()
+            await self.sessions(accounts)
 
     async def run(self) -> None:
         """Reconciles for ever."""
@@ -158,13 +174,13 @@ class Reconciler:
             await self._loader.load_totals(lost)
             self._hub.accounts.refresh([account.id for account in lost])
 
-    async def sessions(self, account_id: str | None = None) -> None:
-        """Closes the sockets of sessions that are over, of one account or of all. Raises
+    async def sessions(self, accounts: Collection[str] | None = None) -> None:
+        """Closes the sockets of sessions that are over, of these accounts or of all. Raises
         Unavailable."""
         watchers = [
             watcher
             for watcher in self._hub.watchers
-            if watcher.session_id is not None and account_id in {None, watcher.account_id}
+            if watcher.session_id is not None and (accounts is None or watcher.account_id in accounts)
         ]
         ids = {watcher.session_id for watcher in watchers if watcher.session_id is not None}
         if not ids:

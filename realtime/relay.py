@@ -1,10 +1,14 @@
-"""The relay: from the outbox to Redis, in order, nothing left out. One is active at a time, by an advisory lock of its connection;
-the others stand by. It removes a change from the queue after publishing it, so after a crash the last ones are published again, which is
-harmless: a change says its version."""
+"""The relay: from the outbox to Redis, in order, nothing left out. Of each shard one is active at a
+time, by an advisory lock of its connection; the others stand by. It takes a change off the queue
+after publishing it, so after a crash the last ones are published again, which is harmless: a change
+says its version."""
 
 import asyncio
 import contextlib
+import os
+import socket
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from redis.asyncio import Redis
@@ -12,14 +16,24 @@ from redis.asyncio import Redis
 from app import db, redis
 from app.db import Pool, Tx, statement
 from app.settings import Settings
-from realtime import channels, poke
+from realtime import channels, wakeup
 from realtime.supervise import forever
 
 log = structlog.get_logger("relay")
 
+# The lock of shard n is LOCK + n.
 LOCK = 4_718_261_053
 BATCH = 500
-LONGEST_PAUSE = 2.0
+# A statement that takes this long is given up, and the connection with it.
+STATEMENT_SECONDS = 5.0
+# Heartbeats, and how long the relay's key outlives the last one.
+HEARTBEAT_SECONDS = 1.0
+KEY_SECONDS = 3
+# A relay that does not reach Redis for this long lets another one try.
+AWAY_SECONDS = 5.0
+LONGEST_PAUSE = 1.0
+# Postgres ends the session of a relay that vanished this long after its next look was due.
+GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,63 +48,125 @@ _unpublished = statement("unpublished_changes", _Unpublished)
 _remove_published = statement("remove_published", int)
 
 
-async def main(settings: Settings) -> None:
-    """Relays until it is cancelled, whatever happens to Postgres and Redis meanwhile."""
-    poked = asyncio.Event()
+async def main(settings: Settings, shard: int | None = None) -> None:
+    """Relays one shard, or all, until it is cancelled, whatever happens to Postgres and Redis."""
+    shards = range(settings.shards) if shard is None else (shard,)
+    wakeups = [asyncio.Event() for _ in shards]
     url = settings.redis_url.get_secret_value()
     async with asyncio.TaskGroup() as group:
-        group.create_task(forever("pokes", lambda: poke.listen(url, poked, name="relay")))
-        group.create_task(forever("connections", lambda: _connected(settings, poked)))
-        log.info("relay started")
+        group.create_task(forever("wake-ups", lambda: wakeup.listen(url, wakeups, name="relay")))
+        for number, woken in zip(shards, wakeups, strict=True):
+            work = partial(_run, settings, number, woken)
+            group.create_task(forever("relay", work))
+        log.info("relay_started", shards=list(shards))
 
 
-async def _connected(settings: Settings, poked: asyncio.Event) -> None:
-    pool = await db.connect(settings.database_url.get_secret_value(), size=1, name="relay")
-    client = redis.client(settings.redis_url.get_secret_value(), name="relay")
+async def _run(settings: Settings, shard: int, woken: asyncio.Event) -> None:
+    dsn = settings.database_url.get_secret_value()
+    pool = await db.connect(dsn, size=1, name="relay", seconds=STATEMENT_SECONDS)
+    client = redis.client(settings.live_redis[shard % len(settings.live_redis)], name="relay")
     try:
-        await forever("relay", lambda: _relay(pool, client, poked, settings.relay_poll_seconds))
+        relay = Relay(client, settings, shard, woken)
+        await forever("relay", lambda: relay.run(pool))
     finally:
         await redis.close(client)
         await db.close(pool)
 
 
-async def _relay(pool: Pool, client: Redis, poked: asyncio.Event, poll_seconds: float) -> None:
-    """Waits for the lock and relays while it has it. Raises Unavailable when Postgres goes away, and the lock with it."""
-    # The connection that holds the lock does all the work, so that losing the one ends the other.
-    async with db.aside(pool) as connection:
-        while not await _try_lock.one(connection, key=LOCK):  # noqa: ASYNC110 — polled, because Postgres tells nobody
-            await asyncio.sleep(poll_seconds)
-        log.info("relaying")
-        await _publish_for_ever(connection, client, poked, poll_seconds)
+class Relay:
+    """The relay of one shard."""
 
+    def __init__(self, client: Redis, settings: Settings, shard: int, woken: asyncio.Event) -> None:
+        self._client = client
+        self._shard = shard
+        self._shards = settings.shards
+        self._poll_seconds = settings.relay_poll_seconds
+        self._woken = woken
+        self._clock = asyncio.get_running_loop().time
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._next_heartbeat = 0.0
 
-async def _publish_for_ever(connection: Tx, client: Redis, poked: asyncio.Event, poll_seconds: float) -> None:
-    away = 0.0  # how long to wait for Redis next time; 0: it is there
-    while True:
-        poked.clear()
-        try:
-            while await publish_batch(connection, client) == BATCH:
-                pass
-            away = 0.0
-        except redis.AWAY as error:
-            if not away:
-                log.warning("changes wait for Redis", error=type(error).__name__)
-            away = min(LONGEST_PAUSE, away * 2 or 0.1)
-        if away:
-            await asyncio.sleep(away)
-        else:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(poll_seconds):
-                    await poked.wait()
+    async def run(self, pool: Pool) -> None:
+        """Waits for the lock and relays until Redis was away for long, then lets others try.
+        Raises Unavailable when Postgres goes away, and the lock with it."""
+        await self._redis_answers()
+        # The connection that holds the lock does all the work, so losing the one ends the other.
+        async with db.aside(pool) as connection:
+            while not await self.lock(connection):  # noqa: ASYNC110 — nobody tells us
+                await asyncio.sleep(self._poll_seconds)
+            log.info("relay_active", shard=self._shard)
+            await self._relay(connection)
+        log.warning("relay_released", shard=self._shard, reason="redis_unavailable")
+        await asyncio.sleep(2 * self._poll_seconds)  # so that another one takes over
 
+    async def lock(self, connection: Tx) -> bool:
+        """Whether this connection has the shard's lock now. Postgres tells nobody, so it is
+        polled."""
+        idle = round(1000 * (self._poll_seconds + GRACE_SECONDS))
+        return await _try_lock.one(connection, key=LOCK + self._shard, idle=str(idle))
 
-async def publish_batch(connection: Tx, client: Redis) -> int:
-    """Publishes the oldest unpublished changes and takes them off the queue; how many. Raises redis.AWAY, having removed none."""
-    rows = await _unpublished.all(connection, partitions=channels.PARTITIONS, limit=BATCH)
-    if rows:
-        async with client.pipeline(transaction=False) as pipeline:
-            for row in rows:
-                pipeline.publish(row.channel, row.payload)
+    async def _redis_answers(self) -> None:
+        """Only one that reaches Redis takes part."""
+        while True:
+            with contextlib.suppress(*redis.AWAY):
+                await self._client.ping()
+                return
+            await asyncio.sleep(LONGEST_PAUSE)
+
+    async def _relay(self, connection: Tx) -> None:
+        """Until Redis was away for AWAY_SECONDS."""
+        answered = self._clock()
+        pause = 0.0
+        next_look = 0.0
+        while self._clock() - answered < AWAY_SECONDS:
+            try:
+                if pause or self._woken.is_set() or self._clock() >= next_look:
+                    self._woken.clear()
+                    next_look = self._clock() + self._poll_seconds
+                    while await self.publish_batch(connection) == BATCH:
+                        await self._beat()
+                await self._beat()
+                answered = self._clock()
+                pause = 0.0
+            except redis.AWAY as error:
+                if not pause:
+                    log.warning("redis_unavailable", error=type(error).__name__)
+                pause = min(LONGEST_PAUSE, pause * 2 or 0.1)
+                await asyncio.sleep(pause)
+            else:
+                await self._wait(min(next_look, self._next_heartbeat))
+
+    async def _wait(self, until: float) -> None:
+        """Until this time, or until something was committed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, until - self._clock())):
+                await self._woken.wait()
+
+    async def publish_batch(self, connection: Tx) -> int:
+        """Publishes the oldest unpublished changes and takes them off the queue; how many. Raises
+        redis.AWAY, having removed none."""
+        rows = await _unpublished.all(
+            connection,
+            partitions=channels.PARTITIONS,
+            shards=self._shards,
+            shard=self._shard,
+            limit=BATCH,
+        )
+        if rows:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for row in rows:
+                    pipeline.publish(row.channel, row.payload)
+                await pipeline.execute()
+            await _remove_published.run(connection, ids=[row.id for row in rows])
+        return len(rows)
+
+    async def _beat(self) -> None:
+        """The heartbeat, when it is due: through every partition, the whole way of a change."""
+        if self._clock() < self._next_heartbeat:
+            return
+        async with self._client.pipeline(transaction=False) as pipeline:
+            pipeline.set(channels.relay_key(self._shard), self._name, ex=KEY_SECONDS)
+            for channel in channels.BOARDS[self._shard :: self._shards]:
+                pipeline.publish(channel, b"")
             await pipeline.execute()
-        await _remove_published.run(connection, ids=[row.id for row in rows])
-    return len(rows)
+        self._next_heartbeat = self._clock() + HEARTBEAT_SECONDS

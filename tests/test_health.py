@@ -6,21 +6,32 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from pydantic import SecretStr
 
 from app import db
 from app.settings import Settings
-from realtime.feed import Feed
+from realtime import lifespan, relay
+from realtime.subscriber import Subscriber
 from tests import people
 from tests.cluster import TEMPLATE, Server
 from tests.conftest import RedisServer, visiting
+
+
+@pytest_asyncio.fixture
+async def relaying(settings: Settings) -> AsyncIterator[None]:
+    """A relay, in the test's loop."""
+    task = asyncio.create_task(relay.main(settings))
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def until_ready_says(client: httpx.AsyncClient, code: int, **expected: Any) -> dict[str, Any]:
@@ -38,16 +49,30 @@ async def test_alive_needs_nothing(client: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
-async def test_ready_with_everything_there(client: httpx.AsyncClient) -> None:
-    assert await until_ready_says(client, 200, status="ok") == {"status": "ok", "postgres": "ok", "redis": "ok"}
+async def test_ready_with_everything_there(client: httpx.AsyncClient, relaying: None) -> None:
+    assert await until_ready_says(client, 200, status="ok") == {"status": "ok", "postgres": "ok", "live": "connected"}
 
 
-async def test_without_redis_it_is_ready_but_says_so(client: httpx.AsyncClient, redis_server: RedisServer) -> None:
+async def test_without_redis_it_is_ready_but_says_so(
+    client: httpx.AsyncClient, relaying: None, redis_server: RedisServer
+) -> None:
     await until_ready_says(client, 200, status="ok")
     redis_server.kill()
-    assert await until_ready_says(client, 200, status="degraded") == {"status": "degraded", "postgres": "ok", "redis": "away"}
+    assert await until_ready_says(client, 200, status="degraded") == {
+        "status": "degraded",
+        "postgres": "ok",
+        "live": "degraded",
+    }
     redis_server.start()
     await until_ready_says(client, 200, status="ok")
+
+
+async def test_not_ready_while_the_calendars_have_not_been_compared_with_postgres(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await until_ready_says(client, 200)
+    monkeypatch.setattr(lifespan, "RECONCILE_AGE_SECONDS", -1.0)
+    await until_ready_says(client, 503, reason="postgres")
 
 
 async def test_without_postgres_it_is_not_ready(settings: Settings, postgres_server: Server) -> None:
@@ -106,7 +131,7 @@ async def test_a_full_disk_is_seen_until_there_is_room_again(
             return (await client.put("/api/instructors/me", json={"bio": bio})).status_code
 
         assert await write_bio() == 200
-        await until_ready_says(client, 200, status="ok")
+        await until_ready_says(client, 200, postgres="ok")
         fill(small_disk)
         statuses = [await write_bio() for _ in range(20)]
         assert set(statuses) <= {200, 503}
@@ -114,7 +139,7 @@ async def test_a_full_disk_is_seen_until_there_is_room_again(
         assert (await client.get(f"/api/instructors/{anna.id}")).status_code == 200  # pages can still be read
         await until_ready_says(client, 200, status="degraded", postgres="disk_full")
         (small_disk / "filler").unlink()
-        await until_ready_says(client, 200, status="ok", postgres="ok")
+        await until_ready_says(client, 200, postgres="ok")
         assert await write_bio() == 200
 
 
@@ -137,5 +162,5 @@ async def test_metrics_need_the_key_outside_int(settings: Settings, key: str, gi
 async def test_one_that_alone_hears_nothing_is_given_no_work(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Feed, "hearing", "deaf")
-    await until_ready_says(client, 503, reason="redis")
+    monkeypatch.setattr(Subscriber, "status", "disconnected")
+    await until_ready_says(client, 503, reason="live")

@@ -97,6 +97,7 @@ async def me(_: Request, who: SignedIn) -> Response:
 async def logout(request: Request, who: SignedIn) -> Response:
     wanted = await web.read(request, Next)
     await session.revoke(request.state["pool"], who.session_id)
+    request.state["sessions_ended"](who.account_id)
     return web.forget(request, web.done(request, None, status=204, see=web.local_path(wanted.next)))
 
 
@@ -104,6 +105,7 @@ async def logout(request: Request, who: SignedIn) -> Response:
 async def logout_everywhere(request: Request, who: SignedIn) -> Response:
     wanted = await web.read(request, Next)
     await session.revoke_all(request.state["pool"], who.account_id)
+    request.state["sessions_ended"](who.account_id)
     return web.forget(request, web.done(request, None, status=204, see=web.local_path(wanted.next)))
 
 
@@ -135,6 +137,7 @@ async def end_session(request: Request, who: SignedIn) -> Response:
     session_id = web.path_id(request)
     if not await session.revoke_of(request.state["pool"], who.account_id, session_id, now=request.state["now"]()):
         raise refusal.NotFound
+    request.state["sessions_ended"](who.account_id)
     response = web.done(request, None, status=204, see="/account")
     return web.forget(request, response) if session_id == who.session_id else response
 

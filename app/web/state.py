@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import TypedDict
+from uuid import UUID
 
 import jinja2
 from starlette.requests import Request as StarletteRequest
@@ -21,6 +22,7 @@ class State(TypedDict):
     settings: Settings
     pool: Pool
     poke: Callable[[], None]  # tells relay and worker that something was committed; a bare hint, never awaited
+    sessions_ended: Callable[[UUID], None]  # tells the live path that sessions of this account are over; likewise
     now: Callable[[], datetime]
     templates: jinja2.Environment
     limiter: Limiter

@@ -8,7 +8,8 @@ $$;
 
 -- One step of a calendar, whose row the caller has locked: the version rises by one, and the outbox
 -- says what the board's altered days look like now. p_events: see booking_event. A step without
--- dates and events says that something else about the board changed: watchers read it anew.
+-- dates and events says that something else about the board changed: watchers read it anew, and so
+-- they do where very many days changed, which would be more to send than what they look at.
 create or replace function step(p_instructor uuid, p_dates date[], p_events jsonb default '[]')
 returns bigint
 language plpgsql volatile as $$
@@ -23,7 +24,8 @@ begin
     select s.instructor_id, s.version from calendar_step s
   )
   insert into outbox (instructor_id, version, days, events)
-  select s.instructor_id, s.version, board_days(p_instructor, p_dates), p_events from calendar_step s
+  select s.instructor_id, s.version, board_days(p_instructor, case when cardinality(p_dates) <= 60 then p_dates else '{}' end), p_events
+  from calendar_step s
   returning version into strict v_version;
   return v_version;
 end

@@ -5,6 +5,7 @@
 -- probes free the lock when the relay's machine vanishes without a word. All of it ends with the session.
 select pg_try_advisory_lock(:key)
        and set_config('synchronous_commit', 'off', false) is not null
+       and set_config('idle_session_timeout', :idle, false) is not null
        and set_config('tcp_keepalives_idle', '10', false) is not null
        and set_config('tcp_keepalives_interval', '5', false) is not null
        and set_config('tcp_keepalives_count', '3', false) is not null;
@@ -19,6 +20,7 @@ select q.id, 'board:' || crc32(uuid_send(q.instructor_id)) % :partitions::bigint
        )::text as payload
 from outbox_unpublished q
 join outbox o on o.instructor_id = q.instructor_id and o.version = q.version, site
+where crc32(uuid_send(q.instructor_id)) % :partitions::bigint % :shards::bigint = :shard::bigint
 order by q.id
 limit :limit;
 

@@ -12,8 +12,8 @@ from app.main import build
 from app.settings import Settings
 from app.web.http_protocol import HttpProtocol
 from realtime import messages, relay
-from realtime.drain import Server
 from realtime.endpoint import UpgradeProtocol
+from realtime.shutdown import Server
 from tests.realtime.screens import Screens
 
 

@@ -31,8 +31,12 @@ async def lesson_whose_message_is_lost(
         return UUID(row["booking"]["id"])
 
 
-async def unpublished(pool: Pool) -> int:
-    count: int = await pool.fetchval("select count(*) from outbox_unpublished")
+async def unpublished(pool: Pool, instructor: Instructor | None = None) -> int:
+    """How many changes wait for the relay, of this instructor or in all."""
+    count: int = await pool.fetchval(
+        "select count(*) from outbox_unpublished where $1::uuid is null or instructor_id = $1",
+        instructor.id if instructor else None,
+    )
     return count
 
 
@@ -42,24 +46,34 @@ async def all_published(pool: Pool, seconds: float = 10) -> None:
             await asyncio.sleep(0.02)
 
 
-class Earplugs:
-    """Between a process and Redis, on a socket of its own. While `muted`, subscriptions stand, and nothing arrives on them. In threads,
-    because starting a process blocks the test's loop."""
+class Proxy:
+    """Between a process and Redis or Postgres, on a Unix socket of its own. In threads, because starting a process blocks the
+    test's loop. While `muted`, subscriptions stand, and nothing arrives on them. `silence` makes the connections that stand
+    silent for ever, as a failover behind a firewall does; while `unreachable`, new ones are silent too."""
 
-    def __init__(self, redis_socket: Path, folder: Path) -> None:
+    def __init__(self, server: Path, own: Path) -> None:
         self.muted = False
-        self._redis = str(redis_socket)
-        self._own = str(folder / "earplugs.sock")
+        self.unreachable = False
+        self._server = str(server)
+        self._own = own
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
+        self._silent: set[socket.socket] = set()
 
     @property
-    def url(self) -> str:
+    def redis_url(self) -> str:
         return f"unix://{self._own}"
+
+    @property
+    def connections(self) -> int:
+        return len(self._sockets) // 2
+
+    def silence(self) -> None:
+        self._silent.update(self._sockets)
 
     def __enter__(self) -> Self:
         listening = socket.socket(socket.AF_UNIX)
-        listening.bind(self._own)
+        listening.bind(str(self._own))
         listening.listen()
         self._run(self._accept, listening)
         return self
@@ -82,23 +96,27 @@ class Earplugs:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = listening.accept()
-                redis = socket.socket(socket.AF_UNIX)
-                redis.connect(self._redis)
-                self._run(self._carry, client, redis)
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(self._server)
+                self._run(self._carry, client, server)
 
-    def _carry(self, client: socket.socket, redis: socket.socket) -> None:
+    def _carry(self, client: socket.socket, server: socket.socket) -> None:
         subscribed = False
         with contextlib.suppress(OSError), selectors.DefaultSelector() as selector:
             selector.register(client, selectors.EVENT_READ)
-            selector.register(redis, selectors.EVENT_READ)
+            selector.register(server, selectors.EVENT_READ)
             while True:
                 for key, _ in selector.select():
                     data = key.fileobj.recv(65536)  # type: ignore[union-attr]  # one of the two sockets
+                    silent = self.unreachable or client in self._silent
                     if key.fileobj is client:
                         subscribed = subscribed or b"SUBSCRIBE" in data
-                        redis.sendall(data)
-                    elif not (subscribed and self.muted):
+                        if not silent:
+                            server.sendall(data)
+                    elif not silent and not (subscribed and self.muted):
                         client.sendall(data)
                     if not data:
                         client.shutdown(socket.SHUT_RDWR)
+                        if not silent:
+                            server.shutdown(socket.SHUT_RDWR)
                         return

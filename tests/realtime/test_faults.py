@@ -3,23 +3,47 @@ Intervals are short here, but for the one test that shows the real bound."""
 
 import asyncio
 import os
+import shutil
 import signal
 import time
+import zlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from app import db
 from app.db import Pool
 from app.settings import Settings
+from realtime import channels
 from tests import people
-from tests.cluster import TEMPLATE, Server
+from tests.cluster import TEMPLATE, Cluster, Server
 from tests.conftest import RedisServer
-from tests.processes import Starter
-from tests.realtime.faults import Earplugs, all_published, lesson_whose_message_is_lost, unpublished
+from tests.processes import Running, Starter
+from tests.realtime.faults import Proxy, all_published, lesson_whose_message_is_lost, unpublished
 from tests.realtime.screens import Screen, Screens, becomes_true
+
+
+def socket_of(server: RedisServer) -> Path:
+    return Path(urlsplit(server.url).path)
+
+
+async def status_of(web: Running, code: int, **expected: str) -> dict[str, str]:
+    """What it says of itself, once it is that."""
+    async with asyncio.timeout(20), httpx.AsyncClient() as client:
+        while True:
+            answer = await client.get(f"{web.url}/health/ready")
+            body: dict[str, str] = answer.json()
+            if answer.status_code == code and expected.items() <= body.items():
+                return body
+            await asyncio.sleep(0.1)
+
+
+def partition(instructor: people.Instructor) -> int:
+    return zlib.crc32(instructor.id.bytes) % channels.PARTITIONS
+
 
 # ---- the relay
 
@@ -61,15 +85,15 @@ async def test_of_two_relays_one_works_and_the_other_takes_over_when_it_is_kille
     await screen.shows(anna)
     first, second = start("relay", log_level="info"), start("relay", log_level="info")
     for relay in (first, second):
-        relay.wait_for("relay started")
+        relay.wait_for("relay_started")
     await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     await becomes_true(pool, screen, anna)
-    active, standing_by = (first, second) if "relaying" in first.log else (second, first)
-    assert "relaying" not in standing_by.log
+    active, standing_by = (first, second) if "relay_active" in first.log else (second, first)
+    assert "relay_active" not in standing_by.log
     active.kill()
     await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await becomes_true(pool, screen, anna)
-    assert "relaying" in standing_by.log
+    assert "relay_active" in standing_by.log
     await screens.close()
 
 
@@ -159,25 +183,145 @@ async def test_a_process_that_hears_nothing_though_all_seems_well_notices_it(
 ) -> None:
     anna, ben = await people.instructor(pool), await people.student(pool)
     start("relay")
-    with Earplugs(Path(urlsplit(redis_server.url).path), tmp_path) as earplugs:
-        web = start("serve", redis_url=earplugs.url, reconcile_seconds=12, log_level="info")
+    with Proxy(socket_of(redis_server), tmp_path / "redis.sock") as proxy:
+        web = start("serve", redis_url=proxy.redis_url, reconcile_seconds=12, log_level="info")
         screens = Screens(web.url)
         screen = await screens.open()
         await screen.shows(anna)
         await asyncio.sleep(2.5)  # the comparisons of the start are over
-        earplugs.muted = True
+        proxy.muted = True
         await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
-        # Found out by the missing probes, long before the next comparison is due.
+        # Found out by the missing heartbeats, long before the next comparison is due.
         await becomes_true(pool, screen, anna, seconds=9)
-        assert "does not hear Redis" in web.log
-        earplugs.muted = False
+        assert "redis_disconnected" in web.log
+        # Other processes receive what the relay publishes, so this one is given no more work.
+        assert (await status_of(web, 503))["reason"] == "live"
+        proxy.muted = False
         async with asyncio.timeout(15):
-            while web.log.count("hears Redis") < 2:
+            while web.log.count("redis_connected") < 2:
                 await asyncio.sleep(0.1)
         await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
         await becomes_true(pool, screen, anna, seconds=1)
         await screens.close()
         web.stop()
+
+
+async def test_without_a_relay_every_process_is_degraded_and_goes_on_working(start: Starter, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    relay, web = start("relay"), start("serve")
+    screens = Screens(web.url)
+    screen = await screens.open()
+    await screen.shows(anna)
+    assert (await status_of(web, 200, live="connected"))["status"] == "ok"
+    relay.kill()
+    assert (await status_of(web, 200, live="degraded"))["status"] == "degraded"
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await becomes_true(pool, screen, anna, seconds=4)
+    await asyncio.sleep(5)  # long enough to be called disconnected, if there were a relay
+    assert (await status_of(web, 200))["live"] == "degraded"
+    await screens.close()
+
+
+async def test_a_relay_that_does_not_reach_redis_leaves_the_work_to_one_that_does(
+    start: Starter, pool: Pool, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    with Proxy(socket_of(redis_server), tmp_path / "redis.sock") as proxy:
+        first = start("relay", redis_url=proxy.redis_url, log_level="info")
+        first.wait_for("relay_active")
+        second = start("relay", log_level="info")
+        second.wait_for("relay_started")
+        screens = Screens(start("serve", reconcile_seconds=12).url)
+        screen = await screens.open()
+        await screen.shows(anna)
+        proxy.unreachable = True
+        proxy.silence()
+        await asyncio.to_thread(second.wait_for, "relay_active", 20)
+        await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+        await all_published(pool)
+        await becomes_true(pool, screen, anna)
+        await screens.close()
+        first.stop()
+
+
+async def test_partitions_are_spread_over_shards_and_redis_servers(
+    start: Starter, pool: Pool, redis_server: RedisServer
+) -> None:
+    instructors = [await people.instructor(pool, f"Anna {number}") for number in range(8)]
+    ben = await people.student(pool)
+    other = RedisServer()
+    other.start()
+    try:
+        changed = {"live_redis_urls": SecretStr(f"{redis_server.url},{other.url}"), "log_level": "info"}
+        relays = [start("relay", "--shard", f"{shard}", **changed) for shard in (0, 1)]
+        for relay in relays:
+            relay.wait_for("relay_active")
+        web = start("serve", reconcile_seconds=12, **changed)
+        await status_of(web, 200, live="connected")
+        screens = Screens(web.url)
+        screen = await screens.open()
+        for instructor in instructors:
+            await screen.shows(instructor)
+
+        async def book(hour: str) -> None:
+            for day, instructor in enumerate(instructors, 1):
+                await people.lesson(pool, ben.id, instructor.service_id, instructor.at(hour, day=day))
+
+        await book("10:00")
+        for instructor in instructors:
+            await becomes_true(pool, screen, instructor, seconds=2)
+        # One of the servers dies: its half of the calendars is compared with Postgres meanwhile, the others go on as ever.
+        other.kill()
+        await status_of(web, 200, live="degraded")
+        await book("12:00")
+        for instructor in instructors:
+            await becomes_true(pool, screen, instructor, seconds=5)
+        published = {partition(instructor) % 2 for instructor in instructors if not await unpublished(pool, instructor)}
+        assert published == {0}
+        other.start()
+        await all_published(pool)
+        await status_of(web, 200, live="connected")
+        await screens.close()
+    finally:
+        start.stop_all()
+        other.stop()
+        shutil.rmtree(other.folder)
+
+
+async def test_sockets_and_requests_can_be_served_by_different_processes(start: Starter, pool: Pool) -> None:
+    anna = await people.instructor(pool)
+    start("relay")
+    sockets, requests = start("serve", "--only", "live"), start("serve", "--only", "http")
+    screens = Screens(sockets.url)
+    await (await screens.open()).shows(anna)
+    with pytest.raises(Exception, match=r"403|404"):
+        await screens.open(url=requests.url)
+    statuses = [(await asyncio.to_thread(httpx.get, f"{web.url}/login")).status_code for web in (sockets, requests)]
+    assert statuses == [404, 200]
+    await screens.close()
+
+
+# ---- sessions
+
+
+async def test_signing_out_everywhere_closes_the_accounts_sockets_at_once(
+    start: Starter, pool: Pool, settings: Settings
+) -> None:
+    ben, eva = await people.student(pool), await people.student(pool, "Eva")
+    token = await people.token_of(pool, ben.id, settings)
+    start("relay")
+    webs = [start("serve", reconcile_seconds=12) for _ in range(2)]
+    screens = Screens(webs[0].url)
+    bens = [await screens.open(url=web.url, token=token) for web in webs]
+    bens.append(await screens.open(token=await people.token_of(pool, ben.id, settings)))
+    evas = await screens.open(token=await people.token_of(pool, eva.id, settings))
+    await asyncio.sleep(3)  # the reconciles of the start are over, the next is 12 s away
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
+        answer = await client.post(f"{webs[1].url}/api/auth/logout-everywhere")
+    assert answer.status_code == 204
+    assert [await screen.ends(seconds=3) for screen in bens] == [4403] * 3
+    assert evas.closed_with is None
+    await screens.close()
 
 
 # ---- lost messages
@@ -288,6 +432,70 @@ async def test_postgres_restarted_twice_and_nothing_is_lost(
     finally:
         starter.stop_all()
         pool.terminate()
+
+
+async def test_postgres_connections_that_fall_silent_are_replaced_and_the_screen_is_right_within_15_seconds(
+    start: Starter, pool: Pool, settings: Settings, postgres: Cluster, tmp_path: Path
+) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    start("relay")
+    with Proxy(Path(postgres.sockets, ".s.PGSQL.5432"), tmp_path / ".s.PGSQL.5432") as proxy:
+        address = settings.database_url.get_secret_value().replace(str(postgres.sockets), str(tmp_path))
+        real = Settings.model_fields["reconcile_seconds"].default
+        web = start("serve", database_url=SecretStr(address), reconcile_seconds=real)
+        assert proxy.connections >= 2
+        screens = Screens(web.url)
+        screen = await screens.open()
+        await screen.shows(anna)
+        await asyncio.sleep(3)
+        proxy.silence()
+        await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"))
+        newcomer = await screens.open()
+        await newcomer.watch(anna, days=3)
+        await newcomer.hears("board", seconds=15)
+        seconds = await becomes_true(pool, screen, anna, seconds=15)
+        assert seconds < 15
+        await status_of(web, 200)
+        await screens.close()
+        web.stop()
+
+
+async def test_a_locked_calendar_delays_no_other_ones_screen(start: Starter, pool: Pool, settings: Settings) -> None:
+    anna, carl, ben = await people.instructor(pool), await people.instructor(pool, "Carl"), await people.student(pool)
+    token = await people.token_of(pool, ben.id, settings)
+    start("relay")
+    web = start("serve", database_pool=2)
+    screens = Screens(web.url)
+    screen = await screens.open()
+    await screen.shows(carl)
+    async with (
+        pool.acquire() as connection,
+        httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=30) as client,
+    ):
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("select from calendar where instructor_id = $1 for update", anna.id)
+
+        async def book(hour: int) -> int:
+            body = {"service_id": str(anna.service_id), "start": anna.at(f"{hour:02}:00").isoformat(), "duration_minutes": 60}
+            return (await client.post(f"{web.url}/api/bookings", json=body | {"location": "Here"})).status_code
+
+        async def keep_booking(hour: int) -> None:
+            while True:
+                await book(hour)
+
+        waiting = [asyncio.create_task(keep_booking(hour)) for hour in range(9, 17)]
+        await asyncio.sleep(1)
+        await lesson_whose_message_is_lost(pool, ben, carl, carl.at("09:00"))
+        await becomes_true(pool, screen, carl, seconds=4)
+        newcomer = await screens.open()
+        await newcomer.shows(anna)  # also the locked calendar can be read
+        assert (await status_of(web, 200))["postgres"] == "ok"
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await transaction.rollback()
+    await screens.close()
 
 
 async def rewind(pool: Pool, instructor: people.Instructor) -> None:

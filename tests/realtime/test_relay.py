@@ -14,8 +14,8 @@ from redis.asyncio.client import PubSub
 from app import db, redis
 from app.db import Pool
 from app.settings import Settings
-from realtime import channels, poke, relay
-from realtime.poke import Poke
+from realtime import channels, relay, wakeup
+from realtime.wakeup import Wakeup
 from tests import people
 from tests.conftest import RedisServer
 
@@ -42,24 +42,30 @@ async def heard(hearing: PubSub, count: int) -> list[tuple[str, dict[str, Any]]]
     async with asyncio.timeout(5):
         while len(messages) < count:
             message = await hearing.get_message(timeout=1)
-            if message is not None:
+            if message is not None and message["data"]:  # no heartbeat
                 messages.append((message["channel"].decode(), json.loads(message["data"])))
     return messages
 
 
-async def publish(pool: Pool, client: Redis) -> int:
+async def publish(pool: Pool, client: Redis, settings: Settings) -> int:
     async with db.aside(pool) as connection:
-        return await relay.publish_batch(connection, client)
+        return await relaying(client, settings).publish_batch(connection)
 
 
-async def test_each_change_travels_on_its_calendars_partition_in_order(pool: Pool, client: Redis, hearing: PubSub) -> None:
+def relaying(client: Redis, settings: Settings, shard: int = 0) -> relay.Relay:
+    return relay.Relay(client, settings, shard, asyncio.Event())
+
+
+async def test_each_change_travels_on_its_calendars_partition_in_order(
+    pool: Pool, client: Redis, hearing: PubSub, settings: Settings
+) -> None:
     instructors = [await people.instructor(pool, f"Anna {number}") for number in range(5)]
     ben = await people.student(pool)
     for hour in ("09", "11"):
         for number, instructor in enumerate(instructors):
             await people.lesson(pool, ben.id, instructor.service_id, instructor.at(f"{hour}:00", day=1 + number))
-    assert await publish(pool, client) == 10
-    assert await publish(pool, client) == 0
+    assert await publish(pool, client, settings) == 10
+    assert await publish(pool, client, settings) == 0
     messages = await heard(hearing, 10)
     for instructor in instructors:
         own = [(channel, message) for channel, message in messages if message["instructor"] == str(instructor.id)]
@@ -68,10 +74,12 @@ async def test_each_change_travels_on_its_calendars_partition_in_order(pool: Poo
         assert [message["version"] for _, message in own] == [1, 2]
 
 
-async def test_a_message_says_what_changed_and_whom_it_concerns(pool: Pool, client: Redis, hearing: PubSub) -> None:
+async def test_a_message_says_what_changed_and_whom_it_concerns(
+    pool: Pool, client: Redis, hearing: PubSub, settings: Settings
+) -> None:
     anna, ben = await people.instructor(pool), await people.student(pool)
     lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
-    await publish(pool, client)
+    await publish(pool, client, settings)
     [(_, message)] = await heard(hearing, 1)
     row = await pool.fetchrow("select epoch, days from board($1, $2, 1)", anna.id, anna.day())
     assert row is not None
@@ -88,35 +96,40 @@ async def test_a_message_says_what_changed_and_whom_it_concerns(pool: Pool, clie
     }
 
 
-async def test_nothing_is_marked_that_redis_did_not_take(pool: Pool, client: Redis, redis_server: RedisServer) -> None:
+async def test_nothing_is_marked_that_redis_did_not_take(
+    pool: Pool, client: Redis, redis_server: RedisServer, settings: Settings
+) -> None:
     anna, ben = await people.instructor(pool), await people.student(pool)
     await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     redis_server.stop()
     try:
-        await publish(pool, client)
+        await publish(pool, client, settings)
     except redis.AWAY:
         pass
     else:
         raise AssertionError("it was published nowhere")
     assert await pool.fetchval("select count(*) from outbox_unpublished") == 1
     redis_server.start()
-    assert await publish(pool, client) == 1
+    assert await publish(pool, client, settings) == 1
 
 
-async def test_only_one_connection_has_the_lock_and_it_ends_with_the_connection(pool: Pool) -> None:
+async def test_only_one_connection_has_the_lock_and_it_ends_with_the_connection(
+    pool: Pool, client: Redis, settings: Settings
+) -> None:
     async with db.aside(pool) as one, db.aside(pool) as other:
-        assert await relay._try_lock.one(one, key=relay.LOCK)
-        assert not await relay._try_lock.one(other, key=relay.LOCK)
+        first, second = relaying(client, settings), relaying(client, settings)
+        assert await first.lock(one)
+        assert not await second.lock(other)
         await pool.execute("select pg_terminate_backend($1)", one.get_server_pid())
         async with asyncio.timeout(5):
-            while not await relay._try_lock.one(other, key=relay.LOCK):
+            while not await second.lock(other):
                 await asyncio.sleep(0.02)
 
 
-async def test_a_poke_makes_the_relay_look_at_once(pool: Pool, client: Redis, hearing: PubSub, settings: Settings) -> None:
+async def test_a_wake_up_makes_the_relay_look_at_once(pool: Pool, client: Redis, hearing: PubSub, settings: Settings) -> None:
     anna, ben = await people.instructor(pool), await people.student(pool)
     slow = settings.model_copy(update={"relay_poll_seconds": 10.0})
-    tell = Poke(client)
+    tell = Wakeup(client, client)
     tasks = [asyncio.create_task(relay.main(slow)), asyncio.create_task(tell.run())]
     await asyncio.sleep(1)
     await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
@@ -129,8 +142,8 @@ async def test_a_poke_makes_the_relay_look_at_once(pool: Pool, client: Redis, he
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_many_pokes_become_few_hints_and_the_last_one_is_heard(client: Redis, redis_url: str) -> None:
-    tell, poked = Poke(client), asyncio.Event()
+async def test_many_wake_ups_become_few_hints_and_the_last_one_is_heard(client: Redis, redis_url: str) -> None:
+    tell, poked = Wakeup(client, client), asyncio.Event()
     hints = 0
 
     async def count() -> None:
@@ -140,7 +153,7 @@ async def test_many_pokes_become_few_hints_and_the_last_one_is_heard(client: Red
             poked.clear()
             hints += 1
 
-    work = [tell.run(), poke.listen(redis_url, poked, name="test"), count()]
+    work = [tell.run(), wakeup.listen(redis_url, [poked], name="test"), count()]
     tasks = [asyncio.create_task(one) for one in work]
     await asyncio.sleep(0.3)
     hints = 0
@@ -153,11 +166,11 @@ async def test_many_pokes_become_few_hints_and_the_last_one_is_heard(client: Red
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_without_redis_a_poke_is_no_error_and_later_ones_work_again(
+async def test_without_redis_a_wake_up_is_no_error_and_later_ones_work_again(
     client: Redis, redis_server: RedisServer, redis_url: str
 ) -> None:
-    tell, poked = Poke(client), asyncio.Event()
-    tasks = [asyncio.create_task(tell.run()), asyncio.create_task(poke.listen(redis_url, poked, name="test"))]
+    tell, poked = Wakeup(client, client), asyncio.Event()
+    tasks = [asyncio.create_task(tell.run()), asyncio.create_task(wakeup.listen(redis_url, [poked], name="test"))]
     redis_server.stop()
     tell()
     await asyncio.sleep(0.2)

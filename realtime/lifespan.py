@@ -1,0 +1,102 @@
+"""The live path of a web process: what is opened and kept running beside the requests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from redis.asyncio import Redis
+
+from app import db, redis, refusal, web
+from app.db import Pool, statement
+from app.settings import Settings
+from realtime import heartbeat, metrics
+from realtime.hub import Hub
+from realtime.loader import Loader
+from realtime.reconciler import Reconciler
+from realtime.subscriber import Status, Subscriber
+from realtime.supervise import forever
+from realtime.wakeup import Wakeup
+
+# Its own connections: requests that wait for a locked calendar hold none of these. Statements that
+# take longer are given up, and the connections with them (app/db.py): those that a failover left
+# without an answer are replaced before a screen is wrong for long.
+CONNECTIONS = 3
+STATEMENT_SECONDS = 2.5
+# Screens are not compared with Postgres for longer than they may be wrong: not ready.
+RECONCILE_AGE_SECONDS = 15.0
+
+_database_answers = statement("database_answers", bool)
+
+
+@dataclass(frozen=True)
+class Live:
+    """What the rest of the process needs of it."""
+
+    hub: Hub
+    wakeup: Wakeup
+    _pool: Pool
+    _subscriber: Subscriber
+    _reconciler: Reconciler
+
+    @property
+    def draining(self) -> bool:
+        """This process is about to end, and sends its clients to others."""
+        return self.hub.draining
+
+    @property
+    def status(self) -> Status:
+        """Whether changes are received as they happen (realtime/subscriber.py)."""
+        return self._subscriber.status
+
+    async def check_postgres(self) -> None:
+        """Raises Unavailable where screens could not be served from Postgres, or have not been
+        compared with it for too long."""
+        await _database_answers.one(self._pool)
+        if self._reconciler.age > RECONCILE_AGE_SECONDS:
+            raise refusal.Unavailable
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, now: Callable[[], datetime] = web.utc_now) -> AsyncIterator[Live]:
+    """Runs the live path of this process. It does not need Redis to start; it goes on when Redis
+    comes."""
+    async with AsyncExitStack() as stack:
+        dsn = settings.database_url.get_secret_value()
+        pool = await db.connect(dsn, size=CONNECTIONS, name="live", seconds=STATEMENT_SECONDS)
+        stack.push_async_callback(db.close, pool)
+        client = _client(stack, settings.redis_url.get_secret_value())
+        clients = [_client(stack, url) for url in settings.live_redis]
+        loader = Loader(pool)
+        hub = Hub(settings, loader, now=now)
+        reconciler = Reconciler(hub, loader, pool, settings, now)
+        subscriber = Subscriber(hub, loader, settings, clients, reconciler.sessions_ended)
+        wakeup = Wakeup(client, clients[0])
+        metrics.observe(lambda: hub.counts, lambda: reconciler.age)
+        works = {
+            "reconciler": reconciler.run,
+            "ended sessions": reconciler.run_sessions,
+            "loader": lambda: loader.run(hub),
+            "subscriber": subscriber.run,
+            "wake-ups": wakeup.run,
+            "heartbeat": lambda: heartbeat.run(hub, settings),
+        }
+        failure: Exception | None = None
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(forever(name, work)) for name, work in works.items()]
+            try:
+                yield Live(hub, wakeup, pool, subscriber, reconciler)
+            except Exception as error:  # noqa: BLE001 — raised below, as itself and not in a group
+                failure = error
+            finally:
+                for task in tasks:
+                    task.cancel()
+        if failure is not None:
+            raise failure
+
+
+def _client(stack: AsyncExitStack, url: str) -> Redis:
+    client = redis.client(url, name="live")
+    stack.push_async_callback(redis.close, client)
+    return client

@@ -1,0 +1,211 @@
+"""What is published, brought to the hub; and whether it is received at all. Each second the relay
+sends a heartbeat through every partition. A process that misses some of them is not connected, and
+asks Redis whether there is a relay: only then is it alone with that."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import orjson
+import structlog
+from broadcaster import Broadcast, BroadcastBackend, Event
+from redis.asyncio import Redis
+
+from app import redis
+from app.settings import Settings
+from realtime import channels, metrics
+from realtime.hub import Hub
+from realtime.loader import Loader, change
+from realtime.supervise import forever
+
+log = structlog.get_logger("subscriber")
+
+Status = Literal["connected", "degraded", "disconnected"]
+
+# How often it is checked that every partition's heartbeat came, and how old one may be.
+CHECK_SECONDS = 0.5
+STALE_SECONDS = 4.0
+# This long without heartbeats although there is a relay: this process is at fault.
+DISCONNECTED_SECONDS = 5.0
+# Nothing at all was received for so long: the connection is made anew.
+SILENCE_SECONDS = 8.0
+# After this much work, others get a turn.
+WORK_SECONDS = 0.010
+# Broadcast's own queues have no bound, so no more than this is handed over before it was dealt
+# with. The rest waits in the socket; if that takes too long, Redis closes the connection, and that
+# is a loss like any other.
+HANDED_OVER = 256
+
+# The one channel of the Broadcast, on which all partitions arrive.
+_ALL = "all"
+
+
+class Subscriber:
+    def __init__(
+        self,
+        hub: Hub,
+        loader: Loader,
+        settings: Settings,
+        clients: list[Redis],
+        sessions_ended: Callable[[str], None],
+    ) -> None:
+        """`clients` are of the live path's servers, in their order."""
+        self._hub = hub
+        self._loader = loader
+        self._urls = settings.live_redis
+        self._shards = settings.shards
+        self._clients = clients
+        self._sessions_ended = sessions_ended
+        self._clock = asyncio.get_running_loop().time
+        self._heartbeats = dict.fromkeys(channels.BOARDS, float("-inf"))
+        self._lost_at = self._clock()
+        self._alone = False
+
+    @property
+    def status(self) -> Status:
+        """`connected`: changes are received as they happen. Else screens are right within seconds,
+        from Postgres. `degraded`: Redis is away or there is no relay, so it is the same for every
+        process. `disconnected`: only this process receives nothing."""
+        if self._hub.connected:
+            return "connected"
+        return "disconnected" if self._alone else "degraded"
+
+    async def run(self) -> None:
+        """Receives for ever."""
+        async with asyncio.TaskGroup() as group:
+            for server in range(len(self._urls)):
+                work = partial(self._receive, server)
+                group.create_task(forever(f"subscription {server}", work))
+            group.create_task(forever("heartbeat check", self._check))
+
+    async def _receive(self, server: int) -> None:
+        names = list(channels.BOARDS[server :: len(self._urls)])
+        if server == 0:
+            names.append(channels.SESSIONS)
+        while True:
+            backend = Backend(self._urls[server], names, self._changed)
+            async with Broadcast(backend=backend) as broadcast, broadcast.subscribe(_ALL) as events:
+                try:
+                    await self._take_all(events, backend)
+                except TimeoutError:
+                    log.debug("redis_silent", server=server)
+            self._loader.reconcile()
+
+    async def _take_all(self, events: Any, backend: "Backend") -> None:
+        """Raises TimeoutError when nothing comes any more."""
+        began = self._clock()
+        while True:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                event = await events.get()
+            channel, _, data = event.message.partition(" ")
+            self._take(channel, data)
+            backend.done()
+            if self._clock() - began > WORK_SECONDS:
+                await asyncio.sleep(0)
+                began = self._clock()
+
+    def _take(self, channel: str, data: str) -> None:
+        try:
+            if not data:
+                self._heartbeats[channel] = self._clock()
+            elif channel == channels.SESSIONS:
+                self._sessions_ended(data)
+            else:
+                self._take_change(data)
+        except Exception:  # one message must not end the others; the reconciler finds what it told
+            log.exception("message_failed", channel=channel)
+            self._loader.reconcile()
+
+    def _take_change(self, data: str) -> None:
+        metrics.CHANGES.inc()
+        told = orjson.loads(data)
+        metrics.LAG.observe(max(0.0, time.time() - told["at"]))
+        arguments = told["instructor"], told["epoch"], told["version"], told["days"], told["events"]
+        self._hub.take(change(*arguments))
+
+    # ---- whether anything is received
+
+    def _changed(self, subscribed: bool) -> None:
+        """Messages may have been missed, whichever it is."""
+        self._loader.reconcile()
+        if not subscribed:
+            self._heartbeats = dict.fromkeys(self._heartbeats, float("-inf"))
+            self._set_connected(False)
+
+    async def _check(self) -> None:
+        while True:
+            oldest = self._clock() - STALE_SECONDS
+            stale = [name for name, at in self._heartbeats.items() if at < oldest]
+            self._set_connected(not stale)
+            if stale and self._clock() - self._lost_at > DISCONNECTED_SECONDS:
+                self._set_alone(await self._relayed(stale))
+            await asyncio.sleep(CHECK_SECONDS)
+
+    async def _relayed(self, partitions: list[str]) -> bool:
+        """Whether all of these partitions have a relay, so that others receive them."""
+        numbers = [channels.BOARDS.index(name) for name in partitions]
+        shards = {number % self._shards for number in numbers}
+        try:
+            async with asyncio.timeout(redis.ANSWER_SECONDS):
+                for shard in shards:
+                    client = self._clients[shard % len(self._clients)]
+                    if not await client.exists(channels.relay_key(shard)):
+                        return False
+        except redis.AWAY:
+            return False
+        return True
+
+    def _set_connected(self, connected: bool) -> None:
+        if connected:
+            self._alone = False
+        if connected == self._hub.connected:
+            return
+        self._lost_at = self._clock()
+        self._hub.set_connected(connected)
+        self._loader.reconcile()
+        metrics.CONNECTED.set(connected)
+        if connected:
+            log.info("redis_connected")
+        else:
+            log.warning("redis_disconnected", effect="Postgres is asked every few seconds instead")
+
+    def _set_alone(self, alone: bool) -> None:
+        if alone and not self._alone:
+            log.error("receives_nothing", effect="not ready: other processes receive")
+        self._alone = alone
+
+
+class Backend(BroadcastBackend):
+    """Redis as a backend of `broadcaster`, whose own one loses its connection without a word. All
+    channels are one of the Broadcast, subscribed to from the start on one connection that is made
+    anew for ever; `changed(subscribed)` is called at every subscription and every loss."""
+
+    def __init__(self, url: str, names: list[str], changed: Callable[[bool], None]) -> None:
+        self._subscription = redis.Subscription(url, names, name="live", changed=changed)
+        self._room = asyncio.Semaphore(HANDED_OVER)
+
+    async def connect(self) -> None:
+        """Nothing to wait for: the first call of next_published connects."""
+
+    async def disconnect(self) -> None:
+        await self._subscription.close()
+
+    async def subscribe(self, group: str) -> None:
+        assert group == _ALL, "all partitions are one channel"
+
+    async def unsubscribe(self, group: str) -> None:
+        """The subscriptions are static; they end with the connection."""
+
+    async def publish(self, channel: str, message: Any) -> None:  # noqa: ARG002 — its signature
+        raise AssertionError("only the relay publishes, from what was committed")
+
+    async def next_published(self) -> Event:
+        await self._room.acquire()
+        channel, data = await self._subscription.next()
+        return Event(_ALL, f"{channel} {data.decode()}")
+
+    def done(self) -> None:
+        """One event has been dealt with."""
+        self._room.release()

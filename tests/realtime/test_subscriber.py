@@ -1,0 +1,52 @@
+"""From Redis to the hub: what a burst of changes costs everybody else."""
+
+import asyncio
+import json
+from typing import Any
+from uuid import uuid4
+
+from app import redis
+from app.db import Pool
+from app.settings import Settings
+from realtime import channels
+from realtime.calendar import Board
+from realtime.hub import Hub
+from realtime.loader import Loader
+from realtime.subscriber import Subscriber
+from tests.realtime.paper import EPOCH, NOW, WEEK, Paper
+
+CHANGES = 300
+
+
+async def test_a_burst_of_changes_leaves_others_their_turn(pool: Pool, settings: Settings) -> None:
+    instructor = str(uuid4())
+    loader = Loader(pool)
+    hub = Hub(settings, loader, now=lambda: NOW)
+    hub.begin_epoch(EPOCH)
+    client = redis.client(settings.redis_url.get_secret_value(), name="test")
+    subscriber = Subscriber(hub, loader, settings, [client], lambda _: None)
+    for _ in range(10_000):
+        hub.watch(hub.join(Paper(), None), instructor, WEEK)
+    calendar = hub.calendars[instructor]
+    hub.board_loaded(calendar, WEEK, Board(EPOCH, 0, b""))
+    receiving = asyncio.create_task(subscriber.run())
+    while await client.publish(channels.BOARDS[0], b"") == 0:
+        await asyncio.sleep(0.05)
+
+    clock = asyncio.get_running_loop().time
+    async with client.pipeline(transaction=False) as pipeline:
+        for version in range(1, CHANGES + 1):
+            days: dict[str, Any] = {WEEK.first: {"free": [], "held": []}}
+            change = {"instructor": instructor, "epoch": EPOCH, "version": version, "days": days, "events": [], "at": 0}
+            pipeline.publish(channels.BOARDS[0], json.dumps(change))
+        await pipeline.execute()
+    began = last = clock()
+    longest = 0.0
+    while (calendar.version or 0) < CHANGES:
+        await asyncio.sleep(0)
+        longest, last = max(longest, clock() - last), clock()
+    # One after another they take this long; nobody waits for more than a few of them.
+    assert longest < (clock() - began) / 4
+    receiving.cancel()
+    await asyncio.gather(receiving, return_exceptions=True)
+    await redis.close(client)
