@@ -8,6 +8,7 @@ import signal
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -252,7 +253,7 @@ async def test_partitions_are_spread_over_shards_and_redis_servers(
     other = RedisServer()
     other.start()
     try:
-        changed = {"live_redis_urls": SecretStr(f"{redis_server.url},{other.url}"), "log_level": "info"}
+        changed: dict[str, Any] = {"live_redis_urls": SecretStr(f"{redis_server.url},{other.url}"), "log_level": "info"}
         relays = [start("relay", "--shard", f"{shard}", **changed) for shard in (0, 1)]
         for relay in relays:
             relay.wait_for("relay_active")
