@@ -22,12 +22,13 @@ async def assert_changes_lead_to_the_present(pool: Pool) -> None:
     """Versions are contiguous from 1, and the last content of each day ever changed is what the board shows now."""
     for calendar in await pool.fetch("select instructor_id, version from calendar"):
         changes = await pool.fetch(
-            "select version, days from outbox where instructor_id = $1 order by version", calendar["instructor_id"]
+            "select version, days, events from outbox where instructor_id = $1 order by version", calendar["instructor_id"]
         )
         assert [change["version"] for change in changes] == list(range(1, calendar["version"] + 1))
         last: dict[str, Any] = {}
         for change in changes:
-            last |= change["days"]
+            # A change without days and events says that the whole board is to be read anew.
+            last = last | change["days"] if change["days"] or change["events"] else {}
         if last:
             dates = "select board_days($1, array(select d::date from unnest($2::text[]) as d))"
             assert last == await pool.fetchval(dates, calendar["instructor_id"], list(last))

@@ -1,0 +1,361 @@
+"""Everything at once, with real commits: people book with and without a key, repeat a call at the same time, cancel, replace a
+week, change the travel buffer; clients give up in the middle and connections break. What is left is consistent, and says so to
+an independent look at the rows."""
+
+import asyncio
+import hashlib
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from app import db, redis, refusal, wire
+from app.availability import week
+from app.bookings import booking, cancellation
+from app.bookings.booking import Booking
+from app.bookings.idempotency import Call
+from app.catalog import instructor
+from app.db import Pool
+from app.settings import Settings
+from realtime import channels
+from tests import people
+from tests.bookings.truths import assert_changes_lead_to_the_present, assert_nothing_overlaps
+from tests.people import Instructor, Person
+from tests.processes import Starter
+
+SECONDS = 8
+OPERATIONS = 1_500
+AT_ONCE = 10
+EXPECTED = {
+    "SLOT_TAKEN",
+    "OUTSIDE_AVAILABILITY",
+    "STUDENT_BUSY",
+    "WRONG_STATE",
+    "IDEMPOTENCY_MISMATCH",
+    "UNAVAILABLE",  # its connection was broken
+}
+
+
+class Storm:
+    def __init__(self, pool: Pool, instructors: list[Instructor], students: list[Person]) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.operations = 0
+        # What people were told: bookings by id, and the ids that each key was answered with.
+        self.bookings: dict[UUID, Booking] = {}
+        self.answers: dict[tuple[UUID, str], set[UUID]] = defaultdict(set)
+        self._pool = pool
+        self._instructors = instructors
+        self._students = students
+        self._calls: list[Callable[[], Coroutine[Any, Any, Booking]]] = []
+        self._keys_of_calls: list[tuple[UUID, str]] = []
+        self._monday = instructors[0].today + timedelta(days=7 - instructors[0].today.weekday())
+
+    async def rage(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            breaking = group.create_task(self._break_connections())
+            await asyncio.wait([group.create_task(self._person(number)) for number in range(AT_ONCE)])
+            breaking.cancel()
+
+    @property
+    def unknown(self) -> int:
+        """Calls whose effect nobody was told of."""
+        return self.outcomes["gave up"] + self.outcomes["UNAVAILABLE"]
+
+    async def _person(self, number: int) -> None:
+        chance = random.Random(number)
+        deeds = [self._book, self._book, self._book_with_key, self._book_with_key, self._repeat, self._cancel]
+        deeds += [self._cancel, self._replace_week, self._change_buffer]
+        ends = asyncio.get_running_loop().time() + SECONDS
+        while asyncio.get_running_loop().time() < ends and self.operations < OPERATIONS:
+            self.operations += 1
+            await chance.choice(deeds)(chance)
+
+    # ---- what people do
+
+    async def _book(self, chance: random.Random) -> None:
+        student, target, start, minutes = self._lesson(chance)
+        await self._told(chance, self._reserve(student, target, start, minutes, None))
+
+    async def _book_with_key(self, chance: random.Random) -> None:
+        """Sometimes the same call several times at once, sometimes another one under the same key."""
+        student, target, start, minutes = self._lesson(chance)
+        key = f"key {self.operations}"
+
+        def call() -> Coroutine[Any, Any, Booking]:
+            return self._reserve(student, target, start, minutes, key)
+
+        def other() -> Coroutine[Any, Any, Booking]:
+            return self._reserve(student, target, start + timedelta(minutes=30), minutes, key)
+
+        calls = [call] * chance.choice([1, 1, 2, 3])
+        if chance.random() < 0.1:
+            calls.append(other)
+        await asyncio.gather(*(self._keyed(chance, (student.id, key), each()) for each in calls))
+        self._calls.append(call)
+        self._keys_of_calls.append((student.id, key))
+
+    async def _repeat(self, chance: random.Random) -> None:
+        """A call of before, again: a lost answer, or one that was refused."""
+        if self._calls:
+            number = chance.randrange(len(self._calls))
+            await self._keyed(chance, self._keys_of_calls[number], self._calls[number]())
+
+    async def _cancel(self, chance: random.Random) -> None:
+        if not self.bookings:
+            return
+        lesson = chance.choice(list(self.bookings.values()))
+        actor = chance.choice([lesson.student_id, lesson.instructor_id])
+        key = f"key {self.operations}" if chance.random() < 0.5 else None
+        call = Call(key, hashlib.sha256(str(lesson.id).encode()).digest()) if key else None
+        for _ in range(chance.choice([1, 2])):
+            await self._told(chance, cancellation.cancel(self._pool, actor, lesson.id, reason="", now=_now(), call=call))
+
+    async def _replace_week(self, chance: random.Random) -> None:
+        target = chance.choice(self._instructors)
+        opens = chance.choice([540, 600, 720])
+        days = {
+            self._monday + timedelta(days=n): [(opens, opens + 240), (opens + 270, 1_260)] for n in chance.sample(range(7), 4)
+        }
+        await self._outcome(chance, week.replace(self._pool, target.id, self._monday, days, now=_now()))
+
+    async def _change_buffer(self, chance: random.Random) -> None:
+        target = chance.choice(self._instructors)
+        changes = {"travel_buffer_minutes": chance.choice([0, 15, 30, 45])}
+        await self._outcome(chance, instructor.change(self._pool, target.id, changes, now=_now()))
+
+    def _lesson(self, chance: random.Random) -> tuple[Person, Instructor, datetime, int]:
+        target = chance.choice(self._instructors)
+        quarter = chance.randrange(36, 80)
+        on = self._monday + timedelta(days=chance.randrange(7))
+        start = target.at(f"{quarter // 4:02}:{quarter % 4 * 15:02}", day=(on - target.today).days)
+        return chance.choice(self._students), target, start, chance.choice([30, 60])
+
+    def _reserve(
+        self, student: Person, target: Instructor, start: datetime, minutes: int, key: str | None
+    ) -> Coroutine[Any, Any, Booking]:
+        body = f"{target.service_id} {start} {minutes}"
+        return booking.reserve(
+            self._pool,
+            student.id,
+            service_id=target.service_id,
+            start=start,
+            minutes=minutes,
+            location_type=None,
+            location="12 Main St",
+            note="",
+            now=_now(),
+            call=Call(key, hashlib.sha256(body.encode()).digest()) if key else None,
+        )
+
+    # ---- what comes of it
+
+    async def _keyed(self, chance: random.Random, key: tuple[UUID, str], call: Coroutine[Any, Any, Booking]) -> None:
+        answer = await self._told(chance, call)
+        if answer is not None:
+            self.answers[key].add(answer.id)
+
+    async def _told(self, chance: random.Random, call: Coroutine[Any, Any, Booking]) -> Booking | None:
+        answer: Booking | None = await self._outcome(chance, call)
+        if answer is not None and answer.id not in self.bookings:
+            self.bookings[answer.id] = answer
+        return answer
+
+    async def _outcome(self, chance: random.Random, call: Coroutine[Any, Any, Any]) -> Any:
+        """The answer; none to a refusal, or where the client gave up waiting."""
+        task = asyncio.create_task(call)
+        if chance.random() < 0.15:
+            await asyncio.sleep(chance.uniform(0, 0.03))
+            task.cancel()
+        try:
+            answer = await task
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise
+            self.outcomes["gave up"] += 1
+        except refusal.Refusal as error:
+            if error.code not in EXPECTED:
+                raise
+            self.outcomes[error.code] += 1
+        else:
+            self.outcomes["ok"] += 1
+            return answer
+
+    async def _break_connections(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            await self._pool.execute(
+                """select pg_terminate_backend(pid) from pg_stat_activity
+                   where application_name = 'storm' and datname = current_database() and pid <> pg_backend_pid()
+                   order by random() limit 1"""
+            )
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
+
+
+@asynccontextmanager
+async def published(redis_url: str) -> AsyncIterator[dict[str, list[int]]]:
+    """The versions that arrive from the relay, by instructor."""
+    versions: dict[str, list[int]] = defaultdict(list)
+    client = redis.client(redis_url, name="test")
+    async with client.pubsub() as subscription:
+        await subscription.subscribe(*channels.BOARDS)
+        for _ in channels.BOARDS:
+            await subscription.get_message(timeout=5)
+
+        async def read() -> None:
+            while True:
+                message = await subscription.get_message(timeout=1)
+                if message is not None:
+                    change = json.loads(message["data"])
+                    versions[change["instructor"]].append(change["version"])
+
+        reading = asyncio.create_task(read())
+        try:
+            yield versions
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+    await redis.close(client)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.05)
+
+
+async def test_a_storm_leaves_everything_consistent(pool: Pool, settings: Settings, start: Starter) -> None:
+    instructors = [await people.instructor(pool, name) for name in ("Anna", "Clara", "Dora", "Emma")]
+    students = [await people.student(pool, f"Ben {number}") for number in range(12)]
+    start("relay", log_level="info").wait_for("relaying", 20)
+    crowd = await db.connect(settings.database_url.get_secret_value(), size=24, name="storm")
+    storm = Storm(crowd, instructors, students)
+    async with published(settings.redis_url.get_secret_value()) as versions:
+        await storm.rage()
+        await db.close(crowd)  # backends tell their statistics when they end
+
+        async def nothing_waits() -> bool:
+            return not await pool.fetchval("select exists (select from outbox_unpublished)")
+
+        await until(nothing_waits)
+        calendars = await pool.fetch("select instructor_id, version from calendar")
+        newest = {str(row["instructor_id"]): row["version"] for row in calendars}
+
+        async def all_arrived() -> bool:
+            return all(max(versions[instructor], default=0) == version for instructor, version in newest.items())
+
+        await until(all_arrived)
+    for instructor_id, version in newest.items():
+        assert versions[instructor_id] == list(range(1, version + 1))
+    assert await pool.fetchval("select deadlocks from pg_stat_database where datname = current_database()") == 0
+    await assert_nothing_overlaps(pool)
+    await assert_changes_lead_to_the_present(pool)
+    for each in instructors:
+        await assert_board_equals_the_rows(pool, each)
+    await assert_people_were_told_the_truth(pool, storm)
+    await assert_every_booking_is_whole(pool)
+    for outcome in ("ok", "gave up", "SLOT_TAKEN", "OUTSIDE_AVAILABILITY"):
+        assert storm.outcomes[outcome] > 0, storm.outcomes
+
+
+async def assert_people_were_told_the_truth(pool: Pool, storm: Storm) -> None:
+    """Every booking they were told of exists, no key has two, and none exists but those that somebody was told of or whose
+    caller left without an answer."""
+    existing = {row["id"] for row in await pool.fetch("select id from booking")}
+    assert storm.bookings.keys() <= existing
+    assert len(existing - storm.bookings.keys()) <= storm.unknown
+    assert all(len(ids) == 1 for ids in storm.answers.values())
+    stored = {
+        (row["account_id"], row["key"]): json.loads(row["answer"])
+        for row in await pool.fetch("select account_id, key, answer::text from idempotency_key")
+    }
+    for key, (booking_id,) in storm.answers.items():
+        assert stored[key]["id"] == str(booking_id)
+    changing = {"state", "version", "late", "cancel_reason", "sequence", "instructor_note"}
+    rows = await pool.fetch("select to_jsonb(d)::text as row from booking_detail d")
+    details = {row["id"]: row for row in (json.loads(record["row"]) for record in rows)}
+    for answer in stored.values():
+        row = details[answer["id"]]
+        assert answer["version"] <= row["version"]
+        unchanged = answer["version"] == row["version"]
+        for name in row.keys() - (set() if unchanged else changing):
+            assert answer[name] == row[name]
+
+
+async def assert_every_booking_is_whole(pool: Pool) -> None:
+    """Each has its audit, its two messages and its event, and each cancelled one those of its cancellation. Its version is that
+    of its last event."""
+    counts = await pool.fetchrow(
+        """select (select count(*) from booking) as booked,
+                  (select count(*) from booking where state = 'cancelled') as cancelled,
+                  (select count(*) from booking_audit where event = 'created') as audited,
+                  (select count(*) from booking_audit where event = 'cancelled') as audited_cancelled,
+                  (select count(*) from notification where kind = 'booking_confirmed') as told,
+                  (select count(*) from notification where kind = 'booking_cancelled') as told_cancelled,
+                  (select count(*) from outbox, jsonb_array_elements(events) e where e ->> 'event' = 'created') as events,
+                  (select count(*) from outbox, jsonb_array_elements(events) e where e ->> 'event' = 'cancelled')
+                    as events_cancelled,
+                  (select count(*) from booking b
+                   where b.version is distinct from (
+                     select max(o.version) from outbox o, jsonb_array_elements(o.events) e
+                     where o.instructor_id = b.instructor_id and e ->> 'booking_id' = b.id::text
+                   )) as out_of_step"""
+    )
+    assert counts is not None
+    assert counts["audited"] == counts["events"] == counts["booked"]
+    assert counts["told"] == 2 * counts["booked"]
+    assert counts["audited_cancelled"] == counts["events_cancelled"] == counts["cancelled"]
+    assert counts["told_cancelled"] == 2 * counts["cancelled"]
+    assert counts["out_of_step"] == 0
+
+
+async def assert_board_equals_the_rows(pool: Pool, instructor: Instructor) -> None:
+    """Recomputed in Python from availability and bookings, without any of the functions in SQL."""
+    days = 14
+    first = instructor.today + timedelta(days=1)
+    board = json.loads(await pool.fetchval("select days::text from board($1, $2, $3)", instructor.id, first, days))
+    calendar = await pool.fetchrow(
+        "select time_zone, travel_buffer_minutes from calendar where instructor_id = $1", instructor.id
+    )
+    assert calendar is not None
+    zone = ZoneInfo(calendar["time_zone"])
+    buffer = timedelta(minutes=calendar["travel_buffer_minutes"])
+    free = [
+        (row["opens"], row["closes"])
+        for row in await pool.fetch(
+            """select lower(during) as opens, upper(during) as closes from availability
+               where instructor_id = $1 order by 1""",
+            instructor.id,
+        )
+    ]
+    for lesson in await pool.fetch(
+        """select lower(during) as begins, upper(blocked) as ends from booking
+           where instructor_id = $1 and state in ('held', 'confirmed', 'completed', 'no_show')""",
+        instructor.id,
+    ):
+        free = [part for span in free for part in without(span, lesson["begins"] - buffer, lesson["ends"])]
+    expected = {}
+    for day in (first + timedelta(days=n) for n in range(days)):
+        midnight, next_midnight = start_of(day, zone), start_of(day + timedelta(days=1), zone)
+        parts = [(max(opens, midnight), min(closes, next_midnight)) for opens, closes in free]
+        ranges = [[wire.instant(opens), wire.instant(closes)] for opens, closes in parts if opens < closes]
+        expected[day.isoformat()] = {"free": ranges, "held": []}
+    assert board == expected
+
+
+def without(span: tuple[datetime, datetime], begins: datetime, ends: datetime) -> list[tuple[datetime, datetime]]:
+    """What is left of a span of time when another is taken out."""
+    opens, closes = span
+    parts = [(opens, min(closes, begins)), (max(opens, ends), closes)]
+    return [(first, last) for first, last in parts if first < last]
+
+
+def start_of(day: date, zone: ZoneInfo) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone)
