@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from app.embedded.place import EmbeddedError
-from loadtests.bench import booking, fanout, mails, million, screens
+from loadtests.bench import booking, fanout, free_next, mails, million, screens
 from loadtests.bench.report import Result, say, table
 from loadtests.bench.stack import BenchError, Cluster, cluster, fresh
 
@@ -26,6 +26,7 @@ _ON_A_STACK: dict[str, tuple[str, Callable[..., Awaitable[list[Result]]]]] = {
     "c": ("one change to 2,000 sockets", fanout.fan_out),
     "b": ("from commit to screen", screens.latency),
     "f": ("200 people, one time", booking.rush),
+    "h": ("free next among 10,000 instructors", free_next.measure),
     "a": ("bookings a second", booking.rate),
     "g": ("the two mails of a booking", mails.delivery),
 }

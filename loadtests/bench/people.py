@@ -34,9 +34,11 @@ async def students(db: Db, crowd: str, count: int) -> list[UUID]:
     return await _students.all(db, crowd=crowd, count=count)
 
 
-async def instructors(db: Db, crowd: str, count: int, *, first: date, days: int = DAYS) -> list[Offer]:
-    """Each teaches piano and may be booked at once, from nine to nine, for so many days."""
-    return await _instructors.all(db, crowd=crowd, count=count, first=first, days=days, from_hour=OPENS, to_hour=CLOSES)
+async def instructors(db: Db, crowd: str, count: int, *, first: date, days: int = DAYS, opens: int = OPENS) -> list[Offer]:
+    """Each teaches piano and may be booked at once, for twelve hours from then on, for so many days."""
+    return await _instructors.all(
+        db, crowd=crowd, count=count, first=first, days=days, from_hour=opens, to_hour=opens + CLOSES - OPENS
+    )
 
 
 async def signed_in(stack: Stack, crowd: str, count: int) -> list[Student]:

@@ -1,0 +1,106 @@
+"""Who is free next of 10,000 instructors: the ranking, the start page's cards, and a page of the list; each
+after a booking that took somebody's next start. The floor is a board for each of the twelve cards."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from app import refusal
+from app.availability import board, next_start
+from app.bookings import booking, free_next
+from app.bookings.free_next import CARDS, DAYS
+from app.db import Pool
+from app.search import offers
+from loadtests.bench import people
+from loadtests.bench.report import Result, say
+from loadtests.bench.stack import Stack
+from loadtests.table import milliseconds, percentile
+
+INSTRUCTORS = 10_000
+# One statement writes so many: it has a time-out.
+BATCH = 500
+AIM_SECONDS = 0.020
+WARM = 10  # statements are planned generically from the sixth time on
+
+
+async def measure(stack: Stack, *, quick: bool) -> list[Result]:
+    pool = stack.pool
+    (student,) = await people.students(pool, "free-next", 1)
+    say(f"{INSTRUCTORS:,} instructors who open at different hours")
+    for n in range(INSTRUCTORS // BATCH):
+        await people.instructors(pool, f"free-{n}", BATCH, first=people.today(), days=DAYS + 1, opens=7 + n % 6)
+    for table in ("account", "calendar", "availability", "service", "next_start"):
+        await pool.execute(f"analyze {table}")
+    began = time.perf_counter()
+    while await next_start.refresh(pool, limit=200, now=datetime.now(UTC)):
+        pass
+    refreshed = time.perf_counter() - began
+    seconds: dict[str, list[float]] = {}
+    for turn in range(WARM + (100 if quick else 500)):
+        await _turn(pool, student, seconds if turn >= WARM else {})
+    floor = seconds.pop("floor")
+    names = {
+        "ranking": "free next: the twelve soonest",
+        "cards": "free next: the start page's cards with their boards",
+        "no match": "free next: words that nobody matches",
+        "offers": "a hundred offers with their next starts",
+    }
+    results = [
+        Result(
+            f"{names[name]}, {INSTRUCTORS:,} instructors: p50, p99",
+            f"{milliseconds(percentile(taken, 50))}, {milliseconds(percentile(taken, 99))}",
+            f"{milliseconds(percentile(floor, 50))}, {milliseconds(percentile(floor, 99))} (12 boards)",
+            f"{percentile(taken, 50) / percentile(floor, 50):.1f}×",
+            "p99 ≤ 20 ms" if name in {"ranking", "cards"} else "",
+            percentile(taken, 99) <= AIM_SECONDS if name in {"ranking", "cards"} else None,
+        )
+        for name, taken in seconds.items()
+    ]
+    rows = 2 * INSTRUCTORS
+    return [
+        *results,
+        Result(f"the worker computes {rows:,} next starts", f"{refreshed:.1f} s", "", f"{rows / refreshed:,.0f}/s", "", None),
+    ]  # fmt: skip
+
+
+async def _turn(pool: Pool, student: UUID, seconds: dict[str, list[float]]) -> None:
+    """Somebody books the very next start; then each read, one after the other."""
+    now = datetime.now(UTC)
+    shown = await next_start.soonest(pool, limit=CARDS, now=now)
+    for card in shown:
+        assert card.start is not None
+        try:
+            await booking.reserve(
+                pool,
+                student,
+                service_id=card.service_id,
+                start=card.start,
+                minutes=card.minutes,
+                location_type=None,
+                location="at home",
+                note="",
+                now=now,
+            )
+        except refusal.Refusal:
+            continue  # the student has a lesson then
+        break
+
+    def timed(name: str, began: float) -> None:
+        seconds.setdefault(name, []).append(time.perf_counter() - began)
+
+    began = time.perf_counter()
+    await next_start.soonest(pool, limit=CARDS, now=now)
+    timed("ranking", began)
+    began = time.perf_counter()
+    cards = await free_next.cards(pool, words="", category=None, service=None, now=now)
+    timed("cards", began)
+    began = time.perf_counter()
+    for shown_card in cards:
+        await board.snapshot(pool, shown_card.taught.instructor_id, shown_card.taught.first, DAYS)
+    timed("floor", began)
+    began = time.perf_counter()
+    assert not await next_start.soonest(pool, words=["xylophone"], limit=CARDS, now=now)
+    timed("no match", began)
+    began = time.perf_counter()
+    await offers.items(pool, limit=100, now=now + timedelta(seconds=1))
+    timed("offers", began)
