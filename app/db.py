@@ -35,6 +35,9 @@ ACQUIRE_SECONDS = 5
 # The client's time-out. The role's statement_timeout (app/migrate.py) is shorter, so a statement that takes this long is one
 # that the server never answered.
 COMMAND_SECONDS = 10
+# The time-out of a statement that anybody may cause without signing in. A statement that takes this long
+# reads too much; it says nothing about the connection.
+PUBLIC_SECONDS = 2
 # Between two log lines of one cause.
 LOG_SECONDS = 5
 
@@ -168,6 +171,10 @@ class _NoConnectionError(Exception):
     """Every connection of the pool was in use for ACQUIRE_SECONDS, or a new one could not be opened."""
 
 
+class _StatementTooSlowError(Exception):
+    """A statement was cancelled after the time that it is given."""
+
+
 @asynccontextmanager
 async def _acquire(pool: Pool) -> AsyncIterator[Tx]:
     try:
@@ -189,7 +196,7 @@ async def _unavailable(pool: Pool) -> AsyncIterator[None]:
     """Postgres's faults as Unavailable, with a log line that names the cause."""
     try:
         yield
-    except (*_UNAVAILABLE, _NoConnectionError) as error:
+    except (*_UNAVAILABLE, _NoConnectionError, _StatementTooSlowError) as error:
         if isinstance(error, ValueError):  # asyncpg's answer to an argument that Postgres cannot take: our bug
             raise
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError | TimeoutError):
@@ -224,9 +231,10 @@ class Statement(Generic[Row]):
     """One named statement. `values` are its `:name` parameters; a row becomes `row(*columns)`, or the single column itself where
     `row` is not a dataclass. tests/test_statements.py holds names, order and types against the migrated database."""
 
-    def __init__(self, name: str, row: type[Row]) -> None:
+    def __init__(self, name: str, row: type[Row], seconds: float | None) -> None:
         self.name = name
         self.row = row
+        self.seconds = seconds
         self.sql, self.parameters = _CATALOG[name]
         self._make: Callable[..., Row] = row if is_dataclass(row) else _single
         if is_dataclass(row):
@@ -239,12 +247,15 @@ class Statement(Generic[Row]):
     async def all(self, db: Db, **values: Any) -> list[Row]:
         arguments = self._arguments(values)
         async with _connection(db) as connection:
-            return [self._make(*record) for record in await connection.fetch(self.sql, *arguments)]
+            with self._time_out():
+                records = await connection.fetch(self.sql, *arguments, timeout=self.seconds)
+        return [self._make(*record) for record in records]
 
     async def first(self, db: Db, **values: Any) -> Row | None:
         arguments = self._arguments(values)
         async with _connection(db) as connection:
-            record = await connection.fetchrow(self.sql, *arguments)
+            with self._time_out():
+                record = await connection.fetchrow(self.sql, *arguments, timeout=self.seconds)
         return None if record is None else self._make(*record)
 
     async def one(self, db: Db, **values: Any) -> Row:
@@ -261,6 +272,15 @@ class Statement(Generic[Row]):
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
+    @contextmanager
+    def _time_out(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError as error:
+            if self.seconds is None:  # the pool's own time-out, which no server that answers lets happen
+                raise
+            raise _StatementTooSlowError(f"{self.name} took {self.seconds} s") from error
+
     def _arguments(self, values: dict[str, Any]) -> list[Any]:
         if values.keys() != set(self.parameters):
             raise TypeError(f"{self.name} takes {sorted(self.parameters)}, not {sorted(values)}")
@@ -271,9 +291,10 @@ _ALL_COLUMNS = re.compile(r"^select \* from", re.MULTILINE)
 STATEMENTS: list[Statement[Any]] = []
 
 
-def statement(name: str, row: type[Row]) -> Statement[Row]:
-    """The statement `-- name: <name>` of sql/queries, bound to the dataclass (or scalar type) of its rows."""
-    return Statement(name, row)
+def statement(name: str, row: type[Row], *, seconds: float | None = None) -> Statement[Row]:
+    """The statement `-- name: <name>` of sql/queries, bound to the dataclass (or scalar type) of its rows. After `seconds`
+    (left out: the pool's) it is cancelled, and the caller gets Unavailable."""
+    return Statement(name, row, seconds)
 
 
 def _single(value: Any) -> Any:

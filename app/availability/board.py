@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from app.db import Db, statement
+from app.db import PUBLIC_SECONDS, Db, statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Board:
     days: dict[str, Any]
 
 
-_board = statement("board", Board)
+_board = statement("board", Board, seconds=PUBLIC_SECONDS)
 
 
 async def snapshot(db: Db, instructor_id: UUID, first: date, days: int) -> Board | None:

@@ -15,7 +15,7 @@ from uuid import UUID
 from app import refusal
 from app.availability import start_times
 from app.availability.start_times import HORIZON
-from app.db import Db, Pool, statement
+from app.db import PUBLIC_SECONDS, Db, Pool, statement
 
 # Nearly everybody has something free within so many days; the others' calendars are read to their end.
 NEAR_DAYS = 15
@@ -77,9 +77,9 @@ class _Passed:
     minutes: int
 
 
-_next_starts = statement("next_starts", _Bound)
-_free_next = statement("free_next", _Candidate)
-_free_times = statement("free_times", _FreeTimes)
+_next_starts = statement("next_starts", _Bound, seconds=PUBLIC_SECONDS)
+_free_next = statement("free_next", _Candidate, seconds=PUBLIC_SECONDS)
+_free_times = statement("free_times", _FreeTimes, seconds=PUBLIC_SECONDS)
 _store = statement("store_next_starts", int)
 _passed = statement("passed_next_starts", _Passed)
 

@@ -12,7 +12,7 @@ import orjson
 from app import refusal, wire
 from app.availability import next_start
 from app.availability.start_times import HORIZON
-from app.db import Db, statement
+from app.db import PUBLIC_SECONDS, Db, statement
 from app.settings import Settings
 
 _MOST_KEPT = 1024
@@ -54,9 +54,9 @@ class _Next:
     is_exact: bool
 
 
-_public_calendar = statement("public_calendar", _Calendar)
-_public_days = statement("public_days", _Days)
-_next_available = statement("next_available", _Next)
+_public_calendar = statement("public_calendar", _Calendar, seconds=PUBLIC_SECONDS)
+_public_days = statement("public_days", _Days, seconds=PUBLIC_SECONDS)
+_next_available = statement("next_available", _Next, seconds=PUBLIC_SECONDS)
 
 # Bodies by ETag, with the moment they leave. An ETag names the version, so what is kept is never wrong, only unused.
 _kept: dict[str, tuple[float, bytes]] = {}

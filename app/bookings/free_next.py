@@ -8,7 +8,7 @@ from uuid import UUID
 from app import wire
 from app.availability import next_start, start_times
 from app.availability.start_times import HORIZON
-from app.db import Db, statement
+from app.db import PUBLIC_SECONDS, Db, statement
 
 DAYS = 14  # how far ahead a card looks
 TIMES = 3  # how many times it offers
@@ -74,7 +74,7 @@ class Card:
         }
 
 
-_cards = statement("cards", Taught)
+_cards = statement("cards", Taught, seconds=PUBLIC_SECONDS)
 
 
 async def cards(db: Db, *, words: str, category: str | None, service: str | None, now: datetime) -> list[Card]:

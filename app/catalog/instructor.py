@@ -9,7 +9,7 @@ from uuid import UUID
 from app import gate, refusal
 from app.catalog import service
 from app.catalog.service import Service
-from app.db import Db, Pool, Tx, statement, transact
+from app.db import PUBLIC_SECONDS, Db, Pool, Tx, statement, transact
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class _NamedArea:
     slug: str | None
 
 
-_instructor = statement("instructor", Instructor)
-_offers = statement("offers", Offer)
+_instructor = statement("instructor", Instructor, seconds=PUBLIC_SECONDS)
+_offers = statement("offers", Offer, seconds=PUBLIC_SECONDS)
 _areas_named = statement("areas_named", _NamedArea)
 _update_instructor = statement("update_instructor", int)
 _become_instructor = statement("become_instructor", UUID)

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
 from app import refusal
@@ -309,3 +310,30 @@ async def test_asking_again_computes_nothing(pool: Pool) -> None:
     assert not any("free_time(" in query for query in queries)
     assert await next_start.refresh(pool, limit=100, now=NOW + timedelta(minutes=5)) == 5 + 1
     assert await next_start.refresh(pool, limit=100, now=NOW + timedelta(minutes=5)) == 0
+
+
+async def test_a_public_read_that_takes_too_long_is_given_up(
+    pool: Pool, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it costs neither the connection nor anybody else."""
+    anna = await people.instructor(pool, "Anna")
+    monkeypatch.setattr(next_start._next_starts, "seconds", 0.3)
+    monkeypatch.setattr(next_start._free_next, "seconds", 0.3)
+    pids = {await pool.fetchval("select pg_backend_pid()")}
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("lock table next_start in access exclusive mode")
+        for path in ("/", "/api/instructors"):
+            answer = await asyncio.wait_for(client.get(path), 2)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        with pytest.raises(refusal.Unavailable):
+            await next_start.of(pool, [(anna.id, 60)], now=NOW)
+        assert (await client.get(f"/api/instructors/{anna.id}")).status_code == 200
+        # What was given up is not running on.
+        waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        assert await connection.fetchval(waiting) == 0
+        pids.add(await connection.fetchval("select pg_backend_pid()"))
+        await transaction.rollback()
+    assert await pool.fetchval("select pg_backend_pid()") in pids
+    assert (await client.get("/")).status_code == 200
