@@ -62,6 +62,7 @@ _UNAVAILABLE = (
 _RETRYABLE = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
+    asyncpg.ExclusionViolationError,  # a writer that took no locks was quicker
     asyncpg.InvalidCachedStatementError,
 )
 

@@ -1,6 +1,7 @@
 -- A booking with the names people read: what lists, pages, mails and booking messages show of it.
 create or replace view booking_detail as
-select b.id, b.state, lower(b.during) as starts_at, upper(b.during) as ends_at, b.duration_minutes,
+select b.id, b.state, lower(b.during) as starts_at, upper(b.during) as ends_at,
+       (extract(epoch from upper(b.during) - lower(b.during)) / 60)::integer as duration_minutes,
        b.held_until, b.service_id, b.service_name, b.price_cents,
        b.instructor_id, instructor.full_name as instructor_name,
        b.student_id, student.full_name as student_name,

@@ -4,27 +4,33 @@
 -- `p_calendar` and `p_service` are rows the caller has read, null where there is none.
 create or replace function lesson_refusal(
   p_student uuid, p_service service, p_calendar calendar, p_start timestamptz, p_minutes integer,
-  p_location_type text, p_now timestamptz, out refusal text, out detail jsonb
-)
+  p_location_type text, p_now timestamptz
+) returns text
 language plpgsql stable as $$
 begin
-  if not coalesce(p_service.is_active and p_calendar.is_active, false) then
-    refusal := 'NOT_FOUND';
-  elsif p_location_type <> all (p_service.location_types) then
-    refusal := 'VALIDATION_ERROR';
-    detail := jsonb_build_object('field', 'location_type', 'offered', p_service.location_types);
-  elsif p_service.instructor_id = p_student then
-    refusal := 'NOT_ALLOWED';
-  elsif p_minutes <> all (p_service.durations_minutes) then
-    refusal := 'DURATION_NOT_OFFERED';
-    detail := jsonb_build_object('durations_minutes', p_service.durations_minutes);
-  elsif p_start < p_now + make_interval(mins => p_calendar.min_advance_minutes) then
-    refusal := 'TOO_SOON';
-    detail := jsonb_build_object('min_advance_minutes', p_calendar.min_advance_minutes);
-  elsif p_start > p_now + booking_horizon() then
-    refusal := 'TOO_FAR_AHEAD';
-  end if;
+  return case
+    when not coalesce(p_service.is_active and p_calendar.is_active, false) then 'NOT_FOUND'
+    when p_location_type <> all (p_service.location_types) then 'VALIDATION_ERROR'
+    when p_service.instructor_id = p_student then 'NOT_ALLOWED'
+    when p_minutes <> all (p_service.durations_minutes) then 'DURATION_NOT_OFFERED'
+    when p_start < p_now + make_interval(mins => p_calendar.min_advance_minutes) then 'TOO_SOON'
+    when p_start > p_now + booking_horizon() then 'TOO_FAR_AHEAD'
+  end;
 end
+$$;
+
+-- What explains such a refusal.
+create or replace function lesson_refusal_detail(p_refusal text, p_service service, p_calendar calendar)
+returns jsonb
+language sql stable as $$
+  select case p_refusal
+    when 'VALIDATION_ERROR' then
+      jsonb_build_object('field', 'location_type', 'offered', p_service.location_types)
+    when 'DURATION_NOT_OFFERED' then
+      jsonb_build_object('durations_minutes', p_service.durations_minutes)
+    when 'TOO_SOON' then
+      jsonb_build_object('min_advance_minutes', p_calendar.min_advance_minutes)
+  end
 $$;
 
 -- The booking in the way of a lesson: the student's own first, a hold that has run out last (it

@@ -41,11 +41,11 @@ begin
       version = v_calendar.version + 1
   where b.id = p_booking
   returning b.* into v_booking;
-  perform record_change(v_booking, p_actor, 'cancelled', 'confirmed', 'booking_cancelled', p_now);
+  perform record_change(
+    v_booking, p_actor, 'cancelled', 'confirmed', 'booking_cancelled',
+    board_dates(v_booking.during, v_booking.blocked, v_calendar),
+    jsonb_build_array(booking_event('cancelled', v_booking, v_previous)), p_now);
   perform forget_next_start(v_booking.instructor_id);
-  perform step(v_booking.instructor_id,
-               board_dates(v_booking.during, v_booking.blocked, v_calendar),
-               jsonb_build_array(booking_event('cancelled', v_booking, v_previous)));
   booking := booking_json(p_booking);
   if p_key is not null then
     perform store_answer(p_actor, p_key, p_fingerprint, booking, p_now);

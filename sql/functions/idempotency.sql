@@ -7,7 +7,7 @@ create or replace function stored_answer(
   p_account uuid, p_key text, p_fingerprint bytea, p_now timestamptz
 ) returns table (answer jsonb)
 language sql stable as $$
-  select case when k.fingerprint = p_fingerprint then k.answer::jsonb end
+  select case when k.fingerprint = p_fingerprint then k.answer end
   from idempotency_key k
   where k.account_id = p_account and k.key = p_key
     and k.created_at > p_now - idempotency_key_life()

@@ -11,8 +11,10 @@ declare
   offset_before interval;
   offset_after  interval;
 begin
-  -- Nearly always no clock changes nearby.
-  if no_clock_change(guess, p_zone) then
+  -- Nearly always no clock changes within a day. (24 hours and not 1 day, whose length would depend
+  -- on the session's zone.)
+  if ((guess + interval '24 hours') at time zone p_zone)
+     - ((guess - interval '24 hours') at time zone p_zone) = interval '48 hours' then
     return guess;
   end if;
   offset_before := ((guess - interval '24 hours') at time zone p_zone) - ((guess - interval '24 hours') at time zone 'UTC');
@@ -26,14 +28,6 @@ begin
   end if;
   return null;
 end
-$$;
-
--- Whether clocks run evenly from a day before an instant to a day after it. (24 hours and not 1 day,
--- whose length would depend on the session's zone.)
-create or replace function no_clock_change(p_instant timestamptz, p_zone text) returns boolean
-language sql immutable parallel safe as $$
-  select ((p_instant + interval '24 hours') at time zone p_zone)
-         - ((p_instant - interval '24 hours') at time zone p_zone) = interval '48 hours'
 $$;
 
 -- The instant at which clocks jump over a wall-clock time that does not exist.
@@ -60,7 +54,8 @@ language plpgsql immutable strict parallel safe as $$
 declare
   guess timestamptz := p_day::timestamp at time zone p_zone;
 begin
-  if no_clock_change(guess, p_zone) then
+  if ((guess + interval '24 hours') at time zone p_zone)
+     - ((guess - interval '24 hours') at time zone p_zone) = interval '48 hours' then
     return guess;
   end if;
   return local_or_jump(p_day::timestamp, p_zone);

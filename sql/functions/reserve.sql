@@ -7,7 +7,7 @@ create or replace function reserve(
   p_key text default null, p_fingerprint bytea default null,
   out refusal text, out detail jsonb, out booking jsonb
 )
-language plpgsql volatile set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
   v_service  service;
   v_calendar calendar;
@@ -30,8 +30,8 @@ begin
   select c.* into v_calendar from calendar c where c.instructor_id = v_service.instructor_id;
   -- First without locks, so that the losers of a rush leave without queueing; then under them.
   for v_pass in 1..2 loop
-    select r.refusal, r.detail into refusal, detail
-    from lesson_refusal(p_student, v_service, v_calendar, p_start, p_minutes, p_location_type, p_now) r;
+    refusal := lesson_refusal(
+      p_student, v_service, v_calendar, p_start, p_minutes, p_location_type, p_now);
     exit when refusal is not null;
     v_blocked := tstzrange(
       p_start, upper(v_during) + make_interval(mins => v_calendar.travel_buffer_minutes));
@@ -41,14 +41,19 @@ begin
       refusal := case when v_conflict.is_own then 'STUDENT_BUSY' else 'SLOT_TAKEN' end;
       exit;
     end if;
-    if v_pass = 1 then
-      perform lock_for_booking(p_student, v_service.instructor_id, v_during, p_now);
-      -- The service's row may have changed during the wait too; a withdrawal locks the calendar.
-      select s.* into v_service from service s where s.id = p_service;
-      select c.* into v_calendar from calendar c where c.instructor_id = v_service.instructor_id;
-    elsif not is_available(v_service.instructor_id, v_during, v_calendar.time_zone) then
-      refusal := 'OUTSIDE_AVAILABILITY';
+    if v_pass = 2 then
+      if not is_available(v_service.instructor_id, v_during, v_calendar.time_zone) then
+        refusal := 'OUTSIDE_AVAILABILITY';
+      end if;
+      exit;
     end if;
+    perform from account a where a.id = p_student for no key update;
+    if v_conflict.has_run_out then
+      perform lock_conflicting_calendars(p_student, v_service.instructor_id, v_during, p_now);
+    end if;
+    -- A row that was waited for is returned as it is now.
+    select c.* into v_calendar from calendar c
+    where c.instructor_id = v_service.instructor_id for no key update;
   end loop;
 
   if refusal is not null then
@@ -57,7 +62,6 @@ begin
       select k.answer into booking from stored_answer(p_student, p_key, p_fingerprint, p_now) k;
       if found then
         refusal := case when booking is null then 'IDEMPOTENCY_MISMATCH' end;
-        detail := null;
         return;
       end if;
     end if;
@@ -65,6 +69,8 @@ begin
       detail := jsonb_build_object('booking_id', v_conflict.id);
     elsif refusal in ('SLOT_TAKEN', 'OUTSIDE_AVAILABILITY') then
       detail := unavailable_detail(v_service.instructor_id, p_student, v_during, p_now);
+    else
+      detail := lesson_refusal_detail(refusal, v_service, v_calendar);
     end if;
     return;
   end if;
@@ -75,27 +81,28 @@ begin
     from release_conflicting_holds(v_calendar, p_student, v_during, v_blocked, v_dates, p_now) e;
   end if;
 
-  -- Under the locks nothing can be in the way that was not seen above. Should a writer have gone past
-  -- them, the constraints keep the promise, and the transaction runs again as after a deadlock.
+  -- The service is read anew: a withdrawal locks the calendar. Under the locks nothing else can be in
+  -- the way that was not seen above. Should a writer have gone past them, the constraints keep the
+  -- promise, and the transaction runs again as after a deadlock (app/db.py: transact).
   insert into booking as b (
     instructor_id, student_id, service_id, state, during, blocked, service_name, price_cents,
     location_type, location, note, free_cancel_until, version, created_at
   )
-  select v_service.instructor_id, p_student, v_service.id, 'confirmed', v_during, v_blocked, k.name,
-         (v_service.hourly_rate_cents * p_minutes + 30) / 60,
-         coalesce(p_location_type, v_service.location_types[1]), p_location, p_note,
+  select s.instructor_id, p_student, s.id, 'confirmed', v_during, v_blocked, k.name,
+         (s.hourly_rate_cents * p_minutes + 30) / 60,
+         coalesce(p_location_type, s.location_types[1]), p_location, p_note,
          least(p_start, greatest(p_start - make_interval(hours => v_calendar.free_cancel_hours),
                                  p_now + cancellation_grace())),
          v_calendar.version + 1, p_now
-  from catalog_service k where k.slug = v_service.catalog_service
-  on conflict do nothing
+  from service s join catalog_service k on k.slug = s.catalog_service
+  where s.id = p_service and s.is_active
   returning b.* into v_booking;
   if not found then
-    raise exception 'a booking of service % at % met one that took no locks', p_service, p_start
-      using errcode = 'serialization_failure';
+    raise exception 'service % was withdrawn', p_service using errcode = 'serialization_failure';
   end if;
-  perform record_change(v_booking, p_student, 'created', null, 'booking_confirmed', p_now);
-  perform step(v_service.instructor_id, v_dates, v_events || booking_event('created', v_booking, 0));
+  perform record_change(
+    v_booking, p_student, 'created', null, 'booking_confirmed', v_dates,
+    v_events || booking_event('created', v_booking, 0), p_now);
   booking := booking_json(v_booking.id);
   if p_key is not null then
     perform store_answer(p_student, p_key, p_fingerprint, booking, p_now);
@@ -103,14 +110,13 @@ begin
 end
 $$;
 
--- Locks the student's row, then the calendars: the instructor's, and those on which the student's own
--- holds have run out at that time.
-create or replace function lock_for_booking(
+-- Locks, beside the lesson's own calendar, those on which the student's own holds have run out at
+-- that time: the holds are in the way of the constraint, and the student's to release.
+create or replace function lock_conflicting_calendars(
   p_student uuid, p_instructor uuid, p_during tstzrange, p_now timestamptz
 ) returns void
 language plpgsql volatile as $$
 begin
-  perform from account a where a.id = p_student for no key update;
   perform from calendar c
   where c.instructor_id = any (p_instructor || array(
     select b.instructor_id from booking b

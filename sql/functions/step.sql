@@ -36,27 +36,38 @@ $$;
 -- differences knows whether it received every event.
 create or replace function booking_event(p_event text, p_booking booking, p_previous_version bigint)
 returns jsonb
-language sql immutable as $$
+language sql stable as $$
   select jsonb_build_object(
     'event', p_event, 'booking_id', p_booking.id, 'student_id', p_booking.student_id,
     'instructor_id', p_booking.instructor_id, 'previous_version', p_previous_version
   )
 $$;
 
--- Writes down a booking's change of state, and the notifications to both people if p_kind is given.
+-- Writes down a booking's change, all in one statement: the audit, the notifications to both people
+-- (if p_kind is given), and the step of its calendar as step() makes it.
 create or replace function record_change(
-  p_booking booking, p_actor uuid, p_event text, p_from text, p_kind text, p_now timestamptz
+  p_booking booking, p_actor uuid, p_event text, p_from text, p_kind text,
+  p_dates date[], p_events jsonb, p_now timestamptz
 ) returns void
 language plpgsql volatile as $$
 begin
   with audit as (
     insert into booking_audit (booking_id, at, actor_id, event, from_state, to_state)
     values (p_booking.id, p_now, p_actor, p_event, p_from, p_booking.state)
+  ), notifications as (
+    insert into notification (kind, recipient_id, booking_id, sequence, due_at)
+    select p_kind, recipient, p_booking.id, p_booking.sequence, p_now
+    from (values (p_booking.student_id), (p_booking.instructor_id)) as people (recipient)
+    where p_kind is not null
+  ), calendar_step as (
+    update calendar c set version = p_booking.version where c.instructor_id = p_booking.instructor_id
+  ), queued as (
+    insert into outbox_unpublished (instructor_id, version)
+    values (p_booking.instructor_id, p_booking.version)
   )
-  insert into notification (kind, recipient_id, booking_id, sequence, due_at)
-  select p_kind, recipient, p_booking.id, p_booking.sequence, p_now
-  from unnest(array[p_booking.student_id, p_booking.instructor_id]) as recipient
-  where p_kind is not null;
+  insert into outbox (instructor_id, version, days, events)
+  values (p_booking.instructor_id, p_booking.version,
+          board_days(p_booking.instructor_id, p_dates), p_events);
 end
 $$;
 
@@ -72,7 +83,8 @@ begin
   where b.id = p_booking and b.state = 'held' and b.held_until <= p_now
   returning b.* into v_booking;
   if found then
-    perform record_change(v_booking, null, 'expired', 'held', null, p_now);
+    insert into booking_audit (booking_id, at, actor_id, event, from_state, to_state)
+    values (v_booking.id, p_now, null, 'expired', 'held', 'expired');
     perform forget_next_start(v_booking.instructor_id);
   end if;
   return v_booking;
