@@ -1,13 +1,17 @@
 -- Booking a lesson: one call, one transaction, no round trip while anything is locked. Locks are
 -- taken in the order every writer keeps: the student's row, then calendars by id. Returns the booking
 -- (a booking_detail row), or the name of the refusal with what explains it, having written nothing.
+-- Plans are made once per connection, perhaps while the tables are still empty: hence no sequential scan.
 create or replace function reserve(
   p_student uuid, p_service uuid, p_start timestamptz, p_minutes integer,
   p_location_type text, p_location text, p_note text, p_now timestamptz,
   p_key text default null, p_fingerprint bytea default null,
   out refusal text, out detail jsonb, out booking jsonb
 )
-language plpgsql volatile set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+language plpgsql volatile
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+as $$
 declare
   v_service  service;
   v_calendar calendar;
