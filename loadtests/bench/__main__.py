@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from app.embedded.place import EmbeddedError
-from loadtests.bench import booking, fanout, free_next, mails, million, screens
+from loadtests.bench import booking, fanout, free_next, mails, million, peers, screens
 from loadtests.bench.report import Result, say, table
 from loadtests.bench.stack import BenchError, Cluster, cluster, fresh
 
@@ -29,6 +29,7 @@ _ON_A_STACK: dict[str, tuple[str, Callable[..., Awaitable[list[Result]]]]] = {
     "h": ("free next among 10,000 instructors", free_next.measure),
     "a": ("bookings a second", booking.rate),
     "g": ("the two mails of a booking", mails.delivery),
+    "p": ("beside what people would pick instead", peers.compare),
 }
 _NAMES = {"e": "the board's snapshot, alone and among a million bookings"} | {
     key: name for key, (name, _) in _ON_A_STACK.items()
@@ -77,7 +78,7 @@ async def _all(made: Cluster, folder: Path, wanted: set[str], *, quick: bool) ->
 
 
 async def _bounded(work: Awaitable[list[Result]]) -> list[Result]:
-    async with asyncio.timeout(300):
+    async with asyncio.timeout(600):
         return await work
 
 

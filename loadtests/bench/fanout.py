@@ -19,7 +19,7 @@ WINDOW_DAYS = 14
 AIM_RATIO = 1.5
 AIM_BYTES = 40_000
 # Nobody reads while a change goes out; the kernel notes when it arrived, and its buffers hold it.
-_OUT_SECONDS = 0.5
+OUT_SECONDS = 0.5
 
 
 async def fan_out(stack: Stack, *, quick: bool) -> list[Result]:
@@ -45,13 +45,13 @@ async def fan_out(stack: Stack, *, quick: bool) -> list[Result]:
             async def write(_: int) -> None:
                 await plain_server.publish("all", frame(change))
 
-            await _spans(screens, book, range(2))  # warm
+            await spans(screens, book, range(2))  # warm
             change = screens.sockets[0].heard[-1][1]
-            await _spans(plain, write, range(2))
+            await spans(plain, write, range(2))
             product, floor = [], []
             for nth in range(2, 2 + rounds):
-                product += await _spans(screens, book, range(nth, nth + 1))
-                floor += await _spans(plain, write, range(1))
+                product += await spans(screens, book, range(nth, nth + 1))
+                floor += await spans(plain, write, range(1))
         finally:
             screens.close()
             plain.close()
@@ -65,18 +65,20 @@ async def fan_out(stack: Stack, *, quick: bool) -> list[Result]:
     ]  # fmt: skip
 
 
-async def _spans(crowd: Crowd, change: Callable[[int], Awaitable[None]], rounds: range) -> list[float]:
+async def spans(
+    crowd: Crowd, change: Callable[[int], Awaitable[None]], rounds: range, out_seconds: float = OUT_SECONDS
+) -> list[float]:
     """Seconds between the first socket that had each change and the last."""
-    spans = []
+    seconds = []
     for nth in rounds:
         crowd.read()
         crowd.forget()
         await change(nth)
-        await asyncio.sleep(_OUT_SECONDS)
+        await asyncio.sleep(out_seconds)
         await crowd.hear(1, 15)
         arrivals = [at for one in crowd.sockets for at, _ in one.heard if at is not None]
-        spans.append(max(arrivals) - min(arrivals))
-    return spans
+        seconds.append(max(arrivals) - min(arrivals))
+    return seconds
 
 
 async def memory(stack: Stack, *, quick: bool) -> list[Result]:

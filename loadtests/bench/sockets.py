@@ -53,10 +53,11 @@ class Socket:
                 if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
                     seconds, nanoseconds = _TIMESPEC.unpack(value[: _TIMESPEC.size])
                     at = seconds + nanoseconds / 1e9
-            self.buffer += data
-            self._frames(at)
+            self.take(data, at)
 
-    def _frames(self, at: float) -> None:
+    def take(self, data: bytes, at: float) -> None:
+        """Bytes that arrived at `at`."""
+        self.buffer += data
         texts, frames = [], 0
         while (frame := _first_frame(self.buffer)) is not None:
             opcode, payload, length = frame
@@ -135,7 +136,7 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Opening:
-    """What a socket says first, and after an answer that ends like `answer`, then."""
+    """What a socket says first, and after an answer that contains `answer`, then."""
 
     first: bytes
     answer: bytes = b""
@@ -150,14 +151,22 @@ def frame(text: bytes) -> bytes:
     return head + text
 
 
+def upgrade(address: tuple[str, int], path: str, then: bytes = b"", subprotocol: str = "") -> Opening:
+    """A WebSocket whose first message is `then`, if there is one."""
+    host, port = address
+    protocol = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
+    head = (
+        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        f"{protocol}\r\n"
+    )
+    return Opening(head.encode(), b"\r\n\r\n", _masked(TEXT, then) if then else b"")
+
+
 def watching(web: Web, instructor_id: UUID, first: date, days: int) -> Opening:
     """A socket of the live protocol that watches one board."""
-    upgrade = (
-        f"GET /live HTTP/1.1\r\nHost: {web.host}:{web.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: lesson.v1\r\n\r\n"
-    )
     watch = orjson.dumps({"type": "watch", "instructor": str(instructor_id), "first": first, "days": days})
-    return Opening(upgrade.encode(), b"\r\n\r\n", _masked(TEXT, watch))
+    return upgrade((web.host, web.port), "/live", watch, "lesson.v1")
 
 
 async def _open(address: tuple[str, int], opening: Opening) -> Socket:
@@ -169,13 +178,16 @@ async def _open(address: tuple[str, int], opening: Opening) -> Socket:
         made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     await loop.sock_connect(made, address)
     await loop.sock_sendall(made, opening.first)
+    answer = b""
     if opening.answer:
-        answer = b""
-        while not answer.endswith(opening.answer):
+        while opening.answer not in answer:
             more = await loop.sock_recv(made, _CHUNK)
             answer += more
             if not more or not answer.startswith(b"HTTP/1.1 101"):
                 made.close()
                 raise ConnectionRefusedError(f"the socket was refused: {answer[:200]!r}")
         await loop.sock_sendall(made, opening.then)
-    return Socket(made)
+    opened = Socket(made)
+    if opening.answer:
+        opened.take(answer.partition(opening.answer)[2], time.time())  # a server that speaks first
+    return opened

@@ -1,5 +1,7 @@
 """The benchmarks' own parts, and that they still run: what is measured is not judged here, as a test machine is busy."""
 
+import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,11 +13,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from loadtests.bench import booking, people
+from loadtests.bench import booking, peers, people
 from loadtests.bench.booking import Lesson
 from loadtests.bench.people import CLOSES, OPENS, Offer, Student
 from loadtests.bench.report import Result, table
-from loadtests.bench.sockets import _first_frame, frame
+from loadtests.bench.sockets import Socket, _first_frame, frame
 from loadtests.table import columns, milliseconds, percentile
 from tests.processes import ROOT
 
@@ -44,6 +46,14 @@ def test_frames_of_every_length_are_read_whole(size: int) -> None:
     assert _first_frame(bytearray(sent + b"next")) == (1, text, len(sent))
 
 
+def test_what_a_server_says_first_is_not_lost() -> None:
+    with socket.socket() as own:
+        heard = Socket(own)
+        heard.take(frame(b"wel") + frame(b"come")[:3], 1)
+        heard.take(frame(b"come")[3:], 2)
+    assert heard.heard == [(1, b"wel"), (2, b"come")]
+
+
 def test_lessons_of_the_benchmarks_lie_within_instructors_hours() -> None:
     zone = ZoneInfo("America/New_York")
     for start in people.half_hours(0, 300):
@@ -67,6 +77,21 @@ def folder() -> Iterator[Path]:
     """Not tmp_path: root's Postgres runs as another account, which cannot get there."""
     with tempfile.TemporaryDirectory(prefix="instainstru-tests-") as folder:
         yield Path(folder)
+
+
+def test_what_cannot_be_installed_is_skipped_with_a_reason(folder: Path) -> None:
+    """Without Node and without an index of packages, the product is measured alone."""
+    (folder / "pip.conf").write_text("[global]\nno-index = true\n")
+    alone = os.environ | {"PATH": str(folder), "PIP_CONFIG_FILE": str(folder / "pip.conf")}
+    command = [sys.executable, "-m", "loadtests.bench", "--quick", "--only", "p", "--data", str(folder)]
+    ran = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, timeout=110, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "InstaInstru: CPU of the serving process per write" in ran.stdout
+    skipped = [line for line in ran.stderr.splitlines() if "skipped: " in line]
+    assert len(skipped) == 3
+    assert sum("could not be installed" in line for line in skipped) == 2
+    assert skipped[2].endswith("There is no Node (node and npm) on this machine.")
+    assert not any(peer.name in ran.stdout for peer in peers.PEERS)
 
 
 def test_the_benchmarks_run(folder: Path) -> None:
