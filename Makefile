@@ -13,7 +13,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint format bench load lock browser clean
+.PHONY: help setup run test check lint format bench load lock browser pgbouncer clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,7 +32,7 @@ $(INSTALLED): requirements.lock
 run: setup  ## everything on this machine: make run PORT=8001 DATA=elsewhere WORKERS=2 ARGS=--no-demo
 	@exec $(PY) -m app up --host $(HOST) --port $(PORT) --data $(DATA) --workers $(WORKERS) $(ARGS)
 
-test: lint browser  ## the static checks, then every test: make test ARGS=tests/bookings
+test: lint browser pgbouncer  ## the static checks, then every test: make test ARGS=tests/bookings
 	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: setup  ## ruff, mypy --strict, import-linter
@@ -61,6 +61,15 @@ browser: setup
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
 	  fi; \
 	  $(FOUND) || $(VENV)/bin/playwright install chromium; }
+
+# A PgBouncer for its tests, which are skipped where there is none: the one named by PGBOUNCER or installed, else the distribution's
+# when we are root.
+pgbouncer:
+	@test -n "$$PGBOUNCER" || command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || { \
+	  if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+	    echo "The tests of pooling need PgBouncer: installing it."; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pgbouncer >/dev/null; \
+	  fi; } || echo "PgBouncer could not be installed, so its tests are skipped."
 
 lock:  ## requirements.lock from pyproject.toml (needs uv)
 	$(UV) pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-annotate --no-header \

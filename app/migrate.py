@@ -68,6 +68,8 @@ async def migrate(dsn: str) -> list[str]:
     MigrationError, or asyncpg's errors for a fault in a migration."""
     connection = await _connect(dsn)
     try:
+        if await connection.fetchval("select pg_is_in_recovery()"):
+            raise MigrationError("The database at DATABASE_URL is a standby, which only reads. Migrate its primary instead.")
         await connection.execute(_OWN_SETTINGS)
         await _lock(connection)
         await _set_session_defaults(connection)

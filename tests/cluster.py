@@ -1,6 +1,7 @@
 """The Postgres of a test run: one cluster in a temporary folder, with a migrated template that each test's database is cloned from."""
 
 import asyncio
+import os
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import psutil
 
 from app import embedded
 from app.db import SQL
-from app.embedded import process
+from app.embedded import place, process
 from app.migrate import migrate
 
 # Nothing in it outlives the run.
@@ -73,10 +74,10 @@ class Cluster:
 class Server:
     """A Postgres of our own, which may be stopped, killed and started again; where it is stays the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, *settings: str) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="instainstru-tests-"))
         self._run = embedded.run_folder()
-        self.embedded = embedded.postgres(self._folder, self._run, HASTE)
+        self.embedded = embedded.postgres(self._folder, self._run, (*HASTE, *settings))
         self._process: subprocess.Popen[bytes] | None = None
         self.cluster = Cluster(str(self.embedded.sockets))
         try:
@@ -113,6 +114,36 @@ class Server:
         self.stop()
         for folder in (self._folder, self._run):
             shutil.rmtree(folder)
+
+
+class Standby(Server):
+    """A copy that follows a primary (or another standby), by streaming."""
+
+    def __init__(self, source: Server) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="instainstru-tests-"))
+        self._run = embedded.run_folder()
+        self._process = None
+        data = self._folder / "postgres"
+        data.mkdir(mode=0o700)
+        if account := source.embedded.account:
+            place.let_through(self._folder, account)
+            os.chown(data, account.uid, account.gid)
+        program = str(source.embedded.binaries / "pg_basebackup")
+        options = [
+            "-D",
+            str(data),
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "-U",
+            "postgres",
+            "-h",
+            source.cluster.sockets,
+        ]
+        copied = place.run_as(account, [program, *options])
+        assert copied.returncode == 0, copied.stderr
+        self.embedded = embedded.postgres(self._folder, self._run, HASTE)
+        self.cluster = Cluster(str(self.embedded.sockets))
+        self.start()
 
 
 async def _template(cluster: Cluster) -> None:

@@ -1,9 +1,28 @@
 -- The epoch changes whenever the database's history may have been rewound: another cluster, another timeline (restore to a point
 -- in time, failover), or an operator's `python -m app new-epoch` after restoring a dump.
+-- A standby has the epoch of the primary that it follows.
 create or replace function epoch() returns text
 language sql stable as $$
-  select left(md5(concat_ws('.', site.epoch_seed, control.system_identifier, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))), 16)
+  select left(md5(concat_ws('.', site.epoch_seed, control.system_identifier, timeline())), 16)
   from site, pg_control_system() as control
+$$;
+
+-- The timeline, as in names of WAL files. A standby cannot name those, and tells the timeline that it
+-- receives; without a stream, or where the role may not see that (pg_read_all_stats), the one that it
+-- has on disk, which follows a little later.
+create or replace function timeline() returns text
+language plpgsql stable as $$
+begin
+  if not pg_is_in_recovery() then
+    return left(pg_walfile_name(pg_current_wal_insert_lsn()), 8);
+  end if;
+  return (
+    select lpad(upper(to_hex(greatest(
+             (select received_tli from pg_stat_wal_receiver),
+             checkpoint.timeline_id, recovery.min_recovery_end_timeline))), 8, '0')
+    from pg_control_checkpoint() as checkpoint, pg_control_recovery() as recovery
+  );
+end
 $$;
 
 -- One step of a calendar, whose row the caller has locked: the version rises by one, and the outbox

@@ -1,0 +1,163 @@
+"""Web processes behind PgBouncer, whose transactions share a few connections to Postgres."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from app import db, embedded
+from app.db import Pool
+from app.embedded import place, process
+from app.embedded.process import Program
+from app.settings import Settings
+from tests import people
+from tests.cluster import until
+from tests.conftest import visiting
+from tests.processes import Starter
+
+PROGRAM = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+# With this version it learned to keep prepared statements across transactions.
+PREPARES = (1, 21)
+
+SETTINGS = """
+[databases]
+* = host={postgres} port=5432
+[pgbouncer]
+listen_addr =
+listen_port = 6432
+unix_socket_dir = {folder}
+pool_mode = {mode}
+default_pool_size = {size}
+auth_type = trust
+auth_file = {folder}/users
+{further}
+"""
+
+
+def version() -> tuple[int, ...]:
+    assert PROGRAM
+    said = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout
+    match = re.search(r"PgBouncer (\d+)\.(\d+)", said)
+    assert match, said
+    return int(match[1]), int(match[2])
+
+
+@pytest.fixture(params=["transaction", "session"])
+def pooled(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Settings]:
+    """The settings of a process that reaches its database through a PgBouncer."""
+    if PROGRAM is None:
+        pytest.skip("There is no pgbouncer (on Debian and Ubuntu: apt install pgbouncer).")
+    if request.param == "transaction" and version() < PREPARES:
+        pytest.skip(f"Transaction pooling needs PgBouncer 1.21, and this is {'.'.join(map(str, version()))}.")
+    folder = embedded.run_folder()
+    direct = urlsplit(settings.database_url.get_secret_value())
+    postgres = Path(direct.query.partition("host=")[2].partition("&")[0])
+    owner = postgres.stat()
+    account = process.Account(str(owner.st_uid), owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
+    (folder / "users").write_text('"postgres" ""\n')
+    further = "max_prepared_statements = 200" if version() >= PREPARES else ""
+    (folder / "settings.ini").write_text(
+        SETTINGS.format(
+            postgres=postgres,
+            folder=folder,
+            mode=request.param,
+            size=3 if request.param == "transaction" else 50,  # fewer than the connections of the process, where it may
+            further=further,
+        )
+    )
+    if account:
+        place.let_through(folder, account)
+        folder.chmod(0o770)
+    with (folder / "log").open("wb") as log:
+        running = process.start(Program("pgbouncer", [PROGRAM, str(folder / "settings.ini")], account=account), log.fileno())
+    try:
+        until((folder / ".s.PGSQL.6432").exists, "PgBouncer to listen")
+        url = f"postgresql://postgres@{direct.path}?host={folder}&port=6432"
+        yield settings.model_copy(update={"database_url": SecretStr(url)})
+        assert running.poll() is None, (folder / "log").read_text()
+    finally:
+        process.end(running, signal.SIGINT, 10)
+        shutil.rmtree(folder)
+
+
+async def signed_in(client: httpx.AsyncClient, email: str) -> dict[str, str]:
+    answer = await client.post("/api/auth/login", json={"email": email, "password": people.PASSWORD})
+    assert answer.status_code == 200, answer.text
+    return {"Authorization": f"Bearer {answer.json()['token']}"}
+
+
+async def free_starts(client: httpx.AsyncClient, anna: people.Instructor) -> Any:
+    answer = await client.get(f"/api/public/instructors/{anna.id}/availability")
+    assert answer.status_code == 200, answer.text
+    return answer.json()["days"][str(anna.day())]
+
+
+async def test_people_sign_in_look_book_and_cancel_through_it(pooled: Settings, pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna")
+    crowd = [await people.student(pool, f"Student {number}") for number in range(8)]
+    async with visiting(pooled) as client:
+        assert (await client.get("/health/ready")).status_code == 200
+        before = await free_starts(client, anna)
+
+        async def come_and_go(number: int) -> list[int]:
+            headers = await signed_in(client, crowd[number].email)
+            statuses = []
+            for round_ in range(8):  # more than five times, so that plans become generic on each connection
+                body = {
+                    "service_id": str(anna.service_id), "start": anna.at(f"{9 + number:02}:00").isoformat(),
+                    "duration_minutes": 60, "location": "12 Main Street",
+                }  # fmt: skip
+                key = {"Idempotency-Key": f"{number}-{round_}"}
+                booked = await client.post("/api/bookings", json=body, headers=headers | key)
+                assert booked.status_code == 201, booked.text
+                again = await client.post("/api/bookings", json=body, headers=headers | key)
+                assert again.json() == booked.json()
+                page = await client.get("/lessons", headers=headers)
+                path = f"/api/bookings/{booked.json()['id']}/cancellation"
+                cancelled = await client.post(path, json={}, headers=headers)
+                statuses += [page.status_code, cancelled.status_code]
+            return statuses
+
+        statuses = await asyncio.gather(*(come_and_go(number) for number in range(8)))
+        assert {status for some in statuses for status in some} == {200}
+        assert await free_starts(client, anna) == before
+    assert await pool.fetchval("select count(*) from booking where state = 'cancelled'") == 64
+    assert await pool.fetchval("select version from calendar where instructor_id = $1", anna.id) == 128
+
+
+async def test_a_session_through_it_has_the_settings_of_its_role(pooled: Settings) -> None:
+    through = await db.connect(pooled.database_url.get_secret_value(), size=2, name="test")
+    names = ("search_path", "TimeZone", "jit", "lock_timeout", "statement_timeout")
+    values = [await through.fetchval("select current_setting($1)", name) for name in names]
+    assert values == ["public, code", "UTC", "off", "2s", "8s"]
+    await db.close(through)
+
+
+async def test_changes_reach_redis_when_web_goes_through_it_and_the_relay_straight(
+    pooled: Settings, pool: Pool, settings: Settings, start: Starter
+) -> None:
+    """The relay holds a lock of its session, so it needs a connection of its own to Postgres."""
+    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    assert settings.database_url != pooled.database_url
+    web = start("serve", database_url=pooled.database_url)
+    start("relay")
+    token = await people.token_of(pool, ben.id, settings)
+    async with httpx.AsyncClient(base_url=web.url, headers={"Authorization": f"Bearer {token}"}) as client:
+        body = {
+            "service_id": str(anna.service_id), "start": anna.at("10:00").isoformat(),
+            "duration_minutes": 60, "location": "12 Main Street",
+        }  # fmt: skip
+        assert (await client.post("/api/bookings", json=body)).status_code == 201
+    async with asyncio.timeout(20):
+        while await pool.fetchval("select count(*) from outbox_unpublished"):
+            await asyncio.sleep(0.05)
