@@ -108,6 +108,18 @@ async def test_reserving_cancelling_and_looking_scan_no_table(watched: Watched) 
 
 HOT: dict[str, dict[str, Any]] = {
     "session_by_id": {"session_id": person(1500), "now": datetime.now(UTC)},
+    "insert_session": {
+        "account_id": person(1500), "now": datetime.now(UTC), "expires_at": datetime.now(UTC) + timedelta(days=7),
+    },
+    "renew_session": {"session_id": person(1500), "expires_at": datetime.now(UTC) + timedelta(days=7)},
+    "revoke_session": {"session_id": person(1500)},
+    "revoke_session_of": {"session_id": person(1500), "account_id": person(1500), "now": datetime.now(UTC)},
+    "revoke_sessions": {"account_id": person(1500)},
+    "sessions_of_account": {
+        "account_id": person(1500), "now": datetime.now(UTC), "created_at": None, "id": None, "limit": 20,
+    },
+    "dead_sessions": {"session_ids": [person(n) for n in range(1, 20)], "now": datetime.now(UTC)},
+    "secret_by_email": {"email": "1500@example.com"},
     "week": {"instructor_id": person(7), "start": datetime.now(UTC).date()},
     "board": {"instructor_id": person(7), "first": datetime.now(UTC).date(), "days": 7},
     "public_calendar": {"instructor_id": person(7), "now": datetime.now(UTC)},

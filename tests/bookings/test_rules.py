@@ -1,0 +1,124 @@
+"""The rules that stand in SQL: numbers that Python repeats, what the schema refuses, and locks that
+do not meet head-on."""
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from app import refusal
+from app.availability import start_times, week
+from app.bookings import cancellation
+from app.bookings.idempotency import MAX_KEY
+from app.bookings.routes import BookingRequest, CancellationRequest
+from app.db import Pool
+from tests import people
+from tests.bookings.test_reserve import hold, reserve
+
+NOW = datetime.now(UTC)
+
+
+async def test_python_and_sql_agree_on_the_limits(pool: Pool) -> None:
+    assert await pool.fetchval("select booking_horizon()") == start_times.HORIZON
+    assert await pool.fetchval("select availability_horizon_days()") == week.HORIZON_DAYS
+
+    def longest(model: Any, field: str) -> int:
+        return next(item.max_length for item in model.model_fields[field].metadata)
+
+    for domain, most in (
+        ("short_text", longest(BookingRequest, "location")),
+        ("short_text", longest(CancellationRequest, "reason")),
+        ("note_text", longest(BookingRequest, "note")),
+        ("idempotency_key_text", MAX_KEY),
+    ):
+        assert await pool.fetchval(f"select repeat('x', {most})::{domain}")
+        with pytest.raises(asyncpg.CheckViolationError):
+            await pool.fetchval(f"select repeat('x', {most + 1})::{domain}")
+
+
+async def test_the_states_that_occupy_time_are_those_of_the_contract(pool: Pool) -> None:
+    """The board, the guards and every check read this one column."""
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    lesson = await reserve(pool, ben, anna, anna.at("10:00"))
+    occupying = set()
+    for state in ("held", "confirmed", "completed", "cancelled", "no_show", "expired"):
+        await pool.execute("update booking set state = $1, held_until = now() where id = $2", state, lesson.id)
+        if await pool.fetchval("select occupies_time from booking where id = $1", lesson.id):
+            occupying.add(state)
+    assert occupying == {"held", "confirmed", "completed", "no_show"}
+
+
+async def test_the_schema_refuses_a_lesson_with_oneself_and_another_instructors_service(pool: Pool) -> None:
+    anna, clara = await people.instructor(pool, "Anna"), await people.instructor(pool, "Clara")
+    ben = await people.student(pool)
+    with pytest.raises(asyncpg.CheckViolationError, match="booking_not_with_oneself"):
+        await hold(pool, anna, anna, anna.at("10:00"), NOW)
+    lesson = await reserve(pool, ben, anna, anna.at("10:00"))
+    with pytest.raises(asyncpg.ForeignKeyViolationError, match="booking_service_of_instructor"):
+        await pool.execute("update booking set instructor_id = $1 where id = $2", clara.id, lesson.id)
+
+
+async def test_a_notification_that_belongs_to_no_booking_is_due_once_too(pool: Pool) -> None:
+    ben = await people.student(pool)
+    welcome = "insert into notification (kind, recipient_id, due_at) values ('welcome', $1, now())"
+    await pool.execute(welcome, ben.id)
+    with pytest.raises(asyncpg.UniqueViolationError, match="notification_once"):
+        await pool.execute(welcome, ben.id)
+
+
+async def test_cancelling_what_does_not_exist_is_not_found(pool: Pool) -> None:
+    with pytest.raises(refusal.NotFound):
+        await cancellation.cancel(pool, uuid4(), uuid4(), reason="", now=NOW)
+
+
+async def test_a_hold_that_did_not_expire_is_not_audited(pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    held = await hold(pool, ben, anna, anna.at("10:00"), NOW + timedelta(minutes=5))
+    await pool.fetchval("select expire_hold($1, 1, $2)", held, NOW)
+    assert await pool.fetchval("select count(*) from booking_audit") == 0
+    await pool.fetchval("select expire_hold($1, 1, $2)", held, NOW + timedelta(minutes=5))
+    assert await pool.fetchval("select array_agg(to_state) from booking_audit") == ["expired"]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Los_Angeles"])
+async def test_local_dates_do_not_depend_on_the_sessions_zone(pool: Pool, zone: str) -> None:
+    # The night the clocks of New York go back, from 23:30 to 00:30.
+    night = "tstzrange('2026-11-01 03:30Z', '2026-11-01 04:30Z')"
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(f"set local timezone = '{zone}'")
+        dates = await connection.fetchval(f"select local_dates({night}, 'America/New_York')")
+    assert dates == [date(2026, 10, 31), date(2026, 11, 1)]
+
+
+async def test_an_account_that_changes_its_email_and_then_its_calendar_meets_no_booking_head_on(
+    pool: Pool,
+) -> None:
+    """Changing a key column locks the account against key-share locks, which foreign keys would take."""
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("update account set email = 'new@example.com' where id = $1", anna.id)
+        # Booked in the meantime: nothing of it waits for Anna's account.
+        await asyncio.wait_for(reserve(pool, ben, anna, anna.at("10:00")), 5)
+        await connection.execute("select from calendar where instructor_id = $1 for no key update", anna.id)
+    assert await pool.fetchval("select deadlocks from pg_stat_database where datname = current_database()") == 0
+
+
+async def test_pressing_six_times_finds_ones_own_lesson_each_time(pool: Pool) -> None:
+    """Never SLOT_TAKEN for one's own lesson, and a refusal's version includes what was in the way."""
+    anna, ben, carl = (
+        await people.instructor(pool), await people.student(pool, "Ben"), await people.student(pool, "Carl"),
+    )  # fmt: skip
+    for day in range(1, 9):
+        presses = [reserve(pool, ben, anna, anna.at("10:00", day=day)) for _ in range(6)]
+        rivals = [reserve(pool, carl, anna, anna.at("10:00", day=day)) for _ in range(2)]
+        results = await asyncio.gather(*presses, *rivals, return_exceptions=True)
+        winner = next(result for result in results if not isinstance(result, BaseException))
+        for result in results:
+            if isinstance(result, refusal.SlotTaken):
+                assert result.more["version"] >= winner.version
+        own, others = (results[:6], results[6:]) if winner.student_id == ben.id else (results[6:], results[:6])
+        assert [getattr(result, "code", "ok") for result in own].count("STUDENT_BUSY") == len(own) - 1
+        assert {getattr(result, "code", "ok") for result in others} == {"SLOT_TAKEN"}
