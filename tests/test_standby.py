@@ -124,6 +124,31 @@ async def test_who_writes_to_a_standby_is_told_to_try_again_and_can_once_it_is_p
     assert lesson.state == "confirmed"
 
 
+async def test_a_process_goes_on_at_the_new_primary_when_the_old_one_dies(postgres_server: Server) -> None:
+    """With one address that names both servers."""
+    standby = Standby(postgres_server)
+    try:
+        hosts = f"{postgres_server.cluster.sockets},{standby.cluster.sockets}"
+        both = f"postgresql://postgres@/{TEMPLATE}?host={hosts}&port=5432,5432&target_session_attrs=read-write"
+        pool = await db.connect(both, size=4, name="test")
+        anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+        before = await epoch(pool)
+        second = await db.connect(standby.cluster.database(TEMPLATE), size=1, name="test")
+        await until_it_says(second, f"select count(*) from account where id = '{ben.id}'", 1)
+
+        postgres_server.kill()
+        with pytest.raises(refusal.Unavailable):
+            await reserve(pool, ben, anna, anna.at("10:00"))
+        await promote(second)
+        lesson = await reserve(pool, ben, anna, anna.at("10:00"))
+        assert lesson.state == "confirmed"
+        assert await epoch(pool) == await epoch(second) != before
+        await db.close(second)
+        await db.close(pool)
+    finally:
+        standby.close()
+
+
 async def test_a_standby_cannot_be_migrated_and_says_why(standby: Standby) -> None:
     with pytest.raises(MigrationError, match="standby"):
         await migrate.migrate(standby.cluster.database(TEMPLATE))

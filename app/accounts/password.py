@@ -12,6 +12,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from app import refusal
+from app.db import faults
 
 T = TypeVar("T")
 
@@ -69,12 +70,14 @@ def _verify(password_hash: str, password: str) -> bool:
 async def _in_thread(work: Callable[[], T]) -> T:
     global _in_hand  # noqa: PLW0603 — one count for the process's one pool
     if _in_hand >= _MOST_IN_HAND:
+        faults.record("password_queue_full", f"{_MOST_IN_HAND} passwords are being hashed")
         raise refusal.Unavailable
     _in_hand += 1
     try:
         async with asyncio.timeout(_SECONDS):
             return await asyncio.get_running_loop().run_in_executor(_threads, work)
     except TimeoutError:
+        faults.record("password_queue_slow", f"a password was not hashed within {_SECONDS} s")
         raise refusal.Unavailable from None
     finally:
         _in_hand -= 1

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from app import limits, refusal
 from app.accounts import password
@@ -54,15 +55,20 @@ async def test_the_event_loop_goes_on_while_passwords_are_hashed() -> None:
 
 async def test_too_many_at_once_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(password, "_MOST_IN_HAND", 5)
-    answers = await asyncio.gather(*(password.hashed(f"password number {n}") for n in range(20)), return_exceptions=True)
+    monkeypatch.setattr(password, "faults", db.Faults())
+    with capture_logs() as lines:
+        answers = await asyncio.gather(*(password.hashed(f"password number {n}") for n in range(20)), return_exceptions=True)
     assert sum(isinstance(answer, refusal.Unavailable) for answer in answers) == 15
+    assert [line["cause"] for line in lines] == ["password_queue_full"]  # one line for all of them
     assert await password.hashed("and now there is room again")
 
 
 async def test_one_who_waits_too_long_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(password, "_SECONDS", 0.001)
-    with pytest.raises(refusal.Unavailable):
+    monkeypatch.setattr(password, "faults", db.Faults())
+    with capture_logs() as lines, pytest.raises(refusal.Unavailable):
         await password.hashed("not in a thousandth of a second")
+    assert [line["cause"] for line in lines] == ["password_queue_slow"]
 
 
 def test_every_password_on_the_list_is_one_the_length_would_let_through() -> None:
