@@ -26,7 +26,9 @@ async def run(hub: Hub, settings: Settings) -> None:
     while True:
         due = max(due + SLOT_SECONDS, hub.clock() - settings.beacon_seconds)
         await asyncio.sleep(max(0.0, due - hub.clock()))
-        punctual = hub.clock() - due < LATE_SECONDS
+        late = hub.clock() - due
+        metrics.LOOP_DELAY.observe(late)
+        punctual = late < LATE_SECONDS
         if punctual:
             abort_stuck(hub, settings.stuck_seconds, hub.clock())
         ping(hub, hub.clock(), punctual=punctual)

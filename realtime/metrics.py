@@ -16,6 +16,11 @@ LAG = Histogram(
     "From a change's transaction to its arrival here.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
 )
+LOOP_DELAY = Histogram(
+    "live_loop_delay_seconds",
+    "How late the loop was for what was due.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
 GAPS = Counter("live_gaps", "Times a followed calendar was behind, by what showed it.", ["source"])
 BOARDS = Counter("live_boards", "Boards read from Postgres.")
 FRAMES = Counter("live_frames", "Frames of changes written.")

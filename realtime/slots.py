@@ -19,8 +19,10 @@ class Slots(Generic[Member]):
         self._next = 0
 
     def join(self, member: Member) -> None:
-        """At random, so that members who come together do not stay together."""
-        slot = random.randrange(len(self._slots))  # noqa: S311 — a jitter
+        """At random, so that members who come together do not stay together; but not very soon, as
+        nothing is owed to a member that has just come."""
+        count = len(self._slots)
+        slot = (self._next + random.randrange(count // 2, count)) % count  # noqa: S311 — a jitter
         self._slot_of[member] = slot
         self._slots[slot][member] = None
 

@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from app.embedded.place import EmbeddedError
-from loadtests.bench import booking, fanout, free_next, mails, million, peers, screens
+from loadtests.bench import booking, fanout, free_next, mails, million, peers, reconnect, screens
 from loadtests.bench.report import Result, say, table
 from loadtests.bench.stack import BenchError, Cluster, cluster, fresh
 
@@ -28,6 +28,8 @@ _ON_A_STACK: dict[str, tuple[str, Callable[..., Awaitable[list[Result]]]]] = {
     "f": ("200 people, one time", booking.rush),
     "h": ("free next among 10,000 instructors", free_next.measure),
     "a": ("bookings a second", booking.rate),
+    "i": ("5,000 sockets at once", reconnect.storm),
+    "j": ("the loop with 5,000 idle sockets", reconnect.idle),
     "g": ("the two mails of a booking", mails.delivery),
     "p": ("beside what people would pick instead", peers.compare),
 }
