@@ -77,13 +77,13 @@ async def _product(stack: Stack, offers: Sequence[Offer]) -> AsyncIterator[Calla
     numbers = itertools.count()
     crowd = Crowd()
     async with stack.product() as web:
-        connections = await client.connections(web, PER_SECOND)
+        connections = await client.connections(web, 2 * PER_SECOND)
 
         async def book(_: int) -> None:
             n = next(numbers)
             nth, which = divmod(n, CALENDARS)
             student = students[(which + 37 * nth) % len(students)]
-            status, body = await connections[n % PER_SECOND].ask(client.booking(web, student, offers[which], starts[nth]))
+            status, body = await connections[n % len(connections)].ask(client.booking(web, student, offers[which], starts[nth]))
             if status != 201:
                 raise BenchError(f"a booking was answered {status}: {body!r}")
 
