@@ -32,6 +32,7 @@ GRACE_SECONDS = 1.0
 @dataclass(frozen=True, slots=True)
 class _Version:
     epoch: str
+    standby: bool
     instructor_id: UUID | None
     version: int | None
 
@@ -129,6 +130,11 @@ class Reconciler:
         versions = {calendar: calendar.version for calendar in hub.calendars.values() if calendar.version is not None}
         ids = [UUID(calendar.id) for calendar in versions]
         rows = await _versions_of.all(self._pool, instructors=ids)
+        if rows[0].standby:
+            # It may be behind: a failover left these connections at what was the primary.
+            log.warning("connected_to_standby")
+            await self._pool.expire_connections()
+            raise refusal.Unavailable
         epoch = rows[0].epoch
         present = {str(row.instructor_id): row.version for row in rows if row.version is not None}
         if epoch != hub.epoch:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -11,6 +12,10 @@ from structlog.testing import capture_logs
 from app import db, migrate, refusal
 from app.db import Pool
 from app.migrate import MigrationError
+from app.settings import read
+from realtime.hub import Hub
+from realtime.loader import Loader
+from realtime.reconciler import Reconciler
 from tests import people
 from tests.bookings.test_reserve import reserve
 from tests.cluster import TEMPLATE, Server, Standby
@@ -81,6 +86,19 @@ async def test_a_standby_has_the_epoch_and_the_boards_of_its_primary_and_another
     await promote(on_standby)
     assert await epoch(on_standby) not in {before, raised}
     assert await epoch(on_primary) == raised
+
+
+async def test_screens_are_not_compared_with_a_standby(on_standby: Pool) -> None:
+    now = datetime.now(UTC)
+    loader = Loader(on_standby)
+    hub = Hub(read(_env_file=None), loader, now=lambda: now)
+    reconciler = Reconciler(hub, loader, on_standby, read(_env_file=None), lambda: now)
+    assert not await reconciler.reconcile()
+    assert reconciler.age == float("inf")
+    assert hub.epoch == ""
+    await promote(on_standby)
+    assert await reconciler.reconcile()
+    assert hub.epoch == await epoch(on_standby)
 
 
 async def test_a_standby_of_a_standby_that_is_promoted_has_its_new_epoch(on_standby: Pool, standby: Standby) -> None:

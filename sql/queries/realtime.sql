@@ -52,9 +52,10 @@ left join lateral (
 order by known.instructor_id, o.version;
 
 -- name: versions_of
--- The versions of these calendars beside the epoch, in one snapshot. At least one row, whether or not any calendar is found.
+-- The versions of these calendars beside the epoch, in one snapshot. At least one row, whether or not any calendar is found. A
+-- standby may be behind, so it says that it is one.
 with site as materialized (select epoch() as epoch)
-select site.epoch, c.instructor_id, c.version
+select site.epoch, pg_is_in_recovery() as standby, c.instructor_id, c.version
 from site left join calendar c on c.instructor_id = any(:instructors::uuid[]);
 
 -- name: raise_epoch
