@@ -87,12 +87,13 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
     if only == "http":
         sockets = []
     return [
+        # Starlette tries routes in this order, and a rush is one of these.
+        *app.bookings.routes.routes,
         *health.routes,
         *app.accounts.routes.routes,
         *app.catalog.routes.routes,
         *app.search.routes.routes,
         *app.availability.routes.routes,
-        *app.bookings.routes.routes,
         *app.accounts.pages.routes,
         *app.bookings.pages.routes,
         *app.notifications.routes.routes,

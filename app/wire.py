@@ -17,7 +17,7 @@ Row = TypeVar("Row")
 
 def instant(moment: datetime) -> str:
     """`2026-11-23T14:00:00Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.astimezone(UTC).isoformat(timespec='seconds')[:19]}Z"
 
 
 def _sane(moment: datetime) -> datetime:
