@@ -9,7 +9,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from app import limits, refusal
+from app import db, limits, refusal
 from app.accounts import password
 from app.db import Pool
 from app.settings import Settings
