@@ -26,7 +26,7 @@ async def test_python_and_sql_agree_on_the_limits(pool: Pool) -> None:
     assert await pool.fetchval("select availability_horizon_days()") == week.HORIZON_DAYS
 
     def longest(model: Any, field: str) -> int:
-        return next(item.max_length for item in model.model_fields[field].metadata)
+        return int(next(item.max_length for item in model.model_fields[field].metadata))
 
     for domain, most in (
         ("short_text", longest(BookingRequest, "location")),
