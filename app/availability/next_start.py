@@ -20,6 +20,8 @@ from app.db import PUBLIC_SECONDS, Db, Pool, statement
 # Nearly everybody has something free within so many days; the others' calendars are read to their end.
 NEAR_DAYS = 15
 ALL_DAYS = 733
+# Days, and how many rows one statement computes: it must end within its time-out.
+PIECES = ((NEAR_DAYS, 200), (ALL_DAYS, 20))
 # Rows that one search looks at, round by round. After the last, it answers with what it has proven or
 # computed: so much is stale only in the moment when a half-hour ends, until `refresh` has caught up.
 ROUNDS = (1, 4, 16)
@@ -156,22 +158,24 @@ def _order(start: datetime | None) -> tuple[bool, float]:
 
 
 async def _compute(db: Db, pairs: Sequence[Pair], now: datetime) -> dict[Pair, datetime | None]:
-    """The next starts from the calendars themselves, which are stored."""
-    if not pairs:
-        return {}
-    near = await _read(db, pairs, NEAR_DAYS, now)
-    empty = [pair for pair, (_, start) in near.items() if start is None]
-    starts = near | (await _read(db, empty, ALL_DAYS, now) if empty else {})
-    with suppress(refusal.Unavailable):
-        await _keep(db, list(starts.values()))
+    """The next starts from the calendars themselves. They are stored piece by piece, so that even a
+    page of the longest calendars gets ahead, if need be in several attempts."""
+    starts: dict[Pair, datetime | None] = dict.fromkeys(sorted(pairs))
+    for days, size in PIECES:
+        left = [pair for pair, start in starts.items() if start is None]
+        for n in range(0, len(left), size):
+            rows = await _read(db, left[n : n + size], days, now)
+            next_of = [(row, row.next(now)) for row in rows]
+            starts |= {(row.instructor_id, row.minutes): start for row, start in next_of}
+            with suppress(refusal.Unavailable):
+                await _keep(db, [row for row in next_of if row[1] or days == ALL_DAYS])
     latest = now + HORIZON
-    return dict.fromkeys(pairs) | {pair: start for pair, (_, start) in starts.items() if start and start <= latest}
+    return {pair: start if start and start <= latest else None for pair, start in starts.items()}
 
 
-async def _read(db: Db, pairs: Sequence[Pair], days: int, now: datetime) -> dict[Pair, tuple[_FreeTimes, datetime | None]]:
+async def _read(db: Db, pairs: Sequence[Pair], days: int, now: datetime) -> list[_FreeTimes]:
     instructors, minutes = _columns(pairs)
-    rows = await _free_times.all(db, instructors=instructors, minutes=minutes, days=days, now=now)
-    return {(row.instructor_id, row.minutes): (row, row.next(now)) for row in rows}
+    return await _free_times.all(db, instructors=instructors, minutes=minutes, days=days, now=now)
 
 
 async def _keep(db: Db, starts: list[tuple[_FreeTimes, datetime | None]]) -> None:

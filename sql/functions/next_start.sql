@@ -97,11 +97,34 @@ $$;
 
 -- The calendars in the order of their bounds, each with the length that the card of a service asked for
 -- offers and the first such service. Planned anew each time: whether to read in order or to pick out the
--- services first depends on what is asked for.
+-- services first depends on what is asked for. A word that nothing in the catalog contains must be about
+-- the instructors, so few of them are looked at one by one.
 create or replace function free_next(p_words text[], p_category text, p_service text, p_limit integer)
 returns table (instructor_id uuid, minutes integer, service_id uuid, start timestamptz)
 language plpgsql stable set plan_cache_mode = force_custom_plan as $$
+declare
+  v_names text[] := array(
+    select word from unnest(p_words) as word
+    where not exists (
+      select from catalog_service k join category g on g.slug = k.category
+      where strpos(lower(k.name), word) > 0 or strpos(lower(g.name), word) > 0
+    )
+  );
+  v_only  uuid[];  -- null: any instructor
 begin
+  if v_names <> '{}' then
+    v_only := array(
+      select i.id from instructor i join account a on a.id = i.id
+      where not exists (
+        select from unnest(v_names) as word
+        where strpos(lower(concat_ws(' ', a.full_name, i.headline)), word) = 0
+      )
+      limit 501
+    );
+    if cardinality(v_only) > 500 then
+      v_only := null;
+    end if;
+  end if;
   return query
     select page.instructor_id, page.minutes,
            (select s.id from services_asked_for(p_words, p_category, p_service) as s
@@ -112,10 +135,11 @@ begin
       select n.instructor_id, n.minutes, n.start
       from next_start n
       join calendar c on c.instructor_id = n.instructor_id and c.is_active
-      where exists (
-        select from services_asked_for(p_words, p_category, p_service) as s
-        where s.instructor_id = n.instructor_id and s.minutes = n.minutes
-      )
+      where (v_only is null or n.instructor_id = any (v_only))
+        and exists (
+          select from services_asked_for(p_words, p_category, p_service) as s
+          where s.instructor_id = n.instructor_id and s.minutes = n.minutes
+        )
       order by n.start, n.instructor_id, n.minutes
       limit p_limit
     ) as page

@@ -236,10 +236,10 @@ async def test_what_was_freed_while_it_was_computed_is_not_overwritten(pool: Poo
     anna, ben = await people.instructor(pool, "Anna", now=NOW), await people.student(pool, "Ben")
     lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"), now=NOW)
     now = anna.at("08:00") - timedelta(hours=1)
-    [row] = (await next_start._read(pool, [(anna.id, 60)], next_start.NEAR_DAYS, now)).values()
-    assert row[1] == anna.at("10:00")
+    [row] = await next_start._read(pool, [(anna.id, 60)], next_start.NEAR_DAYS, now)
+    assert row.next(now) == anna.at("10:00")
     await cancellation.cancel(pool, ben.id, lesson.id, reason="", now=now)
-    await next_start._keep(pool, [row])
+    await next_start._keep(pool, [(row, row.next(now))])
     assert await pool.fetchval("select start = '-infinity' from next_start where instructor_id = $1 and minutes = 60", anna.id)
     assert await next_start.of(pool, [(anna.id, 60)], now=now) == {(anna.id, 60): anna.at("09:00")}
 
@@ -310,6 +310,23 @@ async def test_asking_again_computes_nothing(pool: Pool) -> None:
     assert not any("free_time(" in query for query in queries)
     assert await next_start.refresh(pool, limit=100, now=NOW + timedelta(minutes=5)) == 5 + 1
     assert await next_start.refresh(pool, limit=100, now=NOW + timedelta(minutes=5)) == 0
+
+
+async def test_long_calendars_are_computed_in_pieces(pool: Pool) -> None:
+    """Of 25 calendars without free time the near days are read at once, all their days in two pieces."""
+    pairs = [((await people.instructor(pool, f"Anna {n}", days=0, durations=(60,), now=NOW)).id, 60) for n in range(25)]
+    sizes: list[int] = []
+
+    def note(record: Any) -> None:
+        if "free_time(" in record.query:
+            sizes.append(next(len(value) for value in record.args if isinstance(value, list)))
+
+    async with pool.acquire() as connection:
+        with connection.query_logger(note):
+            assert await next_start.of(connection, pairs, now=NOW) == dict.fromkeys(pairs)
+        await connection.execute("select 1")
+    assert sizes == [25, 20, 5]
+    assert await pool.fetchval("select count(*) from next_start where start = 'infinity'") == 25
 
 
 async def test_a_public_read_that_takes_too_long_is_given_up(
