@@ -10,6 +10,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+import app.main
+import app.operators
+import jobs.worker
+import realtime.relay
 from app import db
 
 BIG = "account|session|calendar|availability|booking|booking_audit|idempotency_key|outbox|notification|service|next_start"
@@ -120,6 +124,23 @@ HOT: dict[str, dict[str, Any]] = {
     },
     "dead_sessions": {"session_ids": [person(n) for n in range(1, 20)], "now": datetime.now(UTC)},
     "secret_by_email": {"email": "1500@example.com"},
+    "insert_account": {
+        "email": "new@example.com", "password_hash": "", "full_name": "New", "time_zone": "UTC", "role": "instructor",
+    },
+    "replace_password_hash": {"account_id": person(1500), "before": "", "after": "x"},
+    "become_instructor": {"id": person(1500)},
+    "services_of": {"instructor_id": person(7), "after": None, "limit": 20},
+    "insert_service": {
+        "instructor_id": person(7), "catalog_service": "guitar", "description": "", "hourly_rate_cents": 7000,
+        "durations_minutes": [60], "location_types": ["public"], "levels": [], "audiences": [],
+    },
+    "update_service": {
+        "id": person(7), "instructor_id": person(7), "description": None, "hourly_rate_cents": 8000,
+        "durations_minutes": None, "location_types": None, "levels": None, "audiences": None,
+    },
+    "set_teaching": {"id": person(7), "teaches": False},
+    "instructor_of_booking": {"booking_id": person(1)},
+    "instructor_of_service": {"id": person(7)},
     "week": {"instructor_id": person(7), "start": datetime.now(UTC).date()},
     "board": {"instructor_id": person(7), "first": datetime.now(UTC).date(), "days": 7},
     "public_calendar": {"instructor_id": person(7), "now": datetime.now(UTC)},
@@ -168,3 +189,35 @@ HOT: dict[str, dict[str, Any]] = {
 async def test_hot_reads_scan_no_table(watched: Watched, name: str) -> None:
     sql, parameters = db._CATALOG[name]
     assert await watched.scans(sql, *(HOT[name][parameter] for parameter in parameters)) == []
+
+
+# Between them these import every module that declares a statement.
+PROCESSES = (app.main, app.operators, jobs.worker, realtime.relay)
+
+# Statements without a plan test of their own, and why.
+ELSEWHERE = {
+    # called as functions in the first test above
+    "cancel_booking", "remove_service", "replace_days", "reserve", "update_instructor",
+    # retention has a test of plans (tests/privacy)
+    "delete_old_audit", "delete_old_changes", "delete_old_dev_mails", "delete_old_keys", "delete_old_sessions",
+    # one row by its key, inside a delivery or a job
+    "claim_nightly_job", "dev_mail", "drop_notification", "finish_nightly_job", "insert_dev_mail",
+    "mark_notification_failed", "mark_notification_sent",
+}  # fmt: skip
+NO_TABLE_THAT_GROWS = {
+    "areas", "areas_named", "catalog_services", "categories", "database_answers", "is_in_catalog", "is_zone",
+    "raise_epoch", "try_relay_lock", "write_temporarily",
+}  # fmt: skip
+BY_AN_OPERATOR = {
+    "demo_accounts", "drop_everything", "end_other_connections", "lock_accounts", "make_admin", "nobody_yet",
+    "recreate_schema", "replace_epoch_seed",
+}  # fmt: skip
+
+
+def test_every_statement_has_a_plan_test_or_needs_none() -> None:
+    from tests.notifications import test_plans as notifications
+    from tests.realtime import test_plans as realtime
+
+    planned = {*HOT, *notifications.HOT, *realtime.HOT}
+    names = {statement.name for statement in db.STATEMENTS if not statement.name.startswith(("bench", "verdict"))}
+    assert names - planned - ELSEWHERE - NO_TABLE_THAT_GROWS - BY_AN_OPERATOR == set()

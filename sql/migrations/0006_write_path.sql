@@ -77,12 +77,12 @@ alter table booking
   add column occupies_time boolean not null
     generated always as (state in ('held', 'confirmed', 'completed', 'no_show')) stored;
 -- The service is the instructor's own: one key instead of two, and a stricter one.
-alter table service add constraint service_of_instructor unique (id, instructor_id);
+alter table service add constraint service_of_instructor unique (instructor_id, id);
 alter table booking
   drop constraint booking_instructor_id_fkey,
   drop constraint booking_service_id_fkey,
   add constraint booking_service_of_instructor
-    foreign key (service_id, instructor_id) references service (id, instructor_id);
+    foreign key (instructor_id, service_id) references service (instructor_id, id);
 create index booking_hold_runs_out on booking (held_until) where state = 'held';
 alter table booking
   add constraint booking_instructor_no_overlap

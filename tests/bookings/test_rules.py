@@ -122,3 +122,30 @@ async def test_pressing_six_times_finds_ones_own_lesson_each_time(pool: Pool) ->
         own, others = (results[:6], results[6:]) if winner.student_id == ben.id else (results[6:], results[:6])
         assert [getattr(result, "code", "ok") for result in own].count("STUDENT_BUSY") == len(own) - 1
         assert {getattr(result, "code", "ok") for result in others} == {"SLOT_TAKEN"}
+
+
+FOREIGN_KEYS_WITHOUT_INDEX = """
+select f.conrelid::regclass || '.' || f.conname
+from pg_constraint f
+where f.contype = 'f' and not exists (
+  select from pg_index i
+  where i.indrelid = f.conrelid and i.indpred is null and i.indkey[0] = any (f.conkey)
+)
+order by 1
+"""
+
+
+async def test_every_foreign_key_has_an_index_that_deleting_from_the_other_table_can_use(pool: Pool) -> None:
+    """Erasure deletes a person's rows. What points to shipped data, which is never deleted, needs none."""
+    names = [row[0] for row in await pool.fetch(FOREIGN_KEYS_WITHOUT_INDEX)]
+    assert [name for name in names if not name.startswith(SHIPPED)] == []
+
+
+# Roles, permissions and the catalog.
+SHIPPED = (
+    "account_role.account_role_role_fkey",
+    "catalog_service.catalog_service_category_fkey",
+    "instructor_area.instructor_area_area_fkey",
+    "role_permission.role_permission_permission_fkey",
+    "service.service_catalog_service_fkey",
+)
