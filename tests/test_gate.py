@@ -18,6 +18,7 @@ from app.settings import Settings
 from tests import people
 from tests.bookings.test_reserve import NOW, reserve
 from tests.people import Instructor
+from tests.test_health import until_ready_says
 
 
 class Lock:
@@ -86,6 +87,7 @@ async def test_with_thirty_waiting_for_one_calendar_everything_else_is_answered(
     tokens = [await people.token_of(pool, student.id, settings) for student in crowd]
     stranger = await people.token_of(pool, (await people.student(pool, "Ben")).id, settings)
     times = [f"{9 + n // 2 % 8:02}:{n % 2 * 30:02}" for n in range(30)]
+    await until_ready_says(client, 200)
     async with Lock(outside, anna.id):
         bookings = [
             asyncio.create_task(book(client, token, anna, wall_clock)) for token, wall_clock in zip(tokens, times, strict=True)

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests import people
 from tests.cluster import until
 from tests.conftest import visiting
 from tests.processes import Starter
+from tests.test_health import until_ready_says
 
 PROGRAM = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 # With this version it learned to keep prepared statements across transactions.
@@ -81,13 +83,18 @@ def pooled(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Setti
     with (folder / "log").open("wb") as log:
         running = process.start(Program("pgbouncer", [PROGRAM, str(folder / "settings.ini")], account=account), log.fileno())
     try:
-        until((folder / ".s.PGSQL.6432").exists, "PgBouncer to listen")
+        until(lambda: listens(folder / ".s.PGSQL.6432"), "PgBouncer to listen")
         url = f"postgresql://postgres@{direct.path}?host={folder}&port=6432"
         yield settings.model_copy(update={"database_url": SecretStr(url)})
         assert running.poll() is None, (folder / "log").read_text()
     finally:
         process.end(running, signal.SIGINT, 10)
         shutil.rmtree(folder)
+
+
+def listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 async def signed_in(client: httpx.AsyncClient, email: str) -> dict[str, str]:
@@ -106,7 +113,7 @@ async def test_people_sign_in_look_book_and_cancel_through_it(pooled: Settings, 
     anna = await people.instructor(pool, "Anna")
     crowd = [await people.student(pool, f"Student {number}") for number in range(8)]
     async with visiting(pooled) as client:
-        assert (await client.get("/health/ready")).status_code == 200
+        await until_ready_says(client, 200)
         before = await free_starts(client, anna)
 
         async def come_and_go(number: int) -> list[int]:
