@@ -30,13 +30,19 @@ class Server(uvicorn.Server):
     """For an application whose lifespan state has `settings`."""
 
     acceptors: tuple["Acceptor", ...] = ()
+    _owns_process = False
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        self._owns_process = True
+        super().run(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         assert sockets is not None, "the server is given its listening sockets"
         await super().startup(sockets=[])
-        # What was loaded stays; the garbage collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
+        if self._owns_process:
+            # What was loaded stays; the garbage collector need not look at it again and again.
+            gc.collect()
+            gc.freeze()
         limit = descriptors.max_connections(self.lifespan.state["settings"])
         self.acceptors = tuple(Acceptor(each, self._protocol, self._refusing, self._open, limit) for each in sockets)
 
