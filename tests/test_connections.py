@@ -340,6 +340,22 @@ async def test_silent_connections_shut_nobody_out_for_long(start: Starter) -> No
     assert [line for line in web.log.splitlines() if "connections_exhausted" not in line] == []
 
 
+async def test_while_there_is_no_descriptor_connections_wait_and_none_is_lost(start: Starter) -> None:
+    web = start("serve")
+    process = psutil.Process(web.pid)
+    soft, hard = process.rlimit(psutil.RLIMIT_NOFILE)
+    process.rlimit(psutil.RLIMIT_NOFILE, (3, hard))  # as if all were taken
+    waiting = [asyncio.create_task(_answer(web.url)) for _ in range(10)]
+    async with asyncio.timeout(10):
+        while "accept_failed" not in web.log:
+            await asyncio.sleep(0.05)
+    assert not any(task.done() for task in waiting)
+    process.rlimit(psutil.RLIMIT_NOFILE, (soft, hard))
+    assert [(await task).status_code for task in waiting] == [200] * 10
+    assert web.stop() == 0
+    assert "Traceback" not in web.log
+
+
 async def test_more_live_sockets_than_descriptors_allow_are_answered_503(start: Starter) -> None:
     web = start("serve", descriptors=DESCRIPTORS)
 

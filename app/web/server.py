@@ -23,6 +23,7 @@ BATCH = 32
 # Connections above the limit that are answered 503 at the same time.
 MAX_REFUSALS = 50
 PAUSE_SECONDS = 0.1
+NO_DESCRIPTOR_SECONDS = 0.5
 RETRY_AFTER = 5
 
 
@@ -96,16 +97,16 @@ class Acceptor:
         self._pause = None
         self._loop.add_reader(self._listener, self._accept)
 
-    def _pause_accepting(self) -> None:
+    def _pause_accepting(self, seconds: float) -> None:
         self._loop.remove_reader(self._listener)
-        self._pause = self._loop.call_later(PAUSE_SECONDS, self._resume)
+        self._pause = self._loop.call_later(seconds, self._resume)
 
     def _accept(self) -> None:
         for _ in range(BATCH):
             connections = self._count() + len(self._starting)
             self._note(connections >= self._limit)
             if connections >= self._limit + MAX_REFUSALS:
-                self._pause_accepting()
+                self._pause_accepting(PAUSE_SECONDS)
                 return
             try:
                 accepted, _ = self._listener.accept()
@@ -114,7 +115,7 @@ class Acceptor:
             except OSError as error:
                 # Somebody else took the last descriptor. Those who wait are not lost by our waiting.
                 log.warning("accept_failed", error=errno.errorcode.get(error.errno or 0, str(error)))
-                self._pause_accepting()
+                self._pause_accepting(NO_DESCRIPTOR_SECONDS)
                 return
             factory = self._refusing if self._full else self._protocol
             task = self._loop.create_task(self._start(accepted, factory))

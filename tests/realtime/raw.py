@@ -59,7 +59,7 @@ class RawSocket:
             await asyncio.sleep(0.002)
 
     async def frame(self) -> tuple[int, bytes]:
-        """The server's next frame, beacons aside: opcode and payload."""
+        """The server's next frame, pings and beacons aside: opcode and payload."""
         async with asyncio.timeout(5):
             while True:
                 first, second = await self._reader.readexactly(2)
@@ -71,7 +71,7 @@ class RawSocket:
                 elif second == 127:
                     (size,) = struct.unpack("!Q", await self._reader.readexactly(8))
                 payload = await self._reader.readexactly(size)
-                if b'"beacon"' not in payload[:30]:
+                if first & 0x0F != PING and b'"beacon"' not in payload[:30]:
                     return first & 0x0F, payload
 
     async def message(self) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import pytest_asyncio
 
 from realtime import messages
 from realtime.connection import Connection
+from tests.processes import Starter
 from tests.realtime.paper import Database
-from tests.realtime.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, closing, connected, frame
+from tests.realtime.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, closing, connected, frame, upgraded
 
 
 class NoSeat:
@@ -259,6 +260,32 @@ async def test_binary_messages_are_refused_and_may_be_fragmented(port: int) -> N
         assert await socket.frame() == (PONG, b"x")
         assert (await socket.message())["code"] == "BAD_MESSAGE"
         await socket.lives()
+
+
+async def test_a_web_process_on_its_own_event_loop_does_the_same(start: Starter) -> None:
+    web = start("serve")
+    text = message(300)
+    for frames, code in (
+        ([frame(TEXT, b"{", final=False), frame(TEXT, b"}")], 1002),
+        ([frame(TEXT, b"{}", mask=None)], 1002),
+        ([frame(TEXT, b"{}", reserved=4)], 1002),
+        ([frame(PING, b"x" * 126)], 1002),
+        ([frame(3)], 1002),
+        ([closing(1005)], 1002),
+        ([frame(TEXT, b"\xff")], 1007),
+        ([frame(TEXT, b"x" * 100_000)], 1009),
+        ([closing(1000) + frame(PING)], 1000),
+        ([closing(4999, b"bye")], 4999),
+        ([frame(CLOSE)], 1005),
+    ):
+        async with upgraded(web.url) as socket:
+            await socket.dribble(frame(TEXT, text[:100], final=False) + frame(PING, b"ping") + frame(CONTINUATION, text[100:]))
+            assert await socket.frame() == (PONG, b"ping")
+            assert (await socket.message())["code"] == "NOT_FOUND"
+            await socket.send(*frames)
+            assert await socket.close_code() == code
+    assert web.stop() == 0
+    assert web.log == "", web.log
 
 
 async def test_a_client_that_just_leaves_is_forgotten(port: int) -> None:
