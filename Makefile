@@ -13,7 +13,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint format bench load lock browser pgbouncer clean
+.PHONY: help setup run test check lint format bench load chaos lock browser pgbouncer clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -50,6 +50,9 @@ bench: setup  ## each number beside a floor measured in the same run
 
 load: setup  ## a short crowd of each kind against a product of its own, and the verdict
 	$(PY) -m loadtests all --up $(ARGS)
+
+chaos: setup  ## a crowd books while everything breaks, and the verdict: make chaos ARGS="--minutes 5 --seed 7"
+	$(PY) -m loadtests chaos $(ARGS)
 
 # A Chromium for the browser tests: the one named by CHROMIUM or installed, else the distribution's when we are root, else Playwright's.
 PLAYWRIGHTS = $${PLAYWRIGHT_BROWSERS_PATH:-$$HOME/.cache/ms-playwright}

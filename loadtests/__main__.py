@@ -1,4 +1,4 @@
-"""`python -m loadtests rush|spread|watch-party|all`: sends a crowd (Locust, in a process of its own), then gives the verdict.
+"""`python -m loadtests rush|spread|watch-party|chaos|all`: sends a crowd (Locust, in a process of its own), then gives the verdict.
 Exit status: 0 when all of it held, 1 when something was wrong, 2 when there was no run to judge."""
 
 import argparse
@@ -8,19 +8,21 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 import orjson
 
-from loadtests import fresh, results, verdict
-from loadtests.scenarios import MAX_PEOPLE, MAX_SECONDS, SCENARIOS, SHORT
+from loadtests import chaos, fresh, results, verdict
+from loadtests.scenarios import MAX_PEOPLE, MAX_SECONDS, SHORT
 
 PASSED, FAILED, NO_RUN = 0, 1, 2
 # Gathering people, waiting for them, settling: what a run may take beside its seconds.
 _BESIDE_SECONDS = 400
+LEAST_CHAOS_SECONDS = chaos.CALM_SECONDS + 10
 _LOCUSTFILE = Path(__file__).parent / "locustfile.py"
 
 
@@ -31,12 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with ExitStack() as stack:
             if chosen.scenario == "verdict":
                 return _judged(chosen, Path(chosen.results), chosen.data)
+            if chosen.scenario == "chaos":
+                return _chaos(chosen, stack)
             url, data, crew = chosen.url, chosen.data, chosen.crew
             if chosen.up:
                 print("starting a product of its own …", flush=True)
-                url, data = stack.enter_context(fresh.product(workers=chosen.workers))
+                started = stack.enter_context(fresh.product(workers=chosen.workers))
+                url, data = started.url, started.data
                 crew = str(data / "crew.json")
-            wanted = list(SCENARIOS) if chosen.scenario == "all" else [chosen.scenario]
+            wanted = list(SHORT) if chosen.scenario == "all" else [chosen.scenario]
             return max(_run(chosen, scenario, url, data, crew) for scenario in wanted)
     except fresh.NotReadyError as error:
         print(error, file=sys.stderr)
@@ -67,6 +72,15 @@ def _parser() -> argparse.ArgumentParser:
         )
         crowd.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there, too")
         _database(crowd)
+    broken = scenarios.add_parser(
+        "chaos", help="many book while everything breaks", description="Many book while everything breaks."
+    )
+    broken.add_argument("--minutes", type=_minutes, default=5.0, metavar="M", help="how long (default: %(default)g)")
+    broken.add_argument("--seed", type=int, default=1, metavar="N", help="decides what breaks when (default: %(default)s)")
+    broken.add_argument("--people", type=int, default=60, metavar="N", help="how many students (default: %(default)s)")
+    broken.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there, too")
+    broken.add_argument("--log", type=Path, metavar="FILE", help="the product's log (default: var/load/chaos-SEED.log)")
+    broken.set_defaults(grace=verdict.GRACE_SECONDS, confirm_host="")
     again = scenarios.add_parser("verdict", help="judge a run that was started with `locust -f loadtests/locustfile.py`")
     again.add_argument("results", help="the file the run wrote")
     again.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there, too")
@@ -81,6 +95,64 @@ def _database(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grace", type=float, default=verdict.GRACE_SECONDS, metavar="S", help=text)
 
 
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not LEAST_CHAOS_SECONDS <= minutes * 60 <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"between {LEAST_CHAOS_SECONDS / 60:g} and {MAX_SECONDS / 60:g}")
+    return minutes
+
+
+def _chaos(chosen: argparse.Namespace, stack: ExitStack) -> int:
+    """A crowd that books while a product of its own is being broken, and its verdict."""
+    log = chosen.log or Path("var", "load", f"chaos-{chosen.seed}.log")
+    seconds = chosen.minutes * 60
+    faults = chaos.plan(chosen.seed, seconds - chaos.CALM_SECONDS)
+    print(
+        f"starting a product of its own, which will have {len(faults)} faults (seed {chosen.seed}; its log: {log}) …",
+        flush=True,
+    )
+    product = stack.enter_context(chaos.product(log))
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="instainstru-load-")))
+    found, complaints = folder / "results.json", folder / "complaints"
+    command = _locust(chosen, "chaos", product.url, people=chosen.people, seconds=seconds, found=found, crew="-")
+    print(f"\nchaos: {chosen.people} people for {seconds:g} s …", flush=True)
+    with complaints.open("wb") as errors:
+        locust = subprocess.Popen(command, stderr=errors)  # noqa: S603 — our own program
+    try:
+        _until(lambda: results.doors_open(found).exists() or locust.poll() is not None, _BESIDE_SECONDS)
+        mended = product.endure(faults, lambda: locust.poll() is None, lambda line: print(line, flush=True))
+        print("everything is mended; the crowd goes on for a while", flush=True)
+        locust.wait(seconds + _BESIDE_SECONDS)
+    except subprocess.TimeoutExpired:
+        print("The crowd did not come to an end.", file=sys.stderr)
+        return NO_RUN
+    finally:
+        locust.kill()
+        locust.wait()
+    _say(complaints.read_text(errors="replace"), everything=locust.returncode != 0)
+    if locust.returncode != 0 or not found.exists():
+        print("There was no run to judge.", file=sys.stderr)
+        return NO_RUN
+    run = results.load(found)
+    run.mended = mended
+    return _verdict(chosen, run, product.database_url)
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> None:
+    ends = time.monotonic() + seconds
+    while not condition() and time.monotonic() < ends:
+        time.sleep(0.05)
+
+
+def _locust(
+    chosen: argparse.Namespace, scenario: str, url: str, *, people: int, seconds: float, found: Path, crew: str
+) -> list[str]:
+    """The command that sends a crowd."""
+    command = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--headless", "--only-summary", "--loglevel", "ERROR"]
+    command += ["--host", url, "--scenario", scenario, "--people", str(people), "--seconds", str(seconds)]
+    return [*command, "--results", str(found), "--crew", crew, "--confirm-host", chosen.confirm_host]
+
+
 def _run(chosen: argparse.Namespace, scenario: str, url: str, data: Path, crew: str) -> int:
     """One crowd and its verdict."""
     people = chosen.people or SHORT[scenario][0]
@@ -88,19 +160,7 @@ def _run(chosen: argparse.Namespace, scenario: str, url: str, data: Path, crew: 
     print(f"\n{scenario}: {people} people for {seconds:g} s …", flush=True)
     with tempfile.TemporaryDirectory(prefix="instainstru-load-") as folder:
         found = Path(folder) / "results.json"
-        command = [
-            sys.executable,
-            "-m",
-            "locust",
-            "-f",
-            str(_LOCUSTFILE),
-            "--headless",
-            "--only-summary",
-            "--loglevel",
-            "ERROR",
-        ]
-        command += ["--host", url, "--scenario", scenario, "--people", str(people), "--seconds", str(seconds)]
-        command += ["--results", str(found), "--crew", crew, "--confirm-host", chosen.confirm_host]
+        command = _locust(chosen, scenario, url, people=people, seconds=seconds, found=found, crew=crew)
         try:
             locust = subprocess.run(command, check=False, stderr=subprocess.PIPE, timeout=seconds + _BESIDE_SECONDS)  # noqa: S603
         except subprocess.TimeoutExpired:
@@ -128,7 +188,10 @@ def _judged(chosen: argparse.Namespace, found: Path, data: Path) -> int:
             file=sys.stderr,
         )
         return NO_RUN
-    run = results.load(found)
+    return _verdict(chosen, results.load(found), database_url)
+
+
+def _verdict(chosen: argparse.Namespace, run: results.Results, database_url: str) -> int:
     judged = asyncio.run(verdict.judge(database_url, run, grace=chosen.grace))
     print(verdict.text(run, judged), flush=True)
     if chosen.json:

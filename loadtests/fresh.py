@@ -9,8 +9,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 READY_SECONDS = 90
 STOP_SECONDS = 20
@@ -30,19 +32,35 @@ class NotReadyError(Exception):
     """The product did not start; the message is what it said."""
 
 
+@dataclass(frozen=True)
+class Product:
+    """A running `up`: its address, its folder, and its process."""
+
+    url: str
+    data: Path
+    pid: int
+
+
 @contextmanager
-def product(*, workers: int = 1) -> Iterator[tuple[str, Path]]:
-    """Its address and its folder, for as long as it is needed. Raises NotReadyError."""
+def product(*, workers: int = 1, settings: dict[str, str] | None = None, log: IO[bytes] | None = None) -> Iterator[Product]:
+    """For as long as it is needed. `settings` differ from those of a product of its own; what it says goes to `log`.
+    Raises NotReadyError."""
     # Straight below the system's folder for such things: as root, Postgres runs as another account, which can get there.
     folder = Path(tempfile.mkdtemp(prefix="instainstru-load-"))
     command = [sys.executable, "-m", "app", "up", "--no-demo", "--port", "0", "--workers", str(workers), "--data", str(folder)]
     try:
-        with tempfile.NamedTemporaryFile(prefix="instainstru-load-", suffix=".log") as log:
+        with ExitStack() as stack:
+            if log is None:
+                log = stack.enter_context(tempfile.NamedTemporaryFile(prefix="instainstru-load-", suffix=".log"))
             process = subprocess.Popen(  # noqa: S603 — our own program
-                command, env=os.environ | _SETTINGS, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                command,
+                env=os.environ | _SETTINGS | (settings or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
             try:
-                yield _ready(process, Path(log.name)), folder
+                yield Product(_ready(process, Path(log.name)), folder, process.pid)
             finally:
                 _stop(process)
     finally:

@@ -61,7 +61,11 @@ class Results:
     students: list[str] = field(default_factory=list)
     booked: dict[str, str] = field(default_factory=dict)  # booking id → its instructor
     cancelled: list[str] = field(default_factory=list)
-    unanswered: int = 0
+    unanswered: int = 0  # bookings of which nobody knows whether they came about
+    doubtful: list[str] = field(default_factory=list)  # bookings whose cancellation nobody knows about
+    troubled: list[float] = field(default_factory=list)  # when requests began that got a 503 or no answer
+    # In a run in which things were broken on purpose: when the last of them was mended (seconds since 1970).
+    mended: float | None = None
     rushes: list[Rush] = field(default_factory=list)
     requests: dict[str, Requests] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
@@ -78,6 +82,11 @@ class Results:
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(orjson.dumps(asdict(self), option=orjson.OPT_NON_STR_KEYS))
+
+
+def doors_open(results: Path) -> Path:
+    """A file that is there once everybody has been let loose."""
+    return results.with_suffix(".open")
 
 
 def load(path: Path) -> Results:

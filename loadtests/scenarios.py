@@ -1,7 +1,7 @@
-"""The three crowds: who is there, and what they are told to do. And what no crowd is sent to do."""
+"""The crowds: who is there, and what they are told to do. And what no crowd is sent to do."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 MAX_PEOPLE = 2_000
@@ -19,6 +19,7 @@ class Scenario:
     pause: tuple[float, float]
     cancels: float  # the part of lessons that their students cancel again
     edits: bool  # whether instructors reshape their week meanwhile
+    insists: bool = False  # whether people ask again, with the same key, until they know how it ended
 
 
 def rush(people: int) -> Scenario:
@@ -37,7 +38,12 @@ def watch_party(people: int) -> Scenario:
     return Scenario("watch-party", min(20, max(2, people // 5)), 1, people, (1.0, 4.0), cancels=0.5, edits=True)
 
 
-SCENARIOS = {"rush": rush, "spread": spread, "watch-party": watch_party}
+def chaos(people: int) -> Scenario:
+    """Like `spread`, but everything breaks meanwhile (chaos.py), and people insist."""
+    return replace(spread(people), name="chaos", insists=True)
+
+
+SCENARIOS = {"rush": rush, "spread": spread, "watch-party": watch_party, "chaos": chaos}
 # What `all` runs: people and seconds of each, short enough for a laptop.
 SHORT = {"rush": (200, 8), "spread": (100, 15), "watch-party": (300, 15)}
 

@@ -14,7 +14,7 @@ from gevent.event import AsyncResult, Event
 from loadtests import crew
 from loadtests.crew import Crew, Instructor, Student
 from loadtests.live import Screen
-from loadtests.results import Heard, Results, Rush, Seen
+from loadtests.results import Heard, Results, Rush, Seen, doors_open
 from loadtests.scenarios import Scenario
 from loadtests.watcher import Watcher
 
@@ -100,6 +100,7 @@ class Stage:
         self.results.ready = self._ready()
         self.results.started = time.time()
         self.doors.set()
+        doors_open(self.plan.results).touch()
         if self.plan.scenario.name == "rush":
             self._rushes()
         else:

@@ -32,12 +32,11 @@ class Person(FastHttpUser):
         stage: Stage = self.environment.stage
         return stage
 
-    def ask(self, method: str, path: str, body: Any = None, *, name: str | None = None, key: bool = False) -> tuple[str, Any]:
-        """How it was answered ("201", "409 SLOT_TAKEN", "no answer") and the JSON. With `key`, as pages send it, the request has
-        an Idempotency-Key."""
+    def ask(self, method: str, path: str, body: Any = None, *, name: str | None = None, key: str = "") -> tuple[str, Any]:
+        """How it was answered ("201", "409 SLOT_TAKEN", "no answer") and the JSON. `key`: an Idempotency-Key."""
         headers = {"Authorization": f"Bearer {self.token}"}
         if key:
-            headers["Idempotency-Key"] = str(uuid.uuid4())
+            headers["Idempotency-Key"] = key
         name = name or path.partition("?")[0]
         started = time.perf_counter()
         with (
@@ -49,6 +48,17 @@ class Person(FastHttpUser):
             if answer.startswith(("2", "409")):
                 response.success()
         self.stage.results.request(f"{method} {name}", answer, seconds)
+        if unknown(answer):
+            self.stage.results.troubled.append(time.time() - seconds)
+        return answer, content
+
+    def ask_for_certain(self, path: str, body: Any, *, name: str | None = None) -> tuple[str, Any]:
+        """POSTs with an Idempotency-Key, as pages do. Where people insist, they ask again, with the same key, until they know."""
+        key = str(uuid.uuid4())
+        answer, content = self.ask("POST", path, body, name=name, key=key)
+        while self.stage.plan.scenario.insists and unknown(answer) and not self.stage.closed:
+            gevent.sleep(self.stage.random.uniform(0.5, 2.0))
+            answer, content = self.ask("POST", path, body, name=name, key=key)
         return answer, content
 
     @contextmanager
@@ -68,6 +78,11 @@ class Person(FastHttpUser):
         self.stage.doors.wait()
         if self.stage.closed:
             raise StopUser
+
+
+def unknown(answer: str) -> bool:
+    """Whether the request may or may not have been carried out."""
+    return answer == "no answer" or answer.startswith("503")
 
 
 def _read(response: Any) -> tuple[str, Any]:
@@ -120,23 +135,23 @@ class Student(Person):
 
     def _book(self, instructor: Instructor, start: str) -> tuple[str, Any]:
         body = {"service_id": instructor.service_id, "start": start, "duration_minutes": 30}
-        answer, content = self.ask("POST", "/api/bookings", body, key=True)
+        answer, content = self.ask_for_certain("/api/bookings", body)
         if answer == "201":
             self.stage.results.booked[content["id"]] = instructor.id
-        elif answer == "no answer":
+        elif unknown(answer):
             self.stage.results.unanswered += 1
         return answer, content
 
     def _cancel(self, booking: str) -> None:
-        answer, _ = self.ask(
-            "POST",
+        answer, _ = self.ask_for_certain(
             f"/api/bookings/{quote(booking)}/cancellation",
             {"reason": "Somebody is ill"},
             name="/api/bookings/{id}/cancellation",
-            key=True,
         )
         if answer == "200":
             self.stage.results.cancelled.append(booking)
+        elif unknown(answer):
+            self.stage.results.doubtful.append(booking)
 
 
 class Teacher(Person):

@@ -108,6 +108,7 @@ async def judge(database_url: str, results: Results, *, grace: float = GRACE_SEC
         )
         written = await commits.all(pool, instructors=instructors, since=since)
         delays = _delays(results, written, ahead)
+        promised = delays if results.mended is None else _delays(results, _after(results.mended, written), ahead)
         checks = [
             *_promise(await _overlaps.one(pool)),
             _none("changes not published", unpublished),
@@ -116,7 +117,7 @@ async def judge(database_url: str, results: Results, *, grace: float = GRACE_SEC
             *_screens(results, await _boards_of(pool, results.seen)),
             *_heard(results),
             _none(
-                f"changes that reached a screen after more than {STALE_SECONDS:.0f} s", sum(d > STALE_SECONDS for d in delays)
+                f"changes that reached a screen after more than {STALE_SECONDS:.0f} s", sum(d > STALE_SECONDS for d in promised)
             ),
             *_answers(results),
             *_whole(results, rows),
@@ -163,8 +164,15 @@ def _promise(overlaps: Overlaps) -> list[Check]:
 def _told(results: Results, rows: Sequence[Row]) -> list[Check]:
     """Whether the answers were true: every 201 a row in the right state, every row a 201 (or a request that got no answer)."""
     states = {str(row.id): row.state for row in rows}
-    cancelled = set(results.cancelled)
-    untrue = sum(states.get(told) != ("cancelled" if told in cancelled else "confirmed") for told in results.booked)
+    cancelled, doubtful = set(results.cancelled), set(results.doubtful)
+
+    def true(booking: str) -> bool:
+        state = states.get(booking)
+        if booking in doubtful:
+            return state in {"cancelled", "confirmed"}
+        return state == ("cancelled" if booking in cancelled else "confirmed")
+
+    untrue = sum(not true(booking) for booking in results.booked)
     untold = len(states.keys() - results.booked.keys())
     checks = [
         _none("bookings that are not in the database as they were answered", untrue, f" of {len(results.booked)}"),
@@ -224,21 +232,35 @@ def _answers(results: Results) -> list[Check]:
     for requests in results.requests.values():
         for answer, count in requests.answers.items():
             counts[answer] = counts.get(answer, 0) + count
+    total = sum(counts.values())
+    errors, late = results.socket_errors, []
+    if results.mended is not None:
+        # What is broken on purpose may refuse and go silent; nothing else may, and not for long afterwards.
+        excused = {answer: counts.pop(answer, 0) for answer in ("503 UNAVAILABLE", "no answer")}
+        errors = [error for error in errors if not _excused(error)]
+        calm = results.mended + STALE_SECONDS
+        after = sum(began > calm for began in results.troubled)
+        named = ", ".join(f"{count} × {answer}" for answer, count in excused.items())
+        late = [_none("requests refused or lost after all was mended", after, f" ({named} before)")]
     broken = sum(count for answer, count in counts.items() if answer.startswith("5"))
     strange = {
         answer: count for answer, count in counts.items() if not answer.startswith((*_EXPECTED, "5")) and answer != "no answer"
     }
     named = ", ".join(f"{count} × {answer}" for answer, count in sorted(strange.items()))
     return [
-        _none("answers 5xx", broken, f" of {sum(counts.values())}"),
+        _none("answers 5xx", broken, f" of {total}"),
         _none("requests without an answer", counts.get("no answer", 0)),
+        *late,
         Check("refusals that were not expected", named or "0", not strange),
-        _none(
-            "errors said on sockets",
-            len(results.socket_errors),
-            f" ({results.socket_errors[0]})" if results.socket_errors else "",
-        ),
+        _none("errors said on sockets", len(errors), f" ({errors[0]})" if errors else ""),
     ]
+
+
+def _excused(error: str) -> bool:
+    """Whether a socket may say so, or be refused like this, while something is broken."""
+    if error.isupper():  # a code of the protocol
+        return error == "UNAVAILABLE"
+    return not error.startswith("Handshake status") or error.startswith("Handshake status 503")
 
 
 def _whole(results: Results, rows: Sequence[Row]) -> list[Check]:
@@ -263,6 +285,11 @@ def _delays(results: Results, commits: Sequence[Commit], ahead: timedelta) -> li
         if (instructor, version) in written
         for at in arrivals
     ]
+
+
+def _after(mended: float, commits: Sequence[Commit]) -> list[Commit]:
+    """Those written when the product had had the time that it is promised to need."""
+    return [commit for commit in commits if commit.created_at.timestamp() > mended + STALE_SECONDS]
 
 
 def _numbers(results: Results, rows: Sequence[Row], delays: Sequence[float]) -> list[tuple[str, ...]]:

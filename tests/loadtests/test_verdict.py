@@ -186,6 +186,40 @@ async def test_an_answer_that_should_not_be_fails_it(database_url: str, run: Res
     assert failed(await judge(database_url, replace(run, requests=requests))) == [what]
 
 
+async def test_while_things_are_broken_a_request_may_be_refused_or_lost_but_not_fail(database_url: str, run: Results) -> None:
+    def broken(answer: str, *errors: str) -> Results:
+        requests = {"GET /api/auth/me": Requests({"200": 3, answer: 1}, [0.1] * 4)}
+        return replace(run, mended=run.started, requests=requests, socket_errors=list(errors))
+
+    lost = ("UNAVAILABLE", "[Errno 111] Connection refused", "Handshake status 503 Service Unavailable")
+    for answer in ("503 UNAVAILABLE", "no answer"):
+        assert failed(await judge(database_url, broken(answer, *lost))) == []
+    assert failed(await judge(database_url, broken("500 BROKEN"))) == ["answers 5xx"]
+    late = replace(broken("503 UNAVAILABLE"), troubled=[run.started + 14, run.started + 16])
+    assert failed(await judge(database_url, late)) == ["requests refused or lost after all was mended"]
+    for error in ("BAD_MESSAGE", "Handshake status 500 Internal Server Error"):
+        assert failed(await judge(database_url, broken("200", error))) == ["errors said on sockets"]
+
+
+async def test_a_change_may_be_late_only_until_15_seconds_after_all_was_mended(
+    database_url: str, run: Results, anna: Instructor
+) -> None:
+    late = replace(run, arrivals={str(anna.id): {1: [run.ended + 16]}})
+    assert failed(await judge(database_url, replace(late, mended=run.ended))) == []
+    assert failed(await judge(database_url, replace(late, mended=run.started - 15))) == [
+        "changes that reached a screen after more than 15 s"
+    ]
+
+
+async def test_a_cancellation_without_an_answer_may_have_come_about(database_url: str, run: Results, pool: Pool) -> None:
+    unsure = replace(run, doubtful=list(run.booked))
+    assert failed(await judge(database_url, unsure)) == []
+    await pool.execute("update booking set state = 'cancelled'")
+    untrue = "bookings that are not in the database as they were answered"
+    assert untrue not in failed(await judge(database_url, unsure))
+    assert untrue in failed(await judge(database_url, run))
+
+
 async def test_a_crowd_that_did_not_come_fails_it(database_url: str, run: Results) -> None:
     nobody = replace(run, ready=1, booked={}, rushes=[], students=[])
     assert failed(await judge(database_url, nobody)) == ["people and screens that were ready at the start", "lessons booked"]

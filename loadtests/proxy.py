@@ -1,0 +1,94 @@
+"""Stands between the product and Postgres or Redis, on a Unix socket of its own, and can go silent: bytes on
+connections that stand are dropped from then on, in both directions, and nobody is told, as behind a firewall that
+forgot them. New connections work."""
+
+import asyncio
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+_CHUNK = 1 << 16
+
+
+class Proxy:
+    """Runs in a thread of its own, from `with` to its end."""
+
+    def __init__(self, target: Path, own: Path) -> None:
+        self.target = target
+        self.own = own
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=f"proxy for {target.name}")
+        self._standing: set[_Link] = set()
+        self._server: asyncio.Server | None = None
+
+    def __enter__(self) -> Self:
+        self.own.parent.mkdir(parents=True, exist_ok=True)
+        serving = asyncio.start_unix_server(self._serve, self.own)
+        self._server = self._loop.run_until_complete(serving)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(self._end())
+        self._loop.close()
+        self.own.unlink(missing_ok=True)
+
+    async def _end(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        tasks = asyncio.all_tasks(self._loop) - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # closed transports are let go of
+
+    def mute(self) -> int:
+        """No connection that stands says anything more; how many these are."""
+        return asyncio.run_coroutine_threadsafe(self._mute(), self._loop).result(5)
+
+    async def _mute(self) -> int:
+        speaking = [link for link in self._standing if not link.muted]
+        for link in speaking:
+            link.muted = True
+        return len(speaking)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link = _Link()
+        try:
+            far_reader, far_writer = await asyncio.open_unix_connection(self.target)
+        except OSError:
+            writer.close()
+            return
+        self._standing.add(link)
+        answering = asyncio.create_task(link.carry(far_reader, writer, far_side=True))
+        try:
+            await link.carry(reader, far_writer, far_side=False)
+        finally:
+            # The product hung up: there is nobody left to be silent to.
+            self._standing.discard(link)
+            answering.cancel()
+            far_writer.close()
+            writer.close()
+
+
+class _Link:
+    """One connection through the proxy."""
+
+    def __init__(self) -> None:
+        self.muted = False
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, far_side: bool) -> None:
+        with suppress(OSError):
+            while data := await reader.read(_CHUNK):
+                if not self.muted:
+                    writer.write(data)
+                    await writer.drain()
+        if far_side and not self.muted:
+            writer.close()

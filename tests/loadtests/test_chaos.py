@@ -1,0 +1,87 @@
+"""Chaos: what happens is decided by a seed, a muted connection stays open and silent, and a product survives it."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from loadtests import chaos
+from loadtests.proxy import Proxy
+from tests.conftest import RedisServer
+from tests.processes import ROOT
+
+
+def test_a_seed_decides_what_happens() -> None:
+    assert chaos.plan(7, 120) == chaos.plan(7, 120)
+    assert chaos.plan(7, 120) != chaos.plan(8, 120)
+    short, long = chaos.plan(7, 60), chaos.plan(7, 300)
+    assert long[: len(short)] == short
+
+
+def test_all_of_it_is_over_when_the_crowd_is_to_see_a_calm_product() -> None:
+    for seed in range(20):
+        faults = chaos.plan(seed, 100)
+        assert all(0 < fault.at < fault.at + fault.lasts <= 100 for fault in faults)
+        assert [fault.at for fault in faults] == sorted(fault.at for fault in faults)
+
+
+def test_in_five_minutes_everything_happens() -> None:
+    happened = {(fault.kind, fault.target) for fault in chaos.plan(1, 300 - chaos.CALM_SECONDS)}
+    everything = {(kind, target) for kind in ("kill", "pause") for target in chaos.PROCESSES}
+    assert happened == everything | {("mute", "postgres"), ("mute", "redis")}
+
+
+def test_a_muted_connection_is_open_and_silent_and_a_new_one_works(redis_server: RedisServer, tmp_path: Path) -> None:
+    own = tmp_path / "proxy.sock"
+    with Proxy(redis_server.embedded.socket, own) as proxy, _opened(own) as before:
+        assert _ping(before) == b"+PONG\r\n"
+        assert proxy.mute() == 1
+        before.sendall(b"PING\r\n")
+        before.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            before.recv(100)
+        with _opened(own) as after:
+            assert _ping(after) == b"+PONG\r\n"
+            assert proxy.mute() == 1
+            redis_server.stop()
+            after.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                after.recv(100)  # nor is anybody told that Redis hung up
+    assert not own.exists()
+
+
+def _opened(path: Path) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(5)
+    client.connect(str(path))
+    return client
+
+
+def _ping(client: socket.socket) -> bytes:
+    client.sendall(b"PING\r\n")
+    return client.recv(100)
+
+
+@pytest.mark.timeout(300)
+def test_a_product_survives_it_and_nothing_is_left_running(tmp_path: Path) -> None:
+    log = tmp_path / "product.log"
+    command = [sys.executable, "-m", "loadtests", "chaos", "--minutes", "0.7", "--seed", "3"]
+    command += ["--people", "10", "--log", str(log)]
+    ran = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=280, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr + log.read_text()[-5_000:]
+    assert "PASS: all of it held." in ran.stdout
+    faults = [line for line in ran.stdout.splitlines() if " s  " in line[:12]]
+    assert len(faults) == len(chaos.plan(3, 0.7 * 60 - chaos.CALM_SECONDS)) > 3
+    folder = next(line for line in log.read_text().splitlines() if "Unix socket" in line).split('"')[1]
+    assert not [one for one in psutil.process_iter() if folder.rpartition("/pg/")[0] in _command(one)]
+
+
+def _command(one: psutil.Process) -> str:
+    try:
+        return " ".join(one.cmdline())
+    except psutil.Error:
+        return ""
