@@ -244,6 +244,42 @@ async def test_what_was_freed_while_it_was_computed_is_not_overwritten(pool: Poo
     assert await next_start.of(pool, [(anna.id, 60)], now=now) == {(anna.id, 60): anna.at("09:00")}
 
 
+async def test_whatever_opens_time_is_seen(pool: Pool) -> None:
+    """Each time the next start was known and becomes an earlier one."""
+    anna = await people.instructor(pool, "Anna", hours=("09:00", "12:00"), notice_minutes=600, buffer_minutes=60, now=NOW)
+    ben, clara = await people.student(pool, "Ben"), await people.student(pool, "Clara")
+    evening = anna.at("20:00", day=0)
+    lessons = [await people.lesson(pool, ben.id, anna.service_id, anna.at(clock), now=NOW) for clock in ("09:00", "11:00")]
+
+    async def next_hour() -> datetime | None:
+        start = (await next_start.of(pool, [(anna.id, 60)], now=evening))[anna.id, 60]
+        assert start == await next_of_board(pool, anna.id, 60, evening)
+        return start
+
+    assert await next_hour() == anna.at("09:00", day=2)
+    await instructor.change(pool, anna.id, {"travel_buffer_minutes": 0}, now=evening)
+    # The buffer of a lesson that is booked stays until it moves.
+    assert await next_hour() == anna.at("09:00", day=2)
+    await cancellation.cancel(pool, ben.id, lessons[0].id, reason="", now=evening)
+    assert await next_hour() == anna.at("09:00")
+    hold = "update booking set state = 'held', held_until = $2 where id = $1"
+    start = await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"), now=evening)
+    await pool.execute(hold, start.id, evening - timedelta(seconds=1))
+    assert await next_hour() == anna.at("10:00")
+    await people.lesson(pool, clara.id, anna.service_id, anna.at("09:30"), minutes=30, now=evening)
+    assert (await next_start.of(pool, [(anna.id, 30)], now=evening))[anna.id, 30] == anna.at("09:00")
+    await week.replace_days(pool, anna.id, {anna.day(1): [(8 * 60, 12 * 60)]}, now=evening)
+    assert await next_hour() == anna.at("08:00")
+    await week.replace_days(pool, anna.id, {anna.day(0): [(21 * 60, 24 * 60)]}, now=evening)
+    assert await next_hour() == anna.at("08:00")
+    await instructor.change(pool, anna.id, {"min_advance_minutes": 0}, now=evening)
+    assert await next_hour() == anna.at("21:00", day=0)
+    await instructor.stop(pool, anna.id)
+    assert await next_hour() is None
+    await pool.fetchval("select set_teaching($1, true)", anna.id)
+    assert await next_hour() == anna.at("21:00", day=0)
+
+
 async def test_storing_waits_for_nobody(pool: Pool) -> None:
     anna = await people.instructor(pool, "Anna", now=NOW)
     async with pool.acquire() as connection:
