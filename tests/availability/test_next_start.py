@@ -266,6 +266,7 @@ async def test_whatever_opens_time_is_seen(pool: Pool) -> None:
     start = await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"), now=evening)
     await pool.execute(hold, start.id, evening - timedelta(seconds=1))
     assert await next_hour() == anna.at("10:00")
+    assert (await next_start.of(pool, [(anna.id, 30)], now=evening))[anna.id, 30] == anna.at("10:00")
     await people.lesson(pool, clara.id, anna.service_id, anna.at("09:30"), minutes=30, now=evening)
     assert (await next_start.of(pool, [(anna.id, 30)], now=evening))[anna.id, 30] == anna.at("09:00")
     await week.replace_days(pool, anna.id, {anna.day(1): [(8 * 60, 12 * 60)]}, now=evening)
