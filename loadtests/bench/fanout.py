@@ -9,6 +9,7 @@ from statistics import median
 import psutil
 
 from loadtests.bench import client, people
+from loadtests.bench.cpu import cpu_seconds
 from loadtests.bench.report import Result, say
 from loadtests.bench.screens import bare
 from loadtests.bench.sockets import Crowd, Opening, frame, watching
@@ -89,23 +90,19 @@ class Cpu:
 
     def __init__(self, pid: int) -> None:
         self.seconds = 0.0
-        self._process = psutil.Process(pid)
+        self._pid = pid
 
     @contextmanager
     def of_writes(self) -> Iterator[None]:
-        before = self._taken()
+        before = cpu_seconds(self._pid)
         yield
-        self.seconds += self._taken() - before
+        self.seconds += cpu_seconds(self._pid) - before
 
     @contextmanager
     def of_idling(self) -> Iterator[None]:
-        before = self._taken()
+        before = cpu_seconds(self._pid)
         yield
-        self.seconds -= self._taken() - before
-
-    def _taken(self) -> float:
-        times = self._process.cpu_times()
-        return times.user + times.system
+        self.seconds -= cpu_seconds(self._pid) - before
 
 
 async def spans(

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 import aiosmtplib
-import psutil
 
 from app.db import statement
 from loadtests.bench import booking, people
+from loadtests.bench.cpu import cpu_seconds
 from loadtests.bench.report import Result, say
 from loadtests.bench.stack import Stack
 
@@ -91,11 +91,11 @@ async def delivery(stack: Stack, *, quick: bool) -> list[Result]:
     async with sink(count) as port, asyncio.timeout(_DELIVERY_SECONDS):
         with stack.worker(f"smtp://127.0.0.1:{port}") as pid:
             await warm.wait()
-            begins, cpu_before = time.perf_counter(), _cpu_seconds(pid)
+            begins, cpu_before = time.perf_counter(), cpu_seconds(pid)
             await done.wait()
             while await _unsent.one(stack.pool):  # noqa: ASYNC110 — the last marks are another process's
                 await asyncio.sleep(0.01)
-            seconds, cpu = time.perf_counter() - begins, _cpu_seconds(pid) - cpu_before
+            seconds, cpu = time.perf_counter() - begins, cpu_seconds(pid) - cpu_before
         measured = mails - WARM_MAILS
         floor = await _bare_rate(port, last_mail)
     rate, cpu_ms = measured / seconds, 1000 * cpu / measured * 2
@@ -118,11 +118,6 @@ async def _book(stack: Stack, count: int) -> None:
         for n in range(0, count, booking.CALLERS):
             batch = range(min(booking.CALLERS, count - n))
             await asyncio.gather(*(book(number, *next(schedule)) for number in batch))
-
-
-def _cpu_seconds(pid: int) -> float:
-    used = psutil.Process(pid).cpu_times()
-    return float(used.user + used.system)
 
 
 async def _bare_rate(port: int, text: bytes, count: int = 500) -> float:

@@ -17,6 +17,7 @@ from statistics import median
 import psutil
 
 from loadtests.bench import client, people
+from loadtests.bench.cpu import cpu_seconds
 from loadtests.bench.fanout import SOCKETS, WINDOW_DAYS, spans
 from loadtests.bench.report import Result, say
 from loadtests.bench.screens import bare
@@ -165,29 +166,19 @@ async def _connected(contender: Contender, crowd: Crowd, sockets: int) -> float:
 
 async def _round(contender: Contender, crowd: Crowd, nth: int, idle: float) -> tuple[float, float]:
     """One change: seconds from the first socket to the last, and CPU seconds per socket beyond those of an idle server."""
-    cpu, began = _cpu_seconds(contender.pid), time.monotonic()
+    cpu, began = cpu_seconds(contender.pid), time.monotonic()
     (span,) = await spans(crowd, contender.change, range(nth, nth + 1), OUT_SECONDS)
-    cpu, seconds = _cpu_seconds(contender.pid) - cpu, time.monotonic() - began
+    cpu, seconds = cpu_seconds(contender.pid) - cpu, time.monotonic() - began
     return span, (cpu - idle * seconds) / len(crowd.sockets)
 
 
 async def _idle(contender: Contender, crowd: Crowd) -> float:
     """CPU seconds a second while nothing changes: beacons, timers."""
     crowd.read()
-    cpu, began = _cpu_seconds(contender.pid), time.monotonic()
+    cpu, began = cpu_seconds(contender.pid), time.monotonic()
     await asyncio.sleep(IDLE_SECONDS)
     crowd.read()  # answers pings; a server ends a connection that does not for long
-    return (_cpu_seconds(contender.pid) - cpu) / (time.monotonic() - began)
-
-
-def _cpu_seconds(pid: int) -> float:
-    """By the scheduler's own clock where there is one: a tick of the usual one is as long as the whole fan-out."""
-    try:
-        threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
-    except (OSError, ValueError, IndexError):
-        times = psutil.Process(pid).cpu_times()
-        return times.user + times.system
+    return (cpu_seconds(contender.pid) - cpu) / (time.monotonic() - began)
 
 
 # ---- the product
