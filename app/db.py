@@ -56,6 +56,7 @@ _UNAVAILABLE = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
+    asyncpg.ExclusionViolationError,
     asyncpg.InvalidCachedStatementError,
 )
 # Running the same transaction again may succeed at once.
