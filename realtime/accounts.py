@@ -11,7 +11,8 @@ from uuid import UUID
 from app.bookings import booking
 from app.bookings.booking import Booking
 from realtime import messages, metrics
-from realtime.calendar import Change, Event, Requests
+from realtime.calendar import Requests
+from realtime.history import Change, Event
 from realtime.watcher import Watcher
 
 # How many of an account's last changes, and of its bookings, are remembered.
@@ -131,7 +132,9 @@ class Accounts:
             self.refresh(tuple(self._accounts))
             return
         events: dict[Event, list[str]] = {}
-        for account_id in {account_id for event in change.events for account_id in _concerned(event)}:
+        for account_id in {
+            account_id for event in change.events for account_id in _concerned(event)
+        }:
             if account := self._accounts.get(account_id):
                 for event in account.news(change):
                     events.setdefault(event, []).append(account_id)

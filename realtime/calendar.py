@@ -1,148 +1,19 @@
 """One followed calendar: its version, its last changes, the boards kept ready, and the screens
 that show it. Synchronous and in memory. What is missing is requested (`Requests`), once."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
-import orjson
+from realtime import metrics
+from realtime.history import Board, Change, Event, History, Window
 
-from realtime import messages, metrics
-
-# Changes kept per calendar, and their bytes. A screen that is further behind gets a board.
-HISTORY = 64
-HISTORY_BYTES = 128 * 1024
 # Boards kept ready per calendar, while at most STEPS changes lead from them to the present.
 BOARDS = 16
 BOARDS_BYTES = 128 * 1024
 STEPS = 8
 # A screen that was paused and is further behind than this gets a board instead of every step.
 PATIENCE = 8
-# A change of more days than this is told by fresh boards.
-WIDEST_CHANGE = 60
-
-
-class Window(NamedTuple):
-    """Consecutive local days, as they are written in messages."""
-
-    first: str
-    last: str
-    days: int
-
-    @staticmethod
-    def of(first: date, days: int) -> "Window":
-        return Window(first.isoformat(), (first + timedelta(days=days - 1)).isoformat(), days)
-
-
-class Board(NamedTuple):
-    """One snapshot of some days, as the frame that is sent."""
-
-    epoch: str
-    version: int
-    frame: bytes
-
-
-class Event(NamedTuple):
-    """What happened to a booking in a change. `previous_version` is the booking's before it."""
-
-    name: str
-    booking_id: str
-    student_id: str
-    instructor_id: str
-    previous_version: int
-
-
-class Change:
-    """One step of a calendar's version. `days` holds the new content of each day as JSON. `events`
-    are None where another release wrote them and this one cannot read them."""
-
-    __slots__ = ("days", "epoch", "events", "instructor", "version", "whole")
-
-    def __init__(
-        self,
-        instructor: str,
-        epoch: str,
-        version: int,
-        days: Mapping[str, Any],
-        events: Sequence[Event] | None,
-    ) -> None:
-        self.instructor = instructor
-        self.epoch = epoch
-        self.version = version
-        self.events = events
-        # More than days changed (a setting), or very many of them: only a fresh board tells it.
-        self.whole = len(days) > WIDEST_CHANGE or (not days and events is not None and not events)
-        self.days = {} if self.whole else {day: orjson.dumps(days[day]) for day in days}
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it keeps."""
-        return sum(100 + len(day) for day in self.days.values()) + 500 * (1 + len(self.events or ()))
-
-    def frame(self, window: Window, frames: dict[tuple[str, ...], bytes]) -> bytes:
-        """What this window is sent. `frames` are those already built for other windows."""
-        seen = tuple(day for day in self.days if window.first <= day <= window.last)
-        frame = frames.get(seen)
-        if frame is None:
-            days = {day: orjson.Fragment(self.days[day]) for day in seen}
-            frame = frames[seen] = messages.change(self.instructor, self.epoch, self.version, days)
-        return frame
-
-    def equals(self, other: "Change") -> bool:
-        """Whether it tells the same."""
-        return (self.whole, self.days, self.events) == (other.whole, other.days, other.events)
-
-
-class History:
-    """The last changes of a calendar: contiguous, and ending at `version`. Bounded by count and
-    by bytes."""
-
-    __slots__ = ("_bytes", "_changes", "version")
-
-    def __init__(self, version: int, changes: Iterable[Change] = ()) -> None:
-        """Keeps of `changes` those that lead up to `version` without a gap."""
-        self.version = version
-        self._changes: deque[Change] = deque()
-        self._bytes = 0
-        self.extend_back(changes)
-
-    def append(self, change: Change) -> None:
-        assert change.version == self.version + 1, "history has no gaps"
-        self.version = change.version
-        self._changes.append(change)
-        self._bytes += change.size
-        while self._full:
-            self._bytes -= self._changes.popleft().size
-
-    def extend_back(self, changes: Iterable[Change]) -> None:
-        """Puts older changes before those that are here, as far as they join and fit."""
-        for change in sorted(changes, key=lambda change: change.version, reverse=True):
-            if change.version != self.version - len(self._changes):
-                continue
-            self._changes.appendleft(change)
-            self._bytes += change.size
-            if self._full:
-                self._bytes -= self._changes.popleft().size
-                return
-
-    def get(self, version: int) -> Change | None:
-        index = len(self._changes) - 1 - (self.version - version)
-        return self._changes[index] if 0 <= index < len(self._changes) else None
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it keeps."""
-        return self._bytes
-
-    def reaches(self, version: int) -> bool:
-        """Whether every change after `version` is here."""
-        return self.version - len(self._changes) <= version <= self.version
-
-    @property
-    def _full(self) -> bool:
-        return len(self._changes) > HISTORY or self._bytes > HISTORY_BYTES
 
 
 class Requests(Protocol):
@@ -201,7 +72,15 @@ class Watch:
         "viewer",
     )
 
-    def __init__(self, viewer: Viewer, calendar: "Calendar", view: View, since: int | None, *, refreshes: bool) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        calendar: "Calendar",
+        view: View,
+        since: int | None,
+        *,
+        refreshes: bool,
+    ) -> None:
         self.viewer = viewer
         self.calendar = calendar
         self.view = view
@@ -308,7 +187,9 @@ class Calendar:
         if owned and self._history is None:
             self._requests.history(self, None)
 
-    def open(self, viewer: Viewer, window: Window, since: int | None = None, *, refreshes: bool = False) -> Watch:
+    def open(
+        self, viewer: Viewer, window: Window, since: int | None = None, *, refreshes: bool = False
+    ) -> Watch:
         """A screen for this window, which may have a version already. `settle` answers it."""
         view = self.views.get(window)
         if view is None:
@@ -456,7 +337,9 @@ class Calendar:
             self.settle(watch)
         self._fetch_missing("board")
 
-    def history_loaded(self, since: int | None, present: int, changes: Sequence[Change]) -> tuple[Sequence[Change], bool]:
+    def history_loaded(
+        self, since: int | None, present: int, changes: Sequence[Change]
+    ) -> tuple[Sequence[Change], bool]:
         """The newest changes after `since` up to `present`. Returns those that were missing, and
         whether others before them are lost for good."""
         self._catching_up = False

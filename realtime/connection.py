@@ -15,7 +15,7 @@ from websockets.streams import StreamReader
 from app import refusal
 from app.accounts.session import SignedIn
 from realtime import messages
-from realtime.calendar import Window
+from realtime.history import Window
 from realtime.hub import Hub
 
 log = structlog.get_logger("connection")
@@ -238,7 +238,10 @@ class Connection(asyncio.Protocol):
             return
         watches = self._watcher.watches
         if instructor not in watches and len(watches) >= messages.MAX_WATCHES:
-            raise messages.Limit(f"No more than {messages.MAX_WATCHES} calendars at a time, please.", instructor=instructor)
+            raise messages.Limit(
+                f"No more than {messages.MAX_WATCHES} calendars at a time, please.",
+                instructor=instructor,
+            )
         resume = None
         if message.epoch is not None and message.version is not None:
             resume = message.epoch, message.version
@@ -259,7 +262,9 @@ class Connection(asyncio.Protocol):
         self._begin_window()
         self._messages += 1
         if self._messages > MAX_MESSAGES:
-            raise messages.Limit(f"No more than {MAX_MESSAGES} messages in {WINDOW_SECONDS:.0f} seconds, please.")
+            raise messages.Limit(
+                f"No more than {MAX_MESSAGES} messages in {WINDOW_SECONDS:.0f} seconds, please."
+            )
 
     def _count_control_frame(self) -> bool:
         """Counts a frame that is no message; too many of them end the connection."""

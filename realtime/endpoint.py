@@ -201,7 +201,9 @@ class UpgradeProtocol(WebSocketsSansIOProtocol):
             raise ClientDisconnected
         self._handed_over = True
         self.connections.discard(self)
-        connection = Connection(transport, hub, account, connections=cast(set[Any], self.connections), seat=seat)
+        connection = Connection(
+            transport, hub, account, connections=cast(set[Any], self.connections), seat=seat
+        )
         transport.resume_reading()
         if self._early:
             connection.data_received(self._early)
@@ -252,4 +254,6 @@ class UpgradeProtocol(WebSocketsSansIOProtocol):
         """A transport that closes waits for what is to be sent, and a stuck client never takes it."""
         self.transport.close()
         if self.close_timer is None and not self.disconnected:
-            self.close_timer = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.transport.abort)
+            self.close_timer = asyncio.get_running_loop().call_later(
+                CLOSE_SECONDS, self.transport.abort
+            )

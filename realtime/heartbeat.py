@@ -1,5 +1,5 @@
 """What each connection gets regularly: a beacon, a ping, and its end when it takes nothing or says
-nothing any more. Turns are spread over the interval (realtime/slots.py), so the loop never stalls."""
+nothing any more. Turns are spread over the interval (realtime/slots.py): the loop never stalls."""
 
 import asyncio
 

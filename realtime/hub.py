@@ -15,7 +15,8 @@ from app.bookings.booking import Booking
 from app.settings import Settings
 from realtime import messages
 from realtime.accounts import Accounts
-from realtime.calendar import Board, Calendar, Change, Event, Requests, Window
+from realtime.calendar import Calendar, Requests
+from realtime.history import Board, Change, Event, Window
 from realtime.slots import Slots
 from realtime.watcher import Watcher, Wire
 
@@ -34,7 +35,9 @@ class Counts(NamedTuple):
 
 
 class Hub:
-    def __init__(self, settings: Settings, requests: Requests, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, settings: Settings, requests: Requests, *, now: Callable[[], datetime]
+    ) -> None:
         self.now = now
         self.clock = asyncio.get_running_loop().time
         # Whether changes are heard as they happen. What is kept ready is not trusted otherwise.
@@ -165,7 +168,9 @@ class Hub:
             calendar.take(change)
         self.accounts.announce(change)
 
-    def history_loaded(self, calendar: Calendar, since: int | None, present: int, changes: Sequence[Change]) -> None:
+    def history_loaded(
+        self, calendar: Calendar, since: int | None, present: int, changes: Sequence[Change]
+    ) -> None:
         """The newest changes after `since` (None: none were requested) up to `present`, in order,
         of the present epoch."""
         missing, skipped = calendar.history_loaded(since, present, changes)

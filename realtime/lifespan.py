@@ -59,7 +59,9 @@ class Live:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, now: Callable[[], datetime] = web.utc_now) -> AsyncIterator[Live]:
+async def running(
+    settings: Settings, *, now: Callable[[], datetime] = web.utc_now
+) -> AsyncIterator[Live]:
     """Runs the live path of this process. It does not need Redis to start; it goes on when Redis
     comes."""
     async with AsyncExitStack() as stack:
@@ -87,7 +89,7 @@ async def running(settings: Settings, *, now: Callable[[], datetime] = web.utc_n
             tasks = [group.create_task(forever(name, work)) for name, work in works.items()]
             try:
                 yield Live(hub, wakeup, pool, subscriber, reconciler)
-            except Exception as error:  # noqa: BLE001 — raised below, as itself and not in a group
+            except Exception as error:  # noqa: BLE001 — raised below, and not in a group
                 failure = error
             finally:
                 for task in tasks:

@@ -18,7 +18,8 @@ from app.bookings.booking import Booking
 from app.db import Pool, statement
 from realtime import messages, metrics
 from realtime.accounts import Account
-from realtime.calendar import HISTORY, Board, Calendar, Change, Event, Window
+from realtime.calendar import Calendar
+from realtime.history import HISTORY, Board, Change, Event, Window
 from realtime.hub import Hub
 from realtime.supervise import forever
 
@@ -126,7 +127,7 @@ class Loader:
             calendar, window = await self._board_queue.get()
             try:
                 row = await self._read_board(calendar, window) if hub.follows(calendar) else None
-            except Exception as error:  # noqa: BLE001 — whatever it is, its screens must not wait for ever
+            except Exception as error:  # noqa: BLE001 — screens must not wait for ever
                 self._failed("board", error, hub, [calendar])
                 continue
             finally:
@@ -159,7 +160,7 @@ class Loader:
             followed = {calendar: batch[calendar] for calendar in batch if hub.follows(calendar)}
             try:
                 await self._load_history(hub, followed)
-            except Exception as error:  # noqa: BLE001 — whatever it is, its screens must not wait for ever
+            except Exception as error:  # noqa: BLE001 — screens must not wait for ever
                 self._failed("history", error, hub, followed)
 
     def _next_histories(self) -> list[Calendar]:
@@ -172,7 +173,9 @@ class Loader:
             versions=[_NEVER if since is None else since for since in batch.values()],
             limit=HISTORY,
         )
-        by_calendar = {str(key): list(group) for key, group in groupby(rows, lambda row: row.instructor_id)}
+        by_calendar = {
+            str(key): list(group) for key, group in groupby(rows, lambda row: row.instructor_id)
+        }
         for calendar, since in batch.items():
             if not hub.follows(calendar):
                 continue
@@ -207,7 +210,9 @@ class Loader:
         for event, account_ids in batch:
             self._tell(hub, event, account_ids, by_id.get(event.booking_id))
 
-    def _tell(self, hub: Hub, event: Event, account_ids: Sequence[str], row: Booking | None) -> None:
+    def _tell(
+        self, hub: Hub, event: Event, account_ids: Sequence[str], row: Booking | None
+    ) -> None:
         try:
             if row is not None:
                 hub.booking_loaded(event, account_ids, row)
@@ -221,7 +226,9 @@ class Loader:
             await self._totals_requested.wait()
             self._totals_requested.clear()
             try:
-                await self.load_totals([account for account in hub.accounts if account.total is None])
+                await self.load_totals(
+                    [account for account in hub.accounts if account.total is None]
+                )
             except Exception as error:  # noqa: BLE001 — requested again after the next reconcile
                 self._failed("totals", error, hub, ())
 
@@ -249,7 +256,9 @@ class Loader:
             log.error("load_failed", task=task, exc_info=error)
 
 
-def change(instructor: str, epoch: str, version: int, days: Mapping[str, Any], events: Sequence[Any]) -> Change:
+def change(
+    instructor: str, epoch: str, version: int, days: Mapping[str, Any], events: Sequence[Any]
+) -> Change:
     """A change as the outbox tells it."""
     try:
         return Change(instructor, epoch, version, days, [_event(event) for event in events])

@@ -1,5 +1,6 @@
-"""All messages of the live protocol (contract.md, subprotocol lesson.v1): what a client may say, and what it is told, as the bytes of
-one WebSocket frame. Compression is off, so a frame is built once and is the same for every socket."""
+"""All messages of the live protocol (docs/live-protocol.md, subprotocol lesson.v1): what a client
+may say, and what it is told, as the bytes of one WebSocket frame. Compression is off, so a frame is
+built once and is the same for every socket."""
 
 import re
 import struct
@@ -21,7 +22,7 @@ MAX_FRAME = 16 * 1024
 MAX_DAYS = 35
 MAX_WATCHES = 50
 
-# Close codes: these ask the client to come back, to sign in, or to stay away (contract.md).
+# Close codes ask the client to come back, to sign in, or to stay away (docs/live-protocol.md).
 BUG = 1011
 RESTART = 1012
 BAD_CLIENT = 4400
@@ -75,11 +76,14 @@ class Unwatch(BaseModel):
     instructor: Annotated[str, Field(max_length=200)]
 
 
-_SPOKEN: TypeAdapter[Watch | Unwatch] = TypeAdapter(Annotated[Watch | Unwatch, Field(discriminator="type")])
+_SPOKEN: TypeAdapter[Watch | Unwatch] = TypeAdapter(
+    Annotated[Watch | Unwatch, Field(discriminator="type")]
+)
 
 
 def read(text: str) -> Watch | Unwatch:
-    """What the client said. Raises Limit, BadMessage, or ValidationError with the `instructor` it was about."""
+    """What the client said. Raises Limit, BadMessage, or ValidationError with the `instructor` it
+    was about."""
     if len(text) > MAX_TEXT or len(text.encode()) > MAX_TEXT:
         raise Limit(f"A message may have up to {MAX_TEXT} bytes.")
     try:
@@ -96,11 +100,14 @@ def read(text: str) -> Watch | Unwatch:
         message = first["msg"].removeprefix("Value error, ")
         instructor = said.get("instructor")
         about = instructor if isinstance(instructor, str) else None
-        raise refusal.ValidationError(f"{field}: {message}.", field=field, instructor=about) from None
+        raise refusal.ValidationError(
+            f"{field}: {message}.", field=field, instructor=about
+        ) from None
 
 
 def calendar_id(instructor: str) -> str:
-    """The calendar's id in the one spelling that is used as a key. Raises NotFound: what is not a UUID names nothing."""
+    """The calendar's id in the one spelling that is used as a key. Raises NotFound: what is not a
+    UUID names nothing."""
     try:
         return str(UUID(instructor))
     except ValueError:
@@ -125,7 +132,15 @@ PING = b"\x89\x00"
 
 def change(instructor: str, epoch: str, version: int, days: Mapping[str, Any]) -> bytes:
     """One step of a calendar, with the altered days that lie inside what is watched."""
-    return _frame({"type": "change", "instructor": instructor, "epoch": epoch, "version": version, "days": days})
+    return _frame(
+        {
+            "type": "change",
+            "instructor": instructor,
+            "epoch": epoch,
+            "version": version,
+            "days": days,
+        }
+    )
 
 
 def booking(event: str, shown: Mapping[str, Any]) -> bytes:
@@ -135,7 +150,9 @@ def booking(event: str, shown: Mapping[str, Any]) -> bytes:
 
 def beacon(now: datetime, epoch: str, versions: Mapping[str, int]) -> bytes:
     """Where everything watched stands."""
-    return _frame({"type": "beacon", "now": wire.instant(now), "epoch": epoch, "versions": versions})
+    return _frame(
+        {"type": "beacon", "now": wire.instant(now), "epoch": epoch, "versions": versions}
+    )
 
 
 def error(refused: Refusal, instructor: str | None = None) -> bytes:

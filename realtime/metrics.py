@@ -8,8 +8,12 @@ SOCKETS = Gauge("live_sockets", "Open live sockets of this process.")
 WATCHES = Gauge("live_watches", "Boards watched on them.")
 CALENDARS = Gauge("live_calendars", "Calendars this process follows.")
 CONNECTED = Gauge("live_connected", "1 while changes are received as they happen.")
-RECONCILE_AGE = Gauge("live_reconcile_age_seconds", "Since this process last compared its calendars with Postgres.")
-OLDEST_UNPUBLISHED = Gauge("live_oldest_unpublished_seconds", "How long the oldest change has been waiting for the relay.")
+RECONCILE_AGE = Gauge(
+    "live_reconcile_age_seconds", "Since this process last compared its calendars with Postgres."
+)
+OLDEST_UNPUBLISHED = Gauge(
+    "live_oldest_unpublished_seconds", "How long the oldest change has been waiting for the relay."
+)
 CHANGES = Counter("live_changes", "Changes heard, whether or not anybody follows the calendar.")
 LAG = Histogram(
     "live_lag_seconds",

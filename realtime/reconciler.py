@@ -50,7 +50,9 @@ _oldest_unpublished = statement("oldest_unpublished", float)
 
 
 class Reconciler:
-    def __init__(self, hub: Hub, loader: Loader, pool: Pool, settings: Settings, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, hub: Hub, loader: Loader, pool: Pool, settings: Settings, now: Callable[[], datetime]
+    ) -> None:
         self._hub = hub
         self._loader = loader
         self._pool = pool
@@ -127,7 +129,11 @@ class Reconciler:
         still missing is requested again. Raises Unavailable."""
         hub = self._hub
         # Captured before the query begins: Postgres cannot be older, unless it was rewound.
-        versions = {calendar: calendar.version for calendar in hub.calendars.values() if calendar.version is not None}
+        versions = {
+            calendar: calendar.version
+            for calendar in hub.calendars.values()
+            if calendar.version is not None
+        }
         ids = [UUID(calendar.id) for calendar in versions]
         rows = await _versions_of.all(self._pool, instructors=ids)
         if rows[0].standby:
@@ -142,7 +148,9 @@ class Reconciler:
             metrics.EPOCHS.inc()
             hub.begin_epoch(epoch)
             return
-        older = any(present.get(calendar.id, version) < version for calendar, version in versions.items())
+        older = any(
+            present.get(calendar.id, version) < version for calendar, version in versions.items()
+        )
         if hub.rewound or older:
             log.error("postgres_rewound", epoch=epoch)
             # Guarded by the epoch: the first process raises it, and all find the same new one.
@@ -160,7 +168,9 @@ class Reconciler:
     async def accounts(self) -> None:
         """Finds accounts whose booking messages were lost, by the sum of the versions of their
         bookings as students. Raises Unavailable."""
-        totals = {account: account.total for account in self._hub.accounts if account.total is not None}
+        totals = {
+            account: account.total for account in self._hub.accounts if account.total is not None
+        }
         if not totals:
             return
         ids = [UUID(account.id) for account in totals]
@@ -186,7 +196,8 @@ class Reconciler:
         watchers = [
             watcher
             for watcher in self._hub.watchers
-            if watcher.session_id is not None and (accounts is None or watcher.account_id in accounts)
+            if watcher.session_id is not None
+            and (accounts is None or watcher.account_id in accounts)
         ]
         ids = {watcher.session_id for watcher in watchers if watcher.session_id is not None}
         if not ids:

@@ -1,5 +1,6 @@
-"""The web process's server. When it is asked to end, the people on its open sockets are not thrown out all at once: they are said
-goodbye to in paced batches, each told when to come back, while new ones are sent to other processes."""
+"""The web process's server. When it is asked to end, its open sockets are not closed all at once:
+they are said goodbye to in paced batches, each told when to come back, while new ones are sent to
+other processes."""
 
 import asyncio
 import contextlib
@@ -16,13 +17,13 @@ from realtime.connection import Connection
 from realtime.hub import Hub
 from realtime.watcher import Watcher
 
-log = structlog.get_logger("drain")
+log = structlog.get_logger("shutdown")
 
 STEP_SECONDS = 0.05
-# Those who leave come back no sooner, and spread over at least so long after it.
+# Clients come back no sooner, and spread over at least this long after it.
 SOONEST_MS = 500
 SPREAD_SECONDS = 2.0
-# Who has not hung up so long after the last goodbye is cut off.
+# A client that has not hung up this long after the last goodbye is aborted.
 LAST_SECONDS = 1.0
 
 
@@ -32,12 +33,14 @@ class Server(server.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         state = self.lifespan.state
         if "live" in state:
-            await drain(state["live"].hub, state["settings"].drain_seconds, hurry=lambda: self.force_exit)
+            await drain(
+                state["live"].hub, state["settings"].drain_seconds, hurry=lambda: self.force_exit
+            )
             await self._hung_up()
         await super().shutdown(sockets)
 
     async def _hung_up(self) -> None:
-        """Until all who were said goodbye to are gone, or are made to be."""
+        """Until all clients are gone; those that stay are aborted."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_SECONDS):
                 while self._live():  # noqa: ASYNC110 — a second at most, at the end of a process
@@ -51,12 +54,13 @@ class Server(server.Server):
 
 
 async def drain(hub: Hub, seconds: float, *, hurry: Callable[[], bool] = lambda: False) -> None:
-    """Says goodbye to all sockets within `seconds`, at once if `hurry()`. From now on upgrades are refused."""
+    """Says goodbye to all sockets within `seconds`, at once if `hurry()`. From now on upgrades are
+    refused."""
     hub.drain()
     left = list(hub.watchers)
     count = len(left)
     if left:
-        log.info("says goodbye", sockets=count)
+        log.info("draining", sockets=count)
     random.shuffle(left)
     clock = asyncio.get_running_loop().time
     began = clock()
@@ -72,5 +76,6 @@ async def drain(hub: Hub, seconds: float, *, hurry: Callable[[], bool] = lambda:
 
 def _goodbye(watcher: Watcher, spread_ms: float) -> None:
     if watcher.ready:
-        watcher.write(messages.bye(SOONEST_MS + round(spread_ms * random.random())))  # noqa: S311 — a jitter
+        jitter = round(spread_ms * random.random())  # noqa: S311
+        watcher.write(messages.bye(SOONEST_MS + jitter))
     watcher.wire.close(messages.RESTART, "restart")

@@ -1,4 +1,5 @@
-"""Background coroutines that must not end: whatever one of them raises is logged, and it is started again after a pause."""
+"""Background coroutines that must not end: whatever one of them raises is logged, and it is started
+again after a pause."""
 
 import asyncio
 import random
@@ -18,18 +19,19 @@ WELL_SECONDS = 30.0
 
 
 async def forever(name: str, work: Callable[[], Awaitable[None]]) -> NoReturn:
-    """Runs `work()` again and again, with longer and longer pauses while it fails. Ends only by cancellation."""
+    """Runs `work()` again and again, with longer and longer pauses while it fails. Ends only by
+    cancellation."""
     clock = asyncio.get_running_loop().time
     pause = FIRST_PAUSE
     while True:
         began = clock()
         try:
             await work()
-            log.warning("ended, though it should not", task=name)
+            log.warning("task_ended", task=name)
         except refusal.Unavailable:
-            log.warning("waits for Postgres", task=name)
+            log.warning("postgres_unavailable", task=name)
         except Exception:  # a fault in one of these must neither end the others nor pass unseen
-            log.exception("failed and is started again", task=name)
+            log.exception("task_failed", task=name)
         if clock() - began > WELL_SECONDS:
             pause = FIRST_PAUSE
         await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 — a jitter

@@ -51,7 +51,9 @@ class Watcher:
         "write",
     )
 
-    def __init__(self, site: Site, wire: Wire, account_id: str | None, session_id: UUID | None) -> None:
+    def __init__(
+        self, site: Site, wire: Wire, account_id: str | None, session_id: UUID | None
+    ) -> None:
         self._site = site
         self.wire = wire
         self.write: Callable[[bytes], object] = wire.write
@@ -122,7 +124,9 @@ class Watcher:
         if self._owes_beacon:
             self._owes_beacon = False
             versions = {
-                watch.calendar.id: watch.sent for watch in self.watches.values() if watch.answered and watch.sent is not None
+                watch.calendar.id: watch.sent
+                for watch in self.watches.values()
+                if watch.answered and watch.sent is not None
             }
             self.write(messages.beacon(self._site.now(), self._site.epoch, versions))
         if self._owes_refresh:

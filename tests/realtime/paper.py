@@ -12,7 +12,8 @@ import orjson
 from app.accounts.session import SignedIn
 from app.settings import Settings, read
 from realtime import messages
-from realtime.calendar import HISTORY, Board, Calendar, Change, Event, Window
+from realtime.calendar import Calendar
+from realtime.history import HISTORY, Board, Change, Event, Window
 from realtime.hub import Hub
 from realtime.watcher import Watcher
 

@@ -7,7 +7,7 @@ from app.db import Pool
 from app.settings import Settings
 from realtime import messages
 from realtime.accounts import Account
-from realtime.calendar import Board, Change, Event
+from realtime.history import Board, Change, Event
 from realtime.hub import Hub
 from realtime.loader import Loader, change
 from realtime.reconciler import Reconciler

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime import heartbeat, messages
-from realtime.calendar import BOARDS_BYTES, HISTORY, HISTORY_BYTES, Window
+from realtime.calendar import BOARDS_BYTES
+from realtime.history import HISTORY, HISTORY_BYTES, Window
 from realtime.slots import SLOT_SECONDS
 from realtime.watcher import Watcher
 from tests.realtime.paper import EPOCH, FIRST, WEEK, Database, Paper, signed_in

@@ -8,7 +8,7 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from realtime import messages
-from realtime.calendar import HISTORY, Change, History, Window
+from realtime.history import HISTORY, Change, History, Window
 from realtime.slots import SLOT_SECONDS, Slots
 from realtime.supervise import forever
 from tests.realtime.paper import FIRST

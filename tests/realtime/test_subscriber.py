@@ -9,7 +9,7 @@ from app import redis
 from app.db import Pool
 from app.settings import Settings
 from realtime import channels
-from realtime.calendar import Board
+from realtime.history import Board
 from realtime.hub import Hub
 from realtime.loader import Loader
 from realtime.subscriber import Subscriber
