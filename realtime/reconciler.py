@@ -25,7 +25,7 @@ log = structlog.get_logger("reconciler")
 SPACING_SECONDS = 0.1
 DEGRADED_SECONDS = 2.0
 AWAY_SECONDS = 1.0
-# A message may be this late before it counts as lost.
+# A message, or the history that contains it, may be this late before it counts as lost.
 GRACE_SECONDS = 1.0
 
 
@@ -181,7 +181,7 @@ class Reconciler:
             return account.total is not None and account.total < present[account.id]
 
         behind = [account for account in totals if missed(account)]
-        if behind and self._hub.connected:
+        if behind:
             await asyncio.sleep(GRACE_SECONDS)
         lost = [account for account in behind if missed(account)]
         # Below what was known before the query: bookings are gone, so the count starts anew.
