@@ -1,5 +1,6 @@
 """Crowds end to end: a real product, real Locust, and the exit status that a build can rely on."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
 import orjson
 import pytest
 
@@ -40,6 +42,23 @@ def test_a_rush_leaves_one_lesson_and_passes(send: Send, server: Running, tmp_pa
     assert sent.returncode == 0, sent.stdout + sent.stderr
     assert "PASS: all of it held." in sent.stdout
     assert orjson.loads((tmp_path / "verdict.json").read_bytes())["passed"]
+
+
+def test_every_booking_of_a_crowd_has_a_key_as_those_of_people_have(send: Send, server: Running, database_url: str) -> None:
+    assert send("rush", server.url, "--people", "5", "--seconds", "2").returncode == 0
+
+    async def bookings_and_keys() -> tuple[int, int]:
+        connection = await asyncpg.connect(database_url)
+        try:
+            return (
+                await connection.fetchval("select count(*) from booking"),
+                await connection.fetchval("select count(*) from idempotency_key"),
+            )
+        finally:
+            await connection.close()
+
+    bookings, keys = asyncio.run(bookings_and_keys())
+    assert keys == bookings > 0
 
 
 def test_a_spread_passes_and_its_people_come_again(send: Send, server: Running, tmp_path: Path) -> None:
