@@ -18,9 +18,6 @@ DEV_MAILS_KEPT = timedelta(days=7)
 SESSIONS_KEPT = timedelta(days=30)  # after their end
 AUDIT_KEPT = timedelta(days=730)
 
-BATCH = 1_000
-CALENDARS = 50
-CHANGES_OF_CALENDAR = 100
 # Between two batches, so that others get their turn at the disk.
 PAUSE_SECONDS = 0.02
 
@@ -48,11 +45,18 @@ class KeyBatch:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class AuditBatch:
+    deleted: int
+    booking_id: UUID
+    id: int
+
+
 _delete_changes = statement("delete_old_changes", UuidBatch)
 _delete_keys = statement("delete_old_keys", KeyBatch)
 _delete_sessions = statement("delete_old_sessions", UuidBatch)
 _delete_dev_mails = statement("delete_old_dev_mails", NumberBatch)
-_delete_audit = statement("delete_old_audit", NumberBatch)
+_delete_audit = statement("delete_old_audit", AuditBatch)
 
 
 async def run(pool: Pool, *, now: datetime) -> dict[str, int]:
@@ -71,11 +75,9 @@ async def run(pool: Pool, *, now: datetime) -> dict[str, int]:
 async def delete_changes(pool: Pool, *, before: datetime) -> int:
     """Published changes. Of each calendar the newest stays, and what stays has no gap (see missed_changes)."""
     total, after = 0, _FIRST_ID
-    while batch := await _delete_changes.first(
-        pool, after=after, before=before, calendars=CALENDARS, limit=CHANGES_OF_CALENDAR
-    ):
+    while batch := await _delete_changes.first(pool, after=after, before=before):
         total += batch.deleted
-        if batch.deleted < CHANGES_OF_CALENDAR:  # else one of these calendars may have more
+        if not batch.deleted:  # else these calendars may have more
             after = batch.last
         await asyncio.sleep(PAUSE_SECONDS)
     return total
@@ -84,7 +86,7 @@ async def delete_changes(pool: Pool, *, before: datetime) -> int:
 async def delete_keys(pool: Pool, *, before: datetime) -> int:
     """Idempotency keys, which have no effect any more."""
     total, account_id, key = 0, _FIRST_ID, ""
-    while batch := await _delete_keys.first(pool, account_id=account_id, key=key, before=before, limit=BATCH):
+    while batch := await _delete_keys.first(pool, account_id=account_id, key=key, before=before):
         total, account_id, key = total + batch.deleted, batch.account_id, batch.key
         await asyncio.sleep(PAUSE_SECONDS)
     return total
@@ -92,7 +94,7 @@ async def delete_keys(pool: Pool, *, before: datetime) -> int:
 
 async def delete_sessions(pool: Pool, *, before: datetime) -> int:
     total, after = 0, _FIRST_ID
-    while batch := await _delete_sessions.first(pool, after=after, before=before, limit=BATCH):
+    while batch := await _delete_sessions.first(pool, after=after, before=before):
         total, after = total + batch.deleted, batch.last
         await asyncio.sleep(PAUSE_SECONDS)
     return total
@@ -100,7 +102,7 @@ async def delete_sessions(pool: Pool, *, before: datetime) -> int:
 
 async def delete_dev_mails(pool: Pool, *, before: datetime) -> int:
     total, after = 0, 0
-    while batch := await _delete_dev_mails.first(pool, after=after, before=before, limit=BATCH):
+    while batch := await _delete_dev_mails.first(pool, after=after, before=before):
         total, after = total + batch.deleted, batch.last
         if not batch.deleted:  # ids rise with time: what follows is younger
             break
@@ -109,10 +111,14 @@ async def delete_dev_mails(pool: Pool, *, before: datetime) -> int:
 
 
 async def delete_audit(pool: Pool, *, before: datetime) -> int:
-    total, after = 0, 0
-    while batch := await _delete_audit.first(pool, after=after, before=before, limit=BATCH):
-        total, after = total + batch.deleted, batch.last
-        if not batch.deleted:
-            break
+    first_young = _first_uuid7(before)
+    total, booking_id, number = 0, _FIRST_ID, 0
+    while batch := await _delete_audit.first(pool, booking_id=booking_id, id=number, before=before, first_young=first_young):
+        total, booking_id, number = total + batch.deleted, batch.booking_id, batch.id
         await asyncio.sleep(PAUSE_SECONDS)
     return total
+
+
+def _first_uuid7(instant: datetime) -> UUID:
+    """No UUID of version 7 made since then is less (RFC 9562: they begin with milliseconds since 1970)."""
+    return UUID(int=int(instant.timestamp() * 1000) << 80)

@@ -14,11 +14,11 @@ __all__ = ["watched"]
 BEFORE = datetime.now(UTC) - timedelta(days=7)
 FIRST = UUID(int=0)
 BATCHES: dict[str, dict[str, Any]] = {
-    "delete_old_changes": {"after": FIRST, "before": BEFORE, "calendars": 50, "limit": 100},
-    "delete_old_keys": {"account_id": FIRST, "key": "", "before": BEFORE, "limit": 1000},
-    "delete_old_sessions": {"after": FIRST, "before": BEFORE, "limit": 1000},
-    "delete_old_dev_mails": {"after": 0, "before": BEFORE, "limit": 1000},
-    "delete_old_audit": {"after": 0, "before": BEFORE, "limit": 1000},
+    "delete_old_changes": {"after": FIRST, "before": BEFORE},
+    "delete_old_keys": {"account_id": FIRST, "key": "", "before": BEFORE},
+    "delete_old_sessions": {"after": FIRST, "before": BEFORE},
+    "delete_old_dev_mails": {"after": 0, "before": BEFORE},
+    "delete_old_audit": {"booking_id": FIRST, "id": 0, "before": BEFORE, "first_young": UUID(int=(1 << 128) - 1)},
 }
 FILL = """
 insert into idempotency_key (account_id, key, fingerprint, answer, created_at)

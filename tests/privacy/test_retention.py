@@ -18,11 +18,7 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that every kind takes several."""
-    monkeypatch.setattr(retention, "BATCH", 3)
-    monkeypatch.setattr(retention, "CALENDARS", 2)
-    monkeypatch.setattr(retention, "CHANGES_OF_CALENDAR", 3)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "PAUSE_SECONDS", 0)
 
 
@@ -49,11 +45,11 @@ async def instructors(pool: Pool, count: int) -> list[Instructor]:
 
 async def test_changes_are_kept_for_a_week(pool: Pool) -> None:
     anna, dora, emma = await instructors(pool, 3)
-    await changes(pool, anna.id, *([9] * 11), 8, 6, 1)
+    await changes(pool, anna.id, *([9] * 249), 8, 6, 1)  # more than one batch takes
     await changes(pool, dora.id, 3, 2)
     await changes(pool, emma.id)
-    assert await retention.delete_changes(pool, before=NOW - timedelta(days=7)) == 12
-    assert await versions(pool, anna) == [13, 14]
+    assert await retention.delete_changes(pool, before=NOW - timedelta(days=7)) == 250
+    assert await versions(pool, anna) == [251, 252]
     assert await versions(pool, dora) == [1, 2]
 
 
@@ -63,6 +59,25 @@ async def test_the_newest_change_of_a_calendar_stays_however_old(pool: Pool) -> 
         await changes(pool, instructor.id, 30, 20, 10)
     assert await retention.delete_changes(pool, before=NOW - timedelta(days=7)) == 6
     assert [await versions(pool, instructor) for instructor in (anna, dora, emma)] == [[3], [3], [3]]
+
+
+async def test_every_calendar_is_visited(pool: Pool) -> None:
+    await pool.execute(
+        """with person as (
+             insert into account (email, full_name, password_hash)
+             select n || '@example.com', 'Anna', '' from generate_series(1, 130) as n returning id
+           ), profile as (
+             insert into instructor (id) select id from person returning id
+           )
+           insert into calendar (instructor_id, version) select id, 2 from profile"""
+    )
+    await pool.execute(
+        """insert into outbox (instructor_id, version, days, created_at)
+           select instructor_id, n, '{}', $1 from calendar, generate_series(1, 2) as n""",
+        NOW - timedelta(days=10),
+    )
+    assert await retention.delete_changes(pool, before=NOW - timedelta(days=7)) == 130
+    assert await pool.fetchval("select array_agg(distinct version) from outbox") == [2]
 
 
 async def test_an_unpublished_change_stays_and_so_does_what_follows_it(pool: Pool) -> None:
@@ -82,17 +97,16 @@ async def test_what_is_kept_has_no_gap_even_after_a_clock_ran_backwards(pool: Po
 
 async def test_idempotency_keys_are_kept_for_a_day(pool: Pool) -> None:
     ben, carl = await people.student(pool, "Ben"), await people.student(pool, "Carl")
-    for account in (ben, carl):
-        for number in range(5):
-            for hours in (25, 23):
-                await pool.execute(
-                    """insert into idempotency_key (account_id, key, fingerprint, answer, created_at)
-                       values ($1, $2, '', '{}', $3)""",
-                    account.id, f"{hours}-{number}", NOW - timedelta(hours=hours),
-                )  # fmt: skip
-    await retention.run(pool, now=NOW)
-    kept = await pool.fetch("select key from idempotency_key")
-    assert sorted(row["key"][:2] for row in kept) == ["23"] * 10
+    for hours in (25, 23):
+        await pool.execute(
+            """insert into idempotency_key (account_id, key, fingerprint, answer, created_at)
+               select account_id, $2 || '-' || n, '', '{}', $3
+               from unnest($1::uuid[]) as account_id, generate_series(1, 700) as n""",
+            [ben.id, carl.id], str(hours), NOW - timedelta(hours=hours),
+        )  # fmt: skip
+    assert await retention.delete_keys(pool, before=NOW - retention.KEYS_KEPT) == 1_400
+    assert await pool.fetchval("select count(*) from idempotency_key where key like '23-%'") == 1_400
+    assert await pool.fetchval("select count(*) from idempotency_key") == 1_400
 
 
 async def test_sessions_that_ended_long_ago_go_and_no_other(pool: Pool, settings: Settings) -> None:
@@ -113,24 +127,32 @@ async def test_sessions_that_ended_long_ago_go_and_no_other(pool: Pool, settings
     assert kept.isdisjoint(ended[:3])
 
 
-async def test_dev_mails_are_kept_for_a_week_and_audit_for_two_years(pool: Pool) -> None:
-    for days in (9, 8, 8, 8, 8, 6, 1):
+async def test_dev_mails_are_kept_for_a_week(pool: Pool) -> None:
+    for days, count in ((20, 2_500), (8, 1), (6, 1)):
         await pool.execute(
             """insert into dev_mail (created_at, sender, recipient, subject, body_text, body_html)
-               values ($1, '', '', '', '', '')""",
-            NOW - timedelta(days=days),
-        )
-    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
-    lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=3))
-    for years in (3, 3, 3, 3, 1):
-        await pool.execute(
-            "insert into booking_audit (booking_id, at, event, to_state) values ($1, $2, 'created', 'confirmed')",
-            lesson.id, NOW - timedelta(days=365 * years),
+               select $1, '', '', '', '', '' from generate_series(1, $2)""",
+            NOW - timedelta(days=days), count,
         )  # fmt: skip
-    deleted = await retention.run(pool, now=NOW)
-    assert (deleted["dev_mails"], deleted["audit"]) == (5, 4)
-    assert await pool.fetchval("select count(*) from dev_mail") == 2
-    assert await pool.fetchval("select count(*) from booking_audit") == 2
+    assert await retention.delete_dev_mails(pool, before=NOW - retention.DEV_MAILS_KEPT) == 2_501
+    assert await pool.fetchval("select count(*) from dev_mail") == 1
+
+
+async def test_the_audit_is_kept_for_two_years(pool: Pool) -> None:
+    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=3))
+    await pool.execute(
+        """with booked as (
+             select uuidv7(shift) as id, now() + shift as at
+             from unnest(array['-800 days', '-735 days', '-700 days']::interval[]) as shift, generate_series(1, 600)
+           )
+           insert into booking_audit (booking_id, at, event, to_state)
+           select id, at, 'created', 'confirmed' from booked
+           union all select id, at + interval '30 days', 'completed', 'completed' from booked"""
+    )
+    assert await retention.delete_audit(pool, before=NOW - retention.AUDIT_KEPT) == 1_800
+    assert await retention.delete_audit(pool, before=NOW - retention.AUDIT_KEPT) == 0
+    assert await pool.fetchval("select count(*) from booking_audit") == 600 + 1_200 + 1
 
 
 async def test_a_second_run_finds_nothing_to_do(pool: Pool) -> None:
