@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
     def close(self, code: int, reason: str = "") -> None:
         """Says why and hangs up. What the client still sends is discarded; one that does not hang
         up within CLOSE_SECONDS is aborted."""
-        if self._ended:
+        if self._ended or self._transport.is_closing():
             return
         self.write(Frame(Opcode.CLOSE, Close(code, reason).serialize()).serialize(mask=False))
         self._end()

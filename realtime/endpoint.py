@@ -135,10 +135,11 @@ class Seats:
         self._accounts: Counter[str] = Counter()
 
     def take(self, address: str) -> "Seat":
-        """Raises Unavailable when all are taken, RateLimited when this address has too many."""
+        """Raises Unavailable when all are taken, RateLimited when this address has too many. (Behind
+        a Unix socket there is no address.)"""
         if self._taken >= self._max:
             raise _unavailable("There are too many connections right now.")
-        if self._addresses[address] >= self._max_per_address:
+        if address and self._addresses[address] >= self._max_per_address:
             raise refusal.RateLimited(retry_after=LIMIT_RETRY_AFTER)
         self._taken += 1
         self._addresses[address] += 1

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
+
 from app.db import Pool
 from tests import people
 from tests.people import Instructor
@@ -107,6 +109,28 @@ async def test_a_stuck_client_is_aborted_while_the_others_are_served(start: Star
     await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await becomes_true(pool, good, anna)
     await screens.close()
+
+
+async def test_an_idle_socket_takes_little_memory(start: Starter, pool: Pool) -> None:
+    anna = await people.instructor(pool)
+    web = start("serve")
+
+    async def resident() -> int:
+        await asyncio.sleep(0.5)
+        return int(psutil.Process(web.pid).memory_info().rss)
+
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def open_some(count: int) -> None:
+            for _ in range(count):
+                client = await stack.enter_async_context(Unread.at(web.url))
+                client.be_silent()
+                await client.watch(anna, 7)
+
+        await open_some(50)  # what is needed for the first ones is not counted
+        before = await resident()
+        await open_some(400)
+        assert (await resident() - before) / 400 < 12_000  # bytes; it was 25,000
 
 
 async def test_a_client_that_says_nothing_any_more_is_aborted(start: Starter) -> None:
