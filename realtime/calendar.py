@@ -118,6 +118,11 @@ class Watch:
         self.view.apart.pop(self, None)
         self.view.in_step[self] = self.viewer.write
 
+    def show(self, board: Board) -> None:
+        self._sent = board.version
+        self.resumes = False  # a board is the whole answer
+        self.viewer.write(board.frame)
+
     def write(self, frame: bytes, version: int) -> None:
         self._sent = version
         self.viewer.write(frame)
@@ -227,8 +232,7 @@ class Calendar:
                 if board is None:
                     self._requests.board(self, watch.view.window)
                     return
-                watch.write(board.frame, board.version)
-                watch.resumes = False  # a board is the whole answer
+                watch.show(board)
             elif history is None or (watch.resumes and not history.reaches(sent)):
                 known = sent if history is None else min(sent, history.version)
                 self._requests.history(self, known)
@@ -332,8 +336,7 @@ class Calendar:
         view = self.views.get(window)
         for watch in tuple(view.apart) if view else ():
             if watch.sent is None and watch.viewer.ready:
-                watch.write(board.frame, board.version)
-                watch.resumes = False
+                watch.show(board)
             self.settle(watch)
         self._fetch_missing("board")
 

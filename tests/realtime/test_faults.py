@@ -500,6 +500,17 @@ async def test_a_locked_calendar_delays_no_other_ones_screen(start: Starter, poo
     await screens.close()
 
 
+async def test_whatever_keeps_a_board_from_being_read_its_screen_gets_it_once_it_can_be(screens: Screens, pool: Pool) -> None:
+    anna = await people.instructor(pool)
+    await pool.execute("alter function board(uuid, date, int) rename to board_elsewhere")  # a fault like no other
+    screen = await screens.open()
+    await screen.watch(anna)
+    assert (await screen.hears("error"))["code"] == "UNAVAILABLE"
+    await pool.execute("alter function board_elsewhere(uuid, date, int) rename to board")
+    await screen.hears("board", seconds=4)
+    await becomes_true(pool, screen, anna)
+
+
 async def rewind(pool: Pool, instructor: people.Instructor) -> None:
     """As if yesterday's dump had been put back: everything since is gone, under the same epoch."""
     async with pool.acquire() as connection, connection.transaction():
