@@ -54,7 +54,7 @@ def build(chosen: Settings, *, only: Part | None = None, now: Callable[[], datet
                 yield {
                     "settings": chosen,
                     "pool": pool,
-                    "poke": live.wakeup,
+                    "wake_up": live.wakeup,
                     "sessions_ended": live.wakeup.sessions_ended,
                     "now": now,
                     "templates": templates,

@@ -1,4 +1,4 @@
-"""Turns due notifications into jobs: when poked, and every SWEEP_SECONDS for what was missed. While Redis is away it delivers them
+"""Turns due notifications into jobs: when woken, and every SWEEP_SECONDS for what was missed. While Redis is away it delivers them
 itself."""
 
 import asyncio
@@ -14,7 +14,7 @@ from jobs import queue
 
 log = structlog.get_logger("worker")
 
-POKES = "poke"  # realtime publishes a bare hint on this channel after a commit
+WAKEUP = "wakeup"  # realtime publishes a bare hint on this channel after a commit
 # Notifications in the queue at one time; the rest wait in Postgres.
 QUEUE_LENGTH = 200
 # A job costs about as much as a mail, so several mails share one.
@@ -23,10 +23,10 @@ WITHOUT_REDIS_SECONDS = 30
 AGAIN_SECONDS = 0.2
 
 
-async def dispatch(redis: ArqRedis, resources: Resources, poked: asyncio.Event) -> None:
-    """Until `resources.stop` (set `poked` with it)."""
+async def dispatch(redis: ArqRedis, resources: Resources, woken: asyncio.Event) -> None:
+    """Until `resources.stop` (set `woken` with it)."""
     while not resources.stop.is_set():
-        poked.clear()
+        woken.clear()
         try:
             more = await hand_out(redis, resources)
         except refusal.Unavailable:
@@ -34,7 +34,7 @@ async def dispatch(redis: ArqRedis, resources: Resources, poked: asyncio.Event) 
             more = False
         try:
             async with asyncio.timeout(AGAIN_SECONDS if more else resources.settings.sweep_seconds):
-                await poked.wait()
+                await woken.wait()
         except TimeoutError:
             continue
 
@@ -63,12 +63,12 @@ async def _waiting(redis: ArqRedis) -> set[int]:
         return set()
 
 
-async def listen(url: str, poked: asyncio.Event) -> None:
-    """Sets `poked` whenever a poke arrives, or may have been missed. For ever."""
-    subscription = Subscription(url, [POKES], name="worker", changed=lambda _: poked.set())
+async def listen(url: str, woken: asyncio.Event) -> None:
+    """Sets `woken` whenever a wake-up arrives, or may have been missed. For ever."""
+    subscription = Subscription(url, [WAKEUP], name="worker", changed=lambda _: woken.set())
     try:
         while True:
             await subscription.next()
-            poked.set()
+            woken.set()
     finally:
         await subscription.close()

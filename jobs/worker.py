@@ -64,12 +64,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _loops(redis: ArqRedis, resources: Resources) -> None:
-    poked, stop = asyncio.Event(), resources.stop
+    woken, stop = asyncio.Event(), resources.stop
     async with asyncio.TaskGroup() as group:
         nightly = group.create_task(repeat(resources))
-        listening = group.create_task(listen(resources.settings.redis_url.get_secret_value(), poked))
+        listening = group.create_task(listen(resources.settings.redis_url.get_secret_value(), woken))
         loops = [
-            group.create_task(dispatch(redis, resources, poked)),
+            group.create_task(dispatch(redis, resources, woken)),
             group.create_task(_work(redis, resources)),
             group.create_task(next_starts.refresh(resources)),
         ]
@@ -77,7 +77,7 @@ async def _loops(redis: ArqRedis, resources: Resources) -> None:
         await stop.wait()
         listening.cancel()
         nightly.cancel()
-        poked.set()  # so that the dispatcher looks up
+        woken.set()  # so that the dispatcher looks up
         _, late = await asyncio.wait(loops, timeout=DRAIN_SECONDS)
         for loop in late:
             loop.cancel()

@@ -11,7 +11,7 @@ BOARDS = tuple(f"board:{number}" for number in range(PARTITIONS))
 SESSIONS = "sessions"
 
 # "Something was committed": a bare hint to relay and worker.
-POKE = "poke"
+WAKEUP = "wakeup"
 
 
 def relay_key(shard: int) -> str:

@@ -62,7 +62,7 @@ class Wakeup:
             await self._live_client.publish(channels.SESSIONS, str(self._accounts.pop()))
         if self._committed:
             self._committed = False
-            await self._client.publish(channels.POKE, b"")
+            await self._client.publish(channels.WAKEUP, b"")
 
 
 async def listen(url: str, events: Sequence[asyncio.Event], *, name: str) -> None:
@@ -72,7 +72,7 @@ async def listen(url: str, events: Sequence[asyncio.Event], *, name: str) -> Non
         for event in events:
             event.set()
 
-    subscription = redis.Subscription(url, [channels.POKE], name=name, changed=wake)
+    subscription = redis.Subscription(url, [channels.WAKEUP], name=name, changed=wake)
     try:
         while True:
             await subscription.next()

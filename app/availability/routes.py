@@ -85,7 +85,7 @@ async def replace_week(request: Request, who: SignedIn) -> Response:
     saved = await week.replace(
         request.state["pool"], who.account_id, given.start, days, base=given.version, now=request.state["now"]()
     )
-    request.state["poke"]()
+    request.state["wake_up"]()
     return web.json(week.as_json(saved))
 
 

@@ -57,7 +57,7 @@ async def create(request: Request, account: SignedIn) -> Response:
         now=request.state["now"](),
         call=await _call(request),
     )
-    request.state["poke"]()
+    request.state["wake_up"]()
     answer = booking.as_json(made, account.account_id)
     return web.done(request, answer, status=201, see=f"/lessons#booking-{made.id}")
 
@@ -105,7 +105,7 @@ async def cancel(request: Request, account: SignedIn) -> Response:
         now=request.state["now"](),
         call=call,
     )
-    request.state["poke"]()
+    request.state["wake_up"]()
     see = "/teach" if account.account_id == lesson.instructor_id else "/lessons?scope=cancelled"
     return web.done(request, booking.as_json(cancelled, account.account_id), see=see)
 

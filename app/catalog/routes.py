@@ -143,7 +143,7 @@ async def begin_teaching(request: Request, who: SignedIn) -> Response:
     wanted = await web.read(request, Profile)
     changes = wanted.model_dump(exclude_none=True)
     await instructor.begin(request.state["pool"], who.account_id, changes, now=request.state["now"]())
-    request.state["poke"]()
+    request.state["wake_up"]()
     return web.done(request, await _own(request, who), status=201, see="/teach")
 
 
@@ -152,7 +152,7 @@ async def change_profile(request: Request, who: SignedIn) -> Response:
     wanted = await web.read(request, Profile)
     changes = wanted.model_dump(exclude_none=True)
     await instructor.change(request.state["pool"], who.account_id, changes, now=request.state["now"]())
-    request.state["poke"]()
+    request.state["wake_up"]()
     return web.done(request, await _own(request, who), see="/teach")
 
 
@@ -163,7 +163,7 @@ async def _own(request: Request, who: SignedIn) -> dict[str, Any]:
 @web.may("manage_instructor_profile")
 async def stop_teaching(request: Request, who: SignedIn) -> Response:
     await instructor.stop(request.state["pool"], who.account_id)
-    request.state["poke"]()
+    request.state["wake_up"]()
     return web.done(request, None, status=204, see="/teach")
 
 

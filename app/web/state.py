@@ -21,7 +21,7 @@ class State(TypedDict):
 
     settings: Settings
     pool: Pool
-    poke: Callable[[], None]  # tells relay and worker that something was committed; a bare hint, never awaited
+    wake_up: Callable[[], None]  # tells relay and worker that something was committed; a bare hint, never awaited
     sessions_ended: Callable[[UUID], None]  # tells the live path that sessions of this account are over; likewise
     now: Callable[[], datetime]
     templates: jinja2.Environment

@@ -21,7 +21,7 @@ async def test_a_booking_over_http_is_two_mails_a_moment_later(pool: Pool, setti
     token = await people.token_of(pool, ben.id, settings)
     start("worker", sweep_seconds=60, log_level="info").wait_for("worker started", 20)
     web = start("serve")
-    time.sleep(1)  # the worker's first look is over, so only a poke can tell it
+    time.sleep(1)  # the worker's first look is over, so only a wake-up can tell it
     with httpx.Client(base_url=web.url, headers={"Authorization": f"Bearer {token}"}, timeout=10) as student:
         lesson = {"service_id": str(anna.service_id), "start": wire.instant(anna.at("10:00", day=3)), "duration_minutes": 60}
         assert student.post("/api/bookings", json=lesson).status_code == 201

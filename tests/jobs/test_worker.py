@@ -30,17 +30,17 @@ async def all_sent(pool: Pool, seconds: float = 10) -> None:
     await until(none_left, seconds)
 
 
-async def poke(settings: Settings) -> None:
+async def wake_up(settings: Settings) -> None:
     async with Redis.from_url(settings.redis_url.get_secret_value()) as redis:
-        await redis.publish(dispatcher.POKES, b"")
+        await redis.publish(dispatcher.WAKEUP, b"")
 
 
-async def test_a_poke_brings_both_mails_at_once(pool: Pool, settings: Settings) -> None:
+async def test_a_wake_up_brings_both_mails_at_once(pool: Pool, settings: Settings) -> None:
     anna, ben = await couple(pool)
     async with working(settings.model_copy(update={"sweep_seconds": 60})):
         await asyncio.sleep(0.5)  # it has looked, and listens
         await book(pool, anna, ben)
-        await poke(settings)
+        await wake_up(settings)
         await all_sent(pool, seconds=3)
     assert sorted(recipient for recipient, _ in await dev_mails(pool)) == [anna.email, ben.email]
 
@@ -57,7 +57,7 @@ async def test_it_is_arq_that_does_the_work(pool: Pool, settings: Settings) -> N
         assert await redis.keys("arq:*") == []  # and nothing is left behind
 
 
-async def test_what_no_poke_told_of_is_found_by_sweeping(pool: Pool, settings: Settings) -> None:
+async def test_what_no_wake_up_told_of_is_found_by_sweeping(pool: Pool, settings: Settings) -> None:
     async with working(settings):
         anna, ben = await couple(pool)
         made = await book(pool, anna, ben)
@@ -108,7 +108,7 @@ async def test_with_redis_stopped_mails_still_go_out_and_later_as_before(
         redis_server.start()
         await asyncio.sleep(1.5)  # longer than the pauses between attempts to reconnect
         await book(pool, anna, ben, "11:00")
-        await poke(settings)
+        await wake_up(settings)
         await all_sent(pool)
     assert len(await dev_mails(pool)) == 6
 

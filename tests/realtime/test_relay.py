@@ -1,4 +1,4 @@
-"""From the outbox to Redis: order, partitions, what a message says, and pokes."""
+"""From the outbox to Redis: order, partitions, what a message says, and wake-ups."""
 
 import asyncio
 import json
@@ -143,17 +143,17 @@ async def test_a_wake_up_makes_the_relay_look_at_once(pool: Pool, client: Redis,
 
 
 async def test_many_wake_ups_become_few_hints_and_the_last_one_is_heard(client: Redis, redis_url: str) -> None:
-    tell, poked = Wakeup(client, client), asyncio.Event()
+    tell, woken = Wakeup(client, client), asyncio.Event()
     hints = 0
 
     async def count() -> None:
         nonlocal hints
         while True:
-            await poked.wait()
-            poked.clear()
+            await woken.wait()
+            woken.clear()
             hints += 1
 
-    work = [tell.run(), wakeup.listen(redis_url, [poked], name="test"), count()]
+    work = [tell.run(), wakeup.listen(redis_url, [woken], name="test"), count()]
     tasks = [asyncio.create_task(one) for one in work]
     await asyncio.sleep(0.3)
     hints = 0
@@ -169,17 +169,17 @@ async def test_many_wake_ups_become_few_hints_and_the_last_one_is_heard(client: 
 async def test_without_redis_a_wake_up_is_no_error_and_later_ones_work_again(
     client: Redis, redis_server: RedisServer, redis_url: str
 ) -> None:
-    tell, poked = Wakeup(client, client), asyncio.Event()
-    tasks = [asyncio.create_task(tell.run()), asyncio.create_task(wakeup.listen(redis_url, [poked], name="test"))]
+    tell, woken = Wakeup(client, client), asyncio.Event()
+    tasks = [asyncio.create_task(tell.run()), asyncio.create_task(wakeup.listen(redis_url, [woken], name="test"))]
     redis_server.stop()
     tell()
     await asyncio.sleep(0.2)
     redis_server.start()
     async with asyncio.timeout(10):
-        await poked.wait()  # said at the subscription, because hints may have been missed
-        poked.clear()
+        await woken.wait()  # said at the subscription, because hints may have been missed
+        woken.clear()
         tell()
-        await poked.wait()
+        await woken.wait()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
