@@ -129,7 +129,6 @@ alter table idempotency_key
   drop column method,
   drop column path,
   drop column body_sha256;
-create index idempotency_key_age on idempotency_key using brin (created_at);
 
 -- ---- The outbox. Publishing deletes from a narrow queue instead of rewriting the wide row.
 drop index outbox_unpublished;
@@ -147,8 +146,8 @@ alter table outbox
   drop constraint outbox_instructor_id_fkey,
   drop column id,
   drop column published_at;
+-- Retention reads by primary key (0008_retention.sql).
 drop index outbox_age;
-create index outbox_age on outbox using brin (created_at);
 -- Events name a booking; whoever shows it reads the row. No personal data travels through Redis.
 update outbox set events = (
   select jsonb_agg(jsonb_build_object(
