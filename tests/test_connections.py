@@ -322,18 +322,18 @@ async def test_silent_connections_shut_nobody_out_for_long(start: Starter) -> No
         began = time.monotonic()
         silent = [await stack.enter_async_context(stranger(web.url)) for _ in range(DESCRIPTORS)]
         answers = [await _answer(web.url) for _ in range(5)]
-        for answer in answers:  # none is reset
-            assert answer.status_code == 503
-            assert answer.json()["code"] == "UNAVAILABLE"
-            assert int(answer.headers["Retry-After"]) > 0
+        for answer in answers:  # none is reset, and on a slow machine the silent ones may be gone by now
+            assert answer.status_code in {200, 503}
         await screen.say(type="unwatch", instructor="nobody")
         await screen.hears("error", code="NOT_FOUND")
         while (await _answer(web.url)).status_code != 200:
             assert time.monotonic() - began < 30
             await asyncio.sleep(0.2)
-        for client in silent:
-            response = await client.rest(seconds=15)
-            assert status(response) in {0, 503}
+        responses = [await client.rest(seconds=15) for client in silent]
+        assert {status(response) for response in responses} == {0, 503}
+        refusal = next(response for response in responses if response)
+        assert b'"UNAVAILABLE"' in refusal
+        assert b"\r\nretry-after: " in refusal
     await screens.close()
     assert web.stop() == 0
     assert "Traceback" not in web.log
