@@ -226,7 +226,7 @@ def _refusals() -> Iterator[None]:
             raise
         raise meant from None
     except asyncpg.CharacterNotInRepertoireError:
-        raise refusal.ValidationError("Text may not contain NUL characters.") from None
+        raise refusal.ValidationError("Text can’t contain NUL characters.") from None
 
 
 class Statement(Generic[Row]):

@@ -81,7 +81,7 @@ async def metrics(request: web.Request) -> Response:
     key = settings.monitoring_api_key.get_secret_value()
     given = request.headers.get("x-monitoring-api-key", "")
     if settings.site_mode != "int" and not (key and hmac.compare_digest(given.encode(), key.encode())):
-        raise refusal.NotAllowed("Metrics need the X-Monitoring-API-Key of this site.")
+        raise refusal.NotAllowed("Metrics require this site’s X-Monitoring-API-Key.")
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -1,11 +1,11 @@
-"""Every "no" a person can meet. A refusal's docstring is the sentence the person reads; `status` and `code` are the contract's.
-Anything else that is raised is a bug and answers 500."""
+"""Every refusal a user can get. Its docstring is the sentence the user reads; `status` and `code`
+are part of the contract. Any other exception is a bug and answers 500."""
 
 from typing import Any, ClassVar
 
 
-class Refusal(Exception):  # noqa: N818 — a refusal is an answer, not an error
-    """That did not work."""
+class Refusal(Exception):  # noqa: N818 — an expected response, not an error
+    """That didn’t work."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "UNKNOWN"
@@ -23,71 +23,71 @@ class Refusal(Exception):  # noqa: N818 — a refusal is an answer, not an error
 
 
 class NotSignedIn(Refusal):
-    """Please sign in first."""
+    """Sign in to continue."""
 
     status = 401
     code = "NOT_SIGNED_IN"
 
 
 class SignInFailed(NotSignedIn):
-    """This e-mail address and password do not belong together. Please try again."""
+    """The e-mail address or password is wrong. Try again."""
 
 
 class NotAllowed(Refusal):
-    """Your account may not do that."""
+    """Your account can’t do that."""
 
     status = 403
     code = "NOT_ALLOWED"
 
 
 class NotFound(Refusal):
-    """There is nothing here by that name. It may have been removed, or it is not yours to see."""
+    """We couldn’t find that. It may have been removed, or it may belong to another account."""
 
     status = 404
     code = "NOT_FOUND"
 
 
 class MethodNotAllowed(Refusal):
-    """This address does not take that kind of request."""
+    """This address doesn’t support that kind of request."""
 
     status = 405
     code = "METHOD_NOT_ALLOWED"
 
 
 class TooSlow(Refusal):
-    """The request took too long to arrive. Nothing was changed; please send it again."""
+    """The request took too long to arrive. Nothing was changed. Send it again."""
 
     status = 408
     code = "TOO_SLOW"
 
 
 class PayloadTooLarge(Refusal):
-    """That is too much at once: a request may be up to 256 kB."""
+    """The request is too large. The limit is 256 kB."""
 
     status = 413
     code = "PAYLOAD_TOO_LARGE"
 
 
 class RateLimited(Refusal):
-    """That was a lot of requests in a short time. Please wait a moment and try again."""
+    """Too many attempts. Wait a moment, then try again."""
 
     status = 429
     code = "RATE_LIMITED"
 
     def __init__(self, *, retry_after: int = 30) -> None:
         self.retry_after = retry_after
-        super().__init__()
+        super().__init__(f"Too many attempts. Try again in {_duration(retry_after)}.")
 
 
 class Broken(Refusal):
-    """Something broke on our side. It has been noted; please try again."""
+    """Something went wrong on our side. We’ve logged it. Try again in a moment."""
 
     status = 500
     code = "INTERNAL_ERROR"
 
 
 class Unavailable(Refusal):
-    """We cannot do that right now. Please look whether it was done all the same, and try again in a few seconds."""
+    """We couldn’t complete this. Check whether it went through before trying again."""
 
     status = 503
     code = "UNAVAILABLE"
@@ -95,7 +95,7 @@ class Unavailable(Refusal):
 
 
 class ValidationError(Refusal):
-    """Something in the request is not as it should be."""
+    """Something in the request isn’t valid."""
 
     status = 422
     code = "VALIDATION_ERROR"
@@ -109,21 +109,21 @@ class IdempotencyMismatch(Refusal):
 
 
 class EmailTaken(Refusal):
-    """There is already an account with this e-mail address. Sign in instead?"""
+    """An account with this e-mail address already exists."""
 
     status = 409
     code = "EMAIL_TAKEN"
 
 
 class DurationNotOffered(Refusal):
-    """The instructor does not offer this service in that length."""
+    """The instructor doesn’t offer this service in that length."""
 
     status = 409
     code = "DURATION_NOT_OFFERED"
 
 
 class TooSoon(Refusal):
-    """That is too soon: the instructor needs more notice."""
+    """That’s too soon. The instructor needs more notice."""
 
     status = 409
     code = "TOO_SOON"
@@ -144,35 +144,35 @@ class StudentBusy(Refusal):
 
 
 class SlotTaken(Refusal):
-    """Someone else was quicker: that time has just been taken. These are the nearest free times."""
+    """Someone else just booked that time. These are the nearest free times."""
 
     status = 409
     code = "SLOT_TAKEN"
 
 
 class OutsideAvailability(Refusal):
-    """The instructor does not teach at that time. These are the nearest free times."""
+    """The instructor isn’t available at that time. These are the nearest free times."""
 
     status = 409
     code = "OUTSIDE_AVAILABILITY"
 
 
 class TooLate(Refusal):
-    """The lesson has already begun, so it can no longer be cancelled or moved."""
+    """The lesson has already started, so it can’t be cancelled or rescheduled."""
 
     status = 409
     code = "TOO_LATE"
 
 
 class WrongState(Refusal):
-    """That cannot be done with this lesson as it stands."""
+    """That isn’t possible for a lesson in this state."""
 
     status = 409
     code = "WRONG_STATE"
 
 
 class VersionConflict(Refusal):
-    """The calendar was changed elsewhere in the meantime. Look at the fresh week, then save again."""
+    """Someone else changed this calendar. Review the current week, then save again."""
 
     status = 409
     code = "VERSION_CONFLICT"
@@ -180,7 +180,13 @@ class VersionConflict(Refusal):
 
 BY_CODE: dict[str, type[Refusal]] = {refusal.code: refusal for refusal in Refusal.__subclasses__()}
 
-# A constraint a person can meet, and what it means to them.
+# The constraints a user can run into, and the refusal for each.
 BY_CONSTRAINT: dict[str, type[Refusal]] = {
     "account_email_taken": EmailTaken,
 }
+
+
+def _duration(seconds: int) -> str:
+    """45 seconds, 1 minute, 4 minutes: rounded up, so that nobody comes back too early."""
+    number, unit = (seconds, "second") if seconds < 60 else (-(-seconds // 60), "minute")
+    return f"{number} {unit}{'' if number == 1 else 's'}"

@@ -22,7 +22,7 @@ def instant(moment: datetime) -> str:
 
 def _sane(moment: datetime) -> datetime:
     if not 1970 <= moment.year <= 9000:
-        raise ValueError("That date is too far from today to be meant.")
+        raise ValueError("That date is too far from today.")
     return moment.astimezone(UTC)
 
 
@@ -68,7 +68,7 @@ class Paging(BaseModel):
             parts = orjson.loads(urlsafe_b64decode(self.cursor))
             return [read(part) for read, part in zip(types, parts, strict=True)]
         except (ValueError, TypeError, AttributeError):
-            raise ValidationError("This cursor cannot be read. Start again without one.", field="cursor") from None
+            raise ValidationError("This cursor isn’t valid. Start again without one.", field="cursor") from None
 
 
 def listing(

@@ -1,19 +1,28 @@
-"""How times, money, places and names read to a person in New York. Pure: instants are aware, zones are IANA names, money is cents."""
+"""How pages and mails write times, money, places and names, for readers in New York. Pure functions:
+instants are aware datetimes, zones are IANA names, money is cents. app/static/clock.js mirrors it."""
 
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-PLACES = {"student": "At your place", "instructor": "At the instructor’s", "public": "In a public place"}
+PLACES = {
+    "student": "At your place",
+    "instructor": "At the instructor’s place",
+    "public": "In a public place",
+}
 # The same places as the instructor reads them.
-PLACES_TAUGHT = {"student": "At the student’s", "instructor": "At your place", "public": "In a public place"}
+PLACES_FOR_INSTRUCTOR = {
+    "student": "At the student’s place",
+    "instructor": "At your place",
+    "public": "In a public place",
+}
 STATES = {
     "held": "being booked",
     "confirmed": "confirmed",
     "completed": "completed",
     "cancelled": "cancelled",
     "no_show": "no-show",
-    "expired": "ran out",
+    "expired": "expired",
 }
 
 
@@ -27,13 +36,13 @@ def _clock(local: datetime) -> str:
 
 
 def zone_letters(instant: datetime, zone: str) -> str:
-    """EST: what tells two equal wall-clock times apart on the night the clocks go back."""
+    """EST. Distinguishes the two equal wall-clock times of the night the clocks go back."""
     return instant.astimezone(ZoneInfo(zone)).strftime("%Z")
 
 
 def span(start: datetime, end: datetime, zone: str) -> str:
     """9–10 am, 11:30 am–12:30 pm"""
-    first, last = (_clock(moment.astimezone(ZoneInfo(zone))).replace(":00", "") for moment in (start, end))
+    first, last = (clock(instant, zone).replace(":00", "") for instant in (start, end))
     if first[-2:] == last[-2:]:
         first = first[:-3]
     return f"{first}–{last}"
@@ -54,14 +63,14 @@ def short_day(day: date) -> str:
 
 
 def moment(instant: datetime, zone: str, now: datetime | None = None) -> str:
-    """Tue, Nov 24, 9:00 am; with the year where it is not the one people would think of."""
+    """Tue, Nov 24, 9:00 am; with the year if it is more than half a year away."""
     day = local_day(instant, zone)
     far = now is not None and day.year != now.year and abs(instant - now) > timedelta(days=180)
     return f"{short_day(day)}{f', {day.year}' if far else ''}, {clock(instant, zone)}"
 
 
 def hint(instant: datetime, zone: str, own: str) -> str:
-    """The viewer's own wall clock where it differs from the lesson's: 6:00 am, Wed 1:00 am; else nothing."""
+    """The time in the viewer’s own zone if it differs: 6:00 am, Wed 1:00 am; else empty."""
     if not own:
         return ""
     here, there = instant.astimezone(ZoneInfo(own)), instant.astimezone(ZoneInfo(zone))
@@ -94,16 +103,16 @@ def money(cents: int) -> str:
 
 
 def price(hourly_rate_cents: int, minutes: int) -> int:
-    """What a lesson costs, in cents, rounded half up as in the database."""
+    """The price of a lesson in cents, rounded half up as in the database."""
     return (hourly_rate_cents * minutes + 30) // 60
 
 
 def cancelling(start: datetime, hours: int, zone: str, now: datetime) -> str:
-    """What cancelling a lesson booked now would mean, in plain words (rules.md, "Cancel")."""
+    """The cancellation policy of a lesson booked now."""
     until = start - timedelta(hours=hours)
     if until <= now + timedelta(minutes=5):
-        return "Cancelling is free for 5 minutes after booking. After that it counts as late."
-    return f"Free to cancel until {moment(until, zone)}. After that it counts as late."
+        return "Free to cancel for 5 minutes after booking. After that, it counts as late."
+    return f"Free to cancel until {moment(until, zone)}. After that, it counts as late."
 
 
 def initials(name: str) -> str:
@@ -121,11 +130,11 @@ def zone_name(zone: str) -> str:
 
 
 def instant_of(text: str) -> datetime:
-    """An instant as the wire writes it."""
+    """An instant in the API’s format."""
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def address(path: str, **query: object) -> str:
-    """A path with those of the query's parts that are something."""
-    given = {name: value for name, value in query.items() if value not in (None, "")}
-    return f"{path}?{urlencode(given)}" if given else path
+    """A path with a query string. Parameters that are None or empty are left out."""
+    parameters = {name: value for name, value in query.items() if value not in (None, "")}
+    return f"{path}?{urlencode(parameters)}" if parameters else path

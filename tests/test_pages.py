@@ -77,7 +77,7 @@ async def test_a_refused_booking_keeps_what_was_typed_and_offers_others(client: 
     response = await page.form("/api/bookings").send(client, location_type="public", location="<Library>", note="Two\nlines")
     assert response.status_code == 409
     page = Page(response)
-    assert "Someone else was quicker" in page.text
+    assert "Someone else just booked that time" in page.text
     form = page.form("/api/bookings")
     assert {"location_type": "public", "location": "<Library>", "note": "Two\nlines"}.items() <= form.fields.items()
     assert "start" not in form.fields  # one of the others is to be chosen
@@ -94,7 +94,7 @@ async def test_a_refused_booking_keeps_what_was_typed_and_offers_others(client: 
         ({"location": "x" * 501}, 422, "500 characters"),
         ({"start": "2020-01-01T10:00:00Z"}, 409, "too soon"),
         ({"start": ""}, 422, "start"),
-        ({"service_id": str(uuid4())}, 404, "nothing here"),
+        ({"service_id": str(uuid4())}, 404, "couldn’t find"),
     ],
 )
 async def test_other_refusals_keep_the_page_too(
@@ -145,7 +145,7 @@ async def test_registering_keeps_what_was_typed_but_not_the_password(client: htt
     assert response.status_code == 409
     assert "correct horse battery" not in response.text
     page = Page(response)
-    assert "There is already an account" in page.text
+    assert "already exists" in page.text
     form = page.form("/api/auth/register")
     assert {"role": "instructor", "full_name": "Ben", "email": "ben@example.com"}.items() <= form.fields.items()
 

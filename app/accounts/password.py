@@ -36,12 +36,12 @@ def check(password: str, *, field: str = "password", not_these: tuple[str, ...] 
     person's own e-mail address."""
     wanted = _normal(password)
     if len(wanted) < MIN_LENGTH:
-        raise ValueError(f"A {field} has at least {MIN_LENGTH} characters.")
+        raise ValueError(f"A {field} needs at least {MIN_LENGTH} characters.")
     if len(wanted) > MAX_LENGTH:
-        raise ValueError(f"A {field} has at most {MAX_LENGTH} characters.")
+        raise ValueError(f"A {field} can have at most {MAX_LENGTH} characters.")
     plain = wanted.casefold()
     if plain in _commonest() or len(set(plain)) < 4 or plain in {other.casefold() for other in not_these}:
-        raise ValueError("This password is one of the first that would be guessed. Please choose another.")
+        raise ValueError("This password is too easy to guess. Choose another.")
     return password
 
 

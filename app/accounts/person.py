@@ -86,7 +86,7 @@ async def sign_in(pool: Pool, *, email: str, plain_password: str, settings: Sett
 async def check_zone(db: Db, time_zone: str) -> None:
     """Raises ValidationError unless both Postgres and Python know the zone by exactly this name."""
     if time_zone not in _zones() or not await _is_zone.one(db, time_zone=time_zone):
-        raise refusal.ValidationError("There is no such time zone. One looks like America/New_York.", field="time_zone")
+        raise refusal.ValidationError("That isn’t a time zone. Use one like America/New_York.", field="time_zone")
 
 
 def email_address(text: str) -> str:
@@ -94,7 +94,7 @@ def email_address(text: str) -> str:
     try:
         found = validate_email(text, check_deliverability=False, allow_smtputf8=False, test_environment=True)
     except EmailNotValidError as error:
-        raise ValueError(f"This is not an e-mail address we can write to. {error}") from None
+        raise ValueError(f"We can’t send mail to this address. {error}") from None
     return found.normalized
 
 

@@ -65,7 +65,7 @@ async def replace(
     ValidationError as `replace_days` does, also for a day outside the week; VersionConflict with the fresh week."""
     for day in days:
         if not start <= day < start + timedelta(days=7):
-            raise refusal.ValidationError(f"{day} is not in the week of {start}.", field=f"days.{day}")
+            raise refusal.ValidationError(f"{day} isn’t in the week of {start}.", field=f"days.{day}")
     try:
         await replace_days(db, instructor_id, days, base=base, now=now)
     except refusal.VersionConflict:
@@ -102,8 +102,8 @@ def _refused(detail: dict[str, Any]) -> refusal.ValidationError:
             f"On {day} the clocks skip that time.", field=f"days.{day}.{detail['index']}.{detail['edge']}"
         )
     if detail["reason"] == "past":
-        return refusal.ValidationError(f"{day} is over, so it can no longer be changed.", field=f"days.{day}")
-    return refusal.ValidationError(f"Availability can be given up to {HORIZON_DAYS} days ahead.", field=f"days.{day}")
+        return refusal.ValidationError(f"{day} is in the past, so it can’t be changed.", field=f"days.{day}")
+    return refusal.ValidationError(f"Availability can be set up to {HORIZON_DAYS} days ahead.", field=f"days.{day}")
 
 
 def minute(text: object) -> int:
@@ -113,7 +113,7 @@ def minute(text: object) -> int:
         raise ValueError("A time looks like 09:30, and 24:00 ends a day.")
     minutes = 24 * 60 if match[1] is None else int(match[1]) * 60 + int(match[2])
     if minutes % ALIGNMENT_MINUTES:
-        raise ValueError("Times lie on the quarter of an hour.")
+        raise ValueError("Use times on a quarter hour, such as 9:15.")
     return minutes
 
 

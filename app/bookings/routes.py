@@ -28,7 +28,7 @@ class BookingRequest(BaseModel):
     @classmethod
     def _aligned(cls, start: datetime) -> datetime:
         if start.minute % 15 or start.second or start.microsecond:
-            raise ValueError("A lesson starts on the quarter of an hour.")
+            raise ValueError("A lesson starts on a quarter hour, such as 9:15.")
         return start
 
 

@@ -147,7 +147,7 @@ async def _slugs(db: Db, names: Sequence[str] | None) -> list[str] | None:
     found = await _areas_named.all(db, names=list(names))
     for index, name in enumerate(names):
         if not any(area.given == name and area.slug for area in found):
-            raise refusal.ValidationError(f"There is no area “{name}” in the catalog.", field=f"areas.{index}")
+            raise refusal.ValidationError(f"The catalog has no area “{name}”.", field=f"areas.{index}")
     return sorted({area.slug for area in found if area.slug})
 
 

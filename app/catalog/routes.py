@@ -38,13 +38,13 @@ def _once(values: list[T]) -> list[T]:
 
 def _lengths(minutes: list[int]) -> list[int]:
     if any(length % 15 or not 15 <= length <= MAX_LENGTH_MINUTES for length in minutes):
-        raise ValueError(f"A lesson lasts a multiple of 15 minutes, from 15 to {MAX_LENGTH_MINUTES}.")
+        raise ValueError(f"A lesson lasts 15 to {MAX_LENGTH_MINUTES} minutes, in steps of 15.")
     return sorted(set(minutes))
 
 
 def _words(words: list[str]) -> list[str]:
     if not all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", word) and len(word) <= 40 for word in words):
-        raise ValueError("These are words in kebab-case, such as beginner or young-adults.")
+        raise ValueError("Use words in kebab-case, such as beginner or young-adults.")
     return _once(words)
 
 
@@ -80,7 +80,7 @@ class ServiceChange(BaseModel):
     @field_validator("catalog_service")
     @classmethod
     def _stays(cls, _: Any) -> Any:
-        raise ValueError("What a service is about cannot be changed. Withdraw it and offer another.")
+        raise ValueError("The subject of a service can’t be changed. Withdraw it and offer another.")
 
 
 class Profile(BaseModel):

@@ -116,7 +116,7 @@ def _words(
     }
     if kind == "booking_cancelled":
         return words | {
-            "who_cancelled": phrases.who_cancelled(booking, role, cancelled_by),
+            "canceller": phrases.canceller(booking, role, cancelled_by),
             "lateness": phrases.lateness(booking, cancelled_by, now),
             "reason": phrases.lines(booking.cancel_reason),
             "instructor_url": f"{site_url}/instructors/{booking.instructor_id}",

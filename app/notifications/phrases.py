@@ -1,5 +1,5 @@
-"""What mails say about a lesson beyond app.wording: its hours, its place, the policy; and what people typed, made fit to stand in a
-header or a sentence."""
+"""Phrases of mails that app.wording lacks: hours, place, policy; and user input made safe for headers
+and sentences."""
 
 import re
 from datetime import datetime
@@ -9,7 +9,7 @@ from app.wording import clock, local_day, long_day, moment, zone_letters, zone_n
 
 # Control characters, and the direction overrides and isolates that let a name rearrange the words
 # around it.
-_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def when(booking: Booking) -> str:
@@ -21,7 +21,7 @@ def when(booking: Booking) -> str:
 
 
 def hours(start: datetime, end: datetime, zone: str) -> str:
-    """9:00–10:00 am, 11:30 am–12:30 pm; over a change of the clocks 1:30 am EDT–1:30 am EST"""
+    """9:00–10:00 am, 11:30 am–12:30 pm; across a clock change 1:30 am EDT–1:30 am EST"""
     first, last = clock(start, zone), clock(end, zone)
     before, after = zone_letters(start, zone), zone_letters(end, zone)
     if before != after:
@@ -42,40 +42,41 @@ def place(booking: Booking, reader: Role) -> str:
 
 
 def policy(booking: Booking, reader: Role, now: datetime) -> str:
-    """The cancellation policy as it stands for this lesson."""
-    who, they = ("You", "you") if reader == "student" else (line(booking.student_name), line(booking.student_name))
+    """Until when the student can cancel this lesson for free."""
+    name = "You" if reader == "student" else line(booking.student_name)
     if now > booking.free_cancel_until:
-        return f"The time for cancelling free of charge has passed: if {they} cancelled now, it would count as late."
+        return "The free cancellation period is over. A cancellation now counts as late."
     if booking.free_cancel_until == booking.starts_at:
-        return f"{who} can cancel free of charge until the lesson begins."
+        return f"{name} can cancel for free until the lesson starts."
     until = moment(booking.free_cancel_until, booking.time_zone, now)
-    return f"{who} can cancel free of charge until {until}. After that, it counts as a late cancellation."
+    return f"{name} can cancel for free until {until}. After that, it counts as late."
 
 
-def who_cancelled(booking: Booking, reader: Role, cancelled_by: object) -> str:
-    """You have cancelled"""
+def canceller(booking: Booking, reader: Role, cancelled_by: object) -> str:
+    """You, Ben Birch, We: the subject of “… cancelled this lesson”."""
     if cancelled_by == booking.student_id:
-        return "You have cancelled" if reader == "student" else f"{line(booking.student_name)} has cancelled"
+        return "You" if reader == "student" else line(booking.student_name)
     if cancelled_by == booking.instructor_id:
-        return "You have cancelled" if reader == "instructor" else f"{line(booking.instructor_name)} has cancelled"
-    return "We have cancelled"
+        return "You" if reader == "instructor" else line(booking.instructor_name)
+    return "We"
 
 
 def lateness(booking: Booking, cancelled_by: object, now: datetime) -> str:
-    """Whether it was free. Only a student's cancellation can be late; of the instructor's there is nothing to say."""
+    """Whether the cancellation was free. Empty unless the student cancelled: only a student’s
+    cancellation can be late."""
     if cancelled_by != booking.student_id:
         return ""
     if not booking.late:
-        return "It was cancelled in time, free of charge."
+        return "The cancellation was free."
     until = moment(booking.free_cancel_until, booking.time_zone, now)
-    return f"It counts as a late cancellation: cancelling was free of charge until {until}."
+    return f"It counts as late: cancellation was free until {until}."
 
 
 def line(text: str) -> str:
-    """What someone typed as one line: unable to end a header or to rearrange what stands around it."""
-    return " ".join(_UNFIT.sub(" ", text).split())
+    """User input as one line that can neither end a header nor rearrange the text around it."""
+    return " ".join(_UNSAFE.sub(" ", text).split())
 
 
 def lines(text: str) -> list[str]:
-    """What someone typed, line by line."""
+    """User input, line by line."""
     return [line(part) for part in text.strip().splitlines()]

@@ -73,8 +73,8 @@ export class Lesson extends EventTarget {
   #policy(start) {
     const hours = this.#given.free_cancel_hours;
     const until = start - hours * 3_600_000;
-    if (until <= now() + 5 * 60_000) return "Cancelling is free for 5 minutes after booking. After that it counts as late.";
-    return `Free to cancel until ${moment(until, this.#offer.zone)}. After that it counts as late.`;
+    if (until <= now() + 5 * 60_000) return "Free to cancel for 5 minutes after booking. After that, it counts as late.";
+    return `Free to cancel until ${moment(until, this.#offer.zone)}. After that, it counts as late.`;
   }
 
   // ---- a time that dies

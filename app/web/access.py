@@ -121,7 +121,7 @@ def _same_site(request: Request) -> None:
     else:
         trusted = "session" not in request.cookies
     if not trusted:
-        raise refusal.NotAllowed("This request came from another site, so it was not carried out.")
+        raise refusal.NotAllowed("This request came from another site, so it was blocked.")
 
 
 def origin_allowed(connection: HTTPConnection[Any]) -> bool:

@@ -35,7 +35,7 @@ def check(model: type[Model], fields: Any) -> Model:
     if not isinstance(fields, dict):
         raise refusal.ValidationError("The body must be a JSON object.")
     if _has_nul(fields):
-        raise refusal.ValidationError("Text may not contain NUL characters.")
+        raise refusal.ValidationError("Text can’t contain NUL characters.")
     try:
         return model.model_validate(fields)
     except pydantic.ValidationError as error:
@@ -87,5 +87,5 @@ def form_fields(raw: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=200)
     except ValueError:
-        raise refusal.ValidationError("The form could not be read.") from None
+        raise refusal.ValidationError("The form couldn’t be read.") from None
     return {name: value for name, value in pairs if value != "" and not name.startswith("_")}

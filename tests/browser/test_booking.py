@@ -65,7 +65,7 @@ async def test_a_time_taken_unseen_is_refused_in_place(open_page: Open, pool: Po
     await take(pool, anna, anna.at("11:00"), cleo.id)
     button = page.locator("#book-button")
     await button.click()
-    await expect(page.locator("#why")).to_contain_text("Someone else was quicker")
+    await expect(page.locator("#why")).to_contain_text("Someone else just booked that time")
     await expect(button).to_have_text("This time has just been taken")
     await expect(page.locator("#instead a")).to_have_count(5)
     await still_there(page)

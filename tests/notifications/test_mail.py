@@ -60,7 +60,7 @@ async def test_dots_and_long_lines_arrive_as_they_were_typed(box: Mailbox) -> No
     await send(box.url, made(note="one\n.\n..two\nFrom me = you\n" + "x" * 1900))
     text = box.mails[0].get_body(("plain",))
     assert text is not None
-    assert "\n> one\n> .\n> ..two\n> From me = you\n> " + "x" * 1900 + "\n" in text.get_content()
+    assert "\n> one\n> .\n> ..two\n> From me = you\n> " + "x" * 1900 + "\n" in text.get_content().replace("\r\n", "\n")
 
 
 async def test_a_hostile_name_stays_within_its_header(box: Mailbox) -> None:

@@ -22,7 +22,7 @@ def test_the_student_reads_who_what_when_where_price_note_and_policy() -> None:
             "$70 for 60 minutes",
             "Your note to Anna Ash",
             "I have never played before.",
-            "You can cancel free of charge until Mon, Nov 23, 9:00 pm. After that, it counts as a late cancellation.",
+            "You can cancel for free until Mon, Nov 23, 9:00 pm. After that, it counts as late.",
             f"{SITE}/lessons",
         ):
             assert said in body
@@ -35,11 +35,11 @@ def test_the_instructor_reads_the_same_lesson_from_the_other_side() -> None:
     for body in (message.text, message.html):
         for said in (
             "Hello Anna Ash",
-            "Ben Birch has booked a lesson with you",
+            "Ben Birch booked a lesson with you",
             "At Ben Birch’s place: 12 Main St",
-            "Ben Birch writes",
+            "Note from Ben Birch",
             "I have never played before.",
-            "Ben Birch can cancel free of charge until Mon, Nov 23, 9:00 pm.",
+            "Ben Birch can cancel for free until Mon, Nov 23, 9:00 pm.",
             f"{SITE}/teach",
         ):
             assert said in body
@@ -47,7 +47,7 @@ def test_the_instructor_reads_the_same_lesson_from_the_other_side() -> None:
 
 def test_without_a_note_nothing_is_said_of_one() -> None:
     message = written("booking_confirmed", lesson(note="  \n"), ANNA)
-    assert "writes" not in message.text
+    assert "Note from" not in message.text
     assert "blockquote" not in message.html
 
 
@@ -56,21 +56,21 @@ def test_a_cancellation_says_who_why_and_whether_it_was_free() -> None:
     to_ben, to_anna = (written("booking_cancelled", about, person, cancelled_by=BEN) for person in (BEN, ANNA))
     assert to_ben.subject == "Cancelled: Piano with Anna Ash, Tue, Nov 24, 9:00 am"
     assert to_anna.subject == "Cancelled: Piano with Ben Birch, Tue, Nov 24, 9:00 am"
-    assert "You have cancelled this lesson. It does not take place. It was cancelled in time, free of charge." in to_ben.text
+    assert "You cancelled this lesson. The cancellation was free." in to_ben.text
     assert f"{SITE}/instructors/{ANNA}" in to_ben.text
-    assert "Ben Birch has cancelled this lesson." in to_anna.text
+    assert "Ben Birch cancelled this lesson." in to_anna.text
     assert "> I am ill.\n> Sorry!\n" in to_anna.text
     assert "I am ill.<br>" in to_anna.html
 
 
 def test_a_late_cancellation_is_called_late_but_never_the_instructors() -> None:
     about = lesson(state="cancelled", late=True)
-    late = "It counts as a late cancellation: cancelling was free of charge until Mon, Nov 23, 9:00 pm."
+    late = "It counts as late: cancellation was free until Mon, Nov 23, 9:00 pm."
     assert late in written("booking_cancelled", about, ANNA, cancelled_by=BEN).text
     by_anna = written("booking_cancelled", about, BEN, cancelled_by=ANNA)
-    assert "Anna Ash has cancelled this lesson. It does not take place.\n" in by_anna.text
+    assert "Anna Ash cancelled this lesson.\n" in by_anna.text
     assert "late" not in by_anna.text
-    assert "We have cancelled this lesson." in written("booking_cancelled", about, BEN, cancelled_by=None).text
+    assert "We cancelled this lesson." in written("booking_cancelled", about, BEN, cancelled_by=None).text
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_the_place_is_said_to_whom_it_concerns(place: str, to_ben: str, to_anna:
 def test_the_policy_is_what_holds_now() -> None:
     about = lesson()
     passed = phrases.policy(about, "student", about.free_cancel_until + timedelta(seconds=1))
-    assert passed == "The time for cancelling free of charge has passed: if you cancelled now, it would count as late."
+    assert passed == "The free cancellation period is over. A cancellation now counts as late."
     always = lesson(free_cancel_until=about.starts_at)
-    assert phrases.policy(always, "student", about.created_at) == "You can cancel free of charge until the lesson begins."
+    assert phrases.policy(always, "student", about.created_at) == "You can cancel for free until the lesson starts."
 
 
 HOSTILE = 'Eve\r\nBcc: victim@example.com\r\n\r\n<script>alert("x")</script> & \u202eevil\u0000\u0007'.replace("\0", "")
