@@ -3,7 +3,7 @@ tests that reads the database."""
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,8 @@ from loadtests.table import columns, milliseconds, percentile
 
 # How long a committed change may wait to be published once the crowd has gone.
 GRACE_SECONDS = 10.0
+# A mail whose worker was killed waits for half a minute, and one that failed for longer each time.
+MAIL_SECONDS = 120.0
 _LOOK_SECONDS = 0.2
 # What the product promises: no connected screen is behind for longer.
 STALE_SECONDS = 15.0
@@ -80,6 +82,7 @@ class Board:
 
 _overlaps = statement("verdict_overlaps", Overlaps)
 _unpublished = statement("verdict_unpublished", int)
+_unsent_mails = statement("verdict_unsent_mails", int)
 _broken_versions = statement("verdict_broken_versions", UUID)
 _bookings = statement("verdict_bookings", Row)
 commits = statement("verdict_commits", Commit)
@@ -92,11 +95,13 @@ def database_of(data: Path) -> str:
     return os.environ.get("DATABASE_URL") or addresses.noted(data).get("database_url", "")
 
 
-async def judge(database_url: str, results: Results, *, grace: float = GRACE_SECONDS) -> Verdict:
+async def judge(
+    database_url: str, results: Results, *, grace: float = GRACE_SECONDS, mail_grace: float = MAIL_SECONDS
+) -> Verdict:
     """Holds what the crowd was told and saw against the database. Raises OSError or asyncpg's errors when it cannot be read."""
     pool = await connect(database_url, size=2, name="verdict")
     try:
-        unpublished = await _left_after(pool, grace)
+        unpublished = await _left(lambda: _unpublished.one(pool), grace)
         ahead = await _clock_ahead(pool)
         since = datetime.fromtimestamp(results.started, UTC) + ahead
         instructors = list({UUID(instructor) for instructor in (*results.arrivals, *results.booked.values())})
@@ -119,6 +124,7 @@ async def judge(database_url: str, results: Results, *, grace: float = GRACE_SEC
             _none(
                 f"changes that reached a screen after more than {STALE_SECONDS:.0f} s", sum(d > STALE_SECONDS for d in promised)
             ),
+            *await _mails(pool, results, mail_grace),
             *_answers(results),
             *_whole(results, rows),
         ]
@@ -127,13 +133,21 @@ async def judge(database_url: str, results: Results, *, grace: float = GRACE_SEC
         await pool.close()
 
 
-async def _left_after(pool: Pool, grace: float) -> int:
-    """Unpublished changes once everything had its time."""
+async def _left(count: Callable[[], Awaitable[int]], grace: float) -> int:
+    """What is still to be done once everything had its time."""
     for _ in range(round(grace / _LOOK_SECONDS)):
-        if await _unpublished.one(pool) == 0:
+        if await count() == 0:
             return 0
         await asyncio.sleep(_LOOK_SECONDS)
-    return await _unpublished.one(pool)
+    return await count()
+
+
+async def _mails(pool: Pool, results: Results, grace: float) -> list[Check]:
+    """Whether no mail was lost when things were broken. Otherwise the crowd does not wait for mails."""
+    if results.mended is None:
+        return []
+    bookings = [UUID(booking) for booking in results.booked]
+    return [_none("mails not sent", await _left(lambda: _unsent_mails.one(pool, bookings=bookings), grace))]
 
 
 async def _clock_ahead(pool: Pool) -> timedelta:

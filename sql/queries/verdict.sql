@@ -20,6 +20,17 @@ select
 -- name: verdict_unpublished
 select count(*) from outbox_unpublished;
 
+-- name: verdict_unsent_mails
+-- Mails of these bookings that are neither sent nor given up, and those that nobody has written down: each
+-- booking is confirmed to two people.
+select (
+  select count(*) from notification
+  where booking_id = any(:bookings::uuid[]) and kind <> 'reminder' and sent_at is null and given_up_at is null
+) + (
+  select coalesce(sum(2 - (select count(*) from notification n where n.booking_id = told.id and n.kind = 'booking_confirmed')), 0)
+  from unnest(:bookings::uuid[]) as told (id)
+)::bigint;
+
 -- name: verdict_broken_versions
 -- Calendars whose kept changes leave a version out, or do not reach the calendar's own. (Old changes are deleted by age.)
 select c.instructor_id

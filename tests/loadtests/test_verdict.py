@@ -186,7 +186,11 @@ async def test_an_answer_that_should_not_be_fails_it(database_url: str, run: Res
     assert failed(await judge(database_url, replace(run, requests=requests))) == [what]
 
 
-async def test_while_things_are_broken_a_request_may_be_refused_or_lost_but_not_fail(database_url: str, run: Results) -> None:
+async def test_while_things_are_broken_a_request_may_be_refused_or_lost_but_not_fail(
+    database_url: str, run: Results, pool: Pool
+) -> None:
+    await pool.execute("update notification set sent_at = now()")
+
     def broken(answer: str, *errors: str) -> Results:
         requests = {"GET /api/auth/me": Requests({"200": 3, answer: 1}, [0.1] * 4)}
         return replace(run, mended=run.started, requests=requests, socket_errors=list(errors))
@@ -201,9 +205,20 @@ async def test_while_things_are_broken_a_request_may_be_refused_or_lost_but_not_
         assert failed(await judge(database_url, broken("200", error))) == ["errors said on sockets"]
 
 
+async def test_a_mail_that_was_lost_while_things_were_broken_fails_it(database_url: str, run: Results, pool: Pool) -> None:
+    broken = replace(run, mended=run.started)
+    assert failed(await judge(database_url, broken, mail_grace=0)) == ["mails not sent"]
+    await pool.execute("update notification set sent_at = now()")
+    assert failed(await judge(database_url, broken, mail_grace=0)) == []
+    await pool.execute("delete from notification where recipient_id in (select id from instructor)")
+    assert failed(await judge(database_url, broken, mail_grace=0)) == ["mails not sent"]
+    assert failed(await judge(database_url, run)) == []
+
+
 async def test_a_change_may_be_late_only_until_15_seconds_after_all_was_mended(
-    database_url: str, run: Results, anna: Instructor
+    database_url: str, run: Results, pool: Pool, anna: Instructor
 ) -> None:
+    await pool.execute("update notification set sent_at = now()")
     late = replace(run, arrivals={str(anna.id): {1: [run.ended + 16]}})
     assert failed(await judge(database_url, replace(late, mended=run.ended))) == []
     assert failed(await judge(database_url, replace(late, mended=run.started - 15))) == [
