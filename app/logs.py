@@ -60,7 +60,17 @@ def configure(settings: Settings, process: str = "") -> None:
     logging.captureWarnings(capture=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    if level > logging.DEBUG:
+        logging.getLogger("asyncpg.pool").setLevel(max(level, logging.ERROR))
+        logging.getLogger("asyncio").addFilter(_is_not_a_lost_connection)
     sys.excepthook = _uncaught
+
+
+def _is_not_a_lost_connection(record: logging.LogRecord) -> bool:
+    """When Postgres goes away, asyncpg writes a traceback for each connection of the pool: its warning that the
+    connection could not be opened again, and asyncio's that closing it failed. app/db.py says it in one line."""
+    message = record.getMessage()
+    return "coro=<Connection.close()" not in message or "asyncpg" not in message
 
 
 def _renderer(settings: Settings) -> Processor:

@@ -36,6 +36,30 @@ def logged(script: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output(script)]
 
 
+LOST_CONNECTIONS = """
+import asyncio
+asyncpg = "class Connection:\\n  async def close(self):\\n    raise TimeoutError"
+ours = asyncpg.replace("close", "send")
+exec(compile(asyncpg, "/lib/asyncpg/connection.py", "exec"))
+closing = Connection().close
+exec(compile(ours, "/lib/ours.py", "exec"))
+sending = Connection().send
+
+async def main():
+    tasks = [asyncio.create_task(closing()), asyncio.create_task(sending())]
+    await asyncio.sleep(0.01)
+
+asyncio.run(main())
+logging.getLogger("asyncpg.pool").warning("Failed to restore the pool connection floor; retrying")
+"""
+
+
+def test_connections_that_asyncpg_lost_are_not_told_one_by_one() -> None:
+    lines = logged(LOST_CONNECTIONS)
+    assert [line["event"].splitlines()[0] for line in lines] == ["Task exception was never retrieved"]
+    assert "Connection.send()" in lines[0]["event"]
+
+
 def test_a_line_says_what_when_where_and_who() -> None:
     (line,) = logged("structlog.get_logger('relay').info('published', changes=3)")
     assert line.pop("timestamp").endswith("Z")
