@@ -85,9 +85,10 @@ begin
     from release_conflicting_holds(v_calendar, p_student, v_during, v_blocked, v_dates, p_now) e;
   end if;
 
-  -- The service is read anew: a withdrawal locks the calendar. Under the locks nothing else can be in
-  -- the way that was not seen above. Should a writer have gone past them, the constraints keep the
-  -- promise, and the transaction runs again as after a deadlock (app/db.py: transact).
+  -- The service is read anew, for it may have changed while this call waited; its writers lock the
+  -- calendar. Under the locks nothing else can be in the way that was not seen above. Should a writer
+  -- have gone past them, the constraints keep the promise, and the transaction runs again as after a
+  -- deadlock (app/db.py: transact).
   insert into booking as b (
     instructor_id, student_id, service_id, state, during, blocked, service_name, price_cents,
     location_type, location, note, free_cancel_until, version, created_at
@@ -99,10 +100,11 @@ begin
                                  p_now + cancellation_grace())),
          v_calendar.version + 1, p_now
   from service s join catalog_service k on k.slug = s.catalog_service
-  where s.id = p_service and s.is_active
+  where s.id = p_service and s.is_active and p_minutes = any (s.durations_minutes)
+    and (p_location_type is null or p_location_type = any (s.location_types))
   returning b.* into v_booking;
   if not found then
-    raise exception 'service % was withdrawn', p_service using errcode = 'serialization_failure';
+    raise exception 'service % was changed', p_service using errcode = 'serialization_failure';
   end if;
   perform record_change(
     v_booking, p_student, 'created', null, 'booking_confirmed', v_dates,

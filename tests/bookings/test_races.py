@@ -15,6 +15,10 @@ from tests import people
 from tests.bookings.test_reserve import NOW, hold, reserve
 from tests.bookings.truths import assert_changes_lead_to_the_present, assert_nothing_overlaps
 
+IS_SOMEBODY_WAITING = """
+select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')
+"""
+
 
 @pytest.fixture
 async def crowd(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
@@ -170,3 +174,27 @@ async def test_whoever_goes_past_the_locks_leaves_nothing_half_written(crowd: Po
     assert await booking == {"SLOT_TAKEN": 1}
     assert await crowd.fetchval("select count(*) from booking where state = 'held'") == 2
     assert await crowd.fetchval("select version from calendar where instructor_id = $1", anna.id) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("is_active = false", "NOT_FOUND"),
+        ("durations_minutes = '{30}'", "DURATION_NOT_OFFERED"),
+        ("location_types = '{student}'", "VALIDATION_ERROR"),
+    ],
+)
+async def test_a_service_that_changes_while_a_booking_waits_is_booked_as_it_is_then(
+    crowd: Pool, change: str, code: str
+) -> None:
+    anna, ben = await people.instructor(crowd, "Anna"), await people.student(crowd, "Ben")
+    async with crowd.acquire() as writer, writer.transaction():
+        await writer.execute("select from calendar where instructor_id = $1 for no key update", anna.id)
+        attempt = asyncio.create_task(reserve(crowd, ben, anna, anna.at("10:00"), location_type="public"))
+        async with asyncio.timeout(20):
+            while not await crowd.fetchval(IS_SOMEBODY_WAITING):
+                await asyncio.sleep(0.01)
+        await writer.execute(f"update service set {change} where id = $1", anna.service_id)
+    with pytest.raises(refusal.Refusal) as refused:
+        await attempt
+    assert refused.value.code == code
