@@ -43,6 +43,11 @@ LOG_SECONDS = 5
 
 log = structlog.get_logger("db")
 
+
+class _FunctionReplacedError(Exception):
+    """A migration replaced a function while a statement was calling it: nothing was written."""
+
+
 # Postgres is away, restarting, overloaded or was just failed over: nothing is wrong with the request.
 _UNAVAILABLE = (
     OSError,
@@ -58,6 +63,7 @@ _UNAVAILABLE = (
     asyncpg.SerializationError,
     asyncpg.ExclusionViolationError,
     asyncpg.InvalidCachedStatementError,
+    _FunctionReplacedError,
 )
 # Running the same transaction again may succeed at once.
 _RETRYABLE = (
@@ -65,6 +71,7 @@ _RETRYABLE = (
     asyncpg.SerializationError,
     asyncpg.ExclusionViolationError,  # a writer that took no locks was quicker
     asyncpg.InvalidCachedStatementError,
+    _FunctionReplacedError,
 )
 
 
@@ -127,7 +134,7 @@ async def _prepare_connection(connection: Any) -> None:
 
 async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]], *, begin: bool = True) -> T:
     """Runs `work` in a transaction of its own: the only place that retries. `work` runs a second time after a deadlock, or
-    when a migration replaced what its statements were prepared for. `begin=False` is for work of a single statement, which
+    when a migration replaced what its statements were prepared for or call. `begin=False` is for work of a single statement, which
     is a transaction by itself: two round trips fewer while it holds locks. Raises Unavailable."""
 
     async def attempt() -> T:
@@ -217,7 +224,7 @@ def _cause(error: Exception) -> str:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """What a person can run into, as its refusal."""
+    """What a person can run into, as its refusal; what a migration does to a statement under way, as that."""
     try:
         yield
     except asyncpg.IntegrityConstraintViolationError as error:
@@ -225,6 +232,10 @@ def _refusals() -> Iterator[None]:
         if meant is None:
             raise
         raise meant from None
+    except (asyncpg.UndefinedFunctionError, asyncpg.InternalServerError) as error:
+        if isinstance(error, asyncpg.UndefinedFunctionError) or "cache lookup failed" in str(error):
+            raise _FunctionReplacedError(str(error)) from error
+        raise
     except asyncpg.CharacterNotInRepertoireError:
         raise refusal.ValidationError("Text can’t contain NUL characters.") from None
 

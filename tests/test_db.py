@@ -1,5 +1,6 @@
 """The pool: connections go back to it as they are, and Postgres's absence is no bug of ours."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -179,6 +180,37 @@ async def test_a_transaction_whose_statement_a_migration_changed_is_tried_once_m
     await pool.execute("alter table role add column title text")
     assert await db.transact(alone, work) == ["name", "title"]
     await db.close(alone)
+
+
+IS_SOMEBODY_WAITING = """
+select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')
+"""
+PAUSING_FUNCTION = """
+create function code.pausing() returns integer language plpgsql as
+$$ begin perform pg_advisory_xact_lock_shared(1); perform from site; return 1; end $$
+"""
+
+
+@pytest.mark.parametrize("begin", [True, False])
+async def test_a_transaction_whose_function_a_migration_replaces_is_tried_once_more(
+    database_url: str, pool: Pool, begin: bool
+) -> None:
+    async def work(tx: db.Tx) -> int:
+        count: int = await tx.fetchval("select count(pausing()) from generate_series(1, 2)")
+        return count
+
+    await pool.execute(PAUSING_FUNCTION)
+    async with pool.acquire() as migration, migration.transaction():
+        await migration.execute("select pg_advisory_xact_lock(1)")
+        counting = asyncio.create_task(db.transact(pool, work, begin=begin))
+        async with asyncio.timeout(20):
+            while not await pool.fetchval(IS_SOMEBODY_WAITING):
+                await asyncio.sleep(0.01)
+        await migration.execute("drop function code.pausing()")
+        await migration.execute(PAUSING_FUNCTION)
+    with capture_logs() as lines:
+        assert await counting == 2
+    assert [line["cause"] for line in lines] == ["FunctionReplacedError"]
 
 
 async def test_a_lock_that_is_not_given_up_is_unavailable_before_the_client_gives_up(pool: Pool) -> None:
