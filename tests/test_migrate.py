@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import orjson
 import pytest
 
 from app import db, migrate, operators
+from app.bookings import booking
 from app.db import Pool
 from app.migrate import MigrationError
 from tests import people
@@ -164,8 +166,8 @@ def missing(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[
     return lost
 
 
-# An event of the outbox names its booking now instead of containing it.
-RESHAPED = {"outbox": {"events"}}
+# An event of the outbox names its booking now instead of containing it; a stored answer is a row.
+RESHAPED = {"outbox": {"events"}, "idempotency_key": {"answer"}}
 BOARDS = "select c.instructor_id, b.version, b.days from calendar c, board(c.instructor_id, $1, 30) b where c.instructor_id <> $2 order by 1"
 
 
@@ -196,6 +198,16 @@ async def test_a_database_of_the_first_release_is_migrated_while_its_web_process
         assert await mistakes(connection, db.STATEMENTS) == []
     lesson = await people.lesson(pool, GUS, FINNS_SERVICE, datetime(2026, 11, 23, 15, tzinfo=UTC), now=NOW)
     assert lesson.state == "confirmed"
+    await db.close(pool)
+
+
+async def test_a_repeat_of_a_call_to_the_first_release_gets_the_answer_of_then(first_release: str) -> None:
+    async with connected(first_release) as connection:
+        before = orjson.loads(await connection.fetchval("select answer from idempotency_key where account_id = $1", BEN))
+    await migrate.migrate(first_release)
+    pool = await db.connect(first_release, size=1, name="test")
+    after = await pool.fetchval("select answer from idempotency_key where account_id = $1", BEN)
+    assert booking.as_json(booking.from_row_json(after), BEN) == before
     await db.close(pool)
 
 
