@@ -1,5 +1,6 @@
-"""The gate before each calendar: at most WIDTH of its writers per process hold a database connection.
-The others wait here, outside the pool, so that a locked calendar leaves connections for everyone else."""
+"""The gate before the rows that writers lock: at most WIDTH writers of one calendar, and WIDTH bookings of
+one student, hold a database connection in each process. The others wait here, outside the pool, so that
+a locked row leaves connections for everyone else."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,25 +22,36 @@ class _Gate:
         self.writers = 0
 
 
-# Of the calendars that somebody is writing to now.
+# Of the calendars that somebody is writing to now, and of the students who are booking.
 _gates: dict[UUID, _Gate] = {}
+_students: dict[UUID, _Gate] = {}
 
 
 @asynccontextmanager
-async def writer(db: Pool | Tx, calendar: UUID | None) -> AsyncIterator[None]:
-    """A turn to write to that calendar (an instructor's id), to be taken before a connection of the pool.
-    In a caller's transaction, which has its connection, or where there is no such calendar, nothing is
-    waited for. Raises Unavailable when too many wait, or for too long."""
-    if calendar is None or not isinstance(db, Pool):  # type: ignore[misc]  # only the stubs make it generic
+async def writer(db: Pool | Tx, calendar: UUID | None, *, student: UUID | None = None) -> AsyncIterator[None]:
+    """A turn to write to that calendar (an instructor's id), to be taken before a connection of the pool; for a
+    booking also a turn of its student, whose row is locked first. In a caller's transaction, which has its
+    connection, nothing is waited for. Raises Unavailable when too many wait, or for too long."""
+    if not isinstance(db, Pool):  # type: ignore[misc]  # only the stubs make it generic
         yield
         return
-    gate = _gates.setdefault(calendar, _Gate())
+    # In the order of the locks, so that a student who waits for one calendar takes no turn of another.
+    async with _turn(_students, student, "student"), _turn(_gates, calendar, "calendar"):
+        yield
+
+
+@asynccontextmanager
+async def _turn(gates: dict[UUID, _Gate], key: UUID | None, name: str) -> AsyncIterator[None]:
+    if key is None:
+        yield
+        return
+    gate = gates.setdefault(key, _Gate())
     if gate.writers >= WIDTH + QUEUE:
-        faults.record("calendar_queue_full", f"{QUEUE} writers wait for one calendar")
+        faults.record(f"{name}_queue_full", f"{QUEUE} writers wait for one {name}")
         raise refusal.Unavailable
     gate.writers += 1
     try:
-        await _turn(gate)
+        await _acquire(gate, name)
         try:
             yield
         finally:
@@ -47,13 +59,13 @@ async def writer(db: Pool | Tx, calendar: UUID | None) -> AsyncIterator[None]:
     finally:
         gate.writers -= 1
         if not gate.writers:
-            del _gates[calendar]
+            del gates[key]
 
 
-async def _turn(gate: _Gate) -> None:
+async def _acquire(gate: _Gate, name: str) -> None:
     try:
         async with asyncio.timeout(WAIT_SECONDS):
             await gate.turns.acquire()
     except TimeoutError:
-        faults.record("calendar_queue_slow", f"no turn to write to a calendar within {WAIT_SECONDS} s")
+        faults.record(f"{name}_queue_slow", f"no turn of a {name} within {WAIT_SECONDS} s")
         raise refusal.Unavailable from None

@@ -122,9 +122,10 @@ async def test_with_thirty_waiting_for_one_calendar_everything_else_is_answered(
 @pytest.mark.parametrize("write", ["reserve", "cancel", "week", "profile", "stop", "begin", "withdraw"])
 async def test_every_writer_of_a_calendar_takes_its_turn(pool: Pool, outside: Pool, write: str) -> None:
     anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    others = iter([await people.student(pool, f"Student {number}") for number in range(6)])
     lesson = await reserve(pool, ben, anna, anna.at("10:00"))
     writes: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
-        "reserve": lambda: reserve(pool, ben, anna, anna.at("12:00")),
+        "reserve": lambda: reserve(pool, next(others), anna, anna.at("12:00")),
         "cancel": lambda: cancellation.cancel(pool, ben.id, lesson.id, reason="", now=NOW),
         "week": lambda: week.replace_days(pool, anna.id, {anna.day(): [(540, 600)]}, now=NOW),
         "profile": lambda: instructor.change(pool, anna.id, {"travel_buffer_minutes": 15}, now=NOW),
@@ -139,6 +140,26 @@ async def test_every_writer_of_a_calendar_takes_its_turn(pool: Pool, outside: Po
         assert await waiting(outside) == gate.WIDTH
     await asyncio.gather(*tasks, return_exceptions=True)
     assert gate._gates == {}
+
+
+async def test_one_student_who_waits_for_a_calendar_takes_three_connections_whomever_else_they_book(
+    pool: Pool, outside: Pool
+) -> None:
+    anna, ben, carl = (
+        await people.instructor(pool, "Anna"),
+        await people.student(pool, "Ben"),
+        await people.student(pool, "Carl"),
+    )
+    teachers = [await people.instructor(pool, f"Teacher {number}") for number in range(12)]
+    async with Lock(outside, anna.id):
+        lessons = [asyncio.create_task(reserve(pool, ben, anna, anna.at("10:00")))]
+        await until_they_wait(outside, 1)  # he has the lock of his own row now
+        lessons += [asyncio.create_task(reserve(pool, ben, other, other.at("12:00"))) for other in teachers]
+        await until_they_wait(outside, gate.WIDTH)
+        assert (await reserve(pool, carl, teachers[0], teachers[0].at("10:00"))).state == "confirmed"
+        assert await waiting(outside) <= gate.WIDTH
+    await asyncio.gather(*lessons, return_exceptions=True)
+    assert gate._students == gate._gates == {}
 
 
 async def test_whoever_waits_too_long_for_a_turn_is_told_so(pool: Pool, outside: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,6 +133,7 @@ async def reserve(
         db,
         _reserve,
         calendar=await service.instructor_of(db, service_id),
+        student=student_id,
         student_id=student_id,
         service_id=service_id,
         start=start,
@@ -151,10 +152,17 @@ async def reserve(
     return of_outcome(outcome)
 
 
-async def run(db: Pool | Tx, change: Statement[Outcome], *, calendar: UUID | None, **values: Any) -> Outcome:
+async def run(
+    db: Pool | Tx,
+    change: Statement[Outcome],
+    *,
+    calendar: UUID | None,
+    student: UUID | None = None,
+    **values: Any,
+) -> Outcome:
     """Runs a function in SQL that changes bookings of a calendar (an instructor's id), in the caller's
-    transaction or one of its own."""
-    async with gate.writer(db, calendar):
+    transaction or one of its own. `student`: the account whose row the function locks."""
+    async with gate.writer(db, calendar, student=student):
         if isinstance(db, Pool):  # type: ignore[misc]  # only asyncpg's stubs make it generic
             return await transact(db, lambda tx: change.one(tx, **values), begin=False)
         return await change.one(db, **values)
