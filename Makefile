@@ -74,9 +74,11 @@ pgbouncer:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pgbouncer >/dev/null; \
 	  fi; } || echo "PgBouncer could not be installed, so its tests are skipped."
 
-lock:  ## requirements.lock from pyproject.toml (needs uv)
-	$(UV) pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	  --universal --python-version 3.11 --quiet -o requirements.lock
+COMPILE := pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-annotate \
+  --no-header --universal --python-version 3.11 --quiet
+lock:  ## both lock files from pyproject.toml (needs uv): everything, and what production needs
+	$(UV) $(COMPILE) --group dev -o requirements.lock
+	$(UV) $(COMPILE) --constraints requirements.lock -o requirements-production.lock
 
 clean:  ## what can be made again; the data in var stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

