@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
@@ -41,7 +42,13 @@ def chromium() -> str | None:
 @pytest_asyncio.fixture
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        executable = chromium() or playwright.chromium.executable_path
+        if not Path(executable).is_file():
+            pytest.fail(
+                "The browser tests need Chromium (on Debian and Ubuntu: apt install chromium).",
+                pytrace=False,
+            )
+        browser = await playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
         yield browser
         await browser.close()
 
