@@ -20,7 +20,7 @@ from app import descriptors, logs, safety
 from app.embedded import addresses
 from app.embedded.ground import AUDIT_LOG, UpError, Wanted, listening
 from app.embedded.place import EmbeddedError
-from app.migrate import MigrationError, migrate
+from app.migrate import MigrationError, migrate, wait_until_reachable
 from app.refusal import Unavailable
 from app.settings import Settings, SettingsError, read
 
@@ -29,11 +29,14 @@ log = structlog.get_logger("command")
 NOT_STARTED = 2  # exit status when nothing was done at all
 NOT_DONE = 1
 
+MAX_WORKERS = 64
+MAX_PORT = 65535
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
-    chosen = _parser().parse_args(arguments)
     try:
+        chosen = _parser().parse_args(arguments)
         return int(chosen.run(chosen) or 0)
     except (SettingsError, UpError, EmbeddedError) as error:
         return _say(error, NOT_STARTED)
@@ -84,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _listen_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8000, metavar="P", help="port to listen on (default: 8000)")
+    parser.add_argument("--port", type=_port, default=8000, metavar="P", help="port to listen on (default: 8000)")
 
 
 def _near(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -94,10 +97,15 @@ def _near(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 64:
-        raise argparse.ArgumentTypeError("from 1 to 64")
-    return number
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
+        raise SettingsError(f"--workers takes a number from 1 to {MAX_WORKERS}, not {text!r}.")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > MAX_PORT:
+        raise SettingsError(f"There is no port {text}. Choose one from 1 to {MAX_PORT} with --port.")
+    return int(text)
 
 
 # ---- everything
@@ -184,6 +192,7 @@ def _process(name: str) -> Settings:
     ):
         if not getattr(settings, setting).get_secret_value():
             raise SettingsError(f"{name} needs {setting.upper()} ({example}). `python -m app up` brings its own.")
+    asyncio.run(wait_until_reachable(settings.database_url.get_secret_value()))
     return settings
 
 

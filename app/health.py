@@ -2,10 +2,12 @@
 
 import asyncio
 import hmac
+import os
+import socket
 from contextlib import suppress
 from typing import Literal, Protocol, cast
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -13,6 +15,9 @@ from app import refusal, web
 from app.db import Pool, faults, statement
 
 READY_SECONDS = 3
+
+# Processes that share a port answer in turn, and each has counters of its own.
+_ANSWERED_BY = Gauge("web_process", "The process that answered; its counters only.", ["host", "pid"])
 
 
 class Live(Protocol):
@@ -82,6 +87,7 @@ async def metrics(request: web.Request) -> Response:
     given = request.headers.get("x-monitoring-api-key", "")
     if settings.site_mode != "int" and not (key and hmac.compare_digest(given.encode(), key.encode())):
         raise refusal.NotAllowed("Metrics require this site’s X-Monitoring-API-Key.")
+    _ANSWERED_BY.labels(socket.gethostname(), str(os.getpid())).set(1)
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -20,6 +20,8 @@ else:  # asyncpg's classes are generic only in its stubs
 
 log = structlog.get_logger("migrate")
 MAJOR = 18
+# How long a process that starts waits for its database.
+REACHABLE_SECONDS = 5
 _LOCK = 7_215_341_907
 _LOCK_SECONDS = 60
 # A migration may take longer than a request; while it waits for a table, everybody else waits behind it, so it does not wait for
@@ -137,6 +139,23 @@ async def _set_session_defaults(connection: Connection) -> None:
         if not left:
             return
         await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def wait_until_reachable(dsn: str) -> None:
+    """Returns once the database answers. Raises UnreachableError when it has not within
+    REACHABLE_SECONDS, and another MigrationError when it refuses."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + REACHABLE_SECONDS
+    while True:
+        try:
+            connection = await _connect(dsn)
+        except UnreachableError:
+            if clock() > deadline:
+                raise
+            await asyncio.sleep(0.5)
+        else:
+            await connection.close(timeout=10)
+            return
 
 
 async def check(dsn: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -147,6 +148,11 @@ async def test_metrics_are_open_in_int(client: httpx.AsyncClient) -> None:
     answer = await client.get("/metrics")
     assert answer.status_code == 200
     assert "live_sockets" in answer.text
+
+
+async def test_metrics_name_the_process_that_answered(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/metrics")
+    assert f'web_process{{host="{socket.gethostname()}",pid="{os.getpid()}"}} 1.0' in answer.text
 
 
 @pytest.mark.parametrize(

@@ -77,22 +77,32 @@ def test_chromium_is_asked_for_only_when_browser_tests_run(arguments: str, insta
     assert ("tests/browser/install" in plan.stdout) is installs
 
 
-def test_without_chromium_the_browser_tests_end_with_one_sentence(tmp_path: Path) -> None:
-    """A machine without Chromium, whose user may not install one."""
-    for name in ("id", "uname"):
-        (tmp_path / name).write_text("#!/bin/sh\necho 1000\n")
-        (tmp_path / name).chmod(0o755)
-    environment = {"PATH": f"{tmp_path}", "HOME": str(tmp_path), "VENV": str(tmp_path / "venv")}
-    shell = shutil.which("sh")
-    assert shell is not None
-    ended = subprocess.run(
-        [shell, str(ROOT / "tests" / "browser" / "install")],
-        env=environment,
+def install_browser(folder: Path, *programs: str) -> subprocess.CompletedProcess[str]:
+    """Runs tests/browser/install as an ordinary user of a machine with only these programs."""
+    (folder / "venv" / "bin").mkdir(parents=True)
+    for program in ("id", *programs):
+        (folder / program).write_text("#!/bin/sh\necho 1000\n")
+        (folder / program).chmod(0o755)
+    return subprocess.run(
+        ["/bin/sh", str(ROOT / "tests" / "browser" / "install")],
+        env={"PATH": str(folder), "HOME": str(folder), "VENV": str(folder / "venv")},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_a_chromium_that_is_installed_is_enough(tmp_path: Path) -> None:
+    assert install_browser(tmp_path, "chromium", "venv/bin/playwright").returncode == 0
+
+
+@pytest.mark.parametrize("programs", [(), ("chromium",), ("venv/bin/playwright",)])
+def test_without_chromium_or_its_driver_one_sentence_says_what_to_install(tmp_path: Path, programs: tuple[str, ...]) -> None:
+    ended = install_browser(tmp_path, *programs)
     assert ended.returncode == 1
-    assert ended.stdout == ""
     (sentence,) = ended.stderr.splitlines()
     assert "sudo apt install chromium libatomic1" in sentence
+
+
+def test_a_data_directory_may_have_spaces_in_its_name() -> None:
+    assert "--data 'my data'" in make("--dry-run", "run", "DATA=my data").stdout

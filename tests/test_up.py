@@ -318,6 +318,66 @@ def test_data_that_postgres_cannot_read_is_named_with_its_last_words(up: Callabl
     assert "pg_control" in said
 
 
+@pytest.mark.parametrize("port", ["99999", "-1", "x", "80000000000"])
+def test_a_port_that_is_none(up: Callable[..., Up], port: str) -> None:
+    assert up("--port", port).fails() == (
+        2,
+        [f"There is no port {port}. Choose one from 1 to 65535 with --port."],
+    )
+
+
+@pytest.mark.parametrize("workers", ["x", "0", "65", "1.5"])
+def test_a_number_of_workers_that_is_none(up: Callable[..., Up], workers: str) -> None:
+    status, said = up("--workers", workers).fails()
+    assert status == 2
+    assert said == [f"--workers takes a number from 1 to 64, not {workers!r}."]
+
+
+def test_an_address_of_another_machine(up: Callable[..., Up]) -> None:
+    status, said = up("--host", "192.0.2.1").fails()
+    assert status == 2
+    assert said == ["This machine does not have the address 192.0.2.1. Say --host 127.0.0.1, or 0.0.0.0 for all."]
+
+
+def test_a_directory_with_a_space_in_its_name_is_used(up: Callable[..., Up], folder: Path) -> None:
+    folder.chmod(0o755)
+    running = up("--no-demo", data=folder / "my data").ready()
+    assert (folder / "my data" / "running.json").exists()
+    assert running.stop() < 10
+
+
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_demo_accounts_on_the_network_are_warned_about(up: Callable[..., Up], host: str, warned: bool) -> None:
+    running = up("--host", host).ready()
+    assert ("this machine's network can reach the site" in running.output) is warned
+    running.stop(signal.SIGINT)
+    # A normal end has nothing to warn about.
+    assert [line for line in running.log if line["level"] not in {"info", "debug"}] == []
+
+
+@pytest.mark.parametrize("command", ["serve", "relay", "worker"])
+def test_a_process_without_a_database_says_the_sentence_of_up(command: str) -> None:
+    port = free_port()
+    settings = {
+        "DATABASE_URL": f"postgresql://someone@127.0.0.1:{port}/x",
+        "REDIS_URL": f"redis://127.0.0.1:{port}",
+        "SECRET_KEY": "k" * 40,
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "app", command],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    (sentence,) = ended.stderr.splitlines()
+    assert sentence.startswith("No Postgres answers at DATABASE_URL")
+    assert ended.stdout == ""
+
+
 @pytest.mark.parametrize(
     ("command", "missing"), [("serve", "DATABASE_URL"), ("relay", "DATABASE_URL"), ("worker", "DATABASE_URL")]
 )

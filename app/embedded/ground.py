@@ -3,6 +3,7 @@ and with which settings its children run. Everything that can be wrong is one se
 
 import errno
 import fcntl
+import ipaddress
 import os
 import secrets
 import shutil
@@ -68,9 +69,11 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
             listener.listen(2048)
         except PermissionError:
             raise UpError(f"No permission to listen on port {port}. Choose one above 1023 with --port.") from None
-        except OverflowError:
-            raise UpError(f"There is no port {port}. Choose one from 1 to 65535 with --port.") from None
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise UpError(
+                    f"This machine does not have the address {host}. Say --host 127.0.0.1, or 0.0.0.0 for all."
+                ) from None
             raise UpError(f"Cannot listen on {host} port {port}: {_reason(error)}. Choose another with --port.") from None
         yield listener
 
@@ -164,3 +167,8 @@ def local(listener: socket.socket) -> tuple[str, int]:
     """Host and port by which this machine reaches it."""
     host, port = listener.getsockname()[:2]
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104 — what "all addresses" is from here
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether only this machine reaches it."""
+    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback

@@ -130,5 +130,7 @@ def _level(line: str) -> int:
     if line.startswith("PANIC:"):
         return logging.ERROR
     trouble = line.startswith(("FATAL:", "WARNING:")) or "was terminated by signal" in line
-    passing = "the database system is" in line or "terminating connection due to" in line
+    # Both happen whenever a process or the database itself is stopped.
+    lost = "terminating connection due to" in line or "connection to client lost" in line
+    passing = "the database system is" in line or lost
     return logging.WARNING if trouble and not passing else logging.DEBUG

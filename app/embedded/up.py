@@ -14,10 +14,10 @@ import structlog
 
 from app import demo, embedded, operators, safety
 from app.embedded import addresses
-from app.embedded.ground import Ground, UpError, Wanted, ground, local
+from app.embedded.ground import Ground, UpError, Wanted, ground, is_loopback, local
 from app.embedded.process import Program
 from app.embedded.supervisor import Child
-from app.migrate import MigrationError, UnreachableError, migrate
+from app.migrate import MigrationError, migrate, wait_until_reachable
 from app.settings import Settings, environment
 
 log = structlog.get_logger("up")
@@ -27,9 +27,8 @@ WORKERS_SECONDS = 5.5
 RELAY_SECONDS = 1.0
 STORES_SECONDS = 1.8
 
-# How long to wait for a database: our own may have to recover from a crash first.
+# How long to wait for our own database, which may have to recover from a crash first.
 OWN_DATABASE_SECONDS = 60
-GIVEN_DATABASE_SECONDS = 5
 
 
 def up(wanted: Wanted) -> None:
@@ -138,17 +137,9 @@ async def _answering(children: Children, cluster: embedded.Postgres) -> None:
 
 
 async def _migrated(settings: Settings) -> None:
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + GIVEN_DATABASE_SECONDS
-    while True:
-        try:
-            await migrate(settings.database_url.get_secret_value())
-        except UnreachableError:
-            if clock() > deadline:
-                raise
-            await asyncio.sleep(0.5)
-        else:
-            return
+    address = settings.database_url.get_secret_value()
+    await wait_until_reachable(address)
+    await migrate(address)
 
 
 async def _seeded(settings: Settings) -> None:
@@ -194,6 +185,11 @@ async def _say(prepared: Ground) -> None:
     if settings.site_mode != "prod" and (people := await operators.demo_accounts(settings.database_url.get_secret_value())):
         lines.append(f"  Demo accounts, each with the password {demo.PASSWORD}")
         lines += [f"    {person.email:<32}{person.roles}" for person in people]
+        if not is_loopback(prepared.listener):
+            lines += [
+                "  WARNING: this machine's network can reach the site, and everyone knows these",
+                "  passwords. Use --host 127.0.0.1, or --no-demo with another --data directory.",
+            ]
     lines.append("Ctrl-C stops everything.")
     with suppress(OSError):  # nobody may be reading
         print(*lines, sep="\n", flush=True)  # noqa: T201 — the answer to the command
