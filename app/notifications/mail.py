@@ -5,8 +5,8 @@ import base64
 from binascii import b2a_qp
 from dataclasses import dataclass
 from datetime import datetime
+from email.header import Header
 from email.headerregistry import Address
-from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 from functools import cache
 
@@ -64,9 +64,9 @@ def mail(message: Message, *, mail_from: str, message_id: str, now: datetime) ->
     recipient = Address(message.name, addr_spec=_ascii(message.address))
     calendar = _base64(message.calendar)
     content = (
-        _header("From", str(origin)),
-        _header("To", str(recipient)),
-        _header("Subject", message.subject),
+        _address("From", origin),
+        _address("To", recipient),
+        _text("Subject", message.subject),
         f"Date: {format_datetime(now)}\r\nMessage-ID: {message_id}\r\n{_HEADERS}".encode(),
         b"--=_mixed\r\n" + _ALTERNATIVE,
         _text_part("plain", message.text),
@@ -89,12 +89,26 @@ def _ascii(address: str) -> str:
     return f"{local}@{domain.encode('idna').decode()}"
 
 
-def _header(name: str, value: str) -> bytes:
-    """One header field, encoded and folded where that is necessary."""
-    if value.isascii() and value.isprintable() and len(value) + len(name) < _HEADER_CHARACTERS:
-        return f"{name}: {value}\r\n".encode()
-    folded: str = SMTP.header_factory(name, value).fold(policy=SMTP)
-    return folded.encode()
+def _address(name: str, address: Address) -> bytes:
+    line = str(address)
+    if not address.display_name or _is_plain(name, line):
+        return f"{name}: {line}\r\n".encode()
+    return f"{name}: {_encoded(name, address.display_name)}\r\n <{address.addr_spec}>\r\n".encode()
+
+
+def _text(name: str, value: str) -> bytes:
+    return f"{name}: {value if _is_plain(name, value) else _encoded(name, value)}\r\n".encode()
+
+
+def _is_plain(name: str, value: str) -> bool:
+    """Whether a header field can carry it as it is: on one line, and with nothing to be decoded."""
+    return value.isascii() and value.isprintable() and "=?" not in value and len(value) + len(name) < _HEADER_CHARACTERS
+
+
+def _encoded(name: str, value: str) -> str:
+    """All of it as encoded words (RFC 2047), folded. EmailMessage encodes some words only, and loses or
+    adds spaces between them."""
+    return Header(value, "utf-8", header_name=name).encode(linesep="\r\n")
 
 
 def _text_part(subtype: str, text: str) -> bytes:

@@ -2,7 +2,10 @@
 
 import asyncio
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime
+from email import message_from_bytes
+from email.header import decode_header, make_header
 
 import aiosmtplib
 import icalendar
@@ -74,6 +77,30 @@ async def test_a_hostile_name_stays_within_its_header(box: Mailbox) -> None:
     assert sorted(set(arrived.keys())) == sorted(arrived.keys())
     assert arrived["To"].addresses[0].addr_spec == "anna@example.com"
     assert "Bcc: victim@example.com" in arrived["Subject"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Jürgen Jean-Luc Nguyễn O’Brien",
+        "José François Jürgen Иванова",
+        "太郎 Lindström-Ångström Ana Łukasz Thị",
+        "François Maria Иванова Lindström-Ångström O’Brien",
+        "Ben =?utf-8?q?Birch?= Jr., Esq.",
+        "Ben " * 40 + "Birch",
+        "😀" * 60,
+    ],
+)
+def test_a_name_arrives_letter_by_letter_and_space_by_space(name: str) -> None:
+    message = written("booking_confirmed", lesson(student_name=name, instructor_name=name), BEN)
+    message = replace(message, name=name)
+    content = mail.mail(message, mail_from="us@example.com", message_id="<7@example.com>", now=NOW).content
+    arrived = message_from_bytes(content)
+    subject, to = (str(make_header(decode_header(arrived[header]))) for header in ("Subject", "To"))
+    assert subject == message.subject
+    assert name in subject
+    assert to.split() == [*name.split(), f"<{message.address}>"]
+    assert max(len(line) for line in content.split(b"\r\n")) <= 78
 
 
 @pytest.mark.parametrize("address", ["a\r\nRCPT TO:<b@example.com>", "a@b>, <c@d", "", "no address"])
