@@ -57,7 +57,7 @@ async def test_the_cancellation_says_who_cancelled(pool: Pool, by_smtp: Settings
         pass
     text = box.to(ben.email)[-1].get_body(("plain",))
     assert text is not None
-    assert "Anna has cancelled this lesson." in text.get_content()
+    assert "Anna cancelled this lesson." in text.get_content()
     assert "> The piano is broken." in text.get_content()
 
 
