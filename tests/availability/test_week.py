@@ -248,3 +248,14 @@ async def test_two_saves_from_one_version_leave_one_of_them(hers: httpx.AsyncCli
     week = await get(hers, monday)
     assert week["version"] == 1
     assert sum(map(bool, week["days"].values())) == 1
+
+
+async def test_weeks_that_were_changed_count_as_edited_by_hand(
+    hers: httpx.AsyncClient, pool: Pool, anna: Instructor, monday: date
+) -> None:
+    next_monday = monday + timedelta(days=7)
+    sunday = monday + timedelta(days=6)
+    await put(hers, monday, {sunday: [MORNING]})
+    await put(hers, next_monday, {next_monday: []})  # as it was
+    rows = await pool.fetch("select instructor_id, monday from edited_week")
+    assert [tuple(row) for row in rows] == [(anna.id, monday)]
