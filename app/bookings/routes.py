@@ -121,7 +121,7 @@ async def _call(request: Request) -> idempotency.Call | None:
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
-    return idempotency.call(key, request.method, request.url.path, await request.body())
+    return idempotency.call(key, request.method, request.scope["path"], await request.body())
 
 
 routes = [
