@@ -19,7 +19,7 @@ async def render_refusal(request: StarletteRequest, error: Exception) -> Respons
     assert isinstance(error, refusal.Refusal)
     known = cast(Request, request)
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, refusal.RateLimited | refusal.Unavailable) else {}
-    api = request.url.path.startswith("/api/")
+    api = request.scope["path"].startswith("/api/")
     if api and not is_form(known):
         return json(error.as_json(), error.status, headers)
     # After a bug the body can no longer be read, and the page it came from may be what is broken.
