@@ -82,9 +82,7 @@ join outbox o on o.instructor_id = q.instructor_id and o.version = q.version
 order by q.id limit 1;
 
 -- name: bookings_to_tell
--- Each by its key, whatever the planner thinks of how many there are.
-select d.id, d.state, d.starts_at, d.ends_at, d.duration_minutes, d.held_until, d.service_id, d.service_name, d.price_cents,
-       d.instructor_id, d.instructor_name, d.student_id, d.student_name, d.location_type, d.location, d.note, d.instructor_note,
-       d.free_cancel_until, d.late, d.cancel_reason, d.sequence, d.version, d.created_at, d.time_zone
-from unnest(:ids::uuid[]) as told (id)
-join lateral (select x.* from booking_detail x where x.id = told.id limit 1) d on true;
+-- The bookings that messages are about. Each by its key, whatever the planner thinks of how many
+-- there are.
+select * from unnest(:ids::uuid[]) as message (booking_id),
+     lateral (select * from booking_detail d where d.id = message.booking_id limit 1) as booking;

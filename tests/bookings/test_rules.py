@@ -124,6 +124,28 @@ async def test_pressing_six_times_finds_ones_own_lesson_each_time(pool: Pool) ->
         assert {getattr(result, "code", "ok") for result in others} == {"SLOT_TAKEN"}
 
 
+async def test_a_booking_that_is_moved_is_not_in_its_own_way(pool: Pool) -> None:
+    anna, ben = await people.instructor(pool), await people.student(pool)
+    lesson = await reserve(pool, ben, anna, anna.at("10:00"))
+    later = await reserve(pool, ben, anna, anna.at("12:00"))
+    conflict = """select id from conflicting_booking($1, $2, tstzrange($3, $4), tstzrange($3, $4), $5, $6)"""
+
+    async def in_the_way(begin: str, end: str) -> Any:
+        begins, ends = anna.at(begin), anna.at(end)
+        return await pool.fetchval(conflict, anna.id, ben.id, begins, ends, NOW, lesson.id)
+
+    assert await in_the_way("10:30", "11:30") is None
+    assert await in_the_way("11:30", "12:30") == later.id
+
+
+async def test_the_end_of_confirmed_lessons_is_found_by_an_index(pool: Pool) -> None:
+    """For the jobs that complete lessons and remind of them."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("set local enable_seqscan = off; set local enable_bitmapscan = off")
+        plan = await connection.fetch("explain select id from booking where state = 'confirmed' and upper(during) <= now()")
+    assert "booking_confirmed_end" in plan[0][0]
+
+
 FOREIGN_KEYS_WITHOUT_INDEX = """
 select f.conrelid::regclass || '.' || f.conname
 from pg_constraint f
