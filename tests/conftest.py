@@ -165,7 +165,7 @@ def settings(database_url: str, redis_url: str) -> Settings:
 
 @pytest_asyncio.fixture
 async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """The application in this process, over ASGI. Sign in by the header `Authorization: Bearer …` (people.token_of)."""
+    """The application in this process, over ASGI. Sign in by the header `Authorization: Bearer …` (factories.token_of)."""
     async with visiting(settings) as client:
         yield client
 

@@ -10,7 +10,7 @@ from app import demo
 from app.bookings import booking
 from app.db import Pool
 from app.search import offers
-from tests import people
+from tests import factories
 
 MOMENTS = [
     datetime(2026, 11, 23, 15, tzinfo=UTC),  # a Monday morning
@@ -44,7 +44,7 @@ async def test_the_first_free_time_of_each_can_be_booked(pool: Pool) -> None:
     items = {item.offer.instructor_name: item for item in await offers.items(pool, now=now, limit=100)}
     sarah = items["Sarah Chen"]
     assert sarah.next_available
-    await people.lesson(pool, emma, sarah.offer.service_id, sarah.next_available, minutes=sarah.offer.minutes, now=now)
+    await factories.lesson(pool, emma, sarah.offer.service_id, sarah.next_available, minutes=sarah.offer.minutes, now=now)
 
 
 async def test_who_is_promised_is_there_and_can_sign_in(pool: Pool, client: httpx.AsyncClient) -> None:
@@ -65,7 +65,7 @@ async def test_who_is_promised_is_there_and_can_sign_in(pool: Pool, client: http
 
 
 async def test_where_anybody_is_nothing_is_changed(pool: Pool) -> None:
-    await people.student(pool, "Ben")
+    await factories.student(pool, "Ben")
     assert await demo.seed(pool, now=datetime.now(UTC)) is False
     assert await pool.fetchval("select count(*) from account") == 1
 

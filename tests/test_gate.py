@@ -15,9 +15,9 @@ from app.bookings import cancellation
 from app.catalog import instructor, service
 from app.db import Pool
 from app.settings import Settings
-from tests import people
+from tests import factories
 from tests.bookings.test_reserve import NOW, reserve
-from tests.people import Instructor
+from tests.factories import Instructor
 from tests.test_health import until_ready_says
 
 
@@ -82,10 +82,10 @@ async def test_with_thirty_waiting_for_one_calendar_everything_else_is_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gate, "WAIT_SECONDS", 60)  # they still wait on the slowest machine
-    anna, dora = await people.instructor(pool, "Anna"), await people.instructor(pool, "Dora", service="guitar")
-    crowd = [await people.student(pool, f"Student {number}") for number in range(30)]
-    tokens = [await people.token_of(pool, student.id, settings) for student in crowd]
-    stranger = await people.token_of(pool, (await people.student(pool, "Ben")).id, settings)
+    anna, dora = await factories.instructor(pool, "Anna"), await factories.instructor(pool, "Dora", service="guitar")
+    crowd = [await factories.student(pool, f"Student {number}") for number in range(30)]
+    tokens = [await factories.token_of(pool, student.id, settings) for student in crowd]
+    stranger = await factories.token_of(pool, (await factories.student(pool, "Ben")).id, settings)
     times = [f"{9 + n // 2 % 8:02}:{n % 2 * 30:02}" for n in range(30)]
     await until_ready_says(client, 200)
     async with Lock(outside, anna.id):
@@ -121,8 +121,8 @@ async def test_with_thirty_waiting_for_one_calendar_everything_else_is_answered(
 
 @pytest.mark.parametrize("write", ["reserve", "cancel", "week", "profile", "stop", "begin", "withdraw"])
 async def test_every_writer_of_a_calendar_takes_its_turn(pool: Pool, outside: Pool, write: str) -> None:
-    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
-    others = iter([await people.student(pool, f"Student {number}") for number in range(6)])
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    others = iter([await factories.student(pool, f"Student {number}") for number in range(6)])
     lesson = await reserve(pool, ben, anna, anna.at("10:00"))
     writes: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
         "reserve": lambda: reserve(pool, next(others), anna, anna.at("12:00")),
@@ -146,11 +146,11 @@ async def test_one_student_who_waits_for_a_calendar_takes_three_connections_whom
     pool: Pool, outside: Pool
 ) -> None:
     anna, ben, carl = (
-        await people.instructor(pool, "Anna"),
-        await people.student(pool, "Ben"),
-        await people.student(pool, "Carl"),
+        await factories.instructor(pool, "Anna"),
+        await factories.student(pool, "Ben"),
+        await factories.student(pool, "Carl"),
     )
-    teachers = [await people.instructor(pool, f"Teacher {number}") for number in range(12)]
+    teachers = [await factories.instructor(pool, f"Teacher {number}") for number in range(12)]
     async with Lock(outside, anna.id):
         lessons = [asyncio.create_task(reserve(pool, ben, anna, anna.at("10:00")))]
         await until_they_wait(outside, 1)  # he has the lock of his own row now
@@ -163,7 +163,7 @@ async def test_one_student_who_waits_for_a_calendar_takes_three_connections_whom
 
 
 async def test_whoever_waits_too_long_for_a_turn_is_told_so(pool: Pool, outside: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    anna = await people.instructor(pool, "Anna")
+    anna = await factories.instructor(pool, "Anna")
     monkeypatch.setattr(gate, "WAIT_SECONDS", 0.1)
     monkeypatch.setattr(gate, "faults", db.Faults())
     async with Lock(outside, anna.id):
@@ -177,7 +177,7 @@ async def test_whoever_waits_too_long_for_a_turn_is_told_so(pool: Pool, outside:
 
 
 async def test_when_too_many_wait_the_next_is_told_at_once(pool: Pool, outside: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    anna = await people.instructor(pool, "Anna")
+    anna = await factories.instructor(pool, "Anna")
     monkeypatch.setattr(gate, "QUEUE", 1)
     monkeypatch.setattr(gate, "faults", db.Faults())
     async with Lock(outside, anna.id):
@@ -191,7 +191,7 @@ async def test_when_too_many_wait_the_next_is_told_at_once(pool: Pool, outside: 
 
 
 async def test_a_client_that_leaves_while_it_waits_leaves_the_queue(pool: Pool, outside: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
+    anna = await factories.instructor(pool, "Anna")
     async with Lock(outside, anna.id):
         waiters = [asyncio.create_task(instructor.stop(pool, anna.id)) for _ in range(gate.WIDTH + 2)]
         await until_they_wait(outside, gate.WIDTH)
@@ -204,8 +204,8 @@ async def test_a_client_that_leaves_while_it_waits_leaves_the_queue(pool: Pool, 
 async def test_whose_a_service_is_is_remembered_for_so_many_services_only(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "_REMEMBERED", 2)
     monkeypatch.setattr(service, "_instructors", {})
-    anna = await people.instructor(pool, "Anna")
-    offered = [anna.service_id, *[await people.service_of(pool, anna.id, slug) for slug in ("guitar", "spanish")]]
+    anna = await factories.instructor(pool, "Anna")
+    offered = [anna.service_id, *[await factories.service_of(pool, anna.id, slug) for slug in ("guitar", "spanish")]]
     assert [await service.instructor_of(pool, service_id) for service_id in offered] == [anna.id] * 3
     assert list(service._instructors) == offered[1:]
     assert await service.instructor_of(pool, offered[1]) == anna.id

@@ -21,7 +21,7 @@ from app import db
 from app.settings import Settings
 from realtime import lifespan, relay
 from realtime.subscriber import Subscriber
-from tests import people
+from tests import factories
 from tests.cluster import TEMPLATE, Server
 from tests.conftest import RedisServer, visiting
 
@@ -123,8 +123,8 @@ async def test_a_full_disk_is_seen_until_there_is_room_again(
     url = await postgres_server.cluster.clone_onto("small", small_disk)
     async with visiting(settings.model_copy(update={"database_url": SecretStr(url)})) as client:
         pool = await db.connect(url, size=1, name="test")
-        anna = await people.instructor(pool, "Anna")
-        client.headers["Authorization"] = f"Bearer {await people.token_of(pool, anna.id, settings)}"
+        anna = await factories.instructor(pool, "Anna")
+        client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, anna.id, settings)}"
         await db.close(pool)
 
         async def write_bio() -> int:

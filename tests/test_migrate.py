@@ -18,7 +18,7 @@ from app import db, migrate, operators
 from app.bookings import booking
 from app.db import Pool
 from app.migrate import MigrationError
-from tests import people
+from tests import factories
 from tests.cluster import Cluster
 from tests.test_statements import mistakes
 
@@ -196,7 +196,7 @@ async def test_a_database_of_the_first_release_is_migrated_while_its_web_process
         assert missing(before, after) == []
         assert await connection.fetch(BOARDS, FIRST, FINN) == boards
         assert await mistakes(connection, db.STATEMENTS) == []
-    lesson = await people.lesson(pool, GUS, FINNS_SERVICE, datetime(2026, 11, 23, 15, tzinfo=UTC), now=NOW)
+    lesson = await factories.lesson(pool, GUS, FINNS_SERVICE, datetime(2026, 11, 23, 15, tzinfo=UTC), now=NOW)
     assert lesson.state == "confirmed"
     await db.close(pool)
 

@@ -13,7 +13,7 @@ import pytest
 
 from app.db import Pool
 from app.settings import Settings, environment
-from tests import people
+from tests import factories
 from tests.cluster import Cluster
 from tests.processes import ROOT, free_port
 
@@ -66,7 +66,7 @@ async def test_seed_brings_the_demo_people_into_an_empty_database_only(operate: 
 async def test_reset_leaves_a_new_and_empty_database_with_another_epoch(
     operate: Operate, pool: Pool, database_url: str
 ) -> None:
-    await people.student(pool, "Ben")
+    await factories.student(pool, "Ben")
     before = await pool.fetchval("select epoch_seed from site")
     assert operate("reset").stdout == "The database is new and empty. `seed` brings demo people.\n"
     await pool.expire_connections()
@@ -82,7 +82,7 @@ async def test_reset_also_mends_a_database_that_is_half_made(operate: Operate, p
 
 
 async def test_admin_makes_an_admin_of_somebody_who_is_there(operate: Operate, pool: Pool) -> None:
-    ben = await people.student(pool, "Ben")
+    ben = await factories.student(pool, "Ben")
     assert operate("admin", "BEN@example.com").returncode == 0
     assert operate("admin", "BEN@example.com").returncode == 0
     roles = await pool.fetch("select role from account_role where account_id = $1 order by role", ben.id)

@@ -12,9 +12,9 @@ from app.availability import start_times
 from app.bookings import booking
 from app.db import Pool
 from app.web import utc_now
-from tests import people
+from tests import factories
+from tests.factories import Account, Instructor
 from tests.forms import Page
-from tests.people import Instructor, Person
 
 
 async def look(client: httpx.AsyncClient, path: str) -> Page:
@@ -22,13 +22,13 @@ async def look(client: httpx.AsyncClient, path: str) -> Page:
     return Page(response)
 
 
-async def sign_in(client: httpx.AsyncClient, who: Person) -> None:
+async def sign_in(client: httpx.AsyncClient, who: Account) -> None:
     page = await look(client, "/login")
-    response = await page.form("/api/auth/login").send(client, email=who.email, password=people.PASSWORD)
+    response = await page.form("/api/auth/login").send(client, email=who.email, password=factories.PASSWORD)
     assert response.status_code == 303
 
 
-async def booked(pool: Pool, teacher: Instructor, who: Person, day: int = 1, clock: str = "10:00") -> booking.Booking:
+async def booked(pool: Pool, teacher: Instructor, who: Account, day: int = 1, clock: str = "10:00") -> booking.Booking:
     return await booking.reserve(
         pool, who.id, service_id=teacher.service_id, start=teacher.at(clock, day=day), minutes=60,
         location_type=None, location="", note="", now=utc_now(),
@@ -36,7 +36,7 @@ async def booked(pool: Pool, teacher: Instructor, who: Person, day: int = 1, clo
 
 
 async def test_from_registering_to_a_cancelled_lesson(client: httpx.AsyncClient, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna Diaz")
+    anna = await factories.instructor(pool, "Anna Diaz")
     page = await look(client, "/")
     assert "Anna Diaz" in page.text
     page = await look(client, page.links["Join"])
@@ -68,8 +68,8 @@ async def test_from_registering_to_a_cancelled_lesson(client: httpx.AsyncClient,
 
 
 async def test_a_refused_booking_keeps_what_was_typed_and_offers_others(client: httpx.AsyncClient, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben, cleo = await people.student(pool, "Ben"), await people.student(pool, "Cleo")
+    anna = await factories.instructor(pool, "Anna")
+    ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
     await sign_in(client, ben)
     start = wire.instant(anna.at("10:00", day=1))
     page = await look(client, f"/instructors/{anna.id}?minutes=60&start={start}")
@@ -100,8 +100,8 @@ async def test_a_refused_booking_keeps_what_was_typed_and_offers_others(client: 
 async def test_other_refusals_keep_the_page_too(
     client: httpx.AsyncClient, pool: Pool, typed: dict[str, str], status: int, says: str
 ) -> None:
-    anna = await people.instructor(pool, "Anna")
-    await sign_in(client, await people.student(pool, "Ben"))
+    anna = await factories.instructor(pool, "Anna")
+    await sign_in(client, await factories.student(pool, "Ben"))
     page = await look(client, f"/instructors/{anna.id}?minutes=60&start={wire.instant(anna.at('10:00'))}")
     response = await page.form("/api/bookings").send(client, **({"note": "Keep me"} | typed))
     assert response.status_code == status
@@ -111,8 +111,8 @@ async def test_other_refusals_keep_the_page_too(
 
 
 async def test_a_guest_comes_back_to_exactly_this_choice(client: httpx.AsyncClient, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
     path = (
         f"/instructors/{anna.id}?service={anna.service_id}&minutes=30&from={anna.day(0)}&start={wire.instant(anna.at('10:00'))}"
     )
@@ -122,22 +122,22 @@ async def test_a_guest_comes_back_to_exactly_this_choice(client: httpx.AsyncClie
     assert response.status_code == 401
     page = Page(response)
     assert page.form("/api/auth/login").fields["email"] == ben.email
-    response = await page.form("/api/auth/login").send(client, password=people.PASSWORD)
+    response = await page.form("/api/auth/login").send(client, password=factories.PASSWORD)
     assert (response.status_code, response.headers["location"]) == (303, path)
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
 async def test_next_leads_nowhere_else(client: httpx.AsyncClient, pool: Pool, elsewhere: str) -> None:
-    ben = await people.student(pool, "Ben")
+    ben = await factories.student(pool, "Ben")
     page = Page(await client.get("/login", params={"next": elsewhere}))
-    response = await page.form("/api/auth/login").send(client, email=ben.email, password=people.PASSWORD)
+    response = await page.form("/api/auth/login").send(client, email=ben.email, password=factories.PASSWORD)
     assert response.headers["location"] == "/"
     response = await client.get("/login", params={"next": elsewhere})
     assert response.headers["location"] == "/"
 
 
 async def test_registering_keeps_what_was_typed_but_not_the_password(client: httpx.AsyncClient, pool: Pool) -> None:
-    await people.student(pool, "Ben")
+    await factories.student(pool, "Ben")
     page = await look(client, "/register?role=instructor")
     response = await page.form("/api/auth/register").send(
         client, full_name="Ben", email="ben@example.com", password="correct horse battery"
@@ -151,8 +151,8 @@ async def test_registering_keeps_what_was_typed_but_not_the_password(client: htt
 
 
 async def test_pages_of_ones_own_ask_to_sign_in_and_foreign_ids_are_not_found(client: httpx.AsyncClient, pool: Pool) -> None:
-    anna, cora = await people.instructor(pool, "Anna"), await people.instructor(pool, "Cora")
-    ben, cleo = await people.student(pool, "Ben"), await people.student(pool, "Cleo")
+    anna, cora = await factories.instructor(pool, "Anna"), await factories.instructor(pool, "Cora")
+    ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
     for path in ("/lessons?scope=past", "/teach"):
         response = await client.get(path)
         assert response.status_code == 303
@@ -173,7 +173,7 @@ async def test_pages_of_ones_own_ask_to_sign_in_and_foreign_ids_are_not_found(cl
 
 
 async def test_what_makes_no_sense_in_an_address_is_left_out(client: httpx.AsyncClient, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
+    anna = await factories.instructor(pool, "Anna")
     for query in (
         "service=x&minutes=7&start=soon&from=never",
         "start=2026-11-24T14:00:00",
@@ -189,8 +189,8 @@ async def test_what_makes_no_sense_in_an_address_is_left_out(client: httpx.Async
 async def test_the_instructors_day_shows_who_comes_and_hides_who_is_still_booking(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben, cleo = await people.student(pool, "Ben"), await people.student(pool, "Cleo")
+    anna = await factories.instructor(pool, "Anna")
+    ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
     await booked(pool, anna, ben)
     held = await booked(pool, anna, cleo, clock="14:00")
     await pool.execute("update booking set state = 'held', held_until = now() + interval '1 minute' where id = $1", held.id)
@@ -206,8 +206,8 @@ async def test_the_instructors_day_shows_who_comes_and_hides_who_is_still_bookin
 
 
 async def test_searching_finds_by_what_is_taught_its_category_and_the_name(client: httpx.AsyncClient, pool: Pool) -> None:
-    await people.instructor(pool, "Anna Diaz", service="piano")
-    await people.instructor(pool, "Cora Lind", service="spanish")
+    await factories.instructor(pool, "Anna Diaz", service="piano")
+    await factories.instructor(pool, "Cora Lind", service="spanish")
     for query, found in (
         ("q=piano", {"Anna Diaz"}),
         ("q=MUSIC", {"Anna Diaz"}),
@@ -224,7 +224,7 @@ async def test_searching_finds_by_what_is_taught_its_category_and_the_name(clien
 
 
 async def test_a_signed_in_student_sees_the_next_two_lessons(client: httpx.AsyncClient, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     for day in (3, 1, 2):
         await booked(pool, anna, ben, day=day)
     await sign_in(client, ben)
@@ -234,7 +234,7 @@ async def test_a_signed_in_student_sees_the_next_two_lessons(client: httpx.Async
 
 
 async def test_pages_carry_no_inline_script_or_style(client: httpx.AsyncClient, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     await booked(pool, anna, ben)
     await sign_in(client, ben)
     for path in ("/", f"/instructors/{anna.id}", "/lessons", "/?show=services"):

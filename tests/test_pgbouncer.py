@@ -21,7 +21,7 @@ from app.db import Pool
 from app.embedded import place, process
 from app.embedded.process import Program
 from app.settings import Settings
-from tests import people
+from tests import factories
 from tests.cluster import until
 from tests.conftest import visiting
 from tests.processes import Starter
@@ -98,20 +98,20 @@ def listens(path: Path) -> bool:
 
 
 async def signed_in(client: httpx.AsyncClient, email: str) -> dict[str, str]:
-    answer = await client.post("/api/auth/login", json={"email": email, "password": people.PASSWORD})
+    answer = await client.post("/api/auth/login", json={"email": email, "password": factories.PASSWORD})
     assert answer.status_code == 200, answer.text
     return {"Authorization": f"Bearer {answer.json()['token']}"}
 
 
-async def free_starts(client: httpx.AsyncClient, anna: people.Instructor) -> Any:
+async def free_starts(client: httpx.AsyncClient, anna: factories.Instructor) -> Any:
     answer = await client.get(f"/api/public/instructors/{anna.id}/availability")
     assert answer.status_code == 200, answer.text
     return answer.json()["days"][str(anna.day())]
 
 
 async def test_people_sign_in_look_book_and_cancel_through_it(pooled: Settings, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    crowd = [await people.student(pool, f"Student {number}") for number in range(8)]
+    anna = await factories.instructor(pool, "Anna")
+    crowd = [await factories.student(pool, f"Student {number}") for number in range(8)]
     async with visiting(pooled) as client:
         await until_ready_says(client, 200)
         before = await free_starts(client, anna)
@@ -154,11 +154,11 @@ async def test_changes_reach_redis_when_web_goes_through_it_and_the_relay_straig
     pooled: Settings, pool: Pool, settings: Settings, start: Starter
 ) -> None:
     """The relay holds a lock of its session, so it needs a connection of its own to Postgres."""
-    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     assert settings.database_url != pooled.database_url
     web = start("serve", database_url=pooled.database_url)
     start("relay")
-    token = await people.token_of(pool, ben.id, settings)
+    token = await factories.token_of(pool, ben.id, settings)
     async with httpx.AsyncClient(base_url=web.url, headers={"Authorization": f"Bearer {token}"}) as client:
         body = {
             "service_id": str(anna.service_id), "start": anna.at("10:00").isoformat(),

@@ -16,7 +16,7 @@ from app.settings import read
 from realtime.hub import Hub
 from realtime.loader import Loader
 from realtime.reconciler import Reconciler
-from tests import people
+from tests import factories
 from tests.bookings.test_reserve import reserve
 from tests.cluster import TEMPLATE, Server, Standby
 
@@ -71,7 +71,7 @@ async def test_a_standby_has_the_epoch_and_the_boards_of_its_primary_and_another
     assert await on_standby.fetchval("select pg_is_in_recovery()")
     assert await epoch(on_standby) == before
 
-    anna, ben = await people.instructor(on_primary, "Anna"), await people.student(on_primary, "Ben")
+    anna, ben = await factories.instructor(on_primary, "Anna"), await factories.student(on_primary, "Ben")
     await reserve(on_primary, ben, anna, anna.at("10:00"))
     await until_it_says(on_standby, "select max(version) from calendar", 1)
     shown = "select epoch, version, days::text from board($1, $2, 7)"
@@ -132,7 +132,7 @@ async def test_a_role_without_rights_to_look_at_replication_gets_the_same_epoch(
 async def test_who_writes_to_a_standby_is_told_to_try_again_and_can_once_it_is_promoted(
     on_primary: Pool, on_standby: Pool
 ) -> None:
-    dora, carl = await people.instructor(on_primary, "Dora", service="guitar"), await people.student(on_primary, "Carl")
+    dora, carl = await factories.instructor(on_primary, "Dora", service="guitar"), await factories.student(on_primary, "Carl")
     await until_it_says(on_standby, f"select count(*) from account where id = '{carl.id}'", 1)
     with capture_logs() as lines, pytest.raises(refusal.Unavailable):
         await reserve(on_standby, carl, dora, dora.at("10:00"))
@@ -149,7 +149,7 @@ async def test_a_process_goes_on_at_the_new_primary_when_the_old_one_dies(postgr
         hosts = f"{postgres_server.cluster.sockets},{standby.cluster.sockets}"
         both = f"postgresql://postgres@/{TEMPLATE}?host={hosts}&port=5432,5432&target_session_attrs=read-write"
         pool = await db.connect(both, size=4, name="test")
-        anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+        anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
         before = await epoch(pool)
         second = await db.connect(standby.cluster.database(TEMPLATE), size=1, name="test")
         await until_it_says(second, f"select count(*) from account where id = '{ben.id}'", 1)

@@ -9,7 +9,7 @@ import pytest
 from app.db import Pool
 from app.settings import Settings
 from app.web import around
-from tests import people
+from tests import factories
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -17,8 +17,8 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 @pytest.fixture
 async def ben(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> httpx.AsyncClient:
     """Ben's browser."""
-    person = await people.student(pool, "Ben")
-    client.headers["Cookie"] = f"session={await people.token_of(pool, person.id, settings)}"
+    person = await factories.student(pool, "Ben")
+    client.headers["Cookie"] = f"session={await factories.token_of(pool, person.id, settings)}"
     client.headers["Sec-Fetch-Site"] = "same-origin"
     return client
 

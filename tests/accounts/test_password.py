@@ -13,7 +13,7 @@ from app import db, limits, refusal
 from app.accounts import password
 from app.db import Pool
 from app.settings import Settings
-from tests import people
+from tests import factories
 from tests.conftest import _running
 
 
@@ -24,7 +24,7 @@ async def test_a_hash_is_verified_by_its_password_only() -> None:
     assert not await password.verified("correct horse battery", None)
     assert not await password.verified("correct horse battery", "no hash")
     assert not password.outdated(made)
-    assert password.outdated(people.QUICK_HASH)
+    assert password.outdated(factories.QUICK_HASH)
 
 
 async def test_what_looks_the_same_is_the_same() -> None:
@@ -90,9 +90,9 @@ async def limited(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 async def test_guessing_one_persons_password_is_slowed_down_but_signing_in_is_not(
     limited: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
-    await people.student(pool, "Ben")
-    await people.student(pool, "Emma")
-    right = {"email": "ben@example.com", "password": people.PASSWORD}
+    await factories.student(pool, "Ben")
+    await factories.student(pool, "Emma")
+    right = {"email": "ben@example.com", "password": factories.PASSWORD}
     same_origin = {"Sec-Fetch-Site": "same-origin"}
     for _ in range(limits.SIGN_IN_FAILURES_OF_EMAIL.amount + 1):
         assert (await limited.post("/api/auth/login", json=right, headers=same_origin)).status_code == 200

@@ -5,15 +5,15 @@ import pytest
 
 from app.db import Pool
 from app.settings import Settings
-from tests import people
+from tests import factories
 
 BEN = {"email": "ben@example.com", "password": "a-long-enough-one", "full_name": "Ben Ode", "role": "student"}
 
 
 @pytest.fixture
 async def cookie(pool: Pool, settings: Settings) -> dict[str, str]:
-    ben = await people.student(pool, "Ben")
-    return {"Cookie": f"session={await people.token_of(pool, ben.id, settings)}"}
+    ben = await factories.student(pool, "Ben")
+    return {"Cookie": f"session={await factories.token_of(pool, ben.id, settings)}"}
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ async def test_a_change_by_cookie_must_come_from_this_site(
 async def test_a_bearer_token_may_come_from_anywhere_and_is_what_counts(
     client: httpx.AsyncClient, cookie: dict[str, str], pool: Pool, settings: Settings
 ) -> None:
-    emma = await people.student(pool, "Emma")
-    hers = {"Authorization": f"Bearer {await people.token_of(pool, emma.id, settings)}"}
+    emma = await factories.student(pool, "Emma")
+    hers = {"Authorization": f"Bearer {await factories.token_of(pool, emma.id, settings)}"}
     me = await client.get("/api/auth/me", headers=cookie | hers)
     assert me.json()["email"] == "emma@example.com"
     answer = await client.post("/api/auth/logout", headers=cookie | hers | {"Origin": "https://evil.example"})
@@ -59,8 +59,8 @@ async def test_a_bearer_token_may_come_from_anywhere_and_is_what_counts(
 
 
 async def test_nobody_is_signed_in_by_another_site(client: httpx.AsyncClient, pool: Pool) -> None:
-    await people.student(pool, "Ben")
-    given = {"email": "ben@example.com", "password": people.PASSWORD}
+    await factories.student(pool, "Ben")
+    given = {"email": "ben@example.com", "password": factories.PASSWORD}
     answer = await client.post("/api/auth/login", data=given, headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
@@ -80,8 +80,8 @@ async def test_nobody_is_signed_in_by_another_site(client: httpx.AsyncClient, po
 async def test_after_a_form_one_is_sent_on_within_this_site(
     client: httpx.AsyncClient, pool: Pool, wanted: str, sent_to: str
 ) -> None:
-    await people.student(pool, "Ben")
-    given = {"email": "ben@example.com", "password": people.PASSWORD, "next": wanted}
+    await factories.student(pool, "Ben")
+    given = {"email": "ben@example.com", "password": factories.PASSWORD, "next": wanted}
     answer = await client.post("/api/auth/login", data=given, headers={"Sec-Fetch-Site": "same-origin"})
     assert (answer.status_code, answer.headers["location"]) == (303, sent_to)
     assert answer.headers["set-cookie"].startswith("session=")
@@ -98,7 +98,7 @@ async def test_an_instructor_who_registers_by_form_lands_on_the_teaching_page(cl
 async def test_a_refused_form_is_the_same_page_with_what_was_typed_but_the_password(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
-    await people.student(pool, "Ben")
+    await factories.student(pool, "Ben")
     same_origin = {"Sec-Fetch-Site": "same-origin"}
     given = {"email": "ben@example.com", "password": "not the right one", "next": "/lessons", "_page": "/login?next=/lessons"}
     answer = await client.post("/api/auth/login", data=given, headers=same_origin)

@@ -9,7 +9,7 @@ import pytest
 from app.accounts import session
 from app.db import Pool
 from app.settings import Settings
-from tests import people
+from tests import factories
 
 BEN = {"email": "ben@example.com", "password": "a-long-enough-one", "full_name": "Ben Ode", "role": "student"}
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
@@ -115,7 +115,7 @@ async def test_a_body_that_is_no_object_is_a_validation_error(client: httpx.Asyn
 
 
 async def test_signing_in_does_not_tell_whether_there_is_an_account(client: httpx.AsyncClient, pool: Pool) -> None:
-    await people.student(pool, "Ben")
+    await factories.student(pool, "Ben")
     wrong = await client.post("/api/auth/login", json={"email": "ben@example.com", "password": "not the right one"})
     nobody = await client.post("/api/auth/login", json={"email": "nobody@example.com", "password": "not the right one"})
     nonsense = await client.post("/api/auth/login", json={"email": "no address", "password": ""})
@@ -125,14 +125,14 @@ async def test_signing_in_does_not_tell_whether_there_is_an_account(client: http
 
 
 async def test_signing_in_works_and_brings_the_hash_up_to_date(client: httpx.AsyncClient, pool: Pool) -> None:
-    ben = await people.student(pool, "Ben")
-    answer = await client.post("/api/auth/login", json={"email": "Ben@EXAMPLE.com", "password": people.PASSWORD})
+    ben = await factories.student(pool, "Ben")
+    answer = await client.post("/api/auth/login", json={"email": "Ben@EXAMPLE.com", "password": factories.PASSWORD})
     assert answer.status_code == 200
     assert answer.json()["account"]["id"] == str(ben.id)
     fresh = await pool.fetchval("select password_hash from account where id = $1", ben.id)
     assert fresh.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     again = await client.post(
-        "/api/auth/login", json={"email": "ben@example.com", "password": people.PASSWORD}, headers=SAME_ORIGIN
+        "/api/auth/login", json={"email": "ben@example.com", "password": factories.PASSWORD}, headers=SAME_ORIGIN
     )
     assert again.status_code == 200
 
@@ -147,13 +147,13 @@ async def test_a_forged_token_is_no_session(client: httpx.AsyncClient, token: st
 
 
 async def test_a_token_signed_with_another_key_is_forged(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
-    ben = await people.student(pool, "Ben")
+    ben = await factories.student(pool, "Ben")
     other = settings.model_copy(update={"secret_key": type(settings.secret_key)("another key, long enough to be one")})
-    assert (await client.get("/api/auth/me", headers=bearer(await people.token_of(pool, ben.id, other)))).status_code == 401
+    assert (await client.get("/api/auth/me", headers=bearer(await factories.token_of(pool, ben.id, other)))).status_code == 401
 
 
 async def test_an_expired_session_is_over(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
-    ben = await people.student(pool, "Ben")
+    ben = await factories.student(pool, "Ben")
     long_ago = datetime.now(UTC) - session.LIFE - timedelta(seconds=1)
     token = await session.open(pool, ben.id, settings, now=long_ago)
     assert (await client.get("/api/auth/me", headers=bearer(token))).status_code == 401
@@ -162,7 +162,7 @@ async def test_an_expired_session_is_over(client: httpx.AsyncClient, pool: Pool,
 async def test_a_session_in_use_is_renewed_at_most_once_a_day_and_the_cookie_with_it(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
-    ben = await people.student(pool, "Ben")
+    ben = await factories.student(pool, "Ben")
     token = await session.open(pool, ben.id, settings, now=datetime.now(UTC) - timedelta(days=2))
     client.cookies.set("session", token)
     first = await client.get("/api/auth/me")
@@ -174,8 +174,8 @@ async def test_a_session_in_use_is_renewed_at_most_once_a_day_and_the_cookie_wit
 
 
 async def test_signing_out_ends_this_session_only(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
-    ben = await people.student(pool, "Ben")
-    phone, laptop = [await people.token_of(pool, ben.id, settings) for _ in range(2)]
+    ben = await factories.student(pool, "Ben")
+    phone, laptop = [await factories.token_of(pool, ben.id, settings) for _ in range(2)]
     answer = await client.post("/api/auth/logout", headers=bearer(phone))
     assert answer.status_code == 204
     assert 'session=""' in answer.headers["set-cookie"]
@@ -185,18 +185,18 @@ async def test_signing_out_ends_this_session_only(client: httpx.AsyncClient, poo
 
 
 async def test_signing_out_everywhere_ends_all_of_them(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
-    ben, emma = await people.student(pool, "Ben"), await people.student(pool, "Emma")
-    phone, laptop = [await people.token_of(pool, ben.id, settings) for _ in range(2)]
-    hers = await people.token_of(pool, emma.id, settings)
+    ben, emma = await factories.student(pool, "Ben"), await factories.student(pool, "Emma")
+    phone, laptop = [await factories.token_of(pool, ben.id, settings) for _ in range(2)]
+    hers = await factories.token_of(pool, emma.id, settings)
     assert (await client.post("/api/auth/logout-everywhere", headers=bearer(phone))).status_code == 204
     assert (await client.get("/api/auth/me", headers=bearer(laptop))).status_code == 401
     assert (await client.get("/api/auth/me", headers=bearer(hers))).status_code == 200
 
 
 async def test_devices_are_listed_and_signed_out_one_by_one(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
-    ben, emma = await people.student(pool, "Ben"), await people.student(pool, "Emma")
-    phone, laptop = [bearer(await people.token_of(pool, ben.id, settings)) for _ in range(2)]
-    hers = bearer(await people.token_of(pool, emma.id, settings))
+    ben, emma = await factories.student(pool, "Ben"), await factories.student(pool, "Emma")
+    phone, laptop = [bearer(await factories.token_of(pool, ben.id, settings)) for _ in range(2)]
+    hers = bearer(await factories.token_of(pool, emma.id, settings))
     first = (await client.get("/api/auth/sessions?limit=1", headers=phone)).json()
     second = (await client.get(f"/api/auth/sessions?limit=1&cursor={first['next_cursor']}", headers=phone)).json()
     assert second["next_cursor"] is None
@@ -215,17 +215,17 @@ async def test_devices_are_listed_and_signed_out_one_by_one(client: httpx.AsyncC
 async def test_a_list_that_cannot_be_paged_like_that_says_so(
     client: httpx.AsyncClient, pool: Pool, settings: Settings, query: str
 ) -> None:
-    ben = await people.student(pool, "Ben")
-    answer = await client.get(f"/api/auth/sessions?{query}", headers=bearer(await people.token_of(pool, ben.id, settings)))
+    ben = await factories.student(pool, "Ben")
+    answer = await client.get(f"/api/auth/sessions?{query}", headers=bearer(await factories.token_of(pool, ben.id, settings)))
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
 
 
 async def test_sessions_that_are_over_are_told_apart(pool: Pool, settings: Settings) -> None:
-    ben = await people.student(pool, "Ben")
+    ben = await factories.student(pool, "Ben")
     now = datetime.now(UTC)
     ids = []
     for _ in range(3):
-        who = await session.who(pool, await people.token_of(pool, ben.id, settings), settings, now=now)
+        who = await session.who(pool, await factories.token_of(pool, ben.id, settings), settings, now=now)
         assert who is not None
         ids.append(who.session_id)
     living, revoked, gone = ids

@@ -13,8 +13,8 @@ from app import refusal, wire
 from app.availability import alternatives, start_times
 from app.availability.board import snapshot
 from app.db import Db, Pool, Tx
-from tests import people
-from tests.people import Instructor, Person
+from tests import factories
+from tests.factories import Account, Instructor
 
 NOW = datetime.now(UTC)
 
@@ -26,12 +26,12 @@ def _nothing_kept() -> None:
 
 @pytest.fixture
 async def anna(pool: Pool) -> Instructor:
-    return await people.instructor(pool, "Anna", days=100)
+    return await factories.instructor(pool, "Anna", days=100)
 
 
 @pytest.fixture
-async def ben(pool: Pool) -> Person:
-    return await people.student(pool, "Ben")
+async def ben(pool: Pool) -> Account:
+    return await factories.student(pool, "Ben")
 
 
 async def version_of(pool: Pool, instructor: Instructor) -> int:
@@ -39,14 +39,14 @@ async def version_of(pool: Pool, instructor: Instructor) -> int:
     return version
 
 
-async def nearest(db: Db, instructor: Instructor, student: Person, near: datetime, **more: Any) -> tuple[int, list[datetime]]:
+async def nearest(db: Db, instructor: Instructor, student: Account, near: datetime, **more: Any) -> tuple[int, list[datetime]]:
     given: dict[str, Any] = {"version": 0, "minutes": 60, "now": NOW} | more
     if "busy" not in given:
         given["busy"] = await alternatives._busy(db, student.id, near, timedelta(days=2), given["now"])
     return await alternatives.nearest(db, instructor.id, near=near, student_id=student.id, **given)
 
 
-async def buttons(pool: Pool, instructor: Instructor, student: Person, minutes: int, now: datetime) -> list[datetime]:
+async def buttons(pool: Pool, instructor: Instructor, student: Account, minutes: int, now: datetime) -> list[datetime]:
     """Every free button that the instructor's page would show this student, in all its weeks."""
     rows = await pool.fetch(
         """select lower(during), upper(during) from booking where student_id = $1
@@ -65,11 +65,11 @@ async def buttons(pool: Pool, instructor: Instructor, student: Person, minutes: 
     return free
 
 
-async def test_they_name_the_nearest_buttons_nearest_first(pool: Pool, anna: Instructor, ben: Person) -> None:
-    clara = await people.student(pool, "Clara")
-    await people.lesson(pool, clara.id, anna.service_id, anna.at("10:00"))
+async def test_they_name_the_nearest_buttons_nearest_first(pool: Pool, anna: Instructor, ben: Account) -> None:
+    clara = await factories.student(pool, "Clara")
+    await factories.lesson(pool, clara.id, anna.service_id, anna.at("10:00"))
     with pytest.raises(refusal.SlotTaken) as refused:
-        await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     assert refused.value.more == {
         "version": 1,
         "alternatives": [wire.instant(anna.at(clock)) for clock in ("09:00", "11:00", "11:30", "12:00", "12:30")],
@@ -79,20 +79,20 @@ async def test_they_name_the_nearest_buttons_nearest_first(pool: Pool, anna: Ins
 @pytest.mark.parametrize("seed", range(6))
 async def test_they_are_exactly_buttons_that_the_page_would_show(pool: Pool, seed: int) -> None:
     random = Random(seed)
-    anna = await people.instructor(
+    anna = await factories.instructor(
         pool, "Anna", days=random.choice((0, 3, 95)), notice_minutes=random.choice((0, 120, 4000)),
         hours=random.choice((("00:00", "24:00"), ("09:15", "11:30"), ("22:30", "24:00"))),
         buffer_minutes=random.choice((0, 7, 30)), durations=(15, 45, 60),
         time_zone=random.choice(("America/New_York", "Asia/Kathmandu", "Pacific/Kiritimati")),
     )  # fmt: skip
-    carl = await people.instructor(pool, "Carl", hours=("00:00", "24:00"), notice_minutes=0)
-    ben, clara = await people.student(pool, "Ben"), await people.student(pool, "Clara")
+    carl = await factories.instructor(pool, "Carl", hours=("00:00", "24:00"), notice_minutes=0)
+    ben, clara = await factories.student(pool, "Ben"), await factories.student(pool, "Clara")
     for _ in range(30):
         student, instructor = random.choice(((clara, anna), (ben, carl), (ben, anna)))
         start = instructor.at("00:00", day=random.randrange(4)) + timedelta(minutes=15 * random.randrange(96))
         minutes = 60 if instructor is carl else random.choice((15, 45, 60))
         try:
-            await people.lesson(pool, student.id, instructor.service_id, start, minutes=minutes, now=NOW)
+            await factories.lesson(pool, student.id, instructor.service_id, start, minutes=minutes, now=NOW)
         except refusal.Refusal:
             continue
     version = await version_of(pool, anna)
@@ -104,10 +104,10 @@ async def test_they_are_exactly_buttons_that_the_page_would_show(pool: Pool, see
             assert found == (version, start_times.nearest(near, offered))
 
 
-async def test_the_version_is_the_one_that_they_are_of(pool: Pool, anna: Instructor, ben: Person) -> None:
-    clara = await people.student(pool, "Clara")
-    await people.lesson(pool, clara.id, anna.service_id, anna.at("10:00"))
-    await people.lesson(pool, clara.id, anna.service_id, anna.at("11:00"))
+async def test_the_version_is_the_one_that_they_are_of(pool: Pool, anna: Instructor, ben: Account) -> None:
+    clara = await factories.student(pool, "Clara")
+    await factories.lesson(pool, clara.id, anna.service_id, anna.at("10:00"))
+    await factories.lesson(pool, clara.id, anna.service_id, anna.at("11:00"))
     # The refusal saw the first lesson only.
     version, starts = await nearest(pool, anna, ben, anna.at("10:00"), version=1)
     assert version == 2
@@ -115,8 +115,8 @@ async def test_the_version_is_the_one_that_they_are_of(pool: Pool, anna: Instruc
     assert (version, starts) == await nearest(pool, anna, ben, anna.at("10:00"), version=2)
 
 
-async def test_they_lie_within_notice_and_horizon(pool: Pool, ben: Person) -> None:
-    anna = await people.instructor(pool, "Anna", hours=("00:00", "24:00"), days=100, notice_minutes=90)
+async def test_they_lie_within_notice_and_horizon(pool: Pool, ben: Account) -> None:
+    anna = await factories.instructor(pool, "Anna", hours=("00:00", "24:00"), days=100, notice_minutes=90)
     now = anna.at("12:10")
     _, soon = await nearest(pool, anna, ben, anna.at("13:00"), now=now)
     assert soon == [anna.at(clock) for clock in ("14:00", "14:30", "15:00", "15:30", "16:00")]
@@ -127,15 +127,15 @@ async def test_they_lie_within_notice_and_horizon(pool: Pool, ben: Person) -> No
     assert max(late) == last
 
 
-async def test_they_leave_out_what_the_student_has_booked_elsewhere(pool: Pool, anna: Instructor, ben: Person) -> None:
-    carl = await people.instructor(pool, "Carl")
-    await people.lesson(pool, ben.id, carl.service_id, anna.at("11:00"))
+async def test_they_leave_out_what_the_student_has_booked_elsewhere(pool: Pool, anna: Instructor, ben: Account) -> None:
+    carl = await factories.instructor(pool, "Carl")
+    await factories.lesson(pool, ben.id, carl.service_id, anna.at("11:00"))
     _, starts = await nearest(pool, anna, ben, anna.at("11:00"))
     assert starts == [anna.at(clock) for clock in ("10:00", "12:00", "09:30", "12:30", "09:00")]
 
 
-async def test_a_calendar_without_free_time_has_none(pool: Pool, ben: Person) -> None:
-    anna = await people.instructor(pool, "Anna", days=0)
+async def test_a_calendar_without_free_time_has_none(pool: Pool, ben: Account) -> None:
+    anna = await factories.instructor(pool, "Anna", days=0)
     assert await nearest(pool, anna, ben, anna.at("10:00")) == (0, [])
 
 
@@ -166,7 +166,7 @@ async def reads(pool: Pool) -> AsyncIterator[Reads]:
 
 
 async def test_two_hundred_refusals_of_one_version_read_the_calendar_once(anna: Instructor, reads: Reads) -> None:
-    crowd = [Person(UUID(int=n), "", "") for n in range(200)]
+    crowd = [Account(UUID(int=n), "", "") for n in range(200)]
     answers = await asyncio.gather(*(nearest(reads.connection, anna, one, anna.at("10:00"), busy=[]) for one in crowd))
     assert await reads.count() == 1
     assert all(answer == answers[0] for answer in answers)
@@ -177,7 +177,7 @@ async def test_two_hundred_refusals_of_one_version_read_the_calendar_once(anna: 
     assert await reads.count() == 2
 
 
-async def test_a_read_whose_caller_is_gone_is_made_by_the_next(pool: Pool, anna: Instructor, ben: Person) -> None:
+async def test_a_read_whose_caller_is_gone_is_made_by_the_next(pool: Pool, anna: Instructor, ben: Account) -> None:
     async with pool.acquire() as connection:
         blocked = connection.transaction()
         await blocked.start()
@@ -195,7 +195,7 @@ async def test_a_read_whose_caller_is_gone_is_made_by_the_next(pool: Pool, anna:
     assert alternatives._reads == {}
 
 
-async def test_a_read_that_fails_fails_for_all_who_wait_and_is_forgotten(pool: Pool, anna: Instructor, ben: Person) -> None:
+async def test_a_read_that_fails_fails_for_all_who_wait_and_is_forgotten(pool: Pool, anna: Instructor, ben: Account) -> None:
     async with pool.acquire() as connection:
         blocked = connection.transaction()
         await blocked.start()
@@ -217,7 +217,7 @@ async def test_a_read_that_fails_fails_for_all_who_wait_and_is_forgotten(pool: P
     assert len(starts) == 5
 
 
-async def test_no_more_is_kept_than_was_said(pool: Pool, anna: Instructor, ben: Person) -> None:
+async def test_no_more_is_kept_than_was_said(pool: Pool, anna: Instructor, ben: Account) -> None:
     for day in range(alternatives.MOST_KEPT + 10):
         alternatives._keep(
             (anna.id, 0, anna.day(day), 5),

@@ -13,7 +13,7 @@ from app import refusal
 from app.availability import week
 from app.availability.week import Range
 from app.db import Pool
-from tests import people
+from tests import factories
 
 ZONES = [
     "America/New_York",  # 02:00 → 03:00 and back
@@ -85,7 +85,7 @@ async def test_what_is_saved_on_such_a_night_is_what_a_clock_on_the_wall_says(
     and reading the week and saving it again changes nothing."""
     anna = (
         await pool.fetchval("select instructor_id from calendar")
-        or (await people.instructor(pool, "Anna", days=0, time_zone=zone)).id
+        or (await factories.instructor(pool, "Anna", days=0, time_zone=zone)).id
     )
     found = nights(zone)
     await check(pool, anna, zone, found[choice % len(found)] + timedelta(days=beside), [(a * 15, b * 15) for a, b in drawn])
@@ -138,7 +138,7 @@ async def check(pool: Pool, instructor: Any, zone: str, day: date, ranges: list[
     ],
 )  # fmt: skip
 async def test_nights_of_the_rules(pool: Pool, zone: str, day: str, typed: tuple[str, str], minutes: int) -> None:
-    anna = await people.instructor(pool, "Anna", days=0, time_zone=zone)
+    anna = await factories.instructor(pool, "Anna", days=0, time_zone=zone)
     on = date.fromisoformat(day)
     await week.replace_days(pool, anna.id, {on: [(week.minute(typed[0]), week.minute(typed[1]))]}, now=NOW)
     read = await week.read(pool, anna.id, on - timedelta(days=on.weekday()))
@@ -161,7 +161,7 @@ async def test_nights_of_the_rules(pool: Pool, zone: str, day: str, typed: tuple
 async def test_an_edge_that_the_clocks_skip_is_refused_by_name(
     pool: Pool, zone: str, day: str, typed: tuple[str, str], edge: str
 ) -> None:
-    anna = await people.instructor(pool, "Anna", days=0, time_zone=zone)
+    anna = await factories.instructor(pool, "Anna", days=0, time_zone=zone)
     fine = (week.minute("08:00"), week.minute("09:00"))
     with pytest.raises(refusal.ValidationError) as refused:
         await week.replace_days(
@@ -172,7 +172,7 @@ async def test_an_edge_that_the_clocks_skip_is_refused_by_name(
 
 
 async def test_a_year_at_once_is_one_step_and_soon_done(pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", days=0)
+    anna = await factories.instructor(pool, "Anna", days=0)
     days = {NOW.date() + timedelta(days=n): [(540, 720), (780, 1020)] for n in range(1, 366)}
     started = datetime.now(UTC)
     assert await week.replace_days(pool, anna.id, days, now=NOW) == (365, 1)

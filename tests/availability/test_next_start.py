@@ -18,8 +18,8 @@ from app.bookings import cancellation
 from app.bookings.booking import Booking
 from app.catalog import instructor, service
 from app.db import Pool
-from tests import people
-from tests.people import Instructor, Person
+from tests import factories
+from tests.factories import Account, Instructor
 
 NOW = datetime(2026, 11, 24, 13, 5, tzinfo=UTC)
 Pair = tuple[UUID, int]
@@ -84,13 +84,13 @@ class Town:
         self.random = random
         self.now = NOW
         self.instructors: list[Instructor] = []
-        self.students: list[Person] = []
+        self.students: list[Account] = []
         self.lessons: list[Booking] = []
 
     async def settle(self) -> None:
         for name in ("Anna", "Carl", "Dora", "Emil"):
             self.instructors.append(
-                await people.instructor(
+                await factories.instructor(
                     self.pool, name, now=NOW, days=self.random.choice((0, 3, 30)),
                     durations=self.random.choice(((30, 60), (15, 45), (60,))),
                     hours=self.random.choice((("09:00", "17:00"), ("08:15", "10:00"), ("22:00", "24:00"))),
@@ -98,7 +98,7 @@ class Town:
                     time_zone=self.random.choice(("America/New_York", "Asia/Kathmandu")),
                 )
             )  # fmt: skip
-        self.students = [await people.student(self.pool, name) for name in ("Ben", "Clara")]
+        self.students = [await factories.student(self.pool, name) for name in ("Ben", "Clara")]
 
     async def act(self) -> None:
         acts: list[Callable[[], Awaitable[object]]] = [
@@ -121,7 +121,7 @@ class Town:
         if start is None or self.random.random() < 0.4:
             start = self.now.replace(minute=0) + timedelta(minutes=15 * self.random.randrange(4 * 48))
         try:
-            lesson = await people.lesson(
+            lesson = await factories.lesson(
                 self.pool, self.random.choice(self.students).id, row["id"], start,
                 minutes=minutes, now=self.now,
             )  # fmt: skip
@@ -188,7 +188,7 @@ class Town:
             anna.id, ben.id, service_id, start, self.now - timedelta(seconds=1), start + timedelta(hours=1),
         )  # fmt: skip
         try:
-            lesson = await people.lesson(self.pool, clara.id, service_id, start, minutes=30, now=self.now)
+            lesson = await factories.lesson(self.pool, clara.id, service_id, start, minutes=30, now=self.now)
         except refusal.Refusal:
             return
         self.lessons.append(lesson)
@@ -233,8 +233,8 @@ async def test_it_is_what_the_boards_say_whatever_happened(pool: Pool, seed: int
 
 
 async def test_what_was_freed_while_it_was_computed_is_not_overwritten(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool, "Anna", now=NOW), await people.student(pool, "Ben")
-    lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"), now=NOW)
+    anna, ben = await factories.instructor(pool, "Anna", now=NOW), await factories.student(pool, "Ben")
+    lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"), now=NOW)
     now = anna.at("08:00") - timedelta(hours=1)
     [row] = await next_start._read(pool, [(anna.id, 60)], next_start.NEAR_DAYS, now)
     assert row.next(now) == anna.at("10:00")
@@ -246,10 +246,10 @@ async def test_what_was_freed_while_it_was_computed_is_not_overwritten(pool: Poo
 
 async def test_whatever_opens_time_is_seen(pool: Pool) -> None:
     """Each time the next start was known and becomes an earlier one."""
-    anna = await people.instructor(pool, "Anna", hours=("09:00", "12:00"), notice_minutes=600, buffer_minutes=60, now=NOW)
-    ben, clara = await people.student(pool, "Ben"), await people.student(pool, "Clara")
+    anna = await factories.instructor(pool, "Anna", hours=("09:00", "12:00"), notice_minutes=600, buffer_minutes=60, now=NOW)
+    ben, clara = await factories.student(pool, "Ben"), await factories.student(pool, "Clara")
     evening = anna.at("20:00", day=0)
-    lessons = [await people.lesson(pool, ben.id, anna.service_id, anna.at(clock), now=NOW) for clock in ("09:00", "11:00")]
+    lessons = [await factories.lesson(pool, ben.id, anna.service_id, anna.at(clock), now=NOW) for clock in ("09:00", "11:00")]
 
     async def next_hour() -> datetime | None:
         start = (await next_start.of(pool, [(anna.id, 60)], now=evening))[anna.id, 60]
@@ -263,11 +263,11 @@ async def test_whatever_opens_time_is_seen(pool: Pool) -> None:
     await cancellation.cancel(pool, ben.id, lessons[0].id, reason="", now=evening)
     assert await next_hour() == anna.at("09:00")
     hold = "update booking set state = 'held', held_until = $2 where id = $1"
-    start = await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"), now=evening)
+    start = await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"), now=evening)
     await pool.execute(hold, start.id, evening - timedelta(seconds=1))
     assert await next_hour() == anna.at("10:00")
     assert (await next_start.of(pool, [(anna.id, 30)], now=evening))[anna.id, 30] == anna.at("10:00")
-    await people.lesson(pool, clara.id, anna.service_id, anna.at("09:30"), minutes=30, now=evening)
+    await factories.lesson(pool, clara.id, anna.service_id, anna.at("09:30"), minutes=30, now=evening)
     assert (await next_start.of(pool, [(anna.id, 30)], now=evening))[anna.id, 30] == anna.at("09:00")
     await week.replace_days(pool, anna.id, {anna.day(1): [(8 * 60, 12 * 60)]}, now=evening)
     assert await next_hour() == anna.at("08:00")
@@ -282,7 +282,7 @@ async def test_whatever_opens_time_is_seen(pool: Pool) -> None:
 
 
 async def test_storing_waits_for_nobody(pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", now=NOW)
+    anna = await factories.instructor(pool, "Anna", now=NOW)
     async with pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
@@ -317,15 +317,15 @@ async def test_the_soonest_are_found_behind_many_that_are_taken(pool: Pool) -> N
     """Forty instructors whose first start was taken after it was kept, before one who is free."""
     evening = NOW + timedelta(hours=12)
     for n in range(40):
-        carl = await people.instructor(pool, f"Carl {n}", hours=("09:00", "18:00"), now=NOW)
+        carl = await factories.instructor(pool, f"Carl {n}", hours=("09:00", "18:00"), now=NOW)
         await next_start.of(pool, [(carl.id, 60), (carl.id, 30)], now=evening)
         await pool.execute(
             """insert into booking (instructor_id, student_id, service_id, state, during, blocked, service_name,
                  price_cents, location_type, free_cancel_until, version, created_at)
                values ($1, $5, $2, 'confirmed', tstzrange($3, $4), tstzrange($3, $4), '', 0, 'student', $3, 0, $3)""",
-            carl.id, carl.service_id, carl.at("09:00"), carl.at("17:00"), (await people.student(pool, f"Ben {n}")).id,
+            carl.id, carl.service_id, carl.at("09:00"), carl.at("17:00"), (await factories.student(pool, f"Ben {n}")).id,
         )  # fmt: skip
-    anna = await people.instructor(pool, "Anna", hours=("10:00", "11:00"), now=NOW)
+    anna = await factories.instructor(pool, "Anna", hours=("10:00", "11:00"), now=NOW)
     await next_start.of(pool, [(anna.id, 60)], now=evening)
     soonest = await next_start.soonest(pool, limit=2, now=evening)
     assert soonest[0].instructor_id == anna.id
@@ -333,8 +333,8 @@ async def test_the_soonest_are_found_behind_many_that_are_taken(pool: Pool) -> N
 
 
 async def test_asking_again_computes_nothing(pool: Pool) -> None:
-    pairs = [((await people.instructor(pool, f"Anna {n}", now=NOW)).id, 60) for n in range(5)]
-    never = await people.instructor(pool, "Never", days=0, now=NOW)
+    pairs = [((await factories.instructor(pool, f"Anna {n}", now=NOW)).id, 60) for n in range(5)]
+    never = await factories.instructor(pool, "Never", days=0, now=NOW)
     pairs.append((never.id, 60))
     first = await next_start.of(pool, pairs, now=NOW)
     queries: list[str] = []
@@ -351,7 +351,7 @@ async def test_asking_again_computes_nothing(pool: Pool) -> None:
 
 async def test_long_calendars_are_computed_in_pieces(pool: Pool) -> None:
     """Of 25 calendars without free time the near days are read at once, all their days in two pieces."""
-    pairs = [((await people.instructor(pool, f"Anna {n}", days=0, durations=(60,), now=NOW)).id, 60) for n in range(25)]
+    pairs = [((await factories.instructor(pool, f"Anna {n}", days=0, durations=(60,), now=NOW)).id, 60) for n in range(25)]
     sizes: list[int] = []
 
     def note(record: Any) -> None:
@@ -370,7 +370,7 @@ async def test_a_public_read_that_takes_too_long_is_given_up(
     pool: Pool, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And it costs neither the connection nor anybody else."""
-    anna = await people.instructor(pool, "Anna")
+    anna = await factories.instructor(pool, "Anna")
     monkeypatch.setattr(next_start._next_starts, "seconds", 0.3)
     monkeypatch.setattr(next_start._free_next, "seconds", 0.3)
     pids = {await pool.fetchval("select pg_backend_pid()")}

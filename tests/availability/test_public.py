@@ -11,9 +11,9 @@ import pytest
 from app.availability import public
 from app.db import Pool
 from app.settings import Settings
-from tests import people
+from tests import factories
 from tests.conftest import _running
-from tests.people import Instructor
+from tests.factories import Instructor
 
 # A Monday, 10:07 in New York: a minute at which nothing is on the quarter of an hour.
 NOW = datetime(2026, 11, 23, 15, 7, 30, tzinfo=UTC)
@@ -44,7 +44,7 @@ async def at(settings: Settings) -> AsyncIterator[At]:
 
 @pytest.fixture
 async def anna(pool: Pool) -> Instructor:
-    return await people.instructor(pool, "Anna", now=NOW, hours=("09:00", "17:00"), days=60)
+    return await factories.instructor(pool, "Anna", now=NOW, hours=("09:00", "17:00"), days=60)
 
 
 def path(instructor: Instructor, query: str = "") -> str:
@@ -88,9 +88,9 @@ async def test_the_minimum_is_whether_and_when(at: At, anna: Instructor, pool: P
 
 
 async def test_what_is_booked_and_travelled_is_not_free(at: At, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", now=NOW, buffer_minutes=15)
-    ben = await people.student(pool, "Ben")
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("11:00"), now=NOW)
+    anna = await factories.instructor(pool, "Anna", now=NOW, buffer_minutes=15)
+    ben = await factories.student(pool, "Ben")
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("11:00"), now=NOW)
     answer = (await (await at.client()).get(path(anna, "?start_date=2026-11-24&end_date=2026-11-24"))).json()
     assert answer["version"] == 1
     assert answer["days"]["2026-11-24"] == {
@@ -110,7 +110,7 @@ async def test_days_reach_from_today_to_the_setting(at: At, anna: Instructor) ->
 
 
 async def test_a_day_ends_at_24_and_a_short_night_counts_its_real_minutes(at: At, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", now=NOW, hours=("00:00", "24:00"), days=200)
+    anna = await factories.instructor(pool, "Anna", now=NOW, hours=("00:00", "24:00"), days=200)
     at.now = datetime(2027, 3, 1, 15, tzinfo=UTC)
     answer = (await (await at.client()).get(path(anna, "?start_date=2027-03-14&end_date=2027-03-14"))).json()
     assert answer["days"] == {
@@ -138,8 +138,8 @@ async def test_asking_again_is_answered_304_until_something_changes(at: At, anna
     at.now = NOW + timedelta(minutes=8)
     assert (await again()).status_code == 200
     at.now = NOW
-    ben = await people.student(pool, "Ben")
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("11:00"), now=NOW)
+    ben = await factories.student(pool, "Ben")
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("11:00"), now=NOW)
     assert (await again()).status_code == 200
     fresh = (await again()).headers["etag"]
     assert (await again(known=fresh)).status_code == 304
@@ -150,7 +150,7 @@ async def test_asking_again_is_answered_304_until_something_changes(at: At, anna
 
 
 async def test_a_notice_off_the_quarter_hour_is_kept_to_the_minute(at: At, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", now=NOW, notice_minutes=10)
+    anna = await factories.instructor(pool, "Anna", now=NOW, notice_minutes=10)
     client = await at.client()
     seen = []
     for minute in range(4, 8):
@@ -177,8 +177,8 @@ async def test_dates_that_cannot_be_are_named_for_every_page_to_read(at: At, ann
 
 
 async def test_who_does_not_teach_has_no_availability(at: At, pool: Pool) -> None:
-    ben = await people.student(pool, "Ben")
-    gone = await people.instructor(pool, "Gone")
+    ben = await factories.student(pool, "Ben")
+    gone = await factories.instructor(pool, "Gone")
     await pool.execute("update calendar set is_active = false")
     client = await at.client()
     for wrong in (ben.id, gone.id, "none", "01980000-0000-7000-8000-000000000000"):
@@ -210,11 +210,11 @@ async def test_the_next_available_start_can_really_be_booked(at: At, anna: Instr
         "version": 0,
     }
     assert (await client.get(next_path, headers={"If-None-Match": answer.headers["etag"]})).status_code == 304
-    ben, carl = await people.student(pool, "Ben"), await people.student(pool, "Carl")
-    await people.lesson(pool, ben.id, anna.service_id, datetime(2026, 11, 23, 17, 30, tzinfo=UTC), minutes=30, now=NOW)
+    ben, carl = await factories.student(pool, "Ben"), await factories.student(pool, "Carl")
+    await factories.lesson(pool, ben.id, anna.service_id, datetime(2026, 11, 23, 17, 30, tzinfo=UTC), minutes=30, now=NOW)
     hour = (await client.get(f"{next_path}?duration_minutes=60")).json()
     assert hour == {"start": "2026-11-23T18:00:00Z", "duration_minutes": 60, "time_zone": "America/New_York", "version": 1}
-    await people.lesson(pool, carl.id, anna.service_id, datetime.fromisoformat(hour["start"]), minutes=60, now=NOW)
+    await factories.lesson(pool, carl.id, anna.service_id, datetime.fromisoformat(hour["start"]), minutes=60, now=NOW)
 
 
 async def test_a_length_nobody_offers_has_no_start(at: At, anna: Instructor, pool: Pool) -> None:

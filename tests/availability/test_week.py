@@ -9,21 +9,21 @@ import pytest
 
 from app.db import Pool
 from app.settings import Settings
-from tests import people
-from tests.people import Instructor
+from tests import factories
+from tests.factories import Instructor
 
 MORNING = {"start": "09:00", "end": "12:00"}
 
 
 @pytest.fixture
 async def anna(pool: Pool) -> Instructor:
-    return await people.instructor(pool, "Anna", days=0)
+    return await factories.instructor(pool, "Anna", days=0)
 
 
 @pytest.fixture
 async def hers(client: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor) -> httpx.AsyncClient:
     """The client, signed in as Anna."""
-    client.headers["Authorization"] = f"Bearer {await people.token_of(pool, anna.id, settings)}"
+    client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, anna.id, settings)}"
     return client
 
 
@@ -140,8 +140,8 @@ async def test_bookings_and_settings_do_not_count_as_changes(
     hers: httpx.AsyncClient, pool: Pool, anna: Instructor, monday: date
 ) -> None:
     await put(hers, monday, {monday: [MORNING]})
-    ben = await people.student(pool, "Ben")
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00", day=(monday - anna.today).days))
+    ben = await factories.student(pool, "Ben")
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00", day=(monday - anna.today).days))
     await hers.put("/api/instructors/me", json={"min_advance_minutes": 30})
     answer = await put(hers, monday, {monday: []}, version=1)
     assert (answer.status_code, answer.json()["version"]) == (200, 4)
@@ -235,8 +235,8 @@ async def test_a_week_far_away_is_just_empty(hers: httpx.AsyncClient, start: str
 
 
 async def test_only_an_instructor_has_a_week(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
-    ben = await people.student(pool, "Ben")
-    client.headers["Authorization"] = f"Bearer {await people.token_of(pool, ben.id, settings)}"
+    ben = await factories.student(pool, "Ben")
+    client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, ben.id, settings)}"
     for answer in (await client.get("/api/availability/week"), await client.put("/api/availability/week", content=b"{")):
         assert (answer.status_code, answer.json()["code"]) == (403, "NOT_ALLOWED")
 

@@ -8,15 +8,15 @@ from app import refusal
 from app.bookings import booking, cancellation
 from app.bookings.booking import Booking
 from app.db import Pool
-from tests import people
+from tests import factories
 from tests.bookings.test_reserve import reserve
-from tests.people import Instructor, Person
+from tests.factories import Account, Instructor
 
 NOW = datetime.now(UTC)
 
 
-async def lesson(pool: Pool) -> tuple[Instructor, Person, Booking]:
-    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+async def lesson(pool: Pool) -> tuple[Instructor, Account, Booking]:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     return anna, ben, await reserve(pool, ben, anna, anna.at("10:00", day=3))
 
 
@@ -28,7 +28,7 @@ async def test_the_time_is_free_at_once_and_both_are_told(pool: Pool) -> None:
     assert (events[0]["event"], events[0]["previous_version"]) == ("cancelled", 1)
     kinds = await pool.fetch("select kind, recipient_id from notification where kind = 'booking_cancelled'")
     assert {row["recipient_id"] for row in kinds} == {anna.id, ben.id}
-    again = await reserve(pool, await people.student(pool, "Carl"), anna, anna.at("10:00", day=3))
+    again = await reserve(pool, await factories.student(pool, "Carl"), anna, anna.at("10:00", day=3))
     assert again.version == 3
 
 
@@ -52,7 +52,7 @@ async def test_a_lesson_that_has_begun_is_too_late_and_a_cancelled_one_in_the_wr
 
 async def test_another_persons_booking_is_not_found(pool: Pool) -> None:
     _, _, made = await lesson(pool)
-    stranger = await people.student(pool, "Mallory")
+    stranger = await factories.student(pool, "Mallory")
     with pytest.raises(refusal.NotFound):
         await booking.find(pool, made.id, viewer=stranger.id)
     assert (await booking.find(pool, made.id, viewer=stranger.id, sees_all=True)).id == made.id

@@ -8,7 +8,7 @@ import httpx
 from app.bookings import free_next
 from app.db import Pool
 from app.search import offers
-from tests import people
+from tests import factories
 
 NOW = datetime(2026, 11, 24, 13, 5, tzinfo=UTC)
 
@@ -20,9 +20,9 @@ async def names(pool: Pool, words: str = "", category: str | None = None, servic
 
 async def test_the_newest_of_many_instructors_is_shown_if_free_first(pool: Pool) -> None:
     for n in range(30):
-        await people.instructor(pool, f"Carl {n:02}", hours=("12:00", "17:00"), now=NOW)
+        await factories.instructor(pool, f"Carl {n:02}", hours=("12:00", "17:00"), now=NOW)
     await names(pool)
-    await people.instructor(pool, "Anna", hours=("08:00", "17:00"), notice_minutes=0, now=NOW)
+    await factories.instructor(pool, "Anna", hours=("08:00", "17:00"), notice_minutes=0, now=NOW)
     shown = await free_next.cards(pool, words="", category=None, service=None, now=NOW)
     assert len(shown) == free_next.CARDS
     assert shown[0].taught.name == "Anna"
@@ -30,21 +30,21 @@ async def test_the_newest_of_many_instructors_is_shown_if_free_first(pool: Pool)
 
 
 async def test_a_cancelled_lesson_brings_its_instructor_back_to_the_front(pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", hours=("11:00", "12:00"), now=NOW)
-    await people.instructor(pool, "Carl", hours=("12:00", "17:00"), now=NOW)
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna", hours=("11:00", "12:00"), now=NOW)
+    await factories.instructor(pool, "Carl", hours=("12:00", "17:00"), now=NOW)
+    ben = await factories.student(pool, "Ben")
     assert await names(pool) == ["Anna", "Carl"]
-    lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("11:00", day=0), now=NOW)
+    lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("11:00", day=0), now=NOW)
     assert await names(pool) == ["Carl", "Anna"]
     await pool.execute("select refusal from cancel_booking($1, $2, '', $3)", ben.id, lesson.id, NOW)
     assert await names(pool) == ["Anna", "Carl"]
 
 
 async def test_filters_pick_the_service_that_is_asked_for(pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", service="piano", durations=(30, 60), hours=("12:00", "17:00"), now=NOW)
-    await people.service_of(pool, anna.id, "guitar", durations=(30, 45))
-    await people.instructor(pool, "Dora", service="spanish", hours=("10:30", "11:30"), now=NOW)
-    await people.instructor(pool, "Never", service="guitar", days=0, now=NOW)
+    anna = await factories.instructor(pool, "Anna", service="piano", durations=(30, 60), hours=("12:00", "17:00"), now=NOW)
+    await factories.service_of(pool, anna.id, "guitar", durations=(30, 45))
+    await factories.instructor(pool, "Dora", service="spanish", hours=("10:30", "11:30"), now=NOW)
+    await factories.instructor(pool, "Never", service="guitar", days=0, now=NOW)
     assert await names(pool) == ["Dora", "Anna", "Never"]
     assert await names(pool, category="music") == ["Anna", "Never"]
     [card, _] = await free_next.cards(pool, words="", category=None, service="guitar", now=NOW)
@@ -56,7 +56,7 @@ async def test_filters_pick_the_service_that_is_asked_for(pool: Pool) -> None:
 
 
 async def test_an_instructor_who_stopped_is_shown_again_when_beginning_again(pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", now=NOW)
+    anna = await factories.instructor(pool, "Anna", now=NOW)
     await pool.fetchval("select set_teaching($1, false)", anna.id)
     assert await names(pool) == []
     await pool.fetchval("select set_teaching($1, true)", anna.id)
@@ -66,7 +66,7 @@ async def test_an_instructor_who_stopped_is_shown_again_when_beginning_again(poo
 
 async def test_a_long_list_of_many_short_ranges_reads_each_calendar_once(client: httpx.AsyncClient, pool: Pool) -> None:
     """One instructor with 66 services of several lengths, free for a quarter of an hour at a time."""
-    anna = await people.instructor(pool, "Anna", durations=(15, 30, 60, 90), days=0)
+    anna = await factories.instructor(pool, "Anna", durations=(15, 30, 60, 90), days=0)
     await pool.execute(
         """insert into availability (instructor_id, during)
            select $1, tstzrange(start, start + interval '15 minutes')

@@ -10,8 +10,8 @@ from app.bookings import booking, cancellation, idempotency
 from app.bookings.booking import Booking
 from app.bookings.idempotency import Call
 from app.db import Pool
-from tests import people
-from tests.people import Instructor, Person
+from tests import factories
+from tests.factories import Account, Instructor
 
 NOW = datetime.now(UTC)
 
@@ -20,7 +20,7 @@ def call(key: str, body: str = "") -> Call:
     return idempotency.call(key, "POST", "/api/bookings", body.encode())
 
 
-async def book(pool: Pool, student: Person, anna: Instructor, hour: str, key: Call, *, now: datetime = NOW) -> Booking | str:
+async def book(pool: Pool, student: Account, anna: Instructor, hour: str, key: Call, *, now: datetime = NOW) -> Booking | str:
     try:
         return await booking.reserve(
             pool, student.id, service_id=anna.service_id, start=anna.at(hour), minutes=60,
@@ -31,7 +31,7 @@ async def book(pool: Pool, student: Person, anna: Instructor, hour: str, key: Ca
 
 
 async def test_concurrent_repeats_get_one_booking_and_one_key(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     for hour in ("09:00", "11:00", "13:00"):
         repeats = [book(pool, ben, anna, hour, call(hour)) for _ in range(10)]
         lessons = await asyncio.gather(*repeats)
@@ -41,7 +41,7 @@ async def test_concurrent_repeats_get_one_booking_and_one_key(pool: Pool) -> Non
 
 
 async def test_one_key_for_two_bodies_at_once_books_once(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     for day in range(8):
         hours = ("09:00", "11:00", "13:00", "15:00")
         outcomes: Counter[Any] = Counter()
@@ -60,7 +60,7 @@ async def test_one_key_for_two_bodies_at_once_books_once(pool: Pool) -> None:
 
 
 async def test_a_repeat_after_the_lesson_was_cancelled_gets_the_first_answer(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     lesson = await book(pool, ben, anna, "09:00", call("k"))
     assert isinstance(lesson, Booking)
     await cancellation.cancel(pool, ben.id, lesson.id, reason="", now=NOW)
@@ -69,7 +69,7 @@ async def test_a_repeat_after_the_lesson_was_cancelled_gets_the_first_answer(poo
 
 
 async def test_a_repeat_gets_the_first_answer_though_the_time_has_become_too_soon(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     lesson = await book(pool, ben, anna, "09:00", call("k"))
     assert isinstance(lesson, Booking)
     late = lesson.starts_at - timedelta(minutes=1)
@@ -79,7 +79,7 @@ async def test_a_repeat_gets_the_first_answer_though_the_time_has_become_too_soo
 
 
 async def test_after_24_hours_a_key_is_a_new_one_also_with_another_body(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     assert isinstance(await book(pool, ben, anna, "09:00", call("k", "a")), Booking)
     tomorrow = NOW + timedelta(hours=24)
     assert await book(pool, ben, anna, "11:00", call("k", "b")) == "IDEMPOTENCY_MISMATCH"
@@ -91,14 +91,14 @@ async def test_after_24_hours_a_key_is_a_new_one_also_with_another_body(pool: Po
 
 
 async def test_a_refusal_leaves_no_key(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     assert await book(pool, ben, anna, "18:00", call("k")) == "OUTSIDE_AVAILABILITY"
     assert await pool.fetchval("select count(*) from idempotency_key") == 0
     assert isinstance(await book(pool, ben, anna, "09:00", call("k")), Booking)
 
 
 async def test_concurrent_repeats_of_a_cancellation_cancel_once(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     lesson = await book(pool, ben, anna, "09:00", call("k"))
     assert isinstance(lesson, Booking)
     key = idempotency.call("c", "POST", f"/api/bookings/{lesson.id}/cancellation", b"{}")
@@ -108,8 +108,8 @@ async def test_concurrent_repeats_of_a_cancellation_cancel_once(pool: Pool) -> N
 
 
 async def test_one_key_for_two_cancellations_at_once_cancels_one(pool: Pool) -> None:
-    anna, clara = await people.instructor(pool, "Anna"), await people.instructor(pool, "Clara")
-    ben = await people.student(pool)
+    anna, clara = await factories.instructor(pool, "Anna"), await factories.instructor(pool, "Clara")
+    ben = await factories.student(pool)
     lessons = [
         await book(pool, ben, anna, "09:00", call("1")),
         await book(pool, ben, clara, "11:00", call("2")),

@@ -13,10 +13,10 @@ from app import refusal
 from app.bookings import cancellation
 from app.bookings.booking import Booking
 from app.db import Pool
-from tests import people
+from tests import factories
+from tests.bookings.invariants import assert_changes_lead_to_the_present, assert_nothing_overlaps
 from tests.bookings.test_reserve import NOW, hold, reserve
-from tests.bookings.truths import assert_changes_lead_to_the_present, assert_nothing_overlaps
-from tests.people import Instructor
+from tests.factories import Instructor
 
 DAYS = 4
 who, whom, day = st.integers(0, 2), st.integers(0, 1), st.integers(1, DAYS)
@@ -76,10 +76,10 @@ async def perform(
 async def test_any_sequence_of_operations(pool: Pool, operations: list[Any], buffer: int, probe: tuple[int, int]) -> None:
     await pool.execute("truncate account cascade")
     teachers = [
-        await people.instructor(pool, "Anna", buffer_minutes=buffer, days=DAYS + 2),
-        await people.instructor(pool, "Clara", days=DAYS + 2, hours=("00:00", "24:00")),
+        await factories.instructor(pool, "Anna", buffer_minutes=buffer, days=DAYS + 2),
+        await factories.instructor(pool, "Clara", days=DAYS + 2, hours=("00:00", "24:00")),
     ]
-    students = [await people.student(pool, name) for name in ("Ben", "Carl", "Dora")]
+    students = [await factories.student(pool, name) for name in ("Ben", "Carl", "Dora")]
     made: list[Booking] = []
     seen = [[await board(pool, teacher)] for teacher in teachers]
     for operation in operations:
@@ -114,7 +114,7 @@ async def the_board_is_true(pool: Pool, teacher: Instructor, fresh: dict[str, An
     ends = begins + timedelta(minutes=30)
     free = fresh["days"][teacher.day(on).isoformat()]["free"]
     fits = any(datetime.fromisoformat(a) <= begins and ends <= datetime.fromisoformat(b) for a, b in free)
-    stranger = await people.student(pool, f"Stranger of {teacher.name}")
+    stranger = await factories.student(pool, f"Stranger of {teacher.name}")
     ran_out = await pool.fetchval("select count(*) from booking where state = 'held' and held_until <= $1", NOW)
     try:
         await reserve(pool, stranger, teacher, begins, 30)

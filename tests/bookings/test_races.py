@@ -11,9 +11,9 @@ import pytest
 from app import db, gate, refusal
 from app.bookings import cancellation
 from app.db import Pool
-from tests import people
+from tests import factories
+from tests.bookings.invariants import assert_changes_lead_to_the_present, assert_nothing_overlaps
 from tests.bookings.test_reserve import NOW, hold, reserve
-from tests.bookings.truths import assert_changes_lead_to_the_present, assert_nothing_overlaps
 
 IS_SOMEBODY_WAITING = """
 select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')
@@ -22,7 +22,7 @@ select exists (select from pg_stat_activity where datname = current_database() a
 
 @pytest.fixture
 async def crowd(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
-    """A pool wide enough that everyone has a connection; afterwards the truths are held against what is left."""
+    """A pool wide enough that each caller has a connection. The invariants are checked afterwards."""
     monkeypatch.setattr(gate, "WIDTH", 24)  # they meet in Postgres and not before it
     pool = await db.connect(database_url, size=24)
     try:
@@ -43,12 +43,12 @@ async def outcomes(*attempts: Awaitable[Any]) -> Counter[str]:
     return Counter(result.code if isinstance(result, refusal.Refusal) else "ok" for result in results)
 
 
-async def students(pool: Pool, count: int) -> list[people.Person]:
-    return [await people.student(pool, f"Student {number}") for number in range(count)]
+async def students(pool: Pool, count: int) -> list[factories.Account]:
+    return [await factories.student(pool, f"Student {number}") for number in range(count)]
 
 
 async def test_two_hundred_people_wanting_the_same_time_leave_exactly_one_lesson(crowd: Pool) -> None:
-    anna = await people.instructor(crowd, "Anna")
+    anna = await factories.instructor(crowd, "Anna")
     everyone = await students(crowd, 200)
     result = await outcomes(*(reserve(crowd, student, anna, anna.at("10:00")) for student in everyone))
     assert result == {"ok": 1, "SLOT_TAKEN": 199}
@@ -56,7 +56,7 @@ async def test_two_hundred_people_wanting_the_same_time_leave_exactly_one_lesson
 
 
 async def test_overlapping_times_leave_lessons_side_by_side(crowd: Pool) -> None:
-    anna = await people.instructor(crowd, "Anna", buffer_minutes=15)
+    anna = await factories.instructor(crowd, "Anna", buffer_minutes=15)
     everyone = await students(crowd, 60)
     starts = [f"{9 + quarter // 4:02}:{quarter % 4 * 15:02}" for quarter in range(12)]
     result = await outcomes(
@@ -67,16 +67,16 @@ async def test_overlapping_times_leave_lessons_side_by_side(crowd: Pool) -> None
 
 
 async def test_one_student_at_two_instructors_gets_one_of_them(crowd: Pool) -> None:
-    teachers = [await people.instructor(crowd, name) for name in ("Anna", "Clara", "Dora", "Emma")]
+    teachers = [await factories.instructor(crowd, name) for name in ("Anna", "Clara", "Dora", "Emma")]
     for day in range(1, 15):
-        ben = await people.student(crowd, f"Ben {day}")
+        ben = await factories.student(crowd, f"Ben {day}")
         result = await outcomes(*(reserve(crowd, ben, teacher, teacher.at("10:00", day=day)) for teacher in teachers))
         assert result == {"ok": 1, "STUDENT_BUSY": 3}
 
 
 async def test_both_constraints_at_once_leave_a_perfect_match(crowd: Pool) -> None:
-    anna, clara = await people.instructor(crowd, "Anna"), await people.instructor(crowd, "Clara")
-    ben, carl = await people.student(crowd, "Ben"), await people.student(crowd, "Carl")
+    anna, clara = await factories.instructor(crowd, "Anna"), await factories.instructor(crowd, "Clara")
+    ben, carl = await factories.student(crowd, "Ben"), await factories.student(crowd, "Carl")
     for day in range(1, 15):
         result = await outcomes(
             *(reserve(crowd, who, whom, whom.at("10:00", day=day)) for who in (ben, carl) for whom in (anna, clara))
@@ -85,7 +85,7 @@ async def test_both_constraints_at_once_leave_a_perfect_match(crowd: Pool) -> No
 
 
 async def test_cancel_against_book_gives_the_time_to_one_or_keeps_it_free(crowd: Pool) -> None:
-    anna, ben = await people.instructor(crowd, "Anna"), await people.student(crowd, "Ben")
+    anna, ben = await factories.instructor(crowd, "Anna"), await factories.student(crowd, "Ben")
     others = await students(crowd, 6)
     for day in range(2, 16):
         made = await reserve(crowd, ben, anna, anna.at("10:00", day=day))
@@ -102,14 +102,14 @@ async def test_cancel_against_book_gives_the_time_to_one_or_keeps_it_free(crowd:
 
 
 async def test_cancelling_the_same_lesson_twenty_times_cancels_it_once(crowd: Pool) -> None:
-    anna, ben = await people.instructor(crowd, "Anna"), await people.student(crowd, "Ben")
+    anna, ben = await factories.instructor(crowd, "Anna"), await factories.student(crowd, "Ben")
     made = await reserve(crowd, ben, anna, anna.at("10:00", day=2))
     result = await outcomes(*(cancellation.cancel(crowd, ben.id, made.id, reason="", now=NOW) for _ in range(20)))
     assert result == {"ok": 1, "WRONG_STATE": 19}
 
 
 async def test_a_week_replaced_against_bookings_never_lets_one_in_that_came_after(crowd: Pool) -> None:
-    anna = await people.instructor(crowd, "Anna")
+    anna = await factories.instructor(crowd, "Anna")
     everyone = await students(crowd, 15)
 
     async def close(day: int) -> None:
@@ -129,7 +129,7 @@ async def test_a_week_replaced_against_bookings_never_lets_one_in_that_came_afte
 
 
 async def test_holds_that_ran_out_at_many_instructors_are_taken_over_without_deadlock(crowd: Pool) -> None:
-    teachers = [await people.instructor(crowd, name) for name in ("Anna", "Clara", "Dora", "Emma")]
+    teachers = [await factories.instructor(crowd, name) for name in ("Anna", "Clara", "Dora", "Emma")]
     everyone = await students(crowd, 4)
     for day in range(1, 11):
         for student, teacher in zip(everyone, teachers, strict=True):
@@ -148,19 +148,19 @@ async def test_holds_that_ran_out_at_many_instructors_are_taken_over_without_dea
 
 async def test_the_constraints_stand_when_the_functions_are_passed_by(crowd: Pool) -> None:
     anna, ben, carl = (
-        await people.instructor(crowd, "Anna"),
-        await people.student(crowd, "Ben"),
-        await people.student(crowd, "Carl"),
+        await factories.instructor(crowd, "Anna"),
+        await factories.student(crowd, "Ben"),
+        await factories.student(crowd, "Carl"),
     )
     await reserve(crowd, ben, anna, anna.at("10:00"))
-    clara = await people.instructor(crowd, "Clara")
+    clara = await factories.instructor(crowd, "Clara")
     for who, whom, constraint in ((carl, anna, "booking_instructor_no_overlap"), (ben, clara, "booking_student_no_overlap")):
         with pytest.raises(Exception, match=constraint):
             await hold(crowd, who, whom, anna.at("10:30"), datetime.now(UTC))
 
 
 async def test_whoever_goes_past_the_locks_leaves_nothing_half_written(crowd: Pool) -> None:
-    anna = await people.instructor(crowd, "Anna")
+    anna = await factories.instructor(crowd, "Anna")
     ben, carl, dora = await students(crowd, 3)
     await hold(crowd, carl, anna, anna.at("09:30"), NOW)  # it has run out, and ben's lesson would take it over
     async with crowd.acquire() as intruder:
@@ -187,7 +187,7 @@ async def test_whoever_goes_past_the_locks_leaves_nothing_half_written(crowd: Po
 async def test_a_service_that_changes_while_a_booking_waits_is_booked_as_it_is_then(
     crowd: Pool, change: str, code: str
 ) -> None:
-    anna, ben = await people.instructor(crowd, "Anna"), await people.student(crowd, "Ben")
+    anna, ben = await factories.instructor(crowd, "Anna"), await factories.student(crowd, "Ben")
     async with crowd.acquire() as writer, writer.transaction():
         await writer.execute("select from calendar where instructor_id = $1 for no key update", anna.id)
         attempt = asyncio.create_task(reserve(crowd, ben, anna, anna.at("10:00"), location_type="public"))

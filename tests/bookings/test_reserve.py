@@ -9,13 +9,15 @@ from app import refusal, wire
 from app.bookings import booking, cancellation
 from app.bookings.booking import Booking
 from app.db import Pool, Tx
-from tests import people
-from tests.people import Instructor, Person
+from tests import factories
+from tests.factories import Account, Instructor
 
 NOW = datetime.now(UTC)
 
 
-async def reserve(pool: Pool, student: Person, teacher: Instructor, start: datetime, minutes: int = 60, **more: Any) -> Booking:
+async def reserve(
+    pool: Pool, student: Account, teacher: Instructor, start: datetime, minutes: int = 60, **more: Any
+) -> Booking:
     given: dict[str, Any] = {"location_type": None, "location": "", "note": "", "now": NOW} | more
     return await booking.reserve(pool, student.id, service_id=teacher.service_id, start=start, minutes=minutes, **given)
 
@@ -29,7 +31,7 @@ async def one(pool: Pool | Tx, sql: str, *arguments: Any) -> Any:
 
 
 async def test_a_booking_is_confirmed_at_once_and_says_all_that_was_agreed(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool, "Anna", rate_cents=7001), await people.student(pool, "Ben")
+    anna, ben = await factories.instructor(pool, "Anna", rate_cents=7001), await factories.student(pool, "Ben")
     made = await reserve(pool, ben, anna, anna.at("10:00"), 30, location_type="public", location="Bryant Park", note="hello")
     shown = booking.as_json(made, ben.id)
     assert shown == {
@@ -57,7 +59,7 @@ async def test_a_booking_is_confirmed_at_once_and_says_all_that_was_agreed(pool:
 
 
 async def test_a_booking_writes_its_change_its_audit_and_both_messages_in_one_transaction(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     made = await reserve(pool, ben, anna, anna.at("10:00"))
     change = await row(pool, "select version, days, events from outbox")
     day = anna.day().isoformat()
@@ -99,7 +101,7 @@ async def test_a_booking_writes_its_change_its_audit_and_both_messages_in_one_tr
 async def test_a_lesson_has_an_offered_length_and_lies_inside_availability(
     pool: Pool, start: str, minutes: int, refused: type[Exception] | None
 ) -> None:
-    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     if refused is None:
         await reserve(pool, ben, anna, anna.at(start), minutes)
     else:
@@ -109,8 +111,8 @@ async def test_a_lesson_has_an_offered_length_and_lies_inside_availability(
 
 
 async def test_minimum_notice_and_horizon_are_the_instructors_now(pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", hours=("00:00", "24:00"), days=120, notice_minutes=90)
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna", hours=("00:00", "24:00"), days=120, notice_minutes=90)
+    ben = await factories.student(pool, "Ben")
     start = anna.at("12:00", day=2)
     with pytest.raises(refusal.TooSoon):
         await reserve(pool, ben, anna, start, now=start - timedelta(minutes=89))
@@ -122,8 +124,8 @@ async def test_minimum_notice_and_horizon_are_the_instructors_now(pool: Pool) ->
 
 
 async def test_of_several_reasons_the_first_of_the_contracts_order_is_given(pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", roles=("student", "instructor"))
-    clara, ben = await people.instructor(pool, "Clara"), await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna", roles=("student", "instructor"))
+    clara, ben = await factories.instructor(pool, "Clara"), await factories.student(pool, "Ben")
     night, taken = anna.at("03:00"), anna.at("10:00")
     with pytest.raises(refusal.NotAllowed):
         await reserve(pool, anna, anna, night, 45)
@@ -145,11 +147,11 @@ async def test_of_several_reasons_the_first_of_the_contracts_order_is_given(pool
 
 async def test_the_loser_is_offered_the_five_nearest_times_that_really_fit(pool: Pool) -> None:
     anna, ben, carl = (
-        await people.instructor(pool, "Anna"),
-        await people.student(pool, "Ben"),
-        await people.student(pool, "Carl"),
+        await factories.instructor(pool, "Anna"),
+        await factories.student(pool, "Ben"),
+        await factories.student(pool, "Carl"),
     )
-    clara = await people.instructor(pool, "Clara")
+    clara = await factories.instructor(pool, "Clara")
     await reserve(pool, ben, anna, anna.at("10:00"))
     await reserve(pool, carl, clara, clara.at("11:00"))  # so Carl is busy then
     with pytest.raises(refusal.SlotTaken) as lost:
@@ -164,8 +166,8 @@ async def test_the_loser_is_offered_the_five_nearest_times_that_really_fit(pool:
 
 
 async def test_travel_time_keeps_a_gap_on_either_side_once(pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", buffer_minutes=30)
-    students = [await people.student(pool, name) for name in ("Ben", "Carl", "Dora", "Emma")]
+    anna = await factories.instructor(pool, "Anna", buffer_minutes=30)
+    students = [await factories.student(pool, name) for name in ("Ben", "Carl", "Dora", "Emma")]
     await reserve(pool, students[0], anna, anna.at("11:00"))
     for start in ("12:15", "09:45"):
         with pytest.raises(refusal.SlotTaken):
@@ -179,8 +181,8 @@ async def test_travel_time_keeps_a_gap_on_either_side_once(pool: Pool) -> None:
 
 
 async def test_a_lesson_lies_within_one_local_day_and_may_end_at_midnight(pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", hours=("00:00", "24:00"))
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna", hours=("00:00", "24:00"))
+    ben = await factories.student(pool, "Ben")
     with pytest.raises(refusal.OutsideAvailability):
         await reserve(pool, ben, anna, anna.at("23:30"))
     made = await reserve(pool, ben, anna, anna.at("23:00"))
@@ -188,7 +190,7 @@ async def test_a_lesson_lies_within_one_local_day_and_may_end_at_midnight(pool: 
 
 
 async def test_a_blackout_day_takes_no_bookings_whatever_the_availability(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     await pool.execute("insert into blackout (instructor_id, day) values ($1, $2)", anna.id, anna.day())
     with pytest.raises(refusal.OutsideAvailability) as refused:
         await reserve(pool, ben, anna, anna.at("10:00"))
@@ -198,7 +200,7 @@ async def test_a_blackout_day_takes_no_bookings_whatever_the_availability(pool: 
     assert board[anna.day().isoformat()]["free"] == []
 
 
-async def hold(pool: Pool | Tx, student: Person, teacher: Instructor, start: datetime, until: datetime) -> Any:
+async def hold(pool: Pool | Tx, student: Account, teacher: Instructor, start: datetime, until: datetime) -> Any:
     """A held row, as it stands when its student has not confirmed yet."""
     return await one(
         pool,
@@ -212,9 +214,9 @@ async def hold(pool: Pool | Tx, student: Person, teacher: Instructor, start: dat
 
 async def test_a_hold_keeps_the_time_until_it_has_run_out(pool: Pool) -> None:
     anna, ben, carl = (
-        await people.instructor(pool, "Anna"),
-        await people.student(pool, "Ben"),
-        await people.student(pool, "Carl"),
+        await factories.instructor(pool, "Anna"),
+        await factories.student(pool, "Ben"),
+        await factories.student(pool, "Carl"),
     )
     held = await hold(pool, ben, anna, anna.at("10:00"), NOW)
     with pytest.raises(refusal.SlotTaken):
@@ -229,9 +231,9 @@ async def test_a_hold_keeps_the_time_until_it_has_run_out(pool: Pool) -> None:
 
 async def test_ones_own_hold_that_ran_out_elsewhere_is_cleared_in_that_calendars_own_step(pool: Pool) -> None:
     anna, clara, ben = (
-        await people.instructor(pool, "Anna"),
-        await people.instructor(pool, "Clara"),
-        await people.student(pool, "Ben"),
+        await factories.instructor(pool, "Anna"),
+        await factories.instructor(pool, "Clara"),
+        await factories.student(pool, "Ben"),
     )
     await hold(pool, ben, clara, clara.at("10:00"), NOW - timedelta(seconds=1))
     await reserve(pool, ben, anna, anna.at("10:30"))
@@ -243,8 +245,8 @@ async def test_ones_own_hold_that_ran_out_elsewhere_is_cleared_in_that_calendars
 
 
 async def test_free_cancellation_is_never_after_the_start_and_at_least_five_minutes(pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", hours=("00:00", "24:00"), notice_minutes=0)
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna", hours=("00:00", "24:00"), notice_minutes=0)
+    ben = await factories.student(pool, "Ben")
     start = anna.at("12:00", day=3)
     soon = await reserve(pool, ben, anna, start, now=start - timedelta(minutes=30))
     assert soon.free_cancel_until == start - timedelta(minutes=25)

@@ -12,15 +12,15 @@ import pytest
 from app import limits, wire
 from app.db import Pool
 from app.settings import Settings
-from tests import people
+from tests import factories
 from tests.conftest import visiting
-from tests.people import Instructor, Person
+from tests.factories import Account, Instructor
 
 
 class Browser:
     """One person's requests, by bearer token."""
 
-    def __init__(self, client: httpx.AsyncClient, person: Person, token: str) -> None:
+    def __init__(self, client: httpx.AsyncClient, person: Account, token: str) -> None:
         self.client = client
         self.person = person
         self.headers = {"Authorization": f"Bearer {token}"}
@@ -44,21 +44,21 @@ class Browser:
 
 @pytest.fixture
 async def anna(pool: Pool) -> Instructor:
-    return await people.instructor(pool, "Anna")
+    return await factories.instructor(pool, "Anna")
 
 
-async def browser(client: httpx.AsyncClient, pool: Pool, settings: Settings, person: Person) -> Browser:
-    return Browser(client, person, await people.token_of(pool, person.id, settings))
+async def browser(client: httpx.AsyncClient, pool: Pool, settings: Settings, person: Account) -> Browser:
+    return Browser(client, person, await factories.token_of(pool, person.id, settings))
 
 
 @pytest.fixture
 async def ben(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> Browser:
-    return await browser(client, pool, settings, await people.student(pool, "Ben"))
+    return await browser(client, pool, settings, await factories.student(pool, "Ben"))
 
 
 @pytest.fixture
 async def carl(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> Browser:
-    return await browser(client, pool, settings, await people.student(pool, "Carl"))
+    return await browser(client, pool, settings, await factories.student(pool, "Carl"))
 
 
 async def test_booking_reading_and_cancelling(ben: Browser, anna: Instructor) -> None:
@@ -233,7 +233,7 @@ async def test_a_key_that_will_not_do_is_said_before_anything_is_looked_for(ben:
 async def test_two_hundred_concurrent_requests_for_one_time_leave_one_lesson(
     client: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor
 ) -> None:
-    crowd = [await browser(client, pool, settings, await people.student(pool, f"Student {n}")) for n in range(200)]
+    crowd = [await browser(client, pool, settings, await factories.student(pool, f"Student {n}")) for n in range(200)]
     answers = await asyncio.gather(*(one.book(anna, "10:00") for one in crowd))
     assert Counter((a.status_code, a.json().get("code")) for a in answers) == {(201, None): 1, (409, "SLOT_TAKEN"): 199}
     assert await pool.fetchval("select deadlocks from pg_stat_database where datname = current_database()") == 0
@@ -267,7 +267,7 @@ async def test_booking_works_without_redis(ben: Browser, anna: Instructor, redis
 
 
 async def test_booking_too_often_is_refused_with_when_to_come_back(pool: Pool, settings: Settings, anna: Instructor) -> None:
-    person = await people.student(pool, "Ben")
+    person = await factories.student(pool, "Ben")
     async with visiting(settings.model_copy(update={"rate_limits": "on"})) as client:
         ben = await browser(client, pool, settings, person)
         answers = [await ben.book(anna, "03:00") for _ in range(limits.BOOKINGS_OF_ACCOUNT.amount + 1)]

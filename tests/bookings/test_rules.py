@@ -15,7 +15,7 @@ from app.bookings import cancellation
 from app.bookings.idempotency import MAX_KEY
 from app.bookings.routes import BookingRequest, CancellationRequest
 from app.db import Pool
-from tests import people
+from tests import factories
 from tests.bookings.test_reserve import hold, reserve
 
 NOW = datetime.now(UTC)
@@ -41,7 +41,7 @@ async def test_python_and_sql_agree_on_the_limits(pool: Pool) -> None:
 
 async def test_the_states_that_occupy_time_are_those_of_the_contract(pool: Pool) -> None:
     """The board, the guards and every check read this one column."""
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     lesson = await reserve(pool, ben, anna, anna.at("10:00"))
     occupying = set()
     for state in ("held", "confirmed", "completed", "cancelled", "no_show", "expired"):
@@ -52,8 +52,8 @@ async def test_the_states_that_occupy_time_are_those_of_the_contract(pool: Pool)
 
 
 async def test_the_schema_refuses_a_lesson_with_oneself_and_another_instructors_service(pool: Pool) -> None:
-    anna, clara = await people.instructor(pool, "Anna"), await people.instructor(pool, "Clara")
-    ben = await people.student(pool)
+    anna, clara = await factories.instructor(pool, "Anna"), await factories.instructor(pool, "Clara")
+    ben = await factories.student(pool)
     with pytest.raises(asyncpg.CheckViolationError, match="booking_not_with_oneself"):
         await hold(pool, anna, anna, anna.at("10:00"), NOW)
     lesson = await reserve(pool, ben, anna, anna.at("10:00"))
@@ -62,7 +62,7 @@ async def test_the_schema_refuses_a_lesson_with_oneself_and_another_instructors_
 
 
 async def test_a_notification_that_belongs_to_no_booking_is_due_once_too(pool: Pool) -> None:
-    ben = await people.student(pool)
+    ben = await factories.student(pool)
     welcome = "insert into notification (kind, recipient_id, due_at) values ('welcome', $1, now())"
     await pool.execute(welcome, ben.id)
     with pytest.raises(asyncpg.UniqueViolationError, match="notification_once"):
@@ -75,7 +75,7 @@ async def test_cancelling_what_does_not_exist_is_not_found(pool: Pool) -> None:
 
 
 async def test_a_hold_that_did_not_expire_is_not_audited(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     held = await hold(pool, ben, anna, anna.at("10:00"), NOW + timedelta(minutes=5))
     await pool.fetchval("select expire_hold($1, 1, $2)", held, NOW)
     assert await pool.fetchval("select count(*) from booking_audit") == 0
@@ -97,7 +97,7 @@ async def test_an_account_that_changes_its_email_and_then_its_calendar_meets_no_
     pool: Pool,
 ) -> None:
     """Changing a key column locks the account against key-share locks, which foreign keys would take."""
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("update account set email = 'new@example.com' where id = $1", anna.id)
         # Booked in the meantime: nothing of it waits for Anna's account.
@@ -109,7 +109,7 @@ async def test_an_account_that_changes_its_email_and_then_its_calendar_meets_no_
 async def test_pressing_six_times_finds_ones_own_lesson_each_time(pool: Pool) -> None:
     """Never SLOT_TAKEN for one's own lesson, and a refusal's version includes what was in the way."""
     anna, ben, carl = (
-        await people.instructor(pool), await people.student(pool, "Ben"), await people.student(pool, "Carl"),
+        await factories.instructor(pool), await factories.student(pool, "Ben"), await factories.student(pool, "Carl"),
     )  # fmt: skip
     for day in range(1, 9):
         presses = [reserve(pool, ben, anna, anna.at("10:00", day=day)) for _ in range(6)]
@@ -125,7 +125,7 @@ async def test_pressing_six_times_finds_ones_own_lesson_each_time(pool: Pool) ->
 
 
 async def test_a_booking_that_is_moved_is_not_in_its_own_way(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     lesson = await reserve(pool, ben, anna, anna.at("10:00"))
     later = await reserve(pool, ben, anna, anna.at("12:00"))
     conflict = """select id from conflicting_booking($1, $2, tstzrange($3, $4), tstzrange($3, $4), $5, $6)"""

@@ -23,9 +23,9 @@ from app.catalog import instructor
 from app.db import Pool
 from app.settings import Settings
 from realtime import channels
-from tests import people
-from tests.bookings.truths import assert_changes_lead_to_the_present, assert_nothing_overlaps
-from tests.people import Instructor, Person
+from tests import factories
+from tests.bookings.invariants import assert_changes_lead_to_the_present, assert_nothing_overlaps
+from tests.factories import Account, Instructor
 from tests.processes import Starter
 
 SECONDS = 8
@@ -42,7 +42,7 @@ EXPECTED = {
 
 
 class Storm:
-    def __init__(self, pool: Pool, instructors: list[Instructor], students: list[Person]) -> None:
+    def __init__(self, pool: Pool, instructors: list[Instructor], students: list[Account]) -> None:
         self.outcomes: Counter[str] = Counter()
         self.operations = 0
         # What people were told: bookings by id, and the ids that each key was answered with.
@@ -128,7 +128,7 @@ class Storm:
         changes = {"travel_buffer_minutes": chance.choice([0, 15, 30, 45])}
         await self._outcome(chance, instructor.change(self._pool, target.id, changes, now=_now()))
 
-    def _lesson(self, chance: random.Random) -> tuple[Person, Instructor, datetime, int]:
+    def _lesson(self, chance: random.Random) -> tuple[Account, Instructor, datetime, int]:
         target = chance.choice(self._instructors)
         quarter = chance.randrange(36, 80)
         on = self._monday + timedelta(days=chance.randrange(7))
@@ -136,7 +136,7 @@ class Storm:
         return chance.choice(self._students), target, start, chance.choice([30, 60])
 
     def _reserve(
-        self, student: Person, target: Instructor, start: datetime, minutes: int, key: str | None
+        self, student: Account, target: Instructor, start: datetime, minutes: int, key: str | None
     ) -> Coroutine[Any, Any, Booking]:
         body = f"{target.service_id} {start} {minutes}"
         return booking.reserve(
@@ -232,8 +232,8 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -
 
 
 async def test_a_storm_leaves_everything_consistent(pool: Pool, settings: Settings, start: Starter) -> None:
-    instructors = [await people.instructor(pool, name) for name in ("Anna", "Clara", "Dora", "Emma")]
-    students = [await people.student(pool, f"Ben {number}") for number in range(12)]
+    instructors = [await factories.instructor(pool, name) for name in ("Anna", "Clara", "Dora", "Emma")]
+    students = [await factories.student(pool, f"Ben {number}") for number in range(12)]
     start("relay", log_level="info").wait_for("relay_active", 20)
     crowd = await db.connect(settings.database_url.get_secret_value(), size=24, name="storm")
     storm = Storm(crowd, instructors, students)

@@ -13,8 +13,8 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 
 from app.db import Pool
 from app.settings import Settings
-from tests import people
-from tests.people import Person
+from tests import factories
+from tests.factories import Account
 from tests.processes import Running
 
 FLAGS = (
@@ -64,13 +64,13 @@ async def open_page(browser: Browser, server: Running, pool: Pool, settings: Set
             faults.append(message.text)
 
     async def open_page(
-        path: str, who: Person | None = None, *, deaf: bool = False, blocked: bool = False, **options: Any
+        path: str, who: Account | None = None, *, deaf: bool = False, blocked: bool = False, **options: Any
     ) -> Page:
         defaults: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "timezone_id": "America/New_York"}
         context: BrowserContext = await browser.new_context(base_url=server.url, **defaults | options)
         context.set_default_timeout(PATIENCE)
         if who is not None:
-            token = await people.token_of(pool, who.id, settings)
+            token = await factories.token_of(pool, who.id, settings)
             await context.add_cookies([{"name": "session", "value": token, "url": server.url}])
         if deaf:
             await context.route_web_socket("**/live", lambda _: None)

@@ -11,9 +11,9 @@ from app.bookings import booking, cancellation
 from app.bookings.booking import Booking
 from app.db import Pool
 from app.web import utc_now
-from tests import people
+from tests import factories
 from tests.browser.conftest import Open
-from tests.people import Instructor
+from tests.factories import Instructor
 
 
 def time(page: Page, start: datetime) -> Locator:
@@ -34,7 +34,7 @@ async def live_board(open_page: Open, teacher: Instructor, **options: object) ->
 
 
 async def test_arrow_keys_move_among_times_and_each_day_is_one_tab_stop(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
+    anna = await factories.instructor(pool, "Anna")
     page = await live_board(open_page, anna)
     first = time(page, anna.at("09:00"))
     await expect(first).to_have_attribute("aria-label", re.compile(r"^[A-Z]\w+, [A-Z]\w+ \d+, 9:00 am, 30 minutes, \$35$"))
@@ -56,8 +56,8 @@ async def test_arrow_keys_move_among_times_and_each_day_is_one_tab_stop(open_pag
 
 
 async def test_a_time_that_goes_under_the_focus_stays_until_the_next_action_there(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
     page = await live_board(open_page, anna)
     nine, half_past = time(page, anna.at("09:00")), time(page, anna.at("09:30"))
     await nine.focus()
@@ -73,8 +73,8 @@ async def test_a_time_that_goes_under_the_focus_stays_until_the_next_action_ther
 
 
 async def test_a_time_under_the_pointer_stays_too(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
     page = await live_board(open_page, anna)
     nine = time(page, anna.at("09:00"))
     await time(page, anna.at("11:00")).hover()
@@ -87,8 +87,8 @@ async def test_a_time_under_the_pointer_stays_too(open_page: Open, pool: Pool) -
 
 
 async def test_a_held_time_stays_and_comes_back_with_a_soft_mark(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
     start = anna.at("09:00")
     page = await live_board(open_page, anna)
     await time(page, start).focus()
@@ -122,8 +122,8 @@ async def hold(pool: Pool, teacher: Instructor, start: datetime, student_id: UUI
 
 
 async def test_several_times_are_told_in_one_sentence(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
     page = await live_board(open_page, anna)
     made = await take(pool, anna, anna.at("09:00"), ben.id, minutes=60)
     await expect(page.locator("#announcements")).to_contain_text(f"2 times on {anna.day():%A} were just taken.")
@@ -132,7 +132,7 @@ async def test_several_times_are_told_in_one_sentence(open_page: Open, pool: Poo
 
 
 async def test_a_time_that_has_come_too_near_leaves_by_the_clock(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", notice_minutes=60, hours=("00:00", "24:00"))
+    anna = await factories.instructor(pool, "Anna", notice_minutes=60, hours=("00:00", "24:00"))
     page = await open_page("about:blank", deaf=True)
     await page.clock.install()
     await page.goto(f"/instructors/{anna.id}?minutes=30")
@@ -146,7 +146,7 @@ async def test_a_time_that_has_come_too_near_leaves_by_the_clock(open_page: Open
 
 
 async def test_an_empty_day_leads_to_the_next_free_time(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", days=1)
+    anna = await factories.instructor(pool, "Anna", days=1)
     await pool.execute(
         "insert into availability (instructor_id, during) values ($1, tstzrange($2, $3))",
         anna.id, anna.at("09:00", day=16), anna.at("12:00", day=16),
@@ -162,7 +162,7 @@ async def test_an_empty_day_leads_to_the_next_free_time(open_page: Open, pool: P
 
 
 async def test_on_a_phone_three_days_show_and_a_chosen_day_takes_the_focus(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
+    anna = await factories.instructor(pool, "Anna")
     page = await live_board(open_page, anna, viewport={"width": 390, "height": 844}, has_touch=True)
     assert await page.evaluate("document.documentElement.scrollWidth") <= 390
     day = page.locator(f"#day-{anna.day(5)}")
@@ -178,7 +178,7 @@ async def test_on_a_phone_three_days_show_and_a_chosen_day_takes_the_focus(open_
 
 
 async def test_the_viewers_own_time_is_a_hint_where_it_differs(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
+    anna = await factories.instructor(pool, "Anna")
     abroad = await live_board(open_page, anna, timezone_id="Asia/Tokyo")
     nine = time(abroad, anna.at("09:00"))
     await expect(nine).to_have_attribute("data-hint", re.compile(r"^1[01]:00 pm$"))
@@ -191,10 +191,10 @@ async def test_the_viewers_own_time_is_a_hint_where_it_differs(open_page: Open, 
 
 
 async def test_what_the_server_draws_is_what_the_script_would_draw(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", hours=("09:15", "16:45"), buffer_minutes=20)
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna", hours=("09:15", "16:45"), buffer_minutes=20)
+    ben = await factories.student(pool, "Ben")
     await take(pool, anna, anna.at("11:15"), ben.id, minutes=60)
-    await hold(pool, anna, anna.at("14:00"), (await people.student(pool, "Cleo")).id)
+    await hold(pool, anna, anna.at("14:00"), (await factories.student(pool, "Cleo")).id)
     path = f"/instructors/{anna.id}?minutes=60&from={anna.day(7)}&start={wire.instant(anna.at('10:45', day=8))}"
     for address in (path, f"/instructors/{anna.id}"):
         drawn = await open_page(address, ben, java_script_enabled=False)

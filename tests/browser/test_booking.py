@@ -7,15 +7,15 @@ from playwright.async_api import Page, Route, expect
 
 from app import wire
 from app.db import Pool
-from tests import people
+from tests import factories
 from tests.browser.conftest import Open
 from tests.browser.test_board import take, time
-from tests.people import Instructor, Person
+from tests.factories import Account, Instructor
 
 NOTE = "I can read music.\nAnd I have a keyboard."
 
 
-async def choosing(open_page: Open, teacher: Instructor, who: Person, **options: Any) -> Page:
+async def choosing(open_page: Open, teacher: Instructor, who: Account, **options: Any) -> Page:
     """A page on which 11:00 is chosen and the fields are filled in."""
     page = await open_page(f"/instructors/{teacher.id}?minutes=30", who, **options)
     await time(page, teacher.at("11:00")).click()
@@ -32,8 +32,8 @@ async def still_there(page: Page) -> None:
 
 
 async def test_the_chosen_time_dies_under_the_hands_and_others_are_offered(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben, cleo = await people.student(pool, "Ben"), await people.student(pool, "Cleo")
+    anna = await factories.instructor(pool, "Anna")
+    ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
     page = await choosing(open_page, anna, ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     assert f"start={wire.instant(anna.at('11:00')).replace(':', '%3A')}" in page.url
@@ -58,8 +58,8 @@ async def test_the_chosen_time_dies_under_the_hands_and_others_are_offered(open_
 
 
 async def test_a_time_taken_unseen_is_refused_in_place(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben, cleo = await people.student(pool, "Ben"), await people.student(pool, "Cleo")
+    anna = await factories.instructor(pool, "Anna")
+    ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
     # This browser hears nothing: its socket opens, and stays silent.
     page = await choosing(open_page, anna, ben, deaf=True)
     await take(pool, anna, anna.at("11:00"), cleo.id)
@@ -75,8 +75,8 @@ async def test_a_time_taken_unseen_is_refused_in_place(open_page: Open, pool: Po
 
 
 async def test_a_double_click_books_once_and_a_lost_answer_may_be_asked_for_again(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
     page = await choosing(open_page, anna, ben, deaf=True)
     keys = await losing_the_first_answer(page)
     await page.locator("#book-button").dblclick()
@@ -106,8 +106,8 @@ async def losing_the_first_answer(page: Page) -> list[str]:
 
 
 async def test_a_lost_answer_is_made_good_by_the_live_connection(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
     page = await choosing(open_page, anna, ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     await losing_the_first_answer(page)
@@ -117,15 +117,15 @@ async def test_a_lost_answer_is_made_good_by_the_live_connection(open_page: Open
 
 
 async def test_a_guest_signs_in_and_comes_back_to_exactly_this_choice(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna")
+    await factories.student(pool, "Ben")
     page = await open_page(f"/instructors/{anna.id}")
     await page.locator("#durations").get_by_text("30 min").click()
     await page.locator("#later").click()
     await time(page, anna.at("11:30", day=8)).click()
     await page.get_by_role("link", name="Sign in to book").click()
     await page.get_by_label("E-mail").fill("ben@example.com")
-    await page.get_by_label("Password").fill(people.PASSWORD)
+    await page.get_by_label("Password").fill(factories.PASSWORD)
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.locator("#what")).to_have_text("Piano, 30 min")
     await expect(page.locator("#when")).to_contain_text("11:30 am")
@@ -133,21 +133,21 @@ async def test_a_guest_signs_in_and_comes_back_to_exactly_this_choice(open_page:
 
 
 async def test_a_session_that_ends_meanwhile_loses_nothing_typed(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
     page = await choosing(open_page, anna, ben)
     await pool.execute("update session set revoked_at = now()")
     await page.locator("#book-button").click()
     await page.get_by_label("E-mail").fill("ben@example.com")
-    await page.get_by_label("Password").fill(people.PASSWORD)
+    await page.get_by_label("Password").fill(factories.PASSWORD)
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.locator("#when")).to_contain_text("11:00 am")
     await still_there(page)
 
 
 async def test_ones_own_lesson_is_in_the_way_and_says_so(open_page: Open, pool: Pool) -> None:
-    anna, cora = await people.instructor(pool, "Anna"), await people.instructor(pool, "Cora")
-    ben = await people.student(pool, "Ben")
+    anna, cora = await factories.instructor(pool, "Anna"), await factories.instructor(pool, "Cora")
+    ben = await factories.student(pool, "Ben")
     page = await open_page(f"/instructors/{cora.id}?minutes=30", ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     nine = time(page, cora.at("09:00"))

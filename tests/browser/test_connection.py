@@ -5,15 +5,15 @@ import re
 from playwright.async_api import expect
 
 from app.db import Pool
-from tests import people
+from tests import factories
 from tests.browser.conftest import Open
 from tests.browser.test_board import take, time
 from tests.processes import Running, Starter
 
 
 async def test_offline_and_live_again(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
     page = await open_page(f"/instructors/{anna.id}?minutes=30")
     dot = page.locator("#live")
     await expect(dot).to_have_attribute("data-state", "live")
@@ -31,8 +31,8 @@ async def test_offline_and_live_again(open_page: Open, pool: Pool) -> None:
 async def test_a_page_outlives_its_server_and_misses_nothing(
     open_page: Open, pool: Pool, server: Running, start: Starter
 ) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
     board, list_ = await open_page(f"/instructors/{anna.id}?minutes=30"), await open_page("/teach", anna)
     for page in (board, list_):
         await expect(page.locator("#live")).to_have_attribute("data-state", "live")
@@ -52,8 +52,8 @@ async def test_a_page_outlives_its_server_and_misses_nothing(
 
 
 async def test_offline_the_page_reads_itself_again_every_minute(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
     # No WebSocket gets through where this page is; ordinary requests do.
     page = await open_page("about:blank", blocked=True)
     await page.clock.install()
@@ -66,7 +66,7 @@ async def test_offline_the_page_reads_itself_again_every_minute(open_page: Open,
 
 
 async def test_whoever_is_signed_out_elsewhere_is_told(open_page: Open, pool: Pool) -> None:
-    ben = await people.student(pool, "Ben")
+    ben = await factories.student(pool, "Ben")
     page = await open_page("/lessons", ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     await pool.execute("update session set revoked_at = now()")

@@ -10,10 +10,10 @@ from playwright.async_api import Page, Request, Route, WebSocketRoute, expect
 from app import wire
 from app.availability import board
 from app.db import Pool
-from tests import people
+from tests import factories
 from tests.browser.conftest import Open
 from tests.browser.test_board import take, time
-from tests.people import Instructor, Person
+from tests.factories import Account, Instructor
 
 
 class Played:
@@ -41,10 +41,10 @@ class Played:
 
 
 async def connected(
-    open_page: Open, pool: Pool, viewer: Person | None = None
+    open_page: Open, pool: Pool, viewer: Account | None = None
 ) -> tuple[Page, Played, Instructor, dict[str, Any]]:
     """An instructor's page that has been told the board it was drawn with."""
-    anna = await people.instructor(pool, "Anna")
+    anna = await factories.instructor(pool, "Anna")
     page, played = await open_played(open_page, f"/instructors/{anna.id}?minutes=30", viewer)
     first = await played.watch()
     assert {"instructor": str(anna.id), "first": str(anna.today), "days": 35}.items() <= first.items()
@@ -53,7 +53,7 @@ async def connected(
     return page, played, anna, first
 
 
-async def open_played(open_page: Open, path: str, viewer: Person | None) -> tuple[Page, Played]:
+async def open_played(open_page: Open, path: str, viewer: Account | None) -> tuple[Page, Played]:
     played = Played()
     page = await open_page("about:blank", viewer)
     await page.context.route_web_socket("**/live", played)
@@ -153,7 +153,7 @@ async def test_a_silent_connection_that_does_not_answer_either_is_dead(open_page
 
 
 async def test_a_silent_connection_of_a_page_without_a_board_is_not_called_live(open_page: Open, pool: Pool) -> None:
-    page, played = await open_played(open_page, "/lessons", await people.student(pool, "Ben"))
+    page, played = await open_played(open_page, "/lessons", await factories.student(pool, "Ben"))
     dot = page.locator("#live")
     await expect(dot).to_have_attribute("data-state", "live")
     await page.clock.run_for(26_000)
@@ -190,7 +190,7 @@ async def test_a_calendar_that_is_not_found_is_not_live_and_is_asked_for_again(o
 
 
 async def test_a_card_whose_calendar_is_not_found_offers_nothing(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
+    anna = await factories.instructor(pool, "Anna")
     page, played = await open_played(open_page, "/", None)
     await played.watch()
     await expect(page.locator(".next .time[href]")).not_to_have_count(0)
@@ -199,7 +199,7 @@ async def test_a_card_whose_calendar_is_not_found_offers_nothing(open_page: Open
 
 
 async def test_a_refresh_reads_the_viewers_own_lessons_again(open_page: Open, pool: Pool) -> None:
-    ben, cleo = await people.student(pool, "Ben"), await people.instructor(pool, "Cleo")
+    ben, cleo = await factories.student(pool, "Ben"), await factories.instructor(pool, "Cleo")
     page, played, anna, _ = await connected(open_page, pool, ben)
     nine = time(page, anna.at("09:00"))
     await expect(nine).to_have_attribute("data-state", "free")
@@ -209,7 +209,7 @@ async def test_a_refresh_reads_the_viewers_own_lessons_again(open_page: Open, po
 
 
 async def test_a_list_that_could_not_be_read_is_read_again_soon(open_page: Open, pool: Pool) -> None:
-    ben, anna = await people.student(pool, "Ben"), await people.instructor(pool, "Anna")
+    ben, anna = await factories.student(pool, "Ben"), await factories.instructor(pool, "Anna")
     page, played = await open_played(open_page, "/lessons", ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     refused: asyncio.Queue[None] = asyncio.Queue()
@@ -231,7 +231,7 @@ async def test_a_list_that_could_not_be_read_is_read_again_soon(open_page: Open,
 
 
 async def test_pages_that_are_told_to_refresh_together_do_not_all_read_at_once(open_page: Open, pool: Pool) -> None:
-    page, played = await open_played(open_page, "about:blank", await people.student(pool, "Ben"))
+    page, played = await open_played(open_page, "about:blank", await factories.student(pool, "Ben"))
     answers: asyncio.Queue[Request] = asyncio.Queue()
     page.on("requestfinished", answers.put_nowait)
     await page.goto("/lessons")
@@ -272,7 +272,7 @@ async def test_a_bad_client_does_not_come_back(open_page: Open, pool: Pool) -> N
 
 
 async def test_how_long_it_stays_away_by_close_code(open_page: Open, pool: Pool) -> None:
-    await people.instructor(pool, "Anna")
+    await factories.instructor(pool, "Anna")
     page = await open_page("/")
     delays = await page.evaluate(
         """async () => {
@@ -292,7 +292,7 @@ async def test_how_long_it_stays_away_by_close_code(open_page: Open, pool: Pool)
 
 
 async def test_how_long_it_waits_before_it_reads_again(open_page: Open, pool: Pool) -> None:
-    await people.instructor(pool, "Anna")
+    await factories.instructor(pool, "Anna")
     page = await open_page("/")
     delays = await page.evaluate(
         """async () => {

@@ -8,21 +8,21 @@ from playwright.async_api import Page, Request, expect
 
 from app import wire
 from app.db import Pool
-from tests import people
+from tests import factories
 from tests.browser.conftest import Open
 from tests.browser.test_board import hold, take, time
-from tests.people import Instructor, Person
+from tests.factories import Account, Instructor
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 MOST = 100_000  # bytes of a page with all it loads, on the wire
 
 
-async def town(pool: Pool) -> tuple[Instructor, Person]:
+async def town(pool: Pool) -> tuple[Instructor, Account]:
     """An instructor with lessons, a held time and two services, and her student."""
-    anna = await people.instructor(pool, "Anna Diaz", durations=(30, 60, 90))
-    await people.service_of(pool, anna.id, "music-theory")
+    anna = await factories.instructor(pool, "Anna Diaz", durations=(30, 60, 90))
+    await factories.service_of(pool, anna.id, "music-theory")
     await pool.execute("update instructor set headline = 'Patient with beginners', bio = 'We start with a piece you love.'")
-    ben, cleo = await people.student(pool, "Ben Ode"), await people.student(pool, "Cleo Park")
+    ben, cleo = await factories.student(pool, "Ben Ode"), await factories.student(pool, "Cleo Park")
     await take(pool, anna, anna.at("10:00"), ben.id)
     await take(pool, anna, anna.at("10:00", day=9), ben.id)
     await hold(pool, anna, anna.at("13:00"), cleo.id)
@@ -33,7 +33,7 @@ async def town(pool: Pool) -> tuple[Instructor, Person]:
     return anna, ben
 
 
-def pages(anna: Instructor, ben: Person) -> list[tuple[str, Person | None]]:
+def pages(anna: Instructor, ben: Account) -> list[tuple[str, Account | None]]:
     choice = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('11:00'))}"
     dead = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('10:00'))}"
     return [
@@ -99,8 +99,8 @@ async def weighed(page: Page, path: str) -> dict[str, int]:
 
 
 async def test_without_scripts_a_lesson_is_booked_and_cancelled(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben = await people.student(pool, "Ben")
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
     page = await open_page(f"/instructors/{anna.id}", java_script_enabled=False)
     await expect(page.locator("#live")).to_contain_text("as of")
     await page.get_by_role("link", name="30 min").click()
@@ -119,7 +119,7 @@ async def test_without_scripts_a_lesson_is_booked_and_cancelled(open_page: Open,
     await expect(page.locator(".row")).to_contain_text("cancelled")
 
 
-async def sign_in(page: Page, who: Person) -> None:
+async def sign_in(page: Page, who: Account) -> None:
     await page.get_by_label("E-mail").fill(who.email)
-    await page.get_by_label("Password").fill(people.PASSWORD)
+    await page.get_by_label("Password").fill(factories.PASSWORD)
     await page.get_by_role("button", name="Sign in").click()

@@ -9,7 +9,7 @@ from app import wire, wording
 from app.availability import start_times
 from app.bookings import choice
 from app.db import Pool
-from tests import people
+from tests import factories
 from tests.browser.conftest import Open
 
 ZONES = ("America/New_York", "Europe/London", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns")
@@ -75,7 +75,7 @@ def on_the_server(case: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_the_scripts_and_the_server_offer_and_say_the_same(open_page: Open, pool: Pool) -> None:
-    await people.instructor(pool, "Anna")
+    await factories.instructor(pool, "Anna")
     page = await open_page("/login")
     given = cases(Random(20261124))
     answers = await page.evaluate(IN_THE_BROWSER, given)

@@ -8,10 +8,10 @@ from playwright.async_api import Page, expect
 from app.availability import week
 from app.db import Pool
 from app.web import utc_now
-from tests import people
+from tests import factories
 from tests.browser.conftest import Open
 from tests.browser.test_board import time
-from tests.people import Instructor
+from tests.factories import Instructor
 
 
 async def next_week(open_page: Open, anna: Instructor) -> Page:
@@ -25,7 +25,7 @@ async def next_week(open_page: Open, anna: Instructor) -> Page:
 
 
 async def test_hours_are_changed_and_whoever_is_looking_sees_it(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", days=1)
+    anna = await factories.instructor(pool, "Anna", days=1)
     monday = anna.today + timedelta(days=7 - anna.today.weekday())
     ahead = (monday - anna.today).days
     board = await open_page(f"/instructors/{anna.id}?minutes=60&from={monday}")
@@ -50,7 +50,7 @@ async def test_hours_are_changed_and_whoever_is_looking_sees_it(open_page: Open,
 
 
 async def test_a_conflict_shows_both_ways_out(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", days=1)
+    anna = await factories.instructor(pool, "Anna", days=1)
     monday = anna.today + timedelta(days=7 - anna.today.weekday())
     page = await next_week(open_page, anna)
     await page.get_by_role("button", name=f"Add hours on {monday:%A}").click()
@@ -64,7 +64,7 @@ async def test_a_conflict_shows_both_ways_out(open_page: Open, pool: Pool) -> No
 
 
 async def test_a_lesson_is_offered_and_withdrawn_without_scripts(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
+    anna = await factories.instructor(pool, "Anna")
     page = await open_page("/teach", anna, java_script_enabled=False)
     await page.get_by_text("Offer another lesson").click()
     await page.get_by_label("Lesson", exact=True).select_option("Violin")

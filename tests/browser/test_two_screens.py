@@ -8,14 +8,14 @@ from app import wire, wording
 from app.bookings import cancellation
 from app.db import Pool
 from app.web import utc_now
-from tests import people
+from tests import factories
 from tests.browser.conftest import Open
 from tests.browser.test_board import take
 
 
 async def test_one_books_and_the_other_sees_the_time_go_and_the_instructor_sees_it_come(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna Diaz")
-    ben, cleo = await people.student(pool, "Ben Ode"), await people.student(pool, "Cleo Park")
+    anna = await factories.instructor(pool, "Anna Diaz")
+    ben, cleo = await factories.student(pool, "Ben Ode"), await factories.student(pool, "Cleo Park")
     page = f"/instructors/{anna.id}"
     bens, cleos, annas = await open_page(page, ben), await open_page(page, cleo), await open_page("/teach", anna)
     guests = await open_page("/")
@@ -58,8 +58,8 @@ async def test_one_books_and_the_other_sees_the_time_go_and_the_instructor_sees_
 
 
 async def test_on_the_start_page_a_time_that_goes_makes_room_for_the_next(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna Diaz", durations=(60,))
-    ben = await people.student(pool, "Ben Ode")
+    anna = await factories.instructor(pool, "Anna Diaz", durations=(60,))
+    ben = await factories.student(pool, "Ben Ode")
     page = await open_page("/")
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     times = page.locator(".next .time")
@@ -75,8 +75,8 @@ async def test_on_the_start_page_a_time_that_goes_makes_room_for_the_next(open_p
 
 
 async def test_a_lesson_the_instructor_cancels_leaves_the_students_open_page(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna Diaz")
-    ben = await people.student(pool, "Ben Ode")
+    anna = await factories.instructor(pool, "Anna Diaz")
+    ben = await factories.student(pool, "Ben Ode")
     first = await take(pool, anna, anna.at("09:00"), ben.id)
     await take(pool, anna, anna.at("10:00"), ben.id)
     page = await open_page("/lessons", ben)

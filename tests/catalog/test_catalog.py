@@ -7,7 +7,7 @@ import pytest
 
 from app.db import Pool
 from app.settings import Settings
-from tests import people
+from tests import factories
 
 
 async def everything(client: httpx.AsyncClient, path: str, limit: int) -> list[Any]:
@@ -55,7 +55,7 @@ async def test_a_page_that_cannot_be_is_a_validation_error(client: httpx.AsyncCl
 async def test_instructors_are_listed_by_what_they_offer_with_the_next_real_start(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
-    anna = await people.instructor(pool, "Anna", hours=("00:00", "24:00"), rate_cents=7000)
+    anna = await factories.instructor(pool, "Anna", hours=("00:00", "24:00"), rate_cents=7000)
     await pool.execute("insert into instructor_area values ($1, 'park-slope'), ($1, 'astoria')", anna.id)
     (item,) = (await client.get("/api/instructors")).json()["items"]
     next_available = item.pop("next_available")
@@ -65,7 +65,7 @@ async def test_instructors_are_listed_by_what_they_offer_with_the_next_real_star
         "hourly_rate_cents": 7000,
         "areas": ["astoria", "park-slope"],
     }
-    ben = await people.student(pool, "Ben")
+    ben = await factories.student(pool, "Ben")
     row = await pool.fetchrow(
         "select refusal from reserve($1, $2, $3::text::timestamptz, 30, null, '', '', now())",
         ben.id,
@@ -77,17 +77,17 @@ async def test_instructors_are_listed_by_what_they_offer_with_the_next_real_star
 
 
 async def test_one_without_free_time_is_listed_with_none(client: httpx.AsyncClient, pool: Pool) -> None:
-    await people.instructor(pool, "Anna", days=0)
+    await factories.instructor(pool, "Anna", days=0)
     (item,) = (await client.get("/api/instructors")).json()["items"]
     assert item["next_available"] is None
 
 
 async def test_filters_combine(client: httpx.AsyncClient, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", service="piano", rate_cents=7000, durations=(60,))
-    carl = await people.instructor(pool, "Carl", service="guitar", rate_cents=5000)
-    dora = await people.instructor(pool, "Dora", service="spanish", rate_cents=4000)
+    anna = await factories.instructor(pool, "Anna", service="piano", rate_cents=7000, durations=(60,))
+    carl = await factories.instructor(pool, "Carl", service="guitar", rate_cents=5000)
+    dora = await factories.instructor(pool, "Dora", service="spanish", rate_cents=4000)
     await pool.execute("insert into instructor_area values ($1, 'park-slope'), ($2, 'park-slope')", anna.id, dora.id)
-    gone = await people.instructor(pool, "Gone")
+    gone = await factories.instructor(pool, "Gone")
     await pool.execute("update calendar set is_active = false where instructor_id = $1", gone.id)
 
     async def found(**filters: Any) -> list[str]:
@@ -122,7 +122,7 @@ async def test_a_filter_that_cannot_be_is_named(client: httpx.AsyncClient, query
 
 
 async def test_a_profile_is_public_and_says_no_more_than_it_should(client: httpx.AsyncClient, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", buffer_minutes=30)
+    anna = await factories.instructor(pool, "Anna", buffer_minutes=30)
     answer = await client.get(f"/api/instructors/{anna.id}")
     assert answer.json() == {
         "id": str(anna.id),
@@ -151,10 +151,10 @@ async def test_a_profile_is_public_and_says_no_more_than_it_should(client: httpx
 
 
 async def test_who_is_no_instructor_has_no_profile(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
-    ben = await people.student(pool, "Ben")
+    ben = await factories.student(pool, "Ben")
     for wrong in (str(ben.id), "01980000-0000-7000-8000-000000000000", "anna", "%00"):
         answer = await client.get(f"/api/instructors/{wrong}")
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
-    headers = {"Authorization": f"Bearer {await people.token_of(pool, ben.id, settings)}"}
+    headers = {"Authorization": f"Bearer {await factories.token_of(pool, ben.id, settings)}"}
     answer = await client.get("/api/instructors/me", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (403, "NOT_ALLOWED")

@@ -10,8 +10,8 @@ from app import refusal
 from app.catalog import service
 from app.db import Pool
 from app.settings import Settings
-from tests import people
-from tests.people import Instructor
+from tests import factories
+from tests.factories import Instructor
 
 GUITAR = {
     "catalog_service": "guitar",
@@ -23,19 +23,19 @@ GUITAR = {
 
 @pytest.fixture
 async def anna(pool: Pool) -> Instructor:
-    return await people.instructor(pool, "Anna")
+    return await factories.instructor(pool, "Anna")
 
 
 @pytest.fixture
 async def hers(client: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor) -> httpx.AsyncClient:
     """The client, signed in as Anna."""
-    client.headers["Authorization"] = f"Bearer {await people.token_of(pool, anna.id, settings)}"
+    client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, anna.id, settings)}"
     return client
 
 
 async def test_a_student_becomes_an_instructor_too(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
-    ben = await people.student(pool, "Ben")
-    client.headers["Authorization"] = f"Bearer {await people.token_of(pool, ben.id, settings)}"
+    ben = await factories.student(pool, "Ben")
+    client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, ben.id, settings)}"
     answer = await client.post("/api/instructors/me", json={"headline": "Guitar for everyone", "areas": ["Park Slope"]})
     assert answer.status_code == 201
     assert answer.json() == {
@@ -57,8 +57,8 @@ async def test_a_student_becomes_an_instructor_too(client: httpx.AsyncClient, po
 
 
 async def test_a_refused_profile_gives_no_role(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
-    ben = await people.student(pool, "Ben")
-    client.headers["Authorization"] = f"Bearer {await people.token_of(pool, ben.id, settings)}"
+    ben = await factories.student(pool, "Ben")
+    client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, ben.id, settings)}"
     answer = await client.post("/api/instructors/me", json={"areas": ["Atlantis"]})
     assert (answer.status_code, answer.json()["field"]) == (422, "areas.0")
     assert (await client.get("/api/auth/me")).json()["roles"] == ["student"]
@@ -108,9 +108,9 @@ async def test_a_profile_that_cannot_be_is_refused(hers: httpx.AsyncClient, wron
 async def test_a_changed_buffer_is_one_step_with_every_day_it_alters(
     hers: httpx.AsyncClient, pool: Pool, anna: Instructor
 ) -> None:
-    ben = await people.student(pool, "Ben")
+    ben = await factories.student(pool, "Ben")
     for day in (2, 5, 20):
-        await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=day))
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=day))
     first, days = anna.day(-3), 60
     before = await pool.fetchrow("select * from board($1, $2, $3)", anna.id, first, days)
     assert before is not None
@@ -196,8 +196,8 @@ async def test_a_service_is_offered_changed_and_withdrawn(hers: httpx.AsyncClien
 async def test_a_service_with_lessons_is_deactivated_and_may_be_offered_anew(
     hers: httpx.AsyncClient, pool: Pool, anna: Instructor
 ) -> None:
-    ben = await people.student(pool, "Ben")
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    ben = await factories.student(pool, "Ben")
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     assert (await hers.delete(f"/api/instructors/me/services/{anna.service_id}")).status_code == 204
     assert await pool.fetchval("select is_active from service where id = $1", anna.service_id) is False
     assert (await hers.get("/api/instructors/me/services")).json()["items"] == []
@@ -205,12 +205,12 @@ async def test_a_service_with_lessons_is_deactivated_and_may_be_offered_anew(
 
 
 async def test_a_booking_that_waits_while_its_service_is_withdrawn_finds_nothing(pool: Pool, anna: Instructor) -> None:
-    ben = await people.student(pool, "Ben")
+    ben = await factories.student(pool, "Ben")
     async with pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
         await service.withdraw(connection, anna.id, anna.service_id)
-        waiting = asyncio.create_task(people.lesson(pool, ben.id, anna.service_id, anna.at("10:00")))
+        waiting = asyncio.create_task(factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00")))
         await until_one_waits_for_a_lock(pool)
         await transaction.commit()
     with pytest.raises(refusal.NotFound):
@@ -219,7 +219,7 @@ async def test_a_booking_that_waits_while_its_service_is_withdrawn_finds_nothing
 
 
 async def test_a_service_that_is_being_booked_is_not_deleted(pool: Pool, anna: Instructor) -> None:
-    ben = await people.student(pool, "Ben")
+    ben = await factories.student(pool, "Ben")
     async with pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
@@ -275,7 +275,7 @@ async def test_what_a_service_is_about_cannot_be_changed(hers: httpx.AsyncClient
 
 
 async def test_another_instructors_service_is_not_there(hers: httpx.AsyncClient, pool: Pool) -> None:
-    carl = await people.instructor(pool, "Carl")
+    carl = await factories.instructor(pool, "Carl")
     for answer in (
         await hers.patch(f"/api/instructors/me/services/{carl.service_id}", json={"hourly_rate_cents": 100}),
         await hers.delete(f"/api/instructors/me/services/{carl.service_id}"),
@@ -286,8 +286,8 @@ async def test_another_instructors_service_is_not_there(hers: httpx.AsyncClient,
 
 
 async def test_a_student_teaches_nothing(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
-    ben = await people.student(pool, "Ben")
-    client.headers["Authorization"] = f"Bearer {await people.token_of(pool, ben.id, settings)}"
+    ben = await factories.student(pool, "Ben")
+    client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, ben.id, settings)}"
     for answer in (
         await client.post("/api/instructors/me/services", content=b"{not json"),
         await client.put("/api/instructors/me", content=b"{not json"),

@@ -3,7 +3,7 @@
 import asyncio
 
 from app.db import Pool
-from tests import people
+from tests import factories
 from tests.processes import Starter
 
 UNKNOWN = "select count(*) from next_start where valid_until < now()"
@@ -16,7 +16,7 @@ async def until_known(pool: Pool) -> None:
 
 
 async def test_what_is_unknown_is_computed_also_after_it_was_forgotten(pool: Pool, start: Starter) -> None:
-    anna = await people.instructor(pool, "Anna")
+    anna = await factories.instructor(pool, "Anna")
     assert await pool.fetchval(UNKNOWN) == 2
     start("worker")
     await until_known(pool)

@@ -10,7 +10,7 @@ from app import wire
 from app.db import Pool
 from app.settings import Settings
 from jobs import worker
-from tests import people
+from tests import factories
 from tests.cluster import until
 from tests.notifications.ledger import book, couple
 from tests.processes import Starter
@@ -18,7 +18,7 @@ from tests.processes import Starter
 
 async def test_a_booking_over_http_is_two_mails_a_moment_later(pool: Pool, settings: Settings, start: Starter) -> None:
     anna, ben = await couple(pool)
-    token = await people.token_of(pool, ben.id, settings)
+    token = await factories.token_of(pool, ben.id, settings)
     start("worker", sweep_seconds=60, log_level="info").wait_for("worker started", 20)
     web = start("serve")
     time.sleep(1)  # the worker's first look is over, so only a wake-up can tell it

@@ -12,24 +12,24 @@ from app.db import Pool
 from loadtests import results as files
 from loadtests.results import Heard, Requests, Results, Rush, Seen
 from loadtests.verdict import Verdict, judge, text
-from tests import people
-from tests.people import Instructor, Person
+from tests import factories
+from tests.factories import Account, Instructor
 
 WRONG_SCREENS = "screens whose board differs from the database"
 
 
 @pytest.fixture
 async def anna(pool: Pool) -> Instructor:
-    return await people.instructor(pool, "Anna")
+    return await factories.instructor(pool, "Anna")
 
 
 @pytest.fixture
-async def ben(pool: Pool) -> Person:
-    return await people.student(pool, "Ben")
+async def ben(pool: Pool) -> Account:
+    return await factories.student(pool, "Ben")
 
 
 @pytest.fixture
-async def run(pool: Pool, anna: Instructor, ben: Person) -> Results:
+async def run(pool: Pool, anna: Instructor, ben: Account) -> Results:
     """A small run in which everything went well: Ben booked one lesson, and one screen and Anna's own saw it."""
     started = datetime.now(UTC) - timedelta(seconds=1)
     lesson = await booking.reserve(
@@ -65,7 +65,7 @@ async def test_a_good_run_passes(database_url: str, run: Results) -> None:
     assert commit_to_screen[1] == "1"
 
 
-async def test_overlapping_lessons_fail_it(database_url: str, run: Results, pool: Pool, ben: Person) -> None:
+async def test_overlapping_lessons_fail_it(database_url: str, run: Results, pool: Pool, ben: Account) -> None:
     """Planted where the promise was taken away: without the constraints nothing else would refuse them."""
     await pool.execute("alter table booking drop constraint booking_instructor_no_overlap")
     await pool.execute("alter table booking drop constraint booking_student_no_overlap")
@@ -85,7 +85,7 @@ async def test_overlapping_lessons_fail_it(database_url: str, run: Results, pool
 
 
 async def test_lessons_side_by_side_are_no_overlap(
-    database_url: str, run: Results, pool: Pool, anna: Instructor, ben: Person
+    database_url: str, run: Results, pool: Pool, anna: Instructor, ben: Account
 ) -> None:
     before = await _board(pool, anna)
     await booking.reserve(

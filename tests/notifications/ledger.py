@@ -12,21 +12,21 @@ from app.db import Pool
 from app.notifications import delivery, smtp
 from app.notifications.delivery import Resources
 from app.settings import Settings
-from tests import people
-from tests.people import Instructor, Person
+from tests import factories
+from tests.factories import Account, Instructor
 
 
 def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def couple(pool: Pool) -> tuple[Instructor, Person]:
+async def couple(pool: Pool) -> tuple[Instructor, Account]:
     """Anna, who teaches, and Ben, who learns."""
-    return await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    return await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
 
 
 async def book(
-    pool: Pool, anna: Instructor, ben: Person, wall_clock: str = "10:00", *, day: int = 3, note: str = ""
+    pool: Pool, anna: Instructor, ben: Account, wall_clock: str = "10:00", *, day: int = 3, note: str = ""
 ) -> Booking:
     return await booking.reserve(
         pool,
@@ -41,7 +41,7 @@ async def book(
     )
 
 
-async def cancel(pool: Pool, who: Person, made: Booking, reason: str = "") -> Booking:
+async def cancel(pool: Pool, who: Account, made: Booking, reason: str = "") -> Booking:
     return await cancellation.cancel(pool, who.id, made.id, reason=reason, now=now())
 
 

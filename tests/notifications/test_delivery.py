@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from app.db import Pool
 from app.notifications import delivery
 from app.settings import Settings
-from tests import people
+from tests import factories
 from tests.notifications.ledger import (
     book,
     cancel,
@@ -201,7 +201,7 @@ async def test_what_is_due_later_is_not_sent_now(pool: Pool, settings: Settings)
 
 
 async def test_a_kind_that_cannot_be_written_here_is_left_for_who_can(pool: Pool, settings: Settings) -> None:
-    ada = await people.admin(pool)
+    ada = await factories.admin(pool)
     await pool.execute("insert into notification (kind, recipient_id, due_at) values ('welcome', $1, now())", ada.id)
     assert await deliver_due(pool, settings) == 0
     (row,) = await rows(pool)

@@ -11,8 +11,8 @@ from app.db import Pool
 from app.privacy import retention
 from app.settings import Settings
 from loadtests import verdict
-from tests import people
-from tests.people import Instructor, Person
+from tests import factories
+from tests.factories import Account, Instructor
 
 NOW = datetime.now(UTC)
 
@@ -34,13 +34,13 @@ async def changes(pool: Pool, instructor_id: UUID, *days_ago: int, unpublished: 
     await pool.execute("update calendar set version = $2 where instructor_id = $1", instructor_id, len(days_ago))
 
 
-async def versions(pool: Pool, instructor: Person) -> list[int]:
+async def versions(pool: Pool, instructor: Account) -> list[int]:
     rows = await pool.fetch("select version from outbox where instructor_id = $1 order by version", instructor.id)
     return [row["version"] for row in rows]
 
 
 async def instructors(pool: Pool, count: int) -> list[Instructor]:
-    return [await people.instructor(pool, f"Anna {number}", days=0) for number in range(count)]
+    return [await factories.instructor(pool, f"Anna {number}", days=0) for number in range(count)]
 
 
 async def test_changes_are_kept_for_a_week(pool: Pool) -> None:
@@ -96,7 +96,7 @@ async def test_what_is_kept_has_no_gap_even_after_a_clock_ran_backwards(pool: Po
 
 
 async def test_idempotency_keys_are_kept_for_a_day(pool: Pool) -> None:
-    ben, carl = await people.student(pool, "Ben"), await people.student(pool, "Carl")
+    ben, carl = await factories.student(pool, "Ben"), await factories.student(pool, "Carl")
     for hours in (25, 23):
         await pool.execute(
             """insert into idempotency_key (account_id, key, fingerprint, answer, created_at)
@@ -110,7 +110,7 @@ async def test_idempotency_keys_are_kept_for_a_day(pool: Pool) -> None:
 
 
 async def test_sessions_that_ended_long_ago_go_and_no_other(pool: Pool, settings: Settings) -> None:
-    ben = await people.student(pool, "Ben")
+    ben = await factories.student(pool, "Ben")
     for _ in range(7):
         await session.open(pool, ben.id, settings, now=NOW)
     ended = [row["id"] for row in await pool.fetch("select id from session limit 5")]
@@ -139,8 +139,8 @@ async def test_dev_mails_are_kept_for_a_week(pool: Pool) -> None:
 
 
 async def test_the_audit_is_kept_for_two_years(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=3))
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=3))
     await pool.execute(
         """with booked as (
              select uuidv7(shift) as id, now() + shift as at
@@ -163,7 +163,7 @@ async def test_a_second_run_finds_nothing_to_do(pool: Pool) -> None:
 
 
 async def test_a_booking_does_not_wait_for_a_batch_that_has_not_committed(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     await changes(pool, anna.id, 30, 20, 10)
     old = NOW - timedelta(days=3)
     await pool.execute(
@@ -178,18 +178,18 @@ async def test_a_booking_does_not_wait_for_a_batch_that_has_not_committed(pool: 
         deleted = await retention.run(connection, now=NOW + timedelta(days=3))  # type: ignore[arg-type]
         assert (deleted["changes"], deleted["idempotency_keys"], deleted["sessions"]) == (2, 1, 1)
         async with asyncio.timeout(3):
-            lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=3))
+            lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=3))
         await transaction.rollback()
     assert lesson.version == 4
 
 
 async def test_a_change_written_during_the_run_stays(pool: Pool) -> None:
-    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     await changes(pool, anna.id, *([30] * 40))
 
     async def book() -> None:
         for hour in (10, 11, 12):
-            await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour}:00", day=3))
+            await factories.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour}:00", day=3))
 
     await asyncio.gather(retention.delete_changes(pool, before=NOW - timedelta(days=7)), book())
     await retention.delete_changes(pool, before=NOW - timedelta(days=7))

@@ -12,13 +12,13 @@ from typing import Self
 from uuid import UUID
 
 from app.db import Pool
-from tests.people import Instructor, Person
+from tests.factories import Account, Instructor
 
 RESERVE = "select * from reserve($1, $2, $3, 60, null, '', '', now())"
 
 
 async def lesson_whose_message_is_lost(
-    pool: Pool, student: Person, instructor: Instructor, start: datetime, *, with_its_history: bool = False
+    pool: Pool, student: Account, instructor: Instructor, start: datetime, *, with_its_history: bool = False
 ) -> UUID:
     """A booking like any other, but no relay will ever publish it, and the outbox may have forgotten it."""
     async with pool.acquire() as connection, connection.transaction():

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from app.db import Pool
-from tests.people import Instructor
+from tests.factories import Instructor
 
 Message = dict[str, Any]
 LESSON = [Subprotocol("lesson.v1")]

@@ -11,7 +11,7 @@ from realtime.history import Board, Change, Event
 from realtime.hub import Hub
 from realtime.loader import Loader, change
 from realtime.reconciler import Reconciler
-from tests import people
+from tests import factories
 from tests.realtime.faults import lesson_whose_message_is_lost
 from tests.realtime.paper import NOW, WEEK, Paper, signed_in
 
@@ -109,15 +109,15 @@ async def join(hub: Hub, account_id: UUID, *roles: str) -> tuple[Paper, Account]
 
 
 async def test_the_total_equals_the_databases_whatever_happens_to_the_bookings(pool: Pool, settings: Settings) -> None:
-    anna, carl, ben = await people.instructor(pool), await people.instructor(pool, "Carl"), await people.student(pool)
+    anna, carl, ben = await factories.instructor(pool), await factories.instructor(pool, "Carl"), await factories.student(pool)
     live = await live_path(settings, pool)
     _, account = await join(live.hub, ben.id, "student")
     await live.loader.load_totals([account])
-    first = await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
-    await people.lesson(pool, ben.id, carl.service_id, carl.at("11:00"))
+    first = await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await factories.lesson(pool, ben.id, carl.service_id, carl.at("11:00"))
     await live.take_all()
     await pool.fetchrow("select * from cancel_booking($1, $2, '', now())", ben.id, first.id)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("14:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("14:00"))
     await live.take_all()
     assert account.total == await pool.fetchval("select sum(version) from booking")
     before = account.total
@@ -126,7 +126,7 @@ async def test_the_total_equals_the_databases_whatever_happens_to_the_bookings(p
 
 
 async def test_a_reconcile_finds_who_missed_a_message_and_only_them(pool: Pool, settings: Settings) -> None:
-    anna, ben, eva = await people.instructor(pool), await people.student(pool), await people.student(pool, "Eva")
+    anna, ben, eva = await factories.instructor(pool), await factories.student(pool), await factories.student(pool, "Eva")
     live = await live_path(settings, pool)
     bens, ben_account = await join(live.hub, ben.id, "student")
     evas, eva_account = await join(live.hub, eva.id, "student")
@@ -140,11 +140,11 @@ async def test_a_reconcile_finds_who_missed_a_message_and_only_them(pool: Pool, 
 
 
 async def test_a_message_that_is_only_late_is_no_lost_one(pool: Pool, settings: Settings) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     live = await live_path(settings, pool)
     paper, account = await join(live.hub, ben.id, "student")
     await live.loader.load_totals([account])
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
 
     async def late() -> None:
         await asyncio.sleep(0.3)
@@ -155,12 +155,12 @@ async def test_a_message_that_is_only_late_is_no_lost_one(pool: Pool, settings: 
 
 
 async def test_who_is_paused_gets_a_refresh_instead_of_the_booking(pool: Pool, settings: Settings) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     live = await live_path(settings, pool)
     paper, _ = await join(live.hub, ben.id, "student")
     (watcher,) = live.hub.watchers
     live.hub.pause(watcher)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     await live.take_all()
     assert paper.told == []
     live.hub.resume(watcher)
@@ -170,10 +170,10 @@ async def test_who_is_paused_gets_a_refresh_instead_of_the_booking(pool: Pool, s
 async def test_a_booking_is_told_also_when_a_board_that_contains_it_was_quicker_than_its_message(
     pool: Pool, settings: Settings
 ) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     live = await live_path(settings, pool)
     papers = [(await join(live.hub, anna.id, "instructor"))[0], (await join(live.hub, ben.id, "student"))[0]]
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     live.hub.history_loaded(live.hub.calendars[str(anna.id)], None, 1, [])
     await live.take_all()
     await live.take_all()
@@ -182,8 +182,8 @@ async def test_a_booking_is_told_also_when_a_board_that_contains_it_was_quicker_
 
 
 async def test_bookings_that_vanish_begin_a_new_count(pool: Pool, settings: Settings) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
-    lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
+    lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     live = await live_path(settings, pool)
     paper, account = await join(live.hub, ben.id, "student")
     await live.loader.load_totals([account])
@@ -194,11 +194,11 @@ async def test_bookings_that_vanish_begin_a_new_count(pool: Pool, settings: Sett
 
 
 async def test_a_booking_that_cannot_be_shown_is_a_refresh_for_its_account(pool: Pool, settings: Settings) -> None:
-    anna, ben, eva = await people.instructor(pool), await people.student(pool), await people.student(pool, "Eva")
+    anna, ben, eva = await factories.instructor(pool), await factories.student(pool), await factories.student(pool, "Eva")
     live = await live_path(settings, pool)
     bens, _ = await join(live.hub, ben.id, "student")
     evas, _ = await join(live.hub, eva.id, "student")
-    lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     await pool.execute("delete from booking where id = $1", lesson.id)
     await live.take_all()
     assert [message["type"] for message in bens.told] == ["refresh"]
@@ -206,14 +206,14 @@ async def test_a_booking_that_cannot_be_shown_is_a_refresh_for_its_account(pool:
 
 
 async def test_events_of_another_release_are_a_refresh_and_their_change_is_shown(pool: Pool, settings: Settings) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     live = await live_path(settings, pool)
     paper, _ = await join(live.hub, ben.id, "student")
     (watcher,) = live.hub.watchers
     live.hub.watch(watcher, str(anna.id), WEEK)
     calendar = live.hub.calendars[str(anna.id)]
     live.hub.board_loaded(calendar, WEEK, Board(live.hub.epoch, 0, messages.frame(b'{"type":"board","version":0}')))
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     await pool.execute("""update outbox set events = '[{"what": "happened", "to": "whom"}]'""")
     await live.take_all()
     assert [message["type"] for message in paper.told] == ["board", "change", "refresh"]

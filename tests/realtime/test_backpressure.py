@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import psutil
 
 from app.db import Pool
-from tests import people
-from tests.people import Instructor
+from tests import factories
+from tests.factories import Instructor
 from tests.processes import Starter
 from tests.realtime.screens import Screens, becomes_true, truth
 
@@ -93,7 +93,7 @@ async def many_changes(pool: Pool, instructor: Instructor, count: int) -> None:
 
 
 async def test_a_stuck_client_is_aborted_while_the_others_are_served(start: Starter, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     start("relay")
     web = start("serve", stuck_seconds=2, log_level="info")
     screens = Screens(web.url)
@@ -106,13 +106,13 @@ async def test_a_stuck_client_is_aborted_while_the_others_are_served(start: Star
             await becomes_true(pool, good, anna)
         await asyncio.wait_for(stuck.cut_off(), 10)
         assert web.log.count("reason=stuck") == 1
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await becomes_true(pool, good, anna)
     await screens.close()
 
 
 async def test_an_idle_socket_takes_little_memory(start: Starter, pool: Pool) -> None:
-    anna = await people.instructor(pool)
+    anna = await factories.instructor(pool)
     web = start("serve")
 
     async def resident() -> int:
@@ -142,7 +142,7 @@ async def test_a_client_that_says_nothing_any_more_is_aborted(start: Starter) ->
 
 
 async def test_a_slow_client_gets_fewer_and_larger_steps(start: Starter, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     start("relay")
     web = start("serve", stuck_seconds=30)
     screens = Screens(web.url)
@@ -153,7 +153,7 @@ async def test_a_slow_client_gets_fewer_and_larger_steps(start: Starter, pool: P
         for _ in range(30):
             await many_changes(pool, anna, 20)
             await becomes_true(pool, good, anna)
-        await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
         told = [await slow.read()]
         while told[-1].get("version") != 601:
             told.append(await asyncio.wait_for(slow.read(), 5))

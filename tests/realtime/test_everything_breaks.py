@@ -12,7 +12,7 @@ import asyncpg
 from app import db, refusal
 from app.db import Pool
 from app.settings import Settings
-from tests import people
+from tests import factories
 from tests.cluster import TEMPLATE, Server
 from tests.conftest import RedisServer
 from tests.processes import Running, Starter
@@ -27,7 +27,7 @@ class Crowd:
     """Students who book and cancel, whatever the weather."""
 
     def __init__(
-        self, pool: Pool, instructors: list[people.Instructor], students: list[people.Person], chance: random.Random
+        self, pool: Pool, instructors: list[factories.Instructor], students: list[factories.Account], chance: random.Random
     ) -> None:
         self.pool = pool
         self.instructors = instructors
@@ -48,7 +48,7 @@ class Crowd:
     async def _book(self) -> None:
         instructor, student = self.chance.choice(self.instructors), self.chance.choice(self.students)
         start = instructor.at(f"{self.chance.randrange(9, 17):02}:00", day=self.chance.randrange(1, 20))
-        lesson = await people.lesson(self.pool, student.id, instructor.service_id, start)
+        lesson = await factories.lesson(self.pool, student.id, instructor.service_id, start)
         self.lessons.append((student.id, lesson.id))
 
 
@@ -60,8 +60,8 @@ async def test_whatever_breaks_in_whatever_order_every_screen_ends_equal_to_the_
     start = Starter(settings.model_copy(update={"database_url": type(settings.database_url)(database)}))
     pool = await db.connect(database)
     try:
-        instructors = [await people.instructor(pool, f"Anna {number}") for number in range(5)]
-        students = [await people.student(pool, f"Ben {number}") for number in range(10)]
+        instructors = [await factories.instructor(pool, f"Anna {number}") for number in range(5)]
+        students = [await factories.student(pool, f"Ben {number}") for number in range(10)]
         webs, relays = [start("serve"), start("serve")], [start("relay"), start("relay")]
         screens = Screens(webs[0].url)
         watching = [await screens.open(url=webs[number % 2].url) for number in range(12)]

@@ -19,7 +19,7 @@ from app import db
 from app.db import Pool
 from app.settings import Settings
 from realtime import channels
-from tests import people
+from tests import factories
 from tests.cluster import TEMPLATE, Cluster, Server
 from tests.conftest import RedisServer
 from tests.processes import Running, Starter
@@ -42,7 +42,7 @@ async def status_of(web: Running, code: int, **expected: str) -> dict[str, str]:
             await asyncio.sleep(0.1)
 
 
-def partition(instructor: people.Instructor) -> int:
+def partition(instructor: factories.Instructor) -> int:
     return zlib.crc32(instructor.id.bytes) % channels.PARTITIONS
 
 
@@ -52,14 +52,14 @@ def partition(instructor: people.Instructor) -> int:
 async def test_a_relay_killed_between_publishing_and_marking_loses_and_doubles_nothing(
     start: Starter, pool: Pool, settings: Settings
 ) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     screens = Screens(start("serve").url)
     watching = [await screens.open() for _ in range(3)]
-    bens = await screens.open(token=await people.token_of(pool, ben.id, settings))
+    bens = await screens.open(token=await factories.token_of(pool, ben.id, settings))
     for screen in watching:
         await screen.shows(anna)
     for hour in (9, 10, 11):
-        await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
     async with pool.acquire() as connection, connection.transaction():
         # The relay can read these rows and publish them, but has to wait before it may mark them.
         await connection.execute("select from outbox_unpublished for update")
@@ -70,7 +70,7 @@ async def test_a_relay_killed_between_publishing_and_marking_loses_and_doubles_n
     assert await unpublished(pool) == 3
     start("relay")
     await all_published(pool)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("12:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("12:00"))
     for screen in watching:
         await becomes_true(pool, screen, anna)
         assert [message["version"] for message in screen.of("change")] == [1, 2, 3, 4]
@@ -83,29 +83,29 @@ async def test_a_relay_killed_between_publishing_and_marking_loses_and_doubles_n
 
 
 async def test_of_two_relays_one_works_and_the_other_takes_over_when_it_is_killed(start: Starter, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     screens = Screens(start("serve", reconcile_seconds=12).url)
     screen = await screens.open()
     await screen.shows(anna)
     first, second = start("relay", log_level="info"), start("relay", log_level="info")
     for relay in (first, second):
         relay.wait_for("relay_started")
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     await becomes_true(pool, screen, anna)
     active, standing_by = (first, second) if "relay_active" in first.log else (second, first)
     assert "relay_active" not in standing_by.log
     active.kill()
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await becomes_true(pool, screen, anna)
     assert "relay_active" in standing_by.log
     await screens.close()
 
 
 async def test_a_relay_that_was_away_publishes_all_of_it_in_order(start: Starter, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     for step in range(1200):  # more than two batches
         await pool.execute("select step($1, array[$2::date])", anna.id, anna.day(step % 5))
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     screens = Screens(start("serve").url)
     screen = await screens.open()
     await screen.shows(anna)
@@ -121,22 +121,22 @@ async def test_a_relay_that_was_away_publishes_all_of_it_in_order(start: Starter
 async def test_with_redis_stopped_it_works_slower_and_with_redis_back_as_before(
     screens: Screens, pool: Pool, redis_server: RedisServer, settings: Settings
 ) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
-    screen = await screens.open(token=await people.token_of(pool, anna.id, settings))
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
+    screen = await screens.open(token=await factories.token_of(pool, anna.id, settings))
     await screen.shows(anna)
     redis_server.stop()
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     await becomes_true(pool, screen, anna, seconds=4)
     await screen.hears("booking", event="created")
     newcomer = await screens.open()
     await newcomer.shows(anna)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     for watching in (screen, newcomer):
         await becomes_true(pool, watching, anna, seconds=4)
     redis_server.start()
     await all_published(pool)
     await asyncio.sleep(1)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("11:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("11:00"))
     for watching in (screen, newcomer):
         await becomes_true(pool, watching, anna)
     assert len(screen.of("booking")) == 3
@@ -145,8 +145,8 @@ async def test_with_redis_stopped_it_works_slower_and_with_redis_back_as_before(
 async def test_redis_killed_and_started_while_people_book_loses_nothing(
     screens: Screens, pool: Pool, redis_server: RedisServer
 ) -> None:
-    instructors = [await people.instructor(pool, f"Anna {number}") for number in range(4)]
-    ben = await people.student(pool)
+    instructors = [await factories.instructor(pool, f"Anna {number}") for number in range(4)]
+    ben = await factories.student(pool)
     watching = [await screens.open() for _ in range(3)]
     for screen in watching:
         for instructor in instructors:
@@ -155,7 +155,7 @@ async def test_redis_killed_and_started_while_people_book_loses_nothing(
     async def book() -> None:
         for day in range(1, 6):
             for number, instructor in enumerate(instructors):
-                await people.lesson(pool, ben.id, instructor.service_id, instructor.at(f"{10 + number}:00", day=day))
+                await factories.lesson(pool, ben.id, instructor.service_id, instructor.at(f"{10 + number}:00", day=day))
                 await asyncio.sleep(0.1)
 
     booking = asyncio.create_task(book())
@@ -172,12 +172,12 @@ async def test_redis_killed_and_started_while_people_book_loses_nothing(
 
 
 async def test_a_flushed_redis_costs_nothing(screens: Screens, pool: Pool, redis_server: RedisServer) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen = await screens.open()
     await screen.shows(anna)
     for hour in range(9, 15):
         redis_server.flush()
-        await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
     await becomes_true(pool, screen, anna)
     await all_published(pool)
 
@@ -185,7 +185,7 @@ async def test_a_flushed_redis_costs_nothing(screens: Screens, pool: Pool, redis
 async def test_a_process_that_hears_nothing_though_all_seems_well_notices_it(
     start: Starter, pool: Pool, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     start("relay")
     with Proxy(socket_of(redis_server), tmp_path / "redis.sock") as proxy:
         web = start("serve", redis_url=proxy.redis_url, reconcile_seconds=12, log_level="info")
@@ -194,7 +194,7 @@ async def test_a_process_that_hears_nothing_though_all_seems_well_notices_it(
         await screen.shows(anna)
         await asyncio.sleep(2.5)  # the comparisons of the start are over
         proxy.muted = True
-        await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
         # Found out by the missing heartbeats, long before the next comparison is due.
         await becomes_true(pool, screen, anna, seconds=9)
         assert "redis_disconnected" in web.log
@@ -204,14 +204,14 @@ async def test_a_process_that_hears_nothing_though_all_seems_well_notices_it(
         async with asyncio.timeout(15):
             while web.log.count("redis_connected") < 2:
                 await asyncio.sleep(0.1)
-        await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
         await becomes_true(pool, screen, anna, seconds=1)
         await screens.close()
         web.stop()
 
 
 async def test_without_a_relay_every_process_is_degraded_and_goes_on_working(start: Starter, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     relay, web = start("relay"), start("serve")
     screens = Screens(web.url)
     screen = await screens.open()
@@ -219,7 +219,7 @@ async def test_without_a_relay_every_process_is_degraded_and_goes_on_working(sta
     assert (await status_of(web, 200, live="connected"))["status"] == "ok"
     relay.kill()
     assert (await status_of(web, 200, live="degraded"))["status"] == "degraded"
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     await becomes_true(pool, screen, anna, seconds=4)
     await asyncio.sleep(5)  # long enough to be called disconnected, if there were a relay
     assert (await status_of(web, 200))["live"] == "degraded"
@@ -229,7 +229,7 @@ async def test_without_a_relay_every_process_is_degraded_and_goes_on_working(sta
 async def test_a_relay_that_does_not_reach_redis_leaves_the_work_to_one_that_does(
     start: Starter, pool: Pool, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     with Proxy(socket_of(redis_server), tmp_path / "redis.sock") as proxy:
         first = start("relay", redis_url=proxy.redis_url, log_level="info")
         first.wait_for("relay_active")
@@ -241,7 +241,7 @@ async def test_a_relay_that_does_not_reach_redis_leaves_the_work_to_one_that_doe
         proxy.unreachable = True
         proxy.silence()
         await asyncio.to_thread(second.wait_for, "relay_active", 20)
-        await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
         await all_published(pool)
         await becomes_true(pool, screen, anna)
         await screens.close()
@@ -251,8 +251,8 @@ async def test_a_relay_that_does_not_reach_redis_leaves_the_work_to_one_that_doe
 async def test_partitions_are_spread_over_shards_and_redis_servers(
     start: Starter, pool: Pool, redis_server: RedisServer
 ) -> None:
-    instructors = [await people.instructor(pool, f"Anna {number}") for number in range(8)]
-    ben = await people.student(pool)
+    instructors = [await factories.instructor(pool, f"Anna {number}") for number in range(8)]
+    ben = await factories.student(pool)
     other = RedisServer()
     other.start()
     try:
@@ -269,7 +269,7 @@ async def test_partitions_are_spread_over_shards_and_redis_servers(
 
         async def book(hour: str) -> None:
             for day, instructor in enumerate(instructors, 1):
-                await people.lesson(pool, ben.id, instructor.service_id, instructor.at(hour, day=day))
+                await factories.lesson(pool, ben.id, instructor.service_id, instructor.at(hour, day=day))
 
         await book("10:00")
         for instructor in instructors:
@@ -293,7 +293,7 @@ async def test_partitions_are_spread_over_shards_and_redis_servers(
 
 
 async def test_sockets_and_requests_can_be_served_by_different_processes(start: Starter, pool: Pool) -> None:
-    anna = await people.instructor(pool)
+    anna = await factories.instructor(pool)
     start("relay")
     sockets, requests = start("serve", "--only", "live"), start("serve", "--only", "http")
     screens = Screens(sockets.url)
@@ -311,14 +311,14 @@ async def test_sockets_and_requests_can_be_served_by_different_processes(start: 
 async def test_signing_out_everywhere_closes_the_accounts_sockets_at_once(
     start: Starter, pool: Pool, settings: Settings
 ) -> None:
-    ben, eva = await people.student(pool), await people.student(pool, "Eva")
-    token = await people.token_of(pool, ben.id, settings)
+    ben, eva = await factories.student(pool), await factories.student(pool, "Eva")
+    token = await factories.token_of(pool, ben.id, settings)
     start("relay")
     webs = [start("serve", reconcile_seconds=12) for _ in range(2)]
     screens = Screens(webs[0].url)
     bens = [await screens.open(url=web.url, token=token) for web in webs]
-    bens.append(await screens.open(token=await people.token_of(pool, ben.id, settings)))
-    evas = await screens.open(token=await people.token_of(pool, eva.id, settings))
+    bens.append(await screens.open(token=await factories.token_of(pool, ben.id, settings)))
+    evas = await screens.open(token=await factories.token_of(pool, eva.id, settings))
     await asyncio.sleep(3)  # the reconciles of the start are over, the next is 12 s away
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
         answer = await client.post(f"{webs[1].url}/api/auth/logout-everywhere")
@@ -332,7 +332,7 @@ async def test_signing_out_everywhere_closes_the_accounts_sockets_at_once(
 
 
 async def test_when_only_the_last_message_is_lost_the_screen_is_right_within_the_interval(screens: Screens, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen = await screens.open()
     await screen.shows(anna)
     await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"))
@@ -341,14 +341,14 @@ async def test_when_only_the_last_message_is_lost_the_screen_is_right_within_the
 
 
 async def test_a_gap_is_filled_as_soon_as_the_next_message_shows_it(start: Starter, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     start("relay")
     screens = Screens(start("serve", reconcile_seconds=12).url)
     screen = await screens.open()
     await screen.shows(anna)
     for hour in (9, 10, 11):
         await lesson_whose_message_is_lost(pool, ben, anna, anna.at(f"{hour:02}:00"))
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("12:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("12:00"))
     await becomes_true(pool, screen, anna, seconds=2)
     assert [message["version"] for message in screen.of("change")] == [1, 2, 3, 4]
     assert screen.of("board")[1:] == []
@@ -356,8 +356,8 @@ async def test_a_gap_is_filled_as_soon_as_the_next_message_shows_it(start: Start
 
 
 async def test_a_gap_whose_history_is_gone_is_filled_by_a_board(screens: Screens, pool: Pool, settings: Settings) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
-    screen = await screens.open(token=await people.token_of(pool, anna.id, settings))
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
+    screen = await screens.open(token=await factories.token_of(pool, anna.id, settings))
     await screen.shows(anna)
     await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"), with_its_history=True)
     await becomes_true(pool, screen, anna)
@@ -367,12 +367,12 @@ async def test_a_gap_whose_history_is_gone_is_filled_by_a_board(screens: Screens
 
 
 async def test_people_learn_of_booking_messages_that_were_lost(screens: Screens, pool: Pool, settings: Settings) -> None:
-    anna, ben, eva = await people.instructor(pool), await people.student(pool), await people.student(pool, "Eva")
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("15:00"))
+    anna, ben, eva = await factories.instructor(pool), await factories.student(pool), await factories.student(pool, "Eva")
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("15:00"))
     annas, bens, evas = [
-        await screens.open(token=await people.token_of(pool, person.id, settings)) for person in (anna, ben, eva)
+        await screens.open(token=await factories.token_of(pool, person.id, settings)) for person in (anna, ben, eva)
     ]
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     for screen in (annas, bens):
         await screen.hears("booking")
     await asyncio.sleep(1)
@@ -389,13 +389,13 @@ async def test_people_learn_of_booking_messages_that_were_lost(screens: Screens,
 async def test_a_student_learns_of_a_lost_message_of_a_calendar_that_nobody_follows(
     screens: Screens, pool: Pool, settings: Settings
 ) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
-    screen = await screens.open(token=await people.token_of(pool, ben.id, settings))
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
+    screen = await screens.open(token=await factories.token_of(pool, ben.id, settings))
     await asyncio.sleep(0.5)
     await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"))
     await screen.hears("refresh", seconds=4)
     # And it is counted from there: what follows is told as ever, and nothing is missed any more.
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await screen.hears("booking")
     assert await screen.quiet(2.5) == []
 
@@ -410,8 +410,8 @@ async def test_postgres_restarted_twice_and_nothing_is_lost(
     starter = Starter(settings.model_copy(update={"database_url": type(settings.database_url)(database)}))
     pool = await db.connect(database)
     try:
-        anna, ben = await people.instructor(pool), await people.student(pool)
-        carl = await people.instructor(pool, "Carl")
+        anna, ben = await factories.instructor(pool), await factories.student(pool)
+        carl = await factories.instructor(pool, "Carl")
         web = starter("serve")
         starter("relay")
         screens = Screens(web.url)
@@ -425,7 +425,7 @@ async def test_postgres_restarted_twice_and_nothing_is_lost(
             assert (error["code"], error["instructor"]) == ("UNAVAILABLE", str(carl.id))
             postgres_server.start()
             await pool.expire_connections()
-            await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
+            await factories.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
             await becomes_true(pool, screen, anna, seconds=8)
             # Who was told to wait gets the answer now.
             await newcomer.hears("board", seconds=8)
@@ -441,7 +441,7 @@ async def test_postgres_restarted_twice_and_nothing_is_lost(
 async def test_postgres_connections_that_fall_silent_are_replaced_and_the_screen_is_right_within_15_seconds(
     start: Starter, pool: Pool, settings: Settings, postgres: Cluster, tmp_path: Path
 ) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     start("relay")
     with Proxy(Path(postgres.sockets, ".s.PGSQL.5432"), tmp_path / ".s.PGSQL.5432") as proxy:
         address = settings.database_url.get_secret_value().replace(str(postgres.sockets), str(tmp_path))
@@ -465,9 +465,9 @@ async def test_postgres_connections_that_fall_silent_are_replaced_and_the_screen
 
 
 async def test_a_locked_calendar_delays_no_other_ones_screen(start: Starter, pool: Pool, settings: Settings) -> None:
-    anna, carl, ben = await people.instructor(pool), await people.instructor(pool, "Carl"), await people.student(pool)
-    eva = await people.student(pool, "Eva")  # whose row no booking of Ben's holds
-    token = await people.token_of(pool, ben.id, settings)
+    anna, carl, ben = await factories.instructor(pool), await factories.instructor(pool, "Carl"), await factories.student(pool)
+    eva = await factories.student(pool, "Eva")  # whose row no booking of Ben's holds
+    token = await factories.token_of(pool, ben.id, settings)
     start("relay")
     web = start("serve", database_pool=2)
     screens = Screens(web.url)
@@ -504,7 +504,7 @@ async def test_a_locked_calendar_delays_no_other_ones_screen(start: Starter, poo
 
 
 async def test_whatever_keeps_a_board_from_being_read_its_screen_gets_it_once_it_can_be(screens: Screens, pool: Pool) -> None:
-    anna = await people.instructor(pool)
+    anna = await factories.instructor(pool)
     await pool.execute("alter function board(uuid, date, int) rename to board_elsewhere")  # a fault like no other
     screen = await screens.open()
     await screen.watch(anna)
@@ -514,7 +514,7 @@ async def test_whatever_keeps_a_board_from_being_read_its_screen_gets_it_once_it
     await becomes_true(pool, screen, anna)
 
 
-async def rewind(pool: Pool, instructor: people.Instructor) -> None:
+async def rewind(pool: Pool, instructor: factories.Instructor) -> None:
     """As if yesterday's dump had been put back: everything since is gone, under the same epoch."""
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("delete from notification; delete from booking_audit; delete from booking; delete from outbox")
@@ -522,16 +522,16 @@ async def rewind(pool: Pool, instructor: people.Instructor) -> None:
 
 
 async def test_a_rewound_database_begins_a_new_epoch_for_every_process(start: Starter, pool: Pool, settings: Settings) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     start("relay")
     urls = [start("serve").url for _ in range(2)]
     screens = Screens(urls[0])
     watching = [await screens.open(url=url) for url in urls]
-    bens = await screens.open(token=await people.token_of(pool, ben.id, settings))
+    bens = await screens.open(token=await factories.token_of(pool, ben.id, settings))
     for screen in watching:
         await screen.shows(anna)
     for hour in (9, 10, 11):
-        await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
     for screen in watching:
         await screen.reaches(anna, 3)
     epoch = watching[0].boards[str(anna.id)]["epoch"]
@@ -541,7 +541,7 @@ async def test_a_rewound_database_begins_a_new_epoch_for_every_process(start: St
         board = await screen.hears("board", after=4, version=0)
         assert board["epoch"] != epoch
     await bens.hears("refresh")
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("12:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("12:00"))
     for screen in watching:
         await becomes_true(pool, screen, anna)
         assert len({message["epoch"] for message in screen.of("board")}) == 2
@@ -550,8 +550,8 @@ async def test_a_rewound_database_begins_a_new_epoch_for_every_process(start: St
 
 
 async def test_an_operators_new_epoch_gives_everybody_a_fresh_board(screens: Screens, pool: Pool, settings: Settings) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
-    screen = await screens.open(token=await people.token_of(pool, ben.id, settings))
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
+    screen = await screens.open(token=await factories.token_of(pool, ben.id, settings))
     board = await screen.shows(anna)
     await pool.execute("update site set epoch_seed = gen_random_uuid()")
     fresh = await screen.hears("board", after=screen.told.index(board) + 1)
@@ -566,19 +566,19 @@ async def test_an_operators_new_epoch_gives_everybody_a_fresh_board(screens: Scr
 
 
 async def test_two_processes_show_the_same_board_and_one_outlives_the_other(start: Starter, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     start("relay")
     one, other = start("serve"), start("serve")
     screens = Screens(one.url)
     ones, others = await screens.open(), await screens.open(url=other.url)
     for screen in (ones, others):
         await screen.shows(anna)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     for screen in (ones, others):
         await becomes_true(pool, screen, anna)
     one.kill()
     assert await ones.ends() == 1006
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await becomes_true(pool, others, anna)
     again = await screens.open(url=other.url)
     board = ones.boards[str(anna.id)]
@@ -593,7 +593,7 @@ async def test_two_processes_show_the_same_board_and_one_outlives_the_other(star
 
 
 async def test_a_process_that_ends_says_goodbye_in_paced_batches(start: Starter, pool: Pool) -> None:
-    anna = await people.instructor(pool)
+    anna = await factories.instructor(pool)
     web = start("serve", drain_seconds=2)
     screens = Screens(web.url)
     watching = [await screens.open() for _ in range(20)]
@@ -624,7 +624,7 @@ async def test_a_process_that_ends_says_goodbye_in_paced_batches(start: Starter,
 
 
 async def test_a_connected_screen_is_stale_for_15_seconds_at_most(start: Starter, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     real = {name: Settings.model_fields[name].default for name in ("reconcile_seconds", "beacon_seconds", "relay_poll_seconds")}
     start("relay", **real)
     screens = Screens(start("serve", **real).url)

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.db import Pool
 from app.settings import Settings
-from tests import people
+from tests import factories
 from tests.realtime import raw
 from tests.realtime.conftest import serving
 from tests.realtime.screens import LESSON, Screen, Screens, becomes_true, truth
@@ -99,8 +99,8 @@ async def test_an_address_has_so_many_sockets_and_gets_429_above(settings: Setti
 
 async def test_an_account_has_so_many_sockets_and_gets_429_above(settings: Settings, pool: Pool) -> None:
     limited = settings.model_copy(update={"rate_limits": "on", "sockets_per_account": 2})
-    ben, eva = await people.student(pool), await people.student(pool, "Eva")
-    tokens = [await people.token_of(pool, person.id, settings) for person in (ben, eva)]
+    ben, eva = await factories.student(pool), await factories.student(pool, "Eva")
+    tokens = [await factories.token_of(pool, person.id, settings) for person in (ben, eva)]
     async with serving(limited) as url:
         screens = Screens(url)
         first, _ = await screens.open(token=tokens[0]), await screens.open(token=tokens[0])
@@ -116,7 +116,7 @@ async def test_an_account_has_so_many_sockets_and_gets_429_above(settings: Setti
 
 
 async def test_with_limits_off_only_the_process_is_full_at_last(settings: Settings, pool: Pool) -> None:
-    token = await people.token_of(pool, (await people.student(pool)).id, settings)
+    token = await factories.token_of(pool, (await factories.student(pool)).id, settings)
     few = {"sockets_per_address": 1, "sockets_per_account": 1, "max_sockets": 3}
     async with serving(settings.model_copy(update=few)) as url:
         screens = Screens(url)
@@ -135,13 +135,13 @@ async def test_what_comes_together_with_the_upgrade_is_read_after_it(url: str) -
 
 
 async def test_the_public_path_takes_any_origin_and_knows_nobody(url: str, pool: Pool, settings: Settings) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
-    token = await people.token_of(pool, ben.id, settings)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
+    token = await factories.token_of(pool, ben.id, settings)
     screens = Screens(url, "/live/public")
     screen = await screens.open(origin="https://elsewhere.example", token=token)
     forged = await screens.open(origin="https://elsewhere.example", token="forged")
     board = await screen.shows(anna)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await screen.hears("change", version=1)
     await becomes_true(pool, screen, anna)
     await screen.watch(anna, epoch=board["epoch"], version=1)
@@ -164,7 +164,7 @@ async def test_the_server_says_nothing_before_it_is_asked_but_a_beacon(screens: 
 
 
 async def test_a_watch_is_answered_by_the_board_of_exactly_the_days_asked_for(screens: Screens, pool: Pool) -> None:
-    anna = await people.instructor(pool, buffer_minutes=15)
+    anna = await factories.instructor(pool, buffer_minutes=15)
     screen = await screens.open()
     board = await screen.shows(anna, days=35, day=-3)
     fresh = await truth(pool, anna, str(anna.day(-3)), 35)
@@ -176,10 +176,10 @@ async def test_a_watch_is_answered_by_the_board_of_exactly_the_days_asked_for(sc
 
 
 async def test_a_change_carries_the_whole_altered_day_and_nothing_else(screens: Screens, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen = await screens.open()
     await screen.shows(anna)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=2))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=2))
     change = await screen.hears("change", version=1)
     fresh = await truth(pool, anna, str(anna.day(2)), 1)
     assert change["days"] == fresh["days"]
@@ -189,34 +189,34 @@ async def test_a_change_carries_the_whole_altered_day_and_nothing_else(screens: 
 
 
 async def test_a_change_outside_the_days_watched_arrives_empty(screens: Screens, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen = await screens.open()
     await screen.shows(anna, days=2)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=9))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=9))
     assert (await screen.hears("change", version=1))["days"] == {}
     await becomes_true(pool, screen, anna)
 
 
 async def test_a_second_watch_of_an_instructor_replaces_the_first(screens: Screens, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen = await screens.open()
     await screen.shows(anna, days=2)
     await screen.shows(anna, days=3, day=7)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=8))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=8))
     await screen.hears("change", version=1)
     assert len(screen.of("change")) == 1
     await becomes_true(pool, screen, anna)
 
 
 async def test_after_unwatch_nothing_more_is_told(screens: Screens, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen, other = await screens.open(), await screens.open()
     await screen.shows(anna)
     await other.shows(anna)
     await screen.say(type="unwatch", instructor=str(anna.id))
     await screen.say(type="unwatch", instructor=NOBODY)  # never watched: no error
     await asyncio.sleep(0.1)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await other.hears("change", version=1)
     assert await screen.quiet(0.3) == []
     beacon = await screen.hears("beacon", after=len(screen.told))
@@ -224,15 +224,15 @@ async def test_after_unwatch_nothing_more_is_told(screens: Screens, pool: Pool) 
 
 
 async def test_every_screen_hears_every_change_in_order(screens: Screens, pool: Pool) -> None:
-    anna, carl = await people.instructor(pool), await people.instructor(pool, "Carl")
-    ben = await people.student(pool)
+    anna, carl = await factories.instructor(pool), await factories.instructor(pool, "Carl")
+    ben = await factories.student(pool)
     watching = [await screens.open() for _ in range(10)]
     for number, screen in enumerate(watching):
         await screen.shows(anna, days=7 + number % 3)
         await screen.shows(carl)
     for hour in range(9, 15):
-        await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00", day=1 + hour % 2))
-        await people.lesson(pool, ben.id, carl.service_id, carl.at(f"{hour:02}:00", day=3))
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00", day=1 + hour % 2))
+        await factories.lesson(pool, ben.id, carl.service_id, carl.at(f"{hour:02}:00", day=3))
     for screen in watching:
         await becomes_true(pool, screen, anna)
         await becomes_true(pool, screen, carl)
@@ -240,8 +240,8 @@ async def test_every_screen_hears_every_change_in_order(screens: Screens, pool: 
 
 
 async def test_the_beacon_says_where_everything_watched_stands(screens: Screens, pool: Pool) -> None:
-    anna, carl, ben = await people.instructor(pool), await people.instructor(pool, "Carl"), await people.student(pool)
-    await people.lesson(pool, ben.id, carl.service_id, carl.at("10:00"))
+    anna, carl, ben = await factories.instructor(pool), await factories.instructor(pool, "Carl"), await factories.student(pool)
+    await factories.lesson(pool, ben.id, carl.service_id, carl.at("10:00"))
     screen = await screens.open()
     board = await screen.shows(anna)
     await screen.shows(carl)
@@ -251,7 +251,7 @@ async def test_the_beacon_says_where_everything_watched_stands(screens: Screens,
 
 
 async def test_a_setting_that_changes_comes_as_a_board(screens: Screens, pool: Pool) -> None:
-    anna = await people.instructor(pool)
+    anna = await factories.instructor(pool)
     screen = await screens.open()
     await screen.shows(anna)
     async with pool.acquire() as connection, connection.transaction():
@@ -266,12 +266,12 @@ async def test_a_setting_that_changes_comes_as_a_board(screens: Screens, pool: P
 
 
 async def test_a_resumed_watch_is_answered_by_what_was_missed_and_a_beacon(screens: Screens, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     first = await screens.open()
     board = await first.shows(anna)
     await first.close()
     for hour in range(9, 16):
-        await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
     again = await screens.open()
     again.resume_from(board)
     await again.watch(anna, epoch=board["epoch"], version=board["version"])
@@ -282,7 +282,7 @@ async def test_a_resumed_watch_is_answered_by_what_was_missed_and_a_beacon(scree
 
 
 async def test_who_missed_nothing_gets_only_the_beacon(screens: Screens, pool: Pool) -> None:
-    anna = await people.instructor(pool)
+    anna = await factories.instructor(pool)
     first = await screens.open()
     board = await first.shows(anna)
     again = await screens.open()
@@ -295,14 +295,14 @@ async def test_who_missed_nothing_gets_only_the_beacon(screens: Screens, pool: P
 async def test_a_process_that_follows_the_calendar_since_later_still_finds_what_was_missed(
     screens: Screens, pool: Pool
 ) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     first = await screens.open()
     board = await first.shows(anna)
     await first.close()
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     later = await screens.open()
     await later.shows(anna)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await later.hears("change", version=2)
     again = await screens.open()
     again.resume_from(board)
@@ -313,7 +313,7 @@ async def test_a_process_that_follows_the_calendar_since_later_still_finds_what_
 
 
 async def test_who_comes_from_another_epoch_or_the_future_gets_a_board(screens: Screens, pool: Pool) -> None:
-    anna = await people.instructor(pool)
+    anna = await factories.instructor(pool)
     epoch = await pool.fetchval("select epoch()")
     screen = await screens.open()
     for resume in ({"epoch": "another", "version": 0}, {"version": 999}, {"version": 2**63 - 1}):
@@ -325,12 +325,12 @@ async def test_who_comes_from_another_epoch_or_the_future_gets_a_board(screens: 
 
 
 async def test_who_was_away_too_long_gets_a_board(screens: Screens, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     first = await screens.open()
     board = await first.shows(anna)
     await first.close()
     for hour in range(9, 13):
-        await people.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
     await pool.execute("delete from outbox where version < 3")
     again = await screens.open()
     await again.watch(anna, epoch=board["epoch"], version=0)
@@ -341,17 +341,17 @@ async def test_who_was_away_too_long_gets_a_board(screens: Screens, pool: Pool) 
 # ---- booking messages
 
 
-async def signed_in(screens: Screens, pool: Pool, settings: Settings, person: people.Person) -> Screen:
-    return await screens.open(token=await people.token_of(pool, person.id, settings))
+async def signed_in(screens: Screens, pool: Pool, settings: Settings, person: factories.Account) -> Screen:
+    return await screens.open(token=await factories.token_of(pool, person.id, settings))
 
 
 async def test_both_people_hear_of_a_booking_and_nobody_else(screens: Screens, pool: Pool, settings: Settings) -> None:
-    anna, ben, eva = await people.instructor(pool), await people.student(pool), await people.student(pool, "Eva")
+    anna, ben, eva = await factories.instructor(pool), await factories.student(pool), await factories.student(pool, "Eva")
     annas, bens, evas = [await signed_in(screens, pool, settings, person) for person in (anna, ben, eva)]
     stranger = await screens.open()
     await evas.shows(anna)
     await stranger.shows(anna)
-    lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     for screen in (annas, bens):
         message = await screen.hears("booking", event="created")
         assert message["booking"]["id"] == str(lesson.id)
@@ -367,9 +367,9 @@ async def test_both_people_hear_of_a_booking_and_nobody_else(screens: Screens, p
 
 
 async def test_a_cancellation_is_told_to_every_socket_of_both(screens: Screens, pool: Pool, settings: Settings) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     open_screens = [await signed_in(screens, pool, settings, person) for person in (anna, anna, ben, ben)]
-    lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     for screen in open_screens:
         await screen.hears("booking", event="created")
     await pool.fetchrow("select * from cancel_booking($1, $2, '', now())", ben.id, lesson.id)
@@ -379,7 +379,7 @@ async def test_a_cancellation_is_told_to_every_socket_of_both(screens: Screens, 
 
 
 async def test_who_resumes_is_told_to_read_the_lists_again_once(screens: Screens, pool: Pool, settings: Settings) -> None:
-    anna, carl, ben = await people.instructor(pool), await people.instructor(pool, "Carl"), await people.student(pool)
+    anna, carl, ben = await factories.instructor(pool), await factories.instructor(pool, "Carl"), await factories.student(pool)
     epoch = await pool.fetchval("select epoch()")
     screen = await signed_in(screens, pool, settings, ben)
     await screen.watch(anna, epoch=epoch, version=0)
@@ -395,8 +395,8 @@ async def test_who_resumes_is_told_to_read_the_lists_again_once(screens: Screens
 async def test_a_bearer_token_that_is_no_session_is_told_that_it_is_over(
     screens: Screens, pool: Pool, settings: Settings
 ) -> None:
-    ben = await people.student(pool)
-    token = await people.token_of(pool, ben.id, settings)
+    ben = await factories.student(pool)
+    token = await factories.token_of(pool, ben.id, settings)
     for bad in ("forged", token[:-2] + "xx"):
         assert await (await screens.open(token=bad)).ends() == 4401
     await pool.execute("update session set expires_at = now() - interval '1 second'")
@@ -404,11 +404,11 @@ async def test_a_bearer_token_that_is_no_session_is_told_that_it_is_over(
 
 
 async def test_a_cookie_works_and_one_that_is_over_makes_a_visitor(screens: Screens, pool: Pool, settings: Settings) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
-    cookie = {"Cookie": f"session={await people.token_of(pool, ben.id, settings)}"}
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
+    cookie = {"Cookie": f"session={await factories.token_of(pool, ben.id, settings)}"}
     with_cookie = await connect(screens.url, subprotocols=LESSON, additional_headers=cookie)
     screen = Screen(with_cookie)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await screen.hears("booking")
     await screen.close()
     visitor = Screen(await connect(screens.url, subprotocols=LESSON, additional_headers={"Cookie": "session=forged"}))
@@ -417,7 +417,7 @@ async def test_a_cookie_works_and_one_that_is_over_makes_a_visitor(screens: Scre
 
 
 async def test_sessions_that_end_close_their_sockets(screens: Screens, pool: Pool, settings: Settings) -> None:
-    ben, eva = await people.student(pool), await people.student(pool, "Eva")
+    ben, eva = await factories.student(pool), await factories.student(pool, "Eva")
     bens, evas = [await signed_in(screens, pool, settings, person) for person in (ben, eva)]
     visitor = await screens.open()
     await pool.execute("update session set expires_at = now() - interval '1 second' where account_id = $1", ben.id)
@@ -431,7 +431,7 @@ async def test_sessions_that_end_close_their_sockets(screens: Screens, pool: Poo
 
 
 async def test_what_is_no_message_is_refused_and_the_socket_stays_open(screens: Screens, pool: Pool) -> None:
-    anna = await people.instructor(pool)
+    anna = await factories.instructor(pool)
     screen = await screens.open()
     for text in ("", "hello", "[]", "1", "{}", '{"type": "shout"}', '{"type": 7}', '{"type": "watch"', "[" * 4000):
         await screen.connection.send(text)
@@ -442,7 +442,7 @@ async def test_what_is_no_message_is_refused_and_the_socket_stays_open(screens: 
 
 
 async def test_a_watch_with_a_wrong_value_is_refused_by_name(screens: Screens, pool: Pool) -> None:
-    anna = await people.instructor(pool)
+    anna = await factories.instructor(pool)
     screen = await screens.open()
     wrongs: list[dict[str, Any]] = [
         {"first": "tomorrow"}, {"first": "2026-02-30"}, {"first": 20261123}, {"first": "9999-12-31"}, {"first": "0001-01-01"},
@@ -459,7 +459,7 @@ async def test_a_watch_with_a_wrong_value_is_refused_by_name(screens: Screens, p
 
 
 async def test_an_unknown_instructor_is_not_found(screens: Screens, pool: Pool) -> None:
-    anna = await people.instructor(pool)
+    anna = await factories.instructor(pool)
     screen = await screens.open()
     for instructor in (NOBODY, "anna", "", "' or 1=1 --", "\x00"):
         for resume in ({}, {"epoch": "e", "version": 3}, {"epoch": await pool.fetchval("select epoch()"), "version": 3}):
@@ -471,7 +471,7 @@ async def test_an_unknown_instructor_is_not_found(screens: Screens, pool: Pool) 
 
 
 async def test_more_than_4_kb_is_refused_and_more_than_16_kb_ends_it(screens: Screens, pool: Pool) -> None:
-    anna = await people.instructor(pool)
+    anna = await factories.instructor(pool)
     screen = await screens.open()
     await screen.watch(anna, padding="x" * 3800)
     await screen.hears("board")
@@ -486,7 +486,7 @@ async def test_more_than_4_kb_is_refused_and_more_than_16_kb_ends_it(screens: Sc
 
 
 async def test_more_than_50_calendars_are_refused(screens: Screens, pool: Pool) -> None:
-    instructors = [await people.instructor(pool, f"Anna {number}", days=1) for number in range(51)]
+    instructors = [await factories.instructor(pool, f"Anna {number}", days=1) for number in range(51)]
     screen = await screens.open()
     for instructor in instructors:
         await screen.watch(instructor, days=1)
@@ -503,7 +503,7 @@ async def test_more_than_50_calendars_are_refused(screens: Screens, pool: Pool) 
 
 
 async def test_more_than_120_messages_in_10_seconds_are_refused_and_a_flood_ends_it(screens: Screens, pool: Pool) -> None:
-    anna = await people.instructor(pool)
+    anna = await factories.instructor(pool)
     screen = await screens.open()
     await screen.shows(anna)
     for _ in range(119):
@@ -551,12 +551,12 @@ async def test_a_flood_of_pings_or_of_fragments_ends_it(screens: Screens) -> Non
 
 
 async def test_other_sockets_notice_nothing_of_all_that(screens: Screens, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     good = await screens.open()
     await good.shows(anna)
     bad = [await screens.open() for _ in range(5)]
     for screen in bad:
         for _ in range(150):
             await screen.connection.send("{" * 100)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await good.hears("change", version=1, seconds=2)

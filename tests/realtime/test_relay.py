@@ -16,7 +16,7 @@ from app.db import Pool
 from app.settings import Settings
 from realtime import channels, relay, wakeup
 from realtime.wakeup import Wakeup
-from tests import people
+from tests import factories
 from tests.conftest import RedisServer
 
 
@@ -59,11 +59,11 @@ def relaying(client: Redis, settings: Settings, shard: int = 0) -> relay.Relay:
 async def test_each_change_travels_on_its_calendars_partition_in_order(
     pool: Pool, client: Redis, hearing: PubSub, settings: Settings
 ) -> None:
-    instructors = [await people.instructor(pool, f"Anna {number}") for number in range(5)]
-    ben = await people.student(pool)
+    instructors = [await factories.instructor(pool, f"Anna {number}") for number in range(5)]
+    ben = await factories.student(pool)
     for hour in ("09", "11"):
         for number, instructor in enumerate(instructors):
-            await people.lesson(pool, ben.id, instructor.service_id, instructor.at(f"{hour}:00", day=1 + number))
+            await factories.lesson(pool, ben.id, instructor.service_id, instructor.at(f"{hour}:00", day=1 + number))
     assert await publish(pool, client, settings) == 10
     assert await publish(pool, client, settings) == 0
     messages = await heard(hearing, 10)
@@ -77,8 +77,8 @@ async def test_each_change_travels_on_its_calendars_partition_in_order(
 async def test_a_message_says_what_changed_and_whom_it_concerns(
     pool: Pool, client: Redis, hearing: PubSub, settings: Settings
 ) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
-    lesson = await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
+    lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await publish(pool, client, settings)
     [(_, message)] = await heard(hearing, 1)
     row = await pool.fetchrow("select epoch, days from board($1, $2, 1)", anna.id, anna.day())
@@ -99,8 +99,8 @@ async def test_a_message_says_what_changed_and_whom_it_concerns(
 async def test_nothing_is_marked_that_redis_did_not_take(
     pool: Pool, client: Redis, redis_server: RedisServer, settings: Settings
 ) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     redis_server.stop()
     try:
         await publish(pool, client, settings)
@@ -127,12 +127,12 @@ async def test_only_one_connection_has_the_lock_and_it_ends_with_the_connection(
 
 
 async def test_a_wake_up_makes_the_relay_look_at_once(pool: Pool, client: Redis, hearing: PubSub, settings: Settings) -> None:
-    anna, ben = await people.instructor(pool), await people.student(pool)
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
     slow = settings.model_copy(update={"relay_poll_seconds": 10.0})
     tell = Wakeup(client, client)
     tasks = [asyncio.create_task(relay.main(slow)), asyncio.create_task(tell.run())]
     await asyncio.sleep(1)
-    await people.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     began = time.monotonic()
     tell()
     await heard(hearing, 1)

@@ -1,4 +1,4 @@
-"""The people of the tests, written straight into the database: quick, and independent of what is being tested."""
+"""Accounts and lessons for tests, written directly to the database: fast and independent of the API."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ QUICK_HASH = "$argon2id$v=19$m=8,t=1,p=1$q5p1D8+kr4GW/MpipOwdJg$1NZtgHdbhgC9LzZ1
 
 
 @dataclass(frozen=True)
-class Person:
+class Account:
     id: UUID
     email: str
     name: str
 
 
 @dataclass(frozen=True)
-class Instructor(Person):
+class Instructor(Account):
     service_id: UUID
     time_zone: str
     today: date  # where the instructor is, when the instructor was made
@@ -40,11 +40,11 @@ class Instructor(Person):
         return self.today + timedelta(days=after)
 
 
-async def student(pool: Pool, name: str = "Ben") -> Person:
+async def student(pool: Pool, name: str = "Ben") -> Account:
     return await _account(pool, name, ("student",))
 
 
-async def admin(pool: Pool, name: str = "Ada") -> Person:
+async def admin(pool: Pool, name: str = "Ada") -> Account:
     return await _account(pool, name, ("admin",))
 
 
@@ -123,7 +123,7 @@ async def token_of(pool: Pool, account_id: UUID, settings: Settings) -> str:
     return await session.open(pool, account_id, settings, now=datetime.now(UTC))
 
 
-async def _account(pool: Pool, name: str, roles: Sequence[str], time_zone: str = "America/New_York") -> Person:
+async def _account(pool: Pool, name: str, roles: Sequence[str], time_zone: str = "America/New_York") -> Account:
     email = f"{name.lower().replace(' ', '.')}@example.com"
     async with pool.acquire() as connection, connection.transaction():
         account_id: UUID = await connection.fetchval(
@@ -133,4 +133,4 @@ async def _account(pool: Pool, name: str, roles: Sequence[str], time_zone: str =
         await connection.executemany(
             "insert into account_role (account_id, role) values ($1, $2)", [(account_id, role) for role in roles]
         )
-    return Person(account_id, email, name)
+    return Account(account_id, email, name)
