@@ -55,7 +55,7 @@ format: setup  ## lets ruff put the code into shape
 	$(VENV)/bin/ruff format .
 
 crowd: setup  ## 20 students book with Sarah Chen at the running product, and leave again
-	$(PY) -m loadtests crowd --url http://127.0.0.1:$(PORT) $(ARGS)
+	$(PY) -m loadtests crowd --url 'http://127.0.0.1:$(PORT)' --data '$(DATA)' $(ARGS)
 
 bench: setup  ## each number beside a floor measured in the same run
 	$(PY) -m loadtests.bench $(ARGS)

@@ -1,4 +1,4 @@
-"""`python -m loadtests rush|spread|watch-party|chaos|all`: sends a crowd (Locust, in a process of its own), then gives the verdict.
+"""`python -m loadtests rush|spread|watch-party|chaos|crowd|all`: sends a crowd (Locust, in a process of its own), then gives the verdict.
 Exit status: 0 when all of it held, 1 when something was wrong, 2 when there was no run to judge."""
 
 import argparse
@@ -16,8 +16,9 @@ from pathlib import Path
 
 import orjson
 
-from loadtests import chaos, fresh, results, verdict
-from loadtests.scenarios import MAX_PEOPLE, MAX_SECONDS, SHORT
+from loadtests import chaos, crowd, fresh, removal, results, verdict
+from loadtests.removal import NotPermitted, SettingsError
+from loadtests.scenarios import MAX_PEOPLE, MAX_SECONDS, SHORT, refused
 
 PASSED, FAILED, NO_RUN = 0, 1, 2
 # Gathering people, waiting for them, settling: what a run may take beside its seconds.
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _judged(chosen, Path(chosen.results), chosen.data)
             if chosen.scenario == "chaos":
                 return _chaos(chosen, stack)
+            if chosen.scenario == "crowd":
+                return _crowd(chosen)
             url, data, crew = chosen.url, chosen.data, chosen.crew
             if chosen.up:
                 print("starting a product of its own …", flush=True)
@@ -57,21 +60,30 @@ def _parser() -> argparse.ArgumentParser:
         ("watch-party", "many screens look at one board while it changes"),
         ("all", "a short one of each"),
     ):
-        crowd = scenarios.add_parser(name, help=text, description=text)
+        load = scenarios.add_parser(name, help=text, description=text)
         people, seconds = SHORT.get(name, (None, None))
-        crowd.add_argument("--url", default="http://127.0.0.1:8000", help="where the product runs (default: %(default)s)")
-        crowd.add_argument("--up", action="store_true", help="start a product of its own instead, and stop it afterwards")
-        crowd.add_argument("--workers", type=int, default=1, help="with --up: how many web processes (default: 1)")
-        crowd.add_argument("--people", type=int, default=people, metavar="N", help=f"people or screens, at most {MAX_PEOPLE}")
-        crowd.add_argument("--seconds", type=float, default=seconds, metavar="S", help=f"how long, at most {MAX_SECONDS}")
-        crowd.add_argument(
+        load.add_argument("--url", default="http://127.0.0.1:8000", help="where the product runs (default: %(default)s)")
+        load.add_argument("--up", action="store_true", help="start a product of its own instead, and stop it afterwards")
+        load.add_argument("--workers", type=int, default=1, help="with --up: how many web processes (default: 1)")
+        load.add_argument("--people", type=int, default=people, metavar="N", help=f"people or screens, at most {MAX_PEOPLE}")
+        load.add_argument("--seconds", type=float, default=seconds, metavar="S", help=f"how long, at most {MAX_SECONDS}")
+        load.add_argument(
             "--confirm-host", default="", metavar="HOST", help="the very host, to load one that is not this machine"
         )
-        crowd.add_argument(
+        load.add_argument(
             "--crew", default="", metavar="FILE", help="where people are kept between runs (default: in var/load)"
         )
-        crowd.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there, too")
-        _database(crowd)
+        load.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there, too")
+        _database(load)
+    visitors = scenarios.add_parser(
+        "crowd",
+        help="students book with Sarah Chen at the running product, and leave again",
+        description="Students book with Sarah Chen at the running product, and leave again.",
+    )
+    visitors.add_argument("--url", default="http://127.0.0.1:8000", help="default: %(default)s")
+    visitors.add_argument("--people", type=_students, default=20, metavar="N", help="2 to 40")
+    visitors.add_argument("--seconds", type=float, default=20.0, metavar="S", help=f"at most {crowd.MAX_SECONDS}")
+    visitors.add_argument("--data", type=Path, default=Path("var"), metavar="DIR", help="of `up`")
     broken = scenarios.add_parser(
         "chaos", help="many book while everything breaks", description="Many book while everything breaks."
     )
@@ -100,6 +112,39 @@ def _minutes(text: str) -> float:
     if not LEAST_CHAOS_SECONDS <= minutes * 60 <= MAX_SECONDS:
         raise argparse.ArgumentTypeError(f"between {LEAST_CHAOS_SECONDS / 60:g} and {MAX_SECONDS / 60:g}")
     return minutes
+
+
+def _students(text: str) -> int:
+    if not text.isdecimal() or not 2 <= int(text) <= crowd.MAX_STUDENTS:
+        raise argparse.ArgumentTypeError(f"between 2 and {crowd.MAX_STUDENTS}")
+    return int(text)
+
+
+def _crowd(chosen: argparse.Namespace) -> int:
+    """A small crowd at the running product. Its accounts are removed whatever happens."""
+    if problem := refused(chosen.url, chosen.people, chosen.seconds, ""):
+        print(problem, file=sys.stderr)
+        return NO_RUN
+    ids: list[str] = []
+    try:
+        with removal.permitted(chosen.data) as address:
+            print(f"{chosen.people} students come for {chosen.seconds:g} s …", flush=True)
+            try:
+                seconds = min(chosen.seconds, crowd.MAX_SECONDS)
+                tally = asyncio.run(crowd.send(chosen.url, chosen.people, seconds, ids))
+            finally:
+                removed = asyncio.run(removal.remove(address, ids))
+    except (crowd.CrowdError, SettingsError, NotPermitted, OSError) as error:
+        print(error, file=sys.stderr)
+        return NO_RUN
+    except KeyboardInterrupt:
+        print("The crowd left early and was removed.", file=sys.stderr)
+        return NO_RUN
+    others = ", ".join(f"{n} {code}" for code, n in tally.rush.most_common() if code != "201")
+    print(f"All wanted one time at once: {tally.rush['201']} got it, the others {others}.")
+    print(f"In all, {tally.booked} lessons booked and {tally.cancelled} cancelled.")
+    print(f"{removed} accounts removed with their lessons and mails.")
+    return PASSED if tally.passed and removed == len(ids) else FAILED
 
 
 def _chaos(chosen: argparse.Namespace, stack: ExitStack) -> int:

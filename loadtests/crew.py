@@ -140,16 +140,20 @@ def _instructor(api: Api) -> Instructor:
 
 
 def _register(api: Api, role: str) -> tuple[str, str]:
+    answer = api.must("POST", "/api/auth/register", registration(role))
+    return answer["account"]["id"], answer["token"]
+
+
+def registration(role: str) -> dict[str, str]:
+    """The body of POST /api/auth/register for somebody new."""
     name = uuid.uuid4().hex[:12]
-    person = {
+    return {
         "email": f"crowd-{name}@example.com",
         "password": PASSWORD,
         "full_name": f"Crowd {name}",
         "role": role,
         "time_zone": ZONE,
     }
-    answer = api.must("POST", "/api/auth/register", person)
-    return answer["account"]["id"], answer["token"]
 
 
 def _today() -> date:

@@ -13,6 +13,7 @@ import app.main
 import app.operators
 import jobs.worker
 import loadtests.bench.__main__
+import loadtests.removal
 import loadtests.verdict
 import realtime.relay
 from app import db

@@ -6,12 +6,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
 import orjson
 import pytest
+from pydantic import SecretStr
 
+from app import demo
+from app.db import Pool
 from loadtests.scenarios import MAX_PEOPLE, refused
 from tests.processes import ROOT, Running, Starter
 
@@ -108,3 +112,73 @@ def test_load_is_bounded_and_stays_at_home() -> None:
     assert refused(home, 1, 10, "") is not None
     assert refused(home, 10, 601, "") is not None
     assert refused(home, 10, 0, "") is not None
+
+
+# ---- the crowd that visits a product people are looking at
+
+
+def visit(database_url: str, *options: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "loadtests", "crowd", *options],
+        cwd=ROOT,
+        env=os.environ | {"DATABASE_URL": database_url} | settings,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+
+async def counts(database_url: str) -> dict[str, int]:
+    connection = await asyncpg.connect(database_url)
+    try:
+        tables = ("account", "booking", "notification", "dev_mail", "session")
+        return {name: await connection.fetchval(f"select count(*) from {name}") for name in tables}
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def demo_people(pool: Pool) -> None:
+    await demo.seed(pool, now=datetime.now(UTC))
+
+
+async def test_a_crowd_moves_the_open_board_under_limits_and_leaves_nothing_behind(
+    demo_people: None, start: Starter, database_url: str, pool: Pool
+) -> None:
+    server = start("serve", rate_limits="on")
+    start("worker")
+    before = await counts(database_url)
+    version = "select max(version) from calendar"
+    first = await pool.fetchval(version)
+    options = ("--url", server.url, "--people", "5", "--seconds", "6")
+    sent = await asyncio.to_thread(visit, database_url, *options)
+    assert sent.returncode == 0, sent.stdout + sent.stderr
+    assert "1 got it, the others 4 SLOT_TAKEN." in sent.stdout
+    assert "5 accounts removed" in sent.stdout
+    assert await pool.fetchval(version) > first + 1
+    after = await counts(database_url)
+    # The demo's own mails may be written meanwhile.
+    assert {**after, "dev_mail": 0} == {**before, "dev_mail": 0}
+    crowd_mails = "select count(*) from dev_mail where body_text like '%Crowd%'"
+    assert await pool.fetchval(crowd_mails) == 0
+
+
+def test_a_crowd_visits_int_only(database_url: str) -> None:
+    stg = {"SITE_MODE": "stg", "SECRET_KEY": "k" * 40, "SMTP_URL": "smtp://127.0.0.1:9"}
+    sent = visit(database_url, **stg)
+    assert sent.returncode == 2
+    assert sent.stderr == "A crowd visits only a site with SITE_MODE=int.\n"
+
+
+async def test_a_crowd_stays_away_from_a_site_of_another_mode(start: Starter, database_url: str) -> None:
+    smtp = SecretStr("smtp://127.0.0.1:9")
+    server = start("serve", site_mode="stg", smtp_url=smtp, rate_limits="on")
+    sent = await asyncio.to_thread(visit, database_url, "--url", server.url)
+    assert sent.returncode == 2
+    assert "is not a site with SITE_MODE=int" in sent.stderr
+    assert (await counts(database_url))["account"] == 0
+
+
+def test_a_crowd_has_at_most_forty_students(database_url: str) -> None:
+    assert "between 2 and 40" in visit(database_url, "--people", "41").stderr

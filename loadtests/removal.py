@@ -1,0 +1,52 @@
+"""Removes the accounts of a small crowd, with their lessons and mails, from the database."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+from app import db, safety
+from app.db import Tx, statement, transact
+from app.embedded import addresses
+from app.safety import NotPermitted
+from app.settings import SettingsError, read
+
+__all__ = ["NotPermitted", "SettingsError", "permitted", "remove"]
+
+_delete_notifications = statement("delete_crowd_notifications", int)
+_delete_bookings = statement("delete_crowd_bookings", int)
+_delete_accounts = statement("delete_crowd_accounts", int)
+
+
+@contextmanager
+def permitted(data: Path) -> Iterator[str]:
+    """The address of the database: DATABASE_URL, or else that of the `up` running in `data`.
+    Raises SettingsError or NotPermitted, also where the site is not an `int` one."""
+    settings = read()
+    address = settings.database_url.get_secret_value()
+    address = address or addresses.noted(data).get("database_url", "")
+    if not address:
+        raise SettingsError(f"Set DATABASE_URL, or have `python -m app up` running in {data}.")
+    if settings.site_mode != "int":
+        raise NotPermitted("A crowd visits only a site with SITE_MODE=int.")
+    chosen: dict[str, object] = {"database_url": address}
+    if "audit_log" not in settings.model_fields_set:
+        chosen["audit_log"] = data / "audit.jsonl"
+    with safety.permitted(read(**chosen), "crowd") as permitted_address:
+        yield permitted_address
+
+
+async def remove(address: str, ids: list[str]) -> int:
+    """Deletes these accounts of a crowd. Returns how many there were."""
+    accounts = [UUID(each) for each in ids]
+
+    async def delete(tx: Tx) -> int:
+        await _delete_notifications.one(tx, accounts=accounts)
+        await _delete_bookings.one(tx, accounts=accounts)
+        return await _delete_accounts.one(tx, accounts=accounts)
+
+    pool = await db.connect(address, size=1, name="crowd")
+    try:
+        return await transact(pool, delete)
+    finally:
+        await db.close(pool)

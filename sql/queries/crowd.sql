@@ -1,0 +1,32 @@
+-- The accounts of a small crowd, which removes itself (loadtests/removal.py). Accounts that are not
+-- a crowd's are never touched, whatever the list says.
+
+-- name: delete_crowd_notifications
+-- With the mails at /dev/mail: those to the crowd and those to its instructor.
+with crowd as (
+  select id from account where id = any(:accounts::uuid[]) and email like 'crowd-%@example.com'
+), deleted as (
+  delete from notification
+  where booking_id in (select id from booking where student_id in (select id from crowd))
+    or booking_id is null and recipient_id in (select id from crowd)
+  returning 1
+)
+select count(*) from deleted;
+
+-- name: delete_crowd_bookings
+with deleted as (
+  delete from booking
+  where student_id in (
+    select id from account where id = any(:accounts::uuid[]) and email like 'crowd-%@example.com'
+  )
+  returning 1
+)
+select count(*) from deleted;
+
+-- name: delete_crowd_accounts
+with deleted as (
+  delete from account
+  where id = any(:accounts::uuid[]) and email like 'crowd-%@example.com'
+  returning 1
+)
+select count(*) from deleted;
