@@ -1,7 +1,7 @@
 -- Availability is edited in local days and kept as merged ranges of instants.
 
 -- [{"start": "09:00", "end": "12:00"}] for each of p_days local dates from p_first.
-create or replace function local_days(p_instructor uuid, p_first date, p_days integer)
+create function local_days(p_instructor uuid, p_first date, p_days integer)
 returns table (day date, ranges jsonb)
 language sql stable strict as $$
   select days.day, coalesce((
@@ -21,7 +21,7 @@ $$;
 -- wall clock since midnight (1440 ends a day). Days before today may only be named unchanged. p_base: the version the edit
 -- was based on, or null. Never looks at bookings: the rug may be pulled without moving the people. A refusal changes nothing; for
 -- VALIDATION_ERROR, detail names the date, the reason (past, far, or skipped by the clocks) and for the last the range and its edge.
-create or replace function replace_days(
+create function replace_days(
   p_instructor uuid, p_days jsonb, p_base bigint, p_now timestamptz,
   out refusal text, out detail jsonb, out version bigint, out days_changed integer
 )
@@ -105,7 +105,7 @@ $$;
 
 -- What the public may see of some days: the free time of the board from p_from on, in wall-clock time, its sum, and which parts of
 -- the day (morning 6–12, afternoon 12–17, evening 17–22) have some of it.
-create or replace function public_days(p_instructor uuid, p_first date, p_days integer, p_from timestamptz)
+create function public_days(p_instructor uuid, p_first date, p_days integer, p_from timestamptz)
 returns table (day date, ranges jsonb, total_minutes integer, morning boolean, afternoon boolean, evening boolean)
 language plpgsql stable strict as $$
 declare
@@ -131,7 +131,7 @@ end
 $$;
 
 -- A part of a local day, in full hours of the wall clock.
-create or replace function hours(p_day date, p_from integer, p_to integer, p_zone text) returns tstzrange
+create function hours(p_day date, p_from integer, p_to integer, p_zone text) returns tstzrange
 language plpgsql stable strict as $$
 begin
   return tstzrange(local_or_jump(p_day + make_interval(hours => p_from), p_zone), local_or_jump(p_day + make_interval(hours => p_to), p_zone));

@@ -5,7 +5,7 @@
 -- availability, less blackouts, less for each booking that occupies time [start − the current travel
 -- buffer, end of its blocked time). Nothing is free while the instructor does not teach. Planned
 -- once: planning it anew costs as much as running it.
-create or replace function free_and_held(
+create function free_and_held(
   p_calendar calendar, p_from timestamptz, p_to timestamptz,
   out free tstzmultirange, out held tstzrange[]
 )
@@ -44,7 +44,7 @@ begin
 end
 $$;
 
-create or replace function free_time(p_instructor uuid, p_from timestamptz, p_to timestamptz)
+create function free_time(p_instructor uuid, p_from timestamptz, p_to timestamptz)
 returns tstzmultirange
 language plpgsql stable strict as $$
 declare
@@ -55,7 +55,7 @@ begin
 end
 $$;
 
-create or replace function wire_ranges(p_ranges tstzmultirange) returns jsonb
+create function wire_ranges(p_ranges tstzmultirange) returns jsonb
 language plpgsql stable parallel safe as $$
 begin
   -- unnest returns the ranges of a multirange in order.
@@ -67,7 +67,7 @@ end
 $$;
 
 -- {date: {free, held}} for the given local dates, complete.
-create or replace function board_days(p_instructor uuid, p_dates date[]) returns jsonb
+create function board_days(p_instructor uuid, p_dates date[]) returns jsonb
 language plpgsql stable strict set plan_cache_mode = force_generic_plan as $$
 declare
   v_calendar calendar;
@@ -109,7 +109,7 @@ end
 $$;
 
 -- One snapshot of a board: the calendar's version and every asked day. No row: no such calendar.
-create or replace function board(p_instructor uuid, p_first date, p_days integer)
+create function board(p_instructor uuid, p_first date, p_days integer)
 returns table (epoch text, version bigint, time_zone text, min_advance_minutes integer, days jsonb)
 language sql stable strict as $$
   select epoch(), c.version, c.time_zone, c.min_advance_minutes,

@@ -1,5 +1,5 @@
 -- A booking with the names people read: what lists, pages, mails and booking messages show of it.
-create or replace view booking_detail as
+create view booking_detail as
 select b.id, b.state, lower(b.during) as starts_at, upper(b.during) as ends_at,
        (extract(epoch from upper(b.during) - lower(b.during)) / 60)::integer as duration_minutes,
        b.held_until, b.service_id, b.service_name, b.price_cents,
@@ -13,7 +13,7 @@ join account instructor on instructor.id = b.instructor_id
 join account student on student.id = b.student_id;
 
 -- The booking as JSON, with the view's columns.
-create or replace function booking_json(p_booking uuid) returns jsonb
+create function booking_json(p_booking uuid) returns jsonb
 language plpgsql stable as $$
 begin
   return (select to_jsonb(d) from booking_detail d where d.id = p_booking);

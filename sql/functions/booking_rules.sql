@@ -2,7 +2,7 @@
 
 -- Why a lesson of this service may not be booked, whatever the calendar holds; null if it may.
 -- `p_calendar` and `p_service` are rows the caller has read, null where there is none.
-create or replace function lesson_refusal(
+create function lesson_refusal(
   p_student uuid, p_service service, p_calendar calendar, p_start timestamptz, p_minutes integer,
   p_location_type text, p_now timestamptz
 ) returns text
@@ -20,7 +20,7 @@ end
 $$;
 
 -- What explains such a refusal.
-create or replace function lesson_refusal_detail(p_refusal text, p_service service, p_calendar calendar)
+create function lesson_refusal_detail(p_refusal text, p_service service, p_calendar calendar)
 returns jsonb
 language sql stable as $$
   select case p_refusal
@@ -36,7 +36,7 @@ $$;
 -- The booking in the way of a lesson: the student's own first, a hold that has run out last (it
 -- blocks nobody, but has to be released before the constraints let another in). `p_except` is the
 -- booking that is being moved. One statement, so that one snapshot answers.
-create or replace function conflicting_booking(
+create function conflicting_booking(
   p_instructor uuid, p_student uuid, p_during tstzrange, p_blocked tstzrange, p_now timestamptz,
   p_except uuid default null
 ) returns table (id uuid, instructor_id uuid, is_own boolean, has_run_out boolean)
@@ -59,7 +59,7 @@ $$;
 
 -- Whether a lesson lies inside availability, outside blackouts and within one local day. Ranges of
 -- availability are merged, so one of them contains the lesson or none does.
-create or replace function is_available(p_instructor uuid, p_during tstzrange, p_zone text) returns boolean
+create function is_available(p_instructor uuid, p_during tstzrange, p_zone text) returns boolean
 language plpgsql stable as $$
 declare
   v_day date := (lower(p_during) at time zone p_zone)::date;
@@ -78,7 +78,7 @@ $$;
 
 -- What explains SLOT_TAKEN and OUTSIDE_AVAILABILITY, read after the conflict was seen, so the version
 -- includes it: the calendar's version and the student's own lessons around that time.
-create or replace function unavailable_detail(
+create function unavailable_detail(
   p_instructor uuid, p_student uuid, p_during tstzrange, p_now timestamptz
 ) returns jsonb
 language plpgsql stable as $$
@@ -101,7 +101,7 @@ end
 $$;
 
 -- The local days of the board that a booking's time alters: its own and the travel around it.
-create or replace function board_dates(p_during tstzrange, p_blocked tstzrange, p_calendar calendar)
+create function board_dates(p_during tstzrange, p_blocked tstzrange, p_calendar calendar)
 returns date[]
 language plpgsql immutable as $$
 begin

@@ -1,5 +1,5 @@
 -- Gives a confirmed lesson's time back. The caller has checked that the actor may.
-create or replace function cancel_booking(
+create function cancel_booking(
   p_actor uuid, p_booking uuid, p_reason text, p_now timestamptz,
   p_key text default null, p_fingerprint bytea default null,
   out refusal text, out detail jsonb, out booking jsonb

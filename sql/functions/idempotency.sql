@@ -3,7 +3,7 @@
 
 -- The stored answer of an earlier call with this key: no row if there was none in the last 24 hours.
 -- A null answer: the key was used for a different call.
-create or replace function stored_answer(
+create function stored_answer(
   p_account uuid, p_key text, p_fingerprint bytea, p_now timestamptz
 ) returns table (answer jsonb)
 language sql stable as $$
@@ -15,7 +15,7 @@ $$;
 
 -- Stores the answer of a call that succeeded. Should another call with the same key have been
 -- quicker, this transaction is rolled back and runs again, and then finds the other's answer.
-create or replace function store_answer(
+create function store_answer(
   p_account uuid, p_key text, p_fingerprint bytea, p_answer jsonb, p_now timestamptz
 ) returns void
 language plpgsql volatile as $$

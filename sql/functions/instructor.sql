@@ -2,7 +2,7 @@
 
 -- Who offers what, the latest offer first, with the length of the shortest lesson, or the one asked for. A null filter filters
 -- nothing; p_after is the last service of the page before. Planned anew each time: one plan for all filters would read every service.
-create or replace function offers(
+create function offers(
   p_service text, p_category text, p_area text, p_min_price integer, p_max_price integer, p_minutes integer, p_after uuid, p_limit integer
 ) returns table (
   instructor_id uuid, instructor_name text, service_id uuid, service_name text, catalog_service text, hourly_rate_cents integer,
@@ -33,7 +33,7 @@ $$;
 -- Null leaves a thing as it is. A changed travel buffer alters every board day on which time before a lesson is freed or taken;
 -- of the past as far back as a board can reach that also shows today. A changed notice alters no board day, yet watchers must
 -- hear of it, so it makes a step too. Availability is untouched, so nobody's edit of it is refused for this.
-create or replace function update_instructor(
+create function update_instructor(
   p_instructor uuid, p_headline text, p_bio text, p_years integer, p_areas text[],
   p_notice integer, p_buffer integer, p_free_cancel integer, p_now timestamptz
 ) returns bigint
@@ -87,7 +87,7 @@ $$;
 
 -- Whether an instructor takes bookings. Stopping and beginning again alter every board day, so the step is one without days, which
 -- tells watchers to read the board anew.
-create or replace function set_teaching(p_instructor uuid, p_teaches boolean) returns bigint
+create function set_teaching(p_instructor uuid, p_teaches boolean) returns bigint
 language plpgsql volatile as $$
 declare
   v_version bigint;
@@ -106,7 +106,7 @@ $$;
 
 -- Takes one service of an instructor down: for good, or, where lessons refer to it, by deactivating it. Under the calendar's lock
 -- no booking of it can be on its way. False: there is no such active service.
-create or replace function remove_service(p_instructor uuid, p_service uuid) returns boolean
+create function remove_service(p_instructor uuid, p_service uuid) returns boolean
 language plpgsql volatile as $$
 begin
   perform from calendar c where c.instructor_id = p_instructor for no key update;
@@ -126,7 +126,7 @@ end
 $$;
 
 -- One more service. No row when the catalog has no such service, or when the instructor offers it already.
-create or replace function insert_service(
+create function insert_service(
   p_instructor uuid, p_catalog_service text, p_description text, p_rate integer, p_durations integer[],
   p_location_types text[], p_levels text[], p_audiences text[]
 ) returns setof service
@@ -147,7 +147,7 @@ $$;
 
 -- Null leaves a thing as it is. What was booked keeps the price and the length it was booked at. No row: there is no such active
 -- service.
-create or replace function update_service(
+create function update_service(
   p_instructor uuid, p_service uuid, p_description text, p_rate integer, p_durations integer[],
   p_location_types text[], p_levels text[], p_audiences text[]
 ) returns setof service

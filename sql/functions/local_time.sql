@@ -2,7 +2,7 @@
 -- the later instant and silently moves one that does not exist. Assumes at most one clock change within any two days.
 
 -- The instant of a wall-clock time: the first of two where clocks go back, null where clocks skip it.
-create or replace function local_instant(p_local timestamp, p_zone text) returns timestamptz
+create function local_instant(p_local timestamp, p_zone text) returns timestamptz
 language plpgsql immutable strict parallel safe as $$
 declare
   guess         timestamptz := p_local at time zone p_zone;
@@ -31,7 +31,7 @@ end
 $$;
 
 -- The instant at which clocks jump over a wall-clock time that does not exist.
-create or replace function clock_jump(p_local timestamp, p_zone text) returns timestamptz
+create function clock_jump(p_local timestamp, p_zone text) returns timestamptz
 language sql immutable strict parallel safe as $$
   select min(minute)
   from generate_series(
@@ -41,7 +41,7 @@ language sql immutable strict parallel safe as $$
 $$;
 
 -- The instant of a wall-clock time, or of the jump over it.
-create or replace function local_or_jump(p_local timestamp, p_zone text) returns timestamptz
+create function local_or_jump(p_local timestamp, p_zone text) returns timestamptz
 language plpgsql immutable strict parallel safe as $$
 begin
   return coalesce(local_instant(p_local, p_zone), clock_jump(p_local, p_zone));
@@ -49,7 +49,7 @@ end
 $$;
 
 -- The first instant of a local date.
-create or replace function day_start(p_day date, p_zone text) returns timestamptz
+create function day_start(p_day date, p_zone text) returns timestamptz
 language plpgsql immutable strict parallel safe as $$
 declare
   guess timestamptz := p_day::timestamp at time zone p_zone;
@@ -62,7 +62,7 @@ begin
 end
 $$;
 
-create or replace function day_span(p_day date, p_zone text) returns tstzrange
+create function day_span(p_day date, p_zone text) returns tstzrange
 language plpgsql immutable strict parallel safe as $$
 begin
   return tstzrange(day_start(p_day, p_zone), day_start(p_day + 1, p_zone));
@@ -70,7 +70,7 @@ end
 $$;
 
 -- The instant of an edge that ends a range: an end exactly where clocks jump is the jump itself (01:00–02:00 is valid that night).
-create or replace function local_end(p_local timestamp, p_zone text) returns timestamptz
+create function local_end(p_local timestamp, p_zone text) returns timestamptz
 language plpgsql immutable strict parallel safe as $$
 declare
   instant timestamptz := local_instant(p_local, p_zone);
@@ -86,21 +86,21 @@ end
 $$;
 
 -- The wall clock at the start of a range.
-create or replace function wall_start(p_instant timestamptz, p_zone text) returns text
+create function wall_start(p_instant timestamptz, p_zone text) returns text
 language sql stable parallel safe as $$
   select to_char(p_instant at time zone p_zone, 'HH24:MI')
 $$;
 
 -- The wall clock at the end of a range on p_day, as it was running until then: where clocks jump from 02:00 to 03:00 that is 02:00,
 -- and a day ends at 24:00.
-create or replace function wall_end(p_instant timestamptz, p_day date, p_zone text) returns text
+create function wall_end(p_instant timestamptz, p_day date, p_zone text) returns text
 language sql stable parallel safe as $$
   select case when (p_instant - interval '1 microsecond') at time zone p_zone + interval '1 microsecond' >= p_day + 1 then '24:00'
               else to_char((p_instant - interval '1 microsecond') at time zone p_zone + interval '1 microsecond', 'HH24:MI') end
 $$;
 
 -- The local dates a range touches.
-create or replace function local_dates(p_during tstzrange, p_zone text) returns date[]
+create function local_dates(p_during tstzrange, p_zone text) returns date[]
 language plpgsql immutable strict parallel safe as $$
 declare
   v_first date := (lower(p_during) at time zone p_zone)::date;
@@ -114,13 +114,13 @@ end
 $$;
 
 -- An instant as it goes over the wire. Stable and not strict, as to_char is, so that it is inlined.
-create or replace function wire_instant(p_instant timestamptz) returns text
+create function wire_instant(p_instant timestamptz) returns text
 language sql stable parallel safe as $$
   select to_char(p_instant at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 $$;
 
 -- Whether Postgres knows a zone. (It takes abbreviations and POSIX rules too; the caller holds names against its own list.)
-create or replace function is_zone(p_zone text) returns boolean
+create function is_zone(p_zone text) returns boolean
 language plpgsql stable strict as $$
 begin
   perform now() at time zone p_zone;

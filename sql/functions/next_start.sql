@@ -2,7 +2,7 @@
 -- is free, whether a start still is); which starts there are is laid out by app/availability/start_times.py.
 
 -- The ranges that hold a lesson of so many minutes, as begin, end, begin, end.
-create or replace function edges(p_free tstzmultirange, p_minutes integer) returns timestamptz[]
+create function edges(p_free tstzmultirange, p_minutes integer) returns timestamptz[]
 language plpgsql stable strict as $$
 begin
   return array(
@@ -16,7 +16,7 @@ $$;
 
 -- Every writer that may free or open time calls this in its own transaction, under the calendar's
 -- lock: what is known of the next starts no longer holds.
-create or replace function forget_next_start(p_instructor uuid) returns void
+create function forget_next_start(p_instructor uuid) returns void
 language plpgsql volatile as $$
 begin
   update next_start n
@@ -27,7 +27,7 @@ $$;
 
 -- After a change of services: one row per length on offer. The lock is a statement of its own, so that
 -- the next one sees the services that others committed while they held it.
-create or replace function offer_next_start(p_instructor uuid) returns void
+create function offer_next_start(p_instructor uuid) returns void
 language plpgsql volatile as $$
 begin
   perform from calendar c where c.instructor_id = p_instructor for no key update;
@@ -46,7 +46,7 @@ $$;
 
 -- Whether a start that was the next one still is: no booking took it, and there is notice enough. Its
 -- lower bound and this together make it exact.
-create or replace function is_still_free(
+create function is_still_free(
   p_instructor uuid, p_start timestamptz, p_minutes integer, p_now timestamptz
 ) returns boolean
 language plpgsql stable strict set plan_cache_mode = force_generic_plan as $$
@@ -75,7 +75,7 @@ $$;
 
 -- The services that a visitor asks for. All of p_words must be found in what is taught, its category,
 -- the instructor's name or headline; null and '{}' ask for nothing. Inlined into its caller.
-create or replace function services_asked_for(p_words text[], p_category text, p_service text)
+create function services_asked_for(p_words text[], p_category text, p_service text)
 returns table (id uuid, instructor_id uuid, minutes integer)
 language sql stable as $$
   select s.id, s.instructor_id, s.card_minutes
@@ -99,7 +99,7 @@ $$;
 -- offers and the first such service. Planned anew each time: whether to read in order or to pick out the
 -- services first depends on what is asked for. A word that nothing in the catalog contains must be about
 -- the instructors, so few of them are looked at one by one.
-create or replace function free_next(p_words text[], p_category text, p_service text, p_limit integer)
+create function free_next(p_words text[], p_category text, p_service text, p_limit integer)
 returns table (instructor_id uuid, minutes integer, service_id uuid, start timestamptz)
 language plpgsql stable set plan_cache_mode = force_custom_plan as $$
 declare

@@ -2,7 +2,7 @@
 -- taken in the order every writer keeps: the student's row, then calendars by id. Returns the booking
 -- (a booking_detail row), or the name of the refusal with what explains it, having written nothing.
 -- Plans are made once per connection, perhaps while the tables are still empty: hence no sequential scan.
-create or replace function reserve(
+create function reserve(
   p_student uuid, p_service uuid, p_start timestamptz, p_minutes integer,
   p_location_type text, p_location text, p_note text, p_now timestamptz,
   p_key text default null, p_fingerprint bytea default null,
@@ -118,7 +118,7 @@ $$;
 
 -- Locks, beside the lesson's own calendar, those on which the student's own holds have run out at
 -- that time: the holds are in the way of the constraint, and the student's to release.
-create or replace function lock_conflicting_calendars(
+create function lock_conflicting_calendars(
   p_student uuid, p_instructor uuid, p_during tstzrange, p_now timestamptz
 ) returns void
 language plpgsql volatile as $$
@@ -136,7 +136,7 @@ $$;
 -- Releases the holds that have run out and are in the way of a new lesson: one on the lesson's own
 -- calendar leaves in the lesson's step, the student's own on another calendar in a step of that one.
 -- All calendars are locked. Returns the board dates and the events of the lesson's step so far.
-create or replace function release_conflicting_holds(
+create function release_conflicting_holds(
   p_calendar calendar, p_student uuid, p_during tstzrange, p_blocked tstzrange, p_dates date[],
   p_now timestamptz, out dates date[], out events jsonb
 )

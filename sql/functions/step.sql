@@ -1,7 +1,7 @@
 -- The epoch changes whenever the database's history may have been rewound: another cluster, another timeline (restore to a point
 -- in time, failover), or an operator's `python -m app new-epoch` after restoring a dump.
 -- A standby has the epoch of the primary that it follows.
-create or replace function epoch() returns text
+create function epoch() returns text
 language sql stable as $$
   select left(md5(concat_ws('.', site.epoch_seed, control.system_identifier, timeline())), 16)
   from site, pg_control_system() as control
@@ -10,7 +10,7 @@ $$;
 -- The timeline, as in names of WAL files. A standby cannot name those, and tells the timeline that it
 -- receives; without a stream, or where the role may not see that (pg_read_all_stats), the one that it
 -- has on disk, which follows a little later.
-create or replace function timeline() returns text
+create function timeline() returns text
 language plpgsql stable as $$
 begin
   if not pg_is_in_recovery() then
@@ -29,7 +29,7 @@ $$;
 -- says what the board's altered days look like now. p_events: see booking_event. A step without
 -- dates and events says that something else about the board changed: watchers read it anew, and so
 -- they do where very many days changed, which would be more to send than what they look at.
-create or replace function step(p_instructor uuid, p_dates date[], p_events jsonb default '[]')
+create function step(p_instructor uuid, p_dates date[], p_events jsonb default '[]')
 returns bigint
 language plpgsql volatile as $$
 declare
@@ -53,7 +53,7 @@ $$;
 -- One event of a change. It travels through Redis, so it names the booking and carries nothing of it.
 -- previous_version is the booking's version before (0: it is new): a reader that adds up the
 -- differences knows whether it received every event.
-create or replace function booking_event(p_event text, p_booking booking, p_previous_version bigint)
+create function booking_event(p_event text, p_booking booking, p_previous_version bigint)
 returns jsonb
 language sql stable as $$
   select jsonb_build_object(
@@ -64,7 +64,7 @@ $$;
 
 -- Writes down a booking's change, all in one statement: the audit, the notifications to both people
 -- (if p_kind is given), and the step of its calendar as step() makes it.
-create or replace function record_change(
+create function record_change(
   p_booking booking, p_actor uuid, p_event text, p_from text, p_kind text,
   p_dates date[], p_events jsonb, p_now timestamptz
 ) returns void
@@ -92,7 +92,7 @@ $$;
 
 -- Releases a hold that has run out, unless its state has changed. The caller has locked its calendar
 -- and makes the step that brings p_version.
-create or replace function expire_hold(p_booking uuid, p_version bigint, p_now timestamptz)
+create function expire_hold(p_booking uuid, p_version bigint, p_now timestamptz)
 returns booking
 language plpgsql volatile as $$
 declare
