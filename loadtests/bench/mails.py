@@ -18,7 +18,7 @@ from loadtests.bench.stack import Stack
 BOOKINGS = 1_500
 WARM_MAILS = 200
 AIM_RATE = 200.0
-AIM_CPU_MS = 2.0
+AIM_CPU_MS = 5.0
 _DELIVERY_SECONDS = 120
 
 _unsent = statement("bench_unsent", int)

@@ -1,44 +1,36 @@
 """The calendar file: what a calendar program makes of it."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import icalendar
 import pytest
 
+from tests.notifications.ics import parse
 from tests.notifications.lessons import ANNA, BEN, SITE, lesson, written
 from tests.notifications.test_message import HOSTILE
 
 
-def opened(text: str) -> tuple[Any, Any]:
-    """The calendar and its only event."""
-    calendar = icalendar.Calendar.from_ical(text)
-    (event,) = calendar.walk("VEVENT")
-    return calendar, event
-
-
 def test_a_confirmation_puts_the_lesson_into_the_calendar() -> None:
-    calendar, event = opened(written("booking_confirmed", lesson(), BEN).calendar)
+    calendar, event = parse(written("booking_confirmed", lesson(), BEN).calendar)
     assert (calendar["METHOD"], calendar["VERSION"]) == ("REQUEST", "2.0")
     assert event["UID"] == f"{lesson().id}@lessons.example.com"
-    assert event["SEQUENCE"] == 0
-    assert event["DTSTART"].dt == datetime(2026, 11, 24, 14, 0, tzinfo=UTC)
-    assert event["DTEND"].dt == datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+    assert event["SEQUENCE"] == "0"
+    assert event.properties["DTSTART"].instant == datetime(2026, 11, 24, 14, 0, tzinfo=UTC)
+    assert event.properties["DTEND"].instant == datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
     assert (event["SUMMARY"], event["LOCATION"], event["STATUS"]) == ("Piano with Anna Ash", "12 Main St", "CONFIRMED")
     assert event["URL"] == f"{SITE}/lessons"
     assert event["ORGANIZER"] == "mailto:lessons@example.com"
     assert event["ATTENDEE"] == "mailto:ben@example.com"
-    assert event["ATTENDEE"].params["CN"] == "Ben Birch"
-    assert event["ATTENDEE"].params["PARTSTAT"] == "ACCEPTED"
+    assert event.properties["ATTENDEE"].parameters["CN"] == "Ben Birch"
+    assert event.properties["ATTENDEE"].parameters["PARTSTAT"] == "ACCEPTED"
 
 
 def test_a_cancellation_takes_out_the_same_entry() -> None:
-    _, before = opened(written("booking_confirmed", lesson(sequence=2), ANNA).calendar)
-    calendar, event = opened(written("booking_cancelled", lesson(sequence=2), ANNA, cancelled_by=BEN).calendar)
+    _, before = parse(written("booking_confirmed", lesson(sequence=2), ANNA).calendar)
+    calendar, event = parse(written("booking_cancelled", lesson(sequence=2), ANNA, cancelled_by=BEN).calendar)
     assert (calendar["METHOD"], event["STATUS"], event["UID"]) == ("CANCEL", "CANCELLED", before["UID"])
-    assert event["SEQUENCE"] > before["SEQUENCE"]
-    _, moved = opened(written("booking_confirmed", lesson(sequence=3), ANNA).calendar)
-    assert moved["SEQUENCE"] > event["SEQUENCE"]
+    assert int(event["SEQUENCE"]) > int(before["SEQUENCE"])
+    _, moved = parse(written("booking_confirmed", lesson(sequence=3), ANNA).calendar)
+    assert int(moved["SEQUENCE"]) > int(event["SEQUENCE"])
 
 
 @pytest.mark.parametrize(
@@ -51,8 +43,8 @@ def test_a_cancellation_takes_out_the_same_entry() -> None:
 )
 def test_instants_are_exact_whatever_the_clocks_do(start: datetime) -> None:
     text = written("booking_confirmed", lesson(starts_at=start), BEN).calendar
-    _, event = opened(text)
-    assert (event["DTSTART"].dt, event["DTEND"].dt) == (start, start + timedelta(minutes=60))
+    _, event = parse(text)
+    assert (event.properties["DTSTART"].instant, event.properties["DTEND"].instant) == (start, start + timedelta(minutes=60))
     assert f"DTSTART:{start:%Y%m%dT%H%M%SZ}\r\n" in text
 
 
@@ -64,7 +56,7 @@ def test_nobody_is_told_the_other_persons_address() -> None:
 def test_what_people_typed_adds_no_line_to_it() -> None:
     about = lesson(student_name=HOSTILE, location=HOSTILE, note=f"{HOSTILE}\nEND:VEVENT\nATTENDEE:mailto:victim@example.com")
     text = written("booking_confirmed", about, ANNA).calendar
-    _, event = opened(text)
+    _, event = parse(text)
     assert event["ATTENDEE"] == "mailto:anna@example.com"
     assert "Bcc" not in [line.partition(":")[0] for line in text.split("\r\n")]
     assert max(len(line.encode()) for line in text.split("\r\n")) <= 75
@@ -75,13 +67,13 @@ def test_long_lines_are_folded_between_characters() -> None:
     note = "Größe 🎹 " * 40
     text = written("booking_confirmed", lesson(note=note), BEN).calendar
     assert max(len(line.encode()) for line in text.split("\r\n")) <= 75
-    _, event = opened(text)
+    _, event = parse(text)
     assert note.strip() in event["DESCRIPTION"]
 
 
 def test_commas_semicolons_backslashes_and_quotes_are_read_back_as_they_were() -> None:
     text = written("booking_confirmed", lesson(location='12, Main; St\\ "rear"'), BEN).calendar
-    _, event = opened(text)
+    _, event = parse(text)
     assert event["LOCATION"] == '12, Main; St\\ "rear"'
-    _, event = opened(written("booking_confirmed", lesson(student_name='Ben "B" Birch; Jr.'), BEN).calendar)
-    assert event["ATTENDEE"].params["CN"] == "Ben 'B' Birch; Jr."
+    _, event = parse(written("booking_confirmed", lesson(student_name='Ben "B" Birch; Jr.'), BEN).calendar)
+    assert event.properties["ATTENDEE"].parameters["CN"] == "Ben 'B' Birch; Jr."

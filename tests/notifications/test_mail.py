@@ -6,15 +6,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.header import decode_header, make_header
+from email.utils import getaddresses
 
 import aiosmtplib
-import icalendar
 import pytest
 
 from app.notifications import mail, smtp
 from app.notifications.mail import Mail
 from app.notifications.smtp import Mailer, Server
 from app.settings import SettingsError
+from tests.notifications.ics import parse
 from tests.notifications.lessons import ANNA, BEN, lesson, written
 from tests.notifications.mailbox import CERTIFICATE, LOGIN, Mailbox, mailbox
 from tests.notifications.test_message import HOSTILE
@@ -54,9 +55,9 @@ async def test_a_mail_arrives_with_text_html_and_the_calendar(box: Mailbox) -> N
     for kind in ("text/calendar", "application/ics"):
         content = parts[kind].get_payload(decode=True)
         assert isinstance(content, bytes)
-        (event,) = icalendar.Calendar.from_ical(content.decode()).walk("VEVENT")
+        _, event = parse(content.decode())
         assert event["UID"] == f"{lesson().id}@lessons.example.com"
-    assert "Größe" in str(event["DESCRIPTION"])
+    assert "Größe" in event["DESCRIPTION"]
 
 
 async def test_dots_and_long_lines_arrive_as_they_were_typed(box: Mailbox) -> None:
@@ -101,6 +102,48 @@ def test_a_name_arrives_letter_by_letter_and_space_by_space(name: str) -> None:
     assert name in subject
     assert to.split() == [*name.split(), f"<{message.address}>"]
     assert max(len(line) for line in content.split(b"\r\n")) <= 78
+
+
+@pytest.mark.parametrize("line_break", ["\r", "\n", "\r\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\0"])
+@pytest.mark.parametrize("field", ["subject", "name"])
+@pytest.mark.parametrize(
+    "text", ["Piano{}Bcc: victim@example.com", "Piano{0}{0}another body", "Größe{}Bcc: victim@example.com"]
+)
+def test_a_header_of_several_lines_is_refused(text: str, field: str, line_break: str) -> None:
+    value = text.format(line_break)
+    message = written("booking_confirmed", lesson(), BEN)
+    message = replace(message, subject=value) if field == "subject" else replace(message, name=value)
+    with pytest.raises(ValueError, match=r"one line|CR or LF"):
+        mail.mail(message, mail_from="a@example.com", message_id="<7@example.com>", now=NOW)
+
+
+def test_a_name_with_quotes_and_brackets_is_a_name_and_not_an_address() -> None:
+    name = 'Birch, "Ben" <b@c.example>; Jr.'
+    message = replace(written("booking_confirmed", lesson(), BEN), name=name)
+    sent = mail.mail(message, mail_from="us@example.com", message_id="<7@example.com>", now=NOW)
+    assert getaddresses([message_from_bytes(sent.content)["To"]]) == [(name, "ben@example.com")]
+
+
+def test_an_international_sender_is_written_in_ascii() -> None:
+    message = written("booking_confirmed", lesson(note="Größe"), BEN)
+    mail_from = "Zoë’s lessons <a@bücher.example>"
+    sent = mail.mail(message, mail_from=mail_from, message_id="<7@example.com>", now=NOW)
+    assert sent.sender == "a@xn--bcher-kva.example"
+    origin = str(make_header(decode_header(message_from_bytes(sent.content)["From"])))
+    assert origin.split() == ["Zoë’s", "lessons", "<a@xn--bcher-kva.example>"]
+    assert sent.content.isascii()
+
+
+def test_every_line_ends_with_cr_and_lf() -> None:
+    content = made(note="one\ntwo", student_name="Zoë " * 30).content
+    assert content.endswith(b"\r\n")
+    assert not any(b"\n" in line or b"\r" in line for line in content.split(b"\r\n"))
+
+
+def test_a_long_message_id_stands_on_one_line() -> None:
+    message_id = f"<{lesson().id}.1234567@lessons.of.a.school.with.a.long.name.example.com>"
+    sent = mail.mail(written("booking_confirmed", lesson(), BEN), mail_from="a@example.com", message_id=message_id, now=NOW)
+    assert f"\r\nMessage-ID: {message_id}\r\n".encode() in sent.content
 
 
 @pytest.mark.parametrize("address", ["a\r\nRCPT TO:<b@example.com>", "a@b>, <c@d", "", "no address"])
