@@ -10,6 +10,7 @@ from app.db import Db, statement
 from loadtests.bench.stack import Stack
 
 OPENS, CLOSES, DAYS = 9, 21, 40
+BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,20 @@ async def students(db: Db, crowd: str, count: int) -> list[UUID]:
 
 
 async def instructors(db: Db, crowd: str, count: int, *, first: date, days: int = DAYS, opens: int = OPENS) -> list[Offer]:
-    """Each teaches piano and may be booked at once, for twelve hours from then on, for so many days."""
-    return await _instructors.all(
-        db, crowd=crowd, count=count, first=first, days=days, from_hour=opens, to_hour=opens + CLOSES - OPENS
-    )
+    """Each teaches piano and may be booked at once, for twelve hours from then on, for so many days. In batches: one statement
+    for all would take longer than statements may."""
+    offers: list[Offer] = []
+    while len(offers) < count:
+        offers += await _instructors.all(
+            db,
+            crowd=f"{crowd}-{len(offers)}",
+            count=min(BATCH, count - len(offers)),
+            first=first,
+            days=days,
+            from_hour=opens,
+            to_hour=opens + CLOSES - OPENS,
+        )
+    return offers
 
 
 async def signed_in(stack: Stack, crowd: str, count: int) -> list[Student]:
