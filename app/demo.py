@@ -7,7 +7,8 @@ from datetime import date, datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from app.accounts import password, person
+from app.accounts import account as accounts
+from app.accounts import password
 from app.availability import week
 from app.availability.week import Range
 from app.bookings import booking
@@ -166,10 +167,10 @@ async def seed(pool: Pool, *, now: datetime) -> bool:
         for teacher in TEACHERS:
             offered |= await _teacher(tx, teacher, next(ready), now)
         john, emma = [
-            await person.insert(tx, email=email, password_hash=next(ready), full_name=name, role="student")
+            await accounts.insert(tx, email=email, password_hash=next(ready), full_name=name, role="student")
             for email, name in STUDENTS
         ]
-        await person.insert(tx, email=ADMIN[0], password_hash=next(ready), full_name=ADMIN[1], role="admin")
+        await accounts.insert(tx, email=ADMIN[0], password_hash=next(ready), full_name=ADMIN[1], role="admin")
         await _lesson(tx, john, offered["piano"], now, days=3, at=time(15), note="I have played a little, long ago.")
         await _lesson(tx, emma, offered["spanish"], now, days=4, at=time(13), note="Before a trip to Colombia in spring.")
         return True
@@ -179,7 +180,7 @@ async def seed(pool: Pool, *, now: datetime) -> bool:
 
 async def _teacher(tx: Tx, teacher: Teacher, password_hash: str, now: datetime) -> dict[str, UUID]:
     """The instructor, and the ids of the services by what they are about."""
-    account_id = await person.insert(
+    account_id = await accounts.insert(
         tx, email=teacher.email, password_hash=password_hash, full_name=teacher.name, role="instructor"
     )
     profile = {
@@ -221,7 +222,7 @@ def _coming_weeks(teacher: Teacher, today: date) -> dict[date, list[Range]]:
 
 async def _lesson(tx: Tx, student_id: UUID, service_id: UUID, now: datetime, *, days: int, at: time, note: str) -> None:
     """An hour in so many days: never the first free time, so that whoever tries the product finds that one free."""
-    start = datetime.combine(_today(now) + timedelta(days=days), at, ZoneInfo(person.DEFAULT_ZONE))
+    start = datetime.combine(_today(now) + timedelta(days=days), at, ZoneInfo(accounts.DEFAULT_ZONE))
     await booking.reserve(
         tx,
         student_id,
@@ -236,4 +237,4 @@ async def _lesson(tx: Tx, student_id: UUID, service_id: UUID, now: datetime, *, 
 
 
 def _today(now: datetime) -> date:
-    return now.astimezone(ZoneInfo(person.DEFAULT_ZONE)).date()
+    return now.astimezone(ZoneInfo(accounts.DEFAULT_ZONE)).date()

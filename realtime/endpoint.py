@@ -99,7 +99,7 @@ async def _account(socket: WebSocket[State], token: str | None) -> SignedIn | No
     state = socket.state
     if token is None:
         return None
-    return await session.who(state["pool"], token, state["settings"], now=state["now"]())
+    return await session.authenticate(state["pool"], token, state["settings"], now=state["now"]())
 
 
 async def _refuse(socket: WebSocket[State], refused: refusal.Refusal) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from app.db import Pool
 from app.settings import Settings
-from app.web import around
+from app.web import middleware
 from tests import factories
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -86,7 +86,7 @@ async def test_what_one_person_gets_is_kept_by_nobody(ben: httpx.AsyncClient) ->
 
 
 async def test_a_body_that_never_ends_is_given_up(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(around, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(middleware, "BODY_SECONDS", 0.1)
 
     async def slowly() -> AsyncIterator[bytes]:
         yield b"{"

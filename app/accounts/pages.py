@@ -11,22 +11,22 @@ from app.web import Request
 
 
 @web.visitor
-async def login(request: Request, who: SignedIn | None) -> Response:
-    return _door(request, who, "login.html")
+async def login(request: Request, account: SignedIn | None) -> Response:
+    return _door(request, account, "login.html")
 
 
 @web.visitor
-async def register(request: Request, who: SignedIn | None) -> Response:
+async def register(request: Request, account: SignedIn | None) -> Response:
     wanted = "instructor" if request.query_params.get("role") == "instructor" else "student"
-    return _door(request, who, "register.html", role_wanted=wanted)
+    return _door(request, account, "register.html", role_wanted=wanted)
 
 
-def _door(request: Request, who: SignedIn | None, template: str, **context: Any) -> Response:
+def _door(request: Request, account: SignedIn | None, template: str, **context: Any) -> Response:
     """The form, or the way on for someone who is in already. `next` is empty where the account's own start page is meant."""
     wanted = web.local_path(request.query_params.get("next"), "")
     state: web.PerRequest = request.scope["state"]
-    if who is not None and "refused" not in state:
-        return RedirectResponse(wanted or ("/teach" if "instructor" in who.roles else "/"), 303)
+    if account is not None and "refused" not in state:
+        return RedirectResponse(wanted or ("/teach" if "instructor" in account.roles else "/"), 303)
     return web.page(request, template, next=wanted, **context)
 
 

@@ -8,18 +8,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app import limits, refusal, web, wire
-from app.accounts import password, person, session
-from app.accounts.person import Role
+from app.accounts import account as accounts
+from app.accounts import password, session
+from app.accounts.account import Role
 from app.accounts.session import Session, SignedIn
 from app.web import Request
 
 
 class Registration(BaseModel):
-    email: Annotated[str, Field(max_length=320), AfterValidator(person.email_address)]
+    email: Annotated[str, Field(max_length=320), AfterValidator(accounts.email_address)]
     full_name: Annotated[str, AfterValidator(str.strip), Field(min_length=1, max_length=200)]
     password: str = Field(max_length=1000)
     role: Role
-    time_zone: str = Field(person.DEFAULT_ZONE, max_length=100)
+    time_zone: str = Field(accounts.DEFAULT_ZONE, max_length=100)
     next: str | None = None
 
     @field_validator("password")
@@ -42,7 +43,7 @@ class Next(BaseModel):
 async def register(request: Request, _: SignedIn | None) -> Response:
     wanted = await web.read(request, Registration)
     await request.state["limiter"].hit(limits.REGISTRATIONS_OF_ADDRESS, limits.address(request))
-    token = await person.register(
+    token = await accounts.register(
         request.state["pool"],
         email=wanted.email,
         plain_password=wanted.password,
@@ -63,7 +64,7 @@ async def login(request: Request, _: SignedIn | None) -> Response:
     # Counted before the password is looked at, so that many guesses at once are no way round it.
     await limiter.hit(limits.SIGN_IN_FAILURES_OF_EMAIL, given.email.casefold())
     try:
-        token = await person.sign_in(
+        token = await accounts.sign_in(
             request.state["pool"],
             email=given.email,
             plain_password=given.password,
@@ -80,42 +81,42 @@ async def login(request: Request, _: SignedIn | None) -> Response:
 async def _welcome(request: Request, token: str, wanted: str | None, status: int = 200) -> Response:
     """The answer to someone who has just been signed in."""
     now = request.state["now"]()
-    who = await session.who(request.state["pool"], token, request.state["settings"], now=now)
-    if who is None:
+    account = await session.authenticate(request.state["pool"], token, request.state["settings"], now=now)
+    if account is None:
         raise refusal.NotSignedIn
-    home = "/teach" if "instructor" in who.roles else "/"
-    content = {"account": person.as_json(who), "token": token}
+    home = "/teach" if "instructor" in account.roles else "/"
+    content = {"account": accounts.as_json(account), "token": token}
     return web.remember(request, web.done(request, content, status=status, see=web.local_path(wanted, home)), token)
 
 
 @web.may("view_own_profile")
-async def me(_: Request, who: SignedIn) -> Response:
-    return web.json(person.as_json(who))
+async def me(_: Request, account: SignedIn) -> Response:
+    return web.json(accounts.as_json(account))
 
 
 @web.signed_in
-async def logout(request: Request, who: SignedIn) -> Response:
+async def logout(request: Request, account: SignedIn) -> Response:
     wanted = await web.read(request, Next)
-    await session.revoke(request.state["pool"], who.session_id)
-    request.state["sessions_ended"](who.account_id)
+    await session.revoke(request.state["pool"], account.session_id)
+    request.state["sessions_ended"](account.account_id)
     return web.forget(request, web.done(request, None, status=204, see=web.local_path(wanted.next)))
 
 
 @web.signed_in
-async def logout_everywhere(request: Request, who: SignedIn) -> Response:
+async def logout_everywhere(request: Request, account: SignedIn) -> Response:
     wanted = await web.read(request, Next)
-    await session.revoke_all(request.state["pool"], who.account_id)
-    request.state["sessions_ended"](who.account_id)
+    await session.revoke_all(request.state["pool"], account.account_id)
+    request.state["sessions_ended"](account.account_id)
     return web.forget(request, web.done(request, None, status=204, see=web.local_path(wanted.next)))
 
 
 @web.may("view_own_profile")
-async def sessions(request: Request, who: SignedIn) -> Response:
+async def sessions(request: Request, account: SignedIn) -> Response:
     paging = web.query(request, wire.Paging)
     position = paging.position(wire.moment, UUID)
     found = await session.list_of(
         request.state["pool"],
-        who.account_id,
+        account.account_id,
         now=request.state["now"](),
         after=(position[0], position[1]) if position else None,
         limit=paging.limit + 1,
@@ -126,20 +127,20 @@ async def sessions(request: Request, who: SignedIn) -> Response:
             "id": str(row.id),
             "created_at": wire.instant(row.created_at),
             "expires_at": wire.instant(row.expires_at),
-            "current": row.id == who.session_id,
+            "current": row.id == account.session_id,
         }
 
     return web.json(wire.listing(found, paging, show, lambda row: (row.created_at, row.id)))
 
 
 @web.may("edit_own_profile")
-async def end_session(request: Request, who: SignedIn) -> Response:
+async def end_session(request: Request, account: SignedIn) -> Response:
     session_id = web.path_id(request)
-    if not await session.revoke_of(request.state["pool"], who.account_id, session_id, now=request.state["now"]()):
+    if not await session.revoke_of(request.state["pool"], account.account_id, session_id, now=request.state["now"]()):
         raise refusal.NotFound
-    request.state["sessions_ended"](who.account_id)
+    request.state["sessions_ended"](account.account_id)
     response = web.done(request, None, status=204, see="/account")
-    return web.forget(request, response) if session_id == who.session_id else response
+    return web.forget(request, response) if session_id == account.session_id else response
 
 
 routes = [

@@ -72,7 +72,7 @@ _sessions_of_account = statement("sessions_of_account", Session)
 _dead_sessions = statement("dead_sessions", _Dead)
 
 
-async def who(db: Db, token: str | None, settings: Settings, *, now: datetime) -> SignedIn | None:
+async def authenticate(db: Db, token: str | None, settings: Settings, *, now: datetime) -> SignedIn | None:
     """Who a token belongs to: None for one that is missing, forged, expired or revoked. One round trip, and a second one on the
     first use of each day, which renews the session."""
     session_id = _unsigned(token, settings) if token else None

@@ -73,17 +73,17 @@ class NextAsked(BaseModel):
 
 
 @web.may("manage_availability")
-async def show_week(request: Request, who: SignedIn) -> Response:
+async def show_week(request: Request, account: SignedIn) -> Response:
     asked = web.query(request, WeekAsked)
-    return web.json(week.as_json(await week.read(request.state["pool"], who.account_id, asked.start)))
+    return web.json(week.as_json(await week.read(request.state["pool"], account.account_id, asked.start)))
 
 
 @web.may("manage_availability")
-async def replace_week(request: Request, who: SignedIn) -> Response:
+async def replace_week(request: Request, account: SignedIn) -> Response:
     given = await web.read(request, WeekGiven)
     days = {_day(text): [(span.start, span.end) for span in ranges] for text, ranges in given.days.items()}
     saved = await week.replace(
-        request.state["pool"], who.account_id, given.start, days, base=given.version, now=request.state["now"]()
+        request.state["pool"], account.account_id, given.start, days, base=given.version, now=request.state["now"]()
     )
     request.state["wake_up"]()
     return web.json(week.as_json(saved))

@@ -134,35 +134,35 @@ async def profile(request: Request) -> Response:
 
 
 @web.may("manage_instructor_profile")
-async def own_profile(request: Request, who: SignedIn) -> Response:
-    return web.json(await _own(request, who))
+async def own_profile(request: Request, account: SignedIn) -> Response:
+    return web.json(await _own(request, account))
 
 
 @web.signed_in
-async def begin_teaching(request: Request, who: SignedIn) -> Response:
+async def begin_teaching(request: Request, account: SignedIn) -> Response:
     wanted = await web.read(request, Profile)
     changes = wanted.model_dump(exclude_none=True)
-    await instructor.begin(request.state["pool"], who.account_id, changes, now=request.state["now"]())
+    await instructor.begin(request.state["pool"], account.account_id, changes, now=request.state["now"]())
     request.state["wake_up"]()
-    return web.done(request, await _own(request, who), status=201, see="/teach")
+    return web.done(request, await _own(request, account), status=201, see="/teach")
 
 
 @web.may("manage_instructor_profile")
-async def change_profile(request: Request, who: SignedIn) -> Response:
+async def change_profile(request: Request, account: SignedIn) -> Response:
     wanted = await web.read(request, Profile)
     changes = wanted.model_dump(exclude_none=True)
-    await instructor.change(request.state["pool"], who.account_id, changes, now=request.state["now"]())
+    await instructor.change(request.state["pool"], account.account_id, changes, now=request.state["now"]())
     request.state["wake_up"]()
-    return web.done(request, await _own(request, who), see="/teach")
+    return web.done(request, await _own(request, account), see="/teach")
 
 
-async def _own(request: Request, who: SignedIn) -> dict[str, Any]:
-    return instructor.own_as_json(await instructor.own(request.state["pool"], who.account_id))
+async def _own(request: Request, account: SignedIn) -> dict[str, Any]:
+    return instructor.own_as_json(await instructor.own(request.state["pool"], account.account_id))
 
 
 @web.may("manage_instructor_profile")
-async def stop_teaching(request: Request, who: SignedIn) -> Response:
-    await instructor.stop(request.state["pool"], who.account_id)
+async def stop_teaching(request: Request, account: SignedIn) -> Response:
+    await instructor.stop(request.state["pool"], account.account_id)
     request.state["wake_up"]()
     return web.done(request, None, status=204, see="/teach")
 
@@ -171,32 +171,32 @@ async def stop_teaching(request: Request, who: SignedIn) -> Response:
 
 
 @web.may("manage_services")
-async def own_services(request: Request, who: SignedIn) -> Response:
+async def own_services(request: Request, account: SignedIn) -> Response:
     paging = web.query(request, wire.Paging)
     (after,) = paging.position(UUID) or [None]
-    rows = await service.of_instructor(request.state["pool"], who.account_id, after=after, limit=paging.limit + 1)
+    rows = await service.of_instructor(request.state["pool"], account.account_id, after=after, limit=paging.limit + 1)
     return web.json(wire.listing(rows, paging, service.as_json, lambda row: (row.id,)))
 
 
 @web.may("manage_services")
-async def offer_service(request: Request, who: SignedIn) -> Response:
+async def offer_service(request: Request, account: SignedIn) -> Response:
     wanted = await web.read(request, ServiceOffer)
-    made = await service.offer(request.state["pool"], who.account_id, **wanted.model_dump())
+    made = await service.offer(request.state["pool"], account.account_id, **wanted.model_dump())
     return web.done(request, service.as_json(made), status=201, see="/teach")
 
 
 @web.may("manage_services")
-async def change_service(request: Request, who: SignedIn) -> Response:
+async def change_service(request: Request, account: SignedIn) -> Response:
     wanted = await web.read(request, ServiceChange)
     changed = await service.change(
-        request.state["pool"], who.account_id, web.path_id(request), wanted.model_dump(exclude_none=True)
+        request.state["pool"], account.account_id, web.path_id(request), wanted.model_dump(exclude_none=True)
     )
     return web.done(request, service.as_json(changed), see="/teach")
 
 
 @web.may("manage_services")
-async def withdraw_service(request: Request, who: SignedIn) -> Response:
-    await service.withdraw(request.state["pool"], who.account_id, web.path_id(request))
+async def withdraw_service(request: Request, account: SignedIn) -> Response:
+    await service.withdraw(request.state["pool"], account.account_id, web.path_id(request))
     return web.done(request, None, status=204, see="/teach")
 
 

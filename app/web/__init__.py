@@ -3,11 +3,11 @@
 Every handler is decorated with who may call it (`may`, `signed_in`, `visitor`, `public`); tests/test_routes.py finds one that is
 not. Checks run in the contract's order: 401, 403, then the handler reads the body (422), looks things up (404) and acts (409)."""
 
-from app.web.access import forget, may, origin_allowed, public, remember, signed_in, token, visitor
-from app.web.answers import done, json, local_path, page, static_files, templates
-from app.web.around import MAX_BODY, SECURITY_HEADERS, Body, SecurityHeaders
-from app.web.body import check, form_fields, is_form, path_id, query, read
-from app.web.refused import render_refusal
+from app.web.auth import forget, may, origin_allowed, public, remember, signed_in, token, visitor
+from app.web.errors import render_refusal
+from app.web.middleware import MAX_BODY, SECURITY_HEADERS, Body, SecurityHeaders
+from app.web.parsing import check, form_fields, is_form, path_id, query, read
+from app.web.responses import done, json, local_path, page, static_files, templates
 from app.web.state import Handler, PerRequest, Request, State, utc_now
 
 __all__ = [

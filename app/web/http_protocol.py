@@ -12,7 +12,7 @@ from app import refusal
 from app.refusal import Refusal
 
 # From the first byte, or from the connection where none comes, to a whole head; from then on to the
-# end of the body (app/web/around.py answers a little earlier).
+# end of the body (app/web/middleware.py answers a little earlier).
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 20.0
 # What a head or the framing of a body may hold, by the slice.

@@ -33,7 +33,7 @@ class PerRequest(State, total=False):
 
     refused: refusal.Refusal
     typed: Mapping[str, str]
-    who: SignedIn | None
+    account: SignedIn | None
 
 
 Request = StarletteRequest[PerRequest]

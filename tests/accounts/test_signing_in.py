@@ -225,9 +225,9 @@ async def test_sessions_that_are_over_are_told_apart(pool: Pool, settings: Setti
     now = datetime.now(UTC)
     ids = []
     for _ in range(3):
-        who = await session.who(pool, await factories.token_of(pool, ben.id, settings), settings, now=now)
-        assert who is not None
-        ids.append(who.session_id)
+        account = await session.authenticate(pool, await factories.token_of(pool, ben.id, settings), settings, now=now)
+        assert account is not None
+        ids.append(account.session_id)
     living, revoked, gone = ids
     await session.revoke(pool, revoked)
     await pool.execute("delete from session where id = $1", gone)

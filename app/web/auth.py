@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app import refusal
 from app.accounts import session
 from app.accounts.session import SignedIn
-from app.web.body import SAFE
+from app.web.parsing import SAFE
 from app.web.state import Handler, Request
 
 
@@ -20,10 +20,10 @@ def may(permission: str) -> Callable[[Callable[[Request, SignedIn], Awaitable[Re
     def decorate(handler: Callable[[Request, SignedIn], Awaitable[Response]]) -> Handler:
         @functools.wraps(handler)
         async def checked(request: Request) -> Response:
-            who = await _signed_in(request)
-            if permission not in who.permissions:
+            account = await _signed_in(request)
+            if permission not in account.permissions:
                 raise refusal.NotAllowed
-            return _renewed(request, who, await handler(request, who))
+            return _renewed(request, account, await handler(request, account))
 
         return _access(checked, permission)
 
@@ -35,8 +35,8 @@ def signed_in(handler: Callable[[Request, SignedIn], Awaitable[Response]]) -> Ha
 
     @functools.wraps(handler)
     async def checked(request: Request) -> Response:
-        who = await _signed_in(request)
-        return _renewed(request, who, await handler(request, who))
+        account = await _signed_in(request)
+        return _renewed(request, account, await handler(request, account))
 
     return _access(checked, "signed in")
 
@@ -46,10 +46,12 @@ def visitor(handler: Callable[[Request, SignedIn | None], Awaitable[Response]]) 
 
     @functools.wraps(handler)
     async def checked(request: Request) -> Response:
-        who = await session.who(request.state["pool"], token(request), request.state["settings"], now=request.state["now"]())
+        account = await session.authenticate(
+            request.state["pool"], token(request), request.state["settings"], now=request.state["now"]()
+        )
         _same_site(request)
-        request.state["who"] = who
-        return _renewed(request, who, await handler(request, who))
+        request.state["account"] = account
+        return _renewed(request, account, await handler(request, account))
 
     return _access(checked, "visitor")
 
@@ -66,12 +68,14 @@ def _access(handler: Handler, who: str) -> Handler:
 
 
 async def _signed_in(request: Request) -> SignedIn:
-    who = await session.who(request.state["pool"], token(request), request.state["settings"], now=request.state["now"]())
-    if who is None:
+    account = await session.authenticate(
+        request.state["pool"], token(request), request.state["settings"], now=request.state["now"]()
+    )
+    if account is None:
         raise refusal.NotSignedIn
     _same_site(request)
-    request.state["who"] = who
-    return who
+    request.state["account"] = account
+    return account
 
 
 def token(connection: HTTPConnection[Any]) -> str | None:
@@ -101,9 +105,9 @@ def _cookie(request: Request) -> Any:
     return {"path": "/", "httponly": True, "samesite": "Lax", "secure": request.url.scheme == "https"}
 
 
-def _renewed(request: Request, who: SignedIn | None, response: Response) -> Response:
+def _renewed(request: Request, account: SignedIn | None, response: Response) -> Response:
     """A session renewed by this request takes its cookie along, unless the handler has already given or taken one."""
-    if who is not None and who.renewed and _bearer(request) is None and "set-cookie" not in response.headers:
+    if account is not None and account.renewed and _bearer(request) is None and "set-cookie" not in response.headers:
         remember(request, response, request.cookies["session"])
     return response
 

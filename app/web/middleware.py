@@ -8,8 +8,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import refusal
-from app.web.answers import json
-from app.web.body import SAFE, says_form
+from app.web.parsing import SAFE, says_form
+from app.web.responses import json
 
 MAX_BODY = 256 * 1024
 # A body that takes longer is not sent by anyone who means it (app/web/http_protocol.py bounds the rest).

@@ -9,8 +9,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Route
 
 from app import refusal
-from app.web.answers import json, local_path, page
-from app.web.body import is_form
+from app.web.parsing import is_form
+from app.web.responses import json, local_path, page
 from app.web.state import Request
 
 

@@ -98,15 +98,15 @@ def email_address(text: str) -> str:
     return found.normalized
 
 
-def as_json(who: SignedIn) -> dict[str, Any]:
+def as_json(account: SignedIn) -> dict[str, Any]:
     """The contract's `account`."""
     return {
-        "id": str(who.account_id),
-        "email": who.email,
-        "full_name": who.full_name,
-        "time_zone": who.time_zone,
-        "roles": sorted(who.roles),
-        "permissions": sorted(who.permissions),
+        "id": str(account.account_id),
+        "email": account.email,
+        "full_name": account.full_name,
+        "time_zone": account.time_zone,
+        "roles": sorted(account.roles),
+        "permissions": sorted(account.permissions),
     }
 
 

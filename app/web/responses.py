@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
 from app import wire, wording
-from app.web.body import is_form
+from app.web.parsing import is_form
 from app.web.state import PerRequest, Request
 
 
@@ -41,7 +41,7 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
         state["templates"]
         .get_template(template)
         .render(
-            who=state.get("who"),
+            who=state.get("account"),
             refused=state.get("refused"),
             typed=state.get("typed", {}),
             path=request.url.path,
