@@ -1,0 +1,77 @@
+"""What surrounds the code: CI, the hooks, and the documents that name versions and commands."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.processes import ROOT
+
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def ci() -> dict[str, Any]:
+    workflow: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    return workflow
+
+
+def commands(job: dict[str, Any]) -> list[str]:
+    return [step["run"] for step in job["steps"] if "run" in step]
+
+
+def test_ci_checks_and_tests_on_the_oldest_python_and_on_the_one_of_the_image(
+    ci: dict[str, Any],
+) -> None:
+    oldest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    image = re.search(r"FROM python:(3\.\d+)", (ROOT / "Dockerfile").read_text())
+    assert image is not None
+    versions = ci["jobs"]["tests"]["strategy"]["matrix"]["python"]
+    assert versions == [oldest.removeprefix(">="), image[1]]
+    assert "make lint" in commands(ci["jobs"]["lint"])
+    assert "make test" in commands(ci["jobs"]["tests"])
+
+
+def test_ci_checks_the_compose_file_and_audits_both_lock_files(ci: dict[str, Any]) -> None:
+    assert "docker compose config --quiet" in commands(ci["jobs"]["compose"])
+    audit = ci["jobs"]["audit"]
+    assert any(command.startswith("pip-audit") for command in commands(audit))
+    for lock in audit["strategy"]["matrix"]["lock"]:
+        assert (ROOT / lock).is_file()
+
+
+def test_ci_may_read_the_repository_and_nothing_else(ci: dict[str, Any]) -> None:
+    assert ci["permissions"] == {"contents": "read"}
+
+
+def test_the_hooks_run_the_checks_of_make_lint() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    lint = MAKEFILE.partition("\nlint:")[2].partition("\n\n")[0]
+    for hook in hooks:
+        program = Path(hook["entry"].split()[0]).name
+        assert f"$(VENV)/bin/{program}" in lint
+    assert len(hooks) == lint.count("$(VENV)/bin/")
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["README.md", "CONTRIBUTING.md", *(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/*.md"))],
+)
+def test_documents_name_commands_that_exist_and_work_without_an_activated_venv(
+    document: str,
+) -> None:
+    text = (ROOT / document).read_text()
+    blocks = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    assert set(re.findall(r"^make ([a-z]+)", blocks, re.MULTILINE)) <= TARGETS
+    for line in blocks.splitlines():
+        assert not re.match(r"(python3? -m|locust|playwright|pytest|pip) ", line), line
+
+
+def test_every_link_between_documents_leads_somewhere() -> None:
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"

@@ -1,0 +1,65 @@
+"""docs/quickstart.md: every block runs as it is printed, and does what the page says."""
+
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from app import demo
+from app.db import Pool
+from tests.processes import ROOT, Starter
+
+PAGE = (ROOT / "docs" / "quickstart.md").read_text()
+BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+async def site(pool: Pool, start: Starter) -> str:
+    """What `make run` starts, with its demo people."""
+    await demo.seed(pool, now=datetime.now(UTC))
+    start("relay")
+    return start("serve").url
+
+
+def run(language: str, block: str, site: str, folder: Path) -> str:
+    """The output of a block that a reader copies."""
+    script = folder / f"block.{language}"
+    script.write_text(block)
+    shell = ["bash", "-euo", "pipefail"]
+    program = shell if language == "bash" else [sys.executable]
+    ended = subprocess.run(
+        [*program, str(script)],
+        env=os.environ | {"SITE": site},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_every_block_is_run_or_is_the_output_of_one() -> None:
+    assert [language for language, _ in BLOCKS] == ["bash", "python", "text"]
+
+
+def test_the_requests_are_answered(site: str, tmp_path: Path) -> None:
+    output = run(*BLOCKS[0], site, tmp_path)
+    assert "Sarah Chen" in output
+    assert '"state"' in output
+
+
+def test_the_client_prints_what_the_page_says(site: str, tmp_path: Path) -> None:
+    for _ in range(2):  # it leaves everything as it was
+        output = run(*BLOCKS[1], site, tmp_path)
+        assert re.sub(r"\d+$", "N", output, flags=re.MULTILINE) == re.sub(r"\d+$", "N", BLOCKS[2][1], flags=re.MULTILINE)
+
+
+def test_the_requests_of_the_api_page_are_answered(site: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    (block,) = re.findall(r"^```bash\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert '"items"' in run("bash", block, site, tmp_path)
