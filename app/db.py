@@ -4,14 +4,12 @@ knows asyncpg.
 The type of a function's first parameter says who owns the transaction: `Pool` opens its own, `Tx` joins yours, `Db` only reads."""
 
 import asyncio
-import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
 import orjson
@@ -27,7 +25,6 @@ else:  # asyncpg's classes are generic only in its stubs
     Pool = asyncpg.Pool
     Tx = PoolConnectionProxy
 Db: TypeAlias = Pool | Tx
-Row = TypeVar("Row")
 T = TypeVar("T")
 
 SQL = Path(__file__).parent.parent / "sql"
@@ -35,9 +32,6 @@ ACQUIRE_SECONDS = 5
 # The client's time-out. The role's statement_timeout (app/migrate.py) is shorter, so a statement that takes this long is one
 # that the server never answered.
 COMMAND_SECONDS = 10
-# The time-out of a statement that anybody may cause without signing in. A statement that takes this long
-# reads too much; it says nothing about the connection.
-PUBLIC_SECONDS = 2
 # Between two log lines of one cause.
 LOG_SECONDS = 5
 
@@ -165,12 +159,12 @@ async def aside(pool: Pool) -> AsyncIterator[Tx]:
 
 
 @asynccontextmanager
-async def _connection(db: Db) -> AsyncIterator[Tx]:
+async def connection(db: Db) -> AsyncIterator[Tx]:
     """A connection for one statement. In a caller's transaction, Postgres's faults stay what they are until they reach the
     function that took the connection from its pool: only that one can expire the pool or run the transaction again."""
     if isinstance(db, asyncpg.Pool):
-        async with _unavailable(db), _acquire(db) as connection:
-            yield connection
+        async with _unavailable(db), _acquire(db) as acquired:
+            yield acquired
     else:
         with _refusals():
             yield db
@@ -180,7 +174,7 @@ class _NoConnectionError(Exception):
     """Every connection of the pool was in use for ACQUIRE_SECONDS, or a new one could not be opened."""
 
 
-class _StatementTooSlowError(Exception):
+class StatementTooSlowError(Exception):
     """A statement was cancelled after the time that it is given."""
 
 
@@ -205,7 +199,7 @@ async def _unavailable(pool: Pool) -> AsyncIterator[None]:
     """Postgres's faults as Unavailable, with a log line that names the cause."""
     try:
         yield
-    except (*_UNAVAILABLE, _NoConnectionError, _StatementTooSlowError) as error:
+    except (*_UNAVAILABLE, _NoConnectionError, StatementTooSlowError) as error:
         if isinstance(error, ValueError):  # asyncpg's answer to an argument that Postgres cannot take: our bug
             raise
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError | TimeoutError):
@@ -238,110 +232,3 @@ def _refusals() -> Iterator[None]:
         raise
     except asyncpg.CharacterNotInRepertoireError:
         raise refusal.ValidationError("Text can’t contain NUL characters.") from None
-
-
-class Statement(Generic[Row]):
-    """One named statement. `values` are its `:name` parameters; a row becomes `row(*columns)`, or the single column itself where
-    `row` is not a dataclass. tests/test_statements.py holds names, order and types against the migrated database."""
-
-    def __init__(self, name: str, row: type[Row], seconds: float | None) -> None:
-        self.name = name
-        self.row = row
-        self.seconds = seconds
-        self.sql, self.parameters = _CATALOG[name]
-        self._make: Callable[..., Row] = row if is_dataclass(row) else _single
-        if is_dataclass(row):
-            # The columns of a view stand in its dataclass. Named, so that a process of an earlier release
-            # goes on reading a view that has gained a column.
-            columns = ", ".join(field.name for field in fields(row))
-            self.sql = _ALL_COLUMNS.sub(f"select {columns} from", self.sql)
-        STATEMENTS.append(self)
-
-    async def all(self, db: Db, **values: Any) -> list[Row]:
-        arguments = self._arguments(values)
-        async with _connection(db) as connection:
-            with self._time_out():
-                records = await connection.fetch(self.sql, *arguments, timeout=self.seconds)
-        return [self._make(*record) for record in records]
-
-    async def first(self, db: Db, **values: Any) -> Row | None:
-        arguments = self._arguments(values)
-        async with _connection(db) as connection:
-            with self._time_out():
-                record = await connection.fetchrow(self.sql, *arguments, timeout=self.seconds)
-        return None if record is None else self._make(*record)
-
-    async def one(self, db: Db, **values: Any) -> Row:
-        """The row that must be there."""
-        row = await self.first(db, **values)
-        assert row is not None, f"{self.name} answered no row"
-        return row
-
-    async def run(self, db: Db, **values: Any) -> int:
-        """Executes, and tells how many rows were touched."""
-        arguments = self._arguments(values)
-        async with _connection(db) as connection:
-            status = await connection.execute(self.sql, *arguments)
-        count = status.rpartition(" ")[2]
-        return int(count) if count.isdigit() else 0
-
-    @contextmanager
-    def _time_out(self) -> Iterator[None]:
-        try:
-            yield
-        except TimeoutError as error:
-            if self.seconds is None:  # the pool's own time-out, which no server that answers lets happen
-                raise
-            raise _StatementTooSlowError(f"{self.name} took {self.seconds} s") from error
-
-    def _arguments(self, values: dict[str, Any]) -> list[Any]:
-        if values.keys() != set(self.parameters):
-            raise TypeError(f"{self.name} takes {sorted(self.parameters)}, not {sorted(values)}")
-        return [values[name] for name in self.parameters]
-
-
-_ALL_COLUMNS = re.compile(r"^select \* from", re.MULTILINE)
-STATEMENTS: list[Statement[Any]] = []
-
-
-def statement(name: str, row: type[Row], *, seconds: float | None = None) -> Statement[Row]:
-    """The statement `-- name: <name>` of sql/queries, bound to the dataclass (or scalar type) of its rows. After `seconds`
-    (left out: the pool's) it is cancelled, and the caller gets Unavailable."""
-    return Statement(name, row, seconds)
-
-
-def _single(value: Any) -> Any:
-    return value
-
-
-# What may contain a colon or an apostrophe without meaning a parameter: comments, strings, quoted names, casts.
-_TOKEN = re.compile(r"--[^\n]*|'(?:[^']|'')*'|\"[^\"]*\"|::|:([a-z_][a-z0-9_]*)")
-
-
-def _positional(sql: str) -> tuple[str, tuple[str, ...]]:
-    """`:name` parameters as `$n`, and their names in order."""
-    names: list[str] = []
-
-    def place(match: re.Match[str]) -> str:
-        name = match[1]
-        if name is None:
-            return match[0]
-        if name not in names:
-            names.append(name)
-        return f"${names.index(name) + 1}"
-
-    return _TOKEN.sub(place, sql), tuple(names)
-
-
-def _load(folder: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
-    catalog: dict[str, tuple[str, tuple[str, ...]]] = {}
-    for path in sorted(folder.glob("*.sql")):
-        _, *parts = re.split(r"^-- name: *(\w+)[ \t]*$", path.read_text(), flags=re.MULTILINE)
-        for name, sql in zip(parts[::2], parts[1::2], strict=True):
-            if name in catalog:
-                raise ValueError(f"{path.name}: there are two statements named {name}")
-            catalog[name] = _positional(sql.strip().rstrip(";"))
-    return catalog
-
-
-_CATALOG = _load(SQL / "queries")

@@ -13,7 +13,8 @@ from app.availability import week
 from app.availability.week import Range
 from app.bookings import booking
 from app.catalog import instructor, service
-from app.db import Pool, Tx, statement, transact
+from app.db import Pool, Tx, transact
+from app.statements import statement
 
 PASSWORD = "TestPassword123!"  # noqa: S105 — known to everyone: demo people exist in int and stg only
 WEEKS = 8

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app import refusal, web
-from app.db import Pool, faults, statement
+from app.db import Pool, faults
+from app.statements import statement
 
 READY_SECONDS = 3
 

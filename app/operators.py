@@ -7,7 +7,8 @@ from datetime import datetime
 from uuid import UUID
 
 from app import db, demo, migrate
-from app.db import Pool, Tx, statement
+from app.db import Pool, Tx
+from app.statements import statement
 
 DEMO_EMAILS = (
     "sarah.chen@example.com",

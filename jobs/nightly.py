@@ -7,9 +7,10 @@ from datetime import UTC, datetime, time, timedelta
 import structlog
 
 from app import refusal
-from app.db import Pool, statement
+from app.db import Pool
 from app.notifications.delivery import Resources
 from app.privacy import retention
+from app.statements import statement
 
 log = structlog.get_logger("worker")
 

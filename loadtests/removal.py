@@ -6,10 +6,11 @@ from pathlib import Path
 from uuid import UUID
 
 from app import db, safety
-from app.db import Tx, statement, transact
+from app.db import Tx, transact
 from app.embedded import addresses
 from app.safety import NotPermitted
 from app.settings import SettingsError, read
+from app.statements import statement
 
 __all__ = ["NotPermitted", "SettingsError", "permitted", "remove"]
 

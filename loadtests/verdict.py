@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from app.db import Pool, connect, statement
+from app.db import Pool, connect
 from app.embedded import addresses
+from app.statements import statement
 from loadtests.results import Results, Seen
 from loadtests.table import columns, milliseconds, percentile
 

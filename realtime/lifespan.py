@@ -9,8 +9,9 @@ from datetime import datetime
 from redis.asyncio import Redis
 
 from app import db, redis, refusal, web
-from app.db import Pool, statement
+from app.db import Pool
 from app.settings import Settings
+from app.statements import statement
 from realtime import heartbeat, metrics
 from realtime.hub import Hub
 from realtime.loader import Loader

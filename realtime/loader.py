@@ -15,7 +15,8 @@ import structlog
 
 from app import refusal
 from app.bookings.booking import Booking
-from app.db import Pool, statement
+from app.db import Pool
+from app.statements import statement
 from realtime import messages, metrics
 from realtime.accounts import Account
 from realtime.calendar import Calendar

@@ -12,8 +12,9 @@ import structlog
 
 from app import refusal
 from app.accounts import session
-from app.db import Pool, statement
+from app.db import Pool
 from app.settings import Settings
+from app.statements import statement
 from realtime import messages, metrics
 from realtime.accounts import Account
 from realtime.hub import Hub

@@ -14,8 +14,9 @@ import structlog
 from redis.asyncio import Redis
 
 from app import db, redis
-from app.db import Pool, Tx, statement
+from app.db import Pool, Tx
 from app.settings import Settings
+from app.statements import statement
 from realtime import channels, wakeup
 from realtime.supervise import forever
 

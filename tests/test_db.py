@@ -57,16 +57,16 @@ async def test_what_belongs_to_a_session_ends_with_the_use_of_aside(database_url
 )
 async def test_a_lost_connection_is_unavailable(pool: Pool, error: Exception) -> None:
     with pytest.raises(refusal.Unavailable):
-        async with db._connection(pool):
+        async with db.connection(pool):
             raise error
 
 
 async def test_a_backend_that_dies_is_unavailable_and_the_next_one_serves(database_url: str) -> None:
     pool = await db.connect(database_url, size=1, name="test")
     with pytest.raises(refusal.Unavailable):
-        async with db._connection(pool) as connection:
+        async with db.connection(pool) as connection:
             await connection.execute("select pg_terminate_backend(pg_backend_pid())")
-    async with db._connection(pool) as connection:
+    async with db.connection(pool) as connection:
         assert await connection.fetchval("select 1") == 1
     await db.close(pool)
 

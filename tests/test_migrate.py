@@ -18,6 +18,7 @@ from app import db, migrate, operators
 from app.bookings import booking
 from app.db import Pool
 from app.migrate import MigrationError
+from app.statements import STATEMENTS, load
 from tests import factories
 from tests.cluster import Cluster
 from tests.test_statements import mistakes
@@ -94,7 +95,7 @@ class OldProcess:
     def __init__(self, url: str) -> None:
         self.url = url
         self.outcomes: dict[str, list[Exception | None]] = defaultdict(list)
-        self._statements = db._load(FIRST_RELEASE)
+        self._statements = load(FIRST_RELEASE)
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
@@ -195,7 +196,7 @@ async def test_a_database_of_the_first_release_is_migrated_while_its_web_process
         after = await stored(connection)
         assert missing(before, after) == []
         assert await connection.fetch(BOARDS, FIRST, FINN) == boards
-        assert await mistakes(connection, db.STATEMENTS) == []
+        assert await mistakes(connection, STATEMENTS) == []
     lesson = await factories.lesson(pool, GUS, FINNS_SERVICE, datetime(2026, 11, 23, 15, tzinfo=UTC), now=NOW)
     assert lesson.state == "confirmed"
     await db.close(pool)

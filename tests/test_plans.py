@@ -15,6 +15,7 @@ import app.operators
 import jobs.worker
 import realtime.relay
 from app import db
+from app.statements import CATALOG, STATEMENTS
 
 BIG = "account|session|calendar|availability|booking|booking_audit|idempotency_key|outbox|notification|service|next_start"
 
@@ -187,7 +188,7 @@ HOT: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", HOT)
 async def test_hot_reads_scan_no_table(watched: Watched, name: str) -> None:
-    sql, parameters = db._CATALOG[name]
+    sql, parameters = CATALOG[name]
     assert await watched.scans(sql, *(HOT[name][parameter] for parameter in parameters)) == []
 
 
@@ -219,7 +220,5 @@ def test_every_statement_has_a_plan_test_or_needs_none() -> None:
     from tests.realtime import test_plans as realtime
 
     planned = {*HOT, *notifications.HOT, *realtime.HOT}
-    names = {
-        statement.name for statement in db.STATEMENTS if not statement.name.startswith(("bench", "verdict", "delete_crowd"))
-    }
+    names = {statement.name for statement in STATEMENTS if not statement.name.startswith(("bench", "verdict", "delete_crowd"))}
     assert names - planned - ELSEWHERE - NO_TABLE_THAT_GROWS - BY_AN_OPERATOR == set()

@@ -16,8 +16,8 @@ import loadtests.bench.__main__
 import loadtests.removal
 import loadtests.verdict
 import realtime.relay
-from app import db
 from app.db import Pool
+from app.statements import CATALOG, STATEMENTS, Statement, load, positional
 
 TYPES: dict[str, set[type]] = {
     "uuid": {UUID},
@@ -54,11 +54,11 @@ PROCESSES = (app.main, app.operators, jobs.worker, realtime.relay, loadtests.ver
 
 
 @pytest.fixture
-def statements() -> list[db.Statement[Any]]:
-    return db.STATEMENTS
+def statements() -> list[Statement[Any]]:
+    return STATEMENTS
 
 
-async def mistakes(connection: Any, statements: list[db.Statement[Any]]) -> list[str]:
+async def mistakes(connection: Any, statements: list[Statement[Any]]) -> list[str]:
     """The statements whose columns are not what the code says. Raises asyncpg's error for one that cannot be prepared."""
     wrong = []
     for statement in statements:
@@ -80,20 +80,18 @@ async def mistakes(connection: Any, statements: list[db.Statement[Any]]) -> list
 
 
 async def test_every_statement_prepares_and_its_rows_are_what_the_code_says(
-    pool: Pool, statements: list[db.Statement[Any]]
+    pool: Pool, statements: list[Statement[Any]]
 ) -> None:
     async with pool.acquire() as connection:
         assert await mistakes(connection, statements) == []
 
 
-def test_every_statement_in_the_files_is_used_by_the_code(statements: list[db.Statement[Any]]) -> None:
-    assert set(db._CATALOG) == {statement.name for statement in statements}
+def test_every_statement_in_the_files_is_used_by_the_code(statements: list[Statement[Any]]) -> None:
+    assert set(CATALOG) == {statement.name for statement in statements}
 
 
 def test_names_in_comments_strings_and_casts_are_not_parameters() -> None:
-    sql, names = db._positional(
-        "select ':no', x::text -- :no it's fine\n from t where a = :yes and b = :yes and c > :also::int"
-    )
+    sql, names = positional("select ':no', x::text -- :no it's fine\n from t where a = :yes and b = :yes and c > :also::int")
     assert names == ("yes", "also")
     assert sql == "select ':no', x::text -- :no it's fine\n from t where a = $1 and b = $1 and c > $2::int"
 
@@ -102,10 +100,10 @@ def test_two_statements_of_one_name_are_refused(tmp_path: Any) -> None:
     (tmp_path / "a.sql").write_text("-- name: same\nselect 1;\n")
     (tmp_path / "b.sql").write_text("-- name: same\nselect 2;\n")
     with pytest.raises(ValueError, match="two statements named same"):
-        db._load(tmp_path)
+        load(tmp_path)
 
 
-async def test_a_missing_parameter_is_named(pool: Pool, statements: list[db.Statement[Any]]) -> None:
+async def test_a_missing_parameter_is_named(pool: Pool, statements: list[Statement[Any]]) -> None:
     booking = next(statement for statement in statements if statement.name == "booking")
     with pytest.raises(TypeError, match="booking takes"):
         await booking.first(pool, identity=1)

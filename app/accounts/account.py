@@ -12,8 +12,9 @@ from email_validator import EmailNotValidError, validate_email
 from app import refusal
 from app.accounts import password, session
 from app.accounts.session import SignedIn
-from app.db import Db, Pool, Tx, statement, transact
+from app.db import Db, Pool, Tx, transact
 from app.settings import Settings
+from app.statements import statement
 
 Role = Literal["student", "instructor"]
 DEFAULT_ZONE = "America/New_York"

@@ -13,8 +13,9 @@ from uuid import UUID
 
 from itsdangerous import BadSignature, Signer
 
-from app.db import Db, statement
+from app.db import Db
 from app.settings import Settings, SettingsError
+from app.statements import statement
 
 LIFE = timedelta(days=7)
 # A session in use gets its full life back, but is written at most once a day.

@@ -17,7 +17,8 @@ from uuid import UUID
 from app import wire
 from app.availability import start_times
 from app.availability.start_times import Limits, Span
-from app.db import Db, statement
+from app.db import Db
+from app.statements import statement
 
 LIMIT = 5
 # Days around the time that was refused. Nearly always one has enough; more are read where it has not.

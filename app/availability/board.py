@@ -5,7 +5,8 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from app.db import PUBLIC_SECONDS, Db, statement
+from app.db import Db
+from app.statements import PUBLIC_SECONDS, statement
 
 
 @dataclass(frozen=True, slots=True)

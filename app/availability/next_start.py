@@ -15,7 +15,8 @@ from uuid import UUID
 from app import refusal
 from app.availability import start_times
 from app.availability.start_times import HORIZON
-from app.db import PUBLIC_SECONDS, Db, Pool, statement
+from app.db import Db, Pool
+from app.statements import PUBLIC_SECONDS, statement
 
 # Nearly everybody has something free within so many days; the others' calendars are read to their end.
 NEAR_DAYS = 15

@@ -12,8 +12,9 @@ import orjson
 from app import refusal, wire
 from app.availability import next_start
 from app.availability.start_times import HORIZON
-from app.db import PUBLIC_SECONDS, Db, statement
+from app.db import Db
 from app.settings import Settings
+from app.statements import PUBLIC_SECONDS, statement
 
 _MOST_KEPT = 1024
 # Of the next start, whose row may be forgotten again while it is computed.

@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from app import gate, refusal
-from app.db import Db, Pool, Tx, statement
+from app.db import Db, Pool, Tx
+from app.statements import statement
 
 # From and to, in minutes of the wall clock since midnight; 1440 ends a day.
 Range = tuple[int, int]

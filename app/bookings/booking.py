@@ -9,7 +9,8 @@ from app import gate, refusal, wire
 from app.availability import alternatives
 from app.bookings.idempotency import Call
 from app.catalog import service
-from app.db import Db, Pool, Statement, Tx, statement, transact
+from app.db import Db, Pool, Tx, transact
+from app.statements import Statement, statement
 
 Role = Literal["student", "instructor"]
 Scope = Literal["upcoming", "past", "cancelled"]

@@ -6,7 +6,8 @@ from uuid import UUID
 from app.bookings import booking
 from app.bookings.booking import Booking, Outcome
 from app.bookings.idempotency import Call
-from app.db import Pool, Tx, statement
+from app.db import Pool, Tx
+from app.statements import statement
 
 _cancel = statement("cancel_booking", Outcome)
 _instructor_of_booking = statement("instructor_of_booking", UUID)

@@ -8,7 +8,8 @@ from uuid import UUID
 from app import wire
 from app.availability import next_start, start_times
 from app.availability.start_times import HORIZON
-from app.db import PUBLIC_SECONDS, Db, statement
+from app.db import Db
+from app.statements import PUBLIC_SECONDS, statement
 
 DAYS = 14  # how far ahead a card looks
 TIMES = 3  # how many times it offers

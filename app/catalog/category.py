@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from app.db import Db, statement
+from app.db import Db
+from app.statements import statement
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from uuid import UUID
 from app import gate, refusal
 from app.catalog import service
 from app.catalog.service import Service
-from app.db import PUBLIC_SECONDS, Db, Pool, Tx, statement, transact
+from app.db import Db, Pool, Tx, transact
+from app.statements import PUBLIC_SECONDS, statement
 
 
 @dataclass(frozen=True, slots=True)

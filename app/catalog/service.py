@@ -6,7 +6,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from app import gate, refusal
-from app.db import Db, Pool, Tx, statement
+from app.db import Db, Pool, Tx
+from app.statements import statement
 
 LocationType = Literal["student", "instructor", "public"]
 EVERYWHERE: tuple[LocationType, ...] = ("student", "instructor", "public")

@@ -16,12 +16,13 @@ import structlog
 from app.bookings import booking
 from app.bookings.booking import Booking
 from app.bookings.invitation import host
-from app.db import Pool, Tx, statement, transact
+from app.db import Pool, Tx, transact
 from app.notifications import mail, smtp
 from app.notifications.message import KINDS, Message, Reader, compose
 from app.notifications.smtp import Mailer
 from app.refusal import Unavailable
 from app.settings import Settings
+from app.statements import statement
 
 log = structlog.get_logger("notifications")
 

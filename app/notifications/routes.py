@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from app import refusal, web
 from app.accounts.session import SignedIn
-from app.db import statement
+from app.statements import statement
 
 NEWEST = 100
 

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import structlog
 
-from app.db import Pool, statement
+from app.db import Pool
+from app.statements import statement
 
 log = structlog.get_logger("retention")
 

@@ -17,7 +17,7 @@ import orjson
 import psutil
 
 from app.bookings.booking import Outcome
-from app.db import statement
+from app.statements import statement
 from loadtests.bench import client, people
 from loadtests.bench.people import Offer, Student
 from loadtests.bench.report import Result, say

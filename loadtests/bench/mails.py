@@ -9,7 +9,7 @@ from typing import cast
 
 import aiosmtplib
 
-from app.db import statement
+from app.statements import statement
 from loadtests.bench import booking, people
 from loadtests.bench.cpu import cpu_seconds
 from loadtests.bench.report import Result, say

@@ -12,8 +12,9 @@ from uuid import UUID
 import asyncpg
 
 from app.availability.board import snapshot
-from app.db import SQL, Pool, Tx, connect, statement
+from app.db import SQL, Pool, Tx, connect
 from app.migrate import migrate
+from app.statements import statement
 from loadtests.bench import people
 from loadtests.bench.people import Offer
 from loadtests.bench.report import Result, say

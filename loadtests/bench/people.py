@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from app.accounts import session
-from app.db import Db, statement
+from app.db import Db
+from app.statements import statement
 from loadtests.bench.stack import Stack
 
 OPENS, CLOSES, DAYS = 9, 21, 40

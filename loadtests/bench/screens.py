@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import orjson
 import redis.asyncio
 
-from app.db import statement
+from app.statements import statement
 from loadtests.bench import client, people
 from loadtests.bench.bare import CHANNEL
 from loadtests.bench.people import Offer

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app import db
 from app.notifications.message import KINDS
+from app.statements import CATALOG
 from tests.test_plans import Watched, watched
 
 __all__ = ["watched"]
@@ -20,7 +20,7 @@ HOT: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", HOT)
 async def test_hot_statements_scan_no_table(watched: Watched, name: str) -> None:
-    sql, parameters = db._CATALOG[name]
+    sql, parameters = CATALOG[name]
     await watched.connection.execute(
         """update notification set sent_at = null where id > 11900;
            insert into booking_audit (booking_id, at, event, to_state) select id, now(), 'created', state from booking;

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from app import db
+from app.statements import CATALOG
 from tests.test_plans import Watched, watched
 
 __all__ = ["watched"]
@@ -33,7 +33,7 @@ analyze;
 
 @pytest.mark.parametrize("name", BATCHES)
 async def test_a_batch_scans_no_table(watched: Watched, name: str) -> None:
-    sql, parameters = db._CATALOG[name]
+    sql, parameters = CATALOG[name]
     await watched.connection.execute(FILL)
     assert await watched.scans(sql, *(BATCHES[name][parameter] for parameter in parameters)) == []
     assert "Seq Scan on dev_mail" not in "".join(watched.plans)

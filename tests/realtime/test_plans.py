@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app import db
+from app.statements import CATALOG
 from tests.test_plans import Watched, person, watched
 
 __all__ = ["watched"]
@@ -27,13 +27,13 @@ HOT: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", HOT)
 async def test_it_scans_no_table(watched: Watched, name: str) -> None:
-    sql, parameters = db._CATALOG[name]
+    sql, parameters = CATALOG[name]
     assert await watched.scans(sql, *(HOT[name][parameter] for parameter in parameters)) == []
 
 
 async def test_the_sum_of_a_students_bookings_is_read_from_an_index_alone(watched: Watched) -> None:
     """It is asked for every student that is connected, every few seconds."""
     await watched.connection.execute("vacuum booking")
-    sql, _ = db._CATALOG["booking_totals"]
+    sql, _ = CATALOG["booking_totals"]
     assert await watched.scans(sql, HOT["booking_totals"]["students"]) == []
     assert "Index Only Scan using booking_of_student" in "".join(watched.plans)
