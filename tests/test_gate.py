@@ -16,9 +16,9 @@ from app.catalog import instructor, service
 from app.db import Pool
 from app.settings import Settings
 from tests import factories
-from tests.bookings.test_reserve import NOW, reserve
+from tests.bookings.reservations import NOW, reserve
 from tests.factories import Instructor
-from tests.test_health import until_ready_says
+from tests.health import wait_until_ready
 
 
 class Lock:
@@ -87,7 +87,7 @@ async def test_with_thirty_waiting_for_one_calendar_everything_else_is_answered(
     tokens = [await factories.token_of(pool, student.id, settings) for student in crowd]
     stranger = await factories.token_of(pool, (await factories.student(pool, "Ben")).id, settings)
     times = [f"{9 + n // 2 % 8:02}:{n % 2 * 30:02}" for n in range(30)]
-    await until_ready_says(client, 200)
+    await wait_until_ready(client, 200)
     async with Lock(outside, anna.id):
         bookings = [
             asyncio.create_task(book(client, token, anna, wall_clock)) for token, wall_clock in zip(tokens, times, strict=True)

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -24,6 +23,7 @@ from realtime.subscriber import Subscriber
 from tests import factories
 from tests.cluster import TEMPLATE, Server
 from tests.conftest import RedisServer, visiting
+from tests.health import wait_until_ready
 
 
 @pytest_asyncio.fixture
@@ -35,51 +35,41 @@ async def relaying(settings: Settings) -> AsyncIterator[None]:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def until_ready_says(client: httpx.AsyncClient, code: int, **expected: Any) -> dict[str, Any]:
-    async with asyncio.timeout(20):
-        while True:
-            answer = await client.get("/health/ready")
-            body: dict[str, Any] = answer.json()
-            if answer.status_code == code and expected.items() <= body.items():
-                return body
-            await asyncio.sleep(0.1)
-
-
 async def test_alive_needs_nothing(client: httpx.AsyncClient) -> None:
     answer = await client.get("/health/live")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
 async def test_ready_with_everything_there(client: httpx.AsyncClient, relaying: None) -> None:
-    assert await until_ready_says(client, 200, status="ok") == {"status": "ok", "postgres": "ok", "live": "connected"}
+    assert await wait_until_ready(client, 200, status="ok") == {"status": "ok", "postgres": "ok", "live": "connected"}
 
 
 async def test_without_redis_it_is_ready_but_says_so(
     client: httpx.AsyncClient, relaying: None, redis_server: RedisServer
 ) -> None:
-    await until_ready_says(client, 200, status="ok")
+    await wait_until_ready(client, 200, status="ok")
     redis_server.kill()
-    assert await until_ready_says(client, 200, status="degraded") == {
+    assert await wait_until_ready(client, 200, status="degraded") == {
         "status": "degraded",
         "postgres": "ok",
         "live": "degraded",
     }
     redis_server.start()
-    await until_ready_says(client, 200, status="ok")
+    await wait_until_ready(client, 200, status="ok")
 
 
 async def test_not_ready_while_the_calendars_have_not_been_compared_with_postgres(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await until_ready_says(client, 200)
+    await wait_until_ready(client, 200)
     monkeypatch.setattr(lifespan, "RECONCILE_AGE_SECONDS", -1.0)
-    await until_ready_says(client, 503, reason="postgres")
+    await wait_until_ready(client, 503, reason="postgres")
 
 
 async def test_without_postgres_it_is_not_ready(settings: Settings, postgres_server: Server) -> None:
     there = SecretStr(postgres_server.cluster.database(TEMPLATE))
     async with visiting(settings.model_copy(update={"database_url": there})) as client:
-        await until_ready_says(client, 200)
+        await wait_until_ready(client, 200)
         postgres_server.kill()
         answer = await client.get("/health/ready")
         assert answer.status_code == 503
@@ -87,7 +77,7 @@ async def test_without_postgres_it_is_not_ready(settings: Settings, postgres_ser
         assert answer.json() == {"detail": "Postgres does not answer.", "code": "UNAVAILABLE", "reason": "postgres"}
         assert (await client.get("/health/live")).status_code == 200
         postgres_server.start()
-        await until_ready_says(client, 200)
+        await wait_until_ready(client, 200)
 
 
 @pytest.fixture
@@ -132,15 +122,15 @@ async def test_a_full_disk_is_seen_until_there_is_room_again(
             return (await client.put("/api/instructors/me", json={"bio": bio})).status_code
 
         assert await write_bio() == 200
-        await until_ready_says(client, 200, postgres="ok")
+        await wait_until_ready(client, 200, postgres="ok")
         fill(small_disk)
         statuses = [await write_bio() for _ in range(20)]
         assert set(statuses) <= {200, 503}
         assert 503 in statuses
         assert (await client.get(f"/api/instructors/{anna.id}")).status_code == 200  # pages can still be read
-        await until_ready_says(client, 200, status="degraded", postgres="disk_full")
+        await wait_until_ready(client, 200, status="degraded", postgres="disk_full")
         (small_disk / "filler").unlink()
-        await until_ready_says(client, 200, postgres="ok")
+        await wait_until_ready(client, 200, postgres="ok")
         assert await write_bio() == 200
 
 
@@ -169,4 +159,4 @@ async def test_one_that_alone_hears_nothing_is_given_no_work(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Subscriber, "status", "disconnected")
-    await until_ready_says(client, 503, reason="live")
+    await wait_until_ready(client, 503, reason="live")

@@ -21,7 +21,7 @@ from app.migrate import MigrationError
 from app.statements import STATEMENTS, load
 from tests import factories
 from tests.cluster import Cluster
-from tests.test_statements import mistakes
+from tests.statement_columns import mismatches
 
 FIRST_RELEASE = Path(__file__).parent / "first_release"
 ANNA, DORA, BEN, FINN, GUS = (
@@ -196,7 +196,7 @@ async def test_a_database_of_the_first_release_is_migrated_while_its_web_process
         after = await stored(connection)
         assert missing(before, after) == []
         assert await connection.fetch(BOARDS, FIRST, FINN) == boards
-        assert await mistakes(connection, STATEMENTS) == []
+        assert await mismatches(connection, STATEMENTS) == []
     lesson = await factories.lesson(pool, GUS, FINNS_SERVICE, datetime(2026, 11, 23, 15, tzinfo=UTC), now=NOW)
     assert lesson.state == "confirmed"
     await db.close(pool)

@@ -24,8 +24,8 @@ from app.settings import Settings
 from tests import factories
 from tests.cluster import until
 from tests.conftest import visiting
+from tests.health import wait_until_ready
 from tests.processes import Starter
-from tests.test_health import until_ready_says
 
 PROGRAM = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 # With this version it learned to keep prepared statements across transactions.
@@ -113,7 +113,7 @@ async def test_people_sign_in_look_book_and_cancel_through_it(pooled: Settings, 
     anna = await factories.instructor(pool, "Anna")
     crowd = [await factories.student(pool, f"Student {number}") for number in range(8)]
     async with visiting(pooled) as client:
-        await until_ready_says(client, 200)
+        await wait_until_ready(client, 200)
         before = await free_starts(client, anna)
 
         async def come_and_go(number: int) -> list[int]:

@@ -17,7 +17,7 @@ from realtime.hub import Hub
 from realtime.loader import Loader
 from realtime.reconciler import Reconciler
 from tests import factories
-from tests.bookings.test_reserve import reserve
+from tests.bookings.reservations import reserve
 from tests.cluster import TEMPLATE, Server, Standby
 
 

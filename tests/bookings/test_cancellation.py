@@ -9,7 +9,7 @@ from app.bookings import booking, cancellation
 from app.bookings.booking import Booking
 from app.db import Pool
 from tests import factories
-from tests.bookings.test_reserve import reserve
+from tests.bookings.reservations import reserve
 from tests.factories import Account, Instructor
 
 NOW = datetime.now(UTC)

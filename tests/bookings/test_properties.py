@@ -15,7 +15,7 @@ from app.bookings.booking import Booking
 from app.db import Pool
 from tests import factories
 from tests.bookings.invariants import assert_changes_lead_to_the_present, assert_nothing_overlaps
-from tests.bookings.test_reserve import NOW, hold, reserve
+from tests.bookings.reservations import NOW, hold, reserve
 from tests.factories import Instructor
 
 DAYS = 4

@@ -13,7 +13,7 @@ from app.bookings import cancellation
 from app.db import Pool
 from tests import factories
 from tests.bookings.invariants import assert_changes_lead_to_the_present, assert_nothing_overlaps
-from tests.bookings.test_reserve import NOW, hold, reserve
+from tests.bookings.reservations import NOW, hold, reserve
 
 IS_SOMEBODY_WAITING = """
 select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')

@@ -1,25 +1,15 @@
 """The rules of booking, one by one, against the real database."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from app import refusal, wire
 from app.bookings import booking, cancellation
-from app.bookings.booking import Booking
 from app.db import Pool, Tx
 from tests import factories
-from tests.factories import Account, Instructor
-
-NOW = datetime.now(UTC)
-
-
-async def reserve(
-    pool: Pool, student: Account, teacher: Instructor, start: datetime, minutes: int = 60, **more: Any
-) -> Booking:
-    given: dict[str, Any] = {"location_type": None, "location": "", "note": "", "now": NOW} | more
-    return await booking.reserve(pool, student.id, service_id=teacher.service_id, start=start, minutes=minutes, **given)
+from tests.bookings.reservations import NOW, hold, reserve
 
 
 async def row(pool: Pool, sql: str) -> Any:
@@ -198,18 +188,6 @@ async def test_a_blackout_day_takes_no_bookings_whatever_the_availability(pool: 
     assert nearest == anna.at("16:00", day=0) or nearest == anna.at("09:00", day=2)
     board = await one(pool, "select board_days($1, $2)", anna.id, [anna.day()])
     assert board[anna.day().isoformat()]["free"] == []
-
-
-async def hold(pool: Pool | Tx, student: Account, teacher: Instructor, start: datetime, until: datetime) -> Any:
-    """A held row, as it stands when its student has not confirmed yet."""
-    return await one(
-        pool,
-        """insert into booking (instructor_id, student_id, service_id, state, during, blocked, held_until, service_name,
-             price_cents, location_type, free_cancel_until, version, created_at)
-           values ($1, $2, $3, 'held', tstzrange($4::timestamptz, $4::timestamptz + interval '1 h'), tstzrange($4::timestamptz, $4::timestamptz + interval '1 h'), $5, 'Piano',
-             7000, 'student', $4, 0, $5) returning id""",
-        teacher.id, student.id, teacher.service_id, start, until,
-    )  # fmt: skip
 
 
 async def test_a_hold_keeps_the_time_until_it_has_run_out(pool: Pool) -> None:

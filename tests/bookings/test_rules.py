@@ -16,7 +16,7 @@ from app.bookings.idempotency import MAX_KEY
 from app.bookings.routes import BookingRequest, CancellationRequest
 from app.db import Pool
 from tests import factories
-from tests.bookings.test_reserve import hold, reserve
+from tests.bookings.reservations import hold, reserve
 
 NOW = datetime.now(UTC)
 

@@ -9,6 +9,8 @@ from app.notifications.message import Message, Reader, compose
 
 ANNA, BEN = uuid4(), uuid4()
 SITE = "https://lessons.example.com"
+# A name or note that tries to end a header, add markup and reverse the text.
+HOSTILE = 'Eve\r\nBcc: victim@example.com\r\n\r\n<script>alert("x")</script> & \u202eevil\u0007'
 
 
 def lesson(**different: Any) -> Booking:

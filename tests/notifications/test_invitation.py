@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.notifications.ics import parse
-from tests.notifications.lessons import ANNA, BEN, SITE, lesson, written
-from tests.notifications.test_message import HOSTILE
+from tests.notifications.lessons import ANNA, BEN, HOSTILE, SITE, lesson, written
 
 
 def test_a_confirmation_puts_the_lesson_into_the_calendar() -> None:

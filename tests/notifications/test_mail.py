@@ -16,9 +16,8 @@ from app.notifications.mail import Mail
 from app.notifications.smtp import Mailer, Server
 from app.settings import SettingsError
 from tests.notifications.ics import parse
-from tests.notifications.lessons import ANNA, BEN, lesson, written
+from tests.notifications.lessons import ANNA, BEN, HOSTILE, lesson, written
 from tests.notifications.mailbox import CERTIFICATE, LOGIN, Mailbox, mailbox
-from tests.notifications.test_message import HOSTILE
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 

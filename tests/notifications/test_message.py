@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.notifications import phrases
-from tests.notifications.lessons import ANNA, BEN, SITE, lesson, written
+from tests.notifications.lessons import ANNA, BEN, HOSTILE, SITE, lesson, written
 
 
 def test_the_student_reads_who_what_when_where_price_note_and_policy() -> None:
@@ -113,9 +113,6 @@ def test_the_policy_is_what_holds_now() -> None:
     assert passed == "The free cancellation period is over. A cancellation now counts as late."
     always = lesson(free_cancel_until=about.starts_at)
     assert phrases.policy(always, "student", about.created_at) == "You can cancel for free until the lesson starts."
-
-
-HOSTILE = 'Eve\r\nBcc: victim@example.com\r\n\r\n<script>alert("x")</script> & \u202eevil\u0000\u0007'.replace("\0", "")
 
 
 def test_names_places_and_notes_cannot_end_a_header_or_become_markup() -> None:

@@ -10,7 +10,7 @@ from app.db import Pool
 from app.settings import Settings
 from tests.notifications.ics import parse
 from tests.notifications.ledger import book, cancel, couple, deliver_due
-from tests.notifications.test_message import HOSTILE
+from tests.notifications.lessons import HOSTILE
 
 
 async def test_before_the_first_mail_the_page_says_so(client: httpx.AsyncClient) -> None:

@@ -1,6 +1,7 @@
 """Connections to the SMTP server: kept between mails, one mail at a time, and replaced when the server closes them."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import aiosmtplib
@@ -11,7 +12,8 @@ from app.notifications.mail import Mail
 from app.notifications.smtp import Mailer
 from tests.notifications.lessons import ANNA, BEN, lesson, written
 from tests.notifications.mailbox import Mailbox
-from tests.notifications.test_mail import NOW
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 def to(address: str = "ben@example.com", number: int = 1) -> Mail:

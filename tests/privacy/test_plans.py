@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from app.statements import CATALOG
-from tests.test_plans import Watched, watched
+from tests.query_plans import QueryPlans, plans
 
-__all__ = ["watched"]
+__all__ = ["plans"]
 
 BEFORE = datetime.now(UTC) - timedelta(days=7)
 FIRST = UUID(int=0)
@@ -32,8 +32,8 @@ analyze;
 
 
 @pytest.mark.parametrize("name", BATCHES)
-async def test_a_batch_scans_no_table(watched: Watched, name: str) -> None:
+async def test_a_batch_scans_no_table(plans: QueryPlans, name: str) -> None:
     sql, parameters = CATALOG[name]
-    await watched.connection.execute(FILL)
-    assert await watched.scans(sql, *(BATCHES[name][parameter] for parameter in parameters)) == []
-    assert "Seq Scan on dev_mail" not in "".join(watched.plans)
+    await plans.connection.execute(FILL)
+    assert await plans.scans(sql, *(BATCHES[name][parameter] for parameter in parameters)) == []
+    assert "Seq Scan on dev_mail" not in "".join(plans.plans)

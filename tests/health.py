@@ -1,0 +1,17 @@
+"""Waiting for what /health/ready says."""
+
+import asyncio
+from typing import Any
+
+import httpx
+
+
+async def wait_until_ready(client: httpx.AsyncClient, code: int, **expected: Any) -> dict[str, Any]:
+    """Waits for this status code and these fields; the whole answer."""
+    async with asyncio.timeout(20):
+        while True:
+            answer = await client.get("/health/ready")
+            body: dict[str, Any] = answer.json()
+            if answer.status_code == code and expected.items() <= body.items():
+                return body
+            await asyncio.sleep(0.1)

@@ -1,0 +1,12 @@
+"""The frequent statements of the worker, with parameters for a test of their plans."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from app.notifications.message import KINDS
+
+HOT: dict[str, dict[str, Any]] = {
+    "due_notifications": {"now": datetime.now(UTC), "kinds": KINDS, "limit": 200},
+    "take_notification": {"id": 7, "now": datetime.now(UTC), "kinds": KINDS},
+    "dev_mails": {"limit": 100},
+}

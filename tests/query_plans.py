@@ -1,0 +1,105 @@
+"""A database large enough that a sequential scan is a planning mistake, and a connection that
+records every plan through auto_explain."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from app import db
+
+TABLES = "account|session|calendar|availability|booking|booking_audit|idempotency_key|outbox|notification|service|next_start"
+
+FILL = """
+insert into account (id, email, full_name, password_hash)
+select ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid,
+       n || '@example.com', 'Person ' || n, ''
+from generate_series(1, 4000) as n;
+insert into account_role select id, 'student' from account;
+insert into instructor (id) select id from account order by id limit 1000;
+insert into calendar (instructor_id) select id from instructor;
+insert into availability (instructor_id, during)
+select id, tstzrange(day + interval '13 h', day + interval '23 h')
+from instructor,
+     (select date_trunc('day', now()) + n * interval '1 day' as day
+      from generate_series(1, 14) as n) as days;
+insert into service (id, instructor_id, catalog_service, hourly_rate_cents, durations_minutes,
+                     location_types)
+select id, id, 'piano', 7000, '{60}', '{student}' from instructor;
+insert into next_start (instructor_id, minutes, start, valid_until)
+select id, 60, now() + number * interval '1 minute', now() + number * interval '1 minute'
+from (select id, row_number() over () as number from instructor) as numbered;
+insert into booking (instructor_id, student_id, service_id, state, during, blocked, service_name,
+                     price_cents, location_type, free_cancel_until, version, created_at)
+select instructor.id, student.id, instructor.id, 'confirmed', during, during, 'Piano',
+       7000, 'student', now(), n, now()
+from (select id, row_number() over (order by id) as number from instructor) as instructor,
+     generate_series(1, 12) as n,
+     lateral (select 1000 + (number + n * 173) % 3000 as student_number) as numbers,
+     lateral (select ('00000000-0000-0000-0000-'
+                      || lpad(student_number::text, 12, '0'))::uuid as id) as student,
+     lateral (select tstzrange(day + interval '13 h', day + interval '14 h') as during
+              from (select date_trunc('day', now()) + n * interval '1 day' as day) as d) as times
+on conflict do nothing;
+insert into outbox (instructor_id, version, days)
+select instructor_id, version, '{}' from booking;
+insert into notification (kind, recipient_id, booking_id, due_at, sent_at)
+select 'booking_confirmed', student_id, id, now(), now() from booking;
+insert into session (id, account_id, expires_at) select id, id, now() + interval '1 day' from account;
+update calendar set version = 100;
+analyze;
+"""
+
+
+class QueryPlans:
+    """A connection that records every plan, including those inside functions."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.plans: list[str] = []
+
+    def record(self, _: Any, message: Any) -> None:
+        """Listens to the log messages of the connection."""
+        if "plan:" in message.message:
+            self.plans.append(message.message)
+
+    async def scans(self, sql: str, *arguments: Any) -> list[str]:
+        """The plans of this statement that scan a large table sequentially."""
+        self.plans.clear()
+        transaction = self.connection.transaction()
+        await transaction.start()
+        await self.connection.fetch(sql, *arguments)
+        await transaction.rollback()
+        assert self.plans
+        return [plan for plan in self.plans if re.search(rf"Seq Scan on ({TABLES})\b", plan)]
+
+
+@pytest.fixture
+async def plans(database_url: str) -> AsyncIterator[QueryPlans]:
+    """Uses generic plans, as a connection does after a few executions."""
+    connection = await asyncpg.connect(database_url)
+    await db._prepare_connection(connection)
+    await connection.execute(FILL)
+    await connection.execute(
+        """load 'auto_explain';
+           set auto_explain.log_min_duration = 0;
+           set auto_explain.log_nested_statements = on;
+           set client_min_messages = log;
+           set plan_cache_mode = force_generic_plan;
+           set jit = off"""
+    )
+    query_plans = QueryPlans(connection)
+    connection.add_log_listener(query_plans.record)
+    try:
+        yield query_plans
+    finally:
+        connection.remove_log_listener(query_plans.record)
+        await connection.close()
+
+
+def account_id(number: int) -> UUID:
+    """The ids of FILL: instructors up to 1000, students up to 4000."""
+    return UUID(f"00000000-0000-0000-0000-{number:012}")
