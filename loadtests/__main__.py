@@ -16,7 +16,7 @@ from pathlib import Path
 
 import orjson
 
-from loadtests import chaos, crowd, fresh, removal, results, verdict
+from loadtests import chaos, crowd, own_server, removal, results, verdict
 from loadtests.removal import NotPermitted, SettingsError
 from loadtests.scenarios import MAX_PEOPLE, MAX_SECONDS, SHORT, refused
 
@@ -41,12 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             url, data, crew = chosen.url, chosen.data, chosen.crew
             if chosen.up:
                 print("starting a product of its own …", flush=True)
-                started = stack.enter_context(fresh.product(workers=chosen.workers))
+                started = stack.enter_context(own_server.product(workers=chosen.workers))
                 url, data = started.url, started.data
                 crew = str(data / "crew.json")
             wanted = list(SHORT) if chosen.scenario == "all" else [chosen.scenario]
             return max(_run(chosen, scenario, url, data, crew) for scenario in wanted)
-    except fresh.NotReadyError as error:
+    except own_server.NotReadyError as error:
         print(error, file=sys.stderr)
         return NO_RUN
 
@@ -164,7 +164,7 @@ def _chaos(chosen: argparse.Namespace, stack: ExitStack) -> int:
     with complaints.open("wb") as errors:
         locust = subprocess.Popen(command, stderr=errors)  # noqa: S603 — our own program
     try:
-        _until(lambda: results.doors_open(found).exists() or locust.poll() is not None, _BESIDE_SECONDS)
+        _until(lambda: results.started_file(found).exists() or locust.poll() is not None, _BESIDE_SECONDS)
         mended = product.endure(faults, lambda: locust.poll() is None, lambda line: print(line, flush=True))
         print("everything is mended; the crowd goes on for a while", flush=True)
         locust.wait(seconds + _BESIDE_SECONDS)

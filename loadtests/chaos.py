@@ -19,7 +19,7 @@ import psutil
 from app import embedded
 from app.embedded import process
 from app.embedded.process import Program
-from loadtests import fresh
+from loadtests import own_server
 from loadtests.proxy import Proxy
 
 WEB_PROCESSES = 2
@@ -68,7 +68,7 @@ def plan(seed: int, seconds: float) -> list[Fault]:
 
 @contextmanager
 def product(log: Path) -> Iterator["Product"]:
-    """A product with two web processes. Its log is written to `log`. Raises fresh.NotReadyError."""
+    """A product with two web processes. Its log is written to `log`. Raises own_server.NotReadyError."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="instainstru-load-", ignore_cleanup_errors=True)))
@@ -89,7 +89,7 @@ def product(log: Path) -> Iterator["Product"]:
             "DATABASE_URL": postgres.url.replace(str(postgres.sockets), str(run / "proxy")),
             "REDIS_URL": f"unix://{run / 'proxy' / 'redis.sock'}",
         }
-        up = stack.enter_context(fresh.product(workers=WEB_PROCESSES, settings=settings, log=output))
+        up = stack.enter_context(own_server.product(workers=WEB_PROCESSES, settings=settings, log=output))
         yield Product(up, postgres.url, stores, proxies)
 
 
@@ -117,14 +117,14 @@ class Store:
         return _family(self._process.pid) if self._process is not None else []
 
     def start(self) -> None:
-        """Unless it runs already; returns when it answers. Raises fresh.NotReadyError."""
+        """Unless it runs already; returns when it answers. Raises own_server.NotReadyError."""
         if self._process is not None:
             return
         self._process = process.start(self._program, self._output.fileno())
         ends = time.monotonic() + _STORE_SECONDS
         while not self._answers():
             if time.monotonic() > ends:
-                raise fresh.NotReadyError(f"{self._program.name} does not answer.")
+                raise own_server.NotReadyError(f"{self._program.name} does not answer.")
             time.sleep(0.05)
 
     def kill(self) -> None:
@@ -150,7 +150,7 @@ def _family(pid: int) -> list[psutil.Process]:
 class Product:
     """What runs, and how it is broken and mended."""
 
-    def __init__(self, up: fresh.Product, database_url: str, stores: dict[str, Store], proxies: dict[str, Proxy]) -> None:
+    def __init__(self, up: own_server.Product, database_url: str, stores: dict[str, Store], proxies: dict[str, Proxy]) -> None:
         self.url = up.url
         self.data = up.data
         self.database_url = database_url  # not through the proxy

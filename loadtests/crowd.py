@@ -15,7 +15,7 @@ import httpx
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from loadtests import crew
+from loadtests import accounts
 
 INSTRUCTOR = "Sarah Chen"
 MAX_STUDENTS = 40
@@ -87,7 +87,7 @@ class Crowd:
 
         async def register() -> None:
             async with slots:
-                answer = await self.call("POST", "/api/auth/register", crew.registration("student"))
+                answer = await self.call("POST", "/api/auth/register", accounts.registration("student"))
             if answer.status_code != httpx.codes.CREATED:
                 raise CrowdError(f"A student could not register: {answer.json().get('detail')}")
             content = answer.json()

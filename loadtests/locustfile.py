@@ -8,12 +8,12 @@ from typing import Any
 import gevent
 from locust import events
 
-from loadtests.crew import CrewError, crew_file
+from loadtests.accounts import AccountsError, accounts_file
+from loadtests.runner import Plan, Runner
 from loadtests.scenarios import MAX_PEOPLE, MAX_SECONDS, SCENARIOS, refused
-from loadtests.stage import Plan, Stage
-from loadtests.users import LookerOn, Student, Teacher
+from loadtests.users import InstructorUser, StudentUser, ViewerUser
 
-__all__ = ["LookerOn", "Student", "Teacher"]
+__all__ = ["InstructorUser", "StudentUser", "ViewerUser"]
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # locust has no types that mypy reads
@@ -33,7 +33,11 @@ def _set_up(environment: Any, **_: object) -> None:
     if complaint := refused(url, options.people, options.seconds, options.confirm_host):
         sys.exit(complaint)
     scenario = SCENARIOS[options.scenario](options.people)
-    Student.fixed_count, Teacher.fixed_count, LookerOn.fixed_count = scenario.students, scenario.instructors, scenario.screens
+    StudentUser.fixed_count, InstructorUser.fixed_count, ViewerUser.fixed_count = (
+        scenario.students,
+        scenario.instructors,
+        scenario.screens,
+    )
     options.num_users = scenario.students + scenario.instructors + scenario.screens
     options.spawn_rate = 100
     # Refused requests are part of the game; whether the run was right is the verdict's to say.
@@ -44,19 +48,19 @@ def _set_up(environment: Any, **_: object) -> None:
 def _start(environment: Any, **_: object) -> None:
     options = environment.parsed_options
     url = environment.host
-    kept = None if options.crew == "-" else Path(options.crew) if options.crew else crew_file(url)
+    kept = None if options.crew == "-" else Path(options.crew) if options.crew else accounts_file(url)
     scenario = SCENARIOS[options.scenario](options.people)
-    environment.stage = Stage(Plan(scenario, url, options.people, options.seconds, Path(options.results), kept))
+    environment.crowd = Runner(Plan(scenario, url, options.people, options.seconds, Path(options.results), kept))
     try:
-        environment.stage.gather()
-    except CrewError as error:
+        environment.crowd.gather()
+    except AccountsError as error:
         sys.exit(str(error))
     gevent.spawn(_play, environment)
 
 
 def _play(environment: Any) -> None:
     try:
-        environment.stage.play()
+        environment.crowd.play()
     except BaseException:
         environment.process_exit_code = 2
         raise

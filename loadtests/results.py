@@ -29,7 +29,7 @@ class Rush:
 
 
 @dataclass
-class Seen:
+class ScreenState:
     """What one screen showed at the end."""
 
     instructor: str
@@ -41,7 +41,7 @@ class Seen:
 
 
 @dataclass
-class Heard:
+class InstructorEvents:
     """What an instructor's own socket was told of the bookings of the run; with `refreshed` some may rightly be missing."""
 
     instructor: str
@@ -68,8 +68,8 @@ class Results:
     mended: float | None = None
     rushes: list[Rush] = field(default_factory=list)
     requests: dict[str, Requests] = field(default_factory=dict)
-    seen: list[Seen] = field(default_factory=list)
-    heard: list[Heard] = field(default_factory=list)
+    screens: list[ScreenState] = field(default_factory=list)
+    instructor_events: list[InstructorEvents] = field(default_factory=list)
     # instructor → version → how many screens it reached, and when (seconds since 1970)
     arrivals: dict[str, dict[int, list[float]]] = field(default_factory=dict)
     reconnects: int = 0
@@ -84,7 +84,7 @@ class Results:
         path.write_bytes(orjson.dumps(asdict(self), option=orjson.OPT_NON_STR_KEYS))
 
 
-def doors_open(results: Path) -> Path:
+def started_file(results: Path) -> Path:
     """A file that is there once everybody has been let loose."""
     return results.with_suffix(".open")
 
@@ -98,8 +98,8 @@ def load(path: Path) -> Results:
             | {
                 "rushes": [Rush(**rush) for rush in raw["rushes"]],
                 "requests": {name: Requests(**requests) for name, requests in raw["requests"].items()},
-                "seen": [Seen(**seen) for seen in raw["seen"]],
-                "heard": [Heard(**heard) for heard in raw["heard"]],
+                "screens": [ScreenState(**screen) for screen in raw["screens"]],
+                "instructor_events": [InstructorEvents(**events) for events in raw["instructor_events"]],
                 "arrivals": {
                     instructor: {int(version): at for version, at in versions.items()}
                     for instructor, versions in raw["arrivals"].items()

@@ -12,14 +12,14 @@ import orjson
 from locust import FastHttpUser, User, task
 from locust.exception import StopUser
 
-from loadtests import crew
-from loadtests.crew import Instructor
-from loadtests.live import Screen
-from loadtests.stage import Stage
+from loadtests import accounts
+from loadtests.accounts import Instructor
+from loadtests.client import Screen
+from loadtests.runner import Runner
 from loadtests.watcher import Watcher
 
 
-class Person(FastHttpUser):
+class ApiUser(FastHttpUser):
     """Somebody with a session, who asks and remembers how it was answered."""
 
     abstract = True
@@ -28,9 +28,9 @@ class Person(FastHttpUser):
     token = ""
 
     @property
-    def stage(self) -> Stage:
-        stage: Stage = self.environment.stage
-        return stage
+    def runner(self) -> Runner:
+        runner: Runner = self.environment.crowd
+        return runner
 
     def ask(self, method: str, path: str, body: Any = None, *, name: str | None = None, key: str = "") -> tuple[str, Any]:
         """How it was answered ("201", "409 SLOT_TAKEN", "no answer") and the JSON. `key`: an Idempotency-Key."""
@@ -47,36 +47,36 @@ class Person(FastHttpUser):
             answer, content = _read(response)
             if answer.startswith(("2", "409")):
                 response.success()
-        self.stage.results.request(f"{method} {name}", answer, seconds)
+        self.runner.results.request(f"{method} {name}", answer, seconds)
         if unknown(answer):
-            self.stage.results.troubled.append(time.time() - seconds)
+            self.runner.results.troubled.append(time.time() - seconds)
         return answer, content
 
     def ask_for_certain(self, path: str, body: Any, *, name: str | None = None) -> tuple[str, Any]:
         """POSTs with an Idempotency-Key, as pages do. Where people insist, they ask again, with the same key, until they know."""
         key = str(uuid.uuid4())
         answer, content = self.ask("POST", path, body, name=name, key=key)
-        while self.stage.plan.scenario.insists and unknown(answer) and not self.stage.closed:
-            gevent.sleep(self.stage.random.uniform(0.5, 2.0))
+        while self.runner.plan.scenario.insists and unknown(answer) and not self.runner.closed:
+            gevent.sleep(self.runner.random.uniform(0.5, 2.0))
             answer, content = self.ask("POST", path, body, name=name, key=key)
         return answer, content
 
     @contextmanager
     def _under_way(self) -> Iterator[None]:
-        self.stage.in_flight += 1
+        self.runner.in_flight += 1
         try:
             yield
         finally:
-            self.stage.in_flight -= 1
+            self.runner.in_flight -= 1
 
     def pause(self) -> None:
         """Until the next deed; the run may be over before."""
-        gevent.sleep(self.stage.random.uniform(*self.stage.plan.scenario.pause))
-        self.wait_for_doors()
+        gevent.sleep(self.runner.random.uniform(*self.runner.plan.scenario.pause))
+        self.wait_for_start()
 
-    def wait_for_doors(self) -> None:
-        self.stage.doors.wait()
-        if self.stage.closed:
+    def wait_for_start(self) -> None:
+        self.runner.start_event.wait()
+        if self.runner.closed:
             raise StopUser
 
 
@@ -97,49 +97,49 @@ def _read(response: Any) -> tuple[str, Any]:
     return (f"{response.status_code} {code}" if code else str(response.status_code)), content
 
 
-class Student(Person):
+class StudentUser(ApiUser):
     """Looks for a time and books it; takes another one when somebody else was quicker; now and then cancels again."""
 
     def on_start(self) -> None:
-        self.token = self.stage.next_student().token
+        self.token = self.runner.next_student().token
         self.ask("GET", "/api/auth/me")
-        self.stage.students_ready += 1
-        self.wait_for_doors()
+        self.runner.students_ready += 1
+        self.wait_for_start()
 
     @task
     def live(self) -> None:
-        if self.stage.plan.scenario.name == "rush":
+        if self.runner.plan.scenario.name == "rush":
             self._rush()
         else:
             self._find_a_time()
 
     def _rush(self) -> None:
         """Waits with everybody else for a time to be announced, and wants it."""
-        start = self.stage.next_time()
-        answer, _ = self._book(self.stage.crew.instructors[0], start)
-        self.stage.rushed(answer)
+        start = self.runner.next_time()
+        answer, _ = self._book(self.runner.accounts.instructors[0], start)
+        self.runner.rushed(answer)
 
     def _find_a_time(self) -> None:
         self.pause()
-        stage = self.stage
-        instructor = stage.random.choice(stage.crew.instructors)
+        runner = self.runner
+        instructor = runner.random.choice(runner.accounts.instructors)
         self.ask("GET", f"/api/instructors/{instructor.id}", name="/api/instructors/{id}")
-        answer, content = self._book(instructor, stage.random.choice(stage.starts))
+        answer, content = self._book(instructor, runner.random.choice(runner.starts))
         if answer == "409 SLOT_TAKEN" and content["alternatives"]:
             answer, content = self._book(instructor, content["alternatives"][0])
-        if answer == "201" and stage.random.random() < stage.plan.scenario.cancels:
+        if answer == "201" and runner.random.random() < runner.plan.scenario.cancels:
             self.pause()
             self._cancel(content["id"])
-        elif stage.random.random() < 0.1:
+        elif runner.random.random() < 0.1:
             self.ask("GET", "/api/bookings?as=student&scope=upcoming")
 
     def _book(self, instructor: Instructor, start: str) -> tuple[str, Any]:
         body = {"service_id": instructor.service_id, "start": start, "duration_minutes": 30}
         answer, content = self.ask_for_certain("/api/bookings", body)
         if answer == "201":
-            self.stage.results.booked[content["id"]] = instructor.id
+            self.runner.results.booked[content["id"]] = instructor.id
         elif unknown(answer):
-            self.stage.results.unanswered += 1
+            self.runner.results.unanswered += 1
         return answer, content
 
     def _cancel(self, booking: str) -> None:
@@ -149,42 +149,42 @@ class Student(Person):
             name="/api/bookings/{id}/cancellation",
         )
         if answer == "200":
-            self.stage.results.cancelled.append(booking)
+            self.runner.results.cancelled.append(booking)
         elif unknown(answer):
-            self.stage.results.doubtful.append(booking)
+            self.runner.results.doubtful.append(booking)
 
 
-class Teacher(Person):
+class InstructorUser(ApiUser):
     """An instructor with the week open on a screen, who looks at the lessons and reshapes next week."""
 
     def on_start(self) -> None:
-        stage = self.stage
-        instructor = stage.next_instructor()
+        runner = self.runner
+        instructor = runner.next_instructor()
         self.token = instructor.token
-        own = Watcher(stage.plan.url, [Screen(instructor.id, stage.starts[0][:10], 35)], token=self.token)
-        stage.watchers.append(own)
-        stage.own[instructor.id] = own
+        own = Watcher(runner.plan.url, [Screen(instructor.id, runner.starts[0][:10], 35)], token=self.token)
+        runner.watchers.append(own)
+        runner.own[instructor.id] = own
         gevent.spawn(own.run)
-        self.wait_for_doors()
+        self.wait_for_start()
 
     @task
     def live(self) -> None:
-        gevent.sleep(self.stage.random.uniform(1, 3))
+        gevent.sleep(self.runner.random.uniform(1, 3))
         self.pause()
         self.ask("GET", "/api/bookings?as=instructor&scope=upcoming")
-        if self.stage.plan.scenario.edits:
+        if self.runner.plan.scenario.edits:
             self.pause()
-            self.ask("PUT", "/api/availability/week", crew.week(self.stage.random))
+            self.ask("PUT", "/api/availability/week", accounts.week(self.runner.random))
 
 
-class LookerOn(User):
+class ViewerUser(User):
     """Somebody who is not signed in and has one or two boards open."""
 
     @task
     def look(self) -> None:
-        stage: Stage = self.environment.stage
-        watcher = Watcher(stage.plan.url, stage.next_screens())
-        stage.watchers.append(watcher)
+        runner: Runner = self.environment.crowd
+        watcher = Watcher(runner.plan.url, runner.next_screens())
+        runner.watchers.append(watcher)
         watcher.run()
         # The run is over, or the server closed for good: what was seen last counts.
         raise StopUser

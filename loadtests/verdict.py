@@ -13,7 +13,7 @@ from uuid import UUID
 from app.db import Pool, connect
 from app.embedded import addresses
 from app.statements import statement
-from loadtests.results import Results, Seen
+from loadtests.results import Results, ScreenState
 from loadtests.table import columns, milliseconds, percentile
 
 # How long a committed change may wait to be published once the crowd has gone.
@@ -120,7 +120,7 @@ async def judge(
             _none("changes not published", unpublished),
             _none("calendars with a version left out", len(await _broken_versions.all(pool, instructors=instructors))),
             *_told(results, rows),
-            *_screens(results, await _boards_of(pool, results.seen)),
+            *_screens(results, await _boards_of(pool, results.screens)),
             *_heard(results),
             _none(
                 f"changes that reached a screen after more than {STALE_SECONDS:.0f} s", sum(d > STALE_SECONDS for d in promised)
@@ -205,7 +205,7 @@ def _told(results: Results, rows: Sequence[Row]) -> list[Check]:
     return checks
 
 
-async def _boards_of(pool: Pool, seen: Sequence[Seen]) -> dict[tuple[str, str, int], Board]:
+async def _boards_of(pool: Pool, seen: Sequence[ScreenState]) -> dict[tuple[str, str, int], Board]:
     windows = sorted({(screen.instructor, screen.first, screen.days) for screen in seen})
     boards = await _boards.all(
         pool,
@@ -218,25 +218,25 @@ async def _boards_of(pool: Pool, seen: Sequence[Seen]) -> dict[tuple[str, str, i
 
 def _screens(results: Results, boards: dict[tuple[str, str, int], Board]) -> list[Check]:
     differ = [
-        screen for screen in results.seen if not _same(screen, boards.get((screen.instructor, screen.first, screen.days)))
+        screen for screen in results.screens if not _same(screen, boards.get((screen.instructor, screen.first, screen.days)))
     ]
-    found = f"{len(differ)} of {len(results.seen)}"
+    found = f"{len(differ)} of {len(results.screens)}"
     if differ:
         board = boards.get((differ[0].instructor, differ[0].first, differ[0].days))
         found += f" (say, version {differ[0].version} where the database has {board.version if board else 'none'})"
     return [Check("screens whose board differs from the database", found, not differ)]
 
 
-def _same(screen: Seen, board: Board | None) -> bool:
+def _same(screen: ScreenState, board: Board | None) -> bool:
     return board is not None and (screen.epoch, screen.version, screen.board) == (board.epoch, board.version, board.days)
 
 
 def _heard(results: Results) -> list[Check]:
     """Whether instructors saw each new lesson on their own screens. After a refresh they know that they may have missed some."""
-    if not results.heard:
+    if not results.instructor_events:
         return []
     missed = 0
-    for own in results.heard:
+    for own in results.instructor_events:
         booked = {booking for booking, instructor in results.booked.items() if instructor == own.instructor}
         missed += 0 if own.refreshed else len(booked - set(own.created))
     return [_none("new lessons that an instructor's own screen was not told of", missed)]
@@ -280,7 +280,7 @@ def _excused(error: str) -> bool:
 
 def _whole(results: Results, rows: Sequence[Row]) -> list[Check]:
     """A crowd that did not come proves nothing."""
-    everybody = results.ready == results.expected and len(results.seen) > 0
+    everybody = results.ready == results.expected and len(results.screens) > 0
     return [
         Check("people and screens that were ready at the start", f"{results.ready} of {results.expected}", everybody),
         Check("lessons booked", str(len(rows)), len(rows) > 0),

@@ -10,7 +10,7 @@ from random import Random
 import orjson
 import websocket
 
-from loadtests.live import SILENCE_SECONDS, Ear, Message, Screen
+from loadtests.client import SILENCE_SECONDS, Client, Message, Screen
 
 SUBPROTOCOL = "lesson.v1"
 CONNECT_SECONDS = 20
@@ -26,7 +26,7 @@ class Watcher:
 
     def __init__(self, url: str, screens: Sequence[Screen], *, token: str | None = None, random: Random | None = None) -> None:
         self.url = url.replace("http", "ws", 1).rstrip("/") + "/live"
-        self.ear = Ear(screens)
+        self.client = Client(screens)
         self.connects = 0
         self.closes: list[int] = []
         self.refused: list[str] = []
@@ -46,15 +46,15 @@ class Watcher:
             if self._stopped:
                 return
             self.closes.append(code)
-            self.ear.lost()
-            wait = self.ear.after_close(code, self._random)
+            self.client.lost()
+            wait = self.client.delay_after_close(code, self._random)
             if wait is None:
                 return
             self._pause(wait)
 
     def shows(self) -> bool:
         """Whether every board has arrived."""
-        return self.connected and all(screen.boards > 0 for screen in self.ear.screens.values())
+        return self.connected and all(screen.boards > 0 for screen in self.client.screens.values())
 
     def _once(self) -> int:
         """One connection from its opening to its end; the close code (1006: none was said)."""
@@ -75,7 +75,7 @@ class Watcher:
         try:
             self.connects += 1
             self.connected = True
-            self._send(socket, self.ear.opened())
+            self._send(socket, self.client.opened())
             return self._follow(socket)
         except (OSError, websocket.WebSocketException):
             return 1006
@@ -99,7 +99,7 @@ class Watcher:
             if opcode == websocket.ABNF.OPCODE_CLOSE:
                 return int.from_bytes(data[:2]) if len(data) >= 2 else 1005
             heard = time.monotonic()
-            self._send(socket, self.ear.hear(_read(data), at))
+            self._send(socket, self.client.receive(_read(data), at))
         return 1000
 
     @staticmethod

@@ -16,9 +16,9 @@ import structlog
 import uvloop
 
 from app.embedded.place import EmbeddedError
-from loadtests.bench import booking, fanout, free_next, mails, million, peers, reconnect, screens
+from loadtests.bench import booking, fanout, mails, million, next_free, peers, reconnect, screens
 from loadtests.bench.report import Result, say, table
-from loadtests.bench.stack import BenchError, Cluster, cluster, fresh
+from loadtests.bench.stack import BenchError, Cluster, cluster, fresh_stack
 
 # By letter, in the order in which they run: what wants an idle machine most comes first.
 _ON_A_STACK: dict[str, tuple[str, Callable[..., Awaitable[list[Result]]]]] = {
@@ -26,7 +26,7 @@ _ON_A_STACK: dict[str, tuple[str, Callable[..., Awaitable[list[Result]]]]] = {
     "c": ("one change to 2,000 sockets", fanout.fan_out),
     "b": ("from commit to screen", screens.latency),
     "f": ("200 people, one time", booking.rush),
-    "h": ("free next among 10,000 instructors", free_next.measure),
+    "h": ("free next among 10,000 instructors", next_free.measure),
     "a": ("bookings a second", booking.rate),
     "i": ("5,000 sockets at once", reconnect.storm),
     "j": ("the loop with 5,000 idle sockets", reconnect.idle),
@@ -72,7 +72,7 @@ async def _all(made: Cluster, folder: Path, wanted: set[str], *, quick: bool) ->
     found: dict[str, list[Result]] = {}
     for letter, (_, measure) in _ON_A_STACK.items():
         if letter in wanted:
-            async with fresh(made, folder) as stack:
+            async with fresh_stack(made, folder) as stack:
                 found[letter] = await _bounded(measure(stack, quick=quick))
     if "e" in wanted:
         found["e"] = await _bounded(million.measure(made.dsn("postgres"), quick=quick))

@@ -18,8 +18,8 @@ import psutil
 
 from app.bookings.booking import Outcome
 from app.statements import statement
-from loadtests.bench import client, people
-from loadtests.bench.people import Offer, Student
+from loadtests.bench import accounts, client
+from loadtests.bench.accounts import Offer, Student
 from loadtests.bench.report import Result, say
 from loadtests.bench.stack import CONNECTIONS, Stack
 from loadtests.table import milliseconds, percentile
@@ -108,10 +108,10 @@ async def _as_it_is(_: object) -> None:
 
 async def rate(stack: Stack, *, quick: bool) -> list[Result]:
     """Bookings a second, spread over 2,000 instructors and all with one at a time, and Postgres's CPU for one."""
-    students = await people.signed_in(stack, "rate", STUDENTS)
-    offers = await people.instructors(stack.pool, "rate", INSTRUCTORS, first=people.today())
-    crowd = await people.signed_in(stack, "crowd", 1_000)
-    popular = await people.instructors(stack.pool, "popular", 100, first=people.today())
+    students = await accounts.signed_in(stack, "rate", STUDENTS)
+    offers = await accounts.instructors(stack.pool, "rate", INSTRUCTORS, first=accounts.today())
+    crowd = await accounts.signed_in(stack, "crowd", 1_000)
+    popular = await accounts.instructors(stack.pool, "popular", 100, first=accounts.today())
     await stack.pool.execute("analyze")
     async with over_http(stack, CALLERS) as book, straight(stack) as floor:
         ways = {WEB: book, STRAIGHT: floor}
@@ -180,7 +180,7 @@ def _rate_result(what: str, turns: dict[str, Turns]) -> Result:
 
 def lessons(students: list[Student], offers: list[Offer]) -> Iterator[Lesson]:
     """Lessons that are in nobody's way: at each time every student is with another instructor."""
-    for nth, start in enumerate(people.half_hours(2, people.DAYS - 4)):
+    for nth, start in enumerate(accounts.half_hours(2, accounts.DAYS - 4)):
         for n, offer in enumerate(offers):
             yield students[(n + 37 * nth) % len(students)], offer, start
 
@@ -188,7 +188,7 @@ def lessons(students: list[Student], offers: list[Offer]) -> Iterator[Lesson]:
 def lessons_with_one(students: list[Student], offers: list[Offer]) -> Iterator[Lesson]:
     """The same, but all with one instructor until the calendar is full, then all with the next."""
     for n, offer in enumerate(offers):
-        for nth, start in enumerate(people.half_hours(2, people.DAYS - 4)):
+        for nth, start in enumerate(accounts.half_hours(2, accounts.DAYS - 4)):
             yield students[(n + nth) % len(students)], offer, start
 
 
@@ -214,10 +214,10 @@ async def _as_many(book: Book, schedule: Iterator[Lesson], seconds: float) -> Ta
 
 async def rush(stack: Stack, *, quick: bool) -> list[Result]:
     """Two hundred people want one time at once, and go on wanting it."""
-    students = await people.signed_in(stack, "rush", CROWD)
-    (offer,) = await people.instructors(stack.pool, "rush", 1, first=people.today())
+    students = await accounts.signed_in(stack, "rush", CROWD)
+    (offer,) = await accounts.instructors(stack.pool, "rush", 1, first=accounts.today())
     rounds, seconds = (3, 2.0) if quick else (10, 5.0)
-    starts = people.half_hours(3, 2)
+    starts = accounts.half_hours(3, 2)
     http, bare = [], []
     async with over_http(stack, CROWD) as book, straight(stack) as floor:
         say("two hundred people want one time")

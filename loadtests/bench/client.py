@@ -8,7 +8,7 @@ from typing import cast
 
 import orjson
 
-from loadtests.bench.people import Offer, Student
+from loadtests.bench.accounts import Offer, Student
 from loadtests.bench.stack import Web
 
 ANSWER_SECONDS = 30

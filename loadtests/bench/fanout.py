@@ -8,7 +8,7 @@ from statistics import median
 
 import psutil
 
-from loadtests.bench import client, people
+from loadtests.bench import accounts, client
 from loadtests.bench.cpu import cpu_seconds
 from loadtests.bench.report import Result, say
 from loadtests.bench.screens import bare
@@ -26,15 +26,15 @@ OUT_SECONDS = 0.5
 
 async def fan_out(stack: Stack, *, quick: bool) -> list[Result]:
     rounds = 5 if quick else 15
-    (student,) = await people.signed_in(stack, "fanout", 1)
-    (offer,) = await people.instructors(stack.pool, "fanout", 1, first=people.today())
-    starts = people.half_hours(2, WINDOW_DAYS - 3)
+    (student,) = await accounts.signed_in(stack, "fanout", 1)
+    (offer,) = await accounts.instructors(stack.pool, "fanout", 1, first=accounts.today())
+    starts = accounts.half_hours(2, WINDOW_DAYS - 3)
     say(f"one change to {SOCKETS:,} sockets, through the product and bare, in turns")
     screens, plain = Crowd(), Crowd()
     async with stack.product() as web, bare(stack) as plain_server:
         try:
             await screens.connect(
-                (web.host, web.port), [watching(web, offer.instructor_id, people.today(), WINDOW_DAYS)] * SOCKETS
+                (web.host, web.port), [watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS)] * SOCKETS
             )
             await screens.hear(1, 30)
             await plain.connect(("127.0.0.1", plain_server.port), [Opening(b"all\n")] * SOCKETS)
@@ -124,10 +124,10 @@ async def spans(
 async def memory(stack: Stack, *, quick: bool) -> list[Result]:
     """Resident memory of the web process with two thousand idle sockets and without. (The kernel's buffers are not counted.)"""
     sockets = 500 if quick else SOCKETS
-    offers = await people.instructors(stack.pool, "memory", 100, first=people.today())
+    offers = await accounts.instructors(stack.pool, "memory", 100, first=accounts.today())
     say(f"{sockets:,} idle sockets")
     async with stack.product() as web:
-        openings = [watching(web, offer.instructor_id, people.today(), WINDOW_DAYS) for offer in offers]
+        openings = [watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS) for offer in offers]
         product = await _memory_of(web.pid, (web.host, web.port), openings, sockets)
     async with bare(stack) as plain_server:
         floor = await _memory_of(plain_server.pid, ("127.0.0.1", plain_server.port), [Opening(b"idle\n")], sockets)

@@ -10,7 +10,7 @@ from typing import cast
 import aiosmtplib
 
 from app.statements import statement
-from loadtests.bench import booking, people
+from loadtests.bench import accounts, booking
 from loadtests.bench.cpu import cpu_seconds
 from loadtests.bench.report import Result, say
 from loadtests.bench.stack import Stack
@@ -111,8 +111,8 @@ async def delivery(stack: Stack, *, quick: bool) -> list[Result]:
 
 
 async def _book(stack: Stack, count: int) -> None:
-    students = await people.signed_in(stack, "mails", 100)
-    offers = await people.instructors(stack.pool, "mails", 100, first=people.today())
+    students = await accounts.signed_in(stack, "mails", 100)
+    offers = await accounts.instructors(stack.pool, "mails", 100, first=accounts.today())
     schedule = booking.lessons(students, offers)
     async with booking.straight(stack) as book:
         for n in range(0, count, booking.CALLERS):

@@ -15,8 +15,8 @@ from app.availability.board import snapshot
 from app.db import SQL, Pool, Tx, connect
 from app.migrate import migrate
 from app.statements import statement
-from loadtests.bench import people
-from loadtests.bench.people import Offer
+from loadtests.bench import accounts
+from loadtests.bench.accounts import Offer
 from loadtests.bench.report import Result, say
 from loadtests.table import milliseconds, percentile
 
@@ -163,10 +163,10 @@ async def _build(dsn: str, others: int) -> None:
     pool = await connect(dsn, size=1, name="bench")
     first = datetime.now(UTC).date()
     try:
-        busy_students = await people.students(pool, "busy", 500)
-        busy = await people.instructors(pool, "busy", 1, first=first, days=60)
-        students = await people.students(pool, "other", 10 * others)
-        offers = await people.instructors(pool, "other", others, first=first, days=60)
+        busy_students = await accounts.students(pool, "busy", 500)
+        busy = await accounts.instructors(pool, "busy", 1, first=first, days=60)
+        students = await accounts.students(pool, "other", 10 * others)
+        offers = await accounts.instructors(pool, "other", others, first=first, days=60)
     finally:
         await pool.close()
     connection = await asyncpg.connect(dsn, timeout=10)

@@ -16,7 +16,7 @@ from statistics import median
 
 import psutil
 
-from loadtests.bench import client, people
+from loadtests.bench import accounts, client
 from loadtests.bench.cpu import cpu_seconds
 from loadtests.bench.fanout import SOCKETS, WINDOW_DAYS, spans
 from loadtests.bench.report import Result, say
@@ -187,9 +187,9 @@ async def _idle(contender: Contender, crowd: Crowd) -> float:
 @asynccontextmanager
 async def _product(stack: Stack) -> AsyncIterator[tuple[Contender, bytes]]:
     """The product, and a change as its sockets get it. Another web process answers the bookings."""
-    (student,) = await people.signed_in(stack, "peers", 1)
-    (offer,) = await people.instructors(stack.pool, "peers", 1, first=people.today())
-    starts = people.half_hours(2, WINDOW_DAYS - 3)
+    (student,) = await accounts.signed_in(stack, "peers", 1)
+    (offer,) = await accounts.instructors(stack.pool, "peers", 1, first=accounts.today())
+    starts = accounts.half_hours(2, WINDOW_DAYS - 3)
     async with stack.product() as web, stack.product() as booking:
         (connection,) = await client.connections(booking, 1)
 
@@ -198,7 +198,7 @@ async def _product(stack: Stack) -> AsyncIterator[tuple[Contender, bytes]]:
             if status != 201:
                 raise BenchError(f"a booking was answered {status}: {body!r}")
 
-        opening = watching(web, offer.instructor_id, people.today(), WINDOW_DAYS)
+        opening = watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS)
         crowd = Crowd()
         try:
             await crowd.connect((web.host, web.port), [opening])

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import httpx
 import orjson
 
-from loadtests.bench import people
+from loadtests.bench import accounts
 from loadtests.bench.report import Result, say
 from loadtests.bench.screens import bare
 from loadtests.bench.sockets import Crowd, Opening, watching
@@ -31,12 +31,12 @@ IDLE_SECONDS = 21
 async def storm(stack: Stack, *, quick: bool) -> list[Result]:
     """From the first connection to the last board."""
     sockets = 1_000 if quick else SOCKETS
-    offers = await people.instructors(stack.pool, "storm", CALENDARS, first=people.today())
+    offers = await accounts.instructors(stack.pool, "storm", CALENDARS, first=accounts.today())
     say(f"{sockets:,} sockets at once, and as many to a bare server")
     _allow(sockets)
     crowd, plain = Crowd(), Crowd()
     async with stack.product() as web, bare(stack) as plain_server:
-        watches = [watching(web, offer.instructor_id, people.today(), WINDOW_DAYS) for offer in offers]
+        watches = [watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS) for offer in offers]
         try:
             floor = await _seconds(plain, ("127.0.0.1", plain_server.port), [Opening(b"idle\n")] * sockets)
             taken = await _seconds(crowd, (web.host, web.port), (watches * sockets)[:sockets])
@@ -56,7 +56,7 @@ async def storm(stack: Stack, *, quick: bool) -> list[Result]:
 async def idle(stack: Stack, *, quick: bool) -> list[Result]:
     """What the web process says itself of how late its loop was, with a beacon and two pings for each socket meanwhile."""
     sockets = 1_000 if quick else SOCKETS
-    offers = await people.instructors(stack.pool, "idle", CALENDARS, first=people.today())
+    offers = await accounts.instructors(stack.pool, "idle", CALENDARS, first=accounts.today())
     say(f"{sockets:,} idle sockets for {IDLE_SECONDS} s")
     _allow(sockets)
     async with stack.product() as web, _connected(web, offers, sockets):
@@ -74,9 +74,9 @@ async def idle(stack: Stack, *, quick: bool) -> list[Result]:
 
 
 @asynccontextmanager
-async def _connected(web: Web, offers: list[people.Offer], sockets: int) -> AsyncIterator[None]:
+async def _connected(web: Web, offers: list[accounts.Offer], sockets: int) -> AsyncIterator[None]:
     crowd = Crowd()
-    watches = [watching(web, offer.instructor_id, people.today(), WINDOW_DAYS) for offer in offers]
+    watches = [watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS) for offer in offers]
     try:
         await crowd.connect((web.host, web.port), (watches * sockets)[:sockets])
         await crowd.hear(1, 60)

@@ -13,9 +13,9 @@ import orjson
 import redis.asyncio
 
 from app.statements import statement
-from loadtests.bench import client, people
+from loadtests.bench import accounts, client
+from loadtests.bench.accounts import Offer
 from loadtests.bench.bare import CHANNEL
-from loadtests.bench.people import Offer
 from loadtests.bench.report import Result, say
 from loadtests.bench.sockets import Crowd, Opening, frame, watching
 from loadtests.bench.stack import BenchError, Stack
@@ -47,7 +47,7 @@ class Bare:
 
 async def latency(stack: Stack, *, quick: bool) -> list[Result]:
     turns, seconds = (1, 6) if quick else (4, 6)
-    offers = await people.instructors(stack.pool, "screens", CALENDARS, first=people.today())
+    offers = await accounts.instructors(stack.pool, "screens", CALENDARS, first=accounts.today())
     product: list[float] = []
     floor: list[float] = []
     async with _product(stack, offers) as booked, _floor(stack) as committed:
@@ -72,8 +72,8 @@ async def latency(stack: Stack, *, quick: bool) -> list[Result]:
 @asynccontextmanager
 async def _product(stack: Stack, offers: Sequence[Offer]) -> AsyncIterator[Callable[[int], Awaitable[Found]]]:
     """Books so many lessons at the given pace; seconds from each commit to each screen, and the changes as they were sent."""
-    students = await people.signed_in(stack, "screens", 2 * CALENDARS)
-    starts = people.half_hours(2, WINDOW_DAYS - 3)
+    students = await accounts.signed_in(stack, "screens", 2 * CALENDARS)
+    starts = accounts.half_hours(2, WINDOW_DAYS - 3)
     numbers = itertools.count()
     crowd = Crowd()
     async with stack.product() as web:
@@ -97,7 +97,7 @@ async def _product(stack: Stack, offers: Sequence[Offer]) -> AsyncIterator[Calla
             return delays, [text for _, _, text in heard]
 
         try:
-            openings = [watching(web, offer.instructor_id, people.today(), WINDOW_DAYS) for offer in offers] * SOCKETS_EACH
+            openings = [watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS) for offer in offers] * SOCKETS_EACH
             await crowd.connect((web.host, web.port), openings)
             await crowd.hear(1, 30)
             yield booked
@@ -110,7 +110,7 @@ async def _product(stack: Stack, offers: Sequence[Offer]) -> AsyncIterator[Calla
 @asynccontextmanager
 async def _floor(stack: Stack) -> AsyncIterator[Callable[[int, bytes], Awaitable[list[float]]]]:
     """Commits at the given pace, has the bare server write as many bytes; seconds from each commit to each socket."""
-    ids = await people.students(stack.pool, "floor", CALENDARS)
+    ids = await accounts.students(stack.pool, "floor", CALENDARS)
     crowd = Crowd()
     async with bare(stack) as plain:
 

@@ -129,7 +129,7 @@ class Web:
 
 
 @asynccontextmanager
-async def fresh(made: Cluster, folder: Path) -> AsyncIterator[Stack]:
+async def fresh_stack(made: Cluster, folder: Path) -> AsyncIterator[Stack]:
     """A database that is empty at first."""
     admin = await asyncpg.connect(made.dsn("postgres"), timeout=10)
     try:

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from loadtests.bench import booking, peers, people
+from loadtests.bench import accounts, booking, peers
+from loadtests.bench.accounts import CLOSES, OPENS, Offer, Student
 from loadtests.bench.booking import Lesson
-from loadtests.bench.people import CLOSES, OPENS, Offer, Student
 from loadtests.bench.report import Result, table
 from loadtests.bench.sockets import Socket, _first_frame, frame
 from loadtests.table import columns, milliseconds, percentile
@@ -56,7 +56,7 @@ def test_what_a_server_says_first_is_not_lost() -> None:
 
 def test_lessons_of_the_benchmarks_lie_within_instructors_hours() -> None:
     zone = ZoneInfo("America/New_York")
-    for start in people.half_hours(0, 300):
+    for start in accounts.half_hours(0, 300):
         local = start.astimezone(zone)
         assert OPENS <= local.hour < CLOSES
 

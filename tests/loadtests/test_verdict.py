@@ -10,7 +10,7 @@ import pytest
 from app.bookings import booking
 from app.db import Pool
 from loadtests import results as files
-from loadtests.results import Heard, Requests, Results, Rush, Seen
+from loadtests.results import InstructorEvents, Requests, Results, Rush, ScreenState
 from loadtests.verdict import Verdict, judge, text
 from tests import factories
 from tests.factories import Account, Instructor
@@ -47,8 +47,8 @@ async def run(pool: Pool, anna: Instructor, ben: Account) -> Results:
         booked={str(lesson.id): str(anna.id)},
         rushes=[Rush(anna.at("10:00").strftime("%Y-%m-%dT%H:%M:%SZ"), {"201": 1, "409 SLOT_TAKEN": 1})],
         requests={"POST /api/bookings": Requests({"201": 1, "409 SLOT_TAKEN": 1}, [0.01, 0.02])},
-        seen=[Seen(str(anna.id), anna.day().isoformat(), 7, shown["epoch"], shown["version"], shown["days"])],
-        heard=[Heard(str(anna.id), [str(lesson.id)], refreshed=False)],
+        screens=[ScreenState(str(anna.id), anna.day().isoformat(), 7, shown["epoch"], shown["version"], shown["days"])],
+        instructor_events=[InstructorEvents(str(anna.id), [str(lesson.id)], refreshed=False)],
         arrivals={str(anna.id): {shown["version"]: [now + 0.02]}},
     )  # fmt: skip
 
@@ -112,25 +112,27 @@ async def test_a_version_left_out_fails_it(database_url: str, run: Results, pool
 
 async def test_a_screen_with_a_wrong_board_fails_it(database_url: str, run: Results, anna: Instructor) -> None:
     """As if the lesson were still free on it."""
-    board = dict(run.seen[0].board)
+    board = dict(run.screens[0].board)
     board[anna.day().isoformat()] = board[anna.day(2).isoformat()]
-    verdict = await judge(database_url, replace(run, seen=[run.seen[0], replace(run.seen[0], board=board)]))
+    verdict = await judge(database_url, replace(run, screens=[run.screens[0], replace(run.screens[0], board=board)]))
     assert failed(verdict) == [WRONG_SCREENS]
     assert "1 of 2" in text(run, verdict)
 
 
 async def test_a_screen_left_behind_fails_it(database_url: str, run: Results) -> None:
-    behind = replace(run.seen[0], version=run.seen[0].version - 1)
-    assert failed(await judge(database_url, replace(run, seen=[behind]))) == [WRONG_SCREENS]
+    behind = replace(run.screens[0], version=run.screens[0].version - 1)
+    assert failed(await judge(database_url, replace(run, screens=[behind]))) == [WRONG_SCREENS]
 
 
 async def test_a_screen_of_another_epoch_fails_it(database_url: str, run: Results) -> None:
-    assert failed(await judge(database_url, replace(run, seen=[replace(run.seen[0], epoch="another")]))) == [WRONG_SCREENS]
+    assert failed(await judge(database_url, replace(run, screens=[replace(run.screens[0], epoch="another")]))) == [
+        WRONG_SCREENS
+    ]
 
 
 async def test_a_screen_that_never_got_a_board_fails_it(database_url: str, run: Results) -> None:
-    empty = replace(run.seen[0], epoch=None, version=-1, board={})
-    assert failed(await judge(database_url, replace(run, seen=[empty]))) == [WRONG_SCREENS]
+    empty = replace(run.screens[0], epoch=None, version=-1, board={})
+    assert failed(await judge(database_url, replace(run, screens=[empty]))) == [WRONG_SCREENS]
 
 
 async def test_a_change_that_came_too_late_fails_it(database_url: str, run: Results, anna: Instructor) -> None:
@@ -142,8 +144,13 @@ async def test_a_change_that_came_too_late_fails_it(database_url: str, run: Resu
 
 async def test_a_lesson_the_instructor_did_not_see_fails_it(database_url: str, run: Results, anna: Instructor) -> None:
     missed = "new lessons that an instructor's own screen was not told of"
-    assert failed(await judge(database_url, replace(run, heard=[Heard(str(anna.id), [], refreshed=False)]))) == [missed]
-    assert failed(await judge(database_url, replace(run, heard=[Heard(str(anna.id), [], refreshed=True)]))) == []
+    assert failed(
+        await judge(database_url, replace(run, instructor_events=[InstructorEvents(str(anna.id), [], refreshed=False)]))
+    ) == [missed]
+    assert (
+        failed(await judge(database_url, replace(run, instructor_events=[InstructorEvents(str(anna.id), [], refreshed=True)])))
+        == []
+    )
 
 
 async def test_an_untrue_201_fails_it(database_url: str, run: Results, pool: Pool) -> None:
@@ -244,8 +251,8 @@ def test_results_survive_the_file(tmp_path: Path) -> None:
     results = Results(
         "spread", "http://127.0.0.1:8000", 3,
         booked={"b": "i"}, rushes=[Rush("2026-11-23T14:00:00Z", {"201": 1})],
-        requests={"GET /": Requests({"200": 1}, [0.5])}, seen=[Seen("i", "2026-11-23", 7, "e", 3, {"2026-11-23": {}})],
-        heard=[Heard("i", ["b"], refreshed=True)], arrivals={"i": {3: [1.5, 2.5]}},
+        requests={"GET /": Requests({"200": 1}, [0.5])}, screens=[ScreenState("i", "2026-11-23", 7, "e", 3, {"2026-11-23": {}})],
+        instructor_events=[InstructorEvents("i", ["b"], refreshed=True)], arrivals={"i": {3: [1.5, 2.5]}},
     )  # fmt: skip
     results.save(tmp_path / "run" / "results.json")
     assert files.load(tmp_path / "run" / "results.json") == results

@@ -11,10 +11,10 @@ from random import Random
 import gevent
 from gevent.event import AsyncResult, Event
 
-from loadtests import crew
-from loadtests.crew import Crew, Instructor, Student
-from loadtests.live import Screen
-from loadtests.results import Heard, Results, Rush, Seen, doors_open
+from loadtests import accounts
+from loadtests.accounts import Accounts, Instructor, Student
+from loadtests.client import Screen
+from loadtests.results import InstructorEvents, Results, Rush, ScreenState, started_file
 from loadtests.scenarios import Scenario
 from loadtests.watcher import Watcher
 
@@ -38,19 +38,19 @@ class Plan:
     people: int
     seconds: float
     results: Path
-    crew_file: Path | None
+    accounts_file: Path | None
 
 
-class Stage:
+class Runner:
     """Where the users of one run meet. Everything here runs in one thread."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.random = Random()
         self.results = Results(plan.scenario.name, plan.url, plan.people)
-        self.crew = Crew([], [])
-        self.starts = crew.starts()
-        self.doors = Event()
+        self.accounts = Accounts([], [])
+        self.starts = accounts.starts()
+        self.start_event = Event()
         self.closed = False
         self.students_ready = 0
         self.in_flight = 0
@@ -64,16 +64,16 @@ class Stage:
         self._waiting = 0
 
     def gather(self) -> None:
-        """Raises CrewError."""
+        """Raises AccountsError."""
         scenario = self.plan.scenario
-        self.crew = crew.gather(
+        self.accounts = accounts.gather(
             self.plan.url,
             students=scenario.students,
             instructors=scenario.instructors,
-            kept=self.plan.crew_file,
+            kept=self.plan.accounts_file,
         )
-        self._students, self._instructors = list(self.crew.students), list(self.crew.instructors)
-        self.results.students = [student.id for student in self.crew.students]
+        self._students, self._instructors = list(self.accounts.students), list(self.accounts.instructors)
+        self.results.students = [student.id for student in self.accounts.students]
         self.results.expected = scenario.students + scenario.instructors + scenario.screens
 
     # ---- who plays whom
@@ -87,7 +87,7 @@ class Stage:
     def next_screens(self) -> list[Screen]:
         """What the next looker-on has open: one board, and every third a second one; windows of several lengths."""
         n, self._screens = self._screens, self._screens + 1
-        teachers = self.crew.instructors
+        teachers = self.accounts.instructors
         first = date.fromisoformat(self.starts[0][:10]) - timedelta(days=n % 3)
         wanted = {teachers[n % len(teachers)].id, teachers[(n * 7 + 1) % len(teachers)].id if n % 3 == 0 else ""} - {""}
         return [Screen(instructor, first.isoformat(), _WINDOWS[n % len(_WINDOWS)]) for instructor in sorted(wanted)]
@@ -99,8 +99,8 @@ class Stage:
         _until(lambda: self._ready() >= self.results.expected, READY_SECONDS)
         self.results.ready = self._ready()
         self.results.started = time.time()
-        self.doors.set()
-        doors_open(self.plan.results).touch()
+        self.start_event.set()
+        started_file(self.plan.results).touch()
         if self.plan.scenario.name == "rush":
             self._rushes()
         else:
@@ -154,7 +154,7 @@ class Stage:
     def _versions(self) -> dict[str, tuple[str | None, int]]:
         """Epoch and version of every calendar, asked for afresh on sockets of their own."""
         day = self.starts[0][:10]
-        asked = [Screen(instructor.id, day, 1) for instructor in self.crew.instructors]
+        asked = [Screen(instructor.id, day, 1) for instructor in self.accounts.instructors]
         sockets = [Watcher(self.plan.url, asked[n : n + _A_SOCKET]) for n in range(0, len(asked), _A_SOCKET)]
         running = [gevent.spawn(socket.run) for socket in sockets]
         _until(lambda: all(socket.shows() for socket in sockets), SETTLE_SECONDS)
@@ -168,26 +168,26 @@ class Stage:
         results.ended = time.time()
         for watcher in self.watchers:
             results.reconnects += len(watcher.closes)
-            results.socket_errors += watcher.ear.errors + watcher.refused
-            for screen in watcher.ear.screens.values():
+            results.socket_errors += watcher.client.errors + watcher.refused
+            for screen in watcher.client.screens.values():
                 results.gaps += screen.gaps
-                results.seen.append(
-                    Seen(screen.instructor, screen.first, screen.days, screen.epoch, screen.version, screen.board)
+                results.screens.append(
+                    ScreenState(screen.instructor, screen.first, screen.days, screen.epoch, screen.version, screen.board)
                 )
                 arrived = results.arrivals.setdefault(screen.instructor, {})
                 for step in screen.steps:
                     for version in range(step.above + 1, step.upto + 1):
                         arrived.setdefault(version, []).append(step.at)
         for instructor, watcher in self.own.items():
-            created = [booking for event, booking in watcher.ear.events if event == "created"]
-            results.heard.append(Heard(instructor, created, watcher.ear.refreshed))
+            created = [booking for event, booking in watcher.client.events if event == "created"]
+            results.instructor_events.append(InstructorEvents(instructor, created, watcher.client.refreshed))
         results.save(self.plan.results)
 
 
 def _reached(watcher: Watcher, now: dict[str, tuple[str | None, int]]) -> bool:
     return all(
         screen.epoch == now[screen.instructor][0] and screen.version >= now[screen.instructor][1]
-        for screen in watcher.ear.screens.values()
+        for screen in watcher.client.screens.values()
     )
 
 

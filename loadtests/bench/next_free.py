@@ -11,7 +11,7 @@ from app.bookings import booking, free_next
 from app.bookings.free_next import CARDS, DAYS
 from app.db import Pool
 from app.search import offers
-from loadtests.bench import people
+from loadtests.bench import accounts
 from loadtests.bench.report import Result, say
 from loadtests.bench.stack import Stack
 from loadtests.table import milliseconds, percentile
@@ -25,10 +25,10 @@ WARM = 10  # statements are planned generically from the sixth time on
 
 async def measure(stack: Stack, *, quick: bool) -> list[Result]:
     pool = stack.pool
-    (student,) = await people.students(pool, "free-next", 1)
+    (student,) = await accounts.students(pool, "free-next", 1)
     say(f"{INSTRUCTORS:,} instructors who open at different hours")
     for n in range(INSTRUCTORS // BATCH):
-        await people.instructors(pool, f"free-{n}", BATCH, first=people.today(), days=DAYS + 1, opens=7 + n % 6)
+        await accounts.instructors(pool, f"free-{n}", BATCH, first=accounts.today(), days=DAYS + 1, opens=7 + n % 6)
     for table in ("account", "calendar", "availability", "service", "next_start"):
         await pool.execute(f"analyze {table}")
     began = time.perf_counter()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from loadtests.live import Ear, Screen
+from loadtests.client import Client, Screen
 
 ANNA = "01234567-0000-7000-8000-000000000001"
 DAY = "2026-11-23"
@@ -35,109 +35,109 @@ def screen() -> Screen:
     """One that shows version 5."""
     screen = Screen(ANNA, DAY, 7)
     screen.watch()
-    screen.hear(board(5), 0)
+    screen.receive(board(5), 0)
     return screen
 
 
 def test_a_fresh_screen_asks_for_the_board() -> None:
-    assert Ear([Screen(ANNA, DAY, 7)]).opened() == [watch()]
+    assert Client([Screen(ANNA, DAY, 7)]).opened() == [watch()]
 
 
 def test_the_next_version_is_applied(screen: Screen) -> None:
-    assert screen.hear(change(6), 1.5) is None
+    assert screen.receive(change(6), 1.5) is None
     assert (screen.version, screen.board) == (6, {DAY: "less"})
     assert [(step.above, step.upto, step.at) for step in screen.steps] == [(5, 6, 1.5)]
 
 
 def test_an_older_version_is_ignored(screen: Screen) -> None:
-    assert screen.hear(change(5), 1) is None
-    assert screen.hear(change(3), 1) is None
+    assert screen.receive(change(5), 1) is None
+    assert screen.receive(change(3), 1) is None
     assert (screen.version, screen.board) == (5, {DAY: "all"})
 
 
 def test_a_gap_asks_once_for_what_was_missed(screen: Screen) -> None:
-    assert screen.hear(change(7), 1) == watch(5)
-    assert screen.hear(change(8), 1) is None
+    assert screen.receive(change(7), 1) == watch(5)
+    assert screen.receive(change(8), 1) is None
     assert (screen.version, screen.gaps) == (5, 1)
     for version in (6, 7, 8):
-        assert screen.hear(change(version, str(version)), 2) is None
-    assert screen.hear(beacon(8), 2) is None
+        assert screen.receive(change(version, str(version)), 2) is None
+    assert screen.receive(beacon(8), 2) is None
     assert (screen.version, screen.board) == (8, {DAY: "8"})
 
 
 def test_another_epoch_asks_for_everything(screen: Screen) -> None:
-    assert screen.hear(change(6, epoch="e2"), 1) == watch()
-    assert screen.hear(change(2, epoch="e2"), 1) is None
-    screen.hear(board(1, "new", epoch="e2"), 2)
+    assert screen.receive(change(6, epoch="e2"), 1) == watch()
+    assert screen.receive(change(2, epoch="e2"), 1) is None
+    screen.receive(board(1, "new", epoch="e2"), 2)
     assert (screen.epoch, screen.version, screen.board) == ("e2", 1, {DAY: "new"})
     assert screen.steps == []
 
 
 def test_a_beacon_reveals_a_lost_last_message(screen: Screen) -> None:
-    assert screen.hear(beacon(5), 1) is None
-    assert screen.hear(beacon(6), 1) == watch(5)
+    assert screen.receive(beacon(5), 1) is None
+    assert screen.receive(beacon(6), 1) == watch(5)
 
 
 def test_a_beacon_of_another_epoch_asks_for_everything(screen: Screen) -> None:
-    assert screen.hear(beacon(5, epoch="e2"), 1) == watch()
+    assert screen.receive(beacon(5, epoch="e2"), 1) == watch()
 
 
 def test_a_board_replaces_everything_and_counts_for_all_versions_up_to_it(screen: Screen) -> None:
-    screen.hear(board(9, "later"), 3)
+    screen.receive(board(9, "later"), 3)
     assert (screen.version, screen.board) == (9, {DAY: "later"})
     assert [(step.above, step.upto) for step in screen.steps] == [(5, 9)]
 
 
 def test_a_socket_that_comes_back_resumes_and_does_not_blame_the_server_for_its_absence(screen: Screen) -> None:
-    ear = Ear([screen])
-    ear.lost()
-    assert ear.opened() == [watch(5)]
-    assert ear.hear(change(6), 100) == []
-    assert ear.hear(beacon(6), 100) == []
+    client = Client([screen])
+    client.lost()
+    assert client.opened() == [watch(5)]
+    assert client.receive(change(6), 100) == []
+    assert client.receive(beacon(6), 100) == []
     assert (screen.version, screen.steps) == (6, [])
-    ear.hear(change(7), 101)
+    client.receive(change(7), 101)
     assert [(step.above, step.upto) for step in screen.steps] == [(6, 7)]
 
 
 def test_a_beacon_about_one_board_says_nothing_of_another_that_is_still_being_resumed(screen: Screen) -> None:
-    ear = Ear([screen])
-    ear.lost()
-    ear.opened()
-    ear.hear(beacon(5) | {"versions": {"another": 1}}, 100)
-    ear.hear(change(6), 100)
-    assert (screen.version, screen.asked, screen.steps) == (6, True, [])
+    client = Client([screen])
+    client.lost()
+    client.opened()
+    client.receive(beacon(5) | {"versions": {"another": 1}}, 100)
+    client.receive(change(6), 100)
+    assert (screen.version, screen.pending, screen.steps) == (6, True, [])
 
 
 def test_own_bookings_and_refreshes_are_heard() -> None:
-    ear = Ear([])
-    ear.hear({"type": "booking", "event": "created", "booking": {"id": "b1"}}, 1)
-    ear.hear({"type": "refresh"}, 1)
-    ear.hear({"type": "error", "code": "LIMIT", "detail": "Too many."}, 1)
-    assert (ear.events, ear.refreshed, ear.errors) == ([("created", "b1")], True, ["LIMIT"])
+    client = Client([])
+    client.receive({"type": "booking", "event": "created", "booking": {"id": "b1"}}, 1)
+    client.receive({"type": "refresh"}, 1)
+    client.receive({"type": "error", "code": "LIMIT", "detail": "Too many."}, 1)
+    assert (client.events, client.refreshed, client.errors) == ([("created", "b1")], True, ["LIMIT"])
 
 
 @pytest.mark.parametrize("code", [1001, 1006, 1011, 1012])
 def test_after_these_close_codes_it_comes_back_at_random_within_half_a_minute(code: int) -> None:
-    waits = [Ear([]).after_close(code, Random(seed)) for seed in range(50)]
+    waits = [Client([]).delay_after_close(code, Random(seed)) for seed in range(50)]
     assert all(wait is not None and 0.5 <= wait <= 30 for wait in waits)
     assert len(set(waits)) > 40
 
 
 @pytest.mark.parametrize("code", [1009, 4400, 4401, 4403])
 def test_after_these_it_does_not(code: int) -> None:
-    assert Ear([]).after_close(code, Random(1)) is None
+    assert Client([]).delay_after_close(code, Random(1)) is None
 
 
 def test_too_many_means_half_a_minute_at_least() -> None:
-    wait = Ear([]).after_close(4429, Random(1))
+    wait = Client([]).delay_after_close(4429, Random(1))
     assert wait is not None
     assert wait >= 30
 
 
 def test_a_goodbye_says_when_to_come_back() -> None:
-    ear = Ear([])
-    ear.hear({"type": "bye", "after_ms": 2000}, 1)
-    wait = ear.after_close(1012, Random(1))
+    client = Client([])
+    client.receive({"type": "bye", "after_ms": 2000}, 1)
+    wait = client.delay_after_close(1012, Random(1))
     assert wait is not None
     assert 2 <= wait <= 3
 
@@ -148,15 +148,15 @@ def test_whatever_is_lost_or_said_twice_the_screen_is_right_in_the_end(said: lis
     newest = max([at_first, *said])
     screen = Screen(ANNA, DAY, 7)
     screen.watch()
-    screen.hear(board(at_first, str(at_first)), 0)
+    screen.receive(board(at_first, str(at_first)), 0)
 
     def answer(asked: dict[str, Any] | None) -> None:
         while asked is not None:
             for version in range(asked["version"] + 1, newest + 1):
-                screen.hear(change(version, str(version)), 1)
-            asked = screen.hear(beacon(newest), 1)
+                screen.receive(change(version, str(version)), 1)
+            asked = screen.receive(beacon(newest), 1)
 
     for version in said:
-        answer(screen.hear(change(version, str(version)), 1))
-    answer(screen.hear(beacon(newest), 2))
+        answer(screen.receive(change(version, str(version)), 1))
+    answer(screen.receive(beacon(newest), 2))
     assert (screen.version, screen.board) == (newest, {DAY: str(newest)})

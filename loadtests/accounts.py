@@ -28,7 +28,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class CrewError(Exception):
+class AccountsError(Exception):
     """The people could not be made; the message says what the server answered."""
 
 
@@ -46,17 +46,17 @@ class Instructor:
 
 
 @dataclass(frozen=True)
-class Crew:
+class Accounts:
     students: list[Student]
     instructors: list[Instructor]
 
 
-def gather(url: str, *, students: int, instructors: int, kept: Path | None = None) -> Crew:
+def gather(url: str, *, students: int, instructors: int, kept: Path | None = None) -> Accounts:
     """So many people with sessions. Students in the file `kept` come again where the server still knows them; instructors are new,
-    as their calendars would fill up. Raises CrewError."""
+    as their calendars would fill up. Raises AccountsError."""
     known = _known(url, kept)
     found = _still_there(Api(url), known[:students])
-    crew = Crew(
+    crew = Accounts(
         found + _each(lambda _: _student(Api(url)), range(students - len(found))),
         _each(lambda _: _instructor(Api(url)), range(instructors)),
     )
@@ -97,7 +97,7 @@ class Api:
         self._connection = kind(parts.hostname or "", parts.port, timeout=_CALL_SECONDS)
 
     def call(self, method: str, path: str, body: object = None, *, token: str | None = None) -> tuple[int, Any]:
-        """Status and JSON of the answer. Raises CrewError when there is none."""
+        """Status and JSON of the answer. Raises AccountsError when there is none."""
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         try:
             self._connection.request(method, path, orjson.dumps(body) if body is not None else None, headers)
@@ -106,14 +106,14 @@ class Api:
             return answer.status, orjson.loads(text) if text else None
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._connection.close()
-            raise CrewError(f"{method} {path} got no answer: {error!r}.") from None
+            raise AccountsError(f"{method} {path} got no answer: {error!r}.") from None
 
     def must(self, method: str, path: str, body: object = None, *, token: str | None = None) -> Any:
         """The JSON of an answer that has to be a success."""
         status, answer = self.call(method, path, body, token=token)
         if not 200 <= status < 300:
             hint = " Start the server with RATE_LIMITS=off for load tests." if status == 429 else ""
-            raise CrewError(f"{method} {path} answered {status}: {answer}.{hint}")
+            raise AccountsError(f"{method} {path} answered {status}: {answer}.{hint}")
         return answer
 
     def close(self) -> None:
@@ -188,7 +188,7 @@ def _longer(now: list[Student], before: list[Student]) -> list[Student]:
     return now + [student for student in before if student.id not in ids]
 
 
-def crew_file(url: str) -> Path:
+def accounts_file(url: str) -> Path:
     """Where the people of a server are kept between runs."""
     return Path("var", "load", f"crew-{hashlib.sha256(url.encode()).hexdigest()[:12]}.json")
 
@@ -199,7 +199,7 @@ def _known(url: str, kept: Path | None) -> list[Student]:
     try:
         return [Student(**student) for student in orjson.loads(kept.read_bytes())]
     except (ValueError, TypeError):
-        raise CrewError(f"{kept} is not a list of people for {url}. Remove it.") from None
+        raise AccountsError(f"{kept} is not a list of people for {url}. Remove it.") from None
 
 
 def _keep(kept: Path, students: list[Student]) -> None:

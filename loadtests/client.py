@@ -1,5 +1,5 @@
 """What a screen does with the messages of the live protocol: the contract's rules for clients, to the letter, without any I/O.
-A `Screen` follows one board; an `Ear` sorts what one socket hears to its screens."""
+A `Screen` follows one board; an `Client` sorts what one socket hears to its screens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -38,19 +38,19 @@ class Screen:
     boards: int = 0
     gaps: int = 0
     # A watch has been sent and not been answered yet: what is missing meanwhile is on its way.
-    asked: bool = False
+    pending: bool = False
     # The socket was away: what was missed then reached the screen as late as it came back, and is no measure of the server.
     away: bool = False
 
     def watch(self) -> Message:
         """The message that asks for this board, or for what was missed of it."""
-        self.asked = True
+        self.pending = True
         message: Message = {"type": "watch", "instructor": self.instructor, "first": self.first, "days": self.days}
         if self.epoch is not None:
             message |= {"epoch": self.epoch, "version": self.version}
         return message
 
-    def hear(self, message: Message, at: float) -> Message | None:
+    def receive(self, message: Message, at: float) -> Message | None:
         """Takes a message about this board; what to send, if anything."""
         if message["type"] == "board":
             self._replace(message, at)
@@ -74,7 +74,7 @@ class Screen:
         """A beacon names what has been answered, so it ends the answer to a resumed watch; and it reveals a lost last message."""
         if version is None:
             return None
-        self.asked = self.away = False
+        self.pending = self.away = False
         return self._gap() if version > self.version else None
 
     def _replace(self, message: Message, at: float) -> None:
@@ -83,7 +83,7 @@ class Screen:
         self.epoch, self.version = message["epoch"], message["version"]
         self.board = dict(message["days"])
         self.boards += 1
-        self.asked = self.away = False
+        self.pending = self.away = False
 
     def _step(self, version: int, at: float) -> None:
         if version > self.version and not self.away:
@@ -91,20 +91,20 @@ class Screen:
         self.version = max(self.version, version)
 
     def _gap(self) -> Message | None:
-        if self.asked:
+        if self.pending:
             return None
         self.gaps += 1
         return self.watch()
 
     def _forget(self) -> Message | None:
         """Another epoch: what is known may never have been."""
-        if self.asked:
+        if self.pending:
             return None
         self.epoch, self.version = None, -1
         return self.watch()
 
 
-class Ear:
+class Client:
     """All that one socket hears. `events` are its own bookings as (event, booking id), `refreshed` says some may be missing."""
 
     def __init__(self, screens: Sequence[Screen]) -> None:
@@ -112,7 +112,7 @@ class Ear:
         self.events: list[tuple[str, str]] = []
         self.refreshed = False
         self.errors: list[str] = []
-        self.comes_back_after: float | None = None
+        self.reconnect_delay: float | None = None
 
     def opened(self) -> list[Message]:
         """The socket is open (again): what to send first."""
@@ -122,29 +122,29 @@ class Ear:
         for screen in self.screens.values():
             screen.away = screen.version >= 0
 
-    def hear(self, message: Message, at: float) -> list[Message]:
+    def receive(self, message: Message, at: float) -> list[Message]:
         """Takes one message; what to send."""
         kind = message["type"]
         if kind == "beacon":
-            answers = [screen.hear(message, at) for screen in self.screens.values()]
+            answers = [screen.receive(message, at) for screen in self.screens.values()]
             return [answer for answer in answers if answer is not None]
         if kind in {"board", "change"}:
             watched = self.screens.get(message["instructor"])
-            answer = watched.hear(message, at) if watched is not None else None
+            answer = watched.receive(message, at) if watched is not None else None
             return [answer] if answer is not None else []
         if kind == "booking":
             self.events.append((message["event"], message["booking"]["id"]))
         elif kind == "refresh":
             self.refreshed = True
         elif kind == "bye":
-            self.comes_back_after = message["after_ms"] / 1000
+            self.reconnect_delay = message["after_ms"] / 1000
         else:
             self.errors.append(str(message.get("code", kind)))
         return []
 
-    def after_close(self, code: int, random: Random) -> float | None:
+    def delay_after_close(self, code: int, random: Random) -> float | None:
         """Seconds until the socket is opened again, or None when it is not to come back."""
-        said, self.comes_back_after = self.comes_back_after, None
+        said, self.reconnect_delay = self.reconnect_delay, None
         if code in _NEVER_BACK:
             return None
         if said is not None:
