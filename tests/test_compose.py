@@ -113,6 +113,14 @@ def test_only_the_proxy_and_the_mails_are_published_and_only_on_loopback(
         assert default_of(port).startswith("127.0.0.1:"), port
 
 
+def test_the_settings_of_the_guide_are_settings() -> None:
+    guide = (ROOT / "docs" / "operating.md").read_text()
+    blocks = re.findall(r"^```ini\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    compose, systemd = ({line.partition("=")[0] for line in b.splitlines()} for b in blocks)
+    assert compose <= set(re.findall(r"\$\{([A-Z_]+)", COMPOSE.read_text()))
+    assert {name.lower() for name in systemd} <= set(Settings.model_fields)
+
+
 def test_whatever_a_service_waits_for_or_mounts_exists(composed: dict[str, Any]) -> None:
     for service in composed["services"].values():
         assert set(service.get("depends_on", {})) <= set(composed["services"])
