@@ -1,8 +1,9 @@
-"""How pages and mails write times, money, places and names, for readers in New York. Pure functions:
-instants are aware datetimes, zones are IANA names, money is cents. app/static/clock.js mirrors it."""
+"""How pages and mails write times, money, places and names, for readers in New York. Instants are
+aware datetimes, zones are IANA names, money is cents. app/static/clock.js is its mirror."""
 
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlencode
+from zlib import crc32
 from zoneinfo import ZoneInfo
 
 PLACES = {
@@ -79,11 +80,24 @@ def hint(instant: datetime, zone: str, own: str) -> str:
     return f"{'' if here.date() == there.date() else f'{here:%a} '}{_clock(here)}"
 
 
+PARTS = ("morning", "afternoon", "evening")
+
+
+def part_of_day(instant: datetime, zone: str) -> str:
+    """One of PARTS. The afternoon begins at noon, the evening at 5 pm."""
+    hour = instant.astimezone(ZoneInfo(zone)).hour
+    return PARTS[(hour >= 12) + (hour >= 17)]
+
+
+def near_day(day: date, today: date) -> str:
+    """Today, Tomorrow, or empty for any other day."""
+    return {0: "Today", 1: "Tomorrow"}.get((day - today).days, "")
+
+
 def soon(day: date, today: date) -> str:
-    """Today, Tue, Dec 3: as short as it can be understood."""
-    if day == today:
-        return "Today"
-    return f"{day:%a}" if (day - today).days < 7 else f"{day:%b} {day.day}"
+    """Today, Tomorrow, Tue, Dec 3: as short as possible without being ambiguous."""
+    weekday = f"{day:%a}" if (day - today).days < 7 else f"{day:%b} {day.day}"
+    return near_day(day, today) or weekday
 
 
 def days(first: date, last: date) -> str:
@@ -120,6 +134,14 @@ def initials(name: str) -> str:
     return (words[0][0] + (words[-1][0] if len(words) > 1 else "")).upper() if words else "?"
 
 
+HUES = 6
+
+
+def hue(name: str) -> int:
+    """The color of the initials: always the same for a name. app/static/layout.css has HUES."""
+    return crc32(name.encode()) % HUES
+
+
 def first_name(name: str) -> str:
     return name.split(maxsplit=1)[0] if name.split() else name
 
@@ -127,6 +149,12 @@ def first_name(name: str) -> str:
 def zone_name(zone: str) -> str:
     """New York time"""
     return f"{zone.rpartition('/')[2].replace('_', ' ')} time"
+
+
+def small_print(zone: str) -> str:
+    """Explains the hints in the viewer’s own zone."""
+    place = zone.rpartition("/")[2].replace("_", " ")
+    return f"Times in small print are in your time zone ({place})."
 
 
 def instant_of(text: str) -> datetime:

@@ -1,5 +1,5 @@
-"""What an instructor's page offers for a choice: the days with their start times, and what became of the chosen one. A mirror of
-app/static/offer.js."""
+"""An instructor’s page for one choice: the days with their start times, and the state of the chosen
+time. app/static/offer.js mirrors it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ class Time:
     """One button of the board."""
 
     start: datetime
+    part: str
     state: str
     text: str
     small: str
@@ -32,7 +33,7 @@ class Time:
 
 @dataclass(frozen=True)
 class Next:
-    """Where an empty day sends people."""
+    """The next free time after an empty day."""
 
     day: date
     text: str
@@ -51,12 +52,12 @@ class Day:
 
 
 _SMALL = {"held": "being booked", "busy": "you’re busy"}
-_WHY = {"held": "being booked by someone else", "busy": "you’re busy: you have a lesson then"}
+_WHY = {"held": "being booked by someone else", "busy": "you have a lesson at that time"}
 
 
 @dataclass(frozen=True)
 class Offered:
-    """A choice before the calendar as it is: everything the page and the card beside it say."""
+    """A choice and the current calendar: everything the board and the lesson card show."""
 
     choice: Choice
     board: Board
@@ -91,15 +92,16 @@ class Offered:
     def _time(self, start: datetime, state: str) -> Time:
         zone = self.choice.zone
         hint = wording.hint(start, zone, self.own_zone)
+        part = wording.part_of_day(start, zone)
         text = wording.clock(start, zone)
         # On the night the clocks go back an hour comes twice.
         if any(wording.clock(start + other, zone) == text for other in (timedelta(hours=1), timedelta(hours=-1))):
             text = f"{text} {wording.zone_letters(start, zone)}"
         if why := _WHY.get(state):
             label = f"{wording.long_day(wording.local_day(start, zone))}, {text} {why}"
-            return Time(start, state, text, _SMALL[state], "", label)
+            return Time(start, part, state, text, _SMALL[state], "", label)
         label = f"{self.sentence(start)}, {hint} your time" if hint else self.sentence(start)
-        return Time(start, state, text, "", hint, label)
+        return Time(start, part, state, text, "", hint, label)
 
     def sentence(self, start: datetime) -> str:
         """Tuesday, November 24, 9:00 am, 60 minutes, $70"""
@@ -123,16 +125,21 @@ class Offered:
         href = self.choice.address(first=week_of(day, self.choice.today))
         return Next(day, f"{name} {wording.clock(start, zone)}", f"{href}#day-{day}")
 
+    @cached_property
+    def parts(self) -> set[str]:
+        """The parts of the day in which the week has any times."""
+        return {time.part for day in self.days for time in day.times}
+
     @property
     def hinted(self) -> bool:
-        """Whether the viewer's own wall clock differs from the lesson's this week."""
+        """Whether the viewer’s clock differs from the lesson’s at any time of this week."""
         return any(time.hint for day in self.days for time in day.times)
 
     # ---- the chosen time
 
     @property
     def possible(self) -> bool:
-        """Whether the chosen start can be booked, as far as anyone knows now."""
+        """Whether the chosen start is free, as of this snapshot."""
         start = self.choice.start
         if start is None or self.refused_alternatives is not None:
             return False
@@ -144,13 +151,13 @@ class Offered:
         start = self.choice.start
         assert start is not None
         if start < self.limits.earliest:
-            return "This time is too soon to book now."
+            return "This time is too soon to book."
         end = start + timedelta(minutes=self.choice.minutes)
         if start_times.meets((start, end), self.limits.busy):
             return "You already have a lesson at that time."
         if start_times.meets((start, end), self._spans(wording.local_day(start, self.choice.zone))[1]):
             return "Someone else is booking this time right now."
-        return "This time is not free, or has just been taken."
+        return "This time isn’t available."
 
     @property
     def instead(self) -> list[datetime]:

@@ -89,7 +89,7 @@ def _about(profile: instructor.Instructor, areas: list[str]) -> list[str]:
     years = profile.years_experience
     return [
         *([", ".join(areas)] if areas else []),
-        *([f"{years} year{'s' if years != 1 else ''} of teaching"] if years else []),
+        *([f"{wording.count(years, 'year')} of teaching"] if years else []),
     ]
 
 

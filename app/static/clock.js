@@ -1,15 +1,23 @@
-// Instants as people in New York read them, and the server's clock. A mirror of app/wording.py: what the server drew and what a
-// script draws must read the same. Instants are milliseconds, days are "2026-11-24", zones are IANA names.
+// Times, days and money as New Yorkers write them, and the server's clock. A mirror of
+// app/wording.py: the server and the scripts write the same. Instants are milliseconds, days are
+// "2026-11-24", zones are IANA names.
 
 const formats = new Map();
 
 function parts(instant, zone) {
   if (!formats.has(zone)) {
     formats.set(zone, new Intl.DateTimeFormat("en-US", {
-      timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+      timeZone: zone,
+      year: "numeric",
+      month: "2-digit",
+      day: "2-digit",
+      hour: "2-digit",
+      minute: "2-digit",
+      hourCycle: "h23",
     }));
   }
-  return Object.fromEntries(formats.get(zone).formatToParts(instant).map(({ type, value }) => [type, value]));
+  const fields = formats.get(zone).formatToParts(instant);
+  return Object.fromEntries(fields.map(({ type, value }) => [type, value]));
 }
 
 export const dayOf = (instant, zone) => {
@@ -19,7 +27,7 @@ export const dayOf = (instant, zone) => {
 
 export const minuteOf = (instant, zone) => Number(parts(instant, zone).minute);
 
-// Minutes since midnight on the wall: what orders times of different days by the hour.
+// Wall-clock minutes since midnight.
 export const wallMinutes = (instant, zone) => {
   const { hour, minute } = parts(instant, zone);
   return Number(hour) * 60 + Number(minute);
@@ -37,44 +45,69 @@ export const zoneLetters = (instant, zone) =>
 // "New York time"
 export const zoneName = (zone) => `${zone.split("/").at(-1).replaceAll("_", " ")} time`;
 
-const dayText = (day, options) => new Intl.DateTimeFormat("en-US", { timeZone: "UTC", ...options }).format(Date.parse(day));
+// Explains the hints in the viewer's own zone.
+export const smallPrint = (zone) =>
+  `Times in small print are in your time zone (${zone.split("/").at(-1).replaceAll("_", " ")}).`;
+
+export const PARTS = ["morning", "afternoon", "evening"];
+
+// One of PARTS. The afternoon begins at noon, the evening at 5 pm.
+export const partOfDay = (instant, zone) => {
+  const hour = Number(parts(instant, zone).hour);
+  return PARTS[Number(hour >= 12) + Number(hour >= 17)];
+};
+
+const dayText = (day, options) =>
+  new Intl.DateTimeFormat("en-US", { timeZone: "UTC", ...options }).format(Date.parse(day));
 
 export const weekday = (day) => dayText(day, { weekday: "long" });
 export const shortWeekday = (day) => dayText(day, { weekday: "short" });
-export const longDay = (day) => dayText(day, { weekday: "long", month: "long", day: "numeric" });
-export const shortDay = (day) => dayText(day, { weekday: "short", month: "short", day: "numeric" });
+export const longDay = (day) =>
+  dayText(day, { weekday: "long", month: "long", day: "numeric" });
+export const shortDay = (day) =>
+  dayText(day, { weekday: "short", month: "short", day: "numeric" });
 export const dayNumber = (day) => String(Number(day.slice(8)));
 
-export const moment = (instant, zone) => `${shortDay(dayOf(instant, zone))}, ${clock(instant, zone)}`;
+export const moment = (instant, zone) =>
+  `${shortDay(dayOf(instant, zone))}, ${clock(instant, zone)}`;
 
-export const addDays = (day, count) => new Date(Date.parse(day) + count * 86_400_000).toISOString().slice(0, 10);
-export const daysBetween = (first, last) => Math.round((Date.parse(last) - Date.parse(first)) / 86_400_000);
+export const addDays = (day, count) =>
+  new Date(Date.parse(day) + count * 86_400_000).toISOString().slice(0, 10);
+export const daysBetween = (first, last) =>
+  Math.round((Date.parse(last) - Date.parse(first)) / 86_400_000);
 
-// Today, Tue, Dec 3: as short as it can be understood.
+// Today, Tomorrow, or empty for any other day.
+export const nearDay = (day, today) => ["Today", "Tomorrow"][daysBetween(today, day)] ?? "";
+
+// Today, Tomorrow, Tue, Dec 3: as short as possible without being ambiguous.
 export const soon = (day, today) => {
-  const ahead = daysBetween(today, day);
-  if (ahead === 0) return "Today";
-  return ahead < 7 ? shortWeekday(day) : dayText(day, { month: "short", day: "numeric" });
+  const near = daysBetween(today, day) < 7;
+  const date = near ? shortWeekday(day) : dayText(day, { month: "short", day: "numeric" });
+  return nearDay(day, today) || date;
 };
 
 // "November 23 – 29", "November 27 – December 3"
 export const week = (first) => {
   const last = addDays(first, 6);
   const month = (day) => dayText(day, { month: "long" });
-  return `${month(first)} ${dayNumber(first)} – ${month(first) === month(last) ? "" : `${month(last)} `}${dayNumber(last)}`;
+  const end = month(first) === month(last) ? dayNumber(last) : `${month(last)} ${dayNumber(last)}`;
+  return `${month(first)} ${dayNumber(first)} – ${end}`;
 };
 
 // "2026-11-24T14:00:00Z"
 export const wire = (instant) => new Date(instant).toISOString().replace(".000Z", "Z");
 
-export const money = (cents) =>
-  `$${(cents / 100).toLocaleString("en-US", { minimumFractionDigits: cents % 100 ? 2 : 0, maximumFractionDigits: 2 })}`;
+export const money = (cents) => {
+  const digits = { minimumFractionDigits: cents % 100 ? 2 : 0, maximumFractionDigits: 2 };
+  return `$${(cents / 100).toLocaleString("en-US", digits)}`;
+};
 
-export const price = (hourlyRateCents, minutes) => Math.floor((hourlyRateCents * minutes + 30) / 60);
+export const price = (hourlyRateCents, minutes) =>
+  Math.floor((hourlyRateCents * minutes + 30) / 60);
 
 export const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
-// The device's clock may be wrong; the server's is what rules go by.
+// The device's clock may be wrong, and rules go by the server's.
 let ahead = 0;
 
 export const now = () => Date.now() + ahead;

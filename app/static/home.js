@@ -1,5 +1,5 @@
-// /: the cards of "Free next", kept true. A time that goes is struck and makes room for the next one after a moment, unless someone
-// is just there with pointer or focus.
+// /: the cards of "Free next", kept up to date. A time that is taken is struck through, then makes
+// room for the next one, unless the pointer or the focus is on the card.
 
 import { clock, dayOf, money, now, price, serverSays, soon, wire } from "./clock.js";
 import { Live } from "./live.js";
@@ -7,10 +7,10 @@ import { Refresh, readPage } from "./refresh.js";
 import { ofDay, spans } from "./start_times.js";
 import { announce, follow } from "./status.js";
 
-const at = (time) => Date.parse(time.dataset.start);
+const startOf = (time) => Date.parse(time.dataset.start);
 
-const STAYS = 3_000;
-const MARKED = 10_000;
+const GONE_MS = 3_000; // how long a time that is gone stays, struck through
+const MARK_MS = 10_000; // how long a time that came back is marked
 const HORIZON = 90 * 86_400_000;
 
 class Card {
@@ -30,7 +30,9 @@ class Card {
       const time = event.target.closest(".time:not([href])");
       if (time) announce("This time was just taken.");
     });
-    for (const left of ["pointerleave", "focusout"]) element.addEventListener(left, () => setTimeout(() => this.draw()));
+    for (const event of ["pointerleave", "focusout"]) {
+      element.addEventListener(event, () => setTimeout(() => this.draw()));
+    }
   }
 
   update(board) {
@@ -43,11 +45,13 @@ class Card {
   }
 
   get #next() {
-    const limits = { earliest: now() + this.#board.min_advance_minutes * 60_000, latest: now() + HORIZON, busy: [] };
+    const { minutes } = this.#given;
+    const { days: board, min_advance_minutes: notice, time_zone: zone } = this.#board;
+    const limits = { earliest: now() + notice * 60_000, latest: now() + HORIZON, busy: [] };
     const free = [];
-    for (const day of Object.keys(this.#board.days).sort()) {
-      const { free: ranges, held } = this.#board.days[day];
-      for (const [start, state] of ofDay(spans(ranges), spans(held), this.#given.minutes, this.#board.time_zone, limits)) {
+    for (const day of Object.keys(board).sort()) {
+      const { free: ranges, held } = board[day];
+      for (const [start, state] of ofDay(spans(ranges), spans(held), minutes, zone, limits)) {
         if (state === "free") free.push(start);
       }
     }
@@ -57,27 +61,28 @@ class Card {
   draw() {
     const free = this.#next;
     for (const time of this.#times.children) {
-      const start = at(time);
+      const start = startOf(time);
       if (!free.includes(start)) this.#strike(time);
       else if (time.dataset.state === "gone") this.#comeBack(time, start);
     }
-    // Nothing moves under a hand, or while what is gone is still being shown as gone.
-    if (!this.#occupied && !this.#times.querySelector("[data-state=gone]:not([data-due])")) this.#arrange(free);
+    // Nothing moves under the pointer or the focus, or while a time is being shown as gone.
+    const showing = this.#times.querySelector("[data-state=gone]:not([data-due])");
+    if (!this.#occupied && !showing) this.#arrange(free);
     this.#free = free;
   }
 
   #arrange(free) {
-    const wanted = free.slice(0, times);
+    const starts = free.slice(0, times);
     for (const time of [...this.#times.children]) {
-      if (!wanted.includes(at(time))) time.remove();
+      if (!starts.includes(startOf(time))) time.remove();
     }
-    for (const start of wanted) {
-      const after = [...this.#times.children].find((time) => at(time) >= start);
-      if (after && at(after) === start) continue;
+    for (const start of starts) {
+      const after = [...this.#times.children].find((time) => startOf(time) >= start);
+      if (after && startOf(after) === start) continue;
       const time = Object.assign(document.createElement("a"), { className: "time" });
       this.#dress(time, start);
       this.#times.insertBefore(time, after ?? null);
-      // One that came back is marked; one that is merely the next is not.
+      // Only a time that came back is marked, not one that is merely next.
       if (!this.#free.includes(start)) this.#mark(time);
     }
     this.#element.querySelector(".none").hidden = this.#times.childElementCount > 0;
@@ -92,12 +97,14 @@ class Card {
     time.dataset.state = "gone";
     time.classList.remove("back");
     time.removeAttribute("href");
-    for (const [name, value] of [["role", "link"], ["aria-disabled", "true"], ["tabindex", "0"]]) time.setAttribute(name, value);
-    time.setAttribute("aria-label", `${this.#sentence(at(time))}, just taken`);
+    time.setAttribute("role", "link");
+    time.setAttribute("aria-disabled", "true");
+    time.setAttribute("tabindex", "0");
+    time.setAttribute("aria-label", `${this.#sentence(startOf(time))}, just taken`);
     setTimeout(() => {
       time.dataset.due = "";
       this.draw();
-    }, STAYS);
+    }, GONE_MS);
   }
 
   #comeBack(time, start) {
@@ -110,14 +117,16 @@ class Card {
   #dress(time, start) {
     const { instructor, service, minutes } = this.#given;
     Object.assign(time.dataset, { start: wire(start), state: "free" });
-    time.href = `/instructors/${instructor}?${new URLSearchParams({ service: service.id, minutes, start: wire(start) })}`;
-    time.replaceChildren(Object.assign(document.createElement("small"), { textContent: this.#day(start) }), ` ${clock(start, this.#board.time_zone)}`);
+    const query = new URLSearchParams({ service: service.id, minutes, start: wire(start) });
+    const day = Object.assign(document.createElement("small"), { textContent: this.#day(start) });
+    time.href = `/instructors/${instructor}?${query}`;
+    time.replaceChildren(day, ` ${clock(start, this.#board.time_zone)}`);
     time.setAttribute("aria-label", this.#sentence(start));
   }
 
   #mark(time) {
     time.classList.add("back");
-    setTimeout(() => time.classList.remove("back"), MARKED);
+    setTimeout(() => time.classList.remove("back"), MARK_MS);
   }
 
   #day(start) {
@@ -128,8 +137,9 @@ class Card {
   // "Today 5:30 pm, Piano with Sarah Chen, 60 minutes, $75"
   #sentence(start) {
     const { name, service, minutes } = this.#given;
+    const when = `${this.#day(start)} ${clock(start, this.#board.time_zone)}`;
     const cost = money(price(service.hourly_rate_cents, minutes));
-    return `${this.#day(start)} ${clock(start, this.#board.time_zone)}, ${service.name} with ${name}, ${minutes} minutes, ${cost}`;
+    return `${when}, ${service.name} with ${name}, ${minutes} minutes, ${cost}`;
   }
 }
 
@@ -142,14 +152,18 @@ const cards = new Map(given.cards.map((card) => [
   card.instructor, new Card(document.querySelector(`[data-instructor="${card.instructor}"]`), card),
 ]));
 
-live.addEventListener("board", ({ detail: { instructor, board } }) => cards.get(instructor)?.update(board));
-// Who is not shown any more offers nothing.
+live.addEventListener("board", ({ detail: { instructor, board } }) => {
+  cards.get(instructor)?.update(board);
+});
+// An instructor who is no longer public offers nothing.
 live.addEventListener("refused", ({ detail: { instructor } }) => cards.get(instructor)?.withdraw());
 follow(live, new Refresh(async () => {
   const fresh = JSON.parse((await readPage()).getElementById("page-data").textContent);
   serverSays(Date.parse(fresh.now));
   for (const { instructor, board } of fresh.cards) live.offer(instructor, board);
 }));
-for (const { instructor, first, board } of given.cards) live.watch(instructor, { first, days, known: board });
+for (const { instructor, first, board } of given.cards) {
+  live.watch(instructor, { first, days, known: board });
+}
 setInterval(() => cards.forEach((card) => card.draw()), 10_000);
 live.start();

@@ -1,7 +1,7 @@
-// /teach, "When you can be booked": a week of ranges, changed by choosing from and to, saved in one call with the version it was
-// based on. Without scripts this part does not show.
+// /teach, "Your hours": a week of ranges, edited by choosing from and to, saved in one call with
+// the version it was based on. Hidden without scripts.
 
-import { addDays, longDay, shortDay, week as weekName } from "./clock.js";
+import { addDays, longDay, nearDay, shortDay, week as weekName } from "./clock.js";
 import { announce } from "./status.js";
 
 const STEP = 30;
@@ -10,7 +10,7 @@ const DAY_ENDS = 24 * 60;
 const section = document.getElementById("hours");
 const form = section.querySelector("form");
 const days = section.querySelector(".hours");
-const state = section.querySelector("[data-say]");
+const statusLine = section.querySelector("[data-status]");
 const save = section.querySelector("[data-save]");
 const conflict = section.querySelector("[data-conflict]");
 const { today } = section.dataset;
@@ -19,9 +19,8 @@ let start = monday(today);
 let version = null;
 let saved = {}; // date → [{start, end}], as the server has it
 let edited = {};
-let theirs = null; // the week someone else has saved meanwhile
+let theirs = null; // the week that someone else saved in the meantime
 
-// Starts once the page is there; the week comes by itself.
 export async function hours() {
   section.hidden = false;
   form.addEventListener("submit", (event) => {
@@ -39,52 +38,55 @@ export async function hours() {
   await load();
 }
 
-const unsaved = () => JSON.stringify(saved) !== JSON.stringify(edited);
+const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+const unsaved = () => !same(saved, edited);
 
 async function turn(step) {
   if (addDays(start, step + 6) < today) return undefined;
-  if (unsaved()) return say("Save this week first, or load the page again to forget the changes.");
+  if (unsaved()) return say("Save this week first, or reload the page to discard your changes.");
   start = addDays(start, step);
   return load();
 }
 
 async function load() {
-  const answer = await ask(`/api/availability/week?start=${start}`);
-  if (answer) take(answer);
+  const week = await call(`/api/availability/week?start=${start}`);
+  if (week) take(week);
 }
 
 async function put(base) {
-  const altered = Object.fromEntries(Object.entries(edited).filter(([day, ranges]) => JSON.stringify(ranges) !== JSON.stringify(saved[day])));
-  const body = { start, days: altered, ...(base === null ? {} : { version: base }) };
-  const sent = JSON.stringify(edited);
-  const answer = await ask("/api/availability/week", { method: "PUT", body: JSON.stringify(body), headers: { "content-type": "application/json" } });
-  if (!answer) return;
-  // What was changed while this was on its way is kept, and still to be saved.
-  const later = JSON.stringify(edited) === sent ? null : edited;
-  take(answer);
+  const edits = Object.entries(edited).filter(([day, ranges]) => !same(ranges, saved[day]));
+  const content = { start, days: Object.fromEntries(edits) };
+  const body = JSON.stringify(base === null ? content : { ...content, version: base });
+  const headers = { "content-type": "application/json" };
+  const sent = structuredClone(edited);
+  const week = await call("/api/availability/week", { method: "PUT", body, headers });
+  if (!week) return;
+  // Edits made during the call are kept, and still to be saved.
+  const later = same(edited, sent) ? null : edited;
+  take(week);
   if (later) edited = later;
   draw();
-  say("Saved. Everyone who is looking sees it now.");
+  say("Saved. Students see your new hours now.");
 }
 
-// What the server answers; nothing where it refused, which is said.
-async function ask(address, options = {}) {
+// The response, or null after a refusal, which is shown.
+async function call(address, options = {}) {
   try {
     const response = await fetch(address, { ...options, signal: AbortSignal.timeout(10_000) });
-    const answer = await response.json();
-    if (response.ok) return answer;
-    if (answer.code === "VERSION_CONFLICT") disagree(answer.week);
-    else say(answer.detail);
+    const content = await response.json();
+    if (response.ok) return content;
+    if (content.code === "VERSION_CONFLICT") showConflict(content.week);
+    else say(content.detail);
   } catch {
-    say("We could not reach the server. Nothing was saved; try again in a moment.");
+    say("We couldn’t reach the server. Check your connection, then save again.");
   }
   return null;
 }
 
-function disagree(week) {
+function showConflict(week) {
   theirs = week;
   conflict.hidden = false;
-  announce("This week was changed elsewhere in the meantime. Choose which one to keep.");
+  announce("Someone else changed this week. Choose which version to keep.");
   conflict.querySelector("button").focus();
 }
 
@@ -99,7 +101,7 @@ function take(week) {
 }
 
 function say(sentence) {
-  state.textContent = sentence || (unsaved() ? "Not saved yet." : "");
+  statusLine.textContent = sentence || (unsaved() ? "Not saved yet." : "");
   if (sentence) announce(sentence);
   if (unsaved()) save.removeAttribute("aria-disabled");
   else save.setAttribute("aria-disabled", "true");
@@ -108,22 +110,26 @@ function say(sentence) {
 // ---- editing
 
 function changed({ target }) {
-  const { day, place, edge } = target.dataset;
-  const range = edited[day][place];
+  const { day, index, edge } = target.dataset;
+  const range = edited[day][index];
   range[edge] = target.value;
-  if (range.end <= range.start) range[edge === "start" ? "end" : "start"] = wall(minutes(target.value) + (edge === "start" ? STEP : -STEP));
-  redraw(day, `[data-place="${place}"][data-edge="${edge}"]`);
+  if (range.end <= range.start) {
+    const [other, step] = edge === "start" ? ["end", STEP] : ["start", -STEP];
+    range[other] = wall(minutes(target.value) + step);
+  }
+  redraw(day, `[data-index="${index}"][data-edge="${edge}"]`);
 }
 
 function pressed({ target }) {
-  const { add, remove, place } = target.dataset;
+  const { add, remove, index } = target.dataset;
   if (add) {
     const last = edited[add].at(-1);
     const from = last ? Math.min(minutes(last.end) + 60, DAY_ENDS - STEP) : 9 * 60;
-    edited[add].push({ start: wall(from), end: wall(Math.min(from + (last ? 120 : 8 * 60), DAY_ENDS)) });
-    redraw(add, `[data-place="${edited[add].length - 1}"][data-edge="start"]`);
+    const to = Math.min(from + (last ? 120 : 8 * 60), DAY_ENDS);
+    edited[add].push({ start: wall(from), end: wall(to) });
+    redraw(add, `[data-index="${edited[add].length - 1}"][data-edge="start"]`);
   } else if (remove) {
-    edited[remove].splice(Number(place), 1);
+    edited[remove].splice(Number(index), 1);
     redraw(remove, "[data-add]");
   }
 }
@@ -136,40 +142,62 @@ function redraw(day, focus) {
 
 // ---- drawing
 
-// Days that have passed cannot be changed, and are left out.
+// Past days can't be changed, and are left out.
 function draw() {
-  days.replaceChildren(...Object.entries(edited).filter(([day]) => day >= today).map(([day, ranges]) => {
-    const list = make("div", { className: "ranges" }, ...ranges.map((range, place) => line(day, place, range)));
-    if (!ranges.length) list.append(make("p", { className: "tiny", textContent: "Not open" }));
-    list.append(make("button", { type: "button", className: "btn small", textContent: "Add hours", ariaLabel: `Add hours on ${longDay(day)}`, dataset: { add: day } }));
-    return make("li", { className: "hours-day", dataset: { of: day } }, make("h3", { textContent: day === today ? "Today" : shortDay(day) }), list);
-  }));
+  const editable = Object.entries(edited).filter(([day]) => day >= today);
+  days.replaceChildren(...editable.map(([day, ranges]) => dayItem(day, ranges)));
   const earlier = section.querySelector("[data-earlier]");
   if (start <= today) earlier.setAttribute("aria-disabled", "true");
   else earlier.removeAttribute("aria-disabled");
 }
 
-function line(day, place, range) {
-  const name = `${read(range.start)} to ${read(range.end)} on ${longDay(day)}`;
-  return make("div", { className: "range", role: "group", ariaLabel: name },
-    choice(day, place, "start", range.start, "From"), make("span", { textContent: "to", ariaHidden: "true" }), choice(day, place, "end", range.end, "To"),
-    make("button", { type: "button", className: "link", textContent: "Remove", ariaLabel: `Remove ${name}`, dataset: { remove: day, place } }));
+function dayItem(day, ranges) {
+  const list = element("div", { className: "ranges" });
+  list.append(...ranges.map((range, index) => rangeGroup(day, index, range)));
+  if (!ranges.length) list.append(element("p", { className: "tiny", textContent: "Not open" }));
+  list.append(element("button", {
+    type: "button",
+    className: "btn small",
+    textContent: "Add hours",
+    ariaLabel: `Add hours on ${longDay(day)}`,
+    dataset: { add: day },
+  }));
+  const heading = element("h3", { textContent: nearDay(day, today) || shortDay(day) });
+  return element("li", { className: "hours-day", dataset: { of: day } }, heading, list);
 }
 
-function choice(day, place, edge, value, label) {
+function rangeGroup(day, index, range) {
+  const name = `${read(range.start)} to ${read(range.end)} on ${longDay(day)}`;
+  const remove = element("button", {
+    type: "button",
+    className: "link",
+    textContent: "Remove",
+    ariaLabel: `Remove ${name}`,
+    dataset: { remove: day, index },
+  });
+  return element("div", { className: "range", role: "group", ariaLabel: name },
+    edgeSelect(day, index, "start", range.start, "From"),
+    element("span", { textContent: "to", ariaHidden: "true" }),
+    edgeSelect(day, index, "end", range.end, "To"), remove);
+}
+
+function edgeSelect(day, index, edge, value, label) {
   const first = edge === "start" ? 0 : STEP;
   const steps = Array.from({ length: DAY_ENDS / STEP }, (_, count) => wall(first + count * STEP));
-  const select = make("select", { ariaLabel: label, dataset: { day, place, edge } });
-  for (const step of [...new Set([...steps, value])].sort()) select.append(make("option", { value: step, textContent: read(step), selected: step === value }));
+  const select = element("select", { ariaLabel: label, dataset: { day, index, edge } });
+  for (const step of [...new Set([...steps, value])].sort()) {
+    const selected = step === value;
+    select.append(element("option", { value: step, textContent: read(step), selected }));
+  }
   return select;
 }
 
-function make(name, { dataset = {}, role, ...given }, ...children) {
-  const element = Object.assign(document.createElement(name), given);
-  Object.assign(element.dataset, dataset);
-  if (role) element.setAttribute("role", role);
-  element.append(...children);
-  return element;
+function element(name, { dataset = {}, role, ...properties }, ...children) {
+  const created = Object.assign(document.createElement(name), properties);
+  Object.assign(created.dataset, dataset);
+  if (role) created.setAttribute("role", role);
+  created.append(...children);
+  return created;
 }
 
 // ---- wall-clock times, "09:00" to "24:00"
@@ -185,7 +213,8 @@ function minutes(text) {
 }
 
 function wall(total) {
-  return `${String(Math.floor(total / 60)).padStart(2, "0")}:${String(total % 60).padStart(2, "0")}`;
+  const digits = (number) => String(number).padStart(2, "0");
+  return `${digits(Math.floor(total / 60))}:${digits(total % 60)}`;
 }
 
 function read(text) {

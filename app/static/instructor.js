@@ -23,8 +23,9 @@ const live = new Live();
 function choose(change) {
   const moved = change.first !== undefined && change.first !== offer.first;
   Object.assign(offer, change);
-  if (offer.chosen !== null && offer.possible(offer.chosen) === false && change.chosen === undefined) {
-    announce(`That time has no room for ${offer.minutes} minutes. Choose another.`);
+  const kept = change.chosen === undefined && offer.chosen !== null;
+  if (kept && offer.possible(offer.chosen) === false) {
+    announce(`That time doesn’t fit ${offer.minutes} minutes. Choose another.`);
     offer.chosen = null;
   }
   if (moved) watch();
@@ -56,10 +57,11 @@ for (const [id, step] of [["earlier", -SHOWN], ["later", SHOWN]]) {
 
 function turn(event, first) {
   const last = offer.weekOf(offer.last);
-  // Without a connection only what is known can be shown here; the server draws the rest.
-  if (first >= offer.today && first <= last && live.state === "offline" && !(first in offer.days)) return;
+  const exists = first >= offer.today && first <= last;
+  // Offline, only loaded weeks can be shown here; the link leads to the server for the others.
+  if (exists && live.state === "offline" && !(first in offer.days)) return;
   event.preventDefault();
-  if (first >= offer.today && first <= last) choose({ first });
+  if (exists) choose({ first });
 }
 
 function on(id, act) {
@@ -95,7 +97,9 @@ function point(id, first, possible) {
     for (const name of ["role", "aria-disabled", "tabindex"]) link.removeAttribute(name);
   } else {
     link.removeAttribute("href");
-    for (const [name, value] of [["role", "link"], ["aria-disabled", "true"], ["tabindex", "0"]]) link.setAttribute(name, value);
+    link.setAttribute("role", "link");
+    link.setAttribute("aria-disabled", "true");
+    link.setAttribute("tabindex", "0");
   }
 }
 
@@ -133,7 +137,7 @@ live.addEventListener("booking", ({ detail: { booking } }) => {
   offer.busy = offer.busy.filter(([, , id]) => id !== booking.id);
   if (standing) {
     offer.busy.push([Date.parse(booking.start), Date.parse(booking.end), booking.id]);
-    lesson.heardOf(booking);
+    lesson.onBooking(booking);
   }
   arrived();
   refresh.repeat();
@@ -145,7 +149,7 @@ const refresh = new Refresh(() => (live.connected ? readLessons() : readAll()));
 async function readLessons() {
   const { items } = await readJson("/api/bookings?as=student&scope=upcoming&limit=100");
   offer.updateBusy(items.map(({ start, end, id }) => [start, end, id]));
-  for (const booking of items) lesson.heardOf(booking);
+  for (const booking of items) lesson.onBooking(booking);
   arrived();
 }
 
@@ -164,13 +168,17 @@ live.addEventListener("refresh", ({ detail: { first } }) => {
   else refresh.soon();
 });
 follow(live, refresh);
+live.addEventListener("state", ({ detail: { state } }) => {
+  if (state === "live") lesson.reconnected();
+});
 
 setInterval(arrived, TICK);
 
 // The strip marks the days a phone shows.
 const seen = new IntersectionObserver((entries) => {
   for (const { target, intersectionRatio } of entries) {
-    document.querySelector(`#strip a[data-day="${target.dataset.day}"]`)?.toggleAttribute("data-here", intersectionRatio > 0.9);
+    const link = document.querySelector(`#strip a[data-day="${target.dataset.day}"]`);
+    link?.toggleAttribute("data-here", intersectionRatio > 0.9);
   }
 }, { root: document.getElementById("board"), threshold: [0, 0.95] });
 for (const column of document.querySelectorAll(".day")) seen.observe(column);

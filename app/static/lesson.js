@@ -1,10 +1,10 @@
-// The card "Your lesson": what is chosen, and booking it. The form works without this; with it, a choice and a refusal change the
-// card in place and nothing typed is ever lost.
+// The card "Your lesson": the choice, and booking it. The form works without this; with it, a
+// choice or a refusal changes the card in place, and everything typed stays.
 
 import { clock, dayOf, moment, money, now, plural, soon, wire } from "./clock.js";
 import { announce } from "./status.js";
 
-const SLOW = 300; // a wait shorter than this is not worth a word
+const SLOW = 300; // milliseconds before the button says that it is booking
 
 export class Lesson extends EventTarget {
   #offer;
@@ -13,17 +13,18 @@ export class Lesson extends EventTarget {
   #form = document.querySelector("form#book");
   #button = document.getElementById("book-button");
   #sending = false;
-  #dead = false;
-  #refusal = null; // {start, version}: what the server refused, and which version of the calendar that was
-  #key = null; // the Idempotency-Key, and the body it was made for
+  #taken = false;
+  #refusal = null; // {start, version}: the start the server refused, at this calendar version
+  #key = null; // the Idempotency-Key of #body
   #body = "";
-  #made = null; // the lesson this attempt has made, as the live connection tells
+  #booking = null; // the id of this attempt's booking, if the live connection brought it
+  #unreachable = false; // the card says that the server could not be reached
 
   constructor(offer, given) {
     super();
     this.#offer = offer;
     this.#given = given;
-    this.#restore();
+    this.#restoreTyped();
     this.#form?.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#book();
@@ -35,95 +36,118 @@ export class Lesson extends EventTarget {
     return this.#sending;
   }
 
-  // Shows the choice as it now stands; a chosen time may have died under the viewer's hands, or come back.
+  // Shows the choice. A chosen time may have been taken, or may have become free again.
   draw() {
     const { chosen, zone, minutes, service, cents } = this.#offer;
     const hint = chosen !== null && this.#offer.hint(chosen);
     text("what", `${service.name}, ${minutes} min`);
     text("when", chosen === null ? "Choose a time" : moment(chosen, zone));
-    if (hint) document.getElementById("when").append(Object.assign(document.createElement("small"), { textContent: `${hint} your time` }));
+    if (hint) {
+      const note = document.createElement("small");
+      note.textContent = `${hint} your time`;
+      document.getElementById("when").append(note);
+    }
     text("price", money(cents));
     text("policy", chosen === null ? "" : this.#policy(chosen));
     document.getElementById("policy").hidden = chosen === null;
     this.#links();
     if (this.#form) {
       this.#form.hidden = chosen === null;
-      this.#fields({ start: chosen === null ? "" : wire(chosen), duration_minutes: minutes, service_id: service.id, _page: this.#offer.address() });
+      this.#fields({
+        start: chosen === null ? "" : wire(chosen),
+        duration_minutes: minutes,
+        service_id: service.id,
+        _page: this.#offer.address(),
+      });
     }
     const possible = chosen === null ? undefined : this.#offer.possible(chosen);
-    if (!this.#sending && (chosen === null || possible !== undefined)) this.#live(possible !== false);
-    this.#way();
+    const loaded = chosen === null || possible !== undefined;
+    if (loaded && !this.#sending) this.#update(possible !== false);
+    this.#shortcut();
   }
 
-  // On a phone the card is below the board: what leads there says what awaits.
-  #way() {
+  // On a phone the card is below the board; this button leads there.
+  #shortcut() {
     const { chosen, zone, cents } = this.#offer;
-    const way = document.getElementById("go");
-    way.hidden = chosen === null;
-    if (chosen !== null) way.textContent = this.#dead ? `${moment(chosen, zone)} is gone: others →` : `${moment(chosen, zone)} · ${money(cents)} →`;
+    const link = document.getElementById("go");
+    link.hidden = chosen === null;
+    if (chosen === null) return;
+    const when = moment(chosen, zone);
+    link.textContent = `${when} ${this.#taken ? "is taken: other times" : `· ${money(cents)}`} →`;
   }
 
-  // One's own lesson has come about. If the answer to the attempt was lost, this is the answer.
-  heardOf({ id, start, service }) {
-    if (!this.#body || service.id !== this.#offer.service.id || Date.parse(start) !== this.#offer.chosen) return;
-    this.#made = id;
+  // The viewer's own lesson was booked. If the response to this attempt was lost, this replaces it.
+  onBooking({ id, start, service }) {
+    const { service: { id: chosenService }, chosen } = this.#offer;
+    if (!this.#body || service.id !== chosenService || Date.parse(start) !== chosen) return;
+    this.#booking = id;
     if (!this.#sending) this.#done(id);
   }
 
-  #policy(start) {
-    const hours = this.#given.free_cancel_hours;
-    const until = start - hours * 3_600_000;
-    if (until <= now() + 5 * 60_000) return "Free to cancel for 5 minutes after booking. After that, it counts as late.";
-    return `Free to cancel until ${moment(until, this.#offer.zone)}. After that, it counts as late.`;
+  // The connection is back, so the card no longer says that the server can't be reached.
+  reconnected() {
+    if (this.#unreachable) this.#showError("");
   }
 
-  // ---- a time that dies
+  #policy(start) {
+    const { zone } = this.#offer;
+    const until = start - this.#given.free_cancel_hours * 3_600_000;
+    const grace = until <= now() + 5 * 60_000;
+    const limit = grace ? "for 5 minutes after booking" : `until ${moment(until, zone)}`;
+    return `Free to cancel ${limit}. After that, it counts as late.`;
+  }
 
-  #live(possible) {
+  // ---- a chosen time that is taken
+
+  #update(possible) {
     const { chosen, version } = this.#offer;
-    // What the server refused stays refused until a later board says otherwise.
+    // A refused start stays refused until a newer board arrives.
     if (this.#refusal?.start === chosen && version <= this.#refusal.version) return;
     if (possible) {
-      if (this.#dead) this.#revive();
+      if (this.#taken) this.#restoreTime();
       return;
     }
     const why = this.#offer.whyNot(chosen);
-    if (!this.#dead || document.getElementById("why-text").textContent !== why) this.die(why, this.#offer.near(chosen));
-    else this.#offerInstead(this.#offer.near(chosen));
+    const shown = this.#taken && document.getElementById("why-text").textContent === why;
+    if (shown) this.#offerInstead(this.#offer.near(chosen));
+    else this.#take(why, this.#offer.near(chosen));
   }
 
-  // Says why the chosen time is no more, and offers others. What was typed stays.
-  die(why, starts, short = why.replace(/\.$/, "")) {
-    if (!this.#dead) announce(`${why} ${starts.length ? `${plural(starts.length, "other time")} near it can be chosen instead.` : ""}`);
-    this.#dead = true;
+  // Says why the chosen time is unavailable, and offers others. Everything typed stays.
+  #take(why, starts, short = why.replace(/\.$/, "")) {
+    const others = starts.length ? `Choose from ${plural(starts.length, "time")} near it.` : "";
+    if (!this.#taken) announce(`${why} ${others}`);
+    this.#taken = true;
+    this.#showError("");
     text("why-text", why);
     document.getElementById("why").hidden = false;
-    document.getElementById("when").classList.add("dead");
+    document.getElementById("when").classList.add("unavailable");
     this.#offerInstead(starts);
     this.#label(short, true);
   }
 
-  #revive() {
-    this.#dead = false;
+  #restoreTime() {
+    this.#taken = false;
     document.getElementById("why").hidden = true;
-    document.getElementById("when").classList.remove("dead");
+    document.getElementById("when").classList.remove("unavailable");
     this.#label("Book this time", false);
   }
 
   #offerInstead(starts) {
-    const place = document.getElementById("instead");
-    const wanted = starts.map(wire).join();
-    place.hidden = !starts.length;
-    if (place.dataset.starts === wanted) return;
-    // A button with the focus is not taken away under it: the list is drawn anew once the focus has left.
-    if (place.contains(document.activeElement)) return;
-    place.dataset.starts = wanted;
-    place.replaceChildren(...starts.map((start) => {
+    const list = document.getElementById("instead");
+    const key = starts.map(wire).join();
+    list.hidden = !starts.length;
+    if (list.dataset.starts === key) return;
+    // A button keeps its focus: the list is redrawn once the focus has left it.
+    if (list.contains(document.activeElement)) return;
+    list.dataset.starts = key;
+    list.replaceChildren(...starts.map((start) => {
       const link = Object.assign(document.createElement("a"), {
         className: "time", href: `${this.#offer.address({ chosen: start })}#lesson`,
       });
       const day = soon(dayOf(start, this.#offer.zone), this.#offer.today);
-      link.append(Object.assign(document.createElement("small"), { textContent: day }), ` ${clock(start, this.#offer.zone)}`);
+      const dayLabel = Object.assign(document.createElement("small"), { textContent: day });
+      link.append(dayLabel, ` ${clock(start, this.#offer.zone)}`);
       link.addEventListener("click", (event) => {
         event.preventDefault();
         this.dispatchEvent(new CustomEvent("choose", { detail: start }));
@@ -137,62 +161,72 @@ export class Lesson extends EventTarget {
 
   async #book() {
     if (this.#sending) return;
-    if (this.#dead) {
+    if (this.#taken) {
       announce(document.getElementById("why-text").textContent);
       document.querySelector("#instead a")?.focus();
       return;
     }
     this.#sending = true;
-    this.#wrong("");
+    this.#showError("");
     const slow = setTimeout(() => this.#label("Booking…", true), SLOW);
     try {
       await this.#send();
     } catch {
-      if (this.#made) this.#done(this.#made);
-      else this.#wrong("We could not reach the server. Press the button again: it books at most once.");
+      if (this.#booking) this.#done(this.#booking);
+      else this.#showUnreachable();
     } finally {
       clearTimeout(slow);
       this.#sending = false;
-      if (!this.#dead) this.#label("Book this time", false);
+      if (!this.#taken) this.#label("Book this time", false);
       this.dispatchEvent(new Event("answered"));
     }
   }
 
   async #send() {
-    const fields = Object.fromEntries([...new FormData(this.#form)].filter(([name, value]) => value !== "" && !name.startsWith("_")));
+    const entries = [...new FormData(this.#form)]
+      .filter(([name, value]) => value !== "" && !name.startsWith("_"));
+    const fields = Object.fromEntries(entries);
     const body = JSON.stringify({ ...fields, duration_minutes: Number(fields.duration_minutes) });
-    // The same attempt keeps its key, so that a repeat after a lost answer is not a second lesson.
+    // A repeat of the same attempt keeps its key, so that it never books twice.
     if (body !== this.#body) this.#key = crypto.getRandomValues(new Uint32Array(4)).join("-");
     this.#body = body;
     const response = await fetch(this.#form.action, {
-      method: "POST", body, signal: AbortSignal.timeout(20_000),
-      headers: { "content-type": "application/json", accept: "application/json", "idempotency-key": this.#key },
+      method: "POST",
+      body,
+      signal: AbortSignal.timeout(20_000),
+      headers: {
+        "content-type": "application/json",
+        accept: "application/json",
+        "idempotency-key": this.#key,
+      },
     });
-    const answer = await response.json();
+    const content = await response.json();
     if (response.ok) {
-      this.#done(answer.id);
-      await new Promise(() => {}); // this page is over; the button stays as it is
+      this.#done(content.id);
+      await new Promise(() => {}); // the browser leaves this page; the button stays as it is
     }
     this.#body = "";
-    this.#refused(answer);
+    this.#refused(content);
   }
 
   #done(id) {
-    sessionStorage.removeItem(this.#shelf);
+    sessionStorage.removeItem(this.#storageKey);
     location.assign(`/lessons#booking-${id}`);
   }
 
   #refused({ code, detail, field, alternatives, version }) {
     if (code === "NOT_SIGNED_IN") {
-      this.#keep();
+      this.#saveTyped();
       location.assign(`/login?${new URLSearchParams({ next: this.#offer.address() })}`);
     } else if (alternatives) {
       this.#refusal = { start: this.#offer.chosen, version };
-      this.die(detail, alternatives.map((start) => Date.parse(start)), code === "SLOT_TAKEN" ? "This time has just been taken" : "This time is not free");
+      const reason = code === "SLOT_TAKEN" ? "was just taken" : "isn’t available";
+      const short = `This time ${reason}`;
+      this.#take(detail, alternatives.map((start) => Date.parse(start)), short);
       document.getElementById("why").scrollIntoView({ block: "nearest" });
     } else {
-      this.#wrong(detail);
-      const input = this.#form.elements.namedItem(field ?? "");
+      this.#showError(detail);
+      const input = this.#input(field ?? "");
       if (input instanceof HTMLElement && input.type !== "hidden") {
         input.setAttribute("aria-invalid", "true");
         input.focus();
@@ -200,25 +234,40 @@ export class Lesson extends EventTarget {
     }
   }
 
-  #wrong(sentence) {
+  #showError(sentence) {
+    if (!this.#form) return;
+    this.#unreachable = false;
     text("wrong", sentence);
-    for (const input of this.#form.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
+    for (const input of this.#form.querySelectorAll("[aria-invalid]")) {
+      input.removeAttribute("aria-invalid");
+    }
   }
 
-  #label(words, off) {
+  #showUnreachable() {
+    this.#showError("We couldn’t reach the server. Try again. You won’t be booked twice.");
+    this.#unreachable = true;
+  }
+
+  #label(words, disabled) {
     if (!this.#button) return;
     this.#button.textContent = words;
-    if (off) this.#button.setAttribute("aria-disabled", "true");
+    if (disabled) this.#button.setAttribute("aria-disabled", "true");
     else this.#button.removeAttribute("aria-disabled");
-    if (this.#dead) this.#button.setAttribute("aria-describedby", "why-text");
+    if (this.#taken) this.#button.setAttribute("aria-describedby", "why-text");
     else this.#button.removeAttribute("aria-describedby");
   }
 
   // ---- fields and links
 
   #fields(values) {
-    document.getElementById("other-times")?.replaceWith(Object.assign(document.createElement("input"), { type: "hidden", name: "start" }));
-    for (const [name, value] of Object.entries(values)) this.#form.elements.namedItem(name).value = value;
+    const input = Object.assign(document.createElement("input"), { type: "hidden" });
+    input.name = "start";
+    document.getElementById("other-times")?.replaceWith(input);
+    for (const [name, value] of Object.entries(values)) this.#input(name).value = value;
+  }
+
+  #input(name) {
+    return this.#form.elements.namedItem(name);
   }
 
   #links() {
@@ -229,21 +278,22 @@ export class Lesson extends EventTarget {
     }
   }
 
-  // What was typed outlives having to sign in again.
-  get #shelf() {
+  // What was typed is kept while the student signs in again.
+  get #storageKey() {
     return `lesson ${this.#given.instructor}`;
   }
 
-  #keep() {
-    const typed = ["location_type", "location", "note"].map((name) => [name, this.#form.elements.namedItem(name).value]);
-    sessionStorage.setItem(this.#shelf, JSON.stringify(typed));
+  #saveTyped() {
+    const names = ["location_type", "location", "note"];
+    const typed = names.map((name) => [name, this.#input(name).value]);
+    sessionStorage.setItem(this.#storageKey, JSON.stringify(typed));
   }
 
-  #restore() {
-    const kept = this.#form && sessionStorage.getItem(this.#shelf);
-    if (!kept) return;
-    sessionStorage.removeItem(this.#shelf);
-    for (const [name, value] of JSON.parse(kept)) this.#form.elements.namedItem(name).value = value;
+  #restoreTyped() {
+    const typed = this.#form && sessionStorage.getItem(this.#storageKey);
+    if (!typed) return;
+    sessionStorage.removeItem(this.#storageKey);
+    for (const [name, value] of JSON.parse(typed)) this.#input(name).value = value;
   }
 }
 

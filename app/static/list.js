@@ -1,12 +1,11 @@
-// A list of lessons that keeps itself up to date: the server draws it anew, and what has changed
-// takes its place. A row that is the same stays the very element it was, with its open details, what
-// is typed in it, and the focus.
+// A list of lessons that stays up to date: the server draws it again, and changed rows replace the
+// old ones. An unchanged row stays the same element, with its open details, typed text and focus.
 
 import { Refresh, readPage } from "./refresh.js";
-import { announce } from "./status.js";
+import { announceTogether } from "./status.js";
 
-const MARKED = 30_000;
-const EVERY = 10 * 60_000; // lessons begin and end, and days pass, without anyone telling
+const MARK_MS = 30_000; // how long a new lesson is marked
+const REFRESH_EVERY = 10 * 60_000; // lessons start and end, and days pass, without a message
 
 class List {
   #region = document.getElementById("lessons");
@@ -21,11 +20,12 @@ class List {
   async read() {
     const page = await readPage();
     const region = document.adoptNode(page.getElementById("lessons"));
-    document.querySelector("h1").textContent = page.querySelector("h1").textContent; // on /teach it is the day
+    // On /teach the heading is the day.
+    document.querySelector("h1").textContent = page.querySelector("h1").textContent;
     if (region.outerHTML === this.#html) return;
     const drawnNow = drawn(region);
     this.#html = region.outerHTML;
-    const giveBack = focusIn(this.#region);
+    const restoreFocus = focusIn(this.#region);
     for (const row of rows(region)) {
       const old = document.getElementById(row.id);
       if (old && this.#drawn.get(row.id) === drawnNow.get(row.id)) row.replaceWith(old);
@@ -34,11 +34,11 @@ class List {
     this.#region.replaceWith(region);
     this.#region = region;
     this.#drawn = drawnNow;
-    giveBack();
+    restoreFocus();
   }
 }
 
-// What is new is marked for a while, quietly.
+// Marks a new lesson for a while.
 export function highlight(row) {
   const tag = row.querySelector(".tag.confirmed");
   const words = tag?.textContent;
@@ -47,34 +47,36 @@ export function highlight(row) {
   setTimeout(() => {
     row.classList.remove("new");
     if (tag) tag.textContent = words;
-  }, MARKED);
+  }, MARK_MS);
 }
 
 const rows = (region) => [...region.querySelectorAll("[data-state]")];
 const drawn = (region) => new Map(rows(region).map((row) => [row.id, row.outerHTML]));
 
-// Remembers what has the focus, and gives it back to it, or to what stands in its place.
+// Remembers the focused element. The result gives the focus back to it, or to its row.
 function focusIn(region) {
   const focused = document.activeElement;
   if (!region.contains(focused)) return () => {};
   const row = focused.closest("[data-state]")?.id;
   return () => {
-    const place = row && document.getElementById(row)?.querySelector("summary, a, button");
-    (focused.isConnected ? focused : place ?? document.getElementById("main")).focus({ preventScroll: true });
+    const control = row && document.getElementById(row)?.querySelector("summary, a, button");
+    const target = focused.isConnected ? focused : control ?? document.getElementById("main");
+    target.focus({ preventScroll: true });
   };
 }
 
-// Wires a list to the live connection. `sentence` words a booking message, or gives nothing where it
-// needs no words.
-export function keep(live, sentence) {
+// Connects a list to the live connection. `describe` words a booking message as
+// {sentence, summary}, or returns null; several messages of a kind are announced as one.
+export function keep(live, describe) {
   const list = new List();
   const refresh = new Refresh(() => list.read());
   live.addEventListener("booking", ({ detail }) => {
-    const words = sentence(detail);
-    if (words) announce(words);
+    const news = describe(detail);
+    const kind = `${detail.event} ${detail.booking.state}`;
+    if (news) announceTogether(kind, news.sentence, news.summary);
     refresh.now();
   });
   live.addEventListener("refresh", ({ detail }) => (detail.first ? refresh.now() : refresh.soon()));
-  setInterval(() => refresh.now(), EVERY);
+  setInterval(() => refresh.now(), REFRESH_EVERY);
   return refresh;
 }

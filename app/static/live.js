@@ -1,5 +1,5 @@
-// The client of the live protocol (lesson.v1): one socket per page, that keeps what it watches equal
-// to the server. What to do with a board is the pages' business. Events: "state" (live · catching up
+// The client of the live protocol (lesson.v1): one socket per page keeps the watched boards equal
+// to the server's. Pages decide what to do with a board. Events: "state" (live · catching up
 // · offline), "board" {instructor, board, altered}, "booking" {event, booking}, "refresh" {first}
 // (read the lists again; `first` on the first connection), "refused" {instructor, code} (the server
 // does not show this calendar), "over" {why} (the session has ended).
@@ -29,7 +29,8 @@ export function delay(code, failures, random, afterMs = null) {
 
 export class Live extends EventTarget {
   #socket = null;
-  // instructor → {first, days, epoch, version, time_zone, min_advance_minutes, content, asked, refused}
+  // instructor → {first, days, epoch, version, time_zone, min_advance_minutes, content, asked,
+  // refused}
   #watches = new Map();
   #failures = 0;
   #opened = 0; // how often a connection stood
@@ -41,7 +42,7 @@ export class Live extends EventTarget {
   #timer = null;
   #state = "";
 
-  constructor(address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`) {
+  constructor(address = `${location.origin.replace("http", "ws")}/live`) {
     super();
     this.address = address;
     setInterval(() => this.#look(), LOOK);
@@ -118,7 +119,9 @@ export class Live extends EventTarget {
     this.#heard = Date.now();
     this.#afterMs = null;
     this.#opened += 1;
-    for (const [instructor, watch] of this.#watches) this.#ask(instructor, watch.epoch !== undefined);
+    for (const [instructor, watch] of this.#watches) {
+      this.#ask(instructor, watch.epoch !== undefined);
+    }
     // What was said since the page was drawn, or since the last connection, was said to nobody.
     this.#emit("refresh", { first: this.#opened === 1 });
     this.#announce();

@@ -1,12 +1,14 @@
-// What an instructor's page offers: which starts there are for the chosen service and duration, by the calendar's board, the clock
-// and the viewer's own lessons. Knows no elements; board.js draws it, lesson.js books from it.
+// The starts that an instructor's page offers for the chosen service and duration, from the board,
+// the clock and the viewer's own lessons. No elements: board.js draws it, lesson.js books from it.
 
-import { addDays, clock, dayOf, daysBetween, longDay, money, now, price, shortWeekday, wire } from "./clock.js";
+import {
+  addDays, clock, dayOf, daysBetween, longDay, money, now, price, shortWeekday, wire,
+} from "./clock.js";
 import { fits, meets, nearest, ofDay, spans } from "./start_times.js";
 
 const HORIZON = 90 * 86_400_000;
 export const SHOWN = 7; // days of a week
-export const KNOWN = 35; // days watched, so that the next weeks and the next free time are known too
+export const KNOWN = 35; // days watched, for the next weeks and the next free time
 
 export class Offer {
   // given: what the server says of the page (app/bookings/pages.py, `_page_data`).
@@ -45,17 +47,20 @@ export class Offer {
 
   // The first day of the week, counted from today, in which a day is shown.
   weekOf(day) {
-    return addDays(this.today, Math.max(0, Math.floor(daysBetween(this.today, day) / SHOWN) * SHOWN));
+    const weeks = Math.floor(daysBetween(this.today, day) / SHOWN);
+    return addDays(this.today, Math.max(0, weeks * SHOWN));
   }
 
   get last() {
     return dayOf(this.limits.latest, this.zone);
   }
 
-  // start → "free" | "held" | "busy" of a day; empty for a day not known.
+  // start → "free" | "held" | "busy" of a day; empty for a day that is not loaded.
   starts(day) {
-    const known = this.days[day];
-    return known ? ofDay(spans(known.free), spans(known.held), this.minutes, this.zone, this.limits, this.chosen) : new Map();
+    const board = this.days[day];
+    if (!board) return new Map();
+    const { minutes, zone, limits, chosen } = this;
+    return ofDay(spans(board.free), spans(board.held), minutes, zone, limits, chosen);
   }
 
   free(day) {
@@ -63,23 +68,24 @@ export class Offer {
   }
 
   nextAfter(day) {
-    return Object.keys(this.days).sort().filter((other) => other > day).flatMap((other) => this.free(other)).at(0);
+    const later = Object.keys(this.days).sort().filter((other) => other > day);
+    return later.flatMap((other) => this.free(other)).at(0);
   }
 
-  // Whether a lesson can (still) be booked at this start; undefined where that day is not known.
+  // Whether a lesson can (still) be booked at this start; undefined for a day that is not loaded.
   possible(start) {
     const day = this.days[dayOf(start, this.zone)];
     return day && fits(start, spans(day.free), this.minutes, this.limits);
   }
 
-  // Why not, as the person should read it.
+  // Why a start is unavailable, for the viewer. Mirrors app/bookings/offered.py.
   whyNot(start) {
     const { held } = this.days[dayOf(start, this.zone)] ?? { held: [] };
     const end = start + this.minutes * 60_000;
-    if (start < this.limits.earliest) return "This time is too soon to book now.";
+    if (start < this.limits.earliest) return "This time is too soon to book.";
     if (meets(start, end, this.busy)) return "You already have a lesson at that time.";
     if (meets(start, end, spans(held))) return "Someone else is booking this time right now.";
-    return "This time has just been taken.";
+    return "This time was just taken.";
   }
 
   // The free starts of all known days, nearest to this one first.
@@ -93,7 +99,8 @@ export class Offer {
 
   // "Tuesday, November 24, 9:00 am, 60 minutes, $70"
   sentence(start) {
-    return `${longDay(dayOf(start, this.zone))}, ${clock(start, this.zone)}, ${this.minutes} minutes, ${money(this.cents)}`;
+    const when = `${longDay(dayOf(start, this.zone))}, ${clock(start, this.zone)}`;
+    return `${when}, ${this.minutes} minutes, ${money(this.cents)}`;
   }
 
   // The viewer's own zone, where its wall clock differs from the lesson's at that time.

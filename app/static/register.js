@@ -1,4 +1,4 @@
-// /register: tells by which clock the person lives, so that times can be shown in their own hours too.
+// /register: sends the browser's time zone, so that times can also be shown in the user's own zone.
 
 const field = document.getElementById("time-zone");
 field.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";

@@ -1,4 +1,5 @@
-// The start times a board offers. A mirror of app/availability/start_times.py. Spans are [begin, end) in milliseconds.
+// The start times a board offers. A mirror of app/availability/start_times.py. Spans are
+// [begin, end) in milliseconds.
 
 import { minuteOf } from "./clock.js";
 
@@ -9,17 +10,21 @@ export const meets = (begin, end, spans) => spans.some(([from, to]) => from < en
 
 export const spans = (wire) => wire.map(([begin, end]) => [Date.parse(begin), Date.parse(end)]);
 
-// limits: {earliest, latest, busy}. Answers a Map of start → "free" | "held" | "busy", in order.
+// limits: {earliest, latest, busy}. Returns a Map of start → "free" | "held" | "busy", in order.
 export function ofDay(free, held, minutes, zone, limits, chosen = null) {
   const lesson = minutes * 60_000;
-  const found = new Map();
+  const states = new Map();
   const offered = grid(free, lesson, zone);
   if (chosen !== null && fits(chosen, free, minutes, limits)) offered.push(chosen);
-  for (const start of offered) found.set(start, meets(start, start + lesson, limits.busy) ? "busy" : "free");
-  for (const start of [...grid(union([...free, ...held]), lesson, zone), ...held.map(([begin]) => begin)]) {
-    if (!found.has(start) && meets(start, start + lesson, held)) found.set(start, "held");
+  for (const start of offered) {
+    states.set(start, meets(start, start + lesson, limits.busy) ? "busy" : "free");
   }
-  return new Map([...found].filter(([start]) => limits.earliest <= start && start <= limits.latest).sort(([a], [b]) => a - b));
+  const heldStarts = held.map(([begin]) => begin);
+  for (const start of [...grid(union([...free, ...held]), lesson, zone), ...heldStarts]) {
+    if (!states.has(start) && meets(start, start + lesson, held)) states.set(start, "held");
+  }
+  const inTime = ([start]) => limits.earliest <= start && start <= limits.latest;
+  return new Map([...states].filter(inTime).sort(([a], [b]) => a - b));
 }
 
 // Whether a lesson can be booked at exactly this start.

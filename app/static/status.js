@@ -1,10 +1,11 @@
-// What the page says about itself: the connection dot and polite announcements.
+// The connection dot and polite announcements.
 
 import { clock, now } from "./clock.js";
 
-const EVERY = 60_000;
+const REFRESH_EVERY = 60_000;
+const GATHER = 700; // events of one kind within this time make one announcement
 
-// Says a sentence to whoever listens instead of looking. Sentences that come close together are all heard.
+// Tells screen readers. Sentences that come close together are all read out.
 export function announce(sentence) {
   const line = document.createElement("p");
   line.textContent = sentence;
@@ -12,12 +13,30 @@ export function announce(sentence) {
   setTimeout(() => line.remove(), 10_000);
 }
 
+const pending = new Map(); // kind → the sentences of its events
+
+// Announces an event, or the sum of several of its kind: "2 times on Tuesday were just taken."
+// `summary` words a number of them.
+export function announceTogether(kind, sentence, summary) {
+  const sentences = pending.get(kind);
+  if (sentences) {
+    sentences.push(sentence);
+    return;
+  }
+  const first = [sentence];
+  pending.set(kind, first);
+  setTimeout(() => {
+    pending.delete(kind);
+    announce(first.length === 1 ? sentence : summary(first.length));
+  }, GATHER);
+}
+
 // Keeps the dot true. `refresh` (a Refresh) reads the page's data another way: each minute while
 // there is no connection. While it is behind, what is shown is not live.
 export function follow(live, refresh) {
   const dot = document.getElementById("live");
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  let told = "live";
+  let announced = "live";
   let asOf = now();
 
   const show = () => {
@@ -26,12 +45,12 @@ export function follow(live, refresh) {
     dot.dataset.state = state;
     const words = state === "offline" ? `offline · as of ${clock(asOf, zone)}` : state;
     document.getElementById("live-words").textContent = words;
-    if (state === "offline" && told === "live" && !live.connected) {
-      told = state;
-      announce("The connection is lost. What you see is read again every minute, and forms still work.");
-    } else if (state === "live" && told === "offline") {
-      told = state;
-      announce("Live again.");
+    if (state === "offline" && announced === "live" && !live.connected) {
+      announced = state;
+      announce("Connection lost. This page refreshes every minute, and forms still work.");
+    } else if (state === "live" && announced === "offline") {
+      announced = state;
+      announce("Connected again.");
     }
   };
 
@@ -45,9 +64,9 @@ export function follow(live, refresh) {
   refresh.addEventListener("change", show);
   live.addEventListener("over", ({ detail: { why } }) => {
     document.getElementById("over").hidden = false;
-    const how = why === "expired" ? "Your session has ended." : "You were signed out.";
-    announce(`${how} Please sign in again.`);
+    const reason = why === "expired" ? "Your session has ended." : "You were signed out.";
+    announce(`${reason} Sign in again.`);
   });
-  setInterval(read, EVERY);
+  setInterval(read, REFRESH_EVERY);
   show();
 }

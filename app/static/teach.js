@@ -1,4 +1,4 @@
-// /teach: bookings arrive on the instructor's open page.
+// /teach: bookings arrive on the instructor's open page, and are announced in batches.
 
 import { moment } from "./clock.js";
 import { hours } from "./hours.js";
@@ -8,18 +8,34 @@ import { follow } from "./status.js";
 
 const { zone, instructor, today } = document.getElementById("teach").dataset;
 
-const sentence = ({ event, booking }) => {
+const describe = ({ event, booking }) => {
   if (booking.instructor.id !== instructor) return null;
-  const what = `${booking.service.name}, ${moment(Date.parse(booking.start), zone)}`;
-  if (event === "created" && booking.state === "held") return `Someone is booking ${what}.`;
-  if (event === "created" || event === "confirmed") return `${booking.student.name} just booked ${what}.`;
-  if (event === "rescheduled") return `${booking.student.name} moved a lesson to ${what}.`;
-  if (event === "cancelled") return `${what}, with ${booking.student.name}, was cancelled.`;
-  return null;
+  const lesson = `${booking.service.name}, ${moment(Date.parse(booking.start), zone)}`;
+  const { name } = booking.student;
+  const booked = {
+    sentence: `${name} just booked ${lesson}.`,
+    summary: (count) => `${count} lessons were just booked.`,
+  };
+  const held = {
+    sentence: `Someone is booking ${lesson}.`,
+    summary: (count) => `${count} lessons are being booked.`,
+  };
+  return {
+    created: booking.state === "held" ? held : booked,
+    confirmed: booked,
+    rescheduled: {
+      sentence: `${name} moved a lesson to ${lesson}.`,
+      summary: (count) => `${count} lessons were moved.`,
+    },
+    cancelled: {
+      sentence: `${lesson}, with ${name}, was cancelled.`,
+      summary: (count) => `${count} lessons were cancelled.`,
+    },
+  }[event] ?? null;
 };
 
 const live = new Live();
-follow(live, keep(live, sentence));
+follow(live, keep(live, describe));
 live.watch(instructor, { first: today, days: 1 });
 live.start();
 hours();

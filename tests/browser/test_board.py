@@ -184,7 +184,7 @@ async def test_the_viewers_own_time_is_a_hint_where_it_differs(open_page: Open, 
     await expect(nine).to_have_attribute("data-hint", re.compile(r"^1[01]:00 pm$"))
     await expect(nine).to_have_attribute("aria-label", re.compile(r"9:00 am, 30 minutes, \$35, 1[01]:00 pm your time$"))
     await expect(time(abroad, anna.at("12:00"))).to_have_attribute("data-hint", re.compile(r"^\w{3} [12]:00 am$"))
-    await expect(abroad.locator("#own-zone")).to_contain_text("Tokyo time")
+    await expect(abroad.locator("#own-zone")).to_contain_text("in your time zone (Tokyo)")
     at_home = await live_board(open_page, anna)
     await expect(time(at_home, anna.at("09:00"))).not_to_have_attribute("data-hint", re.compile("."))
     await expect(at_home.locator("#own-zone")).to_be_hidden()

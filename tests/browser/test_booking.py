@@ -19,14 +19,14 @@ async def choosing(open_page: Open, teacher: Instructor, who: Account, **options
     """A page on which 11:00 is chosen and the fields are filled in."""
     page = await open_page(f"/instructors/{teacher.id}?minutes=30", who, **options)
     await time(page, teacher.at("11:00")).click()
-    await page.get_by_label("In public").check()
+    await page.get_by_label("In a public place").check()
     await page.get_by_label("Address or meeting point").fill("The library")
     await page.get_by_label("A note to Anna").fill(NOTE)
     return page
 
 
 async def still_there(page: Page) -> None:
-    await expect(page.get_by_label("In public")).to_be_checked()
+    await expect(page.get_by_label("In a public place")).to_be_checked()
     await expect(page.get_by_label("Address or meeting point")).to_have_value("The library")
     await expect(page.get_by_label("A note to Anna")).to_have_value(NOTE)
 
@@ -40,7 +40,7 @@ async def test_the_chosen_time_dies_under_the_hands_and_others_are_offered(open_
 
     await take(pool, anna, anna.at("11:00"), cleo.id)
     button = page.locator("#book-button")
-    await expect(button).to_have_text("This time has just been taken")
+    await expect(button).to_have_text("This time was just taken")
     await expect(button).to_have_attribute("aria-disabled", "true")
     await expect(page.locator("#instead a")).to_have_count(5)
     await still_there(page)
@@ -66,7 +66,7 @@ async def test_a_time_taken_unseen_is_refused_in_place(open_page: Open, pool: Po
     button = page.locator("#book-button")
     await button.click()
     await expect(page.locator("#why")).to_contain_text("Someone else just booked that time")
-    await expect(button).to_have_text("This time has just been taken")
+    await expect(button).to_have_text("This time was just taken")
     await expect(page.locator("#instead a")).to_have_count(5)
     await still_there(page)
     await page.locator("#instead a").first.click()
@@ -80,7 +80,7 @@ async def test_a_double_click_books_once_and_a_lost_answer_may_be_asked_for_agai
     page = await choosing(open_page, anna, ben, deaf=True)
     keys = await losing_the_first_answer(page)
     await page.locator("#book-button").dblclick()
-    await expect(page.locator("#wrong")).to_contain_text("it books at most once")
+    await expect(page.locator("#wrong")).to_contain_text("You won’t be booked twice")
     await still_there(page)
     await page.locator("#book-button").click()
     await expect(page).to_have_url(re.compile("/lessons#booking-"))
@@ -153,6 +153,6 @@ async def test_ones_own_lesson_is_in_the_way_and_says_so(open_page: Open, pool: 
     nine = time(page, cora.at("09:00"))
     await take(pool, anna, anna.at("09:00"), ben.id)
     await expect(nine).to_have_attribute("data-state", "busy")
-    await expect(nine).to_have_attribute("aria-label", re.compile("you have a lesson then$"))
+    await expect(nine).to_have_attribute("aria-label", re.compile("you have a lesson at that time$"))
     await page.reload()
     await expect(nine).to_contain_text("you’re busy")

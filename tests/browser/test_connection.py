@@ -20,11 +20,11 @@ async def test_offline_and_live_again(open_page: Open, pool: Pool) -> None:
     await page.context.set_offline(True)
     await expect(dot).to_have_attribute("data-state", "offline")
     await expect(dot).to_contain_text(re.compile(r"offline · as of \d+:\d\d [ap]m"))
-    await expect(page.locator("#announcements")).to_contain_text("The connection is lost.")
+    await expect(page.locator("#announcements")).to_contain_text("Connection lost.")
     await take(pool, anna, anna.at("09:00"), ben.id)
     await page.context.set_offline(False)
     await expect(dot).to_have_attribute("data-state", "live")
-    await expect(page.locator("#announcements")).to_contain_text("Live again.")
+    await expect(page.locator("#announcements")).to_contain_text("Connected again.")
     await expect(time(page, anna.at("09:00"))).to_have_attribute("data-state", "gone")
 
 

@@ -16,7 +16,7 @@ from tests.notifications.lessons import HOSTILE
 async def test_before_the_first_mail_the_page_says_so(client: httpx.AsyncClient) -> None:
     page = await client.get("/dev/mail")
     assert page.status_code == 200
-    assert "There is no mail yet." in page.text
+    assert "No mail yet." in page.text
 
 
 async def test_every_mail_can_be_read_and_its_calendar_taken(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
