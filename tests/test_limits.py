@@ -87,3 +87,10 @@ async def test_off_means_off(settings: Settings) -> None:
 )
 def test_an_address_is_the_host_or_the_network_of_a_household(client: tuple[str, int] | None, counted: str) -> None:
     assert limits.address(HTTPConnection({"type": "http", "headers": [], "client": client})) == counted
+
+
+@pytest.mark.parametrize(
+    ("seconds", "wait"), [(1, "1 second"), (45, "45 seconds"), (60, "1 minute"), (61, "2 minutes"), (240, "4 minutes")]
+)
+def test_too_many_attempts_say_how_long_to_wait(seconds: int, wait: str) -> None:
+    assert refusal.RateLimited(retry_after=seconds).detail == f"Too many attempts. Try again in {wait}."

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app import wire
+from app import wire, wording
 from app.availability import start_times
 from app.bookings import booking
 from app.db import Pool
@@ -145,7 +145,12 @@ async def test_registering_keeps_what_was_typed_but_not_the_password(client: htt
     assert response.status_code == 409
     assert "correct horse battery" not in response.text
     page = Page(response)
-    assert "already exists" in page.text
+    assert page.text.count("An account with this e-mail address already exists.") == 1
+    assert page.links["Sign in instead"] == "/login?next="
+    email = re.search(r'<input\s+id="email".*?>', response.text, re.DOTALL)
+    assert email is not None
+    assert 'aria-invalid="true"' in email[0]
+    assert "autofocus" in email[0]
     form = page.form("/api/auth/register")
     assert {"role": "instructor", "full_name": "Ben", "email": "ben@example.com"}.items() <= form.fields.items()
 
@@ -170,6 +175,41 @@ async def test_pages_of_ones_own_ask_to_sign_in_and_foreign_ids_are_not_found(cl
     for unknown in (uuid4(), "nobody", ben.id):
         assert (await client.get(f"/instructors/{unknown}")).status_code == 404
     assert (await client.get(f"/instructors/{cora.id}")).status_code == 200
+
+
+async def test_a_student_who_opens_the_instructors_page_may_start_teaching(client: httpx.AsyncClient, pool: Pool) -> None:
+    await sign_in(client, await people.student(pool, "Ben"))
+    response = await client.get("/teach")
+    assert response.status_code == 403
+    page = Page(response)
+    assert "This page is for instructors." in page.text
+    assert "403 · NOT_ALLOWED" in page.text
+    response = await page.form("/api/instructors/me").send(client)
+    assert (response.status_code, response.headers["location"]) == (303, "/teach")
+    assert "You don’t offer any lessons yet" in (await look(client, "/teach")).text
+
+
+async def test_an_unknown_address_is_explained_with_the_code_in_small_print(client: httpx.AsyncClient, pool: Pool) -> None:
+    response = await client.get("/nowhere")
+    assert "Page not found" in Page(response).text
+    assert '<p class="tiny">404 · NOT_FOUND</p>' in response.text
+
+
+async def test_days_near_by_are_called_today_and_tomorrow(client: httpx.AsyncClient, pool: Pool) -> None:
+    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    await booked(pool, anna, ben, day=1)
+    page = await look(client, f"/instructors/{anna.id}?minutes=60")
+    assert re.search(r"\bToday \d+ .*Tomorrow \d+", page.text)
+    await sign_in(client, ben)
+    assert "Tomorrow 10–11 am" in (await look(client, "/lessons")).text
+
+
+def test_initials_come_in_varied_hues_the_same_for_a_name() -> None:
+    names = ("Sarah Chen", "Michael Rodriguez", "Daniel Okafor", "Priya Nair", "Lena Fischer", "Kenji Sato")
+    hues = [wording.hue(name) for name in names]
+    assert hues == [wording.hue(name) for name in names]
+    assert set(hues) <= set(range(wording.HUES))
+    assert len(set(hues)) >= 4
 
 
 async def test_what_makes_no_sense_in_an_address_is_left_out(client: httpx.AsyncClient, pool: Pool) -> None:
@@ -220,7 +260,8 @@ async def test_searching_finds_by_what_is_taught_its_category_and_the_name(clien
     ):
         page = await look(client, f"/?{query}")
         assert {name for name in ("Anna Diaz", "Cora Lind") if name in page.links} == found, query
-    assert "Violin" in (await look(client, "/?show=services")).links
+    page = await look(client, "/")
+    assert "Violin" in (await look(client, page.links["All services"].partition("#")[0])).links
 
 
 async def test_a_signed_in_student_sees_the_next_two_lessons(client: httpx.AsyncClient, pool: Pool) -> None:

@@ -145,6 +145,22 @@ async def test_a_session_that_ends_meanwhile_loses_nothing_typed(open_page: Open
     await still_there(page)
 
 
+async def test_after_a_wrong_password_the_page_can_be_loaded_again(open_page: Open, pool: Pool) -> None:
+    ben = await people.student(pool, "Ben")
+    page = await open_page("/login?next=/lessons")
+    address = page.url
+    await page.get_by_label("E-mail").fill(ben.email)
+    await page.get_by_label("Password").fill("not the password")
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("alert")).to_contain_text("The e-mail address or password is wrong.")
+    await expect(page.get_by_label("Password")).to_be_focused()
+    await expect(page.get_by_label("E-mail")).to_have_value(ben.email)
+    await expect(page).to_have_url(address)
+    response = await page.reload()
+    assert response is not None
+    assert (response.status, response.request.method) == (200, "GET")
+
+
 async def test_ones_own_lesson_is_in_the_way_and_says_so(open_page: Open, pool: Pool) -> None:
     anna, cora = await factories.instructor(pool, "Anna"), await factories.instructor(pool, "Cora")
     ben = await factories.student(pool, "Ben")

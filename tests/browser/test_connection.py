@@ -8,6 +8,7 @@ from app.db import Pool
 from tests import factories
 from tests.browser.conftest import Open
 from tests.browser.test_board import take, time
+from tests.browser.test_booking import choosing
 from tests.processes import Running, Starter
 
 
@@ -72,3 +73,18 @@ async def test_whoever_is_signed_out_elsewhere_is_told(open_page: Open, pool: Po
     await pool.execute("update session set revoked_at = now()")
     await expect(page.get_by_role("link", name="Sign in again")).to_be_visible(timeout=20_000)
     await expect(page.locator("#live")).to_have_attribute("data-state", "offline")
+
+
+async def test_back_online_the_card_no_longer_says_that_the_server_is_out_of_reach(open_page: Open, pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna")
+    ben, cleo = await people.student(pool, "Ben"), await people.student(pool, "Cleo")
+    page = await choosing(open_page, anna, ben)
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    await page.context.set_offline(True)
+    await expect(page.locator("#live")).to_have_attribute("data-state", "offline")
+    await page.locator("#book-button").click()
+    await expect(page.locator("#wrong")).to_contain_text("Try again. You won’t be booked twice.")
+    await take(pool, anna, anna.at("11:00"), cleo.id)
+    await page.context.set_offline(False)
+    await expect(page.locator("#why")).to_contain_text("This time was just taken.")
+    await expect(page.locator("#wrong")).to_be_empty()

@@ -76,6 +76,121 @@ async def test_nothing_is_wider_than_a_screen_of_320_pixels(open_page: Open, poo
         await page.context.close()
 
 
+LONG_NAME = "Maximiliana Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh" + "x" * 60
+
+
+@pytest.mark.parametrize("width", [320, 768, 1280])
+async def test_a_long_name_widens_neither_the_page_nor_a_card(open_page: Open, pool: Pool, width: int) -> None:
+    anna, ben = await town(pool)
+    await pool.execute("update account set full_name = $1", LONG_NAME)
+    await people.instructor(pool, "Cora")
+    for path, who in pages(anna, ben):
+        page = await open_page(path, who, viewport={"width": width, "height": 800})
+        assert await page.evaluate("document.documentElement.scrollWidth") == width, path
+        wide = await page.evaluate(
+            """() => [...document.querySelectorAll(".card, .bar, .row, .profile, .hero")]
+                 .filter((element) => element.checkVisibility() && element.scrollWidth > element.clientWidth + 1)
+                 .map((element) => element.className)"""
+        )
+        assert wide == [], path
+        await page.context.close()
+
+
+async def test_cards_side_by_side_are_equally_high_and_their_times_stand_on_one_line(open_page: Open, pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna Diaz")
+    await people.instructor(pool, "Cora Lind")
+    await pool.execute("update account set full_name = $2 where id = $1", anna.id, LONG_NAME)
+    await pool.execute("update instructor set headline = $2 where id = $1", anna.id, "many words " * 30)
+    page = await open_page("/")
+    heights, tops = await page.evaluate(
+        """() => ["article", "article .next"].map((part) =>
+             [...document.querySelectorAll(part)].map((element) => {
+               const { top, height } = element.getBoundingClientRect();
+               return part === "article" ? Math.round(height) : Math.round(top);
+             }))"""
+    )
+    assert len(heights) == 2
+    assert len(set(heights)) == len(set(tops)) == 1, (heights, tops)
+
+
+async def test_a_figure_on_a_phone_is_not_broken(open_page: Open, pool: Pool) -> None:
+    anna, _ = await town(pool)
+    page = await open_page("/teach", anna, viewport={"width": 390, "height": 844})
+    await pool.execute("update booking set price_cents = 14000050")
+    await page.reload()
+    figure = page.locator(".stats dd").last
+    await expect(figure).to_contain_text("$")
+    lines = (
+        "(dd) => { const range = document.createRange(); range.selectNodeContents(dd); return range.getClientRects().length }"
+    )
+    assert await figure.evaluate(lines) == 1
+    assert await figure.evaluate("(dd) => dd.scrollWidth <= dd.clientWidth")
+    assert await page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+async def test_a_disabled_button_does_not_answer_to_the_pointer(open_page: Open, pool: Pool) -> None:
+    anna, _ = await town(pool)
+    page = await open_page(f"/instructors/{anna.id}?minutes=30", reduced_motion="reduce")
+    teach = await open_page("/teach", anna, reduced_motion="reduce")
+    disabled = [page.locator("#earlier"), page.locator('.time[data-state="held"]').first, teach.locator("[data-save]")]
+    for button in disabled:
+        await expect(button).to_have_attribute("aria-disabled", "true")
+        before = await button.evaluate(LOOK)
+        await button.hover()
+        assert await button.evaluate(LOOK) == before
+    later = page.locator("#later")
+    before = await later.evaluate(LOOK)
+    await later.hover()
+    assert await later.evaluate(LOOK) != before
+
+
+LOOK = (
+    "(element) => { const { backgroundColor, borderColor } = getComputedStyle(element); return [backgroundColor, borderColor] }"
+)
+
+
+async def test_what_is_chosen_shows_in_forced_colors(open_page: Open, pool: Pool) -> None:
+    anna, ben = await town(pool)
+    choice = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('11:00'))}"
+    page = await open_page(choice, ben, forced_colors="active")
+    await expect(time(page, anna.at("11:00"))).to_have_attribute("aria-pressed", "true")
+    for chosen, other in (
+        (time(page, anna.at("11:00")), time(page, anna.at("11:30"))),
+        (page.locator("#durations [aria-current]"), page.locator("#durations a:not([aria-current])").first),
+        (page.locator(".offer[aria-current]"), page.locator(".offer:not([aria-current])").first),
+    ):
+        assert (await chosen.evaluate(LOOK))[0] != (await other.evaluate(LOOK))[0]
+    outline = "(label) => getComputedStyle(label).outlineStyle"
+    assert await page.locator(".pick:has(:checked)").evaluate(outline) == "solid"
+    assert await page.locator(".pick:not(:has(:checked))").first.evaluate(outline) == "none"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+async def test_mornings_afternoons_and_evenings_begin_at_the_same_height(open_page: Open, pool: Pool, width: int) -> None:
+    anna = await people.instructor(pool, "Anna", hours=("10:00", "19:00"))
+    cleo = await people.student(pool, "Cleo")
+    await take(pool, anna, anna.at("10:00"), cleo.id, minutes=60)
+    page = await open_page(f"/instructors/{anna.id}?minutes=60&from={anna.day(1)}", viewport={"width": width, "height": 844})
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    for part, first in (("morning", "10:00 am"), ("afternoon", "12:00 pm"), ("evening", "5:00 pm")):
+        column = page.locator(f'#day-{anna.day(2)} .times[data-part="{part}"] .time')
+        await expect(column.first).to_have_text(first)
+        tops = await page.locator(f'.times[data-part="{part}"] .time:first-child').evaluate_all(
+            "(times) => times.map((time) => Math.round(time.getBoundingClientRect().top))"
+        )
+        assert len(tops) == 7
+        assert len(set(tops)) == 1, part
+        await expect(page.locator(f'.part[data-part="{part}"]')).to_be_visible()
+
+
+async def test_a_part_of_the_day_without_times_has_no_label(open_page: Open, pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna", hours=("09:00", "12:00"))
+    page = await open_page(f"/instructors/{anna.id}?minutes=60&from={anna.day(1)}")
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    await expect(page.locator('.part[data-part="morning"]')).to_be_visible()
+    await expect(page.locator('.part[data-part="evening"]')).to_be_hidden()
+
+
 async def test_a_page_weighs_less_than_100_kilobytes(open_page: Open, pool: Pool) -> None:
     anna, ben = await town(pool)
     for path in ("/", f"/instructors/{anna.id}", "/lessons"):

@@ -30,6 +30,8 @@ IN_THE_BROWSER = """async (cases) => {
       near: nearest(start, [...found.keys()]).map(clock.wire),
       words: [clock.clock(start, zone), day, clock.longDay(day), clock.shortDay(day), clock.moment(start, zone), clock.week(day),
               clock.soon(day, clock.dayOf(limits.earliest, zone)), clock.zoneName(zone),
+              ...[0, 1, 2, 6, 7].map((ahead) => clock.soon(clock.addDays(day, ahead), day)),
+              clock.nearDay(clock.addDays(day, 1), day), clock.partOfDay(start, zone), clock.smallPrint(zone),
               clock.money(minutes * 37), clock.money(clock.price(4321, minutes))],
     };
   });
@@ -69,7 +71,10 @@ def on_the_server(case: dict[str, Any]) -> dict[str, Any]:
         "words": [
             wording.clock(start, zone), str(day), wording.long_day(day), wording.short_day(day), wording.moment(start, zone),
             wording.days(day, day + timedelta(days=choice.SHOWN - 1)), wording.soon(day, wording.local_day(earliest, zone)),
-            wording.zone_name(zone), wording.money(minutes * 37), wording.money(wording.price(4321, minutes)),
+            wording.zone_name(zone),
+            *(wording.soon(day + timedelta(days=ahead), day) for ahead in (0, 1, 2, 6, 7)),
+            wording.near_day(day + timedelta(days=1), day), wording.part_of_day(start, zone), wording.small_print(zone),
+            wording.money(minutes * 37), wording.money(wording.price(4321, minutes)),
         ],
     }  # fmt: skip
 

@@ -1,6 +1,7 @@
 """The promise, in real browsers: one books, the others see it."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 from playwright.async_api import expect
 
@@ -91,3 +92,20 @@ async def test_a_lesson_the_instructor_cancels_leaves_the_students_open_page(ope
     await expect(page.get_by_label("Reason")).to_have_value("I am not sure")
     await expect(page.get_by_label("Reason")).to_be_focused()
     await expect(page.locator("#announcements")).to_contain_text("was cancelled")
+
+
+async def test_bookings_that_come_together_are_announced_to_the_instructor_together(open_page: Open, pool: Pool) -> None:
+    anna = await people.instructor(pool, "Anna Diaz")
+    ben = await people.student(pool, "Ben Ode")
+    page = await open_page("about:blank", anna)
+    await page.clock.install()
+    await page.goto("/teach")
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    # The page's clock stands still until both have arrived, however slow this machine is.
+    await page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=1))
+    await take(pool, anna, anna.at("09:00"), ben.id)
+    await take(pool, anna, anna.at("10:00"), ben.id)
+    await expect(page.locator(".row")).to_have_count(2)
+    await expect(page.locator("#announcements")).to_be_empty()
+    await page.clock.run_for(1_000)
+    await expect(page.locator("#announcements")).to_have_text("2 lessons were just booked.")
