@@ -178,7 +178,7 @@ async def test_pages_of_ones_own_ask_to_sign_in_and_foreign_ids_are_not_found(cl
 
 
 async def test_a_student_who_opens_the_instructors_page_may_start_teaching(client: httpx.AsyncClient, pool: Pool) -> None:
-    await sign_in(client, await people.student(pool, "Ben"))
+    await sign_in(client, await factories.student(pool, "Ben"))
     response = await client.get("/teach")
     assert response.status_code == 403
     page = Page(response)
@@ -196,7 +196,7 @@ async def test_an_unknown_address_is_explained_with_the_code_in_small_print(clie
 
 
 async def test_days_near_by_are_called_today_and_tomorrow(client: httpx.AsyncClient, pool: Pool) -> None:
-    anna, ben = await people.instructor(pool, "Anna"), await people.student(pool, "Ben")
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     await booked(pool, anna, ben, day=1)
     page = await look(client, f"/instructors/{anna.id}?minutes=60")
     assert re.search(r"\bToday \d+ .*Tomorrow \d+", page.text)

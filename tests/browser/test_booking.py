@@ -146,7 +146,7 @@ async def test_a_session_that_ends_meanwhile_loses_nothing_typed(open_page: Open
 
 
 async def test_after_a_wrong_password_the_page_can_be_loaded_again(open_page: Open, pool: Pool) -> None:
-    ben = await people.student(pool, "Ben")
+    ben = await factories.student(pool, "Ben")
     page = await open_page("/login?next=/lessons")
     address = page.url
     await page.get_by_label("E-mail").fill(ben.email)

@@ -76,8 +76,8 @@ async def test_whoever_is_signed_out_elsewhere_is_told(open_page: Open, pool: Po
 
 
 async def test_back_online_the_card_no_longer_says_that_the_server_is_out_of_reach(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna")
-    ben, cleo = await people.student(pool, "Ben"), await people.student(pool, "Cleo")
+    anna = await factories.instructor(pool, "Anna")
+    ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
     page = await choosing(open_page, anna, ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     await page.context.set_offline(True)

@@ -83,7 +83,7 @@ LONG_NAME = "Maximiliana Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh" 
 async def test_a_long_name_widens_neither_the_page_nor_a_card(open_page: Open, pool: Pool, width: int) -> None:
     anna, ben = await town(pool)
     await pool.execute("update account set full_name = $1", LONG_NAME)
-    await people.instructor(pool, "Cora")
+    await factories.instructor(pool, "Cora")
     for path, who in pages(anna, ben):
         page = await open_page(path, who, viewport={"width": width, "height": 800})
         assert await page.evaluate("document.documentElement.scrollWidth") == width, path
@@ -97,8 +97,8 @@ async def test_a_long_name_widens_neither_the_page_nor_a_card(open_page: Open, p
 
 
 async def test_cards_side_by_side_are_equally_high_and_their_times_stand_on_one_line(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna Diaz")
-    await people.instructor(pool, "Cora Lind")
+    anna = await factories.instructor(pool, "Anna Diaz")
+    await factories.instructor(pool, "Cora Lind")
     await pool.execute("update account set full_name = $2 where id = $1", anna.id, LONG_NAME)
     await pool.execute("update instructor set headline = $2 where id = $1", anna.id, "many words " * 30)
     page = await open_page("/")
@@ -167,8 +167,8 @@ async def test_what_is_chosen_shows_in_forced_colors(open_page: Open, pool: Pool
 
 @pytest.mark.parametrize("width", [390, 1280])
 async def test_mornings_afternoons_and_evenings_begin_at_the_same_height(open_page: Open, pool: Pool, width: int) -> None:
-    anna = await people.instructor(pool, "Anna", hours=("10:00", "19:00"))
-    cleo = await people.student(pool, "Cleo")
+    anna = await factories.instructor(pool, "Anna", hours=("10:00", "19:00"))
+    cleo = await factories.student(pool, "Cleo")
     await take(pool, anna, anna.at("10:00"), cleo.id, minutes=60)
     page = await open_page(f"/instructors/{anna.id}?minutes=60&from={anna.day(1)}", viewport={"width": width, "height": 844})
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
@@ -184,7 +184,7 @@ async def test_mornings_afternoons_and_evenings_begin_at_the_same_height(open_pa
 
 
 async def test_a_part_of_the_day_without_times_has_no_label(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna", hours=("09:00", "12:00"))
+    anna = await factories.instructor(pool, "Anna", hours=("09:00", "12:00"))
     page = await open_page(f"/instructors/{anna.id}?minutes=60&from={anna.day(1)}")
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     await expect(page.locator('.part[data-part="morning"]')).to_be_visible()

@@ -95,8 +95,8 @@ async def test_a_lesson_the_instructor_cancels_leaves_the_students_open_page(ope
 
 
 async def test_bookings_that_come_together_are_announced_to_the_instructor_together(open_page: Open, pool: Pool) -> None:
-    anna = await people.instructor(pool, "Anna Diaz")
-    ben = await people.student(pool, "Ben Ode")
+    anna = await factories.instructor(pool, "Anna Diaz")
+    ben = await factories.student(pool, "Ben Ode")
     page = await open_page("about:blank", anna)
     await page.clock.install()
     await page.goto("/teach")
