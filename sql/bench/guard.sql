@@ -1,4 +1,4 @@
--- Puts back what unguard.sql took away, as one would after restoring a dump.
+-- Recreates the constraints and indexes that unguard.sql dropped, as a restored dump would.
 set maintenance_work_mem = '512MB';
 set max_parallel_maintenance_workers = 2;
 
@@ -6,7 +6,7 @@ do $$
 declare
   v_ddl text;
 begin
-  for v_ddl in select put_back from bench_definition order by position loop
+  for v_ddl in select ddl from bench_definition order by position loop
     execute v_ddl;
   end loop;
 end

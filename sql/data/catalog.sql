@@ -1,5 +1,5 @@
--- The shared catalog: what can be taught, and where. Written anew at every migration run; slugs never change, since services
--- point at them.
+-- The shared catalog: categories, services and areas. Every migration run updates it. Slugs never
+-- change, because services refer to them.
 
 insert into category (slug, name, position) values
   ('music', 'Music', 1),
@@ -81,7 +81,8 @@ insert into catalog_service (category, slug, name) values
   ('cooking', 'baking', 'Baking'),
   ('cooking', 'knife-skills', 'Knife Skills')
 on conflict (slug) do update set name = excluded.name, category = excluded.category
-where (catalog_service.name, catalog_service.category) is distinct from (excluded.name, excluded.category);
+where (catalog_service.name, catalog_service.category)
+      is distinct from (excluded.name, excluded.category);
 
 insert into area (borough, slug, name) values
   ('Manhattan', 'battery-park-city', 'Battery Park City'),

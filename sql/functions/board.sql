@@ -1,10 +1,10 @@
--- The board: what anyone may see of a calendar. Computed from rows alone, never from the clock, so that equal versions mean
--- equal boards.
+-- The board: the public state of a calendar. It is computed from rows alone, never from the clock,
+-- so equal versions mean equal boards.
 
--- Free time between two instants, not yet cut at local midnights, and the held ranges there: free is
--- availability, less blackouts, less for each booking that occupies time [start − the current travel
--- buffer, end of its blocked time). Nothing is free while the instructor does not teach. Planned
--- once: planning it anew costs as much as running it.
+-- Free time between two instants, not cut at local midnights, and the held ranges in it. Free time
+-- is availability minus blackouts, minus [start − current travel buffer, end of blocked time) of
+-- each booking that occupies time. An inactive calendar has no free time. Uses a generic plan,
+-- because planning costs as much as running.
 create function free_and_held(
   p_calendar calendar, p_from timestamptz, p_to timestamptz,
   out free tstzmultirange, out held tstzrange[]
@@ -12,8 +12,8 @@ create function free_and_held(
 language plpgsql stable set plan_cache_mode = force_generic_plan as $$
 declare
   v_buffer interval := make_interval(mins => p_calendar.travel_buffer_minutes);
-  v_taken  tstzmultirange;
-  v_dark   tstzmultirange;
+  v_busy   tstzmultirange;
+  v_closed tstzmultirange;
 begin
   select
     case when p_calendar.is_active then (
@@ -24,10 +24,10 @@ begin
      where x.instructor_id = p_calendar.instructor_id
        and x.day between (p_from at time zone p_calendar.time_zone)::date
                      and (p_to at time zone p_calendar.time_zone)::date),
-    b.taken, b.held
-  into free, v_dark, v_taken, held
+    b.busy, b.held
+  into free, v_closed, v_busy, held
   from (
-    select range_agg(tstzrange(lower(b.during) - v_buffer, upper(b.blocked))) as taken,
+    select range_agg(tstzrange(lower(b.during) - v_buffer, upper(b.blocked))) as busy,
            array_agg(b.during order by b.during) filter (
              where b.state = 'held' and b.during && tstzrange(p_from, p_to)) as held
     from booking b
@@ -35,11 +35,11 @@ begin
       and b.blocked && tstzrange(p_from, p_to + v_buffer) and b.occupies_time
   ) as b;
   free := coalesce(free, '{}') * tstzmultirange(tstzrange(p_from, p_to));
-  if v_taken is not null then
-    free := free - v_taken;
+  if v_busy is not null then
+    free := free - v_busy;
   end if;
-  if v_dark is not null then
-    free := free - v_dark;
+  if v_closed is not null then
+    free := free - v_closed;
   end if;
 end
 $$;
@@ -60,13 +60,14 @@ language plpgsql stable parallel safe as $$
 begin
   -- unnest returns the ranges of a multirange in order.
   return (
-    select coalesce(jsonb_agg(jsonb_build_array(wire_instant(lower(r)), wire_instant(upper(r)))), '[]')
+    select coalesce(
+             jsonb_agg(jsonb_build_array(wire_instant(lower(r)), wire_instant(upper(r)))), '[]')
     from unnest(p_ranges) as r
   );
 end
 $$;
 
--- {date: {free, held}} for the given local dates, complete.
+-- {date: {free, held}}, complete, for the given local dates.
 create function board_days(p_instructor uuid, p_dates date[]) returns jsonb
 language plpgsql stable strict set plan_cache_mode = force_generic_plan as $$
 declare
@@ -87,7 +88,7 @@ begin
     v_to := day_start((select max(d) + 1 from unnest(p_dates) as d), v_calendar.time_zone);
   end if;
   v_time := free_and_held(v_calendar, v_from, v_to);
-  -- Nearly every change alters one day.
+  -- The common case: a change of one day without holds.
   if cardinality(p_dates) = 1 and v_time.held is null then
     return jsonb_build_object(
       to_char(p_dates[1], 'YYYY-MM-DD'),
@@ -96,23 +97,29 @@ begin
   return (
     select jsonb_object_agg(to_char(day, 'YYYY-MM-DD'), jsonb_build_object(
       'free', wire_ranges(v_time.free * tstzmultirange(span)),
-      -- Each held row stays a range of its own, so they are not merged.
+      -- Held ranges are not merged: each is one booking.
       'held', case when v_time.held is null then '[]' else (
         select coalesce(jsonb_agg(
-                 jsonb_build_array(wire_instant(lower(part)), wire_instant(upper(part))) order by part), '[]')
-        from unnest(v_time.held) as held, unnest(tstzmultirange(held) * tstzmultirange(span)) as part
+                 jsonb_build_array(wire_instant(lower(part)), wire_instant(upper(part)))
+                 order by part), '[]')
+        from unnest(v_time.held) as held,
+             unnest(tstzmultirange(held) * tstzmultirange(span)) as part
       ) end
     ))
-    from (select d as day, day_span(d, v_calendar.time_zone) as span from unnest(p_dates) as d) as days
+    from (
+      select d as day, day_span(d, v_calendar.time_zone) as span from unnest(p_dates) as d
+    ) as days
   );
 end
 $$;
 
--- One snapshot of a board: the calendar's version and every asked day. No row: no such calendar.
+-- One snapshot of a board: the calendar's version and every requested day. No row: no such
+-- calendar.
 create function board(p_instructor uuid, p_first date, p_days integer)
 returns table (epoch text, version bigint, time_zone text, min_advance_minutes integer, days jsonb)
 language sql stable strict as $$
   select epoch(), c.version, c.time_zone, c.min_advance_minutes,
-         board_days(p_instructor, array(select p_first + n from generate_series(0, p_days - 1) as n))
+         board_days(
+           p_instructor, array(select p_first + n from generate_series(0, p_days - 1) as n))
   from calendar c where c.instructor_id = p_instructor
 $$;

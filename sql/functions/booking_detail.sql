@@ -1,4 +1,5 @@
--- A booking with the names people read: what lists, pages, mails and booking messages show of it.
+-- A booking with the names of student and instructor, as lists, pages, mails and booking messages
+-- show it.
 create view booking_detail as
 select b.id, b.state, lower(b.during) as starts_at, upper(b.during) as ends_at,
        (extract(epoch from upper(b.during) - lower(b.during)) / 60)::integer as duration_minutes,

@@ -1,7 +1,7 @@
--- The rules that booking, holding and moving a lesson share. None of these functions writes.
+-- Rules shared by booking, holding and moving a lesson. None of these functions writes.
 
--- Why a lesson of this service may not be booked, whatever the calendar holds; null if it may.
--- `p_calendar` and `p_service` are rows the caller has read, null where there is none.
+-- The refusal that applies to a lesson of this service regardless of the calendar's contents, or
+-- null. The caller has read `p_calendar` and `p_service`; they are null if there is no such row.
 create function lesson_refusal(
   p_student uuid, p_service service, p_calendar calendar, p_start timestamptz, p_minutes integer,
   p_location_type text, p_now timestamptz
@@ -19,7 +19,7 @@ begin
 end
 $$;
 
--- What explains such a refusal.
+-- The detail of a refusal from lesson_refusal.
 create function lesson_refusal_detail(p_refusal text, p_service service, p_calendar calendar)
 returns jsonb
 language sql stable as $$
@@ -33,18 +33,18 @@ language sql stable as $$
   end
 $$;
 
--- The booking in the way of a lesson: the student's own first, a hold that has run out last (it
--- blocks nobody, but has to be released before the constraints let another in). `p_except` is the
--- booking that is being moved. One statement, so that one snapshot answers.
+-- A booking that conflicts with a lesson: the student's own first, an expired hold last (it blocks
+-- nobody, but must be released before the constraints allow another booking). `p_except` is the
+-- booking that is being moved. One statement, so that it sees one snapshot.
 create function conflicting_booking(
   p_instructor uuid, p_student uuid, p_during tstzrange, p_blocked tstzrange, p_now timestamptz,
   p_except uuid default null
-) returns table (id uuid, instructor_id uuid, is_own boolean, has_run_out boolean)
+) returns table (id uuid, instructor_id uuid, is_own boolean, is_expired boolean)
 language sql stable as $$
-  select c.id, c.instructor_id, c.is_own, c.has_run_out
+  select c.id, c.instructor_id, c.is_own, c.is_expired
   from (
     select b.id, b.instructor_id, true as is_own,
-           b.state = 'held' and b.held_until <= p_now as has_run_out
+           b.state = 'held' and b.held_until <= p_now as is_expired
     from booking b
     where b.student_id = p_student and b.during && p_during and b.occupies_time
     union all
@@ -53,12 +53,12 @@ language sql stable as $$
     where b.instructor_id = p_instructor and b.blocked && p_blocked and b.occupies_time
   ) as c
   where c.id is distinct from p_except
-  order by c.has_run_out, c.is_own desc
+  order by c.is_expired, c.is_own desc
   limit 1
 $$;
 
--- Whether a lesson lies inside availability, outside blackouts and within one local day. Ranges of
--- availability are merged, so one of them contains the lesson or none does.
+-- Whether a lesson lies inside availability, outside blackouts and within one local day.
+-- Availability ranges are merged, so a single one contains the lesson or none does.
 create function is_available(p_instructor uuid, p_during tstzrange, p_zone text) returns boolean
 language plpgsql stable as $$
 declare
@@ -76,22 +76,24 @@ begin
 end
 $$;
 
--- What explains SLOT_TAKEN and OUTSIDE_AVAILABILITY, read after the conflict was seen, so the version
--- includes it: the calendar's version and the student's own lessons around that time.
+-- The detail of SLOT_TAKEN and OUTSIDE_AVAILABILITY: the calendar's version and the student's own
+-- lessons around that time. Read after the conflict was detected, so the version includes it.
 create function unavailable_detail(
   p_instructor uuid, p_student uuid, p_during tstzrange, p_now timestamptz
 ) returns jsonb
 language plpgsql stable as $$
 declare
-  v_around tstzrange := tstzrange(lower(p_during) - interval '1 day', upper(p_during) + interval '1 day');
+  v_window tstzrange := tstzrange(
+    lower(p_during) - interval '1 day', upper(p_during) + interval '1 day');
 begin
   return (
     select jsonb_build_object(
       'instructor_id', c.instructor_id, 'version', c.version,
       'busy', coalesce((
-        select jsonb_agg(jsonb_build_array(wire_instant(lower(b.during)), wire_instant(upper(b.during))))
+        select jsonb_agg(
+                 jsonb_build_array(wire_instant(lower(b.during)), wire_instant(upper(b.during))))
         from booking b
-        where b.student_id = p_student and b.during && v_around and b.occupies_time
+        where b.student_id = p_student and b.during && v_window and b.occupies_time
           and (b.state <> 'held' or b.held_until > p_now)
       ), '[]')
     )
@@ -100,13 +102,14 @@ begin
 end
 $$;
 
--- The local days of the board that a booking's time alters: its own and the travel around it.
+-- The local dates of the board that a booking affects: its own time and the travel around it.
 create function board_dates(p_during tstzrange, p_blocked tstzrange, p_calendar calendar)
 returns date[]
 language plpgsql immutable as $$
 begin
   return local_dates(
-    tstzrange(lower(p_during) - make_interval(mins => p_calendar.travel_buffer_minutes), upper(p_blocked)),
+    tstzrange(
+      lower(p_during) - make_interval(mins => p_calendar.travel_buffer_minutes), upper(p_blocked)),
     p_calendar.time_zone
   );
 end

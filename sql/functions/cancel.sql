@@ -1,4 +1,5 @@
--- Gives a confirmed lesson's time back. The caller has checked that the actor may.
+-- Cancels a confirmed lesson and frees its time. The caller has checked that the actor may cancel
+-- it.
 create function cancel_booking(
   p_actor uuid, p_booking uuid, p_reason text, p_now timestamptz,
   p_key text default null, p_fingerprint bytea default null,
@@ -10,7 +11,7 @@ declare
   v_booking  booking;
   v_previous bigint;
 begin
-  -- A booking never changes its instructor, so the calendar to lock is known before the lock.
+  -- A booking's instructor never changes, so the calendar can be read before it is locked.
   select c.* into v_calendar from calendar c
   where c.instructor_id = (select b.instructor_id from booking b where b.id = p_booking)
   for no key update;
@@ -18,7 +19,7 @@ begin
     refusal := 'NOT_FOUND';
     return;
   end if;
-  -- A repeat of this call has waited for the lock until the first was over.
+  -- A concurrent repeat of this call waited for the lock until the first call had finished.
   if p_key is not null then
     select k.answer into booking from stored_answer(p_actor, p_key, p_fingerprint, p_now) k;
     if found then

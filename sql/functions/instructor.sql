@@ -1,12 +1,15 @@
--- Instructors: who offers what, and what they change about themselves under the lock of their calendar.
+-- Instructors: the list of offers, and changes of a profile or its services under the calendar's
+-- lock.
 
--- Who offers what, the latest offer first, with the length of the shortest lesson, or the one asked for. A null filter filters
--- nothing; p_after is the last service of the page before. Planned anew each time: one plan for all filters would read every service.
+-- Services on offer, newest first, with the length of the shortest lesson, or the requested one. A
+-- null filter matches everything. p_after is the last service of the previous page. Uses a custom
+-- plan, because one plan for all filters would read every service.
 create function offers(
-  p_service text, p_category text, p_area text, p_min_price integer, p_max_price integer, p_minutes integer, p_after uuid, p_limit integer
+  p_service text, p_category text, p_area text, p_min_price integer, p_max_price integer,
+  p_minutes integer, p_after uuid, p_limit integer
 ) returns table (
-  instructor_id uuid, instructor_name text, service_id uuid, service_name text, catalog_service text, hourly_rate_cents integer,
-  minutes integer
+  instructor_id uuid, instructor_name text, service_id uuid, service_name text,
+  catalog_service text, hourly_rate_cents integer, minutes integer
 )
 language plpgsql stable set plan_cache_mode = force_custom_plan as $$
 begin
@@ -21,7 +24,9 @@ begin
       and (p_after is null or s.id < p_after)
       and (p_service is null or s.catalog_service = p_service)
       and (p_category is null or k.category = p_category)
-      and (p_area is null or exists (select from instructor_area x where x.instructor_id = s.instructor_id and x.area = p_area))
+      and (p_area is null or exists (
+        select from instructor_area x where x.instructor_id = s.instructor_id and x.area = p_area
+      ))
       and (p_min_price is null or s.hourly_rate_cents >= p_min_price)
       and (p_max_price is null or s.hourly_rate_cents <= p_max_price)
       and (p_minutes is null or p_minutes = any (s.durations_minutes))
@@ -30,9 +35,10 @@ begin
 end
 $$;
 
--- Null leaves a thing as it is. A changed travel buffer alters every board day on which time before a lesson is freed or taken;
--- of the past as far back as a board can reach that also shows today. A changed notice alters no board day, yet watchers must
--- hear of it, so it makes a step too. Availability is untouched, so nobody's edit of it is refused for this.
+-- Updates a profile and its calendar's settings; null leaves a value unchanged. A new travel buffer
+-- alters every board day on which time before a lesson is freed or blocked, in the past as far back
+-- as a board that includes today can start. A new minimum notice alters no board day, but it makes
+-- a step so that watchers learn of it. availability_version stays, so no concurrent edit conflicts.
 create function update_instructor(
   p_instructor uuid, p_headline text, p_bio text, p_years integer, p_areas text[],
   p_notice integer, p_buffer integer, p_free_cancel integer, p_now timestamptz
@@ -51,7 +57,9 @@ begin
   where i.id = p_instructor;
   if p_areas is not null then
     delete from instructor_area x where x.instructor_id = p_instructor and x.area <> all (p_areas);
-    insert into instructor_area (instructor_id, area) select p_instructor, unnest(p_areas) on conflict do nothing;
+    insert into instructor_area (instructor_id, area)
+    select p_instructor, unnest(p_areas)
+    on conflict do nothing;
   end if;
   update calendar c
   set min_advance_minutes = coalesce(p_notice, c.min_advance_minutes),
@@ -64,8 +72,11 @@ begin
       select distinct day
       from booking b,
            unnest(local_dates(
-             tstzrange(lower(b.during) - make_interval(mins => greatest(v_old.travel_buffer_minutes, v_new.travel_buffer_minutes)),
-                       lower(b.during)), v_new.time_zone)) as day
+             tstzrange(
+               lower(b.during) - make_interval(
+                 mins => greatest(v_old.travel_buffer_minutes, v_new.travel_buffer_minutes)),
+               lower(b.during)),
+             v_new.time_zone)) as day
       where b.instructor_id = p_instructor and lower(b.during) > p_now - interval '35 days'
         and b.occupies_time
     );
@@ -77,7 +88,7 @@ begin
   if v_new.travel_buffer_minutes <> v_old.travel_buffer_minutes then
     v_new.version := step(p_instructor, v_dates);
   end if;
-  -- A step of its own: one without days and events tells watchers to read the board anew.
+  -- A separate step: one without days and events makes watchers reload the board.
   if v_new.min_advance_minutes <> v_old.min_advance_minutes then
     v_new.version := step(p_instructor, '{}');
   end if;
@@ -85,8 +96,8 @@ begin
 end
 $$;
 
--- Whether an instructor takes bookings. Stopping and beginning again alter every board day, so the step is one without days, which
--- tells watchers to read the board anew.
+-- Sets whether an instructor accepts bookings. This alters every board day, so the step has no days
+-- and makes watchers reload the board. Null: nothing changed.
 create function set_teaching(p_instructor uuid, p_teaches boolean) returns bigint
 language plpgsql volatile as $$
 declare
@@ -104,8 +115,8 @@ begin
 end
 $$;
 
--- Takes one service of an instructor down: for good, or, where lessons refer to it, by deactivating it. Under the calendar's lock
--- no booking of it can be on its way. False: there is no such active service.
+-- Deletes one service of an instructor, or deactivates it if bookings refer to it. Under the
+-- calendar's lock no booking of it can be in progress. False: there is no such active service.
 create function remove_service(p_instructor uuid, p_service uuid) returns boolean
 language plpgsql volatile as $$
 begin
@@ -125,19 +136,21 @@ begin
 end
 $$;
 
--- One more service. No row when the catalog has no such service, or when the instructor offers it already.
+-- Adds a service. No row: the catalog has no such service, or the instructor already offers it.
 create function insert_service(
-  p_instructor uuid, p_catalog_service text, p_description text, p_rate integer, p_durations integer[],
-  p_location_types text[], p_levels text[], p_audiences text[]
+  p_instructor uuid, p_catalog_service text, p_description text, p_rate integer,
+  p_durations integer[], p_location_types text[], p_levels text[], p_audiences text[]
 ) returns setof service
 language plpgsql volatile as $$
 begin
   perform from calendar c where c.instructor_id = p_instructor for no key update;
   return query
     insert into service (
-      instructor_id, catalog_service, description, hourly_rate_cents, durations_minutes, location_types, levels, audiences
+      instructor_id, catalog_service, description, hourly_rate_cents, durations_minutes,
+      location_types, levels, audiences
     )
-    select p_instructor, k.slug, p_description, p_rate, p_durations, p_location_types, p_levels, p_audiences
+    select p_instructor, k.slug, p_description, p_rate, p_durations,
+           p_location_types, p_levels, p_audiences
     from catalog_service k where k.slug = p_catalog_service
     on conflict (instructor_id, catalog_service) where is_active do nothing
     returning service.*;
@@ -145,8 +158,8 @@ begin
 end
 $$;
 
--- Null leaves a thing as it is. What was booked keeps the price and the length it was booked at. No row: there is no such active
--- service.
+-- Updates a service; null leaves a value unchanged. Existing bookings keep their price and length.
+-- No row: there is no such active service.
 create function update_service(
   p_instructor uuid, p_service uuid, p_description text, p_rate integer, p_durations integer[],
   p_location_types text[], p_levels text[], p_audiences text[]
@@ -156,7 +169,8 @@ begin
   perform from calendar c where c.instructor_id = p_instructor for no key update;
   return query
     update service s
-    set description = coalesce(p_description, s.description), hourly_rate_cents = coalesce(p_rate, s.hourly_rate_cents),
+    set description = coalesce(p_description, s.description),
+        hourly_rate_cents = coalesce(p_rate, s.hourly_rate_cents),
         durations_minutes = coalesce(p_durations, s.durations_minutes),
         location_types = coalesce(p_location_types, s.location_types),
         levels = coalesce(p_levels, s.levels), audiences = coalesce(p_audiences, s.audiences)

@@ -1,17 +1,17 @@
--- The numbers that rules depend on, once. tests/test_rules.py compares them with Python's.
+-- The limits that rules depend on, defined once. tests/test_rules.py compares them with Python's.
 
 -- How far ahead a lesson may start.
 create function booking_horizon() returns interval
 language sql immutable parallel safe as $$ select interval '90 days' $$;
 
--- How far ahead availability may be given, in days.
+-- How far ahead availability may be edited, in days.
 create function availability_horizon_days() returns integer
 language sql immutable parallel safe as $$ select 730 $$;
 
--- How long after booking a cancellation is free, whatever the instructor's policy.
+-- How long after booking a cancellation is free, regardless of the instructor's policy.
 create function cancellation_grace() returns interval
 language sql immutable parallel safe as $$ select interval '5 minutes' $$;
 
--- How long an Idempotency-Key is remembered.
+-- How long an Idempotency-Key is valid.
 create function idempotency_key_life() returns interval
 language sql immutable parallel safe as $$ select interval '24 hours' $$;

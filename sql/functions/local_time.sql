@@ -1,7 +1,8 @@
--- The only conversion between wall-clock time and instants. `at time zone` alone will not do: it maps an ambiguous local time to
--- the later instant and silently moves one that does not exist. Assumes at most one clock change within any two days.
+-- The only conversion between wall-clock time and instants. `at time zone` alone is not enough: it
+-- maps an ambiguous local time to the later instant and silently moves one that does not exist.
+-- Assumes at most one clock change within any two days.
 
--- The instant of a wall-clock time: the first of two where clocks go back, null where clocks skip it.
+-- The instant of a wall-clock time: the first of two if clocks go back, null if clocks skip it.
 create function local_instant(p_local timestamp, p_zone text) returns timestamptz
 language plpgsql immutable strict parallel safe as $$
 declare
@@ -11,14 +12,16 @@ declare
   offset_before interval;
   offset_after  interval;
 begin
-  -- Nearly always no clock changes within a day. (24 hours and not 1 day, whose length would depend
-  -- on the session's zone.)
+  -- The common case: no clock change within a day. (24 hours, because the length of '1 day' depends
+  -- on the session's time zone.)
   if ((guess + interval '24 hours') at time zone p_zone)
      - ((guess - interval '24 hours') at time zone p_zone) = interval '48 hours' then
     return guess;
   end if;
-  offset_before := ((guess - interval '24 hours') at time zone p_zone) - ((guess - interval '24 hours') at time zone 'UTC');
-  offset_after := ((guess + interval '24 hours') at time zone p_zone) - ((guess + interval '24 hours') at time zone 'UTC');
+  offset_before := ((guess - interval '24 hours') at time zone p_zone)
+                   - ((guess - interval '24 hours') at time zone 'UTC');
+  offset_after := ((guess + interval '24 hours') at time zone p_zone)
+                  - ((guess + interval '24 hours') at time zone 'UTC');
   early := (p_local - greatest(offset_before, offset_after)) at time zone 'UTC';
   late := (p_local - least(offset_before, offset_after)) at time zone 'UTC';
   if early at time zone p_zone = p_local then
@@ -30,17 +33,19 @@ begin
 end
 $$;
 
--- The instant at which clocks jump over a wall-clock time that does not exist.
+-- The instant at which clocks skip a wall-clock time that does not exist.
 create function clock_jump(p_local timestamp, p_zone text) returns timestamptz
 language sql immutable strict parallel safe as $$
   select min(minute)
   from generate_series(
-    (p_local at time zone p_zone) - interval '3 hours', (p_local at time zone p_zone) + interval '3 hours', interval '1 minute'
+    (p_local at time zone p_zone) - interval '3 hours',
+    (p_local at time zone p_zone) + interval '3 hours',
+    interval '1 minute'
   ) as minute
   where minute at time zone p_zone >= p_local
 $$;
 
--- The instant of a wall-clock time, or of the jump over it.
+-- The instant of a wall-clock time, or of the clock change that skips it.
 create function local_or_jump(p_local timestamp, p_zone text) returns timestamptz
 language plpgsql immutable strict parallel safe as $$
 begin
@@ -69,7 +74,8 @@ begin
 end
 $$;
 
--- The instant of an edge that ends a range: an end exactly where clocks jump is the jump itself (01:00–02:00 is valid that night).
+-- The instant of a range's end. An end exactly at the clock change is valid, and is the change
+-- itself (01:00–02:00 if clocks jump from 02:00 to 03:00).
 create function local_end(p_local timestamp, p_zone text) returns timestamptz
 language plpgsql immutable strict parallel safe as $$
 declare
@@ -77,7 +83,8 @@ declare
 begin
   if instant is null then
     instant := clock_jump(p_local, p_zone);
-    if ((instant - interval '1 microsecond') at time zone p_zone) + interval '1 microsecond' <> p_local then
+    if ((instant - interval '1 microsecond') at time zone p_zone) + interval '1 microsecond'
+       <> p_local then
       return null;
     end if;
   end if;
@@ -85,18 +92,23 @@ begin
 end
 $$;
 
--- The wall clock at the start of a range.
+-- The wall-clock time of a range's start.
 create function wall_start(p_instant timestamptz, p_zone text) returns text
 language sql stable parallel safe as $$
   select to_char(p_instant at time zone p_zone, 'HH24:MI')
 $$;
 
--- The wall clock at the end of a range on p_day, as it was running until then: where clocks jump from 02:00 to 03:00 that is 02:00,
--- and a day ends at 24:00.
+-- The wall-clock time of a range's end on p_day, by the clock before that instant: 02:00 if clocks
+-- jump from 02:00 to 03:00, and 24:00 at the end of the day.
 create function wall_end(p_instant timestamptz, p_day date, p_zone text) returns text
 language sql stable parallel safe as $$
-  select case when (p_instant - interval '1 microsecond') at time zone p_zone + interval '1 microsecond' >= p_day + 1 then '24:00'
-              else to_char((p_instant - interval '1 microsecond') at time zone p_zone + interval '1 microsecond', 'HH24:MI') end
+  select case
+    when (p_instant - interval '1 microsecond') at time zone p_zone + interval '1 microsecond'
+         >= p_day + 1 then '24:00'
+    else to_char(
+      (p_instant - interval '1 microsecond') at time zone p_zone + interval '1 microsecond',
+      'HH24:MI')
+  end
 $$;
 
 -- The local dates a range touches.
@@ -113,13 +125,14 @@ begin
 end
 $$;
 
--- An instant as it goes over the wire. Stable and not strict, as to_char is, so that it is inlined.
+-- An instant in the wire format. Stable and not strict, like to_char, so that it can be inlined.
 create function wire_instant(p_instant timestamptz) returns text
 language sql stable parallel safe as $$
   select to_char(p_instant at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 $$;
 
--- Whether Postgres knows a zone. (It takes abbreviations and POSIX rules too; the caller holds names against its own list.)
+-- Whether Postgres accepts a time zone. (It also accepts abbreviations and POSIX rules; the caller
+-- checks names against its own list.)
 create function is_zone(p_zone text) returns boolean
 language plpgsql stable strict as $$
 begin

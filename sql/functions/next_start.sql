@@ -1,7 +1,8 @@
--- The next start of each calendar and length, kept where it can be ordered by. SQL tells facts (what
--- is free, whether a start still is); which starts there are is laid out by app/availability/start_times.py.
+-- The next start of each calendar and lesson length, stored so that lists can be ordered by it. SQL
+-- reports free time and whether a start is still free; app/availability/start_times.py lays out the
+-- possible starts.
 
--- The ranges that hold a lesson of so many minutes, as begin, end, begin, end.
+-- The ranges long enough for a lesson of p_minutes, as [start, end, start, end, …].
 create function edges(p_free tstzmultirange, p_minutes integer) returns timestamptz[]
 language plpgsql stable strict as $$
 begin
@@ -14,8 +15,8 @@ begin
 end
 $$;
 
--- Every writer that may free or open time calls this in its own transaction, under the calendar's
--- lock: what is known of the next starts no longer holds.
+-- Invalidates the stored next starts of a calendar. Every writer that may free or open time calls
+-- this in its own transaction, under the calendar's lock.
 create function forget_next_start(p_instructor uuid) returns void
 language plpgsql volatile as $$
 begin
@@ -25,8 +26,9 @@ begin
 end
 $$;
 
--- After a change of services: one row per length on offer. The lock is a statement of its own, so that
--- the next one sees the services that others committed while they held it.
+-- Keeps one row per lesson length on offer; called after services have changed. The lock is a
+-- separate statement, so that the next one sees services committed by the previous holder of the
+-- lock.
 create function offer_next_start(p_instructor uuid) returns void
 language plpgsql volatile as $$
 begin
@@ -44,8 +46,8 @@ begin
 end
 $$;
 
--- Whether a start that was the next one still is: no booking took it, and there is notice enough. Its
--- lower bound and this together make it exact.
+-- Whether the stored next start can still be booked: no booking occupies it, and the minimum notice
+-- allows it. Since the stored start is a lower bound, it is then exact.
 create function is_still_free(
   p_instructor uuid, p_start timestamptz, p_minutes integer, p_now timestamptz
 ) returns boolean
@@ -59,7 +61,8 @@ begin
   if not isfinite(p_start) then
     return false;
   end if;
-  select make_interval(mins => c.min_advance_minutes), make_interval(mins => c.travel_buffer_minutes), c.time_zone
+  select make_interval(mins => c.min_advance_minutes),
+         make_interval(mins => c.travel_buffer_minutes), c.time_zone
   into v_notice, v_buffer, v_zone
   from calendar c where c.instructor_id = p_instructor and c.is_active;
   if not found or p_start < p_now + v_notice then
@@ -73,9 +76,9 @@ begin
 end
 $$;
 
--- The services that a visitor asks for. All of p_words must be found in what is taught, its category,
--- the instructor's name or headline; null and '{}' ask for nothing. Inlined into its caller.
-create function services_asked_for(p_words text[], p_category text, p_service text)
+-- The services that match a search. Each of p_words must occur in the service's name, its category,
+-- or the instructor's name or headline; null and '{}' match everything. Inlined into its caller.
+create function matching_services(p_words text[], p_category text, p_service text)
 returns table (id uuid, instructor_id uuid, minutes integer)
 language sql stable as $$
   select s.id, s.instructor_id, s.card_minutes
@@ -95,10 +98,10 @@ language sql stable as $$
     ))
 $$;
 
--- The calendars in the order of their bounds, each with the length that the card of a service asked for
--- offers and the first such service. Planned anew each time: whether to read in order or to pick out the
--- services first depends on what is asked for. A word that nothing in the catalog contains must be about
--- the instructors, so few of them are looked at one by one.
+-- Calendars with matching services, ordered by the lower bound of their next start, each with the
+-- length on the card of a matching service and the first such service. Uses a custom plan: whether
+-- to scan in order or to select the services first depends on the search. A word that does not
+-- occur in the catalog must match instructors; if they are few, only their calendars are read.
 create function free_next(p_words text[], p_category text, p_service text, p_limit integer)
 returns table (instructor_id uuid, minutes integer, service_id uuid, start timestamptz)
 language plpgsql stable set plan_cache_mode = force_custom_plan as $$
@@ -127,7 +130,7 @@ begin
   end if;
   return query
     select page.instructor_id, page.minutes,
-           (select s.id from services_asked_for(p_words, p_category, p_service) as s
+           (select s.id from matching_services(p_words, p_category, p_service) as s
             where s.instructor_id = page.instructor_id and s.minutes = page.minutes
             order by s.id limit 1),
            page.start
@@ -137,7 +140,7 @@ begin
       join calendar c on c.instructor_id = n.instructor_id and c.is_active
       where (v_only is null or n.instructor_id = any (v_only))
         and exists (
-          select from services_asked_for(p_words, p_category, p_service) as s
+          select from matching_services(p_words, p_category, p_service) as s
           where s.instructor_id = n.instructor_id and s.minutes = n.minutes
         )
       order by n.start, n.instructor_id, n.minutes

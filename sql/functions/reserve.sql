@@ -1,7 +1,7 @@
--- Booking a lesson: one call, one transaction, no round trip while anything is locked. Locks are
--- taken in the order every writer keeps: the student's row, then calendars by id. Returns the booking
--- (a booking_detail row), or the name of the refusal with what explains it, having written nothing.
--- Plans are made once per connection, perhaps while the tables are still empty: hence no sequential scan.
+-- Books a lesson: one call, one transaction, no round trip while anything is locked. All writers
+-- lock in the same order: the student's row, then calendars by id. Returns the booking (a
+-- booking_detail row), or a refusal with its detail; a refusal writes nothing. Sequential scans are
+-- off because plans are cached per connection, perhaps from a time when the tables were empty.
 create function reserve(
   p_student uuid, p_service uuid, p_start timestamptz, p_minutes integer,
   p_location_type text, p_location text, p_note text, p_now timestamptz,
@@ -32,7 +32,7 @@ begin
 
   select s.* into v_service from service s where s.id = p_service;
   select c.* into v_calendar from calendar c where c.instructor_id = v_service.instructor_id;
-  -- First without locks, so that the losers of a rush leave without queueing; then under them.
+  -- The first pass takes no locks, so that most losers of a rush need not queue.
   for v_pass in 1..2 loop
     refusal := lesson_refusal(
       p_student, v_service, v_calendar, p_start, p_minutes, p_location_type, p_now);
@@ -41,7 +41,7 @@ begin
       p_start, upper(v_during) + make_interval(mins => v_calendar.travel_buffer_minutes));
     select c.* into v_conflict
     from conflicting_booking(v_service.instructor_id, p_student, v_during, v_blocked, p_now) c;
-    if not v_conflict.has_run_out then
+    if not v_conflict.is_expired then
       refusal := case when v_conflict.is_own then 'STUDENT_BUSY' else 'SLOT_TAKEN' end;
       exit;
     end if;
@@ -52,17 +52,17 @@ begin
       exit;
     end if;
     perform from account a where a.id = p_student for no key update;
-    if v_conflict.has_run_out then
+    if v_conflict.is_expired then
       perform lock_conflicting_calendars(p_student, v_service.instructor_id, v_during, p_now);
     end if;
-    -- A row that was waited for is returned as it is now.
+    -- After a wait, this returns the row's newest version.
     select c.* into v_calendar from calendar c
     where c.instructor_id = v_service.instructor_id for no key update;
   end loop;
 
   if refusal is not null then
     if p_key is not null then
-      -- A concurrent repeat of this call finds its own lesson in the way.
+      -- The conflict may be the lesson that a concurrent repeat of this call has just booked.
       select k.answer into booking from stored_answer(p_student, p_key, p_fingerprint, p_now) k;
       if found then
         refusal := case when booking is null then 'IDEMPOTENCY_MISMATCH' end;
@@ -80,15 +80,15 @@ begin
   end if;
 
   v_dates := board_dates(v_during, v_blocked, v_calendar);
-  if v_conflict.has_run_out then
+  if v_conflict.is_expired then
     select e.dates, e.events into v_dates, v_events
     from release_conflicting_holds(v_calendar, p_student, v_during, v_blocked, v_dates, p_now) e;
   end if;
 
-  -- The service is read anew, for it may have changed while this call waited; its writers lock the
-  -- calendar. Under the locks nothing else can be in the way that was not seen above. Should a writer
-  -- have gone past them, the constraints keep the promise, and the transaction runs again as after a
-  -- deadlock (app/db.py: transact).
+  -- The service is read again, because it may have changed while this call waited; its writers lock
+  -- the calendar. Under the locks no new conflict can appear. If a writer bypassed the locks, the
+  -- constraints still hold, and the transaction is retried as after a deadlock (app/db.py:
+  -- transact).
   insert into booking as b (
     instructor_id, student_id, service_id, state, during, blocked, service_name, price_cents,
     location_type, location, note, free_cancel_until, version, created_at
@@ -116,8 +116,8 @@ begin
 end
 $$;
 
--- Locks, beside the lesson's own calendar, those on which the student's own holds have run out at
--- that time: the holds are in the way of the constraint, and the student's to release.
+-- Locks the lesson's own calendar and those with expired holds of the student at that time: the
+-- constraint still counts these holds, so this booking releases them.
 create function lock_conflicting_calendars(
   p_student uuid, p_instructor uuid, p_during tstzrange, p_now timestamptz
 ) returns void
@@ -133,9 +133,10 @@ begin
 end
 $$;
 
--- Releases the holds that have run out and are in the way of a new lesson: one on the lesson's own
--- calendar leaves in the lesson's step, the student's own on another calendar in a step of that one.
--- All calendars are locked. Returns the board dates and the events of the lesson's step so far.
+-- Releases the expired holds that conflict with a new lesson. A hold on the lesson's own calendar
+-- becomes part of the lesson's step; the student's hold on another calendar gets a step there. The
+-- caller has locked all these calendars. Returns the board dates and events of the lesson's step so
+-- far.
 create function release_conflicting_holds(
   p_calendar calendar, p_student uuid, p_during tstzrange, p_blocked tstzrange, p_dates date[],
   p_now timestamptz, out dates date[], out events jsonb

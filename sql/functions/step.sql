@@ -1,15 +1,15 @@
--- The epoch changes whenever the database's history may have been rewound: another cluster, another timeline (restore to a point
--- in time, failover), or an operator's `python -m app new-epoch` after restoring a dump.
--- A standby has the epoch of the primary that it follows.
+-- The epoch changes whenever the database's history may have been rewound: a new cluster, a new
+-- timeline (point-in-time restore, failover), or an operator's `python -m app new-epoch` after
+-- restoring a dump. A standby has the epoch of its primary.
 create function epoch() returns text
 language sql stable as $$
   select left(md5(concat_ws('.', site.epoch_seed, control.system_identifier, timeline())), 16)
   from site, pg_control_system() as control
 $$;
 
--- The timeline, as in names of WAL files. A standby cannot name those, and tells the timeline that it
--- receives; without a stream, or where the role may not see that (pg_read_all_stats), the one that it
--- has on disk, which follows a little later.
+-- The timeline, as in the names of WAL files. A standby cannot compute those names, so it returns
+-- the timeline that it receives; without a stream, or if the role lacks pg_read_all_stats, the
+-- timeline on its disk, which lags a little.
 create function timeline() returns text
 language plpgsql stable as $$
 begin
@@ -26,9 +26,9 @@ end
 $$;
 
 -- One step of a calendar, whose row the caller has locked: the version rises by one, and the outbox
--- says what the board's altered days look like now. p_events: see booking_event. A step without
--- dates and events says that something else about the board changed: watchers read it anew, and so
--- they do where very many days changed, which would be more to send than what they look at.
+-- gets the new content of the board's altered days. p_events: see booking_event. A step without
+-- dates and events makes watchers reload the board. So does a step of more than 60 dates, which
+-- would be more data than the days they show.
 create function step(p_instructor uuid, p_dates date[], p_events jsonb default '[]')
 returns bigint
 language plpgsql volatile as $$
@@ -43,16 +43,18 @@ begin
     select s.instructor_id, s.version from calendar_step s
   )
   insert into outbox (instructor_id, version, days, events)
-  select s.instructor_id, s.version, board_days(p_instructor, case when cardinality(p_dates) <= 60 then p_dates else '{}' end), p_events
+  select s.instructor_id, s.version,
+         board_days(p_instructor, case when cardinality(p_dates) <= 60 then p_dates else '{}' end),
+         p_events
   from calendar_step s
   returning version into strict v_version;
   return v_version;
 end
 $$;
 
--- One event of a change. It travels through Redis, so it names the booking and carries nothing of it.
--- previous_version is the booking's version before (0: it is new): a reader that adds up the
--- differences knows whether it received every event.
+-- One event of a change. It passes through Redis, so it contains ids and no personal data.
+-- previous_version is the booking's version before the change (0: a new booking); by adding up the
+-- differences a reader detects missing events.
 create function booking_event(p_event text, p_booking booking, p_previous_version bigint)
 returns jsonb
 language sql stable as $$
@@ -62,8 +64,8 @@ language sql stable as $$
   )
 $$;
 
--- Writes down a booking's change, all in one statement: the audit, the notifications to both people
--- (if p_kind is given), and the step of its calendar as step() makes it.
+-- Records a booking's change in one statement: the audit, the notifications to student and
+-- instructor (unless p_kind is null), and the step of its calendar, as in step().
 create function record_change(
   p_booking booking, p_actor uuid, p_event text, p_from text, p_kind text,
   p_dates date[], p_events jsonb, p_now timestamptz
@@ -76,10 +78,11 @@ begin
   ), notifications as (
     insert into notification (kind, recipient_id, booking_id, sequence, due_at)
     select p_kind, recipient, p_booking.id, p_booking.sequence, p_now
-    from (values (p_booking.student_id), (p_booking.instructor_id)) as people (recipient)
+    from (values (p_booking.student_id), (p_booking.instructor_id)) as recipients (recipient)
     where p_kind is not null
   ), calendar_step as (
-    update calendar c set version = p_booking.version where c.instructor_id = p_booking.instructor_id
+    update calendar c set version = p_booking.version
+    where c.instructor_id = p_booking.instructor_id
   ), queued as (
     insert into outbox_unpublished (instructor_id, version)
     values (p_booking.instructor_id, p_booking.version)
@@ -90,8 +93,8 @@ begin
 end
 $$;
 
--- Releases a hold that has run out, unless its state has changed. The caller has locked its calendar
--- and makes the step that brings p_version.
+-- Releases an expired hold, unless its state has changed. The caller has locked its calendar and
+-- makes the step to p_version.
 create function expire_hold(p_booking uuid, p_version bigint, p_now timestamptz)
 returns booking
 language plpgsql volatile as $$

@@ -1,9 +1,11 @@
 -- name: session_by_id
--- Who is asking: read by every request that is not public.
+-- The account behind a session; every request that is not public reads it.
 select a.id as account_id, a.email::text, a.full_name, a.time_zone,
        array(select r.role from account_role r where r.account_id = a.id) as roles,
        array(
-         select distinct p.permission from account_role r join role_permission p on p.role = r.role where r.account_id = a.id
+         select distinct p.permission
+         from account_role r join role_permission p on p.role = r.role
+         where r.account_id = a.id
        ) as permissions,
        s.expires_at
 from session s
@@ -11,9 +13,11 @@ join account a on a.id = s.account_id
 where s.id = :session_id and s.revoked_at is null and s.expires_at > :now
 
 -- name: insert_session
--- The account's sessions that ended long ago leave with it, so that the table stays as small as its use.
+-- Also deletes the account's sessions that ended more than 30 days ago, so that the table stays
+-- small.
 with old as (
-  delete from session where account_id = :account_id and expires_at < :now::timestamptz - interval '30 days'
+  delete from session
+  where account_id = :account_id and expires_at < :now::timestamptz - interval '30 days'
 )
 insert into session (account_id, created_at, expires_at) values (:account_id, :now, :expires_at)
 returning id
@@ -43,31 +47,35 @@ order by created_at desc, id desc
 limit :limit
 
 -- name: dead_sessions
--- Those of open sockets that are over.
-select wanted.id, case when s.revoked_at is null and s.id is not null then 'expired' else 'revoked' end as reason
-from unnest(:session_ids::uuid[]) as wanted (id)
-left join session s on s.id = wanted.id
+-- The given sessions (of open sockets) that have ended.
+select live.id,
+       case when s.revoked_at is null and s.id is not null then 'expired'
+            else 'revoked' end as reason
+from unnest(:session_ids::uuid[]) as live (id)
+left join session s on s.id = live.id
 where s.id is null or s.revoked_at is not null or s.expires_at <= :now
 
 -- name: insert_account
--- An account with its role; for an instructor an active profile and a calendar at version 0 too.
-with made as (
-  insert into account (email, password_hash, full_name, time_zone) values (:email, :password_hash, :full_name, :time_zone)
+-- An account with its role; for an instructor also a profile and an active calendar at version 0.
+with new_account as (
+  insert into account (email, password_hash, full_name, time_zone)
+  values (:email, :password_hash, :full_name, :time_zone)
   returning id, time_zone
-), given as (
-  insert into account_role (account_id, role) select id, :role from made
-), teaches as (
-  insert into instructor (id) select id from made where :role = 'instructor'
-), calendar as (
-  insert into calendar (instructor_id, time_zone) select id, time_zone from made where :role = 'instructor'
+), new_role as (
+  insert into account_role (account_id, role) select id, :role from new_account
+), profile as (
+  insert into instructor (id) select id from new_account where :role = 'instructor'
+), new_calendar as (
+  insert into calendar (instructor_id, time_zone)
+  select id, time_zone from new_account where :role = 'instructor'
 )
-select id from made
+select id from new_account
 
 -- name: secret_by_email
 select id, password_hash from account where email = :email::citext
 
 -- name: replace_password_hash
--- Only if it is still the one that was verified: the password may have been changed meanwhile.
+-- Only if the verified hash is still current: the password may have changed since.
 update account set password_hash = :after where id = :account_id and password_hash = :before
 returning id
 
@@ -75,7 +83,7 @@ returning id
 select is_zone(:time_zone)
 
 -- name: lock_accounts
--- Two that find nobody must not both bring the demo people.
+-- Two processes that start on an empty database must not both create the demo accounts.
 lock table account in share row exclusive mode
 
 -- name: nobody_yet

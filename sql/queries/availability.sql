@@ -1,25 +1,29 @@
--- Availability: an instructor's weeks, and what everyone may see of them.
+-- Availability: an instructor's weeks, and the public view of them.
 
 -- name: week
 select c.time_zone, c.version,
-       (select jsonb_object_agg(to_char(d.day, 'YYYY-MM-DD'), d.ranges) from local_days(c.instructor_id, :start, 7) as d) as days
+       (select jsonb_object_agg(to_char(d.day, 'YYYY-MM-DD'), d.ranges)
+        from local_days(c.instructor_id, :start, 7) as d) as days
 from calendar c where c.instructor_id = :instructor_id;
 
 -- name: replace_days
-select refusal, detail, version, days_changed from replace_days(:instructor_id, :days, :base, :now);
+select refusal, detail, version, days_changed
+from replace_days(:instructor_id, :days, :base, :now);
 
 -- name: board
-select epoch, version, time_zone, min_advance_minutes, days from board(:instructor_id, :first, :days);
+select epoch, version, time_zone, min_advance_minutes, days
+from board(:instructor_id, :first, :days);
 
 -- name: public_calendar
--- What says whether an answer of before still holds.
-select epoch(), c.version, c.time_zone, c.min_advance_minutes, (:now::timestamptz at time zone c.time_zone)::date as today,
+-- The values that decide whether a cached answer is still valid.
+select epoch(), c.version, c.time_zone, c.min_advance_minutes,
+       (:now::timestamptz at time zone c.time_zone)::date as today,
        a.full_name as instructor_name
 from calendar c join account a on a.id = c.instructor_id
 where c.instructor_id = :instructor_id and c.is_active;
 
 -- name: public_days
--- The days, with the version they are of.
+-- The days and their calendar's version.
 select c.version, (
          select coalesce(jsonb_agg(to_jsonb(d) order by d.day), '[]')
          from public_days(c.instructor_id, :first, :days, :earliest) as d
@@ -27,11 +31,13 @@ select c.version, (
 from calendar c where c.instructor_id = :instructor_id;
 
 -- name: next_available
--- What is kept of the next start of a lesson of that length, or of the shortest on offer. `start` is null where no active service
--- offers the length, or nothing is free before :latest.
-select epoch(), c.version, c.time_zone, chosen.minutes as duration_minutes,
-       case when chosen.is_offered and n.start <= :latest then n.start end as start,
-       not chosen.is_offered or coalesce(n.start > :latest or is_still_free(c.instructor_id, n.start, n.minutes, :now), false)
+-- The stored next start of a lesson of :minutes, or of the shortest length on offer. `start` is
+-- null if no active service offers the length, or nothing is free before :latest.
+select epoch(), c.version, c.time_zone, lesson.minutes as duration_minutes,
+       case when lesson.is_offered and n.start <= :latest then n.start end as start,
+       not lesson.is_offered
+         or coalesce(
+              n.start > :latest or is_still_free(c.instructor_id, n.start, n.minutes, :now), false)
          as is_exact
 from calendar c
 cross join lateral (
@@ -39,20 +45,21 @@ cross join lateral (
          coalesce(bool_or(length = coalesce(:minutes, length)), false) as is_offered
   from service s, unnest(s.durations_minutes) as length
   where s.instructor_id = c.instructor_id and s.is_active
-) as chosen
-left join next_start n on n.instructor_id = c.instructor_id and n.minutes = chosen.minutes
+) as lesson
+left join next_start n on n.instructor_id = c.instructor_id and n.minutes = lesson.minutes
 where c.instructor_id = :instructor_id and c.is_active;
 
 -- name: free_ranges
--- The free time of some local days, with the version it is of.
+-- The free time of some local days, and the calendar's version.
 select c.version, c.time_zone, c.min_advance_minutes,
        edges(free_time(c.instructor_id, day_start(:first, c.time_zone),
                        day_start(:first::date + :days::integer, c.time_zone)), 0) as edges
 from calendar c where c.instructor_id = :instructor_id;
 
 -- name: lessons_of_student
--- When a student cannot take another lesson.
+-- The ranges in which a student already has a lesson.
 select lower(b.during) as begin, upper(b.during) as end
 from booking b
-where b.student_id = :student_id and b.during && tstzrange(:from_instant, :to_instant) and b.occupies_time
+where b.student_id = :student_id and b.during && tstzrange(:from_instant, :to_instant)
+  and b.occupies_time
   and (b.state <> 'held' or b.held_until > :now);

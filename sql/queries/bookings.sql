@@ -1,4 +1,4 @@
--- Bookings: the two functions that change them, and the reads.
+-- Bookings: calls of the functions that change them, and reads.
 
 -- name: reserve
 select refusal, detail, booking

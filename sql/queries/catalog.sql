@@ -1,4 +1,4 @@
--- The catalog, instructors and what they offer.
+-- The catalog, instructors and their services.
 
 -- name: categories
 select slug, name from category order by position, slug;
@@ -13,21 +13,25 @@ order by c.position, k.name, k.slug;
 select slug, name, borough from area order by borough, name;
 
 -- name: areas_named
--- Each name as it was given, with the area it means.
-select wanted.name as given, a.slug
-from unnest(:names::text[]) as wanted (name)
-left join area a on a.slug = wanted.name or lower(a.name) = lower(wanted.name);
+-- Each name unchanged, with the area that it names.
+select area_name.name as given, a.slug
+from unnest(:names::text[]) as area_name (name)
+left join area a on a.slug = area_name.name or lower(a.name) = lower(area_name.name);
 
 -- name: instructor
 -- A profile with the active services.
 select i.id, a.full_name as name, i.headline, i.bio, i.years_experience,
-       array(select x.area from instructor_area x where x.instructor_id = i.id order by x.area) as areas,
-       c.time_zone, c.min_advance_minutes, c.travel_buffer_minutes, c.free_cancel_hours, c.is_active,
+       array(
+         select x.area from instructor_area x where x.instructor_id = i.id order by x.area
+       ) as areas,
+       c.time_zone, c.min_advance_minutes, c.travel_buffer_minutes, c.free_cancel_hours,
+       c.is_active,
        coalesce((
          select jsonb_agg(jsonb_build_object(
-                  'id', s.id, 'name', k.name, 'catalog_service', s.catalog_service, 'description', s.description,
-                  'hourly_rate_cents', s.hourly_rate_cents, 'durations_minutes', s.durations_minutes,
-                  'location_types', s.location_types, 'levels', s.levels, 'audiences', s.audiences
+                  'id', s.id, 'name', k.name, 'catalog_service', s.catalog_service,
+                  'description', s.description, 'hourly_rate_cents', s.hourly_rate_cents,
+                  'durations_minutes', s.durations_minutes, 'location_types', s.location_types,
+                  'levels', s.levels, 'audiences', s.audiences
                 ) order by s.id)
          from service s join catalog_service k on k.slug = s.catalog_service
          where s.instructor_id = i.id and s.is_active
@@ -38,25 +42,30 @@ join calendar c on c.instructor_id = i.id
 where i.id = :id;
 
 -- name: offers
--- Who offers what, the latest offer first. `minutes`: the length asked for, or the shortest on offer.
-select page.instructor_id, page.instructor_name, page.service_id, page.service_name, page.catalog_service, page.hourly_rate_cents,
-       array(select x.area from instructor_area x where x.instructor_id = page.instructor_id order by x.area) as areas,
+-- Services on offer, newest first. `minutes`: the requested length, or the shortest on offer.
+select page.instructor_id, page.instructor_name, page.service_id, page.service_name,
+       page.catalog_service, page.hourly_rate_cents,
+       array(
+         select x.area from instructor_area x
+         where x.instructor_id = page.instructor_id order by x.area
+       ) as areas,
        page.minutes
 from offers(:service, :category, :area, :min_price, :max_price, :minutes, :after, :limit) as page
 order by page.service_id desc;
 
 -- name: update_instructor
-select update_instructor(:id, :headline, :bio, :years_experience, :areas, :min_advance_minutes, :travel_buffer_minutes,
-                         :free_cancel_hours, :now);
+select update_instructor(:id, :headline, :bio, :years_experience, :areas, :min_advance_minutes,
+                         :travel_buffer_minutes, :free_cancel_hours, :now);
 
 -- name: become_instructor
--- The role, with all that belongs to it.
-with given as (
+-- Gives an account the instructor role, a profile and a calendar.
+with new_role as (
   insert into account_role (account_id, role) values (:id, 'instructor') on conflict do nothing
-), teaches as (
+), profile as (
   insert into instructor (id) values (:id) on conflict do nothing
 )
-insert into calendar (instructor_id, time_zone) select a.id, a.time_zone from account a where a.id = :id
+insert into calendar (instructor_id, time_zone)
+select a.id, a.time_zone from account a where a.id = :id
 on conflict (instructor_id) do nothing
 returning instructor_id;
 
@@ -65,19 +74,19 @@ select set_teaching(:id, :teaches);
 
 -- name: services_of
 -- An instructor's active services.
-select s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.durations_minutes, s.location_types, s.levels,
-       s.audiences
+select s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.durations_minutes,
+       s.location_types, s.levels, s.audiences
 from service s join catalog_service k on k.slug = s.catalog_service
 where s.instructor_id = :instructor_id and s.is_active and (:after::uuid is null or s.id > :after)
 order by s.id
 limit :limit;
 
 -- name: insert_service
--- No row when the catalog has no such service, or when the instructor offers it already: is_in_catalog tells which.
-select s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.durations_minutes, s.location_types, s.levels,
-       s.audiences
-from insert_service(:instructor_id, :catalog_service, :description, :hourly_rate_cents, :durations_minutes, :location_types,
-                    :levels, :audiences) as s
+-- No row: the catalog has no such service, or the instructor already offers it (see is_in_catalog).
+select s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.durations_minutes,
+       s.location_types, s.levels, s.audiences
+from insert_service(:instructor_id, :catalog_service, :description, :hourly_rate_cents,
+                    :durations_minutes, :location_types, :levels, :audiences) as s
 join catalog_service k on k.slug = s.catalog_service;
 
 -- name: instructor_of_service
@@ -87,11 +96,11 @@ select instructor_id from service where id = :id;
 select exists (select from catalog_service where slug = :slug);
 
 -- name: update_service
--- Null leaves a thing as it is. No row: there is no such active service.
-select s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.durations_minutes, s.location_types, s.levels,
-       s.audiences
-from update_service(:instructor_id, :id, :description, :hourly_rate_cents, :durations_minutes, :location_types, :levels,
-                    :audiences) as s
+-- Null leaves a value unchanged. No row: there is no such active service.
+select s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.durations_minutes,
+       s.location_types, s.levels, s.audiences
+from update_service(:instructor_id, :id, :description, :hourly_rate_cents, :durations_minutes,
+                    :location_types, :levels, :audiences) as s
 join catalog_service k on k.slug = s.catalog_service;
 
 -- name: remove_service

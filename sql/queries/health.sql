@@ -2,5 +2,6 @@
 select true;
 
 -- name: write_temporarily
--- About a megabyte, in the database's own tablespace: refused while the disk is full.
-create temporary table room on commit drop as select repeat('x', 1000) as filler from generate_series(1, 1000);
+-- Writes about a megabyte into the database's tablespace; fails while the disk is full.
+create temporary table probe on commit drop as
+select repeat('x', 1000) as filler from generate_series(1, 1000);

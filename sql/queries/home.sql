@@ -1,15 +1,16 @@
--- What the start page shows beyond the lists of the API.
+-- Reads of the start page beyond the lists of the API.
 
 -- name: cards
--- One line per service, with the board of the next days from the instructor's today on.
+-- One row per service, with the instructor's board of :days days from today on.
 select s.id as service_id, s.instructor_id, a.full_name as name, i.headline,
        array(select r.name from instructor_area x join area r on r.slug = x.area
              where x.instructor_id = s.instructor_id order by r.name) as areas,
        k.name as service_name, s.hourly_rate_cents, s.card_minutes as minutes,
-       today.day as first, board.epoch, board.version, board.time_zone, board.min_advance_minutes, board.days
-from unnest(:services::uuid[]) as chosen (id)
--- Each by its key, however few there are: `limit` keeps the planner from reading all of them at once.
-cross join lateral (select x.* from service x where x.id = chosen.id limit 1) as s
+       today.day as first, board.epoch, board.version, board.time_zone,
+       board.min_advance_minutes, board.days
+from unnest(:services::uuid[]) as card (service_id)
+-- `limit 1` makes the planner look up each row by its key, even while tables are small.
+cross join lateral (select x.* from service x where x.id = card.service_id limit 1) as s
 cross join lateral (select x.* from calendar x where x.instructor_id = s.instructor_id limit 1) as c
 cross join lateral (select x.* from instructor x where x.id = s.instructor_id limit 1) as i
 cross join lateral (select x.full_name from account x where x.id = s.instructor_id limit 1) as a

@@ -1,10 +1,12 @@
--- Work on a clock.
+-- Scheduled jobs.
 
 -- name: claim_nightly_job
--- The job, if nobody has finished it since it was last due, and nobody began it a moment ago. (Who began it earlier has died.)
+-- Claims the job unless a worker has finished it since :due_at or started it since :stale_at. (A
+-- worker that started earlier has died.)
 insert into nightly_job as j (name, started_at) values (:name, :now)
 on conflict (name) do update set started_at = excluded.started_at
-where (j.finished_at is null or j.finished_at < :due_at::timestamptz) and j.started_at < :stale_at::timestamptz
+where (j.finished_at is null or j.finished_at < :due_at::timestamptz)
+  and j.started_at < :stale_at::timestamptz
 returning j.name;
 
 -- name: finish_nightly_job

@@ -1,40 +1,49 @@
 -- The next start of calendars (functions/next_start.sql, app/availability/next_start.py).
 
 -- name: next_starts
--- What is kept of these; a length that nobody offers is computed each time. `start` is null where there
--- is nothing before :latest.
+-- The stored next starts of these pairs; a length that is not on offer is computed each time.
+-- `start` is null if nothing is free before :latest.
 select p.instructor_id, p.minutes,
        case when n.start <= :latest then greatest(n.start, :now) end as start,
-       coalesce(n.start > :latest or is_still_free(n.instructor_id, n.start, n.minutes, :now), false) as is_exact
+       coalesce(n.start > :latest or is_still_free(n.instructor_id, n.start, n.minutes, :now), false)
+         as is_exact
 from unnest(:instructors::uuid[], :minutes::integer[]) as p (instructor_id, minutes)
--- Each by its key, however few there are: `limit` keeps the planner from reading all of them at once.
+-- `limit 1` makes the planner look up each row by its key, even while the table is small.
 left join lateral (
-  select o.* from next_start o where o.instructor_id = p.instructor_id and o.minutes = p.minutes limit 1
+  select o.* from next_start o
+  where o.instructor_id = p.instructor_id and o.minutes = p.minutes limit 1
 ) as n on true;
 
 -- name: free_next
--- The same for the first :limit that a visitor asks for, in the order of their bounds.
+-- The same for the first :limit pairs that match a search, ordered by their bounds.
 select n.instructor_id, n.minutes, n.service_id,
        case when n.start <= :latest then greatest(n.start, :now) end as start,
        n.start > :latest or is_still_free(n.instructor_id, n.start, n.minutes, :now) as is_exact
 from free_next(:words, :category, :service, :limit) as n;
 
 -- name: free_times
--- For each calendar and length the free ranges that hold a lesson, of :days local days from today or
--- from the day of its bound: nothing is free before. A calendar is read once for all its lengths.
+-- For each calendar and length, the free ranges long enough for a lesson in :days local days, from
+-- today or the day of the lower bound, before which nothing is free. A calendar is read once for
+-- all its lengths.
 with pair as materialized (
   select p.instructor_id, p.minutes, n.revision, coalesce(n.start, :now) as start
   from unnest(:instructors::uuid[], :minutes::integer[]) as p (instructor_id, minutes)
   left join lateral (
-    select o.* from next_start o where o.instructor_id = p.instructor_id and o.minutes = p.minutes limit 1
+    select o.* from next_start o
+    where o.instructor_id = p.instructor_id and o.minutes = p.minutes limit 1
   ) as n on true
 ), free as materialized (
   select c.instructor_id, c.time_zone, c.min_advance_minutes,
          free_time(c.instructor_id, day_start(first.day, c.time_zone),
                    day_start(first.day + :days::integer, c.time_zone)) as ranges
-  from (select pair.instructor_id, least(greatest(min(pair.start), :now), :now + interval '2 years') as start
-        from pair group by pair.instructor_id) as bound
-  cross join lateral (select x.* from calendar x where x.instructor_id = bound.instructor_id limit 1) as c
+  from (
+    select pair.instructor_id,
+           least(greatest(min(pair.start), :now), :now + interval '2 years') as start
+    from pair group by pair.instructor_id
+  ) as bound
+  cross join lateral (
+    select x.* from calendar x where x.instructor_id = bound.instructor_id limit 1
+  ) as c
   cross join lateral (select (bound.start at time zone c.time_zone)::date as day) as first
 )
 select pair.instructor_id, pair.minutes, pair.revision, free.time_zone, free.min_advance_minutes,
@@ -42,13 +51,14 @@ select pair.instructor_id, pair.minutes, pair.revision, free.time_zone, free.min
 from pair join free on free.instructor_id = pair.instructor_id;
 
 -- name: store_next_starts
--- What was computed, unless the row was forgotten meanwhile or is being written: nobody waits for this.
+-- Stores computed starts. Skips a row that was invalidated since or is locked, so that no writer
+-- waits.
 update next_start n
 set start = coalesce(row.start, 'infinity'), valid_until = coalesce(row.valid_until, 'infinity')
 from (
   select o.instructor_id, o.minutes, v.start, v.valid_until
-  from unnest(:instructors::uuid[], :minutes::integer[], :revisions::bigint[], :starts::timestamptz[],
-              :valid_until::timestamptz[])
+  from unnest(:instructors::uuid[], :minutes::integer[], :revisions::bigint[],
+              :starts::timestamptz[], :valid_until::timestamptz[])
          as v (instructor_id, minutes, revision, start, valid_until)
   cross join lateral (
     select x.* from next_start x
@@ -59,5 +69,9 @@ from (
 where n.instructor_id = row.instructor_id and n.minutes = row.minutes;
 
 -- name: passed_next_starts
--- Rows that are unknown, or whose start can no longer be booked in time.
-select n.instructor_id, n.minutes from next_start n where n.valid_until < :now order by n.valid_until limit :limit;
+-- Rows to compute: invalidated ones, and those whose start is too soon to be booked.
+select n.instructor_id, n.minutes
+from next_start n
+where n.valid_until < :now
+order by n.valid_until
+limit :limit;

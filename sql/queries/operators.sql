@@ -5,7 +5,7 @@ drop schema if exists public, code cascade;
 create schema public;
 
 -- name: end_other_connections
--- Whoever is connected knows types that are gone; it connects again.
+-- Open connections have cached types that no longer exist, so their processes must reconnect.
 select count(pg_terminate_backend(pid)) from pg_stat_activity
 where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend';
 

@@ -1,69 +1,83 @@
--- Retention: each statement is one small batch and deletes what is older than :before among the next rows after a cursor. It
--- returns how far it came; no row, once there are no further rows. The limits are constants and the rows to delete are handed
--- over as an array, for a plan that does not know how few rows there are would read the whole table.
+-- Retention: each statement is one small batch, which deletes rows older than :before among the
+-- next rows after a cursor. It returns the new cursor, or no row at the end of the table. The
+-- limits are constants and the rows to delete are passed as an array; without them the planner,
+-- which would not know how few rows there are, would scan the whole table.
 
 -- name: delete_old_changes
--- Of each of the next calendars, among its 100 oldest changes: those before the first that is young, unpublished, or the
--- calendar's newest. What stays has no gap.
+-- For each of the next 50 calendars, deletes from its 100 oldest changes those before the first one
+-- that is young, unpublished, or the calendar's newest, so that the remaining versions have no gap.
 with calendars as materialized (
   select c.instructor_id, c.version from calendar c
   where c.instructor_id > :after order by c.instructor_id limit 50
 ), unpublished as materialized (
-  select u.instructor_id, min(u.version) as version from outbox_unpublished u group by u.instructor_id
+  select u.instructor_id, min(u.version) as version
+  from outbox_unpublished u group by u.instructor_id
 ), page as (
-  select oldest.place, oldest.version < least(c.version, u.version) as replaced,
-         bool_and(oldest.created_at < :before) over (partition by c.instructor_id order by oldest.version) as old
+  select oldest.row_id, oldest.version < least(c.version, u.version) as replaced,
+         bool_and(oldest.created_at < :before)
+           over (partition by c.instructor_id order by oldest.version) as old
   from calendars c
   left join unpublished u on u.instructor_id = c.instructor_id
   cross join lateral (
-    select o.ctid as place, o.version, o.created_at from outbox o
+    select o.ctid as row_id, o.version, o.created_at from outbox o
     where o.instructor_id = c.instructor_id order by o.version limit 100
   ) oldest
 ), deleted as (
-  delete from outbox o where o.ctid = any(array(select p.place from page p where p.old and p.replaced)) returning o.version
+  delete from outbox o
+  where o.ctid = any(array(select p.row_id from page p where p.old and p.replaced))
+  returning o.version
 )
 select (select count(*) from deleted) as deleted, c.instructor_id as last
 from calendars c order by c.instructor_id desc limit 1;
 
 -- name: delete_old_keys
 with page as materialized (
-  select k.ctid as place, k.account_id, k.key, k.created_at from idempotency_key k
-  where (k.account_id, k.key) > (:account_id::uuid, :key::text) order by k.account_id, k.key limit 1000
+  select k.ctid as row_id, k.account_id, k.key, k.created_at from idempotency_key k
+  where (k.account_id, k.key) > (:account_id::uuid, :key::text)
+  order by k.account_id, k.key limit 1000
 ), deleted as (
   delete from idempotency_key k
-  where k.ctid = any(array(select p.place from page p where p.created_at < :before)) and k.created_at < :before
+  where k.ctid = any(array(select p.row_id from page p where p.created_at < :before))
+    and k.created_at < :before
   returning k.key
 )
 select (select count(*) from deleted) as deleted, p.account_id, p.key
 from page p order by p.account_id desc, p.key desc limit 1;
 
 -- name: delete_old_sessions
--- Those that ended (ran out or were revoked) before.
+-- Sessions that expired or were revoked before :before.
 with page as materialized (
   select s.id, least(s.expires_at, s.revoked_at) as ended_at from session s
   where s.id > :after order by s.id limit 1000
 ), deleted as (
-  delete from session s where s.id = any(array(select p.id from page p where p.ended_at < :before)) returning s.id
+  delete from session s
+  where s.id = any(array(select p.id from page p where p.ended_at < :before))
+  returning s.id
 )
-select (select count(*) from deleted) as deleted, p.id as last from page p order by p.id desc limit 1;
+select (select count(*) from deleted) as deleted, p.id as last
+from page p order by p.id desc limit 1;
 
 -- name: delete_old_dev_mails
 with page as materialized (
   select m.id, m.created_at from dev_mail m where m.id > :after order by m.id limit 1000
 ), deleted as (
-  delete from dev_mail m where m.id = any(array(select p.id from page p where p.created_at < :before)) returning m.id
+  delete from dev_mail m
+  where m.id = any(array(select p.id from page p where p.created_at < :before))
+  returning m.id
 )
-select (select count(*) from deleted) as deleted, p.id as last from page p order by p.id desc limit 1;
+select (select count(*) from deleted) as deleted, p.id as last
+from page p order by p.id desc limit 1;
 
 -- name: delete_old_audit
--- Ids of bookings rise with time: :first_young is the least id of a booking made since :before.
+-- Booking ids increase with time: :first_young is the lowest possible id of a booking since
+-- :before.
 with page as materialized (
-  select a.ctid as place, a.booking_id, a.id, a.at from booking_audit a
+  select a.ctid as row_id, a.booking_id, a.id, a.at from booking_audit a
   where (a.booking_id, a.id) > (:booking_id::uuid, :id::bigint) and a.booking_id < :first_young
   order by a.booking_id, a.id limit 1000
 ), deleted as (
   delete from booking_audit a
-  where a.ctid = any(array(select p.place from page p where p.at < :before)) and a.at < :before
+  where a.ctid = any(array(select p.row_id from page p where p.at < :before)) and a.at < :before
   returning a.id
 )
 select (select count(*) from deleted) as deleted, p.booking_id, p.id
