@@ -1,5 +1,5 @@
-"""Turns due notifications into jobs: when woken, and every SWEEP_SECONDS for what was missed. While Redis is away it delivers them
-itself."""
+"""Turns due notifications into jobs: on each wake-up, and every SWEEP_SECONDS in case a wake-up was
+lost. While Redis is unavailable, it delivers them itself."""
 
 import asyncio
 
@@ -14,61 +14,62 @@ from jobs import queue
 
 log = structlog.get_logger("worker")
 
-WAKEUP = "wakeup"  # realtime publishes a bare hint on this channel after a commit
-# Notifications in the queue at one time; the rest wait in Postgres.
+WAKEUP = "wakeup"  # the channel on which realtime publishes an empty message after a commit
+# The most notifications in the queue at a time; the others wait in Postgres.
 QUEUE_LENGTH = 200
-# A job costs about as much as a mail, so several mails share one.
-PER_JOB = 10
-WITHOUT_REDIS_SECONDS = 30
-AGAIN_SECONDS = 0.2
+# A job costs about as much CPU as a mail, so several mails share one job.
+BATCH_SIZE = 10
+DIRECT_DELIVERY_SECONDS = 30
+RETRY_SECONDS = 0.2
 
 
-async def dispatch(redis: ArqRedis, resources: Resources, woken: asyncio.Event) -> None:
-    """Until `resources.stop` (set `woken` with it)."""
+async def dispatch(redis: ArqRedis, resources: Resources, wakeup: asyncio.Event) -> None:
+    """Runs until `resources.stop` is set. Set `wakeup` too, to end a wait."""
     while not resources.stop.is_set():
-        woken.clear()
+        wakeup.clear()
         try:
-            more = await hand_out(redis, resources)
+            more = await enqueue_due(redis, resources)
         except refusal.Unavailable:
-            log.warning("Postgres is away")
+            log.warning("postgres_unavailable")
             more = False
         try:
-            async with asyncio.timeout(AGAIN_SECONDS if more else resources.settings.sweep_seconds):
-                await woken.wait()
+            async with asyncio.timeout(RETRY_SECONDS if more else resources.settings.sweep_seconds):
+                await wakeup.wait()
         except TimeoutError:
             continue
 
 
-async def hand_out(redis: ArqRedis, resources: Resources) -> bool:
-    """Gives each due notification that has no job to one. Returns whether some had to be left for a moment."""
-    # The queue is read first: what a job finishes in between is then no longer due.
-    waiting = await _waiting(redis)
+async def enqueue_due(redis: ArqRedis, resources: Resources) -> bool:
+    """Enqueues each due notification that has no job yet. Returns whether some have to wait for
+    the next call, which should follow soon."""
+    # Read the queue before the due rows: a job that finishes in between leaves no due row.
+    queued = await _queued(redis)
     due = await delivery.due(resources.pool, limit=QUEUE_LENGTH, now=resources.now())
-    ready = [row.id for row in due if not row.waits and row.id not in waiting]
-    room = max(QUEUE_LENGTH - len(waiting), 0)
+    ready = [row.id for row in due if not row.waits and row.id not in queued]
+    room = max(QUEUE_LENGTH - len(queued), 0)
     try:
-        for first in range(0, min(len(ready), room), PER_JOB):
-            await queue.put(redis, ready[first : min(first + PER_JOB, room)])
+        for first in range(0, min(len(ready), room), BATCH_SIZE):
+            await queue.enqueue(redis, ready[first : min(first + BATCH_SIZE, room)])
     except AWAY as error:
-        log.warning("redis_unavailable", delivering_directly=len(ready), error=type(error).__name__)
-        await delivery.deliver_all(resources, ready, begin_within=WITHOUT_REDIS_SECONDS)
+        log.warning("redis_unavailable", direct_deliveries=len(ready), error=type(error).__name__)
+        await delivery.deliver_all(resources, ready, begin_within=DIRECT_DELIVERY_SECONDS)
     return len(due) == QUEUE_LENGTH or any(row.waits for row in due) or len(ready) > room
 
 
-async def _waiting(redis: ArqRedis) -> set[int]:
-    """The notifications that have a job; none while Redis is unavailable."""
+async def _queued(redis: ArqRedis) -> set[int]:
+    """The notifications that have a job; an empty set while Redis is unavailable."""
     try:
-        return await queue.waiting(redis)
+        return await queue.notification_ids(redis)
     except AWAY:
         return set()
 
 
-async def listen(url: str, woken: asyncio.Event) -> None:
-    """Sets `woken` whenever a wake-up arrives, or may have been missed. For ever."""
-    subscription = Subscription(url, [WAKEUP], name="worker", changed=lambda _: woken.set())
+async def listen(url: str, wakeup: asyncio.Event) -> None:
+    """Sets `wakeup` when a wake-up arrives or one may have been lost. Runs until cancelled."""
+    subscription = Subscription(url, [WAKEUP], name="worker", changed=lambda _: wakeup.set())
     try:
         while True:
             await subscription.next()
-            woken.set()
+            wakeup.set()
     finally:
         await subscription.close()

@@ -1,5 +1,5 @@
-"""Keeps the next starts known: whoever reads them then finds little to compute. Nothing depends on it
-but speed, and it makes nobody wait."""
+"""Computes invalidated next starts in advance, so that requests rarely have to. This is only an
+optimization and blocks no request."""
 
 import asyncio
 
@@ -11,20 +11,20 @@ from app.notifications.delivery import Resources
 
 log = structlog.get_logger("worker")
 
-EVERY_SECONDS = 2
-BATCH = 200
+PERIOD_SECONDS = 2
+BATCH_SIZE = 200
 
 
 async def refresh(resources: Resources) -> None:
-    """Until `resources.stop`."""
+    """Runs until `resources.stop` is set."""
     while not resources.stop.is_set():
         try:
-            rows = await next_start.refresh(resources.pool, limit=BATCH, now=resources.now())
+            rows = await next_start.refresh(resources.pool, limit=BATCH_SIZE, now=resources.now())
         except refusal.Unavailable:
             log.warning("next_starts_not_refreshed")
             rows = 0
         try:
-            async with asyncio.timeout(0.01 if rows == BATCH else EVERY_SECONDS):
+            async with asyncio.timeout(0.01 if rows == BATCH_SIZE else PERIOD_SECONDS):
                 await resources.stop.wait()
         except TimeoutError:
             continue

@@ -1,5 +1,5 @@
-"""What happens once a night. Postgres remembers when it last did, so Redis is not needed, several workers do it once, and a night
-that no worker saw is caught up."""
+"""The nightly job (retention). Postgres stores its last run, so it needs no Redis, only one of
+several workers runs it, and a missed night is caught up."""
 
 import asyncio
 from datetime import UTC, datetime, time, timedelta
@@ -15,8 +15,8 @@ from app.statements import statement
 log = structlog.get_logger("worker")
 
 DUE_AT = time(8, tzinfo=UTC)  # 3 or 4 am in New York
-LOOK_SECONDS = 300
-# A worker that began it and has not finished after so long has died.
+PERIOD_SECONDS = 300
+# After this time without a finish, the worker that started the job is considered dead.
 STALE = timedelta(hours=1)
 
 _claim = statement("claim_nightly_job", str)
@@ -24,21 +24,22 @@ _finish = statement("finish_nightly_job", int)
 
 
 async def repeat(resources: Resources) -> None:
-    """Looks now and then, until it is cancelled."""
+    """Checks every PERIOD_SECONDS whether the job is due. Runs until cancelled."""
     while True:
         try:
             await run_if_due(resources.pool, now=resources.now())
         except refusal.Unavailable:
             log.warning("nightly_job_postponed", reason="Postgres is unavailable")
-        except Exception:  # mails must go on
+        except Exception:  # a fault here must not stop mails
             log.exception("nightly_job_failed")
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(PERIOD_SECONDS)
 
 
 async def run_if_due(pool: Pool, *, now: datetime) -> bool:
-    """Whether it was due, and nobody else was at it."""
-    due_at = last_due(now)
-    if await _claim.first(pool, name="retention", now=now, due_at=due_at, stale_at=now - STALE) is None:
+    """Runs the job if it is due and no other worker is running it. Returns whether it ran."""
+    due_at, stale_at = last_due(now), now - STALE
+    job = await _claim.first(pool, name="retention", now=now, due_at=due_at, stale_at=stale_at)
+    if job is None:
         return False
     await retention.run(pool, now=now)
     await _finish.run(pool, name="retention", now=now)
@@ -46,6 +47,6 @@ async def run_if_due(pool: Pool, *, now: datetime) -> bool:
 
 
 def last_due(now: datetime) -> datetime:
-    """The latest instant at which it became due."""
+    """The latest instant, not after `now`, at which the job became due."""
     today = datetime.combine(now.astimezone(UTC).date(), DUE_AT)
     return today if today <= now else today - timedelta(days=1)

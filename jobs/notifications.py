@@ -1,10 +1,10 @@
-"""Jobs about notifications. A job unpacks, calls, returns."""
+"""Jobs that deliver notifications. A job unpacks its arguments, calls the domain and returns."""
 
 from typing import Any
 
 from app.notifications import delivery
 
-# With the longest delivery (smtp.SECONDS) after that, less than a job may take (worker.JOB_SECONDS).
+# BEGIN_SECONDS plus the longest delivery (smtp.SECONDS) is less than worker.JOB_SECONDS.
 BEGIN_SECONDS = 4
 
 

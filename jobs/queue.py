@@ -1,5 +1,5 @@
-"""The arq queue: its name, the client, and which jobs are in it. It holds nothing that may not be lost: rows in Postgres are the
-truth, and what disappears here is put in again."""
+"""The arq queue: its name, its client and its jobs. Losing it does no harm: Postgres has the
+notifications, and the dispatcher enqueues lost ones again."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,13 +8,13 @@ import orjson
 from arq.connections import ArqRedis
 
 NAME = "instainstru:notifications"
-# What was not begun after so long is forgotten here and found again as a due row.
+# A job not started within this time expires; its notifications are still due and enqueued again.
 EXPIRES_SECONDS = 120
 _TIMEOUT = 5.0
 
 
 def pack(value: Any) -> bytes:
-    """Jobs as JSON. (arq's default is pickle, by which whoever can write to Redis could run code here.)"""
+    """Encodes a job as JSON. With arq's default, pickle, a writer to Redis could run code."""
     return orjson.dumps(value, default=repr)
 
 
@@ -23,7 +23,7 @@ def unpack(packed: bytes) -> Any:
 
 
 def connect(url: str) -> ArqRedis:
-    """A client that connects when first used, and again after a failure."""
+    """A client that connects on first use and reconnects after a failure."""
     client = ArqRedis.from_url(url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT)
     assert isinstance(client, ArqRedis)
     client.default_queue_name = NAME
@@ -32,13 +32,14 @@ def connect(url: str) -> ArqRedis:
     return client
 
 
-async def waiting(redis: ArqRedis) -> set[int]:
-    """The notifications that have a job which waits or runs."""
+async def notification_ids(redis: ArqRedis) -> set[int]:
+    """The notifications of all waiting and running jobs."""
     jobs = await redis.zrange(NAME, 0, -1)
     return {int(number) for job in jobs for number in job.decode().partition(":")[2].split(",")}
 
 
-async def put(redis: ArqRedis, notification_ids: Sequence[int]) -> None:
-    """One job for all of them. Its id names them, so that nobody makes another while it waits or runs."""
-    job_id = f"notifications:{','.join(map(str, notification_ids))}"
-    await redis.enqueue_job("deliver", notification_ids, _job_id=job_id, _expires=EXPIRES_SECONDS)
+async def enqueue(redis: ArqRedis, batch: Sequence[int]) -> None:
+    """Enqueues one job for these notifications. The job's id lists them, so arq ignores a duplicate
+    while the job waits or runs."""
+    job_id = f"notifications:{','.join(map(str, batch))}"
+    await redis.enqueue_job("deliver", batch, _job_id=job_id, _expires=EXPIRES_SECONDS)

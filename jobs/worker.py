@@ -1,4 +1,5 @@
-"""The worker's process: arq does the jobs, the dispatcher makes them of due rows, and both go on whatever happens to Redis."""
+"""The worker process: arq runs the jobs and the dispatcher enqueues due notifications. Both survive
+any failure of Redis."""
 
 import asyncio
 import contextlib
@@ -20,77 +21,81 @@ from jobs.notifications import deliver
 
 log = structlog.get_logger("worker")
 
-AT_ONCE = 10
+MAX_JOBS = 10
 POLL_SECONDS = 0.1
-# More than the deliveries of a job take (BEGIN_SECONDS and smtp.SECONDS). A killed worker's job is done by another after this and a second.
+# More than a job's deliveries take (BEGIN_SECONDS plus smtp.SECONDS). If a worker is killed,
+# another one runs its job JOB_SECONDS + 1 later.
 JOB_SECONDS = 20
-# What is under way when we are asked to stop may take so long (`up` waits 6 s for us).
+# Time for running jobs to finish after SIGTERM (`up` waits 6 s for the worker).
 DRAIN_SECONDS = 4
 _RESTART_SECONDS = 1
-# Nobody waits for a mail as they wait for a page: web processes on the same machine go first.
+# Mails are less urgent than pages: web processes on the same machine get the CPU first.
 NICENESS = 10
 
 
 async def main(settings: Settings) -> None:
-    """Works until it is cancelled, and then finishes what is under way. Raises SettingsError when it cannot work, and what asyncpg
-    raises when Postgres is away at the start."""
+    """Runs until cancelled, then finishes running jobs. Raises SettingsError for unusable settings,
+    and asyncpg's errors if Postgres is unavailable at the start."""
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
     stop = asyncio.Event()
-    running = asyncio.ensure_future(run(settings, stop))
+    task = asyncio.ensure_future(run(settings, stop))
     try:
-        await asyncio.shield(running)
+        await asyncio.shield(task)
     except asyncio.CancelledError:
         stop.set()
-        await running
+        await task
         raise
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
-    """Works until `stop` is set; ends within DRAIN_SECONDS of it and a little."""
+    """Runs until `stop` is set, and ends little more than DRAIN_SECONDS later."""
     redis_url = settings.redis_url.get_secret_value()
     if not redis_url:
         raise SettingsError("REDIS_URL: the worker needs a Redis. (`python -m app up` starts one.)")
     mail.sender(settings.mail_from)
     with smtp.opened(settings) as mailer:
-        # Deliveries, the dispatcher's look, and the next starts.
-        pool = await db.connect(settings.database_url.get_secret_value(), size=AT_ONCE + 3, name="worker")
+        # One connection per delivery, plus the dispatcher, the next starts and the nightly job.
+        database_url = settings.database_url.get_secret_value()
+        pool = await db.connect(database_url, size=MAX_JOBS + 3, name="worker")
         redis = queue.connect(redis_url)
+        slots = asyncio.Semaphore(MAX_JOBS)
         try:
-            await _loops(redis, Resources(pool, settings, mailer, web.utc_now, asyncio.Semaphore(AT_ONCE), stop))
+            await _run_loops(redis, Resources(pool, settings, mailer, web.utc_now, slots, stop))
         finally:
             await redis.aclose()
             await db.close(pool)
 
 
-async def _loops(redis: ArqRedis, resources: Resources) -> None:
-    woken, stop = asyncio.Event(), resources.stop
+async def _run_loops(redis: ArqRedis, resources: Resources) -> None:
+    wakeup, stop = asyncio.Event(), resources.stop
+    redis_url = resources.settings.redis_url.get_secret_value()
     async with asyncio.TaskGroup() as group:
         nightly = group.create_task(repeat(resources))
-        listening = group.create_task(listen(resources.settings.redis_url.get_secret_value(), woken))
+        listener = group.create_task(listen(redis_url, wakeup))
         loops = [
-            group.create_task(dispatch(redis, resources, woken)),
-            group.create_task(_work(redis, resources)),
+            group.create_task(dispatch(redis, resources, wakeup)),
+            group.create_task(_run_arq(redis, resources)),
             group.create_task(next_starts.refresh(resources)),
         ]
-        log.info("worker started")
+        log.info("worker_started")
         await stop.wait()
-        listening.cancel()
+        listener.cancel()
         nightly.cancel()
-        woken.set()  # so that the dispatcher looks up
-        _, late = await asyncio.wait(loops, timeout=DRAIN_SECONDS)
-        for loop in late:
+        wakeup.set()  # ends the dispatcher's wait
+        _, unfinished = await asyncio.wait(loops, timeout=DRAIN_SECONDS)
+        for loop in unfinished:
             loop.cancel()
-    log.info("worker stopped")
+    log.info("worker_stopped")
 
 
-async def _work(redis: ArqRedis, resources: Resources) -> None:
-    """arq's worker, started again whenever it ends for want of Redis. Until `resources.stop`."""
+async def _run_arq(redis: ArqRedis, resources: Resources) -> None:
+    """Runs arq's worker until `resources.stop` is set, and restarts it when Redis fails."""
     while not resources.stop.is_set():
         try:
-            await _work_once(redis, resources)
+            await _run_arq_once(redis, resources)
         except AWAY as error:
-            log.warning("jobs wait for Redis", error=type(error).__name__)
+            log.warning("jobs_paused", reason="Redis is unavailable", error=type(error).__name__)
             try:
                 async with asyncio.timeout(_RESTART_SECONDS):
                     await resources.stop.wait()
@@ -98,31 +103,31 @@ async def _work(redis: ArqRedis, resources: Resources) -> None:
                 continue
 
 
-async def _work_once(redis: ArqRedis, resources: Resources) -> None:
+async def _run_arq_once(redis: ArqRedis, resources: Resources) -> None:
     worker = Worker(
-        [func(deliver, name="deliver")],  # type: ignore[arg-type]  # arq's protocol asks that a job take any arguments
+        [func(deliver, name="deliver")],  # type: ignore[arg-type]  # arq wants *args, **kwargs
         queue_name=queue.NAME,
         redis_pool=redis,
         ctx={"resources": resources},
         handle_signals=False,
-        max_jobs=AT_ONCE,
+        max_jobs=MAX_JOBS,
         job_timeout=JOB_SECONDS,
         poll_delay=POLL_SECONDS,
-        keep_result=0,  # else the same row could not be put in again
+        keep_result=0,  # a stored result would keep the same job from being enqueued again
         job_serializer=queue.pack,
         job_deserializer=queue.unpack,
         health_check_key=f"{queue.NAME}:health",
     )
-    # arq adds 10 s. Too short would do no harm: the row's lock keeps a second worker away.
+    # arq's default adds 10 s. Even too short a time is safe, because a delivery locks its row.
     worker.in_progress_timeout_s = JOB_SECONDS + 1
-    working = asyncio.create_task(worker.main())
-    stopping = asyncio.create_task(resources.stop.wait())
+    main_task = asyncio.create_task(worker.main())
+    stop_task = asyncio.create_task(resources.stop.wait())
     try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({main_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        stopping.cancel()
-        working.cancel()
-        # Mails on their way arrive; whoever cancels us cancels them too.
-        await asyncio.gather(working, stopping, *worker.tasks.values(), return_exceptions=True)
-    if not working.cancelled():
-        working.result()
+        stop_task.cancel()
+        main_task.cancel()
+        # Let running deliveries finish; cancelling this coroutine cancels them.
+        await asyncio.gather(main_task, stop_task, *worker.tasks.values(), return_exceptions=True)
+    if not main_task.cancelled():
+        main_task.result()

@@ -1,7 +1,7 @@
 -- The write path: a narrow queue of unpublished changes, one definition of the states that occupy
 -- time, no foreign key that takes a lock out of order, and room for holds, patterns and retention.
 
--- What the first release kept in `public` and this one defines anew.
+-- The first release had these in `public`; this one redefines them.
 drop view if exists booking_detail;
 drop function if exists reserve(uuid, uuid, timestamptz, integer, text, text, text, timestamptz);
 drop function if exists cancel_booking(uuid, uuid, text, timestamptz);
@@ -14,8 +14,9 @@ drop function if exists free_time(uuid, timestamptz, timestamptz);
 drop index session_account;
 create index session_of_account on session (account_id, created_at desc, id desc);
 
--- ---- Rules about a single value are domains. A table's check constraints are parsed anew by every
--- statement that writes to the table, a domain's once per session: they took an eighth of a booking.
+-- ---- Rules about a single value are domains. Postgres parses a table's check constraints for
+-- every statement that writes to it, and a domain's once per session; the checks took 12 % of a
+-- booking.
 create domain booking_state as text constraint booking_state
   check (value in ('held', 'confirmed', 'completed', 'cancelled', 'no_show', 'expired'));
 create domain bounded_range as tstzrange constraint bounded_range
@@ -28,7 +29,8 @@ create domain short_text as text constraint short_text check (length(value) <= 5
 create domain note_text as text constraint note_text check (length(value) <= 2000);
 create domain notice_minutes as integer constraint notice_minutes check (value between 0 and 43200);
 create domain buffer_minutes as integer constraint buffer_minutes check (value between 0 and 240);
-create domain free_cancel_hours as integer constraint free_cancel_hours check (value between 1 and 48);
+create domain free_cancel_hours as integer constraint free_cancel_hours
+  check (value between 1 and 48);
 create domain notification_kind as text constraint notification_kind
   check (value in ('booking_confirmed', 'booking_cancelled', 'booking_rescheduled', 'reminder',
                    'welcome', 'password_reset'));
@@ -53,7 +55,7 @@ alter table booking
   drop constraint booking_note_length,
   drop constraint booking_instructor_note_length,
   drop constraint booking_reason_length,
-  -- Derived from `during` where it is shown.
+  -- booking_detail derives it from `during`.
   drop column duration_minutes;
 drop index booking_hold_runs_out;
 alter table booking
@@ -70,13 +72,13 @@ alter table booking
   alter column cancel_reason type short_text;
 alter table booking
   add constraint booking_not_with_oneself check (student_id <> instructor_id),
-  -- Extending a hold is allowed once.
+  -- A hold may be extended once.
   add column hold_extended boolean not null default false,
   -- The states that occupy time, named here and nowhere else. Stored, because the exclusion
   -- constraints and their plans need it in the index predicate.
   add column occupies_time boolean not null
     generated always as (state in ('held', 'confirmed', 'completed', 'no_show')) stored;
--- The service is the instructor's own: one key instead of two, and a stricter one.
+-- One foreign key instead of two; it also requires that the service is the instructor's own.
 alter table service add constraint service_of_instructor unique (instructor_id, id);
 alter table booking
   drop constraint booking_instructor_id_fkey,
@@ -89,13 +91,14 @@ alter table booking
     exclude using gist (instructor_id with =, blocked with &&) where (occupies_time),
   add constraint booking_student_no_overlap
     exclude using gist (student_id with =, during with &&) where (occupies_time);
--- For the job that completes lessons and for reminders.
+-- For completing lessons and for reminders.
 create index booking_confirmed_end on booking ((upper(during))) where state = 'confirmed';
 
--- ---- The ledgers. A foreign key's check takes a key-share lock on the row it points to, in the
--- order of the inserts: on the instructor's account after the calendar, for example, which deadlocks
--- with a writer that goes the other way. These rows are written together with the rows they name,
--- under their locks, and erasure keeps accounts and bookings as rows without personal data.
+-- ---- The ledgers have no foreign keys. Their checks take key-share locks on the referenced rows
+-- in the order of the inserts, for example on the instructor's account after the calendar, and
+-- deadlock with writers that lock in another order. The referenced rows exist, because both are
+-- written under the same locks, and erasure keeps accounts and bookings as rows without personal
+-- data.
 drop index booking_audit_of_booking;
 alter table booking_audit
   drop constraint booking_audit_booking_id_fkey,
@@ -110,10 +113,10 @@ alter table notification
   alter column kind type notification_kind,
   add constraint notification_once
     unique nulls not distinct (booking_id, recipient_id, kind, sequence);
--- What is about a person and not about a booking. (The rest is found through the person's bookings.)
+-- For notifications without a booking. (The others are found through the account's bookings.)
 create index notification_of_account on notification (recipient_id) where booking_id is null;
 
--- ---- Idempotency keys. `fingerprint` is the SHA-256 of method, path and body: a repeat has the same.
+-- ---- Idempotency keys. `fingerprint` is the SHA-256 of method, path and body, equal for a repeat.
 alter table idempotency_key
   drop constraint idempotency_key_account_id_fkey,
   drop constraint idempotency_key_length,
@@ -138,8 +141,8 @@ create table outbox_unpublished (
   version       bigint not null
 ) with (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 100);
 comment on table outbox_unpublished is
-  'Changes the relay has yet to publish. Ids of one calendar are drawn under its lock, so id order is '
-  'version order there; across calendars it means nothing.';
+  'Changes the relay has yet to publish. Ids of one calendar are drawn under its lock, so id order '
+  'is version order there; across calendars it means nothing.';
 insert into outbox_unpublished (instructor_id, version)
 select instructor_id, version from outbox where published_at is null order by id;
 alter table outbox
@@ -148,7 +151,8 @@ alter table outbox
   drop column published_at;
 -- Retention reads by primary key (0008_retention.sql).
 drop index outbox_age;
--- Events name a booking; whoever shows it reads the row. No personal data travels through Redis.
+-- Events contain ids only; the process that shows a booking reads its row. No personal data passes
+-- through Redis.
 update outbox set events = (
   select jsonb_agg(jsonb_build_object(
            'event', e -> 'event', 'previous_version', e -> 'previous_version',
@@ -159,7 +163,7 @@ update outbox set events = (
 )
 where events <> '[]';
 
--- ---- Weeks that an instructor edited by hand: the standing pattern will leave them alone.
+-- ---- Weeks edited by the instructor, which the recurring pattern will not overwrite.
 create table edited_week (
   instructor_id uuid not null references calendar on delete cascade,
   monday        date not null constraint edited_week_starts_on_monday

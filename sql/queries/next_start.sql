@@ -5,8 +5,9 @@
 -- `start` is null if nothing is free before :latest.
 select p.instructor_id, p.minutes,
        case when n.start <= :latest then greatest(n.start, :now) end as start,
-       coalesce(n.start > :latest or is_still_free(n.instructor_id, n.start, n.minutes, :now), false)
-         as is_exact
+       coalesce(
+         n.start > :latest or is_still_free(n.instructor_id, n.start, n.minutes, :now), false
+       ) as is_exact
 from unnest(:instructors::uuid[], :minutes::integer[]) as p (instructor_id, minutes)
 -- `limit 1` makes the planner look up each row by its key, even while the table is small.
 left join lateral (

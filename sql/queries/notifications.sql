@@ -17,8 +17,8 @@ order by n.due_at, n.id
 limit :limit;
 
 -- name: take_notification
--- The row, locked until the transaction ends, if it is still to be sent and nobody else is at it;
--- with the lesson it is about.
+-- Locks the row until the transaction ends, if it is still due and not locked by another worker.
+-- Returns it with its booking.
 select n.id, n.kind, n.attempts, n.booking_id, n.recipient_id, recipient.email::text as email,
        recipient.full_name,
        (select a.actor_id from booking_audit a

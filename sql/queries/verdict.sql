@@ -11,13 +11,13 @@ select
   (select count(*) from (
      select lower(blocked) < max(upper(blocked)) over (
        partition by instructor_id order by lower(blocked), id
-       rows between unbounded preceding and 1 preceding) as overlaps
-     from lesson) as lessons where overlaps) as of_instructors,
+       rows between unbounded preceding and 1 preceding) as clash
+     from lesson) as lessons where clash) as of_instructors,
   (select count(*) from (
      select lower(during) < max(upper(during)) over (
        partition by student_id order by lower(during), id
-       rows between unbounded preceding and 1 preceding) as overlaps
-     from lesson) as lessons where overlaps) as of_students;
+       rows between unbounded preceding and 1 preceding) as clash
+     from lesson) as lessons where clash) as of_students;
 
 -- name: verdict_unpublished
 select count(*) from outbox_unpublished;

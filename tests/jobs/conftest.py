@@ -1,4 +1,5 @@
-"""Workers for the tests: in this process (`working`), or in one of their own that can be killed (`workers`)."""
+"""Workers for the tests: in this process (`running_worker`), or as processes that can be killed
+(`workers`)."""
 
 import asyncio
 import os
@@ -34,8 +35,8 @@ def by_smtp(settings: Settings, box: Mailbox) -> Settings:
 
 
 @asynccontextmanager
-async def working(settings: Settings) -> AsyncIterator[None]:
-    """A worker runs in this process."""
+async def running_worker(settings: Settings) -> AsyncIterator[None]:
+    """Runs a worker in this process."""
     stop = asyncio.Event()
     task = asyncio.create_task(worker.run(settings, stop))
     try:
@@ -47,12 +48,13 @@ async def working(settings: Settings) -> AsyncIterator[None]:
 
 @pytest.fixture
 def workers() -> Iterator[Callable[[Settings], Running]]:
-    """Starts worker processes, and stops those a test left."""
+    """Starts worker processes, and stops the remaining ones after the test."""
     started: list[Running] = []
 
     def start(settings: Settings) -> Running:
-        output = tempfile.NamedTemporaryFile(prefix="worker-", suffix=".log")  # noqa: SIM115 — closed with the process
-        program = Program("worker", [sys.executable, "-m", "tests.jobs.killable"], os.environ | environment(settings))
+        output = tempfile.NamedTemporaryFile(suffix=".log")  # noqa: SIM115 — closed with the process
+        command = [sys.executable, "-m", "tests.jobs.killable"]
+        program = Program("worker", command, os.environ | environment(settings))
         popen: subprocess.Popen[bytes] = process.start(program, output.fileno(), ROOT)
         started.append(Running("worker", popen, output, ""))
         return started[-1]

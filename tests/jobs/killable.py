@@ -1,4 +1,5 @@
-"""A worker to be killed: the real one, but a dead worker's job is free again after two seconds instead of twenty-one. Run as
+"""A worker for tests that kill it: the real one, but another worker takes over a dead worker's job
+after two seconds instead of twenty-one. Run as
 `python -m tests.jobs.killable`, with the settings in the environment."""
 
 import asyncio

@@ -1,4 +1,5 @@
-"""A worker killed (SIGKILL) at the worst instants: nothing is lost, and only the documented gap can repeat a mail."""
+"""A worker killed (SIGKILL) at the worst moments: no mail is lost, and only the documented gap can
+duplicate one."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,20 +19,20 @@ async def kill(running: Running) -> None:
     await asyncio.to_thread(running.kill)
 
 
-async def test_killed_before_the_mail_is_taken(pool: Pool, by_smtp: Settings, box: Mailbox, workers: Workers) -> None:
-    at_the_door, dead = asyncio.Event(), asyncio.Event()
+async def test_killed_before_the_server_accepts_the_mail(pool: Pool, by_smtp: Settings, box: Mailbox, workers: Workers) -> None:
+    delivering, dead = asyncio.Event(), asyncio.Event()
 
-    async def die_here() -> None:
-        at_the_door.set()
+    async def wait_for_death() -> None:
+        delivering.set()
         await dead.wait()
 
-    box.before_taking = die_here
+    box.before_taking = wait_for_death
     anna, ben = await couple(pool)
     await book(pool, anna, ben)
     first = workers(by_smtp)
-    await asyncio.wait_for(at_the_door.wait(), 20)
+    await asyncio.wait_for(delivering.wait(), 20)
     await kill(first)
-    await box.stop()  # with the two connections whose other end is gone
+    await box.stop()  # and its two connections of the dead worker
     assert [row["sent_at"] for row in await rows(pool)] == [None, None]
     box.mails.clear()
     dead.set()
@@ -42,21 +43,21 @@ async def test_killed_before_the_mail_is_taken(pool: Pool, by_smtp: Settings, bo
     assert len(box.to(anna.email)) == len(box.to(ben.email)) == 1
 
 
-async def test_killed_between_taken_and_marked_repeats_that_mail_with_the_same_id(
+async def test_killed_between_acceptance_and_commit_repeats_the_mail_with_the_same_id(
     pool: Pool, by_smtp: Settings, box: Mailbox, workers: Workers
 ) -> None:
-    workers_alive: list[Running] = []
+    alive: list[Running] = []
 
-    async def die_here() -> None:
-        if workers_alive:
-            await kill(workers_alive.pop())
+    async def kill_worker() -> None:
+        if alive:
+            await kill(alive.pop())
 
-    box.after_taking = die_here
+    box.after_taking = kill_worker
     anna, ben = await couple(pool)
     await book(pool, anna, ben)
-    workers_alive.append(workers(by_smtp))
+    alive.append(workers(by_smtp))
     async with asyncio.timeout(20):
-        while workers_alive:
+        while alive:
             await asyncio.sleep(0.05)
     workers(by_smtp)
     await all_sent(pool, 20)
@@ -65,7 +66,7 @@ async def test_killed_between_taken_and_marked_repeats_that_mail_with_the_same_i
         copies = box.to(person.email)
         assert 1 <= len(copies) <= 2
         assert len({mail["Message-ID"] for mail in copies}) == 1
-    assert 3 <= len(box.mails) <= 4  # the other one may have been at the door just then, too
+    assert 3 <= len(box.mails) <= 4  # the other mail may have been in the same gap
 
 
 async def test_killed_after_both_mails_repeats_neither(pool: Pool, by_smtp: Settings, box: Mailbox, workers: Workers) -> None:
@@ -74,11 +75,11 @@ async def test_killed_after_both_mails_repeats_neither(pool: Pool, by_smtp: Sett
     await all_sent(pool, 20)
     await kill(first)
     workers(by_smtp)
-    await asyncio.sleep(4)  # twice as long as a dead worker's job is kept
+    await asyncio.sleep(4)  # twice as long as a dead worker keeps its job
     assert len(box.mails) == 2
 
 
-async def test_killed_again_and_again_without_a_mail_server_keeps_each_mail_exactly_once(
+async def test_repeated_kills_without_a_mail_server_store_each_mail_once(
     pool: Pool, settings: Settings, workers: Workers
 ) -> None:
     anna, ben = await couple(pool)
@@ -86,7 +87,7 @@ async def test_killed_again_and_again_without_a_mail_server_keeps_each_mail_exac
         for hour in range(9, 17):
             await book(pool, anna, ben, f"{hour:02}:00", day=day)
     total = await unsent(pool)
-    rounds = 0
+    kills = 0
     while await unsent(pool):
         before = await unsent(pool)
         running = workers(settings)
@@ -94,7 +95,7 @@ async def test_killed_again_and_again_without_a_mail_server_keeps_each_mail_exac
             while await unsent(pool) > max(before - 40, 0):
                 await asyncio.sleep(0.01)
         await kill(running)
-        rounds += 1
-    assert rounds >= 3
-    kept: list[Any] = await dev_mails(pool)
-    assert len(kept) == len(set(kept)) == total == 160
+        kills += 1
+    assert kills >= 3
+    mails: list[Any] = await dev_mails(pool)
+    assert len(mails) == len(set(mails)) == total == 160

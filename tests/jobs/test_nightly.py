@@ -1,4 +1,4 @@
-"""Once a night, whatever happens to workers and to Redis."""
+"""The nightly job runs once a night, even if workers die or Redis is down."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from app.privacy import retention
 from app.settings import Settings
 from jobs import nightly
 from tests.conftest import RedisServer
-from tests.jobs.conftest import working
+from tests.jobs.conftest import running_worker
 
 EVENING = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)
 
@@ -36,11 +36,11 @@ async def mails(pool: Pool) -> int:
         (EVENING, datetime(2026, 11, 24, 8, 0, tzinfo=UTC)),
     ],
 )
-def test_it_is_due_at_eight_utc(now: datetime, due: datetime) -> None:
+def test_the_job_is_due_at_eight_utc(now: datetime, due: datetime) -> None:
     assert nightly.last_due(now) == due
 
 
-async def test_it_runs_once_between_one_night_and_the_next(pool: Pool) -> None:
+async def test_the_job_runs_once_a_night(pool: Pool) -> None:
     assert await nightly.run_if_due(pool, now=EVENING)
     for hours in (0, 1, 5, 9.9):
         assert not await nightly.run_if_due(pool, now=EVENING + timedelta(hours=hours))
@@ -50,20 +50,18 @@ async def test_it_runs_once_between_one_night_and_the_next(pool: Pool) -> None:
     assert not await nightly.run_if_due(pool, now=EVENING + timedelta(hours=10, minutes=5))
 
 
-async def test_nights_that_no_worker_saw_are_caught_up_once(pool: Pool) -> None:
+async def test_missed_nights_are_caught_up_once(pool: Pool) -> None:
     assert await nightly.run_if_due(pool, now=EVENING)
     later = EVENING + timedelta(days=5)
     assert [await nightly.run_if_due(pool, now=later) for _ in range(2)] == [True, False]
 
 
-async def test_of_several_workers_one_does_it(pool: Pool) -> None:
+async def test_only_one_of_several_workers_runs_the_job(pool: Pool) -> None:
     ran = await asyncio.gather(*(nightly.run_if_due(pool, now=EVENING) for _ in range(5)))
     assert sorted(ran) == [False] * 4 + [True]
 
 
-async def test_what_a_worker_began_and_did_not_finish_another_does_an_hour_later(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_hour_later_another_worker_takes_over_an_unfinished_job(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     await old_mail(pool, EVENING)
     with monkeypatch.context() as patched:
         patched.setattr(retention, "PAUSE_SECONDS", 60)
@@ -78,10 +76,11 @@ async def test_what_a_worker_began_and_did_not_finish_another_does_an_hour_later
     assert await mails(pool) == 0
 
 
-async def test_a_worker_does_it_also_without_redis(pool: Pool, settings: Settings, redis_server: RedisServer) -> None:
+async def test_a_worker_runs_the_job_without_redis(pool: Pool, settings: Settings, redis_server: RedisServer) -> None:
     redis_server.kill()
+    finished = "select finished_at is not null from nightly_job where name = 'retention'"
     await old_mail(pool, datetime.now(UTC))
-    async with working(settings), asyncio.timeout(10):
-        while not await pool.fetchval("select finished_at is not null from nightly_job where name = 'retention'"):
+    async with running_worker(settings), asyncio.timeout(10):
+        while not await pool.fetchval(finished):
             await asyncio.sleep(0.05)
     assert await mails(pool) == 0

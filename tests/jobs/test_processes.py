@@ -1,4 +1,5 @@
-"""The product's own processes: a booking over HTTP becomes two mails at /dev/mail at once, and the worker ends when asked."""
+"""The product's own processes: a booking over HTTP soon becomes two mails at /dev/mail, and the
+worker stops on SIGTERM."""
 
 import os
 import time
@@ -16,33 +17,35 @@ from tests.notifications.ledger import book, couple
 from tests.processes import Starter
 
 
-async def test_a_booking_over_http_is_two_mails_a_moment_later(pool: Pool, settings: Settings, start: Starter) -> None:
+async def test_a_booking_over_http_soon_sends_two_mails(pool: Pool, settings: Settings, start: Starter) -> None:
     anna, ben = await couple(pool)
     token = await factories.token_of(pool, ben.id, settings)
-    start("worker", sweep_seconds=60, log_level="info").wait_for("worker started", 20)
+    start("worker", sweep_seconds=60, log_level="info").wait_for("worker_started", 20)
     web = start("serve")
-    time.sleep(1)  # the worker's first look is over, so only a wake-up can tell it
-    with httpx.Client(base_url=web.url, headers={"Authorization": f"Bearer {token}"}, timeout=10) as student:
-        lesson = {"service_id": str(anna.service_id), "start": wire.instant(anna.at("10:00", day=3)), "duration_minutes": 60}
+    time.sleep(1)  # the worker's first sweep is over, so only a wake-up can start a delivery
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=web.url, headers=headers, timeout=10) as student:
+        start_time = wire.instant(anna.at("10:00", day=3))
+        lesson = {"service_id": str(anna.service_id), "start": start_time, "duration_minutes": 60}
         assert student.post("/api/bookings", json=lesson).status_code == 201
         until(lambda: student.get("/dev/mail").text.count('href="/dev/mail/') == 2, "both mails", 5)
         page = student.get("/dev/mail").text
-    for said in ("Confirmed: Piano with Anna", "New lesson: Piano with Ben", anna.email, ben.email):
-        assert said in page
+    for text in ("Confirmed: Piano with Anna", "New lesson: Piano with Ben", anna.email, ben.email):
+        assert text in page
 
 
-async def test_the_worker_ends_soon_when_asked(pool: Pool, start: Starter) -> None:
+async def test_the_worker_stops_soon_after_sigterm(pool: Pool, start: Starter) -> None:
     running = start("worker", log_level="info")
-    running.wait_for("worker started", 20)
+    running.wait_for("worker_started", 20)
     await book(pool, *await couple(pool))
-    began = time.monotonic()
+    stop_time = time.monotonic()
     assert running.stop() == 0
-    assert time.monotonic() - began < 5
-    assert "worker stopped" in running.log
+    assert time.monotonic() - stop_time < 5
+    assert "worker_stopped" in running.log
     assert "Traceback" not in running.log
 
 
 def test_web_processes_are_scheduled_before_the_worker(start: Starter) -> None:
     running = start("worker", log_level="info")
-    running.wait_for("worker started", 20)
+    running.wait_for("worker_started", 20)
     assert psutil.Process(running.pid).nice() == min(os.nice(0) + worker.NICENESS, 19)

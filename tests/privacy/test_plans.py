@@ -1,4 +1,4 @@
-"""Retention reads each table by its primary key, a batch at a time, however much there is."""
+"""Retention reads each table by its primary key, one batch at a time, whatever its size."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,13 +12,13 @@ from tests.query_plans import QueryPlans, plans
 __all__ = ["plans"]
 
 BEFORE = datetime.now(UTC) - timedelta(days=7)
-FIRST = UUID(int=0)
+FIRST, LAST = UUID(int=0), UUID(int=(1 << 128) - 1)
 BATCHES: dict[str, dict[str, Any]] = {
     "delete_old_changes": {"after": FIRST, "before": BEFORE},
     "delete_old_keys": {"account_id": FIRST, "key": "", "before": BEFORE},
     "delete_old_sessions": {"after": FIRST, "before": BEFORE},
     "delete_old_dev_mails": {"after": 0, "before": BEFORE},
-    "delete_old_audit": {"booking_id": FIRST, "id": 0, "before": BEFORE, "first_young": UUID(int=(1 << 128) - 1)},
+    "delete_old_audit": {"booking_id": FIRST, "id": 0, "before": BEFORE, "first_young": LAST},
 }
 FILL = """
 insert into idempotency_key (account_id, key, fingerprint, answer, created_at)

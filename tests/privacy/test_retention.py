@@ -1,4 +1,4 @@
-"""What is kept for how long, and that deleting it is in nobody's way."""
+"""How long data is stored, and that deleting it delays no booking."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -23,19 +23,23 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def changes(pool: Pool, instructor_id: UUID, *days_ago: int, unpublished: tuple[int, ...] = ()) -> None:
-    """Changes 1, 2, … of a calendar, of so many days ago."""
+    """Inserts the changes 1, 2, … of a calendar, each the given number of days old."""
     for version, days in enumerate(days_ago, 1):
         await pool.execute(
-            "insert into outbox (instructor_id, version, days, created_at) values ($1, $2, '{}', $3)",
+            """insert into outbox (instructor_id, version, days, created_at)
+               values ($1, $2, '{}', $3)""",
             instructor_id, version, NOW - timedelta(days=days),
         )  # fmt: skip
+    queue = "insert into outbox_unpublished (instructor_id, version) values ($1, $2)"
     for version in unpublished:
-        await pool.execute("insert into outbox_unpublished (instructor_id, version) values ($1, $2)", instructor_id, version)
-    await pool.execute("update calendar set version = $2 where instructor_id = $1", instructor_id, len(days_ago))
+        await pool.execute(queue, instructor_id, version)
+    update = "update calendar set version = $2 where instructor_id = $1"
+    await pool.execute(update, instructor_id, len(days_ago))
 
 
 async def versions(pool: Pool, instructor: Account) -> list[int]:
-    rows = await pool.fetch("select version from outbox where instructor_id = $1 order by version", instructor.id)
+    query = "select version from outbox where instructor_id = $1 order by version"
+    rows = await pool.fetch(query, instructor.id)
     return [row["version"] for row in rows]
 
 
@@ -43,9 +47,9 @@ async def instructors(pool: Pool, count: int) -> list[Instructor]:
     return [await factories.instructor(pool, f"Anna {number}", days=0) for number in range(count)]
 
 
-async def test_changes_are_kept_for_a_week(pool: Pool) -> None:
+async def test_changes_are_stored_for_a_week(pool: Pool) -> None:
     anna, dora, emma = await instructors(pool, 3)
-    await changes(pool, anna.id, *([9] * 249), 8, 6, 1)  # more than one batch takes
+    await changes(pool, anna.id, *([9] * 249), 8, 6, 1)  # more than one batch
     await changes(pool, dora.id, 3, 2)
     await changes(pool, emma.id)
     assert await retention.delete_changes(pool, before=NOW - timedelta(days=7)) == 250
@@ -53,21 +57,22 @@ async def test_changes_are_kept_for_a_week(pool: Pool) -> None:
     assert await versions(pool, dora) == [1, 2]
 
 
-async def test_the_newest_change_of_a_calendar_stays_however_old(pool: Pool) -> None:
+async def test_the_newest_change_of_a_calendar_stays_at_any_age(pool: Pool) -> None:
     anna, dora, emma = await instructors(pool, 3)
     for instructor in (anna, dora, emma):
         await changes(pool, instructor.id, 30, 20, 10)
     assert await retention.delete_changes(pool, before=NOW - timedelta(days=7)) == 6
-    assert [await versions(pool, instructor) for instructor in (anna, dora, emma)] == [[3], [3], [3]]
+    for instructor in (anna, dora, emma):
+        assert await versions(pool, instructor) == [3]
 
 
 async def test_every_calendar_is_visited(pool: Pool) -> None:
     await pool.execute(
-        """with person as (
+        """with new_account as (
              insert into account (email, full_name, password_hash)
              select n || '@example.com', 'Anna', '' from generate_series(1, 130) as n returning id
            ), profile as (
-             insert into instructor (id) select id from person returning id
+             insert into instructor (id) select id from new_account returning id
            )
            insert into calendar (instructor_id, version) select id, 2 from profile"""
     )
@@ -80,14 +85,14 @@ async def test_every_calendar_is_visited(pool: Pool) -> None:
     assert await pool.fetchval("select array_agg(distinct version) from outbox") == [2]
 
 
-async def test_an_unpublished_change_stays_and_so_does_what_follows_it(pool: Pool) -> None:
+async def test_an_unpublished_change_and_its_successors_stay(pool: Pool) -> None:
     (anna,) = await instructors(pool, 1)
     await changes(pool, anna.id, 30, 29, 28, 27, 1, unpublished=(3, 5))
     assert await retention.delete_changes(pool, before=NOW - timedelta(days=7)) == 2
     assert await versions(pool, anna) == [3, 4, 5]
 
 
-async def test_what_is_kept_has_no_gap_even_after_a_clock_ran_backwards(pool: Pool) -> None:
+async def test_the_remaining_changes_have_no_gap_even_after_a_clock_ran_backwards(pool: Pool) -> None:
     (anna,) = await instructors(pool, 1)
     await changes(pool, anna.id, 30, 29, 5, 20, 19, 4)
     assert await retention.delete_changes(pool, before=NOW - timedelta(days=7)) == 2
@@ -95,7 +100,7 @@ async def test_what_is_kept_has_no_gap_even_after_a_clock_ran_backwards(pool: Po
     assert await verdict._broken_versions.all(pool, instructors=[anna.id]) == []
 
 
-async def test_idempotency_keys_are_kept_for_a_day(pool: Pool) -> None:
+async def test_idempotency_keys_are_stored_for_a_day(pool: Pool) -> None:
     ben, carl = await factories.student(pool, "Ben"), await factories.student(pool, "Carl")
     for hours in (25, 23):
         await pool.execute(
@@ -105,11 +110,12 @@ async def test_idempotency_keys_are_kept_for_a_day(pool: Pool) -> None:
             [ben.id, carl.id], str(hours), NOW - timedelta(hours=hours),
         )  # fmt: skip
     assert await retention.delete_keys(pool, before=NOW - retention.KEYS_KEPT) == 1_400
-    assert await pool.fetchval("select count(*) from idempotency_key where key like '23-%'") == 1_400
-    assert await pool.fetchval("select count(*) from idempotency_key") == 1_400
+    count = "select count(*) from idempotency_key"
+    assert await pool.fetchval(f"{count} where key like '23-%'") == 1_400
+    assert await pool.fetchval(count) == 1_400
 
 
-async def test_sessions_that_ended_long_ago_go_and_no_other(pool: Pool, settings: Settings) -> None:
+async def test_only_sessions_that_ended_long_ago_are_deleted(pool: Pool, settings: Settings) -> None:
     ben = await factories.student(pool, "Ben")
     for _ in range(7):
         await session.open(pool, ben.id, settings, now=NOW)
@@ -122,12 +128,12 @@ async def test_sessions_that_ended_long_ago_go_and_no_other(pool: Pool, settings
     await pool.execute(end, ended[3], recently, None)
     await pool.execute(end, ended[4], NOW + timedelta(days=7), recently)
     assert await retention.delete_sessions(pool, before=NOW - retention.SESSIONS_KEPT) == 3
-    kept = {row["id"] for row in await pool.fetch("select id from session")}
-    assert len(kept) == 4
-    assert kept.isdisjoint(ended[:3])
+    remaining = {row["id"] for row in await pool.fetch("select id from session")}
+    assert len(remaining) == 4
+    assert remaining.isdisjoint(ended[:3])
 
 
-async def test_dev_mails_are_kept_for_a_week(pool: Pool) -> None:
+async def test_dev_mails_are_stored_for_a_week(pool: Pool) -> None:
     for days, count in ((20, 2_500), (8, 1), (6, 1)):
         await pool.execute(
             """insert into dev_mail (created_at, sender, recipient, subject, body_text, body_html)
@@ -138,13 +144,14 @@ async def test_dev_mails_are_kept_for_a_week(pool: Pool) -> None:
     assert await pool.fetchval("select count(*) from dev_mail") == 1
 
 
-async def test_the_audit_is_kept_for_two_years(pool: Pool) -> None:
+async def test_the_audit_is_stored_for_two_years(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=3))
     await pool.execute(
         """with booked as (
              select uuidv7(shift) as id, now() + shift as at
-             from unnest(array['-800 days', '-735 days', '-700 days']::interval[]) as shift, generate_series(1, 600)
+             from unnest(array['-800 days', '-735 days', '-700 days']::interval[]) as shift,
+                  generate_series(1, 600)
            )
            insert into booking_audit (booking_id, at, event, to_state)
            select id, at, 'created', 'confirmed' from booked
@@ -167,15 +174,18 @@ async def test_a_booking_does_not_wait_for_a_batch_that_has_not_committed(pool: 
     await changes(pool, anna.id, 30, 20, 10)
     old = NOW - timedelta(days=3)
     await pool.execute(
-        "insert into idempotency_key (account_id, key, fingerprint, answer, created_at) values ($1, 'a', '', '{}', $2)",
+        """insert into idempotency_key (account_id, key, fingerprint, answer, created_at)
+           values ($1, 'a', '', '{}', $2)""",
         ben.id, old,
     )  # fmt: skip
-    await pool.execute("insert into session (account_id, expires_at) values ($1, $2)", ben.id, NOW - timedelta(days=90))
+    insert_session = "insert into session (account_id, expires_at) values ($1, $2)"
+    await pool.execute(insert_session, ben.id, NOW - timedelta(days=90))
     async with pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
-        # Everything is old to this run, whose batches all stay open.
-        deleted = await retention.run(connection, now=NOW + timedelta(days=3))  # type: ignore[arg-type]
+        # With this clock everything is old, and the open transaction commits no batch.
+        later = NOW + timedelta(days=3)
+        deleted = await retention.run(connection, now=later)  # type: ignore[arg-type]  # not a pool
         assert (deleted["changes"], deleted["idempotency_keys"], deleted["sessions"]) == (2, 1, 1)
         async with asyncio.timeout(3):
             lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=3))
