@@ -17,7 +17,7 @@ class Refusal(Exception):  # noqa: N818 — an expected response, not an error
         super().__init__(self.detail)
 
     def as_json(self) -> dict[str, Any]:
-        """`{"detail", "code", "field"?, …more}`, the shape of every error (contract.md)."""
+        """`{"detail", "code", "field"?, …more}`, the shape of every error (docs/api.md)."""
         field = {"field": self.field} if self.field else {}
         return {"detail": self.detail, "code": self.code, **field, **self.more}
 

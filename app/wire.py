@@ -1,4 +1,4 @@
-"""How values look on the wire (contract.md): instants, and lists in pages."""
+"""Wire formats of the API (docs/api.md): instants, and lists in pages."""
 
 import contextlib
 import re

@@ -1,4 +1,4 @@
-"""The account calls of the API (contract.md, "Accounts")."""
+"""The account calls of the API (docs/api.md, "Accounts")."""
 
 from typing import Annotated
 from uuid import UUID

@@ -1,4 +1,5 @@
-"""The availability calls of the API: the instructor's own week (contract.md, "Availability"), and the public ones ("Public")."""
+"""The availability calls of the API: the instructor's own week, and the public ones (docs/api.md,
+"Availability")."""
 
 import functools
 from typing import Annotated, Any, cast

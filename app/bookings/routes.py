@@ -1,4 +1,4 @@
-"""The booking calls of the API (contract.md, "Bookings")."""
+"""The booking calls of the API (docs/api.md, "Bookings")."""
 
 from datetime import datetime
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The catalog calls of the API (contract.md, "Catalog, instructors, search")."""
+"""The catalog calls of the API (docs/api.md, "Catalog and instructors")."""
 
 import re
 from collections.abc import Callable, Sequence

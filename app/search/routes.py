@@ -1,4 +1,4 @@
-"""The search calls of the API (contract.md, "Catalog, instructors, search")."""
+"""The search calls of the API (docs/api.md, "Catalog and instructors")."""
 
 from uuid import UUID
 

@@ -15,7 +15,7 @@ from app.web.state import Handler, Request
 
 
 def may(permission: str) -> Callable[[Callable[[Request, SignedIn], Awaitable[Response]]], Handler]:
-    """Only accounts with this permission (rules.md lists them)."""
+    """Only accounts with this permission (sql/migrations/0001_people.sql lists them)."""
 
     def decorate(handler: Callable[[Request, SignedIn], Awaitable[Response]]) -> Handler:
         @functools.wraps(handler)
@@ -113,7 +113,7 @@ def _renewed(request: Request, account: SignedIn | None, response: Response) -> 
 
 
 def _same_site(request: Request) -> None:
-    """Refuses a changing request that another site's page may have made a browser send (contract.md, "Who")."""
+    """Refuses a changing request that another site's page may have made a browser send."""
     if request.method in SAFE or _bearer(request) is not None:
         return
     site = request.headers.get("sec-fetch-site")

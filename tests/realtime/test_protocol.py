@@ -1,4 +1,4 @@
-"""The live protocol as contract.md writes it, against a real process."""
+"""The live protocol as in docs/live-protocol.md, against a real process."""
 
 import asyncio
 import contextlib
