@@ -6,17 +6,19 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from app.db import Pool
 from app.embedded import process
 from app.embedded.process import Program
 from app.settings import Settings, environment
 from jobs import worker
+from tests.notifications.ledger import unsent
 from tests.notifications.mailbox import Mailbox, mailbox
 from tests.processes import ROOT, Running
 
@@ -52,7 +54,7 @@ def workers() -> Iterator[Callable[[Settings], Running]]:
     started: list[Running] = []
 
     def start(settings: Settings) -> Running:
-        output = tempfile.NamedTemporaryFile(suffix=".log")  # noqa: SIM115 — closed with the process
+        output = tempfile.NamedTemporaryFile(suffix=".log")  # noqa: SIM115 — Running closes it
         command = [sys.executable, "-m", "tests.jobs.killable"]
         program = Program("worker", command, os.environ | environment(settings))
         popen: subprocess.Popen[bytes] = process.start(program, output.fileno(), ROOT)
@@ -62,3 +64,16 @@ def workers() -> Iterator[Callable[[Settings], Running]]:
     yield start
     for running in started:
         running.close()
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.05)
+
+
+async def all_sent(pool: Pool, seconds: float = 10) -> None:
+    async def none_left() -> bool:
+        return await unsent(pool) == 0
+
+    await until(none_left, seconds)

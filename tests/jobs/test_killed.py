@@ -7,7 +7,7 @@ from typing import Any
 
 from app.db import Pool
 from app.settings import Settings
-from tests.jobs.test_worker import all_sent
+from tests.jobs.conftest import all_sent
 from tests.notifications.ledger import book, couple, dev_mails, rows, unsent
 from tests.notifications.mailbox import Mailbox
 from tests.processes import Running

@@ -1,7 +1,6 @@
 """The worker: due rows soon become mails, with any state of Redis and any number of workers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
@@ -12,22 +11,9 @@ from app.db import Pool
 from app.settings import Settings, SettingsError
 from jobs import dispatcher, queue, worker
 from tests.conftest import RedisServer
-from tests.jobs.conftest import running_worker
+from tests.jobs.conftest import all_sent, running_worker, until
 from tests.notifications.ledger import book, cancel, couple, dev_mails, overdue_all, rows, unsent
 from tests.notifications.mailbox import Mailbox
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await asyncio.sleep(0.05)
-
-
-async def all_sent(pool: Pool, seconds: float = 10) -> None:
-    async def none_left() -> bool:
-        return await unsent(pool) == 0
-
-    await until(none_left, seconds)
 
 
 async def wake_up(settings: Settings) -> None:
