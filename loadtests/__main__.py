@@ -21,31 +21,31 @@ from loadtests.removal import NotPermitted, SettingsError
 from loadtests.scenarios import MAX_PEOPLE, MAX_SECONDS, SHORT, refused
 
 PASSED, FAILED, NO_RUN = 0, 1, 2
-# Gathering people, waiting for them, settling: what a run may take beside its seconds.
-_BESIDE_SECONDS = 400
+# Time for creating accounts, starting users and settling, beyond the run itself.
+_EXTRA_SECONDS = 400
 LEAST_CHAOS_SECONDS = chaos.CALM_SECONDS + 10
 _LOCUSTFILE = Path(__file__).parent / "locustfile.py"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    chosen = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(NO_RUN))  # so that nothing is left running
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(NO_RUN))  # ends child processes, too
     try:
         with ExitStack() as stack:
-            if chosen.scenario == "verdict":
-                return _judged(chosen, Path(chosen.results), chosen.data)
-            if chosen.scenario == "chaos":
-                return _chaos(chosen, stack)
-            if chosen.scenario == "crowd":
-                return _crowd(chosen)
-            url, data, crew = chosen.url, chosen.data, chosen.crew
-            if chosen.up:
+            if options.scenario == "verdict":
+                return _judge_results(options, Path(options.results), options.data)
+            if options.scenario == "chaos":
+                return _chaos(options, stack)
+            if options.scenario == "crowd":
+                return _crowd(options)
+            url, data, crew = options.url, options.data, options.crew
+            if options.up:
                 print("starting a product of its own …", flush=True)
-                started = stack.enter_context(own_server.product(workers=chosen.workers))
+                started = stack.enter_context(own_server.product(workers=options.workers))
                 url, data = started.url, started.data
                 crew = str(data / "crew.json")
-            wanted = list(SHORT) if chosen.scenario == "all" else [chosen.scenario]
-            return max(_run(chosen, scenario, url, data, crew) for scenario in wanted)
+            scenarios = list(SHORT) if options.scenario == "all" else [options.scenario]
+            return max(_run(options, scenario, url, data, crew) for scenario in scenarios)
     except own_server.NotReadyError as error:
         print(error, file=sys.stderr)
         return NO_RUN
@@ -120,18 +120,18 @@ def _students(text: str) -> int:
     return int(text)
 
 
-def _crowd(chosen: argparse.Namespace) -> int:
+def _crowd(options: argparse.Namespace) -> int:
     """A small crowd at the running product. Its accounts are removed whatever happens."""
-    if problem := refused(chosen.url, chosen.people, chosen.seconds, ""):
+    if problem := refused(options.url, options.people, options.seconds, ""):
         print(problem, file=sys.stderr)
         return NO_RUN
     ids: list[str] = []
     try:
-        with removal.permitted(chosen.data) as address:
-            print(f"{chosen.people} students come for {chosen.seconds:g} s …", flush=True)
+        with removal.permitted(options.data) as address:
+            print(f"{options.people} students come for {options.seconds:g} s …", flush=True)
             try:
-                seconds = min(chosen.seconds, crowd.MAX_SECONDS)
-                tally = asyncio.run(crowd.send(chosen.url, chosen.people, seconds, ids))
+                seconds = min(options.seconds, crowd.MAX_SECONDS)
+                tally = asyncio.run(crowd.send(options.url, options.people, seconds, ids))
             finally:
                 removed = asyncio.run(removal.remove(address, ids))
     except (crowd.CrowdError, SettingsError, NotPermitted, OSError) as error:
@@ -147,40 +147,42 @@ def _crowd(chosen: argparse.Namespace) -> int:
     return PASSED if tally.passed and removed == len(ids) else FAILED
 
 
-def _chaos(chosen: argparse.Namespace, stack: ExitStack) -> int:
-    """A crowd that books while a product of its own is being broken, and its verdict."""
-    log = chosen.log or Path("var", "load", f"chaos-{chosen.seed}.log")
-    seconds = chosen.minutes * 60
-    faults = chaos.plan(chosen.seed, seconds - chaos.CALM_SECONDS)
+def _chaos(options: argparse.Namespace, stack: ExitStack) -> int:
+    """Runs a crowd while injecting faults into a separate product, and prints the verdict."""
+    log = options.log or Path("var", "load", f"chaos-{options.seed}.log")
+    seconds = options.minutes * 60
+    faults = chaos.plan(options.seed, seconds - chaos.CALM_SECONDS)
     print(
-        f"starting a product of its own, which will have {len(faults)} faults (seed {chosen.seed}; its log: {log}) …",
+        f"starting a product of its own, which will have {len(faults)} faults (seed {options.seed}; its log: {log}) …",
         flush=True,
     )
     product = stack.enter_context(chaos.product(log))
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="instainstru-load-")))
-    found, complaints = folder / "results.json", folder / "complaints"
-    command = _locust(chosen, "chaos", product.url, people=chosen.people, seconds=seconds, found=found, crew="-")
-    print(f"\nchaos: {chosen.people} people for {seconds:g} s …", flush=True)
-    with complaints.open("wb") as errors:
+    results_file, error_file = folder / "results.json", folder / "errors"
+    command = _locust(
+        options, "chaos", product.url, people=options.people, seconds=seconds, results_file=results_file, crew="-"
+    )
+    print(f"\nchaos: {options.people} people for {seconds:g} s …", flush=True)
+    with error_file.open("wb") as errors:
         locust = subprocess.Popen(command, stderr=errors)  # noqa: S603 — our own program
     try:
-        _until(lambda: results.started_file(found).exists() or locust.poll() is not None, _BESIDE_SECONDS)
-        mended = product.endure(faults, lambda: locust.poll() is None, lambda line: print(line, flush=True))
+        _until(lambda: results.started_file(results_file).exists() or locust.poll() is not None, _EXTRA_SECONDS)
+        mended = product.inject(faults, lambda: locust.poll() is None, lambda line: print(line, flush=True))
         print("everything is mended; the crowd goes on for a while", flush=True)
-        locust.wait(seconds + _BESIDE_SECONDS)
+        locust.wait(seconds + _EXTRA_SECONDS)
     except subprocess.TimeoutExpired:
         print("The crowd did not come to an end.", file=sys.stderr)
         return NO_RUN
     finally:
         locust.kill()
         locust.wait()
-    _say(complaints.read_text(errors="replace"), everything=locust.returncode != 0)
-    if locust.returncode != 0 or not found.exists():
+    _print_errors(error_file.read_text(errors="replace"), everything=locust.returncode != 0)
+    if locust.returncode != 0 or not results_file.exists():
         print("There was no run to judge.", file=sys.stderr)
         return NO_RUN
-    run = results.load(found)
+    run = results.load(results_file)
     run.mended = mended
-    return _verdict(chosen, run, product.database_url)
+    return _verdict(options, run, product.database_url)
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> None:
@@ -190,42 +192,42 @@ def _until(condition: Callable[[], bool], seconds: float) -> None:
 
 
 def _locust(
-    chosen: argparse.Namespace, scenario: str, url: str, *, people: int, seconds: float, found: Path, crew: str
+    options: argparse.Namespace, scenario: str, url: str, *, people: int, seconds: float, results_file: Path, crew: str
 ) -> list[str]:
-    """The command that sends a crowd."""
+    """The command that runs a crowd."""
     command = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--headless", "--only-summary", "--loglevel", "ERROR"]
     command += ["--host", url, "--scenario", scenario, "--people", str(people), "--seconds", str(seconds)]
-    return [*command, "--results", str(found), "--crew", crew, "--confirm-host", chosen.confirm_host]
+    return [*command, "--results", str(results_file), "--crew", crew, "--confirm-host", options.confirm_host]
 
 
-def _run(chosen: argparse.Namespace, scenario: str, url: str, data: Path, crew: str) -> int:
-    """One crowd and its verdict."""
-    people = chosen.people or SHORT[scenario][0]
-    seconds = chosen.seconds or SHORT[scenario][1]
+def _run(options: argparse.Namespace, scenario: str, url: str, data: Path, crew: str) -> int:
+    """Runs one crowd and prints its verdict."""
+    people = options.people or SHORT[scenario][0]
+    seconds = options.seconds or SHORT[scenario][1]
     print(f"\n{scenario}: {people} people for {seconds:g} s …", flush=True)
     with tempfile.TemporaryDirectory(prefix="instainstru-load-") as folder:
-        found = Path(folder) / "results.json"
-        command = _locust(chosen, scenario, url, people=people, seconds=seconds, found=found, crew=crew)
+        results_file = Path(folder) / "results.json"
+        command = _locust(options, scenario, url, people=people, seconds=seconds, results_file=results_file, crew=crew)
         try:
-            locust = subprocess.run(command, check=False, stderr=subprocess.PIPE, timeout=seconds + _BESIDE_SECONDS)  # noqa: S603
+            locust = subprocess.run(command, check=False, stderr=subprocess.PIPE, timeout=seconds + _EXTRA_SECONDS)  # noqa: S603
         except subprocess.TimeoutExpired:
             print("The crowd did not come to an end.", file=sys.stderr)
             return NO_RUN
-        _say(locust.stderr.decode(errors="replace"), everything=locust.returncode != 0)
-        if locust.returncode != 0 or not found.exists():
+        _print_errors(locust.stderr.decode(errors="replace"), everything=locust.returncode != 0)
+        if locust.returncode != 0 or not results_file.exists():
             print("There was no run to judge.", file=sys.stderr)
             return NO_RUN
-        return _judged(chosen, found, data)
+        return _judge_results(options, results_file, data)
 
 
-def _say(complaints: str, *, everything: bool) -> None:
-    """What Locust complains of. Its own table is left out: the verdict has a better one."""
-    for line in complaints.splitlines():
+def _print_errors(output: str, *, everything: bool) -> None:
+    """Prints Locust's warnings and errors without its table, as the verdict has a better one."""
+    for line in output.splitlines():
         if everything or re.match(r"\[.*/(WARNING|ERROR|CRITICAL)/", line):
             print(line, file=sys.stderr)
 
 
-def _judged(chosen: argparse.Namespace, found: Path, data: Path) -> int:
+def _judge_results(options: argparse.Namespace, results_file: Path, data: Path) -> int:
     database_url = verdict.database_of(data)
     if not database_url:
         print(
@@ -233,17 +235,17 @@ def _judged(chosen: argparse.Namespace, found: Path, data: Path) -> int:
             file=sys.stderr,
         )
         return NO_RUN
-    return _verdict(chosen, results.load(found), database_url)
+    return _verdict(options, results.load(results_file), database_url)
 
 
-def _verdict(chosen: argparse.Namespace, run: results.Results, database_url: str) -> int:
-    judged = asyncio.run(verdict.judge(database_url, run, grace=chosen.grace))
-    print(verdict.text(run, judged), flush=True)
-    if chosen.json:
-        summary = {"scenario": run.scenario, "people": run.people, "passed": judged.passed} | asdict(judged)
-        with chosen.json.open("ab") as file:
+def _verdict(options: argparse.Namespace, run: results.Results, database_url: str) -> int:
+    result = asyncio.run(verdict.judge(database_url, run, grace=options.grace))
+    print(verdict.text(run, result), flush=True)
+    if options.json:
+        summary = {"scenario": run.scenario, "people": run.people, "passed": result.passed} | asdict(result)
+        with options.json.open("ab") as file:
             file.write(orjson.dumps(summary, option=orjson.OPT_APPEND_NEWLINE))
-    return PASSED if judged.passed else FAILED
+    return PASSED if result.passed else FAILED
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""The people of a crowd. They register through the API like anyone else, and are kept for the next run against the same server,
-since every registration costs it a password hash."""
+"""The accounts of a crowd. They register through the API. Students are stored for the next run
+against the same server, because each registration costs it a password hash."""
 
 import hashlib
 import http.client
@@ -16,11 +16,11 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-PASSWORD = "a password that crowds use"  # noqa: S105 — nobody else knows these people
+PASSWORD = "a password that crowds use"  # noqa: S105 — throw-away accounts
 ZONE = "America/New_York"
-# Hours and days on which instructors of a crowd may be booked, from tomorrow on.
+# Opening hours of a crowd's instructors, and for how many days from tomorrow.
 OPENS, CLOSES, DAYS = 8, 20, 56
-# How many register at once: hashing keeps about two cores busy, more would only queue.
+# Concurrent registrations: hashing keeps about two cores busy, more would only queue.
 _AT_ONCE = 8
 _CALL_SECONDS = 60
 
@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 
 class AccountsError(Exception):
-    """The people could not be made; the message says what the server answered."""
+    """The accounts could not be created; the message holds the server's answer."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,23 @@ class Accounts:
     instructors: list[Instructor]
 
 
-def gather(url: str, *, students: int, instructors: int, kept: Path | None = None) -> Accounts:
-    """So many people with sessions. Students in the file `kept` come again where the server still knows them; instructors are new,
-    as their calendars would fill up. Raises AccountsError."""
-    known = _known(url, kept)
-    found = _still_there(Api(url), known[:students])
-    crew = Accounts(
-        found + _each(lambda _: _student(Api(url)), range(students - len(found))),
+def gather(url: str, *, students: int, instructors: int, path: Path | None = None) -> Accounts:
+    """Creates accounts with sessions. Students in the file `path` are reused while their sessions
+    are valid. Instructors are always new, because their calendars fill up. Raises
+    AccountsError."""
+    stored = _load(url, path)
+    valid = _with_valid_session(Api(url), stored[:students])
+    accounts = Accounts(
+        valid + _each(lambda _: _student(Api(url)), range(students - len(valid))),
         _each(lambda _: _instructor(Api(url)), range(instructors)),
     )
-    if kept is not None:
-        _keep(kept, _longer(crew.students, known))
-    return crew
+    if path is not None:
+        _save(path, _merge(accounts.students, stored))
+    return accounts
 
 
 def starts(*, minutes: int = 30) -> list[str]:
-    """Every time at which a lesson of that length fits into an instructor's day, first to last, without overlapping another."""
+    """All consecutive start times of lessons of this length in an instructor's opening hours."""
     zone = ZoneInfo(ZONE)
     tomorrow = _today() + timedelta(days=1)
     return [
@@ -79,7 +80,7 @@ def starts(*, minutes: int = 30) -> list[str]:
 
 
 def week(random: Random) -> dict[str, Any]:
-    """Next week as an instructor may want it: the whole body of PUT /api/availability/week. Some days end earlier."""
+    """A random edit of next week: the body of PUT /api/availability/week. Some days end early."""
     monday = _monday(_today()) + timedelta(days=7)
     days = {
         (monday + timedelta(days=n)).isoformat(): [{"start": f"{OPENS:02}:00", "end": f"{random.randint(15, CLOSES):02}:00"}]
@@ -89,7 +90,7 @@ def week(random: Random) -> dict[str, Any]:
 
 
 class Api:
-    """Plain calls, one after the other, over one connection."""
+    """Sequential API calls over one connection."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -97,7 +98,7 @@ class Api:
         self._connection = kind(parts.hostname or "", parts.port, timeout=_CALL_SECONDS)
 
     def call(self, method: str, path: str, body: object = None, *, token: str | None = None) -> tuple[int, Any]:
-        """Status and JSON of the answer. Raises AccountsError when there is none."""
+        """Status and JSON of the answer. Raises AccountsError without an answer."""
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         try:
             self._connection.request(method, path, orjson.dumps(body) if body is not None else None, headers)
@@ -109,7 +110,7 @@ class Api:
             raise AccountsError(f"{method} {path} got no answer: {error!r}.") from None
 
     def must(self, method: str, path: str, body: object = None, *, token: str | None = None) -> Any:
-        """The JSON of an answer that has to be a success."""
+        """The JSON of a successful answer. Raises AccountsError for any other."""
         status, answer = self.call(method, path, body, token=token)
         if not 200 <= status < 300:
             hint = " Start the server with RATE_LIMITS=off for load tests." if status == 429 else ""
@@ -125,7 +126,7 @@ def _student(api: Api) -> Student:
 
 
 def _instructor(api: Api) -> Instructor:
-    """One who teaches piano, from tomorrow on, the same hours every day, and may be booked at a moment's notice."""
+    """Teaches piano from tomorrow, the same hours every day, without minimum notice."""
     account_id, token = _register(api, "instructor")
     api.must("PUT", "/api/instructors/me", {"headline": "Teaches a crowd", "min_advance_minutes": 0}, token=token)
     offer = {"catalog_service": "piano", "description": "", "hourly_rate_cents": 6000, "durations_minutes": [30, 60]}
@@ -169,40 +170,40 @@ def _each(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
         return list(threads.map(work, items))
 
 
-# ---- those kept from the run before
+# ---- students of earlier runs
 
 
-def _still_there(api: Api, students: Sequence[Student]) -> list[Student]:
-    """Those whose sessions the server still honours."""
-    found: list[Student] = []
+def _with_valid_session(api: Api, students: Sequence[Student]) -> list[Student]:
+    """The students whose sessions the server still accepts."""
+    valid: list[Student] = []
     for student in students:
         status, answer = api.call("GET", "/api/auth/me", token=student.token)
         if status == 200 and answer["id"] == student.id:
-            found.append(student)
-    return found
+            valid.append(student)
+    return valid
 
 
-def _longer(now: list[Student], before: list[Student]) -> list[Student]:
-    """A small run does not forget the people of a large one."""
-    ids = {student.id for student in now}
-    return now + [student for student in before if student.id not in ids]
+def _merge(current: list[Student], stored: list[Student]) -> list[Student]:
+    """Keeps the students of an earlier, larger run in the file."""
+    ids = {student.id for student in current}
+    return current + [student for student in stored if student.id not in ids]
 
 
 def accounts_file(url: str) -> Path:
-    """Where the people of a server are kept between runs."""
+    """The file that stores the accounts for this server between runs."""
     return Path("var", "load", f"crew-{hashlib.sha256(url.encode()).hexdigest()[:12]}.json")
 
 
-def _known(url: str, kept: Path | None) -> list[Student]:
-    if kept is None or not kept.exists():
+def _load(url: str, path: Path | None) -> list[Student]:
+    if path is None or not path.exists():
         return []
     try:
-        return [Student(**student) for student in orjson.loads(kept.read_bytes())]
+        return [Student(**student) for student in orjson.loads(path.read_bytes())]
     except (ValueError, TypeError):
-        raise AccountsError(f"{kept} is not a list of people for {url}. Remove it.") from None
+        raise AccountsError(f"{path} is not a list of accounts for {url}. Remove it.") from None
 
 
-def _keep(kept: Path, students: list[Student]) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.touch(mode=0o600)
-    kept.write_bytes(orjson.dumps([asdict(student) for student in students]))
+def _save(path: Path, students: list[Student]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(orjson.dumps([asdict(student) for student in students]))

@@ -1,6 +1,6 @@
-"""A product that everything happens to: web processes, relay, worker, Postgres and Redis are killed and paused, and their connections
-go silent, in an order that a seed decides. Only processes that were started here are touched: the two stores, and the children of an `up`
-that uses them through proxies."""
+"""Fault injection: web processes, relay, worker, Postgres and Redis are killed and paused, and
+connections to the stores are muted, in an order derived from a seed. Only processes started here
+are affected: the two stores, and the children of an `up` that uses them through proxies."""
 
 import shutil
 import signal
@@ -23,12 +23,12 @@ from loadtests import own_server
 from loadtests.proxy import Proxy
 
 WEB_PROCESSES = 2
-# The crowd goes on for so long after the last fault is over, and what it sees then must be right.
+# The crowd goes on this long after the last fault; what it sees then must be correct.
 CALM_SECONDS = 25
-# Between two faults, and how long a process is paused, or a store is away.
+# Minimum and maximum seconds: between faults, of a pause, and until a store is restarted.
 _GAP_SECONDS = (0.5, 4.0)
 _PAUSE_SECONDS = (1.0, 10.0)
-_AWAY_SECONDS = (0.2, 4.0)
+_RESTART_SECONDS = (0.2, 4.0)
 _STORE_SECONDS = 30
 
 STORES = ("postgres", "redis")
@@ -42,8 +42,8 @@ _KINDS = tuple(
 
 @dataclass(frozen=True)
 class Fault:
-    """At `at` seconds after the beginning `kind` happens to `target`; a store that was killed, or a process that
-    was paused, comes back after `lasts` seconds."""
+    """A fault of `kind` in `target`, `at` seconds after the start. A killed store or a paused process
+    comes back after `lasts` seconds."""
 
     at: float
     kind: str
@@ -52,15 +52,16 @@ class Fault:
 
 
 def plan(seed: int, seconds: float) -> list[Fault]:
-    """What happens within so many seconds. The same seed gives the same plan, and a longer one begins like a shorter one."""
+    """The faults of the first `seconds`. A seed always gives the same plan; a longer plan begins with
+    the shorter one."""
     random = Random(seed)
     faults: list[Fault] = []
     at = 0.0
     while True:
-        # Everything happens once before anything happens again.
+        # Every fault occurs once before any is repeated.
         for kind, target in random.sample(_KINDS, len(_KINDS)):
             at += random.uniform(*_GAP_SECONDS)
-            lasts = random.uniform(*(_PAUSE_SECONDS if kind == "pause" else _AWAY_SECONDS))
+            lasts = random.uniform(*(_PAUSE_SECONDS if kind == "pause" else _RESTART_SECONDS))
             if at + lasts > seconds:
                 return faults
             faults.append(Fault(at, kind, target, lasts))
@@ -94,7 +95,7 @@ def product(log: Path) -> Iterator["Product"]:
 
 
 class Store:
-    """Postgres or Redis: a process that may be killed, paused and started again."""
+    """Postgres or Redis: a process that can be killed, paused and restarted."""
 
     def __init__(self, program: Program, answers: Callable[[], bool], output: IO[bytes]) -> None:
         self._program = program
@@ -113,11 +114,11 @@ class Store:
 
     @property
     def processes(self) -> list[psutil.Process]:
-        """Itself and those it has started."""
+        """The process and its descendants."""
         return _family(self._process.pid) if self._process is not None else []
 
     def start(self) -> None:
-        """Unless it runs already; returns when it answers. Raises own_server.NotReadyError."""
+        """Starts it unless it is running; returns when it answers. Raises own_server.NotReadyError."""
         if self._process is not None:
             return
         self._process = process.start(self._program, self._output.fileno())
@@ -128,7 +129,7 @@ class Store:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """As a power cut would, for all but the disk."""
+        """Kills all its processes, like a power cut that leaves the disk intact."""
         if self._process is not None:
             family = self.processes
             for one in family:
@@ -148,7 +149,7 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 class Product:
-    """What runs, and how it is broken and mended."""
+    """The running product, its faults and their repair."""
 
     def __init__(self, up: own_server.Product, database_url: str, stores: dict[str, Store], proxies: dict[str, Proxy]) -> None:
         self.url = up.url
@@ -157,11 +158,11 @@ class Product:
         self._up = up
         self._stores = stores
         self._proxies = proxies
-        self._back: list[tuple[float, Callable[[], None]]] = []  # when, and what brings something back
+        self._repairs: list[tuple[float, Callable[[], None]]] = []  # (time, repair)
 
-    def endure(self, faults: list[Fault], running: Callable[[], bool], say: Callable[[str], None]) -> float:
-        """Has everything happen in its time, and everything come back, as long as `running`. When the last came
-        back (seconds since 1970)."""
+    def inject(self, faults: list[Fault], running: Callable[[], bool], say: Callable[[str], None]) -> float:
+        """Injects the faults on time while `running`, then repairs everything; returns when the last
+        repair was done (seconds since 1970)."""
         began = time.monotonic()
         try:
             for fault in faults:
@@ -170,51 +171,51 @@ class Product:
                     break
                 say(f"{fault.at:6.1f} s  {self._break(fault, Random(fault.at))}")
         finally:
-            self._wait(max((at for at, _ in self._back), default=0), lambda: True)
+            self._wait(max((at for at, _ in self._repairs), default=0), lambda: True)
         return time.time()
 
     def _wait(self, until: float, running: Callable[[], bool]) -> None:
-        """Brings back what is due meanwhile."""
+        """Waits, and makes the repairs that are due."""
         while True:
             now = time.monotonic()
-            for due in [entry for entry in self._back if entry[0] <= now]:
-                self._back.remove(due)
+            for due in [entry for entry in self._repairs if entry[0] <= now]:
+                self._repairs.remove(due)
                 due[1]()
             if now >= until or not running():
                 return
             time.sleep(min(0.05, until - now))
 
     def _break(self, fault: Fault, random: Random) -> str:
-        """Has one thing happen; what it was."""
+        """Injects one fault; returns its description."""
         back = time.monotonic() + fault.lasts
         if fault.kind == "mute":
             return f"mute {self._proxies[fault.target].mute()} connections to {fault.target}"
         if fault.kind == "pause":
-            paused = self._paused(self._processes(fault.target, random))
-            self._back.append((back, lambda: _resume(paused)))
+            paused = self._pause(self._processes(fault.target, random))
+            self._repairs.append((back, lambda: _resume(paused)))
             return f"pause {fault.target} for {fault.lasts:.1f} s"
         if store := self._stores.get(fault.target):
             store.kill()
-            self._back.append((back, store.start))
+            self._repairs.append((back, store.start))
             return f"kill {fault.target}, back after {fault.lasts:.1f} s"
         for one in self._processes(fault.target, random):
             with suppress(psutil.NoSuchProcess):
                 one.send_signal(signal.SIGKILL)
         return f"kill {fault.target}"
 
-    def _paused(self, processes: list[psutil.Process]) -> list[psutil.Process]:
+    def _pause(self, processes: list[psutil.Process]) -> list[psutil.Process]:
         for one in processes:
             with suppress(psutil.NoSuchProcess):
                 one.suspend()
         return processes
 
     def _processes(self, target: str, random: Random) -> list[psutil.Process]:
-        """A store with all it started; or one of the product's processes of that kind, if one is there just now."""
+        """All processes of a store, or one running process of the product of that kind, if any."""
         if store := self._stores.get(target):
             return store.processes
         command = "serve" if target == "web" else target
-        found = [child for child in _family(self._up.pid)[1:] if command in _command(child)]
-        return random.sample(found, 1) if found else []
+        children = [child for child in _family(self._up.pid)[1:] if command in _command(child)]
+        return random.sample(children, 1) if children else []
 
 
 def _command(child: psutil.Process) -> list[str]:

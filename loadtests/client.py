@@ -1,5 +1,5 @@
-"""What a screen does with the messages of the live protocol: the contract's rules for clients, to the letter, without any I/O.
-A `Screen` follows one board; an `Client` sorts what one socket hears to its screens."""
+"""The client rules of the live protocol (docs/live-protocol.md), without I/O. A `Screen` follows one
+board; a `Client` passes the messages of one socket to its screens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,15 +9,15 @@ from typing import Any
 Message = dict[str, Any]
 
 SILENCE_SECONDS = 45.0
-# What a close code asks of a client: whether it may come back, and after how many seconds at least and at most.
-_BACK_SOON = (0.5, 30.0)
-_BACK_LATER = (30.0, 60.0)
-_NEVER_BACK = frozenset({1009, 4400, 4401, 4403})
+# Seconds until reconnecting, minimum and maximum; some close codes forbid it.
+_RECONNECT_SOON = (0.5, 30.0)
+_RECONNECT_LATER = (30.0, 60.0)
+_NO_RECONNECT = frozenset({1009, 4400, 4401, 4403})
 
 
 @dataclass
 class Step:
-    """Versions (`above`, `upto`] reached this screen at the instant `at` (seconds since 1970)."""
+    """Versions `above` < v ≤ `upto` reached this screen at `at` (seconds since 1970)."""
 
     above: int
     upto: int
@@ -26,7 +26,7 @@ class Step:
 
 @dataclass
 class Screen:
-    """One board on somebody's screen: the window it asked for, and what it shows."""
+    """One open board: the requested window and its current content."""
 
     instructor: str
     first: str
@@ -37,13 +37,13 @@ class Screen:
     steps: list[Step] = field(default_factory=list)
     boards: int = 0
     gaps: int = 0
-    # A watch has been sent and not been answered yet: what is missing meanwhile is on its way.
+    # A watch was sent and not yet answered, so missing versions are on their way.
     pending: bool = False
-    # The socket was away: what was missed then reached the screen as late as it came back, and is no measure of the server.
+    # The socket was disconnected: delays of missed versions say nothing about the server.
     away: bool = False
 
     def watch(self) -> Message:
-        """The message that asks for this board, or for what was missed of it."""
+        """The message that requests this board, or its missed changes."""
         self.pending = True
         message: Message = {"type": "watch", "instructor": self.instructor, "first": self.first, "days": self.days}
         if self.epoch is not None:
@@ -51,12 +51,12 @@ class Screen:
         return message
 
     def receive(self, message: Message, at: float) -> Message | None:
-        """Takes a message about this board; what to send, if anything."""
+        """Handles a message about this board; returns the message to send, if any."""
         if message["type"] == "board":
             self._replace(message, at)
             return None
         if self.epoch is None:
-            return None  # the board that was asked for comes first
+            return None  # wait for the requested board
         if message["epoch"] != self.epoch:
             return self._forget()
         if message["type"] == "beacon":
@@ -71,7 +71,7 @@ class Screen:
         return None
 
     def _check(self, version: int | None) -> Message | None:
-        """A beacon names what has been answered, so it ends the answer to a resumed watch; and it reveals a lost last message."""
+        """A beacon ends the answer to a resumed watch, and reveals that the last message was lost."""
         if version is None:
             return None
         self.pending = self.away = False
@@ -97,7 +97,7 @@ class Screen:
         return self.watch()
 
     def _forget(self) -> Message | None:
-        """Another epoch: what is known may never have been."""
+        """In another epoch, earlier versions may never have existed."""
         if self.pending:
             return None
         self.epoch, self.version = None, -1
@@ -105,7 +105,8 @@ class Screen:
 
 
 class Client:
-    """All that one socket hears. `events` are its own bookings as (event, booking id), `refreshed` says some may be missing."""
+    """The state of one socket. `events` are the account's bookings as (event, booking id);
+    `refreshed` means that some may be missing."""
 
     def __init__(self, screens: Sequence[Screen]) -> None:
         self.screens = {screen.instructor: screen for screen in screens}
@@ -115,7 +116,7 @@ class Client:
         self.reconnect_delay: float | None = None
 
     def opened(self) -> list[Message]:
-        """The socket is open (again): what to send first."""
+        """The messages to send when the socket opens or reopens."""
         return [screen.watch() for screen in self.screens.values()]
 
     def lost(self) -> None:
@@ -123,14 +124,14 @@ class Client:
             screen.away = screen.version >= 0
 
     def receive(self, message: Message, at: float) -> list[Message]:
-        """Takes one message; what to send."""
+        """Handles one message; returns the messages to send."""
         kind = message["type"]
         if kind == "beacon":
             answers = [screen.receive(message, at) for screen in self.screens.values()]
             return [answer for answer in answers if answer is not None]
         if kind in {"board", "change"}:
-            watched = self.screens.get(message["instructor"])
-            answer = watched.receive(message, at) if watched is not None else None
+            screen = self.screens.get(message["instructor"])
+            answer = screen.receive(message, at) if screen is not None else None
             return [answer] if answer is not None else []
         if kind == "booking":
             self.events.append((message["event"], message["booking"]["id"]))
@@ -143,10 +144,10 @@ class Client:
         return []
 
     def delay_after_close(self, code: int, random: Random) -> float | None:
-        """Seconds until the socket is opened again, or None when it is not to come back."""
-        said, self.reconnect_delay = self.reconnect_delay, None
-        if code in _NEVER_BACK:
+        """Seconds until reconnecting; None if the client must not reconnect."""
+        delay, self.reconnect_delay = self.reconnect_delay, None
+        if code in _NO_RECONNECT:
             return None
-        if said is not None:
-            return said * random.uniform(1, 1.5)
-        return random.uniform(*(_BACK_LATER if code == 4429 else _BACK_SOON))
+        if delay is not None:
+            return delay * random.uniform(1, 1.5)
+        return random.uniform(*(_RECONNECT_LATER if code == 4429 else _RECONNECT_SOON))

@@ -1,5 +1,5 @@
-"""For `locust -f loadtests/locustfile.py --headless --host URL --scenario rush`, which is also what `python -m loadtests` runs.
-Says who is there, and hands over to the stage."""
+"""For `locust -f loadtests/locustfile.py --headless --host URL --scenario rush`, which
+`python -m loadtests` runs, too. Defines the users and starts the runner."""
 
 import sys
 from pathlib import Path
@@ -18,20 +18,20 @@ __all__ = ["InstructorUser", "StudentUser", "ViewerUser"]
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # locust has no types that mypy reads
 def _options(parser: Any) -> None:
-    parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="rush", help="Which crowd comes")
-    parser.add_argument("--people", type=int, default=50, help=f"How many people or screens, at most {MAX_PEOPLE}")
-    parser.add_argument("--seconds", type=float, default=10, help=f"How long they are let loose, at most {MAX_SECONDS}")
-    parser.add_argument("--results", default="var/load/results.json", help="Where to write what was seen, for the verdict")
-    parser.add_argument("--crew", default="", help="Where people are kept between runs (var/load/ by default; - for nowhere)")
-    parser.add_argument("--confirm-host", default="", help="The very host, to load one that is not this machine")
+    parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="rush", help="Kind of crowd")
+    parser.add_argument("--people", type=int, default=50, help=f"Users or screens, at most {MAX_PEOPLE}")
+    parser.add_argument("--seconds", type=float, default=10, help=f"Duration, at most {MAX_SECONDS}")
+    parser.add_argument("--results", default="var/load/results.json", help="File for the results, read by the verdict")
+    parser.add_argument("--crew", default="", help="File for accounts between runs (default: in var/load/; -: none)")
+    parser.add_argument("--confirm-host", default="", help="Repeat the host to load another machine")
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]  # locust has no types that mypy reads
 def _set_up(environment: Any, **_: object) -> None:
     options = environment.parsed_options
     environment.host = url = (options.host or "http://127.0.0.1:8000").rstrip("/")
-    if complaint := refused(url, options.people, options.seconds, options.confirm_host):
-        sys.exit(complaint)
+    if error := refused(url, options.people, options.seconds, options.confirm_host):
+        sys.exit(error)
     scenario = SCENARIOS[options.scenario](options.people)
     StudentUser.fixed_count, InstructorUser.fixed_count, ViewerUser.fixed_count = (
         scenario.students,
@@ -40,7 +40,7 @@ def _set_up(environment: Any, **_: object) -> None:
     )
     options.num_users = scenario.students + scenario.instructors + scenario.screens
     options.spawn_rate = 100
-    # Refused requests are part of the game; whether the run was right is the verdict's to say.
+    # Refused requests are expected; the verdict decides whether the run was correct.
     environment.process_exit_code = 0
 
 
@@ -48,22 +48,22 @@ def _set_up(environment: Any, **_: object) -> None:
 def _start(environment: Any, **_: object) -> None:
     options = environment.parsed_options
     url = environment.host
-    kept = None if options.crew == "-" else Path(options.crew) if options.crew else accounts_file(url)
+    path = None if options.crew == "-" else Path(options.crew) if options.crew else accounts_file(url)
     scenario = SCENARIOS[options.scenario](options.people)
-    environment.crowd = Runner(Plan(scenario, url, options.people, options.seconds, Path(options.results), kept))
+    environment.crowd = Runner(Plan(scenario, url, options.people, options.seconds, Path(options.results), path))
     try:
         environment.crowd.gather()
     except AccountsError as error:
         sys.exit(str(error))
-    gevent.spawn(_play, environment)
+    gevent.spawn(_run, environment)
 
 
-def _play(environment: Any) -> None:
+def _run(environment: Any) -> None:
     try:
-        environment.crowd.play()
+        environment.crowd.run()
     except BaseException:
         environment.process_exit_code = 2
         raise
     finally:
-        # With Locust's page, the next run may follow.
+        # Locust's page can start another run.
         gevent.spawn(environment.runner.stop if environment.web_ui else environment.runner.quit)

@@ -1,4 +1,5 @@
-"""A product of its own to load: `python -m app up` on a free port and in a temporary folder, gone afterwards."""
+"""A separate product to load: `python -m app up` on a free port with its data in a temporary
+folder, which is removed afterwards."""
 
 import os
 import re
@@ -16,7 +17,7 @@ from typing import IO
 
 READY_SECONDS = 90
 STOP_SECONDS = 20
-# Whatever the surroundings say: databases of its own, no limits, and no mail that leaves the house.
+# Override the environment: its own databases, no rate limits, and no outgoing mail.
 _SETTINGS = {
     "SITE_MODE": "int",
     "DATABASE_URL": "",
@@ -29,7 +30,7 @@ _SETTINGS = {
 
 
 class NotReadyError(Exception):
-    """The product did not start; the message is what it said."""
+    """The product did not start; the message holds its output."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ class Product:
 
 @contextmanager
 def product(*, workers: int = 1, settings: dict[str, str] | None = None, log: IO[bytes] | None = None) -> Iterator[Product]:
-    """For as long as it is needed. `settings` differ from those of a product of its own; what it says goes to `log`.
+    """Runs until the context ends. `settings` override the defaults above; output goes to `log`.
     Raises NotReadyError."""
-    # Straight below the system's folder for such things: as root, Postgres runs as another account, which can get there.
+    # As root, Postgres runs as another account, which can reach the system's temporary folder.
     folder = Path(tempfile.mkdtemp(prefix="instainstru-load-"))
     command = [sys.executable, "-m", "app", "up", "--no-demo", "--port", "0", "--workers", str(workers), "--data", str(folder)]
     try:
@@ -70,12 +71,12 @@ def product(*, workers: int = 1, settings: dict[str, str] | None = None, log: IO
 def _ready(process: "subprocess.Popen[bytes]", output: Path) -> str:
     ends = time.monotonic() + READY_SECONDS
     while time.monotonic() < ends:
-        if found := re.search(r"ready at (http://\S+)", output.read_text(errors="replace")):
-            return found[1]
+        if match := re.search(r"ready at (http://\S+)", output.read_text(errors="replace")):
+            return match[1]
         if process.poll() is not None:
             break
         time.sleep(0.1)
-    raise NotReadyError(f"`python -m app up` did not get ready. It said:\n{output.read_text(errors='replace')[-2000:]}")
+    raise NotReadyError(f"`python -m app up` did not get ready. Its output:\n{output.read_text(errors='replace')[-2000:]}")
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

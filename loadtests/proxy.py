@@ -1,6 +1,6 @@
-"""Stands between the product and Postgres or Redis, on a Unix socket of its own, and can go silent: bytes on
-connections that stand are dropped from then on, in both directions, and nobody is told, as behind a firewall that
-forgot them. New connections work."""
+"""A proxy between the product and Postgres or Redis, on a Unix socket. It can mute open connections:
+from then on it drops their bytes in both directions without closing them, like a firewall that
+lost its state. New connections work."""
 
 import asyncio
 import threading
@@ -12,14 +12,14 @@ _CHUNK = 1 << 16
 
 
 class Proxy:
-    """Runs in a thread of its own, from `with` to its end."""
+    """Runs in its own thread while its context is open."""
 
     def __init__(self, target: Path, own: Path) -> None:
         self.target = target
         self.own = own
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=f"proxy for {target.name}")
-        self._standing: set[_Link] = set()
+        self._links: set[_Link] = set()
         self._server: asyncio.Server | None = None
 
     def __enter__(self) -> Self:
@@ -43,17 +43,17 @@ class Proxy:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # closed transports are let go of
+        await asyncio.sleep(0)  # lets closed transports finish
 
     def mute(self) -> int:
-        """No connection that stands says anything more; how many these are."""
+        """Mutes all open connections; returns their number."""
         return asyncio.run_coroutine_threadsafe(self._mute(), self._loop).result(5)
 
     async def _mute(self) -> int:
-        speaking = [link for link in self._standing if not link.muted]
-        for link in speaking:
+        active = [link for link in self._links if not link.muted]
+        for link in active:
             link.muted = True
-        return len(speaking)
+        return len(active)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -66,13 +66,13 @@ class Proxy:
         except OSError:
             writer.close()
             return
-        self._standing.add(link)
+        self._links.add(link)
         answering = asyncio.create_task(link.carry(far_reader, writer, far_side=True))
         try:
             await link.carry(reader, far_writer, far_side=False)
         finally:
-            # The product hung up: there is nobody left to be silent to.
-            self._standing.discard(link)
+            # The product closed the connection, so close the other side as well.
+            self._links.discard(link)
             answering.cancel()
             far_writer.close()
             writer.close()

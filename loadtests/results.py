@@ -1,4 +1,5 @@
-"""What a crowd saw and was told, as it is handed to the verdict: one JSON file per run."""
+"""The results of a run: what the crowd saw and which answers it got, one JSON file per run. The
+verdict reads them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,7 +11,8 @@ import orjson
 
 @dataclass
 class Requests:
-    """All requests of one kind: how each was answered ("201", "409 SLOT_TAKEN", "no answer"), and the seconds each took."""
+    """All requests of one kind: counts by answer ("201", "409 SLOT_TAKEN", "no answer"), and the
+    seconds of each."""
 
     answers: dict[str, int] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
@@ -22,7 +24,7 @@ class Requests:
 
 @dataclass
 class Rush:
-    """One time that many wanted: the answers they got."""
+    """One start time that all students booked at once: counts by answer."""
 
     start: str
     answers: dict[str, int] = field(default_factory=dict)
@@ -30,7 +32,7 @@ class Rush:
 
 @dataclass
 class ScreenState:
-    """What one screen showed at the end."""
+    """The content of one screen at the end."""
 
     instructor: str
     first: str
@@ -42,7 +44,8 @@ class ScreenState:
 
 @dataclass
 class InstructorEvents:
-    """What an instructor's own socket was told of the bookings of the run; with `refreshed` some may rightly be missing."""
+    """The bookings that an instructor's own socket received; after a `refresh` some may be
+    missing."""
 
     instructor: str
     created: list[str]
@@ -59,18 +62,20 @@ class Results:
     ready: int = 0
     expected: int = 0
     students: list[str] = field(default_factory=list)
-    booked: dict[str, str] = field(default_factory=dict)  # booking id → its instructor
+    booked: dict[str, str] = field(default_factory=dict)  # booking id → instructor id
     cancelled: list[str] = field(default_factory=list)
-    unanswered: int = 0  # bookings of which nobody knows whether they came about
-    doubtful: list[str] = field(default_factory=list)  # bookings whose cancellation nobody knows about
-    troubled: list[float] = field(default_factory=list)  # when requests began that got a 503 or no answer
-    # In a run in which things were broken on purpose: when the last of them was mended (seconds since 1970).
+    unanswered: int = 0  # bookings with an unknown outcome
+    # bookings whose cancellation has an unknown outcome
+    doubtful: list[str] = field(default_factory=list)
+    # start of each request that got a 503 or no answer
+    troubled: list[float] = field(default_factory=list)
+    # With injected faults: when the last one was repaired (seconds since 1970).
     mended: float | None = None
     rushes: list[Rush] = field(default_factory=list)
     requests: dict[str, Requests] = field(default_factory=dict)
     screens: list[ScreenState] = field(default_factory=list)
     instructor_events: list[InstructorEvents] = field(default_factory=list)
-    # instructor → version → how many screens it reached, and when (seconds since 1970)
+    # instructor id → version → arrival times on screens (seconds since 1970)
     arrivals: dict[str, dict[int, list[float]]] = field(default_factory=dict)
     reconnects: int = 0
     gaps: int = 0
@@ -85,12 +90,12 @@ class Results:
 
 
 def started_file(results: Path) -> Path:
-    """A file that is there once everybody has been let loose."""
+    """A file that exists once all users have started."""
     return results.with_suffix(".open")
 
 
 def load(path: Path) -> Results:
-    """The results of a run. Raises OSError, or ValueError and the like where the file is something else."""
+    """The results of a run. Raises OSError, or ValueError, KeyError or TypeError for another file."""
     raw: Mapping[str, Any] = orjson.loads(path.read_bytes())
     return Results(
         **(

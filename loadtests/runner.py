@@ -1,5 +1,5 @@
-"""The course of a run: gather the people, wait until everybody is ready, let them loose, close the doors, let the screens settle,
-write down what was seen. Runs inside Locust, beside its users."""
+"""Runs one load test inside Locust: create the accounts, wait until all users are ready, start them,
+stop them, let the screens settle, and save the results."""
 
 import time
 from collections.abc import Callable
@@ -20,18 +20,18 @@ from loadtests.watcher import Watcher
 
 READY_SECONDS = 60
 IN_FLIGHT_SECONDS = 30
-# A screen may be behind for 15 s at most; after that what it shows counts.
+# A screen may be at most 15 s behind; after that its content is judged.
 SETTLE_SECONDS = 15
-# A socket that was told to come back does so within half a minute.
-COME_BACK_SECONDS = 45
-# A socket may watch so many calendars.
-_A_SOCKET = 50
+# A socket reconnects within half a minute, unless its close code forbids it.
+RECONNECT_SECONDS = 45
+# Calendars per socket.
+_CALENDARS_PER_SOCKET = 50
 _WINDOWS = (7, 14, 28, 35)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What was asked for on the command line."""
+    """The options of the command line."""
 
     scenario: Scenario
     url: str
@@ -42,7 +42,7 @@ class Plan:
 
 
 class Runner:
-    """Where the users of one run meet. Everything here runs in one thread."""
+    """The shared state of all users in one run. It is used from one thread."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -55,7 +55,7 @@ class Runner:
         self.students_ready = 0
         self.in_flight = 0
         self.watchers: list[Watcher] = []
-        self.own: dict[str, Watcher] = {}  # instructor → their own, signed-in socket
+        self.own: dict[str, Watcher] = {}  # instructor id → the instructor's own, signed-in socket
         self._students: list[Student] = []
         self._instructors: list[Instructor] = []
         self._screens = 0
@@ -70,13 +70,13 @@ class Runner:
             self.plan.url,
             students=scenario.students,
             instructors=scenario.instructors,
-            kept=self.plan.accounts_file,
+            path=self.plan.accounts_file,
         )
         self._students, self._instructors = list(self.accounts.students), list(self.accounts.instructors)
         self.results.students = [student.id for student in self.accounts.students]
         self.results.expected = scenario.students + scenario.instructors + scenario.screens
 
-    # ---- who plays whom
+    # ---- accounts for the users
 
     def next_student(self) -> Student:
         return self._students.pop()
@@ -85,17 +85,20 @@ class Runner:
         return self._instructors.pop()
 
     def next_screens(self) -> list[Screen]:
-        """What the next looker-on has open: one board, and every third a second one; windows of several lengths."""
+        """The screens of the next viewer: one board, and a second one for every third viewer. Window
+        lengths vary."""
         n, self._screens = self._screens, self._screens + 1
-        teachers = self.accounts.instructors
+        instructors = self.accounts.instructors
         first = date.fromisoformat(self.starts[0][:10]) - timedelta(days=n % 3)
-        wanted = {teachers[n % len(teachers)].id, teachers[(n * 7 + 1) % len(teachers)].id if n % 3 == 0 else ""} - {""}
-        return [Screen(instructor, first.isoformat(), _WINDOWS[n % len(_WINDOWS)]) for instructor in sorted(wanted)]
+        ids = {instructors[n % len(instructors)].id, instructors[(n * 7 + 1) % len(instructors)].id if n % 3 == 0 else ""} - {
+            ""
+        }
+        return [Screen(instructor, first.isoformat(), _WINDOWS[n % len(_WINDOWS)]) for instructor in sorted(ids)]
 
     # ---- the run
 
-    def play(self) -> None:
-        """From the moment the users are being spawned to the results on disk."""
+    def run(self) -> None:
+        """Runs from the start of the users until the results are saved."""
         _until(lambda: self._ready() >= self.results.expected, READY_SECONDS)
         self.results.ready = self._ready()
         self.results.started = time.time()
@@ -108,17 +111,17 @@ class Runner:
         self.closed = True
         _until(lambda: self.in_flight == 0, IN_FLIGHT_SECONDS)
         self.settle()
-        self.write_down()
+        self.save_results()
         for watcher in self.watchers:
             watcher.stop()
 
     def _ready(self) -> int:
-        return self.students_ready + sum(watcher.shows() for watcher in self.watchers)
+        return self.students_ready + sum(watcher.is_ready() for watcher in self.watchers)
 
     def _rushes(self) -> None:
-        """Announces one time after the other; the next when everybody has an answer."""
+        """Announces start times one by one, the next when all students have an answer."""
         ends = time.monotonic() + self.plan.seconds
-        self._all_wait()
+        self._wait_for_all()
         for start in self.starts:
             if time.monotonic() > ends:
                 break
@@ -126,44 +129,47 @@ class Runner:
             self.results.rushes.append(self._rush)
             announced, self._announcement, self._waiting = self._announcement, AsyncResult(), 0
             announced.set(start)
-            self._all_wait()
+            self._wait_for_all()
 
-    def _all_wait(self) -> None:
+    def _wait_for_all(self) -> None:
         _until(lambda: self._waiting >= self.students_ready, IN_FLIGHT_SECONDS)
 
     def next_time(self) -> str:
-        """The time that everybody wants next, as soon as it is announced."""
+        """Waits for the next announced start time."""
         self._waiting += 1
         start: str = self._announcement.get()
         return start
 
-    def rushed(self, answer: str) -> None:
+    def count_rush_answer(self, answer: str) -> None:
         assert self._rush is not None
         self._rush.answers[answer] = self._rush.answers.get(answer, 0) + 1
 
     def settle(self) -> None:
-        """Waits until every screen has reached what the server now says, or may be expected to have."""
+        """Waits until every screen has the server's current versions, within SETTLE_SECONDS."""
         now = self._versions()
-        coming_back = time.monotonic() + COME_BACK_SECONDS
+        reconnect_deadline = time.monotonic() + RECONNECT_SECONDS
         until = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < until and not all(_reached(watcher, now) for watcher in self.watchers):
             gevent.sleep(0.1)
-            if not all(watcher.connected for watcher in self.watchers) and time.monotonic() < coming_back:
+            if not all(watcher.connected for watcher in self.watchers) and time.monotonic() < reconnect_deadline:
                 until = time.monotonic() + SETTLE_SECONDS
 
     def _versions(self) -> dict[str, tuple[str | None, int]]:
-        """Epoch and version of every calendar, asked for afresh on sockets of their own."""
+        """Epoch and version of every calendar, read on new sockets."""
         day = self.starts[0][:10]
-        asked = [Screen(instructor.id, day, 1) for instructor in self.accounts.instructors]
-        sockets = [Watcher(self.plan.url, asked[n : n + _A_SOCKET]) for n in range(0, len(asked), _A_SOCKET)]
+        screens = [Screen(instructor.id, day, 1) for instructor in self.accounts.instructors]
+        sockets = [
+            Watcher(self.plan.url, screens[n : n + _CALENDARS_PER_SOCKET])
+            for n in range(0, len(screens), _CALENDARS_PER_SOCKET)
+        ]
         running = [gevent.spawn(socket.run) for socket in sockets]
-        _until(lambda: all(socket.shows() for socket in sockets), SETTLE_SECONDS)
+        _until(lambda: all(socket.is_ready() for socket in sockets), SETTLE_SECONDS)
         for socket in sockets:
             socket.stop()
         gevent.joinall(running, timeout=5)
-        return {screen.instructor: (screen.epoch, screen.version) for screen in asked}
+        return {screen.instructor: (screen.epoch, screen.version) for screen in screens}
 
-    def write_down(self) -> None:
+    def save_results(self) -> None:
         results = self.results
         results.ended = time.time()
         for watcher in self.watchers:
@@ -174,10 +180,10 @@ class Runner:
                 results.screens.append(
                     ScreenState(screen.instructor, screen.first, screen.days, screen.epoch, screen.version, screen.board)
                 )
-                arrived = results.arrivals.setdefault(screen.instructor, {})
+                arrivals = results.arrivals.setdefault(screen.instructor, {})
                 for step in screen.steps:
                     for version in range(step.above + 1, step.upto + 1):
-                        arrived.setdefault(version, []).append(step.at)
+                        arrivals.setdefault(version, []).append(step.at)
         for instructor, watcher in self.own.items():
             created = [booking for event, booking in watcher.client.events if event == "created"]
             results.instructor_events.append(InstructorEvents(instructor, created, watcher.client.refreshed))
@@ -192,7 +198,7 @@ def _reached(watcher: Watcher, now: dict[str, tuple[str | None, int]]) -> bool:
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> None:
-    """Waits for the condition (a function without parameters), but no longer than so many seconds."""
+    """Waits for the condition, but at most `seconds`."""
     ends = time.monotonic() + seconds
     while not condition() and time.monotonic() < ends:
         gevent.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The crowds: who is there, and what they are told to do. And what no crowd is sent to do."""
+"""The kinds of crowds, and the limits that every run must keep."""
 
 import ipaddress
 from dataclasses import dataclass, replace
@@ -10,48 +10,51 @@ MAX_SECONDS = 600
 
 @dataclass(frozen=True)
 class Scenario:
-    """How many of each. `pause`: seconds a student or an instructor takes between two deeds, at least and at most."""
+    """The number of users of each kind. `pause`: minimum and maximum seconds between two actions of
+    a student or an instructor."""
 
     name: str
     students: int
     instructors: int
     screens: int
     pause: tuple[float, float]
-    cancels: float  # the part of lessons that their students cancel again
-    edits: bool  # whether instructors reshape their week meanwhile
-    insists: bool = False  # whether people ask again, with the same key, until they know how it ended
+    cancels: float  # share of lessons that students cancel
+    edits: bool  # whether instructors edit their week
+    # whether users repeat a request with the same key until its outcome is known
+    retries: bool = False
 
 
 def rush(people: int) -> Scenario:
-    """So many people want one and the same time, over and over; some look on."""
+    """All students book the same time at once, repeatedly; a tenth as many screens watch."""
     return Scenario("rush", people, 1, max(2, people // 10), (0, 0), cancels=0, edits=False)
 
 
 def spread(people: int) -> Scenario:
-    """So many students book all over the town; a tenth as many instructors, each with two open screens besides their own."""
+    """Students book with many instructors; there is one instructor per ten students. Each board is
+    open on two screens and the instructor's own."""
     instructors = min(200, max(2, people // 10))
     return Scenario("spread", people, instructors, 2 * instructors, (0.2, 2.0), cancels=0.2, edits=True)
 
 
 def watch_party(people: int) -> Scenario:
-    """So many screens look at one board while twenty students book and cancel."""
+    """Many screens watch one board while up to twenty students book and cancel."""
     return Scenario("watch-party", min(20, max(2, people // 5)), 1, people, (1.0, 4.0), cancels=0.5, edits=True)
 
 
 def chaos(people: int) -> Scenario:
-    """Like `spread`, but everything breaks meanwhile (chaos.py), and people insist."""
-    return replace(spread(people), name="chaos", insists=True)
+    """Like `spread`, with injected faults (chaos.py) and retries."""
+    return replace(spread(people), name="chaos", retries=True)
 
 
 SCENARIOS = {"rush": rush, "spread": spread, "watch-party": watch_party, "chaos": chaos}
-# What `all` runs: people and seconds of each, short enough for a laptop.
+# Users and seconds of each scenario of `all`, short enough for a laptop.
 SHORT = {"rush": (200, 8), "spread": (100, 15), "watch-party": (300, 15)}
 
 
 def refused(url: str, people: int, seconds: float, confirmed: str) -> str | None:
-    """Why this load must not be made, if so."""
+    """Why this run is not allowed; None if it is."""
     host = urlsplit(url).hostname or ""
-    if not _is_here(host) and confirmed != host:
+    if not _is_this_machine(host) and confirmed != host:
         return f"{host or url} is not this machine. To load it on purpose, add --confirm-host {host or 'HOST'}."
     if not 2 <= people <= MAX_PEOPLE:
         return f"--people must be between 2 and {MAX_PEOPLE}."
@@ -60,7 +63,7 @@ def refused(url: str, people: int, seconds: float, confirmed: str) -> str | None
     return None
 
 
-def _is_here(host: str) -> bool:
+def _is_this_machine(host: str) -> bool:
     if host == "localhost":
         return True
     try:

@@ -1,11 +1,11 @@
-"""Numbers and columns as the verdict and the benchmarks print them."""
+"""Numbers and columns for the verdict and the benchmarks."""
 
 import math
 from collections.abc import Sequence
 
 
 def percentile(values: Sequence[float], q: float) -> float:
-    """The smallest value that at least q percent of the values do not exceed; not a number when there are none."""
+    """The smallest value that at least q percent of the values do not exceed; NaN without values."""
     if not values:
         return math.nan
     ordered = sorted(values)

@@ -1,4 +1,5 @@
-"""Who is in a crowd: students who book, instructors who teach, and people who look on. What they meet is written down by the stage."""
+"""The Locust users of a crowd: students who book, instructors, and viewers. Their answers are
+collected by the runner."""
 
 import time
 import uuid
@@ -20,7 +21,7 @@ from loadtests.watcher import Watcher
 
 
 class ApiUser(FastHttpUser):
-    """Somebody with a session, who asks and remembers how it was answered."""
+    """A signed-in user whose requests are counted by answer."""
 
     abstract = True
     connection_timeout = 10.0
@@ -33,14 +34,14 @@ class ApiUser(FastHttpUser):
         return runner
 
     def ask(self, method: str, path: str, body: Any = None, *, name: str | None = None, key: str = "") -> tuple[str, Any]:
-        """How it was answered ("201", "409 SLOT_TAKEN", "no answer") and the JSON. `key`: an Idempotency-Key."""
+        """The answer ("201", "409 SLOT_TAKEN", "no answer") and its JSON. `key`: an Idempotency-Key."""
         headers = {"Authorization": f"Bearer {self.token}"}
         if key:
             headers["Idempotency-Key"] = key
         name = name or path.partition("?")[0]
         started = time.perf_counter()
         with (
-            self._under_way(),
+            self._counted(),
             self.client.request(method, path, json=body, headers=headers, name=name, catch_response=True) as response,
         ):
             seconds = time.perf_counter() - started
@@ -52,17 +53,18 @@ class ApiUser(FastHttpUser):
             self.runner.results.troubled.append(time.time() - seconds)
         return answer, content
 
-    def ask_for_certain(self, path: str, body: Any, *, name: str | None = None) -> tuple[str, Any]:
-        """POSTs with an Idempotency-Key, as pages do. Where people insist, they ask again, with the same key, until they know."""
+    def post_with_key(self, path: str, body: Any, *, name: str | None = None) -> tuple[str, Any]:
+        """POSTs with an Idempotency-Key, as pages do. In scenarios that retry, repeats the request
+        with the same key until its outcome is known."""
         key = str(uuid.uuid4())
         answer, content = self.ask("POST", path, body, name=name, key=key)
-        while self.runner.plan.scenario.insists and unknown(answer) and not self.runner.closed:
+        while self.runner.plan.scenario.retries and unknown(answer) and not self.runner.closed:
             gevent.sleep(self.runner.random.uniform(0.5, 2.0))
             answer, content = self.ask("POST", path, body, name=name, key=key)
         return answer, content
 
     @contextmanager
-    def _under_way(self) -> Iterator[None]:
+    def _counted(self) -> Iterator[None]:
         self.runner.in_flight += 1
         try:
             yield
@@ -70,7 +72,7 @@ class ApiUser(FastHttpUser):
             self.runner.in_flight -= 1
 
     def pause(self) -> None:
-        """Until the next deed; the run may be over before."""
+        """Waits between two actions; ends the user when the run is over."""
         gevent.sleep(self.runner.random.uniform(*self.runner.plan.scenario.pause))
         self.wait_for_start()
 
@@ -81,12 +83,12 @@ class ApiUser(FastHttpUser):
 
 
 def unknown(answer: str) -> bool:
-    """Whether the request may or may not have been carried out."""
+    """Whether it is unknown if the request was carried out."""
     return answer == "no answer" or answer.startswith("503")
 
 
 def _read(response: Any) -> tuple[str, Any]:
-    """How a request was answered, in the words of the verdict, and the JSON of the answer."""
+    """The answer as the verdict names it, and its JSON."""
     if not response.status_code:
         return "no answer", None
     try:
@@ -98,7 +100,7 @@ def _read(response: Any) -> tuple[str, Any]:
 
 
 class StudentUser(ApiUser):
-    """Looks for a time and books it; takes another one when somebody else was quicker; now and then cancels again."""
+    """Books a time, or an alternative if it was taken; sometimes cancels the lesson."""
 
     def on_start(self) -> None:
         self.token = self.runner.next_student().token
@@ -107,19 +109,19 @@ class StudentUser(ApiUser):
         self.wait_for_start()
 
     @task
-    def live(self) -> None:
+    def act(self) -> None:
         if self.runner.plan.scenario.name == "rush":
             self._rush()
         else:
-            self._find_a_time()
+            self._book_random_time()
 
     def _rush(self) -> None:
-        """Waits with everybody else for a time to be announced, and wants it."""
+        """Waits for an announced time with all other students, and books it."""
         start = self.runner.next_time()
         answer, _ = self._book(self.runner.accounts.instructors[0], start)
-        self.runner.rushed(answer)
+        self.runner.count_rush_answer(answer)
 
-    def _find_a_time(self) -> None:
+    def _book_random_time(self) -> None:
         self.pause()
         runner = self.runner
         instructor = runner.random.choice(runner.accounts.instructors)
@@ -135,7 +137,7 @@ class StudentUser(ApiUser):
 
     def _book(self, instructor: Instructor, start: str) -> tuple[str, Any]:
         body = {"service_id": instructor.service_id, "start": start, "duration_minutes": 30}
-        answer, content = self.ask_for_certain("/api/bookings", body)
+        answer, content = self.post_with_key("/api/bookings", body)
         if answer == "201":
             self.runner.results.booked[content["id"]] = instructor.id
         elif unknown(answer):
@@ -143,7 +145,7 @@ class StudentUser(ApiUser):
         return answer, content
 
     def _cancel(self, booking: str) -> None:
-        answer, _ = self.ask_for_certain(
+        answer, _ = self.post_with_key(
             f"/api/bookings/{quote(booking)}/cancellation",
             {"reason": "Somebody is ill"},
             name="/api/bookings/{id}/cancellation",
@@ -155,7 +157,7 @@ class StudentUser(ApiUser):
 
 
 class InstructorUser(ApiUser):
-    """An instructor with the week open on a screen, who looks at the lessons and reshapes next week."""
+    """An instructor with an open week who lists lessons and edits next week."""
 
     def on_start(self) -> None:
         runner = self.runner
@@ -168,7 +170,7 @@ class InstructorUser(ApiUser):
         self.wait_for_start()
 
     @task
-    def live(self) -> None:
+    def act(self) -> None:
         gevent.sleep(self.runner.random.uniform(1, 3))
         self.pause()
         self.ask("GET", "/api/bookings?as=instructor&scope=upcoming")
@@ -178,7 +180,7 @@ class InstructorUser(ApiUser):
 
 
 class ViewerUser(User):
-    """Somebody who is not signed in and has one or two boards open."""
+    """A signed-out viewer with one or two open boards."""
 
     @task
     def look(self) -> None:
@@ -186,5 +188,5 @@ class ViewerUser(User):
         watcher = Watcher(runner.plan.url, runner.next_screens())
         runner.watchers.append(watcher)
         watcher.run()
-        # The run is over, or the server closed for good: what was seen last counts.
+        # The run is over, or the server refused reconnecting. The last content is judged.
         raise StopUser

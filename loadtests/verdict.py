@@ -1,5 +1,5 @@
-"""What a load test left behind, judged: from the database, and from what every screen showed at the end. The only part of the load
-tests that reads the database."""
+"""Checks the results of a load test against the database: bookings, changes and the content of every
+screen. No other module of the load tests reads the database, apart from the benchmarks."""
 
 import asyncio
 import os
@@ -16,20 +16,20 @@ from app.statements import statement
 from loadtests.results import Results, ScreenState
 from loadtests.table import columns, milliseconds, percentile
 
-# How long a committed change may wait to be published once the crowd has gone.
+# Longest time that a committed change may stay unpublished after the run.
 GRACE_SECONDS = 10.0
-# A mail whose worker was killed waits for half a minute, and one that failed for longer each time.
+# A mail waits half a minute after its worker was killed, and longer after each failure.
 MAIL_SECONDS = 120.0
-_LOOK_SECONDS = 0.2
-# What the product promises: no connected screen is behind for longer.
+_POLL_SECONDS = 0.2
+# The guarantee: no connected screen is behind for longer (docs/guarantees.md).
 STALE_SECONDS = 15.0
-# Answers that a crowd may rightly get.
+# Answers that a crowd may get.
 _EXPECTED = ("2", "409 SLOT_TAKEN", "409 STUDENT_BUSY", "409 OUTSIDE_AVAILABILITY")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold. `found` says what was found, and what was wrong."""
+    """One condition that must hold; `found` is what was measured."""
 
     what: str
     found: str
@@ -71,7 +71,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class Board:
-    """A window of a calendar as the database computes it."""
+    """A window of a calendar, computed by the database."""
 
     instructor_id: UUID
     first: date
@@ -92,17 +92,19 @@ _clock = statement("verdict_clock", datetime)
 
 
 def database_of(data: Path) -> str:
-    """The address of the database to judge by: DATABASE_URL, else that of the `up` whose folder this is; empty if neither."""
+    """The address of the database: DATABASE_URL, else that of the `up` with this data folder; empty if
+    neither exists."""
     return os.environ.get("DATABASE_URL") or addresses.noted(data).get("database_url", "")
 
 
 async def judge(
     database_url: str, results: Results, *, grace: float = GRACE_SECONDS, mail_grace: float = MAIL_SECONDS
 ) -> Verdict:
-    """Holds what the crowd was told and saw against the database. Raises OSError or asyncpg's errors when it cannot be read."""
+    """Compares the results with the database. Raises OSError or asyncpg's errors when it cannot be
+    read."""
     pool = await connect(database_url, size=2, name="verdict")
     try:
-        unpublished = await _left(lambda: _unpublished.one(pool), grace)
+        unpublished = await _remaining(lambda: _unpublished.one(pool), grace)
         ahead = await _clock_ahead(pool)
         since = datetime.fromtimestamp(results.started, UTC) + ahead
         instructors = list({UUID(instructor) for instructor in (*results.arrivals, *results.booked.values())})
@@ -116,49 +118,49 @@ async def judge(
         delays = _delays(results, written, ahead)
         promised = delays if results.mended is None else _delays(results, _after(results.mended, written), ahead)
         checks = [
-            *_promise(await _overlaps.one(pool)),
+            *_overlap_checks(await _overlaps.one(pool)),
             _none("changes not published", unpublished),
             _none("calendars with a version left out", len(await _broken_versions.all(pool, instructors=instructors))),
-            *_told(results, rows),
-            *_screens(results, await _boards_of(pool, results.screens)),
-            *_heard(results),
+            *_answer_checks(results, rows),
+            *_screen_checks(results, await _boards_of(pool, results.screens)),
+            *_instructor_event_checks(results),
             _none(
                 f"changes that reached a screen after more than {STALE_SECONDS:.0f} s", sum(d > STALE_SECONDS for d in promised)
             ),
             *await _mails(pool, results, mail_grace),
-            *_answers(results),
-            *_whole(results, rows),
+            *_request_checks(results),
+            *_completeness_checks(results, rows),
         ]
         return Verdict(checks, _numbers(results, rows, delays))
     finally:
         await pool.close()
 
 
-async def _left(count: Callable[[], Awaitable[int]], grace: float) -> int:
-    """What is still to be done once everything had its time."""
-    for _ in range(round(grace / _LOOK_SECONDS)):
+async def _remaining(count: Callable[[], Awaitable[int]], grace: float) -> int:
+    """The count when it reaches zero or `grace` seconds have passed."""
+    for _ in range(round(grace / _POLL_SECONDS)):
         if await count() == 0:
             return 0
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
     return await count()
 
 
 async def _mails(pool: Pool, results: Results, grace: float) -> list[Check]:
-    """Whether no mail was lost when things were broken. Otherwise the crowd does not wait for mails."""
+    """Whether all mails were sent. Checked after injected faults only; other runs do not wait."""
     if results.mended is None:
         return []
     bookings = [UUID(booking) for booking in results.booked]
-    return [_none("mails not sent", await _left(lambda: _unsent_mails.one(pool, bookings=bookings), grace))]
+    return [_none("mails not sent", await _remaining(lambda: _unsent_mails.one(pool, bookings=bookings), grace))]
 
 
 async def _clock_ahead(pool: Pool) -> timedelta:
-    """By how much the database's clock is ahead of ours, give or take half a round trip."""
+    """How far the database's clock is ahead of ours, accurate to half a round trip."""
     samples = []
     for _ in range(5):
         before = datetime.now(UTC)
-        theirs = await _clock.one(pool)
+        database_time = await _clock.one(pool)
         after = datetime.now(UTC)
-        samples.append((after - before, theirs - (before + (after - before) / 2)))
+        samples.append((after - before, database_time - (before + (after - before) / 2)))
     return min(samples)[1]
 
 
@@ -169,15 +171,16 @@ def _none(what: str, count: int, of: str = "") -> Check:
     return Check(what, f"{count}{of}", count == 0)
 
 
-def _promise(overlaps: Overlaps) -> list[Check]:
+def _overlap_checks(overlaps: Overlaps) -> list[Check]:
     return [
         _none("lessons that overlap another of the instructor", overlaps.of_instructors),
         _none("lessons that overlap another of the student", overlaps.of_students),
     ]
 
 
-def _told(results: Results, rows: Sequence[Row]) -> list[Check]:
-    """Whether the answers were true: every 201 a row in the right state, every row a 201 (or a request that got no answer)."""
+def _answer_checks(results: Results, rows: Sequence[Row]) -> list[Check]:
+    """Every 201 must be a row in the right state; every row must have a 201 or belong to a request
+    without an answer."""
     states = {str(row.id): row.state for row in rows}
     cancelled, doubtful = set(results.cancelled), set(results.doubtful)
 
@@ -205,8 +208,8 @@ def _told(results: Results, rows: Sequence[Row]) -> list[Check]:
     return checks
 
 
-async def _boards_of(pool: Pool, seen: Sequence[ScreenState]) -> dict[tuple[str, str, int], Board]:
-    windows = sorted({(screen.instructor, screen.first, screen.days) for screen in seen})
+async def _boards_of(pool: Pool, screens: Sequence[ScreenState]) -> dict[tuple[str, str, int], Board]:
+    windows = sorted({(screen.instructor, screen.first, screen.days) for screen in screens})
     boards = await _boards.all(
         pool,
         instructors=[UUID(instructor) for instructor, _, _ in windows],
@@ -216,23 +219,24 @@ async def _boards_of(pool: Pool, seen: Sequence[ScreenState]) -> dict[tuple[str,
     return {(str(board.instructor_id), board.first.isoformat(), board.length): board for board in boards}
 
 
-def _screens(results: Results, boards: dict[tuple[str, str, int], Board]) -> list[Check]:
+def _screen_checks(results: Results, boards: dict[tuple[str, str, int], Board]) -> list[Check]:
     differ = [
         screen for screen in results.screens if not _same(screen, boards.get((screen.instructor, screen.first, screen.days)))
     ]
-    found = f"{len(differ)} of {len(results.screens)}"
+    value = f"{len(differ)} of {len(results.screens)}"
     if differ:
         board = boards.get((differ[0].instructor, differ[0].first, differ[0].days))
-        found += f" (say, version {differ[0].version} where the database has {board.version if board else 'none'})"
-    return [Check("screens whose board differs from the database", found, not differ)]
+        value += f" (say, version {differ[0].version} where the database has {board.version if board else 'none'})"
+    return [Check("screens whose board differs from the database", value, not differ)]
 
 
 def _same(screen: ScreenState, board: Board | None) -> bool:
     return board is not None and (screen.epoch, screen.version, screen.board) == (board.epoch, board.version, board.days)
 
 
-def _heard(results: Results) -> list[Check]:
-    """Whether instructors saw each new lesson on their own screens. After a refresh they know that they may have missed some."""
+def _instructor_event_checks(results: Results) -> list[Check]:
+    """Whether instructors received each new lesson on their own sockets. After a `refresh` some may
+    be missing."""
     if not results.instructor_events:
         return []
     missed = 0
@@ -242,7 +246,7 @@ def _heard(results: Results) -> list[Check]:
     return [_none("new lessons that an instructor's own screen was not told of", missed)]
 
 
-def _answers(results: Results) -> list[Check]:
+def _request_checks(results: Results) -> list[Check]:
     counts: dict[str, int] = {}
     for requests in results.requests.values():
         for answer, count in requests.answers.items():
@@ -250,7 +254,7 @@ def _answers(results: Results) -> list[Check]:
     total = sum(counts.values())
     errors, late = results.socket_errors, []
     if results.mended is not None:
-        # What is broken on purpose may refuse and go silent; nothing else may, and not for long afterwards.
+        # During faults a 503 or a lost answer is allowed, but not after the repair.
         excused = {answer: counts.pop(answer, 0) for answer in ("503 UNAVAILABLE", "no answer")}
         errors = [error for error in errors if not _excused(error)]
         calm = results.mended + STALE_SECONDS
@@ -272,17 +276,17 @@ def _answers(results: Results) -> list[Check]:
 
 
 def _excused(error: str) -> bool:
-    """Whether a socket may say so, or be refused like this, while something is broken."""
-    if error.isupper():  # a code of the protocol
+    """Whether a socket may report this error, or be refused with it, during a fault."""
+    if error.isupper():  # a protocol error code
         return error == "UNAVAILABLE"
     return not error.startswith("Handshake status") or error.startswith("Handshake status 503")
 
 
-def _whole(results: Results, rows: Sequence[Row]) -> list[Check]:
-    """A crowd that did not come proves nothing."""
-    everybody = results.ready == results.expected and len(results.screens) > 0
+def _completeness_checks(results: Results, rows: Sequence[Row]) -> list[Check]:
+    """A run without all its users proves nothing."""
+    complete = results.ready == results.expected and len(results.screens) > 0
     return [
-        Check("people and screens that were ready at the start", f"{results.ready} of {results.expected}", everybody),
+        Check("people and screens that were ready at the start", f"{results.ready} of {results.expected}", complete),
         Check("lessons booked", str(len(rows)), len(rows) > 0),
     ]
 
@@ -291,7 +295,8 @@ def _whole(results: Results, rows: Sequence[Row]) -> list[Check]:
 
 
 def _delays(results: Results, commits: Sequence[Commit], ahead: timedelta) -> list[float]:
-    """Seconds from each change being written to its arrival at each connected screen. (Written: just before the commit.)"""
+    """Seconds from writing each change, just before its commit, to its arrival at each connected
+    screen."""
     written = {(str(commit.instructor_id), commit.version): (commit.created_at - ahead).timestamp() for commit in commits}
     return [
         at - written[instructor, version]
@@ -303,7 +308,7 @@ def _delays(results: Results, commits: Sequence[Commit], ahead: timedelta) -> li
 
 
 def _after(mended: float, commits: Sequence[Commit]) -> list[Commit]:
-    """Those written when the product had had the time that it is promised to need."""
+    """The commits made after the product had STALE_SECONDS to recover."""
     return [commit for commit in commits if commit.created_at.timestamp() > mended + STALE_SECONDS]
 
 
@@ -325,7 +330,7 @@ def _percentiles(seconds: Sequence[float]) -> tuple[str, ...]:
 
 
 def text(results: Results, verdict: Verdict) -> str:
-    """The verdict as people read it."""
+    """The verdict as text."""
     checks = [("PASS" if check.passed else "FAIL", check.what, check.found) for check in verdict.checks]
     title = f"{results.scenario} · {results.people} people · {results.url}"
     ending = "PASS: all of it held." if verdict.passed else f"FAIL: {sum(not check.passed for check in verdict.checks)} wrong."

@@ -1,5 +1,5 @@
-"""One socket that follows boards until it is told to stop: connecting, reading, coming back. It blocks; under Locust gevent makes
-that cheap, elsewhere it wants a thread of its own. What messages mean is live.py's."""
+"""One socket that follows boards until stopped: it connects, reads and reconnects. It blocks, which
+gevent makes cheap under Locust; elsewhere run it in a thread. client.py interprets the messages."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,15 +14,16 @@ from loadtests.client import SILENCE_SECONDS, Client, Message, Screen
 
 SUBPROTOCOL = "lesson.v1"
 CONNECT_SECONDS = 20
-# How long a read waits before it looks whether it is time to stop.
-_TURN_SECONDS = 1.0
+# A read blocks this long before it checks whether to stop.
+_READ_SECONDS = 1.0
 
-# Screens with one window get the same bytes: a crowd in one process reads them once. Nobody alters what it returns.
-_read: Callable[[bytes], Message] = lru_cache(maxsize=512)(orjson.loads)
+# Screens with the same window get the same bytes, so parse them once. Callers must not modify the
+# result.
+_parse: Callable[[bytes], Message] = lru_cache(maxsize=512)(orjson.loads)
 
 
 class Watcher:
-    """Runs one socket. After `run` has returned, `ear` holds what was last seen."""
+    """Runs one socket. After `run`, `client` holds the last content."""
 
     def __init__(self, url: str, screens: Sequence[Screen], *, token: str | None = None, random: Random | None = None) -> None:
         self.url = url.replace("http", "ws", 1).rstrip("/") + "/live"
@@ -39,7 +40,7 @@ class Watcher:
         self._stopped = True
 
     def run(self) -> None:
-        """Follows until stopped, or until the server closes for good."""
+        """Follows until stopped, or until the server forbids reconnecting."""
         while not self._stopped:
             code = self._once()
             self.connected = False
@@ -52,12 +53,12 @@ class Watcher:
                 return
             self._pause(wait)
 
-    def shows(self) -> bool:
-        """Whether every board has arrived."""
+    def is_ready(self) -> bool:
+        """Whether it is connected and every board has arrived."""
         return self.connected and all(screen.boards > 0 for screen in self.client.screens.values())
 
     def _once(self) -> int:
-        """One connection from its opening to its end; the close code (1006: none was said)."""
+        """Runs one connection; returns its close code (1006: none)."""
         try:
             socket = websocket.create_connection(
                 self.url,
@@ -80,26 +81,26 @@ class Watcher:
         except (OSError, websocket.WebSocketException):
             return 1006
         finally:
-            # Not `close`: it waits for the other side and swallows what ends a greenlet meanwhile.
+            # Not `close`: it waits for the peer and swallows the exception that ends a greenlet.
             with suppress(OSError, websocket.WebSocketException):
                 socket.send_close()
-            socket.shutdown()  # type: ignore[no-untyped-call]  # websocket-client left it without annotations
+            socket.shutdown()  # type: ignore[no-untyped-call]  # it has no annotations
 
     def _follow(self, socket: websocket.WebSocket) -> int:
-        heard = time.monotonic()
-        socket.settimeout(_TURN_SECONDS)
+        last_message = time.monotonic()
+        socket.settimeout(_READ_SECONDS)
         while not self._stopped:
             try:
                 opcode, data = socket.recv_data()
             except websocket.WebSocketTimeoutException:
-                if time.monotonic() - heard > SILENCE_SECONDS:
+                if time.monotonic() - last_message > SILENCE_SECONDS:
                     return 1006
                 continue
             at = time.time()
             if opcode == websocket.ABNF.OPCODE_CLOSE:
                 return int.from_bytes(data[:2]) if len(data) >= 2 else 1005
-            heard = time.monotonic()
-            self._send(socket, self.client.receive(_read(data), at))
+            last_message = time.monotonic()
+            self._send(socket, self.client.receive(_parse(data), at))
         return 1000
 
     @staticmethod

@@ -1,4 +1,5 @@
-"""The Postgres of a test run: one cluster in a temporary folder, with a migrated template that each test's database is cloned from."""
+"""The Postgres of a test run: one cluster in a temporary folder. Each test's database is cloned from
+a migrated template."""
 
 import asyncio
 import os
@@ -20,7 +21,7 @@ from app.db import SQL
 from app.embedded import place, process
 from app.migrate import migrate
 
-# Nothing in it outlives the run.
+# Durability is not needed: the data is removed after the run.
 HASTE = (
     "fsync=off",
     "synchronous_commit=off",
@@ -34,7 +35,7 @@ TEMPLATE = "migrated"
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running Postgres, by the folder of its socket (which is what xdist's workers are told)."""
+    """A running Postgres, identified by the folder of its socket."""
 
     sockets: str
 
@@ -42,21 +43,21 @@ class Cluster:
         return f"postgresql://postgres@/{name}?host={self.sockets}&port=5432"
 
     async def clone(self, name: str) -> str:
-        """A fresh migrated database. File copies are quicker than WAL where nothing is synchronised to disk."""
+        """A new migrated database. Without fsync, copying files is faster than writing WAL."""
         await self._run(f'create database "{name}" template {TEMPLATE} strategy file_copy')
         # Settings of a role in a database are not copied with it.
         await self._run((SQL / "session.sql").read_text(), database=name)
         return self.database(name)
 
     async def clone_onto(self, name: str, folder: Path) -> str:
-        """A fresh migrated database whose data is in `folder`, which belongs to Postgres's account."""
+        """A new migrated database with its data in `folder`, which Postgres's account must own."""
         await self._run(f"create tablespace {name} location '{folder}'")
         await self._run(f'create database "{name}" template {TEMPLATE} tablespace {name} strategy file_copy')
         await self._run((SQL / "session.sql").read_text(), database=name)
         return self.database(name)
 
     async def empty(self, name: str) -> str:
-        """A fresh database with nothing in it."""
+        """A new, empty database."""
         await self._run(f'create database "{name}"')
         return self.database(name)
 
@@ -72,7 +73,7 @@ class Cluster:
 
 
 class Server:
-    """A Postgres of our own, which may be stopped, killed and started again; where it is stays the same."""
+    """A separate Postgres that can be stopped, killed and restarted at the same address."""
 
     def __init__(self, *settings: str) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="instainstru-tests-"))
@@ -82,7 +83,7 @@ class Server:
         self.cluster = Cluster(str(self.embedded.sockets))
         try:
             self.start()
-            # In a thread of its own: the caller's may have an event loop already.
+            # In another thread, as the caller's may already run an event loop.
             with ThreadPoolExecutor(1) as thread:
                 thread.submit(lambda: asyncio.run(_template(self.cluster))).result()
         except BaseException:
@@ -96,13 +97,13 @@ class Server:
             until(self.embedded.answers, "Postgres to answer", 20)
 
     def stop(self) -> None:
-        """In order, but at once: connections are cut."""
+        """Fast shutdown: open connections are closed."""
         if self._process is not None:
             process.end(self._process, signal.SIGINT, 15)
             self._process = None
 
     def kill(self) -> None:
-        """As a power cut would, for all but the disk. Returns when its last process is gone."""
+        """Kills all its processes, like a power cut that leaves the disk intact."""
         if self._process is not None:
             family = psutil.Process(self._process.pid).children(recursive=True)
             self._process.kill()
@@ -117,7 +118,7 @@ class Server:
 
 
 class Standby(Server):
-    """A copy that follows a primary (or another standby), by streaming."""
+    """A streaming replica of a primary or of another standby."""
 
     def __init__(self, source: Server) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="instainstru-tests-"))
@@ -139,8 +140,8 @@ class Standby(Server):
             "-h",
             source.cluster.sockets,
         ]
-        copied = place.run_as(account, [program, *options])
-        assert copied.returncode == 0, copied.stderr
+        result = place.run_as(account, [program, *options])
+        assert result.returncode == 0, result.stderr
         self.embedded = embedded.postgres(self._folder, self._run, HASTE)
         self.cluster = Cluster(str(self.embedded.sockets))
         self.start()
@@ -154,7 +155,7 @@ async def _template(cluster: Cluster) -> None:
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 10) -> None:
-    """Waits for the condition (a function without parameters)."""
+    """Waits until `condition()` is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"

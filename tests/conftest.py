@@ -1,5 +1,5 @@
-"""What tests stand on: a fresh real Postgres database each, a real Redis, the application in-process (`client`) and real
-processes of ours (`start`, `server`). Nothing of ours is mocked, and nothing is left running."""
+"""Fixtures: a new Postgres database per test, a real Redis, the application in-process (`client`) and
+as real processes (`start`, `server`). Our own parts are never mocked."""
 
 import asyncio
 import os
@@ -22,11 +22,11 @@ from app.settings import Settings, read
 from tests.cluster import Cluster, Server, until
 from tests.processes import Running, Starter
 
-# A developer's own settings are none of the tests' business.
+# Ignore the settings of the developer's environment.
 for _name in Settings.model_fields:
     os.environ.pop(_name.upper(), None)
 
-# How long an example takes says more about the machine than about us.
+# The duration of an example depends on the machine.
 hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("tests")
 
@@ -34,7 +34,7 @@ OWNED = pytest.StashKey[Server]()
 SECRET_KEY = "a key for the tests, which is long enough"
 
 
-# ---- Postgres: one for the whole run. Under xdist the controller starts it and tells its workers where it is.
+# ---- Postgres: one per run. Under xdist the controller starts it and passes its address to workers.
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -53,8 +53,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Cluster:
     """The cluster of this run."""
-    if told := getattr(request.config, "workerinput", {}).get("postgres"):
-        return Cluster(told)
+    if sockets := getattr(request.config, "workerinput", {}).get("postgres"):
+        return Cluster(sockets)
     if OWNED not in request.config.stash:
         request.config.stash[OWNED] = Server()
     return request.config.stash[OWNED].cluster
@@ -62,7 +62,7 @@ def postgres(request: pytest.FixtureRequest) -> Cluster:
 
 @pytest.fixture
 def postgres_server() -> Iterator[Server]:
-    """A Postgres that the test may stop, kill and start again: none but its own. Its migrated database is
+    """A Postgres for this test only, which may stop, kill and restart it. Its migrated database is
     `postgres_server.cluster.database(TEMPLATE)`."""
     server = Server()
     yield server
@@ -71,7 +71,7 @@ def postgres_server() -> Iterator[Server]:
 
 @pytest_asyncio.fixture
 async def database_url(postgres: Cluster) -> AsyncIterator[str]:
-    """A fresh database, migrated, with nobody in it."""
+    """A new, migrated database without accounts."""
     name = f"test_{uuid.uuid4().hex}"
     yield await postgres.clone(name)
     await postgres.drop(name)
@@ -89,7 +89,7 @@ async def pool(database_url: str) -> AsyncIterator[db.Pool]:
 
 
 class RedisServer:
-    """A real redis-server that a test may stop, kill and start again."""
+    """A real redis-server that a test may stop, kill and restart."""
 
     def __init__(self) -> None:
         self.folder = embedded.run_folder()
@@ -131,7 +131,7 @@ def _redis() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def redis_server(_redis: RedisServer) -> RedisServer:
-    """An empty Redis, running again whatever the test before did to it."""
+    """An empty, running Redis, even if an earlier test stopped it."""
     _redis.start()
     _redis.flush()
     return _redis
@@ -147,7 +147,7 @@ def redis_url(redis_server: RedisServer) -> str:
 
 @pytest.fixture
 def settings(database_url: str, redis_url: str) -> Settings:
-    """Settings for this test's database and Redis, with the quick intervals of tests."""
+    """Settings for this test's database and Redis, with short intervals."""
     return read(
         _env_file=None,
         database_url=database_url,
@@ -165,7 +165,8 @@ def settings(database_url: str, redis_url: str) -> Settings:
 
 @pytest_asyncio.fixture
 async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """The application in this process, over ASGI. Sign in by the header `Authorization: Bearer …` (factories.token_of)."""
+    """A client of the application in this process, over ASGI. To sign in, set the header
+    `Authorization: Bearer …` (factories.token_of)."""
     async with visiting(settings) as client:
         yield client
 
@@ -182,18 +183,19 @@ async def visiting(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def _running(stack: AsyncExitStack, application: Any) -> Callable[..., Any]:
-    """The application between start-up and shutdown. Its lifespan lives in one task, as under a server: what it opens (task
-    groups, time-outs) must be closed by the task that opened it, and a fixture's two halves run in different ones."""
+    """Starts the application and stops it with the stack. The lifespan runs in one task, as under a
+    server, because task groups and time-outs must be closed by the task that opened them, and the
+    two halves of a fixture run in different tasks."""
     ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-    over = asyncio.Event()
+    stopped = asyncio.Event()
 
     async def lifespan() -> None:
         async with application.router.lifespan_context(application) as state:
             ready.set_result(dict(state or {}))
-            await over.wait()
+            await stopped.wait()
 
     async def close() -> None:
-        over.set()
+        stopped.set()
         await asyncio.wait_for(task, 15)
 
     task = asyncio.create_task(lifespan())
@@ -202,7 +204,7 @@ async def _running(stack: AsyncExitStack, application: Any) -> Callable[..., Any
     try:
         state = await asyncio.wait_for(ready, 15)
     except asyncio.CancelledError:
-        await task  # raises what went wrong at start-up
+        await task  # raises the error of the start-up
         raise
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:
@@ -211,12 +213,12 @@ async def _running(stack: AsyncExitStack, application: Any) -> Callable[..., Any
     return with_state
 
 
-# ---- real processes
+# ---- processes
 
 
 @pytest.fixture
 def start(settings: Settings) -> Iterator[Starter]:
-    """Starts a process of ours with the test's settings: `start("serve")`, `start("relay", relay_poll_seconds=5)`."""
+    """Starts processes with the test's settings: `start("relay", relay_poll_seconds=5)`."""
     starter = Starter(settings)
     yield starter
     starter.stop_all()

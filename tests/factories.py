@@ -13,7 +13,7 @@ from app.db import Pool
 from app.settings import Settings
 
 PASSWORD = "TestPassword123!"
-# Argon2id of PASSWORD with the cheapest parameters there are.
+# Argon2id of PASSWORD with the cheapest parameters.
 QUICK_HASH = "$argon2id$v=19$m=8,t=1,p=1$q5p1D8+kr4GW/MpipOwdJg$1NZtgHdbhgC9LzZ1sAvh7kkWdrhINtzsRPh3jMfY3gs"
 
 
@@ -28,15 +28,15 @@ class Account:
 class Instructor(Account):
     service_id: UUID
     time_zone: str
-    today: date  # where the instructor is, when the instructor was made
+    today: date  # local date at creation
 
     def at(self, wall_clock: str, *, day: int = 1) -> datetime:
-        """The instant of a wall-clock time of theirs, so many days after today (by default tomorrow)."""
+        """The instant of a local wall-clock time, `day` days after today."""
         local = datetime.combine(self.today + timedelta(days=day), time.fromisoformat(wall_clock), ZoneInfo(self.time_zone))
         return local.astimezone(UTC)
 
     def day(self, after: int = 1) -> date:
-        """The local date so many days after today."""
+        """The local date, `after` days after today."""
         return self.today + timedelta(days=after)
 
 
@@ -64,36 +64,39 @@ async def instructor(
     free_cancel_hours: int = 12,
     now: datetime | None = None,
 ) -> Instructor:
-    """An instructor who teaches one service and is available at the same hours on each of so many days from today."""
-    person = await _account(pool, name, roles, time_zone)
+    """An instructor with one service and the same hours on each of the next `days` days."""
+    account = await _account(pool, name, roles, time_zone)
     today = (now or datetime.now(UTC)).astimezone(ZoneInfo(time_zone)).date()
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
-            "insert into instructor (id, headline) values ($1, $2)", person.id, f"{name} teaches {service}"
+            "insert into instructor (id, headline) values ($1, $2)", account.id, f"{name} teaches {service}"
         )
         await connection.execute(
-            """insert into calendar (instructor_id, time_zone, min_advance_minutes, travel_buffer_minutes, free_cancel_hours)
+            """insert into calendar (instructor_id, time_zone, min_advance_minutes, travel_buffer_minutes,
+                                     free_cancel_hours)
                values ($1, $2, $3, $4, $5)""",
-            person.id, time_zone, notice_minutes, buffer_minutes, free_cancel_hours,
+            account.id, time_zone, notice_minutes, buffer_minutes, free_cancel_hours,
         )  # fmt: skip
         await connection.execute(
             """insert into availability (instructor_id, during)
-               select $1, tstzrange(local_instant(day + $3::text::time, $5), local_end(day + $4::text::interval, $5))
+               select $1, tstzrange(local_instant(day + $3::text::time, $5),
+                                    local_end(day + $4::text::interval, $5))
                from (select $2::date + n as day from generate_series(0, $6 - 1) as n) as days""",
-            person.id, today, *hours, time_zone, days,
+            account.id, today, *hours, time_zone, days,
         )  # fmt: skip
     return Instructor(
-        person.id, person.email, person.name,
-        await service_of(pool, person.id, service, rate_cents=rate_cents, durations=durations), time_zone, today,
+        account.id, account.email, account.name,
+        await service_of(pool, account.id, service, rate_cents=rate_cents, durations=durations), time_zone, today,
     )  # fmt: skip
 
 
 async def service_of(
     pool: Pool, instructor_id: UUID, service: str = "piano", *, rate_cents: int = 7000, durations: Sequence[int] = (30, 60)
 ) -> UUID:
-    """One more service of an instructor; the service's id."""
+    """Adds a service to an instructor; the service's id."""
     service_id: UUID = await pool.fetchval(
-        """insert into service (instructor_id, catalog_service, hourly_rate_cents, durations_minutes, location_types)
+        """insert into service (instructor_id, catalog_service, hourly_rate_cents, durations_minutes,
+                                location_types)
            values ($1, $2, $3, $4, '{student,instructor,public}') returning id""",
         instructor_id, service, rate_cents, list(durations),
     )  # fmt: skip
@@ -104,7 +107,7 @@ async def service_of(
 async def lesson(
     pool: Pool, student_id: UUID, service_id: UUID, start: datetime, *, minutes: int = 60, now: datetime | None = None
 ) -> Booking:
-    """A lesson booked as the product books it."""
+    """A lesson booked by the product's own code."""
     return await booking.reserve(
         pool,
         student_id,
@@ -127,7 +130,8 @@ async def _account(pool: Pool, name: str, roles: Sequence[str], time_zone: str =
     email = f"{name.lower().replace(' ', '.')}@example.com"
     async with pool.acquire() as connection, connection.transaction():
         account_id: UUID = await connection.fetchval(
-            "insert into account (email, full_name, password_hash, time_zone) values ($1, $2, $3, $4) returning id",
+            """insert into account (email, full_name, password_hash, time_zone)
+               values ($1, $2, $3, $4) returning id""",
             email, name, QUICK_HASH, time_zone,
         )  # fmt: skip
         await connection.executemany(

@@ -1,4 +1,4 @@
-"""Pages as someone without scripts meets them: forms with what stands in them, and links."""
+"""Pages as a browser without JavaScript sees them: text, links, and forms with their values."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -14,20 +14,20 @@ class Form:
     action: str
     method: str
     fields: dict[str, str] = field(default_factory=dict)
-    buttons: list[tuple[str, str, str]] = field(default_factory=list)  # name, value, words
+    buttons: list[tuple[str, str, str]] = field(default_factory=list)  # name, value, label
 
     async def send(self, client: httpx.AsyncClient, **typed: str) -> httpx.Response:
-        """Sends the form as a browser would: what stands in it, and what was typed."""
-        given = self.fields | typed
+        """Submits the form as a browser does: its values, overridden by `typed`."""
+        values = self.fields | typed
         if self.method == "get":
             path, _, _ = self.action.partition("#")
-            return await client.get(path, params=given)
+            return await client.get(path, params=values)
         headers = {"sec-fetch-site": "same-origin"}
-        return await client.post(self.action, data=given, headers=headers)
+        return await client.post(self.action, data=values, headers=headers)
 
 
 class Page(HTMLParser):
-    """`text` is what can be read, `forms` and `links` what can be done."""
+    """The visible `text`, the `forms` and the `links` of a page."""
 
     def __init__(self, response: httpx.Response) -> None:
         super().__init__()
@@ -37,42 +37,42 @@ class Page(HTMLParser):
         self.times: list[str] = []
         self.text = ""
         self._open: list[tuple[str, dict[str, Any]]] = []
-        self._words = ""
+        self._element_text = ""
         self.feed(response.text)
 
     def form(self, action: str) -> Form:
-        """The form that goes to an address like this."""
+        """The form whose action contains this."""
         return next(form for form in self.forms if action in form.action)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
+        attributes = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self.forms.append(Form(given.get("action", ""), given.get("method", "get")))
+            self.forms.append(Form(attributes.get("action", ""), attributes.get("method", "get")))
         if tag == "input" and self.forms and self._inside("form"):
-            chosen = given.get("type") not in {"radio", "checkbox"} or "checked" in given
-            if chosen and "disabled" not in given and given.get("name"):
-                self.forms[-1].fields[given["name"]] = given.get("value", "")
+            is_set = attributes.get("type") not in {"radio", "checkbox"} or "checked" in attributes
+            if is_set and "disabled" not in attributes and attributes.get("name"):
+                self.forms[-1].fields[attributes["name"]] = attributes.get("value", "")
         if tag not in VOID:
-            self._open.append((tag, given))
+            self._open.append((tag, attributes))
             if tag in {"a", "button", "textarea"}:
-                self._words = ""
+                self._element_text = ""
 
     def handle_endtag(self, tag: str) -> None:
         while self._open:
-            name, given = self._open.pop()
+            name, attributes = self._open.pop()
             if name == tag:
                 break
         else:
             return
-        if tag == "a" and "href" in given:
-            self.links[" ".join(self._words.split())] = given["href"]
+        if tag == "a" and "href" in attributes:
+            self.links[" ".join(self._element_text.split())] = attributes["href"]
         if tag == "textarea":
-            self.forms[-1].fields[given["name"]] = self._words.removeprefix("\n")
-        if tag == "button" and "time" in given.get("class", "").split() and given.get("type", "submit") == "submit":
-            self.times.append(given["value"])
+            self.forms[-1].fields[attributes["name"]] = self._element_text.removeprefix("\n")
+        if tag == "button" and "time" in attributes.get("class", "").split() and attributes.get("type", "submit") == "submit":
+            self.times.append(attributes["value"])
 
     def handle_data(self, data: str) -> None:
-        self._words += data
+        self._element_text += data
         if not self._inside("script"):
             self.text = f"{self.text} {' '.join(data.split())}".strip()
 

@@ -1,4 +1,5 @@
-"""Real processes of the product under test: `python -m app serve`, `relay`, `worker`, each with its settings in its environment."""
+"""Runs the product's processes, `python -m app serve`, `relay` and `worker`, with settings in their
+environment."""
 
 import os
 import signal
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Running:
-    """A process of ours."""
+    """A running process of the product."""
 
     def __init__(self, name: str, popen: subprocess.Popen[bytes], output: IO[bytes], url: str) -> None:
         self.name = name
@@ -34,11 +35,11 @@ class Running:
 
     @property
     def log(self) -> str:
-        """All it has written so far."""
+        """Its output so far."""
         return Path(self._output.name).read_text()
 
     def wait_for(self, text: str, seconds: float = 10) -> None:
-        """Until it has written `text`."""
+        """Waits until its output contains `text`."""
         until(lambda: text in self.log, f"{self.name} to write {text!r}", seconds)
 
     def kill(self) -> None:
@@ -46,7 +47,7 @@ class Running:
         self.popen.wait()
 
     def stop(self, seconds: float = 15) -> int:
-        """SIGTERM, and its exit status."""
+        """Sends SIGTERM; returns the exit status."""
         process.end(self.popen, signal.SIGTERM, seconds)
         return self.popen.returncode
 
@@ -56,15 +57,15 @@ class Running:
 
 
 class Starter:
-    """Starts processes under the test's settings, and stops what a test left."""
+    """Starts processes with the test's settings, and stops them after the test."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._started: list[Running] = []
 
     def __call__(self, command: str, *arguments: str, descriptors: int | None = None, **changed: Any) -> Running:
-        """Starts `python -m app <command> <arguments>`; `serve` gets a free port and is waited for.
-        `descriptors`: how many files it may open. `changed` are settings."""
+        """Starts `python -m app <command> <arguments>`. `serve` gets a free port and is ready on return.
+        `descriptors` limits open files; `changed` overrides settings."""
         url = ""
         if command == "serve" and "--port" not in arguments:
             port = free_port()

@@ -1,4 +1,4 @@
-"""The pool: connections go back to it as they are, and Postgres's absence is no bug of ours."""
+"""The connection pool: releases without a reset, time-outs, failover and retries."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,13 +14,13 @@ from app.db import Pool
 
 
 @pytest.fixture(autouse=True)
-def every_first_fault_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the tests before ran into."""
+def new_fault_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeated faults are logged once, so forget those of earlier tests."""
     monkeypatch.setattr(db, "faults", db.Faults())
 
 
-async def test_giving_a_connection_back_asks_postgres_nothing(database_url: str) -> None:
-    """It could fail, and make a failure of a statement that was committed and answered."""
+async def test_releasing_a_connection_sends_nothing_to_postgres(database_url: str) -> None:
+    """A reset could fail after the statement was committed and answered."""
     pool = await db.connect(database_url, size=1, name="test")
     async with pool.acquire() as connection:
         await connection.execute("set application_name = 'as it was'")
@@ -28,7 +28,7 @@ async def test_giving_a_connection_back_asks_postgres_nothing(database_url: str)
     await db.close(pool)
 
 
-async def test_an_open_transaction_does_not_outlive_its_failure(pool: Pool) -> None:
+async def test_a_failed_transaction_is_rolled_back(pool: Pool) -> None:
     async def work(tx: db.Tx) -> None:
         await tx.execute("insert into role (name) values ('pirate')")
         raise RuntimeError("no")
@@ -38,13 +38,13 @@ async def test_an_open_transaction_does_not_outlive_its_failure(pool: Pool) -> N
     assert await pool.fetchval("select count(*) from role where name = 'pirate'") == 0
 
 
-async def test_what_belongs_to_a_session_ends_with_the_use_of_aside(database_url: str, pool: Pool) -> None:
+async def test_session_state_ends_with_aside(database_url: str, pool: Pool) -> None:
     lock = "select pg_try_advisory_lock(4711)"
     alone = await db.connect(database_url, size=1, name="test")
     async with db.aside(alone) as connection:
         assert await connection.fetchval(lock)
         assert not await pool.fetchval(lock)
-    for _ in range(100):  # Postgres takes a moment to see that the session is over
+    for _ in range(100):  # Postgres notices the end of the session with a delay
         if free := await pool.fetchval(lock):
             break
     assert free
@@ -61,7 +61,7 @@ async def test_a_lost_connection_is_unavailable(pool: Pool, error: Exception) ->
             raise error
 
 
-async def test_a_backend_that_dies_is_unavailable_and_the_next_one_serves(database_url: str) -> None:
+async def test_a_terminated_backend_is_unavailable_and_the_next_one_serves(database_url: str) -> None:
     pool = await db.connect(database_url, size=1, name="test")
     with pytest.raises(refusal.Unavailable):
         async with db.connection(pool) as connection:
@@ -79,7 +79,7 @@ async def _pids(pool: Pool) -> set[int]:
 
 @pytest.fixture
 async def old_primary(database_url: str, pool: Pool) -> AsyncIterator[Pool]:
-    """A pool whose open connections reach a server that only reads, as after a failover; a new connection may write again."""
+    """A pool whose open connections are read-only, as after a failover; new connections can write."""
     name = await pool.fetchval("select current_database()")
     await pool.execute(f'alter database "{name}" set default_transaction_read_only = on')
     stale = await db.connect(database_url, size=2, name="stale")
@@ -89,19 +89,19 @@ async def old_primary(database_url: str, pool: Pool) -> AsyncIterator[Pool]:
     await db.close(stale)
 
 
-async def test_a_statement_at_the_old_primary_is_unavailable_and_the_next_one_goes_to_the_new(old_primary: Pool) -> None:
+async def test_a_statement_on_the_old_primary_fails_and_the_next_reaches_the_new_one(old_primary: Pool) -> None:
     with pytest.raises(refusal.Unavailable):
         await operators.replace_epoch_seed.run(old_primary)
     assert await operators.replace_epoch_seed.run(old_primary) == 1
 
 
-async def test_a_transaction_at_the_old_primary_is_unavailable_and_the_next_one_goes_to_the_new(old_primary: Pool) -> None:
+async def test_a_transaction_on_the_old_primary_fails_and_the_next_reaches_the_new_one(old_primary: Pool) -> None:
     with pytest.raises(refusal.Unavailable):
         await db.transact(old_primary, operators.replace_epoch_seed.run)
     assert await db.transact(old_primary, operators.replace_epoch_seed.run) == 1
 
 
-async def test_a_session_of_its_own_at_the_old_primary_expires_the_pool_too(old_primary: Pool) -> None:
+async def test_a_separate_session_on_the_old_primary_expires_the_pool(old_primary: Pool) -> None:
     with pytest.raises(refusal.Unavailable):
         async with db.aside(old_primary) as connection:
             await operators.replace_epoch_seed.run(connection)
@@ -109,8 +109,8 @@ async def test_a_session_of_its_own_at_the_old_primary_expires_the_pool_too(old_
 
 
 @pytest.mark.parametrize("begin", [True, False])
-async def test_after_a_time_out_of_the_client_no_connection_of_before_is_used(database_url: str, begin: bool) -> None:
-    """It may be the server of before a failover, which no longer answers anybody."""
+async def test_a_client_time_out_replaces_all_connections(database_url: str, begin: bool) -> None:
+    """The server may be an old primary that no longer answers."""
 
     async def sleep(tx: db.Tx) -> None:
         await tx.execute("select pg_sleep(5)")
@@ -123,7 +123,7 @@ async def test_after_a_time_out_of_the_client_no_connection_of_before_is_used(da
     await db.close(pool)
 
 
-async def test_a_pool_whose_connections_are_all_in_use_keeps_them(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_exhausted_pool_keeps_its_connections(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = await db.connect(database_url, size=2, name="test")
     before = await _pids(pool)
     monkeypatch.setattr(db, "ACQUIRE_SECONDS", 0.1)
@@ -138,7 +138,7 @@ async def test_a_pool_whose_connections_are_all_in_use_keeps_them(database_url: 
 
 @pytest.fixture
 async def deadlocking(pool: Pool) -> Pool:
-    """`select remove_service(…)` deadlocks, and counts how often it was tried."""
+    """`select remove_service(…)` deadlocks, and counts its calls."""
     await pool.execute(
         """
         create sequence attempt;
@@ -154,14 +154,14 @@ async def deadlocking(pool: Pool) -> Pool:
     return pool
 
 
-async def test_a_statement_that_deadlocks_is_not_tried_again(deadlocking: Pool) -> None:
+async def test_a_deadlocked_statement_is_not_retried(deadlocking: Pool) -> None:
     with pytest.raises(refusal.Unavailable):
         await service.withdraw(deadlocking, uuid4(), uuid4())
     assert await deadlocking.fetchval("select last_value from attempt") == 1
 
 
 @pytest.mark.parametrize("begin", [True, False])
-async def test_a_transaction_that_deadlocks_is_tried_once_more_and_that_is_logged(deadlocking: Pool, begin: bool) -> None:
+async def test_a_deadlocked_transaction_is_retried_once_and_logged(deadlocking: Pool, begin: bool) -> None:
     with capture_logs() as lines, pytest.raises(refusal.Unavailable):
         await db.transact(deadlocking, lambda tx: service.withdraw(tx, uuid4(), uuid4()), begin=begin)
     assert await deadlocking.fetchval("select last_value from attempt") == 2
@@ -171,7 +171,7 @@ async def test_a_transaction_that_deadlocks_is_tried_once_more_and_that_is_logge
     ]
 
 
-async def test_a_transaction_whose_statement_a_migration_changed_is_tried_once_more(database_url: str, pool: Pool) -> None:
+async def test_a_transaction_is_retried_after_a_migration_changed_its_statement(database_url: str, pool: Pool) -> None:
     async def work(tx: db.Tx) -> list[str]:
         return list((await tx.fetch("select * from role limit 1"))[0].keys())
 
@@ -182,8 +182,9 @@ async def test_a_transaction_whose_statement_a_migration_changed_is_tried_once_m
     await db.close(alone)
 
 
-IS_SOMEBODY_WAITING = """
-select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')
+IS_A_LOCK_AWAITED = """
+select exists (select from pg_stat_activity
+               where datname = current_database() and wait_event_type = 'Lock')
 """
 PAUSING_FUNCTION = """
 create function code.pausing() returns integer language plpgsql as
@@ -192,7 +193,7 @@ $$ begin perform pg_advisory_xact_lock_shared(1); perform from site; return 1; e
 
 
 @pytest.mark.parametrize("begin", [True, False])
-async def test_a_transaction_whose_function_a_migration_replaces_is_tried_once_more(
+async def test_a_transaction_is_retried_after_a_migration_replaced_its_function(
     database_url: str, pool: Pool, begin: bool
 ) -> None:
     async def work(tx: db.Tx) -> int:
@@ -204,7 +205,7 @@ async def test_a_transaction_whose_function_a_migration_replaces_is_tried_once_m
         await migration.execute("select pg_advisory_xact_lock(1)")
         counting = asyncio.create_task(db.transact(pool, work, begin=begin))
         async with asyncio.timeout(20):
-            while not await pool.fetchval(IS_SOMEBODY_WAITING):
+            while not await pool.fetchval(IS_A_LOCK_AWAITED):
                 await asyncio.sleep(0.01)
         await migration.execute("drop function code.pausing()")
         await migration.execute(PAUSING_FUNCTION)
@@ -213,7 +214,7 @@ async def test_a_transaction_whose_function_a_migration_replaces_is_tried_once_m
     assert [line["cause"] for line in lines] == ["FunctionReplacedError"]
 
 
-async def test_a_lock_that_is_not_given_up_is_unavailable_before_the_client_gives_up(pool: Pool) -> None:
+async def test_a_lock_wait_ends_before_the_client_times_out(pool: Pool) -> None:
     async with pool.acquire() as holder, holder.transaction():
         await holder.execute("select from site for update")
         with capture_logs() as lines, pytest.raises(refusal.Unavailable):
@@ -221,24 +222,25 @@ async def test_a_lock_that_is_not_given_up_is_unavailable_before_the_client_give
     assert [line["cause"] for line in lines] == ["55P03 LockNotAvailableError"]
 
 
-async def test_a_slow_statement_is_ended_by_the_server_before_the_client_gives_up(pool: Pool) -> None:
+async def test_the_server_ends_a_slow_statement_before_the_client_times_out(pool: Pool) -> None:
     values = await pool.fetch(
         """select name, setting::bigint as milliseconds from pg_settings
-           where name in ('lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout')"""
+           where name in ('lock_timeout', 'statement_timeout',
+                          'idle_in_transaction_session_timeout')"""
     )
     milliseconds = {row["name"]: row["milliseconds"] for row in values}
     assert 0 < milliseconds["lock_timeout"] < milliseconds["statement_timeout"] < db.COMMAND_SECONDS * 1000
     assert milliseconds["idle_in_transaction_session_timeout"] > 0
 
 
-async def test_a_session_has_the_settings_of_its_role_and_sends_no_parameter_that_pgbouncer_refuses(pool: Pool) -> None:
+async def test_a_session_uses_role_settings_and_sends_only_parameters_pgbouncer_accepts(pool: Pool) -> None:
     settings = await pool.fetch("select name, setting from pg_settings where name in ('TimeZone', 'jit') order by name")
     assert [tuple(row) for row in settings] == [("TimeZone", "UTC"), ("jit", "off")]
     sent = {row["name"] for row in await pool.fetch("select name from pg_settings where source = 'client'")}
     assert sent <= {"application_name", "client_encoding"}
 
 
-def test_of_many_faults_of_one_cause_there_is_one_line_with_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_faults_with_one_cause_are_one_log_line_with_a_count(monkeypatch: pytest.MonkeyPatch) -> None:
     faults = db.Faults()
     with capture_logs() as lines:
         for _ in range(10):

@@ -1,4 +1,4 @@
-"""The demo people, whatever the day and the hour."""
+"""The demo accounts, at any date and time."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
@@ -23,7 +23,7 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize("now", MOMENTS, ids=str)
-async def test_there_are_free_times_and_lessons_whatever_today_is(pool: Pool, now: datetime) -> None:
+async def test_demo_data_has_free_times_and_lessons_at_any_date(pool: Pool, now: datetime) -> None:
     assert await demo.seed(pool, now=now)
     items = await offers.items(pool, now=now, limit=100)
     assert len(items) == sum(len(teacher.offers) for teacher in demo.TEACHERS)
@@ -32,12 +32,12 @@ async def test_there_are_free_times_and_lessons_whatever_today_is(pool: Pool, no
     assert last > now + timedelta(weeks=demo.WEEKS) - timedelta(days=2)
     for lesson in await pool.fetch("select id, student_id, lower(during) as start from booking"):
         assert now < lesson["start"]
-        found = await booking.find(pool, lesson["id"], viewer=lesson["student_id"])
-        assert found.state == "confirmed"
+        lesson_booking = await booking.find(pool, lesson["id"], viewer=lesson["student_id"])
+        assert lesson_booking.state == "confirmed"
     assert await pool.fetchval("select count(*) from booking") == 2
 
 
-async def test_the_first_free_time_of_each_can_be_booked(pool: Pool) -> None:
+async def test_the_first_free_time_of_a_demo_instructor_can_be_booked(pool: Pool) -> None:
     now = datetime.now(UTC)
     await demo.seed(pool, now=now)
     emma = await pool.fetchval("select id from account where email = 'emma.johnson@example.com'")
@@ -47,7 +47,7 @@ async def test_the_first_free_time_of_each_can_be_booked(pool: Pool) -> None:
     await factories.lesson(pool, emma, sarah.offer.service_id, sarah.next_available, minutes=sarah.offer.minutes, now=now)
 
 
-async def test_who_is_promised_is_there_and_can_sign_in(pool: Pool, client: httpx.AsyncClient) -> None:
+async def test_all_documented_demo_accounts_can_sign_in(pool: Pool, client: httpx.AsyncClient) -> None:
     await demo.seed(pool, now=datetime.now(UTC))
     for email, roles in {
         "sarah.chen@example.com": ["instructor"],
@@ -64,13 +64,13 @@ async def test_who_is_promised_is_there_and_can_sign_in(pool: Pool, client: http
     assert len({row["password_hash"] for row in await pool.fetch("select password_hash from account")}) == 11
 
 
-async def test_where_anybody_is_nothing_is_changed(pool: Pool) -> None:
+async def test_seed_changes_nothing_if_accounts_exist(pool: Pool) -> None:
     await factories.student(pool, "Ben")
     assert await demo.seed(pool, now=datetime.now(UTC)) is False
     assert await pool.fetchval("select count(*) from account") == 1
 
 
-async def test_seeding_twice_at_once_brings_them_once(pool: Pool) -> None:
+async def test_concurrent_seeds_insert_the_demo_data_once(pool: Pool) -> None:
     now = datetime.now(UTC)
     assert sorted(await asyncio.gather(*(demo.seed(pool, now=now) for _ in range(3)))) == [False, False, True]
     assert await pool.fetchval("select count(*) from account") == len(demo.TEACHERS) + 3

@@ -1,4 +1,4 @@
-"""Rate limits, counted in a real Redis and, while it is away, in the process."""
+"""Rate limits, counted in Redis and, while it is down, in the process."""
 
 import re
 
@@ -19,7 +19,7 @@ def limited(settings: Settings) -> Settings:
     return settings.model_copy(update={"rate_limits": "on"})
 
 
-async def test_the_fourth_of_three_is_refused_and_told_when_to_come_back(limited: Settings) -> None:
+async def test_a_call_above_the_limit_is_refused_with_retry_after(limited: Settings) -> None:
     async with limits.opened(limited) as limiter:
         for _ in range(3):
             await limiter.hit(THREE, "ben")
@@ -29,7 +29,7 @@ async def test_the_fourth_of_three_is_refused_and_told_when_to_come_back(limited
         await limiter.hit(THREE, "anna")
 
 
-async def test_checking_counts_nothing_and_forgetting_starts_anew(limited: Settings) -> None:
+async def test_a_check_does_not_count_and_forget_resets_the_count(limited: Settings) -> None:
     async with limits.opened(limited) as limiter:
         for _ in range(3):
             await limiter.check(THREE, "ben")
@@ -40,7 +40,7 @@ async def test_checking_counts_nothing_and_forgetting_starts_anew(limited: Setti
         await limiter.check(THREE, "ben")
 
 
-async def test_two_processes_count_together(limited: Settings) -> None:
+async def test_two_processes_share_their_counts(limited: Settings) -> None:
     async with limits.opened(limited) as one, limits.opened(limited) as other:
         await one.hit(THREE, "ben")
         await other.hit(THREE, "ben")
@@ -49,7 +49,7 @@ async def test_two_processes_count_together(limited: Settings) -> None:
             await other.hit(THREE, "ben")
 
 
-async def test_while_redis_is_away_the_process_counts_for_itself(limited: Settings, redis_server: RedisServer) -> None:
+async def test_without_redis_each_process_counts_alone(limited: Settings, redis_server: RedisServer) -> None:
     async with limits.opened(limited) as limiter:
         await limiter.hit(THREE, "ben")
         redis_server.kill()
@@ -60,7 +60,7 @@ async def test_while_redis_is_away_the_process_counts_for_itself(limited: Settin
         assert 1 <= refused.value.retry_after <= 60
 
 
-async def test_what_redis_keeps_names_nobody(limited: Settings, redis_server: RedisServer) -> None:
+async def test_keys_in_redis_hold_no_personal_data(limited: Settings, redis_server: RedisServer) -> None:
     async with limits.opened(limited) as limiter:
         await limiter.hit(THREE, "ben@example.com")
     async with Redis.from_url(redis_server.url) as redis:
@@ -68,14 +68,14 @@ async def test_what_redis_keeps_names_nobody(limited: Settings, redis_server: Re
     assert re.fullmatch(rb"limits:test/[0-9a-f]{32}/3/1/minute", key)
 
 
-async def test_off_means_off(settings: Settings) -> None:
+async def test_limits_can_be_turned_off(settings: Settings) -> None:
     async with limits.opened(settings) as limiter:
         for _ in range(10):
             await limiter.hit(THREE, "ben")
 
 
 @pytest.mark.parametrize(
-    ("client", "counted"),
+    ("client", "address"),
     [
         (("203.0.113.7", 1), "203.0.113.7"),
         (("2001:db8:1:2:3:4:5:6", 1), "2001:db8:1:2::/64"),
@@ -85,8 +85,8 @@ async def test_off_means_off(settings: Settings) -> None:
         (None, ""),
     ],
 )
-def test_an_address_is_the_host_or_the_network_of_a_household(client: tuple[str, int] | None, counted: str) -> None:
-    assert limits.address(HTTPConnection({"type": "http", "headers": [], "client": client})) == counted
+def test_an_address_is_an_ipv4_host_or_an_ipv6_network(client: tuple[str, int] | None, address: str) -> None:
+    assert limits.address(HTTPConnection({"type": "http", "headers": [], "client": client})) == address
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Logs are for people or for machines, and hold neither secrets nor who people are. Each test logs in a process of its own."""
+"""Logs, as text or JSON, without secrets and personal data. Each test logs in a separate process."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from app.settings import read
 logs.configure(read(_env_file=None, log_format={form!r}), "web")
 """
 
-SAID_AND_SHOWN = {
+REDACTIONS = {
     "postgresql://app:hunter2@db/lessons": "postgresql://app:[withheld]@db/lessons",
     "redis://:hunter2@cache:6379": "redis://:[withheld]@cache:6379",
     "Authorization: Bearer hunter2.hunter2": "Authorization: Bearer [withheld]",
@@ -32,7 +32,7 @@ def output(script: str, form: str = "json") -> list[str]:
 
 
 def logged(script: str) -> list[dict[str, Any]]:
-    """What this script logs, as a machine reads it."""
+    """The parsed JSON lines that this script logs."""
     return [json.loads(line) for line in output(script)]
 
 
@@ -54,19 +54,19 @@ logging.getLogger("asyncpg.pool").warning("Failed to restore the pool connection
 """
 
 
-def test_connections_that_asyncpg_lost_are_not_told_one_by_one() -> None:
+def test_lost_connections_of_asyncpg_are_not_logged_one_by_one() -> None:
     lines = logged(LOST_CONNECTIONS)
     assert [line["event"].splitlines()[0] for line in lines] == ["Task exception was never retrieved"]
     assert "Connection.send()" in lines[0]["event"]
 
 
-def test_a_line_says_what_when_where_and_who() -> None:
+def test_a_log_line_names_event_time_logger_and_process() -> None:
     (line,) = logged("structlog.get_logger('relay').info('published', changes=3)")
     assert line.pop("timestamp").endswith("Z")
     assert line == {"event": "published", "changes": 3, "level": "info", "logger": "relay", "process": "web"}
 
 
-def test_what_libraries_log_and_warn_goes_the_same_way() -> None:
+def test_log_lines_and_warnings_of_libraries_have_the_same_form() -> None:
     error, warning = logged(
         "logging.getLogger('somebody').error('this is %s', 'bad', extra={'count': 2}); warnings.warn('careful')"
     )
@@ -74,27 +74,27 @@ def test_what_libraries_log_and_warn_goes_the_same_way() -> None:
     assert "careful" in warning["event"]
 
 
-def test_what_is_below_the_level_is_not_logged_nor_what_uvicorn_says_of_addresses() -> None:
+def test_lines_below_the_level_and_addresses_from_uvicorn_are_not_logged() -> None:
     quiet = "structlog.get_logger('relay').debug('nothing'); logging.getLogger('uvicorn.error').info('203.0.113.7 - open')"
     assert logged(quiet) == []
 
 
-def test_secrets_and_people_are_taken_out_of_texts() -> None:
+def test_secrets_and_e_mail_addresses_are_redacted() -> None:
     log = "structlog.get_logger('web').warning"
-    lines = logged("".join(f"{log}({said!r}, inside={{'list': [{said!r}]}})\n" for said in SAID_AND_SHOWN))
-    assert [line["event"] for line in lines] == list(SAID_AND_SHOWN.values())
-    assert [line["inside"] for line in lines] == [{"list": [shown]} for shown in SAID_AND_SHOWN.values()]
+    lines = logged("".join(f"{log}({text!r}, inside={{'list': [{text!r}]}})\n" for text in REDACTIONS))
+    assert [line["event"] for line in lines] == list(REDACTIONS.values())
+    assert [line["inside"] for line in lines] == [{"list": [text]} for text in REDACTIONS.values()]
 
 
 @pytest.mark.parametrize("key", ["password", "session_token", "secret_key", "Authorization", "cookie"])
-def test_what_a_secret_is_called_is_enough(key: str) -> None:
+def test_fields_with_a_secret_name_are_withheld(key: str) -> None:
     (line,) = logged(f"structlog.get_logger('web').warning('odd', **{{{key!r}: 'hunter2'}}, headers={{{key!r}: 'hunter2'}})")
     assert line[key] == "[withheld]"
     assert line["headers"] == {key: "[withheld]"}
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_a_traceback_shows_neither_local_variables_nor_people(form: str) -> None:
+def test_a_traceback_contains_no_local_variables_or_personal_data(form: str) -> None:
     script = """
 typed = "hun" + "ter2"
 try:
@@ -102,18 +102,18 @@ try:
 except ValueError:
     structlog.get_logger("web").exception("a bug")
 """
-    shown = "\n".join(output(script, form))
-    assert "ValueError: invalid literal for int() with base 10: '[e-mail]'" in shown
-    assert "hunter2" not in shown
+    text = "\n".join(output(script, form))
+    assert "ValueError: invalid literal for int() with base 10: '[e-mail]'" in text
+    assert "hunter2" not in text
 
 
-def test_what_nobody_caught_is_logged_too() -> None:
+def test_an_unhandled_exception_is_logged() -> None:
     (line,) = logged("1/0")
     assert (line["event"], line["level"], line["process"]) == ("ended by a fault", "critical", "web")
     assert "ZeroDivisionError" in line["exception"]
 
 
-def test_for_people_it_is_one_readable_line() -> None:
+def test_the_console_format_is_one_readable_line() -> None:
     (line,) = output("structlog.get_logger('relay').info('published', changes=3)", "console")
     assert "published" in line
     assert "changes=3" in line

@@ -1,4 +1,4 @@
-"""The operators' commands, as they are typed; and who may destroy or invent data, which every attempt is written down about."""
+"""The operators' commands as run in a shell, the protection against data loss, and the audit log."""
 
 import json
 import os
@@ -30,15 +30,16 @@ def audit_log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def operate(settings: Settings, audit_log: Path) -> Operate:
-    """`python -m app …` for the test's database; variables that are None are taken away."""
+    """Runs `python -m app …` on the test's database; variables that are None are removed."""
 
     def run(*arguments: str, stdin: int = subprocess.DEVNULL, **variables: str | None) -> "subprocess.CompletedProcess[str]":
-        chosen = environment(settings) | {"AUDIT_LOG": str(audit_log)} | variables
-        # Rate limits are off in tests, and may only be in int.
-        given = os.environ | {name: value for name, value in chosen.items() if value is not None and name != "RATE_LIMITS"}
+        changes = environment(settings) | {"AUDIT_LOG": str(audit_log)} | variables
+        # RATE_LIMITS=off, as in tests, is refused outside int.
+        changes.pop("RATE_LIMITS", None)
+        child_environment = os.environ | {name: value for name, value in changes.items() if value is not None}
         command = [sys.executable, "-m", "app", *arguments]
         return subprocess.run(
-            command, cwd=ROOT, env=given, stdin=stdin, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=ROOT, env=child_environment, stdin=stdin, capture_output=True, text=True, timeout=60, check=False
         )
 
     return run
@@ -53,19 +54,17 @@ async def accounts(pool: Pool) -> int:
     return count
 
 
-async def test_seed_brings_the_demo_people_into_an_empty_database_only(operate: Operate, pool: Pool) -> None:
+async def test_seed_inserts_demo_accounts_only_into_an_empty_database(operate: Operate, pool: Pool) -> None:
     assert operate("seed").returncode == 0
-    there = await accounts(pool)
-    assert there >= 5
+    count = await accounts(pool)
+    assert count >= 5
     again = operate("seed")
     assert again.returncode == 1
     assert again.stdout == "The database is not empty, so nothing was changed. `reset` empties it.\n"
-    assert await accounts(pool) == there
+    assert await accounts(pool) == count
 
 
-async def test_reset_leaves_a_new_and_empty_database_with_another_epoch(
-    operate: Operate, pool: Pool, database_url: str
-) -> None:
+async def test_reset_empties_the_database_and_changes_the_epoch(operate: Operate, pool: Pool, database_url: str) -> None:
     await factories.student(pool, "Ben")
     before = await pool.fetchval("select epoch_seed from site")
     assert operate("reset").stdout == "The database is new and empty. `seed` brings demo people.\n"
@@ -74,14 +73,14 @@ async def test_reset_leaves_a_new_and_empty_database_with_another_epoch(
     assert await pool.fetchval("select epoch_seed from site") != before
 
 
-async def test_reset_also_mends_a_database_that_is_half_made(operate: Operate, pool: Pool) -> None:
+async def test_reset_repairs_a_partly_created_database(operate: Operate, pool: Pool) -> None:
     await pool.execute("drop table migration")
     assert operate("reset").returncode == 0
     await pool.expire_connections()
     assert await accounts(pool) == 0
 
 
-async def test_admin_makes_an_admin_of_somebody_who_is_there(operate: Operate, pool: Pool) -> None:
+async def test_admin_gives_an_existing_account_the_role(operate: Operate, pool: Pool) -> None:
     ben = await factories.student(pool, "Ben")
     assert operate("admin", "BEN@example.com").returncode == 0
     assert operate("admin", "BEN@example.com").returncode == 0
@@ -98,7 +97,7 @@ async def test_new_epoch_changes_the_epoch(operate: Operate, pool: Pool) -> None
     assert await pool.fetchval("select epoch_seed from site") != before
 
 
-async def test_migrate_says_what_it_did(operate: Operate, postgres: Cluster) -> None:
+async def test_migrate_reports_the_applied_migrations(operate: Operate, postgres: Cluster) -> None:
     url = await postgres.empty("unmigrated")
     try:
         assert operate("admin", "a@example.com", DATABASE_URL=url).stderr == (
@@ -111,9 +110,7 @@ async def test_migrate_says_what_it_did(operate: Operate, postgres: Cluster) -> 
 
 
 @pytest.mark.parametrize("command", ["reset", "seed"])
-async def test_on_prod_nothing_is_destroyed_or_invented_whatever_is_said(
-    operate: Operate, pool: Pool, audit_log: Path, command: str
-) -> None:
+async def test_reset_and_seed_are_always_refused_on_prod(operate: Operate, pool: Pool, audit_log: Path, command: str) -> None:
     for arguments in ([command], [command, "--yes-stg"]):
         refused = operate(*arguments, **PROD)
         assert refused.returncode == 1
@@ -124,7 +121,7 @@ async def test_on_prod_nothing_is_destroyed_or_invented_whatever_is_said(
     ] * 2
 
 
-async def test_prod_is_prod_even_when_the_rest_of_the_settings_is_wrong(operate: Operate, audit_log: Path) -> None:
+async def test_prod_is_protected_even_with_invalid_settings(operate: Operate, audit_log: Path) -> None:
     refused = operate("reset", **PROD | {"SECRET_KEY": None})
     assert refused.returncode == 2
     assert refused.stderr == "SITE_MODE=prod needs a SECRET_KEY of at least 32 characters.\n"
@@ -132,7 +129,7 @@ async def test_prod_is_prod_even_when_the_rest_of_the_settings_is_wrong(operate:
     assert (line["command"], line["site_mode"], line["outcome"]) == ("reset", "prod", "refused")
 
 
-async def test_on_stg_without_a_terminal_it_takes_the_flag(operate: Operate, pool: Pool, audit_log: Path) -> None:
+async def test_on_stg_without_a_terminal_the_flag_is_required(operate: Operate, pool: Pool, audit_log: Path) -> None:
     refused = operate("seed", **STG)
     assert refused.returncode == 1
     assert "Say --yes-stg to go ahead." in refused.stderr
@@ -143,31 +140,33 @@ async def test_on_stg_without_a_terminal_it_takes_the_flag(operate: Operate, poo
 
 
 @pytest.mark.parametrize(("typed", "outcomes"), [(b"stg\n", ["begun", "done"]), (b"yes\n", ["refused"])])
-async def test_on_stg_it_asks_on_a_terminal(operate: Operate, audit_log: Path, typed: bytes, outcomes: list[str]) -> None:
-    ours, theirs = pty.openpty()
+async def test_on_stg_a_terminal_is_asked_for_confirmation(
+    operate: Operate, audit_log: Path, typed: bytes, outcomes: list[str]
+) -> None:
+    controller, terminal = pty.openpty()
     try:
-        os.write(ours, typed)
-        asked = operate("seed", stdin=theirs, **STG)
+        os.write(controller, typed)
+        result = operate("seed", stdin=terminal, **STG)
     finally:
-        os.close(ours)
-        os.close(theirs)
-    assert "Type stg to go ahead" in asked.stdout
+        os.close(controller)
+        os.close(terminal)
+    assert "Type stg to go ahead" in result.stdout
     assert [line["outcome"] for line in audited(audit_log)] == outcomes
 
 
-async def test_the_audit_log_says_who_and_where_but_no_secret(operate: Operate, settings: Settings, audit_log: Path) -> None:
+async def test_the_audit_log_names_user_and_host_but_no_secret(operate: Operate, settings: Settings, audit_log: Path) -> None:
     address = f"postgresql://someone:hunter2@127.0.0.1:{free_port()}/lessons"
     failed = operate("reset", DATABASE_URL=address)
     assert failed.returncode == 1
     assert failed.stderr.startswith("No Postgres answers at DATABASE_URL: ")
-    begun, ended = audited(audit_log)
-    assert (begun["database"], begun["outcome"], ended["outcome"]) == ("127.0.0.1/lessons", "begun", "failed")
-    assert {"at", "by", "host"} <= set(begun)
+    start, end = audited(audit_log)
+    assert (start["database"], start["outcome"], end["outcome"]) == ("127.0.0.1/lessons", "begun", "failed")
+    assert {"at", "by", "host"} <= set(start)
     assert "hunter2" not in audit_log.read_text() + failed.stderr
     assert audit_log.stat().st_mode & 0o777 == 0o600
 
 
-async def test_without_a_database_they_say_what_to_do(operate: Operate, tmp_path: Path) -> None:
+async def test_without_a_database_commands_say_what_to_do(operate: Operate, tmp_path: Path) -> None:
     lost = operate("admin", "a@example.com", "--data", str(tmp_path), DATABASE_URL=None)
     assert lost.returncode == 2
     assert lost.stderr == f"Set DATABASE_URL, or have `python -m app up` running in {tmp_path}.\n"

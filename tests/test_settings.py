@@ -1,4 +1,5 @@
-"""Settings refuse what is wrong with one sentence that names the setting and never its value; each is documented."""
+"""An invalid setting is refused in one sentence that names it without its value. Every setting is
+documented."""
 
 from pathlib import Path
 
@@ -11,12 +12,12 @@ KEY = "k" * 32
 REAL = {"secret_key": KEY, "smtp_url": "smtp://mail.example.com:25", "site_url": "https://lessons.example.com"}
 
 
-def test_the_defaults_are_good_for_a_laptop() -> None:
+def test_the_defaults_work_on_a_laptop() -> None:
     assert read(_env_file=None).site_mode == "int"
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("values", "sentence"),
     [
         ({"site_mode": "production"}, "SITE_MODE must be 'int', 'stg' or 'prod'."),
         ({"hold_seconds": "0"}, "HOLD_SECONDS must be greater than or equal to 1."),
@@ -34,14 +35,14 @@ def test_the_defaults_are_good_for_a_laptop() -> None:
         ({"reconcile_seconds": "13"}, "RECONCILE_SECONDS must be less than or equal to 12."),
     ],
 )  # fmt: skip
-def test_a_wrong_value_is_one_sentence(given: dict[str, str], sentence: str) -> None:
+def test_an_invalid_value_is_reported_in_one_sentence(values: dict[str, str], sentence: str) -> None:
     with pytest.raises(SettingsError) as refused:
-        read(_env_file=None, **given)
+        read(_env_file=None, **values)
     assert str(refused.value) == sentence
 
 
 @pytest.mark.parametrize(
-    ("given", "part"),
+    ("values", "part"),
     [
         ({"rate_limits": "off", "site_mode": "stg"}, "RATE_LIMITS=off is for load tests"),
         ({"site_mode": "prod", "secret_key": ""}, "SITE_MODE=prod needs a SECRET_KEY"),
@@ -50,12 +51,12 @@ def test_a_wrong_value_is_one_sentence(given: dict[str, str], sentence: str) -> 
         ({"stuck_seconds": "1", "beacon_seconds": "20"}, "STUCK_SECONDS is far below BEACON_SECONDS"),
     ],
 )  # fmt: skip
-def test_values_that_contradict_each_other_are_refused(given: dict[str, str], part: str) -> None:
+def test_contradictory_values_are_refused(values: dict[str, str], part: str) -> None:
     with pytest.raises(SettingsError, match=part):
-        read(_env_file=None, **(REAL | given))
+        read(_env_file=None, **(REAL | values))
 
 
-def test_every_fault_is_named_at_once_and_no_value_is_shown() -> None:
+def test_all_errors_are_reported_together_without_values() -> None:
     with pytest.raises(SettingsError) as refused:
         read(_env_file=None, database_url="mysql://root:hunter2@db/x", smtp_url="hunter2", hold_seconds="hunter2")
     sentences = str(refused.value).splitlines()
@@ -70,7 +71,7 @@ def test_unknown_keys_in_the_env_file_are_refused(tmp_path: Path) -> None:
         read(_env_file=file)
 
 
-def test_the_environment_comes_before_the_env_file_and_empty_means_default(
+def test_the_environment_overrides_the_env_file_and_empty_means_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / ".env"
@@ -96,7 +97,7 @@ def test_a_child_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch
     assert read(_env_file=None) == settings
 
 
-def test_secrets_are_not_shown() -> None:
+def test_the_repr_of_settings_hides_secrets() -> None:
     settings = read(
         _env_file=None, secret_key=KEY, database_url="postgresql://a:hunter2@db/x", smtp_url="smtp://a:hunter2@mail"
     )
@@ -112,8 +113,8 @@ def documented(name: str) -> str:
 
 def environment_of(name: str) -> str:
     default = Settings.model_fields[name].default
-    shown = environment(Settings.model_construct(_fields_set={name}, **{name: default}))[name.upper()]
-    return shown.lower() if isinstance(default, bool) else shown
+    text = environment(Settings.model_construct(_fields_set={name}, **{name: default}))[name.upper()]
+    return text.lower() if isinstance(default, bool) else text
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -124,10 +125,10 @@ def test_every_setting_is_documented_with_its_default(name: str) -> None:
     assert f"# {Settings.model_fields[name].description}\n#{name.upper()}={environment_of(name)}\n" in example
 
 
-def test_the_example_holds_nothing_else_and_every_line_of_it_works(tmp_path: Path) -> None:
+def test_the_example_env_file_lists_exactly_the_settings_and_can_be_read(tmp_path: Path) -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
-    given = [line[1:] for line in lines if line.startswith("#") and not line.startswith("# ") and line != "#"]
-    assert sorted(line.split("=")[0].lower() for line in given) == sorted(Settings.model_fields)
+    assignments = [line[1:] for line in lines if line.startswith("#") and not line.startswith("# ") and line != "#"]
+    assert sorted(line.split("=")[0].lower() for line in assignments) == sorted(Settings.model_fields)
     file = tmp_path / ".env"
-    file.write_text("\n".join(given))
+    file.write_text("\n".join(assignments))
     assert read(_env_file=file) == read(_env_file=None)

@@ -1,4 +1,4 @@
-"""What no handler should have to think of: requests that make no sense, and answers that belong to one person."""
+"""Invalid requests and private answers, which are handled before any handler."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,61 +17,61 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 @pytest.fixture
 async def ben(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> httpx.AsyncClient:
     """Ben's browser."""
-    person = await factories.student(pool, "Ben")
-    client.headers["Cookie"] = f"session={await factories.token_of(pool, person.id, settings)}"
+    account = await factories.student(pool, "Ben")
+    client.headers["Cookie"] = f"session={await factories.token_of(pool, account.id, settings)}"
     client.headers["Sec-Fetch-Site"] = "same-origin"
     return client
 
 
 @pytest.mark.parametrize("body", ['{"email":' + "[" * 1000 + "]" * 1000 + "}", '{"email":' * 1000 + "1" + "}" * 1000])
-async def test_json_nested_as_deep_as_can_be_is_a_validation_error(client: httpx.AsyncClient, body: str) -> None:
+async def test_deeply_nested_json_is_a_validation_error(client: httpx.AsyncClient, body: str) -> None:
     answer = await client.post("/api/auth/login", content=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
 
 
 @pytest.mark.parametrize("path", ["/?q=%00", "/?category=%00", "/?service=%00"])
-async def test_a_page_asked_for_what_postgres_cannot_store_says_so(client: httpx.AsyncClient, path: str) -> None:
+async def test_a_page_query_with_a_null_character_is_a_validation_error(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (422, "text/html; charset=utf-8")
 
 
 @pytest.mark.parametrize("origin", ["http://[", "http://[::1", "//", "null", "http://", "http://\u2100"])
-async def test_an_origin_that_is_none_is_a_foreign_one(ben: httpx.AsyncClient, origin: str) -> None:
+async def test_an_invalid_origin_is_refused_like_a_foreign_one(ben: httpx.AsyncClient, origin: str) -> None:
     del ben.headers["Sec-Fetch-Site"]
     answer = await ben.post("/api/auth/logout", headers={b"Origin": origin.encode()})
     assert (answer.status_code, answer.json()["code"]) == (403, "NOT_ALLOWED")
 
 
 @pytest.mark.parametrize("referer", ["http://[", "https://", "/", "x", "http://127.0.0.1:8000//evil.example/"])
-async def test_a_refused_form_from_nowhere_is_refused_on_a_page_of_its_own(ben: httpx.AsyncClient, referer: str) -> None:
+async def test_a_refused_form_without_a_valid_referer_gets_an_error_page(ben: httpx.AsyncClient, referer: str) -> None:
     answer = await ben.post("/api/bookings", data={"note": "x"}, headers={"Referer": referer})
     assert answer.status_code == 422
     assert "service_id: Field required" in answer.text
 
 
 @pytest.mark.parametrize(
-    "named", ["/static/app.css", "/static/", "/live", "/api/auth/me", "/health/live", "/nowhere", "//evil.example", "/["]
+    "path", ["/static/app.css", "/static/", "/live", "/api/auth/me", "/health/live", "/nowhere", "//evil.example", "/["]
 )
-async def test_a_refused_form_comes_back_on_pages_only(ben: httpx.AsyncClient, named: str) -> None:
-    answer = await ben.post("/api/bookings", data={"_page": named})
+async def test_a_refused_form_is_shown_again_on_pages_only(ben: httpx.AsyncClient, path: str) -> None:
+    answer = await ben.post("/api/bookings", data={"_page": path})
     assert (answer.status_code, answer.headers["content-type"]) == (422, "text/html; charset=utf-8")
     assert "service_id: Field required" in answer.text
     assert "ben@example.com" not in answer.text
 
 
-async def test_a_form_is_one_in_any_spelling(ben: httpx.AsyncClient) -> None:
+async def test_the_content_type_of_a_form_is_case_insensitive(ben: httpx.AsyncClient) -> None:
     headers = {"Content-Type": "Application/X-WWW-Form-Urlencoded; charset=UTF-8"}
     answer = await ben.post("/api/auth/sessions/none", content="_method=delete", headers=headers)
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/html")
 
 
-async def test_a_request_for_something_is_no_form_whatever_it_says(client: httpx.AsyncClient) -> None:
+async def test_a_get_request_is_never_a_form(client: httpx.AsyncClient) -> None:
     answer = await client.get("/api/auth/me", headers=FORM)
     assert (answer.status_code, answer.json()["code"]) == (401, "NOT_SIGNED_IN")
 
 
-async def test_the_body_of_what_changes_nothing_is_not_read(client: httpx.AsyncClient) -> None:
+async def test_the_body_of_a_safe_request_is_not_read(client: httpx.AsyncClient) -> None:
     async def endless() -> AsyncIterator[bytes]:
         raise AssertionError("the body was read")
         yield b""
@@ -80,12 +80,12 @@ async def test_the_body_of_what_changes_nothing_is_not_read(client: httpx.AsyncC
     assert answer.status_code == 405
 
 
-async def test_what_one_person_gets_is_kept_by_nobody(ben: httpx.AsyncClient) -> None:
+async def test_private_answers_are_not_cached(ben: httpx.AsyncClient) -> None:
     for path in ("/api/auth/me", "/api/bookings", "/api/instructors/me", "/lessons"):
         assert (await ben.get(path)).headers["cache-control"] == "no-store"
 
 
-async def test_a_body_that_never_ends_is_given_up(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_body_is_refused(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "BODY_SECONDS", 0.1)
 
     async def slowly() -> AsyncIterator[bytes]:

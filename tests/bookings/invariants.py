@@ -1,4 +1,4 @@
-"""What must be true of the database after anything that happened to it."""
+"""Conditions that hold for the database at any time."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ STANDING = "('held', 'confirmed', 'completed', 'no_show')"
 
 
 async def assert_nothing_overlaps(pool: Pool) -> None:
-    """Looks at the rows themselves, not at the constraints."""
+    """Compares the rows, without relying on constraints."""
     pairs = await pool.fetch(
         f"""select a.id, b.id from booking a join booking b on a.id < b.id
             where a.state in {STANDING} and b.state in {STANDING}
@@ -18,17 +18,19 @@ async def assert_nothing_overlaps(pool: Pool) -> None:
     assert pairs == []
 
 
-async def assert_changes_lead_to_the_present(pool: Pool) -> None:
-    """Versions are contiguous from 1, and the last content of each day ever changed is what the board shows now."""
+async def assert_changes_match_board(pool: Pool) -> None:
+    """Versions are contiguous from 1, and the last published content of each day equals the board."""
     for calendar in await pool.fetch("select instructor_id, version from calendar"):
         changes = await pool.fetch(
-            "select version, days, events from outbox where instructor_id = $1 order by version", calendar["instructor_id"]
+            """select version, days, events from outbox
+               where instructor_id = $1 order by version""",
+            calendar["instructor_id"],
         )
         assert [change["version"] for change in changes] == list(range(1, calendar["version"] + 1))
         last: dict[str, Any] = {}
         for change in changes:
-            # A change without days and events says that the whole board is to be read anew.
+            # A change without days and events invalidates the whole board.
             last = last | change["days"] if change["days"] or change["events"] else {}
         if last:
-            dates = "select board_days($1, array(select d::date from unnest($2::text[]) as d))"
-            assert last == await pool.fetchval(dates, calendar["instructor_id"], list(last))
+            board = "select board_days($1, array(select d::date from unnest($2::text[]) as d))"
+            assert last == await pool.fetchval(board, calendar["instructor_id"], list(last))

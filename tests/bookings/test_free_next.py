@@ -1,4 +1,4 @@
-"""The cards of the start page: right for every instructor, whatever their number."""
+"""The cards of the home page are correct for any number of instructors."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,15 +18,15 @@ async def names(pool: Pool, words: str = "", category: str | None = None, servic
     return [card.taught.name for card in cards]
 
 
-async def test_the_newest_of_many_instructors_is_shown_if_free_first(pool: Pool) -> None:
+async def test_the_newest_of_many_instructors_comes_first_if_free_first(pool: Pool) -> None:
     for n in range(30):
         await factories.instructor(pool, f"Carl {n:02}", hours=("12:00", "17:00"), now=NOW)
     await names(pool)
     await factories.instructor(pool, "Anna", hours=("08:00", "17:00"), notice_minutes=0, now=NOW)
-    shown = await free_next.cards(pool, words="", category=None, service=None, now=NOW)
-    assert len(shown) == free_next.CARDS
-    assert shown[0].taught.name == "Anna"
-    assert shown[0].times[0] == NOW.replace(minute=30)
+    cards = await free_next.cards(pool, words="", category=None, service=None, now=NOW)
+    assert len(cards) == free_next.CARDS
+    assert cards[0].taught.name == "Anna"
+    assert cards[0].times[0] == NOW.replace(minute=30)
 
 
 async def test_a_cancelled_lesson_brings_its_instructor_back_to_the_front(pool: Pool) -> None:
@@ -40,7 +40,7 @@ async def test_a_cancelled_lesson_brings_its_instructor_back_to_the_front(pool: 
     assert await names(pool) == ["Anna", "Carl"]
 
 
-async def test_filters_pick_the_service_that_is_asked_for(pool: Pool) -> None:
+async def test_filters_select_the_requested_service(pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", service="piano", durations=(30, 60), hours=("12:00", "17:00"), now=NOW)
     await factories.service_of(pool, anna.id, "guitar", durations=(30, 45))
     await factories.instructor(pool, "Dora", service="spanish", hours=("10:30", "11:30"), now=NOW)
@@ -55,7 +55,7 @@ async def test_filters_pick_the_service_that_is_asked_for(pool: Pool) -> None:
     assert await names(pool, service="violin") == []
 
 
-async def test_an_instructor_who_stopped_is_shown_again_when_beginning_again(pool: Pool) -> None:
+async def test_an_instructor_who_teaches_again_is_listed_again(pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", now=NOW)
     await pool.fetchval("select set_teaching($1, false)", anna.id)
     assert await names(pool) == []
@@ -64,18 +64,21 @@ async def test_an_instructor_who_stopped_is_shown_again_when_beginning_again(poo
     assert card.times
 
 
-async def test_a_long_list_of_many_short_ranges_reads_each_calendar_once(client: httpx.AsyncClient, pool: Pool) -> None:
-    """One instructor with 66 services of several lengths, free for a quarter of an hour at a time."""
+async def test_a_calendar_of_many_short_ranges_is_read_once_per_list(client: httpx.AsyncClient, pool: Pool) -> None:
+    """One instructor has 66 services of several durations, and free ranges of 15 minutes."""
     anna = await factories.instructor(pool, "Anna", durations=(15, 30, 60, 90), days=0)
     await pool.execute(
         """insert into availability (instructor_id, during)
            select $1, tstzrange(start, start + interval '15 minutes')
-           from generate_series(date_trunc('hour', now()), now() + interval '90 days', interval '30 minutes') as start""",
+           from generate_series(date_trunc('hour', now()), now() + interval '90 days',
+                                interval '30 minutes') as start""",
         anna.id,
     )
     await pool.execute(
-        """insert into service (instructor_id, catalog_service, hourly_rate_cents, durations_minutes, location_types)
-           select $1, slug, 5000, array[30 + 15 * (row_number() over ())::integer % 120, 240], '{public}'
+        """insert into service (instructor_id, catalog_service, hourly_rate_cents,
+                                durations_minutes, location_types)
+           select $1, slug, 5000, array[30 + 15 * (row_number() over ())::integer % 120, 240],
+                  '{public}'
            from catalog_service where slug <> 'piano' order by slug limit 65""",
         anna.id,
     )
@@ -89,7 +92,7 @@ async def test_a_long_list_of_many_short_ranges_reads_each_calendar_once(client:
     async with pool.acquire() as connection:
         with connection.query_logger(note):
             items = await offers.items(connection, limit=100, now=datetime.now(UTC))
-            # All lengths of the near days at once, then all lengths that have nothing there.
+            # One read of the near days for all durations, one more for those without a time there.
             assert len(reads) == 2
             assert await offers.items(connection, limit=100, now=datetime.now(UTC)) == items
         await connection.execute("select 1")
@@ -99,7 +102,7 @@ async def test_a_long_list_of_many_short_ranges_reads_each_calendar_once(client:
     assert piano.next_available
     assert piano.next_available <= datetime.now(UTC) + timedelta(hours=3)
     assert all(item.next_available is None for item in items if item is not piano)
-    kept = await pool.fetchval("select count(*) from next_start where start = 'infinity'")
-    assert kept >= 8
+    stored = await pool.fetchval("select count(*) from next_start where start = 'infinity'")
+    assert stored >= 8
     answer = await client.get("/api/instructors?limit=100")
     assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""An Idempotency-Key under concurrency, in the database's own transactions."""
+"""Idempotency keys under concurrency, with real transactions."""
 
 import asyncio
 from collections import Counter
@@ -30,7 +30,7 @@ async def book(pool: Pool, student: Account, anna: Instructor, hour: str, key: C
         return refused.code
 
 
-async def test_concurrent_repeats_get_one_booking_and_one_key(pool: Pool) -> None:
+async def test_concurrent_repeats_share_one_booking_and_one_key(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     for hour in ("09:00", "11:00", "13:00"):
         repeats = [book(pool, ben, anna, hour, call(hour)) for _ in range(10)]
@@ -40,7 +40,7 @@ async def test_concurrent_repeats_get_one_booking_and_one_key(pool: Pool) -> Non
     assert await pool.fetchval("select count(*) from idempotency_key") == 3
 
 
-async def test_one_key_for_two_bodies_at_once_books_once(pool: Pool) -> None:
+async def test_one_key_for_several_concurrent_bodies_books_once(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     for day in range(8):
         hours = ("09:00", "11:00", "13:00", "15:00")
@@ -59,7 +59,7 @@ async def test_one_key_for_two_bodies_at_once_books_once(pool: Pool) -> None:
     assert await pool.fetchval("select deadlocks from pg_stat_database where datname = current_database()") == 0
 
 
-async def test_a_repeat_after_the_lesson_was_cancelled_gets_the_first_answer(pool: Pool) -> None:
+async def test_a_repeat_after_a_cancellation_returns_the_first_answer(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     lesson = await book(pool, ben, anna, "09:00", call("k"))
     assert isinstance(lesson, Booking)
@@ -68,7 +68,7 @@ async def test_a_repeat_after_the_lesson_was_cancelled_gets_the_first_answer(poo
     assert await pool.fetchval("select count(*) from booking where state = 'confirmed'") == 0
 
 
-async def test_a_repeat_gets_the_first_answer_though_the_time_has_become_too_soon(pool: Pool) -> None:
+async def test_a_repeat_returns_the_first_answer_even_when_the_time_is_too_soon_by_now(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     lesson = await book(pool, ben, anna, "09:00", call("k"))
     assert isinstance(lesson, Booking)
@@ -78,7 +78,7 @@ async def test_a_repeat_gets_the_first_answer_though_the_time_has_become_too_soo
     assert await book(pool, ben, anna, "09:00", call("k"), now=min(late, in_time)) == lesson
 
 
-async def test_after_24_hours_a_key_is_a_new_one_also_with_another_body(pool: Pool) -> None:
+async def test_after_24_hours_a_key_can_be_used_for_another_body(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     assert isinstance(await book(pool, ben, anna, "09:00", call("k", "a")), Booking)
     tomorrow = NOW + timedelta(hours=24)
@@ -90,7 +90,7 @@ async def test_after_24_hours_a_key_is_a_new_one_also_with_another_body(pool: Po
     assert later.starts_at == anna.at("11:00", day=4)
 
 
-async def test_a_refusal_leaves_no_key(pool: Pool) -> None:
+async def test_a_refusal_stores_no_key(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     assert await book(pool, ben, anna, "18:00", call("k")) == "OUTSIDE_AVAILABILITY"
     assert await pool.fetchval("select count(*) from idempotency_key") == 0
@@ -107,7 +107,7 @@ async def test_concurrent_repeats_of_a_cancellation_cancel_once(pool: Pool) -> N
     assert await pool.fetchval("select count(*) from booking_audit where event = 'cancelled'") == 1
 
 
-async def test_one_key_for_two_cancellations_at_once_cancels_one(pool: Pool) -> None:
+async def test_one_key_for_two_concurrent_cancellations_cancels_one(pool: Pool) -> None:
     anna, clara = await factories.instructor(pool, "Anna"), await factories.instructor(pool, "Clara")
     ben = await factories.student(pool)
     lessons = [

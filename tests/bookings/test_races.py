@@ -1,4 +1,4 @@
-"""Many at once, with real commits on connections of their own. Postgres counts the deadlocks: there must be none."""
+"""Concurrent bookings with real commits on separate connections. No deadlock may occur."""
 
 import asyncio
 from collections import Counter
@@ -12,30 +12,31 @@ from app import db, gate, refusal
 from app.bookings import cancellation
 from app.db import Pool
 from tests import factories
-from tests.bookings.invariants import assert_changes_lead_to_the_present, assert_nothing_overlaps
+from tests.bookings.invariants import assert_changes_match_board, assert_nothing_overlaps
 from tests.bookings.reservations import NOW, hold, reserve
 
-IS_SOMEBODY_WAITING = """
-select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')
+IS_A_LOCK_AWAITED = """
+select exists (select from pg_stat_activity
+               where datname = current_database() and wait_event_type = 'Lock')
 """
 
 
 @pytest.fixture
 async def crowd(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
     """A pool wide enough that each caller has a connection. The invariants are checked afterwards."""
-    monkeypatch.setattr(gate, "WIDTH", 24)  # they meet in Postgres and not before it
+    monkeypatch.setattr(gate, "WIDTH", 24)  # all calls reach Postgres at once
     pool = await db.connect(database_url, size=24)
     try:
         yield pool
         await assert_nothing_overlaps(pool)
-        await assert_changes_lead_to_the_present(pool)
+        await assert_changes_match_board(pool)
         assert await pool.fetchval("select deadlocks from pg_stat_database where datname = current_database()") == 0
     finally:
         await db.close(pool)
 
 
 async def outcomes(*attempts: Awaitable[Any]) -> Counter[str]:
-    """How often each refusal came, and "ok"."""
+    """Counts by refusal code, and "ok"."""
     results = await asyncio.gather(*attempts, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, refusal.Refusal):
@@ -47,51 +48,57 @@ async def students(pool: Pool, count: int) -> list[factories.Account]:
     return [await factories.student(pool, f"Student {number}") for number in range(count)]
 
 
-async def test_two_hundred_people_wanting_the_same_time_leave_exactly_one_lesson(crowd: Pool) -> None:
+async def test_two_hundred_students_who_book_one_time_get_exactly_one_lesson(crowd: Pool) -> None:
     anna = await factories.instructor(crowd, "Anna")
-    everyone = await students(crowd, 200)
-    result = await outcomes(*(reserve(crowd, student, anna, anna.at("10:00")) for student in everyone))
+    crowd_students = await students(crowd, 200)
+    result = await outcomes(*(reserve(crowd, student, anna, anna.at("10:00")) for student in crowd_students))
     assert result == {"ok": 1, "SLOT_TAKEN": 199}
     assert await crowd.fetchval("select count(*) from booking") == 1
 
 
-async def test_overlapping_times_leave_lessons_side_by_side(crowd: Pool) -> None:
+async def test_overlapping_requests_never_leave_overlapping_lessons(crowd: Pool) -> None:
     anna = await factories.instructor(crowd, "Anna", buffer_minutes=15)
-    everyone = await students(crowd, 60)
+    crowd_students = await students(crowd, 60)
     starts = [f"{9 + quarter // 4:02}:{quarter % 4 * 15:02}" for quarter in range(12)]
     result = await outcomes(
-        *(reserve(crowd, student, anna, anna.at(starts[n % len(starts)]), 30) for n, student in enumerate(everyone))
+        *(reserve(crowd, student, anna, anna.at(starts[n % len(starts)]), 30) for n, student in enumerate(crowd_students))
     )
     assert set(result) == {"ok", "SLOT_TAKEN"}
     assert result["ok"] >= 3
 
 
-async def test_one_student_at_two_instructors_gets_one_of_them(crowd: Pool) -> None:
-    teachers = [await factories.instructor(crowd, name) for name in ("Anna", "Clara", "Dora", "Emma")]
+async def test_a_student_who_books_several_instructors_at_once_gets_one(crowd: Pool) -> None:
+    instructors = [await factories.instructor(crowd, name) for name in ("Anna", "Clara", "Dora", "Emma")]
     for day in range(1, 15):
         ben = await factories.student(crowd, f"Ben {day}")
-        result = await outcomes(*(reserve(crowd, ben, teacher, teacher.at("10:00", day=day)) for teacher in teachers))
+        result = await outcomes(
+            *(reserve(crowd, ben, instructor, instructor.at("10:00", day=day)) for instructor in instructors)
+        )
         assert result == {"ok": 1, "STUDENT_BUSY": 3}
 
 
-async def test_both_constraints_at_once_leave_a_perfect_match(crowd: Pool) -> None:
+async def test_two_students_and_two_instructors_at_one_time_get_two_lessons(crowd: Pool) -> None:
     anna, clara = await factories.instructor(crowd, "Anna"), await factories.instructor(crowd, "Clara")
     ben, carl = await factories.student(crowd, "Ben"), await factories.student(crowd, "Carl")
     for day in range(1, 15):
         result = await outcomes(
-            *(reserve(crowd, who, whom, whom.at("10:00", day=day)) for who in (ben, carl) for whom in (anna, clara))
+            *(
+                reserve(crowd, student, instructor, instructor.at("10:00", day=day))
+                for student in (ben, carl)
+                for instructor in (anna, clara)
+            )
         )
         assert result["ok"] == 2
 
 
-async def test_cancel_against_book_gives_the_time_to_one_or_keeps_it_free(crowd: Pool) -> None:
+async def test_a_cancellation_during_bookings_never_leads_to_overlaps(crowd: Pool) -> None:
     anna, ben = await factories.instructor(crowd, "Anna"), await factories.student(crowd, "Ben")
     others = await students(crowd, 6)
     for day in range(2, 16):
-        made = await reserve(crowd, ben, anna, anna.at("10:00", day=day))
+        lesson = await reserve(crowd, ben, anna, anna.at("10:00", day=day))
         result = await outcomes(
             *(reserve(crowd, other, anna, anna.at("10:00", day=day)) for other in others[:3]),
-            cancellation.cancel(crowd, ben.id, made.id, reason="", now=NOW),
+            cancellation.cancel(crowd, ben.id, lesson.id, reason="", now=NOW),
             *(reserve(crowd, other, anna, anna.at("10:30", day=day), 30) for other in others[3:]),
         )
         assert set(result) <= {"ok", "SLOT_TAKEN"}
@@ -101,23 +108,26 @@ async def test_cancel_against_book_gives_the_time_to_one_or_keeps_it_free(crowd:
         assert standing <= 2
 
 
-async def test_cancelling_the_same_lesson_twenty_times_cancels_it_once(crowd: Pool) -> None:
+async def test_twenty_concurrent_cancellations_cancel_once(crowd: Pool) -> None:
     anna, ben = await factories.instructor(crowd, "Anna"), await factories.student(crowd, "Ben")
-    made = await reserve(crowd, ben, anna, anna.at("10:00", day=2))
-    result = await outcomes(*(cancellation.cancel(crowd, ben.id, made.id, reason="", now=NOW) for _ in range(20)))
+    lesson = await reserve(crowd, ben, anna, anna.at("10:00", day=2))
+    result = await outcomes(*(cancellation.cancel(crowd, ben.id, lesson.id, reason="", now=NOW) for _ in range(20)))
     assert result == {"ok": 1, "WRONG_STATE": 19}
 
 
-async def test_a_week_replaced_against_bookings_never_lets_one_in_that_came_after(crowd: Pool) -> None:
+async def test_no_booking_succeeds_after_a_concurrent_edit_closed_its_day(crowd: Pool) -> None:
     anna = await factories.instructor(crowd, "Anna")
-    everyone = await students(crowd, 15)
+    crowd_students = await students(crowd, 15)
 
     async def close(day: int) -> None:
         await crowd.execute("select replace_days($1, $2, null, $3)", anna.id, {anna.day(day).isoformat(): []}, NOW)
 
     for day in range(2, 10):
         result = await outcomes(
-            *(reserve(crowd, student, anna, anna.at(f"{9 + n % 7:02}:00", day=day)) for n, student in enumerate(everyone)),
+            *(
+                reserve(crowd, student, anna, anna.at(f"{9 + n % 7:02}:00", day=day))
+                for n, student in enumerate(crowd_students)
+            ),
             close(day),
         )
         assert set(result) <= {"ok", "SLOT_TAKEN", "OUTSIDE_AVAILABILITY"}
@@ -128,25 +138,25 @@ async def test_a_week_replaced_against_bookings_never_lets_one_in_that_came_afte
         assert late == 0
 
 
-async def test_holds_that_ran_out_at_many_instructors_are_taken_over_without_deadlock(crowd: Pool) -> None:
-    teachers = [await factories.instructor(crowd, name) for name in ("Anna", "Clara", "Dora", "Emma")]
-    everyone = await students(crowd, 4)
+async def test_expired_holds_of_many_instructors_are_replaced_without_deadlock(crowd: Pool) -> None:
+    instructors = [await factories.instructor(crowd, name) for name in ("Anna", "Clara", "Dora", "Emma")]
+    crowd_students = await students(crowd, 4)
     for day in range(1, 11):
-        for student, teacher in zip(everyone, teachers, strict=True):
-            await hold(crowd, student, teacher, teacher.at("10:00", day=day), NOW)
-        # Each wants the time of the next one's hold, so everybody's calendars are locked crosswise.
+        for student, instructor in zip(crowd_students, instructors, strict=True):
+            await hold(crowd, student, instructor, instructor.at("10:00", day=day), NOW)
+        # Each books the time of another hold, so calendars are locked in different orders.
         result = await outcomes(
             *(
-                reserve(crowd, student, teachers[(n + shift) % 4], teachers[0].at("10:00", day=day))
-                for n, student in enumerate(everyone)
+                reserve(crowd, student, instructors[(n + shift) % 4], instructors[0].at("10:00", day=day))
+                for n, student in enumerate(crowd_students)
                 for shift in (1, 2)
             )
         )
-        assert 2 <= result["ok"] <= 4  # whoever comes first decides how well the rest fit together
+        assert 2 <= result["ok"] <= 4  # depends on the order of execution
         assert set(result) <= {"ok", "SLOT_TAKEN", "STUDENT_BUSY"}
 
 
-async def test_the_constraints_stand_when_the_functions_are_passed_by(crowd: Pool) -> None:
+async def test_constraints_prevent_overlaps_without_the_functions(crowd: Pool) -> None:
     anna, ben, carl = (
         await factories.instructor(crowd, "Anna"),
         await factories.student(crowd, "Ben"),
@@ -192,7 +202,7 @@ async def test_a_service_that_changes_while_a_booking_waits_is_booked_as_it_is_t
         await writer.execute("select from calendar where instructor_id = $1 for no key update", anna.id)
         attempt = asyncio.create_task(reserve(crowd, ben, anna, anna.at("10:00"), location_type="public"))
         async with asyncio.timeout(20):
-            while not await crowd.fetchval(IS_SOMEBODY_WAITING):
+            while not await crowd.fetchval(IS_A_LOCK_AWAITED):
                 await asyncio.sleep(0.01)
         await writer.execute(f"update service set {change} where id = $1", anna.service_id)
     with pytest.raises(refusal.Refusal) as refused:

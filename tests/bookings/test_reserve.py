@@ -1,4 +1,4 @@
-"""The rules of booking, one by one, against the real database."""
+"""The booking rules, one by one, against the database."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,12 +20,12 @@ async def one(pool: Pool | Tx, sql: str, *arguments: Any) -> Any:
     return await pool.fetchval(sql, *arguments)
 
 
-async def test_a_booking_is_confirmed_at_once_and_says_all_that_was_agreed(pool: Pool) -> None:
+async def test_a_booking_is_confirmed_at_once_with_all_its_details(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool, "Anna", rate_cents=7001), await factories.student(pool, "Ben")
-    made = await reserve(pool, ben, anna, anna.at("10:00"), 30, location_type="public", location="Bryant Park", note="hello")
-    shown = booking.as_json(made, ben.id)
-    assert shown == {
-        "id": str(made.id),
+    lesson = await reserve(pool, ben, anna, anna.at("10:00"), 30, location_type="public", location="Bryant Park", note="hello")
+    shown_to_ben = booking.as_json(lesson, ben.id)
+    assert shown_to_ben == {
+        "id": str(lesson.id),
         "state": "confirmed",
         "start": wire.instant(anna.at("10:00")),
         "end": wire.instant(anna.at("10:30")),
@@ -44,13 +44,13 @@ async def test_a_booking_is_confirmed_at_once_and_says_all_that_was_agreed(pool:
         "version": 1,
         "created_at": wire.instant(NOW),
     }
-    assert "instructor_note" in booking.as_json(made, anna.id)
-    assert await booking.find(pool, made.id, viewer=anna.id) == made
+    assert "instructor_note" in booking.as_json(lesson, anna.id)
+    assert await booking.find(pool, lesson.id, viewer=anna.id) == lesson
 
 
-async def test_a_booking_writes_its_change_its_audit_and_both_messages_in_one_transaction(pool: Pool) -> None:
+async def test_a_booking_writes_its_change_audit_entry_and_both_notifications(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
-    made = await reserve(pool, ben, anna, anna.at("10:00"))
+    lesson = await reserve(pool, ben, anna, anna.at("10:00"))
     change = await row(pool, "select version, days, events from outbox")
     day = anna.day().isoformat()
     assert change["days"] == {
@@ -65,22 +65,22 @@ async def test_a_booking_writes_its_change_its_audit_and_both_messages_in_one_tr
     assert change["events"] == [
         {
             "event": "created",
-            "booking_id": str(made.id),
+            "booking_id": str(lesson.id),
             "student_id": str(ben.id),
             "instructor_id": str(anna.id),
             "previous_version": 0,
         }
     ]
-    assert await one(pool, "select array_agg(version) from outbox_unpublished") == [made.version]
+    assert await one(pool, "select array_agg(version) from outbox_unpublished") == [lesson.version]
     assert (
-        change["version"] == made.version == await one(pool, "select version from calendar where instructor_id = $1", anna.id)
+        change["version"] == lesson.version == await one(pool, "select version from calendar where instructor_id = $1", anna.id)
     )
     assert await one(pool, "select array_agg(recipient_id order by id) from notification") == [ben.id, anna.id]
-    assert await one(pool, "select actor_id from booking_audit where booking_id = $1", made.id) == ben.id
+    assert await one(pool, "select actor_id from booking_audit where booking_id = $1", lesson.id) == ben.id
 
 
 @pytest.mark.parametrize(
-    ("start", "minutes", "refused"),
+    ("start", "minutes", "error"),
     [
         ("09:00", 45, refusal.DurationNotOffered),
         ("08:30", 60, refusal.OutsideAvailability),
@@ -88,19 +88,19 @@ async def test_a_booking_writes_its_change_its_audit_and_both_messages_in_one_tr
         ("16:00", 60, None),
     ],
 )
-async def test_a_lesson_has_an_offered_length_and_lies_inside_availability(
-    pool: Pool, start: str, minutes: int, refused: type[Exception] | None
+async def test_a_lesson_needs_an_offered_duration_within_availability(
+    pool: Pool, start: str, minutes: int, error: type[Exception] | None
 ) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
-    if refused is None:
+    if error is None:
         await reserve(pool, ben, anna, anna.at(start), minutes)
     else:
-        with pytest.raises(refused):
+        with pytest.raises(error):
             await reserve(pool, ben, anna, anna.at(start), minutes)
         assert await one(pool, "select count(*) from outbox") == 0
 
 
-async def test_minimum_notice_and_horizon_are_the_instructors_now(pool: Pool) -> None:
+async def test_minimum_notice_and_horizon_are_enforced(pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", hours=("00:00", "24:00"), days=120, notice_minutes=90)
     ben = await factories.student(pool, "Ben")
     start = anna.at("12:00", day=2)
@@ -113,10 +113,10 @@ async def test_minimum_notice_and_horizon_are_the_instructors_now(pool: Pool) ->
     assert (await reserve(pool, ben, anna, far, now=far - timedelta(days=90))).starts_at == far
 
 
-async def test_of_several_reasons_the_first_of_the_contracts_order_is_given(pool: Pool) -> None:
+async def test_of_several_refusals_the_first_in_the_documented_order_is_returned(pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", roles=("student", "instructor"))
     clara, ben = await factories.instructor(pool, "Clara"), await factories.student(pool, "Ben")
-    night, taken = anna.at("03:00"), anna.at("10:00")
+    night, morning = anna.at("03:00"), anna.at("10:00")
     with pytest.raises(refusal.NotAllowed):
         await reserve(pool, anna, anna, night, 45)
     await pool.execute("update service set location_types = '{public}' where id = $1", anna.service_id)
@@ -124,18 +124,18 @@ async def test_of_several_reasons_the_first_of_the_contracts_order_is_given(pool
         await reserve(pool, anna, anna, night, 45, location_type="student")
     with pytest.raises(refusal.DurationNotOffered):
         await reserve(pool, ben, anna, NOW - timedelta(days=1), 45)
-    made = await reserve(pool, ben, anna, taken)
-    with pytest.raises(refusal.StudentBusy) as busy:  # taken, too, and by the student
-        await reserve(pool, ben, anna, taken)
-    assert busy.value.more == {"booking_id": str(made.id)}
-    with pytest.raises(refusal.StudentBusy):  # outside Clara's hours would come after it
-        await reserve(pool, ben, clara, taken + timedelta(minutes=30))
+    lesson = await reserve(pool, ben, anna, morning)
+    with pytest.raises(refusal.StudentBusy) as busy:  # the instructor is busy, too
+        await reserve(pool, ben, anna, morning)
+    assert busy.value.more == {"booking_id": str(lesson.id)}
+    with pytest.raises(refusal.StudentBusy):  # checked before Clara's availability
+        await reserve(pool, ben, clara, morning + timedelta(minutes=30))
     await pool.execute("update service set is_active = false where id = $1", anna.service_id)
     with pytest.raises(refusal.NotFound):
-        await reserve(pool, ben, anna, taken)
+        await reserve(pool, ben, anna, morning)
 
 
-async def test_the_loser_is_offered_the_five_nearest_times_that_really_fit(pool: Pool) -> None:
+async def test_a_slot_taken_refusal_offers_the_five_nearest_bookable_times(pool: Pool) -> None:
     anna, ben, carl = (
         await factories.instructor(pool, "Anna"),
         await factories.student(pool, "Ben"),
@@ -143,19 +143,19 @@ async def test_the_loser_is_offered_the_five_nearest_times_that_really_fit(pool:
     )
     clara = await factories.instructor(pool, "Clara")
     await reserve(pool, ben, anna, anna.at("10:00"))
-    await reserve(pool, carl, clara, clara.at("11:00"))  # so Carl is busy then
-    with pytest.raises(refusal.SlotTaken) as lost:
+    await reserve(pool, carl, clara, clara.at("11:00"))  # Carl is busy at this time
+    with pytest.raises(refusal.SlotTaken) as refused:
         await reserve(pool, carl, anna, anna.at("10:00"))
-    assert lost.value.more["version"] == 1
-    assert lost.value.more["alternatives"] == [
+    assert refused.value.more["version"] == 1
+    assert refused.value.more["alternatives"] == [
         wire.instant(anna.at(start)) for start in ("09:00", "12:00", "12:30", "13:00", "13:30")
     ]
-    for start in lost.value.more["alternatives"]:
-        made = await reserve(pool, carl, anna, datetime.fromisoformat(start))
-        await cancellation.cancel(pool, carl.id, made.id, reason="", now=NOW)
+    for start in refused.value.more["alternatives"]:
+        lesson = await reserve(pool, carl, anna, datetime.fromisoformat(start))
+        await cancellation.cancel(pool, carl.id, lesson.id, reason="", now=NOW)
 
 
-async def test_travel_time_keeps_a_gap_on_either_side_once(pool: Pool) -> None:
+async def test_the_travel_buffer_is_kept_once_on_each_side(pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", buffer_minutes=30)
     students = [await factories.student(pool, name) for name in ("Ben", "Carl", "Dora", "Emma")]
     await reserve(pool, students[0], anna, anna.at("11:00"))
@@ -164,22 +164,22 @@ async def test_travel_time_keeps_a_gap_on_either_side_once(pool: Pool) -> None:
             await reserve(pool, students[1], anna, anna.at(start))
     await reserve(pool, students[1], anna, anna.at("12:30"))
     await reserve(pool, students[2], anna, anna.at("09:30"))
-    # The end of availability is no lesson: travel may reach beyond it.
+    # Travel time may extend beyond the end of availability.
     await reserve(pool, students[3], anna, anna.at("16:00"))
     free = (await one(pool, "select board_days($1, $2)", anna.id, [anna.day()]))[anna.day().isoformat()]["free"]
     assert free == [[wire.instant(anna.at("14:00")), wire.instant(anna.at("15:30"))]]
 
 
-async def test_a_lesson_lies_within_one_local_day_and_may_end_at_midnight(pool: Pool) -> None:
+async def test_a_lesson_stays_within_a_local_day_and_may_end_at_midnight(pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", hours=("00:00", "24:00"))
     ben = await factories.student(pool, "Ben")
     with pytest.raises(refusal.OutsideAvailability):
         await reserve(pool, ben, anna, anna.at("23:30"))
-    made = await reserve(pool, ben, anna, anna.at("23:00"))
-    assert made.ends_at == anna.at("00:00", day=2)
+    lesson = await reserve(pool, ben, anna, anna.at("23:00"))
+    assert lesson.ends_at == anna.at("00:00", day=2)
 
 
-async def test_a_blackout_day_takes_no_bookings_whatever_the_availability(pool: Pool) -> None:
+async def test_a_blackout_day_refuses_bookings_despite_availability(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     await pool.execute("insert into blackout (instructor_id, day) values ($1, $2)", anna.id, anna.day())
     with pytest.raises(refusal.OutsideAvailability) as refused:
@@ -190,24 +190,24 @@ async def test_a_blackout_day_takes_no_bookings_whatever_the_availability(pool: 
     assert board[anna.day().isoformat()]["free"] == []
 
 
-async def test_a_hold_keeps_the_time_until_it_has_run_out(pool: Pool) -> None:
+async def test_a_hold_blocks_its_time_until_it_expires(pool: Pool) -> None:
     anna, ben, carl = (
         await factories.instructor(pool, "Anna"),
         await factories.student(pool, "Ben"),
         await factories.student(pool, "Carl"),
     )
-    held = await hold(pool, ben, anna, anna.at("10:00"), NOW)
+    hold_id = await hold(pool, ben, anna, anna.at("10:00"), NOW)
     with pytest.raises(refusal.SlotTaken):
         await reserve(pool, carl, anna, anna.at("10:30"), now=NOW - timedelta(seconds=1))
-    made = await reserve(pool, carl, anna, anna.at("10:30"), now=NOW)
-    assert await one(pool, "select state from booking where id = $1", held) == "expired"
+    lesson = await reserve(pool, carl, anna, anna.at("10:30"), now=NOW)
+    assert await one(pool, "select state from booking where id = $1", hold_id) == "expired"
     change = await row(pool, "select version, days, events from outbox")
     assert [event["event"] for event in change["events"]] == ["expired", "created"]
-    assert change["version"] == made.version == 1
+    assert change["version"] == lesson.version == 1
     assert change["days"][anna.day().isoformat()]["held"] == []
 
 
-async def test_ones_own_hold_that_ran_out_elsewhere_is_cleared_in_that_calendars_own_step(pool: Pool) -> None:
+async def test_an_expired_hold_in_another_calendar_is_cleared_in_that_calendar(pool: Pool) -> None:
     anna, clara, ben = (
         await factories.instructor(pool, "Anna"),
         await factories.instructor(pool, "Clara"),
@@ -222,7 +222,7 @@ async def test_ones_own_hold_that_ran_out_elsewhere_is_cleared_in_that_calendars
     ]
 
 
-async def test_free_cancellation_is_never_after_the_start_and_at_least_five_minutes(pool: Pool) -> None:
+async def test_free_cancellation_lasts_five_minutes_at_least_but_ends_at_the_start(pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", hours=("00:00", "24:00"), notice_minutes=0)
     ben = await factories.student(pool, "Ben")
     start = anna.at("12:00", day=3)
