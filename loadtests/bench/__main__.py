@@ -1,6 +1,6 @@
-"""`python -m loadtests.bench`: measures, and prints each number beside a floor measured in the same run. What runs where: Postgres and
-Redis, the web process, the relay and this process (clients, and asking Postgres straight) are processes that share the machine's
-cores; only one thing is measured at a time."""
+"""`python -m loadtests.bench` prints each measurement with a floor from the same run. Postgres, Redis,
+the web process, the relay and this process (the clients) share the machine's cores; only one thing
+is measured at a time."""
 
 import argparse
 import asyncio
@@ -20,7 +20,7 @@ from loadtests.bench import booking, fanout, mails, million, next_free, peers, r
 from loadtests.bench.report import Result, say, table
 from loadtests.bench.stack import BenchError, Cluster, cluster, fresh_stack
 
-# By letter, in the order in which they run: what wants an idle machine most comes first.
+# By letter, in the order of execution: the most sensitive to other load come first.
 _ON_A_STACK: dict[str, tuple[str, Callable[..., Awaitable[list[Result]]]]] = {
     "d": ("memory per idle socket", fanout.memory),
     "c": ("one change to 2,000 sockets", fanout.fan_out),
@@ -50,15 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="where its databases are kept (default: var/bench)",
     )
-    chosen = parser.parse_args(arguments)
-    wanted = [letter.strip() for letter in chosen.only.split(",") if letter.strip()] or sorted(_NAMES)
-    if unknown := sorted(set(wanted) - set(_NAMES)):
+    options = parser.parse_args(arguments)
+    letters_to_run = [letter.strip() for letter in options.only.split(",") if letter.strip()] or sorted(_NAMES)
+    if unknown := sorted(set(letters_to_run) - set(_NAMES)):
         parser.error(f"there is no {', '.join(unknown)}; {letters}")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     started, busy = time.monotonic(), psutil.getloadavg()[0]
     try:
-        with cluster(chosen.data) as made:
-            results = uvloop.run(_all(made, chosen.data, set(wanted), quick=chosen.quick))
+        with cluster(options.data) as postgres:
+            results = uvloop.run(_all(postgres, options.data, set(letters_to_run), quick=options.quick))
     except (BenchError, EmbeddedError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -68,15 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _all(made: Cluster, folder: Path, wanted: set[str], *, quick: bool) -> list[Result]:
-    found: dict[str, list[Result]] = {}
+async def _all(postgres: Cluster, folder: Path, letters_to_run: set[str], *, quick: bool) -> list[Result]:
+    results: dict[str, list[Result]] = {}
     for letter, (_, measure) in _ON_A_STACK.items():
-        if letter in wanted:
-            async with fresh_stack(made, folder) as stack:
-                found[letter] = await _bounded(measure(stack, quick=quick))
-    if "e" in wanted:
-        found["e"] = await _bounded(million.measure(made.dsn("postgres"), quick=quick))
-    return [result for letter in sorted(found) for result in found[letter]]
+        if letter in letters_to_run:
+            async with fresh_stack(postgres, folder) as stack:
+                results[letter] = await _bounded(measure(stack, quick=quick))
+    if "e" in letters_to_run:
+        results["e"] = await _bounded(million.measure(postgres.dsn("postgres"), quick=quick))
+    return [result for letter in sorted(results) for result in results[letter]]
 
 
 async def _bounded(work: Awaitable[list[Result]]) -> list[Result]:
@@ -85,7 +85,7 @@ async def _bounded(work: Awaitable[list[Result]]) -> list[Result]:
 
 
 def _machine(busy: float) -> str:
-    """Where it was measured; `busy`: the load average before."""
+    """The machine of the measurement; `busy` is the load average before it."""
     gigabytes = psutil.virtual_memory().total / 2**30
     text = f"{platform.system()} {platform.machine()}, {psutil.cpu_count()} cores, {gigabytes:.0f} GB, Python {platform.python_version()}"
     others = (

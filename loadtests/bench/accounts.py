@@ -1,4 +1,5 @@
-"""The people of the benchmarks, written straight into the database, with sessions, so that no time goes into registering them."""
+"""Accounts with sessions for the benchmarks, written directly to the database to save the time of
+registrations."""
 
 import asyncio
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ BATCH = 250
 
 @dataclass(frozen=True)
 class Offer:
-    """Who teaches, and the service that is booked."""
+    """An instructor and the service to book."""
 
     instructor_id: UUID
     service_id: UUID
@@ -37,8 +38,8 @@ async def students(db: Db, crowd: str, count: int) -> list[UUID]:
 
 
 async def instructors(db: Db, crowd: str, count: int, *, first: date, days: int = DAYS, opens: int = OPENS) -> list[Offer]:
-    """Each teaches piano and may be booked at once, for twelve hours from then on, for so many days. In batches: one statement
-    for all would take longer than statements may."""
+    """Piano instructors without minimum notice, available twelve hours a day for `days` days. Inserted
+    in batches, because one statement would exceed the time-out."""
     offers: list[Offer] = []
     while len(offers) < count:
         offers += await _instructors.all(
@@ -54,7 +55,7 @@ async def instructors(db: Db, crowd: str, count: int, *, first: date, days: int 
 
 
 async def signed_in(stack: Stack, crowd: str, count: int) -> list[Student]:
-    """So many students, each with a session."""
+    """Students with sessions."""
     now = datetime.now(UTC)
 
     async def one(account_id: UUID) -> Student:
@@ -69,6 +70,7 @@ def today() -> date:
 
 
 def half_hours(first_day: int, days: int) -> list[datetime]:
-    """Twenty starts a day of half an hour each, all within instructors' hours (New York's nine to nine), whatever the season."""
+    """Twenty half-hour starts a day, within the instructors' hours (9 am to 9 pm in New York) in summer
+    and in winter."""
     begins = datetime.combine(today(), datetime.min.time(), UTC) + timedelta(days=first_day, hours=14)
     return [begins + timedelta(days=day, minutes=30 * n) for day in range(days) for n in range(20)]

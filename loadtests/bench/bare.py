@@ -1,5 +1,5 @@
-"""The least that can be done: a process that writes given bytes to its sockets when Redis says so, and nothing else. It runs on the
-same event loop as the product's web process. `python -m loadtests.bench.bare REDIS_URL` prints its port."""
+"""The floor for fan-out: a process that only writes bytes from Redis to its sockets. It uses the same
+event loop as the product's web process. `python -m loadtests.bench.bare REDIS_URL` prints its port."""
 
 import asyncio
 import sys
@@ -12,9 +12,9 @@ CHANNEL = "bench:bare"
 
 
 class Client(asyncio.Protocol):
-    """A socket; the first line it sends says which group it is in."""
+    """A socket; its first line names its group."""
 
-    groups: dict[bytes, list[asyncio.Transport]] = {}  # noqa: RUF012 — of all clients
+    groups: dict[bytes, list[asyncio.Transport]] = {}  # noqa: RUF012 — shared by all clients
 
     def __init__(self) -> None:
         self._line = b""
@@ -26,7 +26,7 @@ class Client(asyncio.Protocol):
         self._line += data
         if self._line.endswith(b"\n"):
             self.groups.setdefault(self._line.strip(), []).append(self._transport)
-            self._transport.write(b"\x81\x02ok")  # a frame, so that whoever opened it knows
+            self._transport.write(b"\x81\x02ok")  # a frame that confirms the group
             self._line = b""
 
 

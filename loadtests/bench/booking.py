@@ -1,6 +1,6 @@
-"""How many lessons a second are booked through HTTP, what one costs Postgres, and what two hundred people get who want one time at
-once. Every booking has an Idempotency-Key, as those of people have. Beside each stands the same statement, with a key, sent to
-Postgres straight over as many connections as the web process has."""
+"""Bookings per second through HTTP, the CPU of Postgres per booking, and the answers when two hundred
+students book one time at once. Every booking has an Idempotency-Key, as on the pages. The floor is
+the same statement, sent to Postgres over as many connections as the web process has."""
 
 import asyncio
 import os
@@ -25,24 +25,24 @@ from loadtests.bench.stack import CONNECTIONS, Stack
 from loadtests.table import milliseconds, percentile
 
 INSTRUCTORS = STUDENTS = 2_000
-# Requests under way at once.
+# Concurrent requests.
 CALLERS = 32
 CROWD = 200
 AIM_RATIO = 0.6
 AIM_CPU_US = 450.0
 AIM_RUSH_P99 = 0.120
 AIM_REFUSALS = 2_000.0
-# Postgres looks for deadlocks after a second: a tail of that length is one.
+# Postgres checks for deadlocks after one second, so a tail this long indicates one.
 DEADLOCK_SECONDS = 1.0
 
-# Application names of the connections, by which Postgres tells whose backend is whose.
+# Application names of the connections, which identify their backends.
 WEB, STRAIGHT = "web", "straight"
 FINGERPRINT = os.urandom(32)
 
 _reserve = statement("reserve", Outcome)
 _backends = statement("bench_backends", int)
 Lesson = tuple[Student, Offer, datetime]
-# Caller, and what they book; the answer in words.
+# Arguments: number of the caller, student, offer, start. The answer is a status with its code.
 Book = Callable[[int, Student, Offer, datetime], Awaitable[str]]
 
 
@@ -57,13 +57,13 @@ class Tally:
 
 @asynccontextmanager
 async def straight(stack: Stack) -> AsyncIterator[Book]:
-    """Booking by the product's own statement, without the product."""
+    """Books with the product's own statement, without the product."""
     pool = await asyncpg.create_pool(
         stack.dsn(),
         min_size=CONNECTIONS,
         max_size=CONNECTIONS,
         command_timeout=60,
-        reset=_as_it_is,
+        reset=_no_reset,
         server_settings={"application_name": STRAIGHT},
     )
 
@@ -83,7 +83,7 @@ async def straight(stack: Stack) -> AsyncIterator[Book]:
 
 @asynccontextmanager
 async def over_http(stack: Stack, callers: int) -> AsyncIterator[Book]:
-    """Booking through one web process, each caller on a connection of its own."""
+    """Books through one web process, with one connection per caller."""
     async with stack.product() as web:
         open_connections = await client.connections(web, callers)
 
@@ -99,15 +99,16 @@ async def over_http(stack: Stack, callers: int) -> AsyncIterator[Book]:
                 connection.close()
 
 
-async def _as_it_is(_: object) -> None:
-    """Nothing is reset between two statements: a floor pays for no more than it must."""
+async def _no_reset(_: object) -> None:
+    """Skips the reset between two statements, to keep the floor low."""
 
 
-# ---- how many a second
+# ---- bookings per second
 
 
 async def rate(stack: Stack, *, quick: bool) -> list[Result]:
-    """Bookings a second, spread over 2,000 instructors and all with one at a time, and Postgres's CPU for one."""
+    """Bookings per second, spread over 2,000 instructors and for one instructor at a time, and the CPU
+    of Postgres per booking."""
     students = await accounts.signed_in(stack, "rate", STUDENTS)
     offers = await accounts.instructors(stack.pool, "rate", INSTRUCTORS, first=accounts.today())
     crowd = await accounts.signed_in(stack, "crowd", 1_000)
@@ -132,7 +133,7 @@ async def rate(stack: Stack, *, quick: bool) -> list[Result]:
 
 @dataclass
 class Turns:
-    """What one way has booked in its turns."""
+    """The bookings of one method in its turns."""
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
@@ -150,13 +151,13 @@ class Turns:
 async def _in_turns(stack: Stack, ways: dict[str, Book], schedule: Iterator[Lesson], *, quick: bool) -> dict[str, Turns]:
     turns, seconds = (1, 3.0) if quick else (3, 5.0)
     for book in ways.values():  # warm: plans, caches, code
-        await _as_many(book, schedule, 1.5)
+        await _book_for(book, schedule, 1.5)
     await stack.pool.execute("analyze booking")
     results = {way: Turns() for way in ways}
     for _ in range(turns):
         for way, book in ways.items():
             before = await _backend_seconds(stack, way)
-            tally = await _as_many(book, schedule, seconds)
+            tally = await _book_for(book, schedule, seconds)
             results[way].backend_seconds += await _backend_seconds(stack, way) - before
             results[way].seconds += seconds
             results[way].latencies += tally.seconds
@@ -164,7 +165,7 @@ async def _in_turns(stack: Stack, ways: dict[str, Book], schedule: Iterator[Less
 
 
 async def _backend_seconds(stack: Stack, application: str) -> float:
-    """The CPU that the backends of these connections have used."""
+    """The CPU seconds used by the backends of these connections."""
     used = [psutil.Process(pid).cpu_times() for pid in await _backends.all(stack.pool, application=application)]
     return float(sum(times.user + times.system for times in used))
 
@@ -179,21 +180,21 @@ def _rate_result(what: str, turns: dict[str, Turns]) -> Result:
 
 
 def lessons(students: list[Student], offers: list[Offer]) -> Iterator[Lesson]:
-    """Lessons that are in nobody's way: at each time every student is with another instructor."""
+    """Lessons without conflicts: at each time every student has a different instructor."""
     for nth, start in enumerate(accounts.half_hours(2, accounts.DAYS - 4)):
         for n, offer in enumerate(offers):
             yield students[(n + 37 * nth) % len(students)], offer, start
 
 
 def lessons_with_one(students: list[Student], offers: list[Offer]) -> Iterator[Lesson]:
-    """The same, but all with one instructor until the calendar is full, then all with the next."""
+    """Lessons without conflicts that fill one instructor's calendar after another."""
     for n, offer in enumerate(offers):
         for nth, start in enumerate(accounts.half_hours(2, accounts.DAYS - 4)):
             yield students[(n + nth) % len(students)], offer, start
 
 
-async def _as_many(book: Book, schedule: Iterator[Lesson], seconds: float) -> Tally:
-    """Books lesson after lesson for so long."""
+async def _book_for(book: Book, schedule: Iterator[Lesson], seconds: float) -> Tally:
+    """Books lessons for `seconds`."""
     tally = Tally(Counter(), [])
     ends = time.perf_counter() + seconds
 
@@ -209,11 +210,11 @@ async def _as_many(book: Book, schedule: Iterator[Lesson], seconds: float) -> Ta
     return tally
 
 
-# ---- one time, and everybody wants it
+# ---- concurrent bookings of one time
 
 
 async def rush(stack: Stack, *, quick: bool) -> list[Result]:
-    """Two hundred people want one time at once, and go on wanting it."""
+    """Two hundred students book one time at once, and then repeatedly."""
     students = await accounts.signed_in(stack, "rush", CROWD)
     (offer,) = await accounts.instructors(stack.pool, "rush", 1, first=accounts.today())
     rounds, seconds = (3, 2.0) if quick else (10, 5.0)
@@ -227,8 +228,8 @@ async def rush(stack: Stack, *, quick: bool) -> list[Result]:
             http.append(await _at_once(book, students, offer, starts[2 + 2 * nth]))
             bare.append(await _at_once(floor, students, offer, starts[3 + 2 * nth]))
         say("they go on wanting it")
-        refused = await _again_and_again(book, students, offer, starts[0], seconds)
-        floor_refused = await _again_and_again(floor, students, offer, starts[0], seconds)
+        refused = await _repeatedly(book, students, offer, starts[0], seconds)
+        floor_refused = await _repeatedly(floor, students, offer, starts[0], seconds)
     one_each = sum(tally.answers == {"201": 1, "409 SLOT_TAKEN": CROWD - 1} for tally in http)
     everything, floor_everything = sum(http, Tally(Counter(), [])), sum(bare, Tally(Counter(), []))
     unexpected = {answer: n for answer, n in everything.answers.items() if answer not in {"201", "409 SLOT_TAKEN"}}
@@ -257,7 +258,7 @@ async def rush(stack: Stack, *, quick: bool) -> list[Result]:
     ]  # fmt: skip
 
 
-async def _again_and_again(book: Book, students: list[Student], offer: Offer, start: datetime, seconds: float) -> int:
+async def _repeatedly(book: Book, students: list[Student], offer: Offer, start: datetime, seconds: float) -> int:
     """How often those who did not get the time were refused."""
     answers: Counter[str] = Counter()
     ends = time.perf_counter() + seconds

@@ -1,5 +1,6 @@
-"""A lean HTTP client: requests are bytes made beforehand, answers are read as far as status and body. It runs in the bench's own process
-and takes about a tenth of what the web process needs for an answer, so that it is not what is measured."""
+"""A lean HTTP client: it sends prepared bytes, and reads only status and body. It runs in the process
+of the benchmark and uses about a tenth of the web process's CPU per answer, so it does not limit
+the result."""
 
 import asyncio
 import uuid
@@ -15,7 +16,7 @@ ANSWER_SECONDS = 30
 
 
 class Connection(asyncio.Protocol):
-    """One connection that is kept alive; one request at a time."""
+    """One keep-alive connection with one request at a time."""
 
     def __init__(self) -> None:
         self._received = b""
@@ -27,8 +28,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        head, found, body = self._received.partition(b"\r\n\r\n")
-        if not found or self._answer is None:
+        head, separator, body = self._received.partition(b"\r\n\r\n")
+        if not separator or self._answer is None:
             return
         at = head.lower().find(b"content-length:")
         length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
@@ -53,20 +54,20 @@ class Connection(asyncio.Protocol):
 
 
 async def connections(web: Web, count: int) -> list[Connection]:
-    """So many open connections."""
+    """Opens `count` connections."""
     loop = asyncio.get_running_loop()
-    made: list[Connection] = []
+    opened: list[Connection] = []
     for n in range(0, count, 50):
         batch = range(min(50, count - n))
-        made += [
+        opened += [
             connection
             for _, connection in await asyncio.gather(*(loop.create_connection(Connection, web.host, web.port) for _ in batch))
         ]
-    return made
+    return opened
 
 
 def booking(web: Web, student: Student, offer: Offer, start: datetime) -> bytes:
-    """POST /api/bookings of half an hour, with a key of its own."""
+    """The bytes of a POST /api/bookings of 30 minutes, with a new key."""
     body = orjson.dumps({"service_id": str(offer.service_id), "start": start, "duration_minutes": 30})
     head = (
         f"POST /api/bookings HTTP/1.1\r\nHost: {web.host}:{web.port}\r\nAuthorization: Bearer {student.token}\r\n"

@@ -1,4 +1,4 @@
-"""How much CPU a process has taken."""
+"""CPU time of a process."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import psutil
 
 
 def cpu_seconds(pid: int) -> float:
-    """By the scheduler's own clock where there is one (Linux): a tick of the usual one is longer than many a
-    measurement. Threads that have ended are not counted."""
+    """Read from the scheduler on Linux, because a tick of the usual clock is longer than many
+    measurements. Excludes threads that have ended."""
     try:
         threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
         return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9

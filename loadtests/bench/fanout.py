@@ -1,5 +1,6 @@
-"""Two thousand sockets on one board: how long one change takes from the first of them to the last, and how much memory an idle one
-costs the web process; beside a bare server that writes the same bytes to as many sockets."""
+"""Two thousand sockets on one board: the time from the first to the last arrival of a change, and the
+web process's memory per idle socket. The floor is a bare server that writes the same bytes to as
+many sockets."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,7 +21,7 @@ SOCKETS = 2_000
 WINDOW_DAYS = 14
 AIM_RATIO = 1.2
 AIM_BYTES = 8_000
-# Nobody reads while a change goes out; the kernel notes when it arrived, and its buffers hold it.
+# Sockets are read only after a change was sent; the kernel records its arrival.
 OUT_SECONDS = 0.5
 
 
@@ -63,7 +64,7 @@ async def fan_out(stack: Stack, *, quick: bool) -> list[Result]:
         finally:
             screens.close()
             plain.close()
-        # A booking's own CPU: the same without sockets.
+        # The CPU of the bookings alone, without sockets.
         await asyncio.sleep(1)
         with product_cpu.of_idling():
             for nth in range(2 + rounds, 2 + 2 * rounds):
@@ -86,7 +87,7 @@ async def fan_out(stack: Stack, *, quick: bool) -> list[Result]:
 
 
 class Cpu:
-    """CPU seconds that a process takes for writing: what it takes in all, less what it takes idle."""
+    """CPU seconds that a process uses for writing: its total minus its idle use."""
 
     def __init__(self, pid: int) -> None:
         self.seconds = 0.0
@@ -108,7 +109,7 @@ class Cpu:
 async def spans(
     crowd: Crowd, change: Callable[[int], Awaitable[None]], rounds: range, out_seconds: float = OUT_SECONDS
 ) -> list[float]:
-    """Seconds between the first socket that had each change and the last."""
+    """Seconds from the first to the last arrival of each change."""
     seconds = []
     for nth in rounds:
         crowd.read()
@@ -122,7 +123,8 @@ async def spans(
 
 
 async def memory(stack: Stack, *, quick: bool) -> list[Result]:
-    """Resident memory of the web process with two thousand idle sockets and without. (The kernel's buffers are not counted.)"""
+    """Resident memory of the web process with and without two thousand idle sockets, without the
+    kernel's buffers."""
     sockets = 500 if quick else SOCKETS
     offers = await accounts.instructors(stack.pool, "memory", 100, first=accounts.today())
     say(f"{sockets:,} idle sockets")
@@ -141,11 +143,11 @@ async def memory(stack: Stack, *, quick: bool) -> list[Result]:
 
 
 async def _memory_of(pid: int, address: tuple[str, int], openings: list[Opening], sockets: int) -> float:
-    """Bytes for each of so many sockets."""
+    """Bytes per socket."""
     process = psutil.Process(pid)
     first, crowd = Crowd(), Crowd()
     try:
-        # What every process pays once, with the boards that are kept ready.
+        # Fixed costs of the process and of its cached boards.
         await first.connect(address, (openings * 100)[:100])
         await first.hear(1, 30)
         await asyncio.sleep(1)

@@ -1,5 +1,5 @@
-"""What the two mails of a booking cost the worker, and how many mails a second it delivers to an SMTP server on this machine that
-answers at once and keeps nothing."""
+"""The worker's CPU for the two mails of a booking, and its mails per second to a local SMTP server
+that answers at once and discards them."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ _unsent = statement("bench_unsent", int)
 
 
 class Sink(asyncio.Protocol):
-    """One SMTP connection: every command is answered with success, every mail is counted and forgotten."""
+    """One SMTP connection that accepts every command, and counts and discards mails."""
 
     def __init__(self, mail_arrived: Callable[[bytes], None]) -> None:
         self._mail_arrived = mail_arrived
@@ -93,7 +93,7 @@ async def delivery(stack: Stack, *, quick: bool) -> list[Result]:
             await warm.wait()
             begins, cpu_before = time.perf_counter(), cpu_seconds(pid)
             await done.wait()
-            while await _unsent.one(stack.pool):  # noqa: ASYNC110 — the last marks are another process's
+            while await _unsent.one(stack.pool):  # noqa: ASYNC110 — another process sets the marks
                 await asyncio.sleep(0.01)
             seconds, cpu = time.perf_counter() - begins, cpu_seconds(pid) - cpu_before
         measured = mails - WARM_MAILS
@@ -121,7 +121,7 @@ async def _book(stack: Stack, count: int) -> None:
 
 
 async def _bare_rate(port: int, text: bytes, count: int = 500) -> float:
-    """Mails a second that one connection hands over when there is nothing to write or to remember."""
+    """Mails per second over one connection, without composing or recording them."""
     async with aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False) as client:
         begins = time.perf_counter()
         for _ in range(count):

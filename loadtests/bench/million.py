@@ -1,5 +1,5 @@
-"""A board's snapshot out of a calendar with 5,000 lessons, alone and among a million lessons of others. Both databases are built once
-by COPY, constraints added afterwards, and kept: their comments say what they hold."""
+"""The snapshot of a board in a calendar with 5,000 lessons, alone and among a million other lessons.
+Both databases are built once with COPY and kept; their comments describe the content."""
 
 import hashlib
 import time
@@ -26,15 +26,15 @@ OTHERS = 2_000
 LESSONS_OF_OTHERS = 500
 WINDOWS = (7, 35)
 AIM_SECONDS = 0.005
-# "No worse" with a million others, within what two runs of the very same measurement differ by.
+# Tolerance for "no slower" among a million lessons: two equal runs differ by this much.
 SAME = 1.25
-WARM = 10  # statements are planned generically from the sixth time on
+WARM = 10  # plans become generic at the sixth execution
 _BATCH = 50_000
 
 
 @dataclass(frozen=True)
 class Rows:
-    """How many rows a board is made of."""
+    """The number of rows that a board is computed from."""
 
     calendars: int
     ranges: int
@@ -46,7 +46,8 @@ _window_rows = statement("bench_window_rows", Rows)
 
 
 async def measure(admin_dsn: str, *, quick: bool) -> list[Result]:
-    """p50 of the snapshot per window and database, beside that of reading the same rows without making a board of them."""
+    """p50 of the snapshot per window and database. The floor reads the same rows without computing a
+    board."""
     addresses = {
         "alone": await _kept(admin_dsn, "bench_alone", others=0),
         "among 1,000,000": await _kept(admin_dsn, "bench_million", others=OTHERS),
@@ -59,7 +60,7 @@ async def measure(admin_dsn: str, *, quick: bool) -> list[Result]:
             snapshots: dict[str, list[float]] = {name: [] for name in calendars}
             floors: dict[str, list[float]] = {name: [] for name in calendars}
             for turn in range(WARM + (150 if quick else 500)):
-                # One after the other, so that a slow moment of the machine meets all of them.
+                # Interleaved, so that a slow moment of the machine affects all of them.
                 for name, calendar in calendars.items():
                     snapshot, floor = await calendar.timed(days)
                     if turn >= WARM:
@@ -125,14 +126,14 @@ async def _busiest(pool: Pool) -> tuple[UUID, date]:
 
 
 async def _kept(admin_dsn: str, name: str, *, others: int) -> str:
-    """The database of that name, built unless it stands already in its present shape; its address."""
+    """Builds the database unless it exists in its current form; returns its address."""
     dsn = _address(admin_dsn, name)
     shape = _shape(others)
     admin = await asyncpg.connect(admin_dsn, timeout=10)
     try:
-        found = await admin.fetchval("select shobj_description(oid, 'pg_database') from pg_database where datname = $1", name)
-        if found == shape:
-            await migrate(dsn)  # functions are replaced: it is their present form that is measured
+        comment = await admin.fetchval("select shobj_description(oid, 'pg_database') from pg_database where datname = $1", name)
+        if comment == shape:
+            await migrate(dsn)  # installs the current functions
             return dsn
         await admin.execute(f'drop database if exists "{name}"')
         await admin.execute(f'create database "{name}"')
@@ -173,7 +174,7 @@ async def _build(dsn: str, others: int) -> None:
     try:
         await connection.execute("set statement_timeout = 0")
         await connection.execute((SQL / "bench" / "unguard.sql").read_text())
-        before = LESSONS * 5 // 6 // LESSONS_A_DAY  # most lessons are past, as in a calendar of some years
+        before = LESSONS * 5 // 6 // LESSONS_A_DAY  # most lessons are in the past, as after some years
         await _copy(connection, busy, busy_students, first - timedelta(days=before), LESSONS)
         if offers:
             await _copy(connection, offers, students, first, LESSONS_OF_OTHERS)
@@ -193,7 +194,8 @@ _COLUMNS = (
 async def _copy(
     connection: "asyncpg.Connection[asyncpg.Record]", offers: list[Offer], students: list[UUID], first: date, lessons: int
 ) -> None:
-    """So many lessons for each instructor, half an hour each, a quarter of an hour apart, and no student in two places at once."""
+    """Inserts `lessons` lessons per instructor, 30 minutes each and 15 minutes apart, without
+    conflicts of students."""
 
     async def batches() -> AsyncIterator[bytes]:
         lines: list[str] = []

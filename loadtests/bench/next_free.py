@@ -1,5 +1,5 @@
-"""Who is free next of 10,000 instructors: the ranking, the start page's cards, and a page of the list; each
-after a booking that took somebody's next start. The floor is a board for each of the twelve cards."""
+"""The next free times of 10,000 instructors: the ranking, the cards of the home page, and a page of
+the list, each after a booking of the first free time. The floor is one board per card."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -17,10 +17,10 @@ from loadtests.bench.stack import Stack
 from loadtests.table import milliseconds, percentile
 
 INSTRUCTORS = 10_000
-# One statement writes so many: it has a time-out.
+# Rows per statement, because statements have a time-out.
 BATCH = 500
 AIM_SECONDS = 0.020
-WARM = 10  # statements are planned generically from the sixth time on
+WARM = 10  # plans become generic at the sixth execution
 
 
 async def measure(stack: Stack, *, quick: bool) -> list[Result]:
@@ -64,7 +64,7 @@ async def measure(stack: Stack, *, quick: bool) -> list[Result]:
 
 
 async def _turn(pool: Pool, student: UUID, seconds: dict[str, list[float]]) -> None:
-    """Somebody books the very next start; then each read, one after the other."""
+    """Books the first free time, then measures each read."""
     now = datetime.now(UTC)
     shown = await next_start.soonest(pool, limit=CARDS, now=now)
     for card in shown:
@@ -82,7 +82,7 @@ async def _turn(pool: Pool, student: UUID, seconds: dict[str, list[float]]) -> N
                 now=now,
             )
         except refusal.Refusal:
-            continue  # the student has a lesson then
+            continue  # the student is busy
         break
 
     def timed(name: str, began: float) -> None:

@@ -1,5 +1,5 @@
-"""Five thousand sockets: how long it takes until all that come at once have a true board, and whether
-idle ones ever keep the web process's loop from its other work."""
+"""Five thousand sockets: the time until all of them have a correct board when they connect at once,
+and the delays of the web process's event loop while they are idle."""
 
 import asyncio
 import re
@@ -22,14 +22,14 @@ SOCKETS = 5_000
 CALENDARS = 100
 WINDOW_DAYS = 14
 AIM_SECONDS = 5.0
-# The bucket of the metric that must stay empty above it.
+# No delay may exceed this bucket of the metric.
 AIM_STALL = 0.05
-# Each socket gets a beacon in this time.
+# Each socket gets one beacon in this time.
 IDLE_SECONDS = 21
 
 
 async def storm(stack: Stack, *, quick: bool) -> list[Result]:
-    """From the first connection to the last board."""
+    """Seconds from the first connection to the last board."""
     sockets = 1_000 if quick else SOCKETS
     offers = await accounts.instructors(stack.pool, "storm", CALENDARS, first=accounts.today())
     say(f"{sockets:,} sockets at once, and as many to a bare server")
@@ -54,7 +54,7 @@ async def storm(stack: Stack, *, quick: bool) -> list[Result]:
 
 
 async def idle(stack: Stack, *, quick: bool) -> list[Result]:
-    """What the web process says itself of how late its loop was, with a beacon and two pings for each socket meanwhile."""
+    """The web process's metric of event loop delays, during one beacon and two pings per socket."""
     sockets = 1_000 if quick else SOCKETS
     offers = await accounts.instructors(stack.pool, "idle", CALENDARS, first=accounts.today())
     say(f"{sockets:,} idle sockets for {IDLE_SECONDS} s")
@@ -103,7 +103,7 @@ async def _are_true(stack: Stack, crowd: Crowd) -> None:
 
 
 async def _late(web: Web) -> tuple[float, float]:
-    """How often the loop's punctuality was measured, and how often it was good enough."""
+    """The number of measured delays, and of those within the limit."""
     async with httpx.AsyncClient() as client:
         text = (await client.get(f"http://{web.host}:{web.port}/metrics")).text
 
@@ -116,7 +116,7 @@ async def _late(web: Web) -> tuple[float, float]:
 
 
 def _allow(sockets: int) -> None:
-    """So many descriptors."""
+    """Raises the limit of open files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 2 * sockets + 500:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2 * sockets + 500), hard))

@@ -1,4 +1,4 @@
-"""What the benchmarks found, as one table: measured, floor, ratio, aim."""
+"""The table of results: measured value, floor, ratio and aim."""
 
 import sys
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from loadtests.table import columns
 
 @dataclass(frozen=True)
 class Result:
-    """One line. `floor` was measured in the same run; `ok` is None where there is no aim."""
+    """One row. `floor` was measured in the same run; `ok` is None without an aim."""
 
     what: str
     measured: str

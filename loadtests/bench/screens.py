@@ -1,5 +1,5 @@
-"""From a booking's commit to the screens that watch the calendar, at 50 bookings a second; beside the least that could be done: a
-commit, a message through Redis, and the same bytes written to as many sockets."""
+"""The time from a booking's commit to the screens that watch its calendar, at 50 bookings per second.
+The floor is a commit, a message through Redis, and the same bytes written to as many sockets."""
 
 import asyncio
 import itertools
@@ -32,13 +32,13 @@ _LATEST_SECONDS = 15
 _commit = statement("bench_commit", datetime)
 
 
-# Seconds from commits to arrivals, and what arrived.
+# Seconds from commits to arrivals, and the messages.
 Found = tuple[list[float], list[bytes]]
 
 
 @dataclass(frozen=True)
 class Bare:
-    """A server that only writes; `publish` has it write bytes to a group of its sockets."""
+    """A server that only writes; `publish` makes it write bytes to a group of sockets."""
 
     port: int
     pid: int
@@ -71,7 +71,8 @@ async def latency(stack: Stack, *, quick: bool) -> list[Result]:
 
 @asynccontextmanager
 async def _product(stack: Stack, offers: Sequence[Offer]) -> AsyncIterator[Callable[[int], Awaitable[Found]]]:
-    """Books so many lessons at the given pace; seconds from each commit to each screen, and the changes as they were sent."""
+    """Books `count` lessons at the given rate; returns the seconds from each commit to each screen, and
+    the messages."""
     students = await accounts.signed_in(stack, "screens", 2 * CALENDARS)
     starts = accounts.half_hours(2, WINDOW_DAYS - 3)
     numbers = itertools.count()
@@ -109,7 +110,8 @@ async def _product(stack: Stack, offers: Sequence[Offer]) -> AsyncIterator[Calla
 
 @asynccontextmanager
 async def _floor(stack: Stack) -> AsyncIterator[Callable[[int, bytes], Awaitable[list[float]]]]:
-    """Commits at the given pace, has the bare server write as many bytes; seconds from each commit to each socket."""
+    """Commits at the given rate and makes the bare server write as many bytes; returns the seconds from
+    each commit to each socket."""
     ids = await accounts.students(stack.pool, "floor", CALENDARS)
     crowd = Crowd()
     async with bare(stack) as plain:
@@ -119,7 +121,7 @@ async def _floor(stack: Stack) -> AsyncIterator[Callable[[int, bytes], Awaitable
 
             async def commit(n: int) -> None:
                 written.append((await _commit.one(stack.pool, id=ids[n % CALENDARS])).timestamp())
-                # The same bytes, but for a number that says which commit it was.
+                # The same bytes, with the number of the commit.
                 await plain.publish(str(n % CALENDARS), frame(f"{len(written) - 1:08}".encode() + sample))
 
             await _steadily(commit, count, crowd)
@@ -135,7 +137,7 @@ async def _floor(stack: Stack) -> AsyncIterator[Callable[[int, bytes], Awaitable
 
 
 async def _steadily(work: Callable[[int], Awaitable[None]], count: int, crowd: Crowd) -> None:
-    """Begins so many works a second, whatever they take; afterwards the crowd has heard what followed from them, and only that."""
+    """Starts `work` at a constant rate, then waits until the crowd has received all its messages."""
     loop = asyncio.get_running_loop()
     crowd.read()
     crowd.forget()
@@ -155,7 +157,7 @@ async def _awaited(work: Awaitable[None]) -> None:
 
 @asynccontextmanager
 async def bare(stack: Stack) -> AsyncIterator[Bare]:
-    """A bare server, for as long as it is needed."""
+    """Runs a bare server."""
     url = stack.settings.redis_url.get_secret_value()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "loadtests.bench.bare", url, stdout=asyncio.subprocess.PIPE

@@ -1,6 +1,6 @@
-"""Many sockets that follow one board each. When bytes arrived is asked of the kernel (SO_TIMESTAMPNS), so that our own reading,
-slow for thousands of sockets, is no part of what is measured. Where a beacon or a ping came between a frame and our reading, only the
-last one's time is known, and the frame is left out of the measurement."""
+"""Many sockets that follow one board each. The kernel records arrivals (SO_TIMESTAMPNS), so that
+reading thousands of sockets does not affect the results. If a beacon or a ping arrives between a
+frame and its reading, only the last arrival is known, and the frame is not measured."""
 
 import asyncio
 import socket
@@ -28,8 +28,8 @@ TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 @dataclass
 class Socket:
-    """One client. `heard`: for each text frame that is no beacon, when it arrived (seconds since 1970; None: not known) and what it
-    said."""
+    """One client. `heard` holds the arrival (seconds since 1970; None: unknown) and the content of each
+    text frame except beacons."""
 
     socket: socket.socket
     buffer: bytearray = field(default_factory=bytearray)
@@ -37,7 +37,7 @@ class Socket:
     closed: bool = False
 
     def read(self) -> None:
-        """Takes what has come; never waits."""
+        """Reads the available bytes without waiting."""
         while not self.closed:
             try:
                 data, ancillary, _, _ = self.socket.recvmsg(_CHUNK, 64)
@@ -56,7 +56,7 @@ class Socket:
             self.take(data, at)
 
     def take(self, data: bytes, at: float) -> None:
-        """Bytes that arrived at `at`."""
+        """Handles bytes that arrived at `at`."""
         self.buffer += data
         texts, frames = [], 0
         while (frame := _first_frame(self.buffer)) is not None:
@@ -73,7 +73,8 @@ class Socket:
 
 
 def _first_frame(buffer: bytearray) -> tuple[int, bytes, int] | None:
-    """Opcode, payload and length in all of the first whole frame. Servers send theirs unmasked and, here, unfragmented."""
+    """Opcode, payload and total length of the first complete frame. Frames of a server are unmasked
+    and, here, unfragmented."""
     if len(buffer) < 2:
         return None
     size, head = buffer[1] & 0x7F, 2
@@ -87,36 +88,37 @@ def _first_frame(buffer: bytearray) -> tuple[int, bytes, int] | None:
 
 
 def _masked(opcode: int, payload: bytes) -> bytes:
-    """A client's frame, with the mask 0, which leaves the payload as it is."""
+    """A client's frame with mask 0, which does not change the payload."""
     size = len(payload)
     head = bytes([0x80 | opcode, 0x80 | size]) if size < 126 else bytes([0x80 | opcode, 0xFE]) + size.to_bytes(2)
     return head + b"\0\0\0\0" + payload
 
 
 class Crowd:
-    """All sockets of a measurement. They are read when `read` is called, and answer pings only then."""
+    """All sockets of a measurement. They are read, and answer pings, only in `read`."""
 
     def __init__(self) -> None:
         self.sockets: list[Socket] = []
 
     async def connect(self, address: tuple[str, int], openings: Sequence["Opening"]) -> None:
-        """Opens one socket for each. Raises OSError, TimeoutError."""
+        """Opens one socket per opening. Raises OSError, TimeoutError."""
         for n in range(0, len(openings), _AT_ONCE):
             async with asyncio.timeout(OPEN_SECONDS):
                 self.sockets += await asyncio.gather(*(_open(address, opening) for opening in openings[n : n + _AT_ONCE]))
 
     async def hear(self, frames: int, seconds: float) -> None:
-        """Until every socket has heard so many frames in all. Raises BenchError when some have not after so many seconds."""
+        """Reads until every socket has received `frames` frames in total. Raises BenchError after
+        `seconds`."""
         for _ in range(round(seconds / _SWEEP_SECONDS)):
-            if not self.deaf(frames):
+            if not self.behind(frames):
                 return
             await asyncio.sleep(_SWEEP_SECONDS)
         raise BenchError(
-            f"{self.deaf(frames)} of {len(self.sockets)} sockets did not hear what they should within {seconds:.0f} s."
+            f"{self.behind(frames)} of {len(self.sockets)} sockets did not receive {frames} frames within {seconds:.0f} s."
         )
 
-    def deaf(self, frames: int) -> int:
-        """How many have not heard so many frames yet."""
+    def behind(self, frames: int) -> int:
+        """The number of sockets with fewer frames."""
         self.read()
         return sum(len(one.heard) < frames for one in self.sockets)
 
@@ -136,7 +138,7 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Opening:
-    """What a socket says first, and after an answer that contains `answer`, then."""
+    """The first bytes of a socket, and the bytes `then` that follow an answer with `answer`."""
 
     first: bytes
     answer: bytes = b""
@@ -152,7 +154,7 @@ def frame(text: bytes) -> bytes:
 
 
 def upgrade(address: tuple[str, int], path: str, then: bytes = b"", subprotocol: str = "") -> Opening:
-    """A WebSocket whose first message is `then`, if there is one."""
+    """A WebSocket that sends `then` first, unless it is empty."""
     host, port = address
     protocol = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
     head = (
@@ -189,5 +191,5 @@ async def _open(address: tuple[str, int], opening: Opening) -> Socket:
         await loop.sock_sendall(made, opening.then)
     opened = Socket(made)
     if opening.answer:
-        opened.take(answer.partition(opening.answer)[2], time.time())  # a server that speaks first
+        opened.take(answer.partition(opening.answer)[2], time.time())  # the server may send first
     return opened

@@ -1,5 +1,6 @@
-"""What is measured: an embedded Postgres and Redis, one web process and a relay, all on this machine. No worker runs, so that mails
-take no part in what is measured. The Postgres is the one that `up` starts, with its data kept in a folder of the bench."""
+"""The product under test: embedded Postgres and Redis, one web process and a relay on this machine. No
+worker runs, so that mails do not affect the results. Postgres is started as by `up`, with its data
+in the folder of the benchmarks."""
 
 import asyncio
 import os
@@ -26,13 +27,13 @@ from app.migrate import migrate
 from app.settings import Settings, environment, read
 
 DATABASE = "bench_run"
-# Statements in flight at once, in the product (DATABASE_POOL's default) and where Postgres is asked straight.
+# Connections to Postgres, in the product (DATABASE_POOL's default) and for the floors.
 CONNECTIONS = 10
 _SECRET = "only benchmarks are signed with this key"  # noqa: S105
 
 
 class BenchError(Exception):
-    """Nothing can be measured; the message says why."""
+    """The benchmark cannot run; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
 
 @dataclass(frozen=True)
 class Stack:
-    """A fresh database with the present schema, and how the product is started on it."""
+    """A new database with the current schema, on which the product can be started."""
 
     settings: Settings
     pool: Pool
@@ -77,7 +78,7 @@ class Stack:
 
     @asynccontextmanager
     async def product(self) -> AsyncIterator["Web"]:
-        """One web process and a relay, newly started."""
+        """Starts one web process and a relay."""
         port = _free_port()
         web = ["serve", "--host", "127.0.0.1", "--port", str(port)]
         async with AsyncExitStack() as stack:
@@ -103,7 +104,7 @@ class Stack:
                     if (await client.get(f"{url}/health/ready")).status_code == 200:
                         return
                 except httpx.TransportError:
-                    pass  # it is not listening yet
+                    pass  # not listening yet
                 await asyncio.sleep(0.1)
         said = self.log.read_text(errors="replace").strip().splitlines()[-5:]
         raise BenchError("\n".join([f"The web process did not get ready. {self.log} ends with:", *said]))
@@ -130,7 +131,7 @@ class Web:
 
 @asynccontextmanager
 async def fresh_stack(made: Cluster, folder: Path) -> AsyncIterator[Stack]:
-    """A database that is empty at first."""
+    """A stack with an empty database."""
     admin = await asyncpg.connect(made.dsn("postgres"), timeout=10)
     try:
         await admin.execute(f"drop database if exists {DATABASE} with (force)")
