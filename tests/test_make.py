@@ -1,4 +1,4 @@
-"""The Makefile: what a machine without venv is told, and which tests ask for a browser."""
+"""The Makefile: the message without venv, and the tests that need a browser."""
 
 import os
 import shutil

@@ -1,6 +1,6 @@
-"""Everything at once, with real commits: people book with and without a key, repeat a call at the same time, cancel, replace a
-week, change the travel buffer; clients give up in the middle and connections break. What is left is consistent, and says so to
-an independent look at the rows."""
+"""Random concurrent operations with real commits: bookings with and without a key, concurrent
+repeats, cancellations, edits of weeks and of the travel buffer, aborted calls and broken
+connections. Afterwards the rows are checked independently."""
 
 import asyncio
 import hashlib
@@ -30,7 +30,7 @@ from tests.processes import Starter
 
 SECONDS = 8
 OPERATIONS = 1_500
-AT_ONCE = 10
+CALLERS = 10
 EXPECTED = {
     "SLOT_TAKEN",
     "OUTSIDE_AVAILABILITY",
@@ -45,7 +45,7 @@ class Storm:
     def __init__(self, pool: Pool, instructors: list[Instructor], students: list[Account]) -> None:
         self.outcomes: Counter[str] = Counter()
         self.operations = 0
-        # What people were told: bookings by id, and the ids that each key was answered with.
+        # The answers: bookings by id, and the booking ids returned for each key.
         self.bookings: dict[UUID, Booking] = {}
         self.answers: dict[tuple[UUID, str], set[UUID]] = defaultdict(set)
         self._pool = pool
@@ -55,34 +55,34 @@ class Storm:
         self._keys_of_calls: list[tuple[UUID, str]] = []
         self._monday = instructors[0].today + timedelta(days=7 - instructors[0].today.weekday())
 
-    async def rage(self) -> None:
+    async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             breaking = group.create_task(self._break_connections())
-            await asyncio.wait([group.create_task(self._person(number)) for number in range(AT_ONCE)])
+            await asyncio.wait([group.create_task(self._caller(number)) for number in range(CALLERS)])
             breaking.cancel()
 
     @property
     def unknown(self) -> int:
-        """Calls whose effect nobody was told of."""
+        """The number of calls with an unknown effect."""
         return self.outcomes["gave up"] + self.outcomes["UNAVAILABLE"]
 
-    async def _person(self, number: int) -> None:
+    async def _caller(self, number: int) -> None:
         chance = random.Random(number)
-        deeds = [self._book, self._book, self._book_with_key, self._book_with_key, self._repeat, self._cancel]
-        deeds += [self._cancel, self._replace_week, self._change_buffer]
+        operations = [self._book, self._book, self._book_with_key, self._book_with_key, self._repeat, self._cancel]
+        operations += [self._cancel, self._replace_week, self._change_buffer]
         ends = asyncio.get_running_loop().time() + SECONDS
         while asyncio.get_running_loop().time() < ends and self.operations < OPERATIONS:
             self.operations += 1
-            await chance.choice(deeds)(chance)
+            await chance.choice(operations)(chance)
 
-    # ---- what people do
+    # ---- operations
 
     async def _book(self, chance: random.Random) -> None:
         student, target, start, minutes = self._lesson(chance)
-        await self._told(chance, self._reserve(student, target, start, minutes, None))
+        await self._record(chance, self._reserve(student, target, start, minutes, None))
 
     async def _book_with_key(self, chance: random.Random) -> None:
-        """Sometimes the same call several times at once, sometimes another one under the same key."""
+        """Sometimes repeats the call concurrently, sometimes sends another one with the same key."""
         student, target, start, minutes = self._lesson(chance)
         key = f"key {self.operations}"
 
@@ -100,7 +100,7 @@ class Storm:
         self._keys_of_calls.append((student.id, key))
 
     async def _repeat(self, chance: random.Random) -> None:
-        """A call of before, again: a lost answer, or one that was refused."""
+        """Repeats an earlier call."""
         if self._calls:
             number = chance.randrange(len(self._calls))
             await self._keyed(chance, self._keys_of_calls[number], self._calls[number]())
@@ -113,7 +113,7 @@ class Storm:
         key = f"key {self.operations}" if chance.random() < 0.5 else None
         call = Call(key, hashlib.sha256(str(lesson.id).encode()).digest()) if key else None
         for _ in range(chance.choice([1, 2])):
-            await self._told(chance, cancellation.cancel(self._pool, actor, lesson.id, reason="", now=_now(), call=call))
+            await self._record(chance, cancellation.cancel(self._pool, actor, lesson.id, reason="", now=_now(), call=call))
 
     async def _replace_week(self, chance: random.Random) -> None:
         target = chance.choice(self._instructors)
@@ -155,11 +155,11 @@ class Storm:
     # ---- what comes of it
 
     async def _keyed(self, chance: random.Random, key: tuple[UUID, str], call: Coroutine[Any, Any, Booking]) -> None:
-        answer = await self._told(chance, call)
+        answer = await self._record(chance, call)
         if answer is not None:
             self.answers[key].add(answer.id)
 
-    async def _told(self, chance: random.Random, call: Coroutine[Any, Any, Booking]) -> Booking | None:
+    async def _record(self, chance: random.Random, call: Coroutine[Any, Any, Booking]) -> Booking | None:
         answer: Booking | None = await self._outcome(chance, call)
         if answer is not None and answer.id not in self.bookings:
             self.bookings[answer.id] = answer
@@ -238,7 +238,7 @@ async def test_a_storm_leaves_everything_consistent(pool: Pool, settings: Settin
     crowd = await db.connect(settings.database_url.get_secret_value(), size=24, name="storm")
     storm = Storm(crowd, instructors, students)
     async with published(settings.redis_url.get_secret_value()) as versions:
-        await storm.rage()
+        await storm.run()
         await db.close(crowd)  # backends tell their statistics when they end
 
         async def nothing_waits() -> bool:
@@ -259,13 +259,13 @@ async def test_a_storm_leaves_everything_consistent(pool: Pool, settings: Settin
     await assert_changes_match_board(pool)
     for each in instructors:
         await assert_board_equals_the_rows(pool, each)
-    await assert_people_were_told_the_truth(pool, storm)
+    await assert_answers_match_rows(pool, storm)
     await assert_every_booking_is_whole(pool)
     for outcome in ("ok", "gave up", "SLOT_TAKEN", "OUTSIDE_AVAILABILITY"):
         assert storm.outcomes[outcome] > 0, storm.outcomes
 
 
-async def assert_people_were_told_the_truth(pool: Pool, storm: Storm) -> None:
+async def assert_answers_match_rows(pool: Pool, storm: Storm) -> None:
     """Every booking they were told of exists, no key has two, and none exists but those that somebody was told of or whose
     caller left without an answer."""
     existing = {row["id"] for row in await pool.fetch("select id from booking")}

@@ -1,4 +1,4 @@
-"""The screens of the load tests keep the contract's rules for clients; otherwise their verdict would be worth nothing."""
+"""The screens of the load tests follow the client rules of the live protocol."""
 
 from random import Random
 from typing import Any
@@ -32,14 +32,14 @@ def watch(version: int | None = None) -> dict[str, Any]:
 
 @pytest.fixture
 def screen() -> Screen:
-    """One that shows version 5."""
+    """A screen with version 5."""
     screen = Screen(ANNA, DAY, 7)
     screen.watch()
     screen.receive(board(5), 0)
     return screen
 
 
-def test_a_fresh_screen_asks_for_the_board() -> None:
+def test_a_new_screen_requests_the_board() -> None:
     assert Client([Screen(ANNA, DAY, 7)]).opened() == [watch()]
 
 
@@ -55,7 +55,7 @@ def test_an_older_version_is_ignored(screen: Screen) -> None:
     assert (screen.version, screen.board) == (5, {DAY: "all"})
 
 
-def test_a_gap_asks_once_for_what_was_missed(screen: Screen) -> None:
+def test_a_gap_requests_the_missed_changes_once(screen: Screen) -> None:
     assert screen.receive(change(7), 1) == watch(5)
     assert screen.receive(change(8), 1) is None
     assert (screen.version, screen.gaps) == (5, 1)
@@ -65,7 +65,7 @@ def test_a_gap_asks_once_for_what_was_missed(screen: Screen) -> None:
     assert (screen.version, screen.board) == (8, {DAY: "8"})
 
 
-def test_another_epoch_asks_for_everything(screen: Screen) -> None:
+def test_another_epoch_requests_the_whole_board(screen: Screen) -> None:
     assert screen.receive(change(6, epoch="e2"), 1) == watch()
     assert screen.receive(change(2, epoch="e2"), 1) is None
     screen.receive(board(1, "new", epoch="e2"), 2)
@@ -78,17 +78,17 @@ def test_a_beacon_reveals_a_lost_last_message(screen: Screen) -> None:
     assert screen.receive(beacon(6), 1) == watch(5)
 
 
-def test_a_beacon_of_another_epoch_asks_for_everything(screen: Screen) -> None:
+def test_a_beacon_of_another_epoch_requests_the_whole_board(screen: Screen) -> None:
     assert screen.receive(beacon(5, epoch="e2"), 1) == watch()
 
 
-def test_a_board_replaces_everything_and_counts_for_all_versions_up_to_it(screen: Screen) -> None:
+def test_a_board_replaces_the_content_and_counts_as_all_versions_up_to_its_own(screen: Screen) -> None:
     screen.receive(board(9, "later"), 3)
     assert (screen.version, screen.board) == (9, {DAY: "later"})
     assert [(step.above, step.upto) for step in screen.steps] == [(5, 9)]
 
 
-def test_a_socket_that_comes_back_resumes_and_does_not_blame_the_server_for_its_absence(screen: Screen) -> None:
+def test_a_reconnected_socket_resumes_without_counting_its_absence_as_delay(screen: Screen) -> None:
     client = Client([screen])
     client.lost()
     assert client.opened() == [watch(5)]
@@ -99,7 +99,7 @@ def test_a_socket_that_comes_back_resumes_and_does_not_blame_the_server_for_its_
     assert [(step.above, step.upto) for step in screen.steps] == [(6, 7)]
 
 
-def test_a_beacon_about_one_board_says_nothing_of_another_that_is_still_being_resumed(screen: Screen) -> None:
+def test_a_beacon_for_one_board_does_not_end_the_resume_of_another(screen: Screen) -> None:
     client = Client([screen])
     client.lost()
     client.opened()
@@ -108,7 +108,7 @@ def test_a_beacon_about_one_board_says_nothing_of_another_that_is_still_being_re
     assert (screen.version, screen.pending, screen.steps) == (6, True, [])
 
 
-def test_own_bookings_and_refreshes_are_heard() -> None:
+def test_bookings_refreshes_and_errors_are_recorded() -> None:
     client = Client([])
     client.receive({"type": "booking", "event": "created", "booking": {"id": "b1"}}, 1)
     client.receive({"type": "refresh"}, 1)
@@ -117,7 +117,7 @@ def test_own_bookings_and_refreshes_are_heard() -> None:
 
 
 @pytest.mark.parametrize("code", [1001, 1006, 1011, 1012])
-def test_after_these_close_codes_it_comes_back_at_random_within_half_a_minute(code: int) -> None:
+def test_after_these_close_codes_it_reconnects_at_random_within_half_a_minute(code: int) -> None:
     waits = [Client([]).delay_after_close(code, Random(seed)) for seed in range(50)]
     assert all(wait is not None and 0.5 <= wait <= 30 for wait in waits)
     assert len(set(waits)) > 40

@@ -1,4 +1,4 @@
-"""Crowds end to end: a real product, real Locust, and the exit status that a build can rely on."""
+"""Crowds end to end, with a real product and Locust: results and exit status."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ Send = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def send(database_url: str, tmp_path: Path) -> Send:
-    """Sends a crowd to an address, as people do on the command line."""
+    """Runs a crowd from the command line."""
 
     def run(scenario: str, url: str, *options: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "loadtests", scenario, "--url", url, "--crew", str(tmp_path / "crew.json"), *options]
@@ -48,7 +48,7 @@ def test_a_rush_leaves_one_lesson_and_passes(send: Send, server: Running, tmp_pa
     assert orjson.loads((tmp_path / "verdict.json").read_bytes())["passed"]
 
 
-def test_every_booking_of_a_crowd_has_a_key_as_those_of_people_have(send: Send, server: Running, database_url: str) -> None:
+def test_every_booking_of_a_crowd_has_an_idempotency_key(send: Send, server: Running, database_url: str) -> None:
     assert send("rush", server.url, "--people", "5", "--seconds", "2").returncode == 0
 
     async def bookings_and_keys() -> tuple[int, int]:
@@ -65,13 +65,13 @@ def test_every_booking_of_a_crowd_has_a_key_as_those_of_people_have(send: Send, 
     assert keys == bookings > 0
 
 
-def test_a_spread_passes_and_its_people_come_again(send: Send, server: Running, tmp_path: Path) -> None:
-    known = []
+def test_a_spread_passes_and_its_accounts_are_reused(send: Send, server: Running, tmp_path: Path) -> None:
+    stored = []
     for _ in range(2):
         sent = send("spread", server.url, "--people", "10", "--seconds", "3")
         assert sent.returncode == 0, sent.stdout + sent.stderr
-        known.append(orjson.loads((tmp_path / "crew.json").read_bytes()))
-    assert known[0] == known[1]
+        stored.append(orjson.loads((tmp_path / "crew.json").read_bytes()))
+    assert stored[0] == stored[1]
 
 
 def test_a_watch_party_passes(send: Send, server: Running) -> None:
@@ -81,26 +81,26 @@ def test_a_watch_party_passes(send: Send, server: Running) -> None:
 
 
 def test_without_a_relay_the_verdict_is_a_failure(send: Send, start: Starter) -> None:
-    """Screens are right within the bound all the same: the web process compares them with the database."""
+    """Screens are still correct in time, because the web process reconciles them with the database."""
     sent = send("rush", start("serve").url, "--people", "5", "--seconds", "2", "--grace", "0.5")
     assert sent.returncode == 1, sent.stdout + sent.stderr
     failures = [line.split("  ")[2] for line in sent.stdout.splitlines() if line.startswith("  FAIL")]
     assert failures == ["changes not published"]
 
 
-def test_where_nobody_answers_there_is_no_run(send: Send) -> None:
+def test_without_a_server_there_is_no_run(send: Send) -> None:
     sent = send("rush", "http://127.0.0.1:9", "--people", "2", "--seconds", "1")
     assert sent.returncode == 2
     assert "There was no run to judge." in sent.stderr
 
 
-def test_another_machine_is_not_loaded_by_mistake(send: Send) -> None:
+def test_another_machine_needs_confirmation(send: Send) -> None:
     sent = send("rush", "http://lessons.example.com", "--people", "2", "--seconds", "1")
     assert sent.returncode == 2
     assert "lessons.example.com is not this machine." in sent.stderr
 
 
-def test_load_is_bounded_and_stays_at_home() -> None:
+def test_load_is_limited_to_this_machine() -> None:
     home = "http://127.0.0.1:8000"
     assert refused(home, 100, 10, "") is None
     assert refused("http://localhost:8000", 100, 10, "") is None

@@ -1,4 +1,4 @@
-"""A lesson as a Booking, for tests of what is said about it."""
+"""A Booking and its messages, for tests of mails."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ def lesson(**different: Any) -> Booking:
     """Ben's piano lesson with Anna, on Tuesday, November 24, 2026, 9:00 am in New York."""
     start = different.pop("starts_at", datetime(2026, 11, 24, 14, 0, tzinfo=UTC))
     minutes = different.pop("duration_minutes", 60)
-    given: dict[str, Any] = {
+    values: dict[str, Any] = {
         "id": UUID("0198c0de-0000-7000-8000-000000000001"),
         "state": "confirmed",
         "starts_at": start,
@@ -43,21 +43,21 @@ def lesson(**different: Any) -> Booking:
         "created_at": start - timedelta(days=5),
         "time_zone": "America/New_York",
     }
-    return Booking(**given | different)
+    return Booking(**values | different)
 
 
 def written(
     kind: str, about: Booking, reader: UUID, *, cancelled_by: UUID | None = None, now: datetime | None = None
 ) -> Message:
-    """The message as this person gets it."""
-    person = {
+    """The message to this reader."""
+    recipient = {
         about.instructor_id: Reader(about.instructor_id, about.instructor_name, "anna@example.com"),
         about.student_id: Reader(about.student_id, about.student_name, "ben@example.com"),
     }[reader]
     return compose(
         kind,
         about,
-        person,
+        recipient,
         cancelled_by=cancelled_by,
         site_url=SITE,
         mail_from="InstaInstru <lessons@example.com>",
