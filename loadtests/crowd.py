@@ -174,8 +174,8 @@ class Crowd:
 
 
 async def send(url: str, count: int, seconds: float, ids: list[str]) -> Tally:
-    """Sends `count` students for so many seconds. `ids` gets the accounts, also when the run fails.
-    Raises CrowdError."""
+    """Runs `count` students for `seconds`. `ids` receives the accounts, even if the run fails. Raises
+    CrowdError."""
     # Tokens only: the session cookie of one student would be sent for the next.
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
     async with httpx.AsyncClient(base_url=url, timeout=30, cookies=no_cookies) as client:

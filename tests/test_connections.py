@@ -43,7 +43,8 @@ class Stranger:
             await self.writer.drain()
 
     async def flood(self, piece: bytes, megabytes: int, seconds: float = 10) -> None:
-        """So much of the same, unless the server ends the connection or takes no more for so long."""
+        """Sends `megabytes` of data until the server closes the connection or stops reading for
+        `seconds`."""
         pieces = piece * (MEGABYTE // len(piece) + 1)
         with contextlib.suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(seconds):

@@ -1,4 +1,4 @@
-"""The benchmarks' own parts, and that they still run: what is measured is not judged here, as a test machine is busy."""
+"""The parts of the benchmarks, and a short run. Results are not judged, as test machines are busy."""
 
 import os
 import socket

@@ -143,8 +143,8 @@ def test_a_goodbye_says_when_to_come_back() -> None:
 
 
 @given(some.lists(some.integers(1, 12), max_size=40), some.integers(0, 6))
-def test_whatever_is_lost_or_said_twice_the_screen_is_right_in_the_end(said: list[int], at_first: int) -> None:
-    """Changes arrive in any order, some never, some again; whoever answers watches and a last beacon makes it right."""
+def test_a_screen_recovers_from_lost_repeated_and_reordered_changes(said: list[int], at_first: int) -> None:
+    """Answers to watches and a final beacon repair the screen."""
     newest = max([at_first, *said])
     screen = Screen(ANNA, DAY, 7)
     screen.watch()
