@@ -79,6 +79,7 @@ class Crowd:
         self.client = client
         self.students: list[Student] = []
         self.tally = Tally()
+        self.leaving = False
         self._standing: dict[str, Student] = {}  # booking → student
 
     async def gather(self, count: int) -> None:
@@ -150,8 +151,9 @@ class Crowd:
         self.tally.rush.update(await asyncio.gather(*bookings))
 
     async def book_and_cancel(self, student: Student, lesson: Lesson) -> None:
-        """One student, with one lesson at a time. Runs until it is cancelled."""
-        while True:
+        """One student, with one lesson at a time, until the crowd is told to leave. A request is
+        never given up: its booking would stand."""
+        while not self.leaving:
             await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))
             for booking_id in [each for each, of in self._standing.items() if of == student]:
                 await self.cancel(booking_id)
@@ -161,8 +163,11 @@ class Crowd:
 
     async def leave(self) -> None:
         """Cancels what stands, so that the times are free again on every board."""
-        for booking_id in list(self._standing):
-            await self.cancel(booking_id)
+        for student in self.students:
+            answer = await self.call("GET", "/api/bookings?as=student&limit=100", None, student)
+            for booking in answer.json()["items"]:
+                self._standing[booking["id"]] = student
+                await self.cancel(booking["id"])
 
     async def call(self, method: str, path: str, body: object = None, student: Student | None = None) -> httpx.Response:
         """Raises CrowdError when there is no answer."""

@@ -14,9 +14,10 @@ with crowd as (
 select count(*) from deleted;
 
 -- name: delete_crowd_bookings
+-- One that stands is kept, because boards would go on showing its time as taken.
 with deleted as (
   delete from booking
-  where student_id in (
+  where not occupies_time and student_id in (
     select id from account where id = any(:accounts::uuid[]) and email like 'crowd-%@example.com'
   )
   returning 1
@@ -27,6 +28,7 @@ select count(*) from deleted;
 with deleted as (
   delete from account
   where id = any(:accounts::uuid[]) and email like 'crowd-%@example.com'
+    and not exists (select from booking where student_id = account.id)
   returning 1
 )
 select count(*) from deleted;

@@ -155,6 +155,7 @@ async def test_a_crowd_moves_the_open_board_under_limits_and_leaves_nothing_behi
     sent = await asyncio.to_thread(visit, database_url, *options)
     assert sent.returncode == 0, sent.stdout + sent.stderr
     assert "1 got it, the others 4 SLOT_TAKEN." in sent.stdout
+    assert re.search(r"In all, (\d+) lessons booked and \1 cancelled\.", sent.stdout), sent.stdout
     assert "5 accounts removed" in sent.stdout
     assert await pool.fetchval(version) > first + 1
     after = await counts(database_url)
