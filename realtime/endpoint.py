@@ -198,7 +198,8 @@ class UpgradeProtocol(WebSocketsSansIOProtocol):
     def hand_over(self, hub: Hub, account: SignedIn | None, seat: Seat) -> Connection:
         """The accepted socket, without uvicorn's objects. Raises ClientDisconnected."""
         transport = self.transport
-        if self.disconnected or transport.is_closing():
+        # A transport that is paused never tells the next protocol that it is.
+        if self.disconnected or transport.is_closing() or not self.writable.is_set():
             raise ClientDisconnected
         self._handed_over = True
         self.connections.discard(self)

@@ -4,6 +4,7 @@ stays quiet."""
 
 import asyncio
 import contextlib
+import gc
 import resource
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from app import descriptors
 from app.settings import Settings, read
 from app.web import http_protocol
+from app.web.http_protocol import HttpProtocol
 from tests.processes import Running, Starter
 from tests.realtime.conftest import serving
 from tests.realtime.raw import upgraded
@@ -288,6 +290,25 @@ async def test_an_answer_that_is_not_taken_is_given_up(settings: Settings, monke
             assert asyncio.get_running_loop().time() < ends
             await client.send(style * 5)
             await asyncio.sleep(0.01)
+
+
+async def test_one_that_does_not_take_its_answers_gets_no_socket(settings: Settings) -> None:
+    """The transport would never report the new socket's back-pressure: it counts as paused already."""
+    style = GET.replace(b"/health/live", b"/static/style.css") + b"\r\n"
+    async with serving(settings) as url, stranger(url) as client:
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await client.send(style)
+        await asyncio.sleep(0.1)
+        (protocol,) = (each for each in gc.get_objects() if isinstance(each, HttpProtocol) and each.parser is not None)
+        while not protocol.flow.write_paused:
+            answered = protocol.server_state.total_requests
+            await client.send(style)
+            while protocol.server_state.total_requests == answered:
+                await asyncio.sleep(0.001)
+        await client.send(UPGRADE % b"/live" + KEY + b"\r\n")
+        await asyncio.sleep(0.3)
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert b" 101 " not in await client.rest()
 
 
 # ---- how many

@@ -164,7 +164,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._finished = True
             self._allow(None)
             self.cycle.keep_alive = False
-        elif self._answering:
+        elif self._answering or self.flow.write_paused:
+            # A transport that is paused never tells the next protocol that it is.
             self._refuse(NotHttp())
         else:
             self._allow(None)
