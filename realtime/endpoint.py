@@ -46,7 +46,7 @@ async def live(socket: WebSocket[State]) -> None:
     if "origin" in socket.headers and not web.origin_allowed(socket):
         await _refuse(socket, refusal.NotAllowed("This page belongs to another site."))
     else:
-        await _admit(socket, web.token(socket), "authorization" in socket.headers)
+        await _admit(socket, web.token(socket), web.bearer(socket) is not None)
 
 
 async def live_public(socket: WebSocket[State]) -> None:

@@ -3,7 +3,7 @@
 Every handler is decorated with who may call it (`may`, `signed_in`, `visitor`, `public`); tests/test_routes.py finds one that is
 not. Checks run in the contract's order: 401, 403, then the handler reads the body (422), looks things up (404) and acts (409)."""
 
-from app.web.auth import forget, may, origin_allowed, public, remember, signed_in, token, visitor
+from app.web.auth import bearer, forget, may, origin_allowed, public, remember, signed_in, token, visitor
 from app.web.errors import render_refusal
 from app.web.middleware import MAX_BODY, SECURITY_HEADERS, Body, SecurityHeaders
 from app.web.parsing import check, form_fields, is_form, path_id, query, read
@@ -19,6 +19,7 @@ __all__ = [
     "Request",
     "SecurityHeaders",
     "State",
+    "bearer",
     "check",
     "done",
     "forget",

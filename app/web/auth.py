@@ -80,13 +80,14 @@ async def _signed_in(request: Request) -> SignedIn:
 
 def token(connection: HTTPConnection[Any]) -> str | None:
     """The session token: a bearer token where given, else the cookie."""
-    bearer = _bearer(connection)
-    return connection.cookies.get("session") if bearer is None else bearer
+    from_header = bearer(connection)
+    return connection.cookies.get("session") if from_header is None else from_header
 
 
-def _bearer(connection: HTTPConnection[Any]) -> str | None:
-    scheme, _, bearer = connection.headers.get("authorization", "").partition(" ")
-    return bearer.strip() if scheme.lower() == "bearer" else None
+def bearer(connection: HTTPConnection[Any]) -> str | None:
+    """The bearer token, where one is given."""
+    scheme, _, value = connection.headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else None
 
 
 def remember(request: Request, response: Response, session_token: str) -> Response:
@@ -107,14 +108,14 @@ def _cookie(request: Request) -> Any:
 
 def _renewed(request: Request, account: SignedIn | None, response: Response) -> Response:
     """A session renewed by this request takes its cookie along, unless the handler has already given or taken one."""
-    if account is not None and account.renewed and _bearer(request) is None and "set-cookie" not in response.headers:
+    if account is not None and account.renewed and bearer(request) is None and "set-cookie" not in response.headers:
         remember(request, response, request.cookies["session"])
     return response
 
 
 def _same_site(request: Request) -> None:
     """Refuses a changing request that another site's page may have made a browser send."""
-    if request.method in SAFE or _bearer(request) is not None:
+    if request.method in SAFE or bearer(request) is not None:
         return
     site = request.headers.get("sec-fetch-site")
     if site is not None:

@@ -416,6 +416,12 @@ async def test_a_cookie_works_and_one_that_is_over_makes_a_visitor(screens: Scre
     await visitor.close()
 
 
+async def test_credentials_for_something_else_in_front_of_us_are_no_session_that_is_over(screens: Screens, pool: Pool) -> None:
+    anna = await factories.instructor(pool)
+    screen = await screens.open(additional_headers={"Authorization": "Basic c3RhZ2U6c3RhZ2U="})
+    await screen.shows(anna)
+
+
 async def test_sessions_that_end_close_their_sockets(screens: Screens, pool: Pool, settings: Settings) -> None:
     ben, eva = await factories.student(pool), await factories.student(pool, "Eva")
     bens, evas = [await signed_in(screens, pool, settings, person) for person in (ben, eva)]
