@@ -126,8 +126,11 @@ class Loader:
     async def _load_boards(self, hub: Hub) -> None:
         while True:
             calendar, window = await self._board_queue.get()
+            if window not in calendar.views:  # every screen has left it meanwhile
+                self._boards.discard((calendar, window))
+                continue
             try:
-                row = await self._read_board(calendar, window) if hub.follows(calendar) else None
+                row = await self._read_board(calendar, window)
             except Exception as error:  # noqa: BLE001 — screens must not wait for ever
                 self._failed("board", error, hub, [calendar])
                 continue
