@@ -55,7 +55,7 @@ async def live_public(socket: WebSocket[State]) -> None:
 
 
 async def _admit(socket: WebSocket[State], token: str | None, insists: bool) -> None:
-    """`insists`: the client wants to be somebody or nobody, so a session that is over ends it. A
+    """`insists`: the client gave a bearer token, so a session that is over ends its connection. A
     cookie whose session is over makes a visitor, because boards are public."""
     seat: Seat | None = None
     try:

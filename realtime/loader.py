@@ -271,15 +271,15 @@ def change(
         return Change(instructor, epoch, version, days, None)
 
 
-def _event(told: Mapping[str, Any]) -> Event:
+def _event(event: Mapping[str, Any]) -> Event:
     # Before events carried only ids, they carried the booking.
-    booking = told.get("booking")
+    booking = event.get("booking")
     return Event(
-        told["event"],
-        booking["id"] if booking else told["booking_id"],
-        (booking or told)["student_id"],
-        (booking or told)["instructor_id"],
-        told["previous_version"],
+        event["event"],
+        booking["id"] if booking else event["booking_id"],
+        (booking or event)["student_id"],
+        (booking or event)["instructor_id"],
+        event["previous_version"],
     )
 
 

@@ -76,7 +76,7 @@ class Unwatch(BaseModel):
     instructor: Annotated[str, Field(max_length=200)]
 
 
-_SPOKEN: TypeAdapter[Watch | Unwatch] = TypeAdapter(
+_CLIENT_MESSAGE: TypeAdapter[Watch | Unwatch] = TypeAdapter(
     Annotated[Watch | Unwatch, Field(discriminator="type")]
 )
 
@@ -87,21 +87,22 @@ def read(text: str) -> Watch | Unwatch:
     if len(text) > MAX_TEXT or len(text.encode()) > MAX_TEXT:
         raise Limit(f"A message may have up to {MAX_TEXT} bytes.")
     try:
-        said = orjson.loads(text)
+        message = orjson.loads(text)
     except orjson.JSONDecodeError:
         raise BadMessage from None
-    if not isinstance(said, dict) or said.get("type") not in ("watch", "unwatch"):
+    if not isinstance(message, dict) or message.get("type") not in ("watch", "unwatch"):
         raise BadMessage
     try:
-        return _SPOKEN.validate_python(said)
+        return _CLIENT_MESSAGE.validate_python(message)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = str(first["loc"][-1])
-        message = first["msg"].removeprefix("Value error, ")
-        instructor = said.get("instructor")
-        about = instructor if isinstance(instructor, str) else None
+        reason = first["msg"].removeprefix("Value error, ")
+        instructor = message.get("instructor")
+        if not isinstance(instructor, str):
+            instructor = None
         raise refusal.ValidationError(
-            f"{field}: {message}.", field=field, instructor=about
+            f"{field}: {reason}.", field=field, instructor=instructor
         ) from None
 
 

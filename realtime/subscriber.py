@@ -120,10 +120,10 @@ class Subscriber:
 
     def _take_change(self, data: str) -> None:
         metrics.CHANGES.inc()
-        told = orjson.loads(data)
-        metrics.LAG.observe(max(0.0, time.time() - told["at"]))
-        arguments = told["instructor"], told["epoch"], told["version"], told["days"], told["events"]
-        self._hub.take(change(*arguments))
+        message = orjson.loads(data)
+        metrics.LAG.observe(max(0.0, time.time() - message["at"]))
+        fields = ("instructor", "epoch", "version", "days", "events")
+        self._hub.take(change(*(message[name] for name in fields)))
 
     # ---- whether anything is received
 
