@@ -1,4 +1,5 @@
-"""The application: the only file that knows all the parts. It puts the routes together, and opens and closes what they share."""
+"""The application, and the only file that knows all its parts. It assembles the routes, and opens
+and closes the resources that they share."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,7 +26,8 @@ import app.notifications.routes
 import app.search.routes
 import realtime.lifespan
 from app import db, health, limits, logs, refusal, web
-from app.settings import Settings, settings
+from app.settings import Settings
+from app.settings import settings as read_settings
 from realtime import endpoint
 
 log = structlog.get_logger("web")
@@ -37,22 +39,26 @@ Part = Literal["live", "http"]
 
 def application(only: Part | None = None) -> Starlette:
     """What uvicorn calls to get the application of this process."""
-    chosen = settings()
-    logs.configure(chosen)
-    return build(chosen, only=only)
+    configuration = read_settings()
+    logs.configure(configuration)
+    return build(configuration, only=only)
 
 
-def build(chosen: Settings, *, only: Part | None = None, now: Callable[[], datetime] = web.utc_now) -> Starlette:
-    """The application, or only its part for sockets or for requests, under these settings, with this clock."""
+def build(settings: Settings, *, only: Part | None = None, now: Callable[[], datetime] = web.utc_now) -> Starlette:
+    """The application, or its WebSocket or HTTP part alone, with these settings and this clock."""
     templates = web.templates(HERE / "templates")
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
-        pool = await db.connect(chosen.database_url.get_secret_value(), size=chosen.database_pool, name="web")
+        dsn = settings.database_url.get_secret_value()
+        pool = await db.connect(dsn, size=settings.database_pool, name="web")
         try:
-            async with limits.opened(chosen) as limiter, realtime.lifespan.running(chosen, now=now) as live:
+            async with (
+                limits.opened(settings) as limiter,
+                realtime.lifespan.running(settings, now=now) as live,
+            ):
                 yield {
-                    "settings": chosen,
+                    "settings": settings,
                     "pool": pool,
                     "wake_up": live.wakeup,
                     "sessions_ended": live.wakeup.sessions_ended,
@@ -60,7 +66,7 @@ def build(chosen: Settings, *, only: Part | None = None, now: Callable[[], datet
                     "templates": templates,
                     "limiter": limiter,
                     "live": live,
-                    "seats": endpoint.Seats(chosen),
+                    "seats": endpoint.Seats(settings),
                 }
         finally:
             await db.close(pool)
@@ -68,14 +74,14 @@ def build(chosen: Settings, *, only: Part | None = None, now: Callable[[], datet
     application = Starlette(
         routes=routes(only),
         lifespan=lifespan,
-        middleware=[Middleware(web.SecurityHeaders), Middleware(web.Body)],
+        middleware=[Middleware(web.SecurityHeaders), Middleware(web.RequestBody)],
         exception_handlers={
             refusal.Refusal: web.render_refusal,
             HTTPException: _http_exception,
-            Exception: _bug,
+            Exception: _unhandled_error,
         },
     )
-    # Else `/api/bookings/` would be sent on, by a Host that anybody may claim, before it is known who asks.
+    # Starlette would redirect `/api/bookings/` before authentication, to whatever Host was sent.
     application.router.redirect_slashes = False
     return application
 
@@ -87,7 +93,7 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
     if only == "http":
         sockets = []
     return [
-        # Starlette tries routes in this order, and a rush is one of these.
+        # Starlette tries routes in this order; bookings are the busiest in a rush.
         *app.bookings.routes.routes,
         *health.routes,
         *app.accounts.routes.routes,
@@ -103,28 +109,29 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
-    """Starlette's own 404 and 405, in our words."""
+    """Renders Starlette's own 404 and 405 as refusals."""
     assert isinstance(error, HTTPException)
-    meant = {404: refusal.NotFound, 405: refusal.MethodNotAllowed}.get(error.status_code, refusal.ValidationError)
-    response = await web.render_refusal(request, meant())
+    refusals = {404: refusal.NotFound, 405: refusal.MethodNotAllowed}
+    refusal_type = refusals.get(error.status_code, refusal.ValidationError)
+    response = await web.render_refusal(request, refusal_type())
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        # Each method has a route of its own, and Starlette names only the first one's.
+        # Each method has its own route, and Starlette names the first route's only.
         response.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return response
 
 
 def _methods(request: Request) -> set[str]:
-    """What the address of this request may be called with."""
+    """The methods that this path supports."""
     matching = (
         route for route in request.app.routes if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
     )
     return set().union(*(route.methods or set() for route in matching))
 
 
-async def _bug(request: Request, error: Exception) -> Response:
-    """A fault of ours: logged with its traceback by Starlette's caller, and said plainly to the person."""
-    log.error("bug", path=request.url.path, method=request.method, exc_info=error)
+async def _unhandled_error(request: Request, error: Exception) -> Response:
+    """Logs a bug with its traceback and answers 500."""
+    log.error("unhandled_error", path=request.url.path, method=request.method, exc_info=error)
     response = await web.render_refusal(request, refusal.Broken())
-    # This answer is made outside the middleware that adds them to the others.
+    # Starlette sends this response outside the middleware that adds these headers.
     response.raw_headers.extend(web.SECURITY_HEADERS)
     return response

@@ -203,7 +203,7 @@ class Reconciler:
         ids = {watcher.session_id for watcher in watchers if watcher.session_id is not None}
         if not ids:
             return
-        dead = await session.dead(self._pool, ids, now=self._now())
+        dead = await session.ended(self._pool, ids, now=self._now())
         for watcher in watchers:
             reason = dead.get(watcher.session_id) if watcher.session_id else None
             if reason == "expired":

@@ -1,4 +1,4 @@
-"""People: registering, signing in by password, and what an account says about itself."""
+"""Accounts: registration, sign-in by password, and the JSON of an account."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,8 +43,9 @@ async def register(
     settings: Settings,
     now: datetime,
 ) -> str:
-    """Makes an account, for an instructor with an active profile and an empty calendar too, signs it in and returns the token.
-    Raises ValidationError for a time zone that does not exist, EmailTaken, Unavailable."""
+    """Creates an account, signs it in and returns the session token. An instructor also gets an
+    active profile and an empty calendar. Raises ValidationError for an unknown time zone,
+    EmailTaken, Unavailable."""
     await check_zone(pool, time_zone)
     password_hash = await password.hashed(plain_password)
 
@@ -66,37 +67,38 @@ async def insert(
     role: Role | Literal["admin"],
     time_zone: str = DEFAULT_ZONE,
 ) -> UUID:
-    """The account itself, with all that belongs to its role. Raises EmailTaken."""
+    """Inserts the account with the rows of its role and returns its id. Raises EmailTaken."""
     return await _insert_account.one(
         db, email=email, password_hash=password_hash, full_name=full_name, role=role, time_zone=time_zone
     )
 
 
 async def sign_in(pool: Pool, *, email: str, plain_password: str, settings: Settings, now: datetime) -> str:
-    """A token for the account. Raises SignInFailed, which does not tell (nor does the time it takes) whether there is such an
-    account; Unavailable."""
+    """A session token. Raises Unavailable, and SignInFailed, which does not reveal whether the account
+    exists; neither does its duration."""
     secret = await _secret_by_email.first(pool, email=email)
-    if not await password.verified(plain_password, secret.password_hash if secret else None) or secret is None:
+    password_hash = secret.password_hash if secret else None
+    if not await password.verified(plain_password, password_hash) or secret is None:
         raise refusal.SignInFailed
     if password.outdated(secret.password_hash):
-        fresh = await password.hashed(plain_password)
-        await _replace_password_hash.run(pool, account_id=secret.id, before=secret.password_hash, after=fresh)
+        new_hash = await password.hashed(plain_password)
+        await _replace_password_hash.run(pool, account_id=secret.id, before=secret.password_hash, after=new_hash)
     return await session.open(pool, secret.id, settings, now=now)
 
 
 async def check_zone(db: Db, time_zone: str) -> None:
-    """Raises ValidationError unless both Postgres and Python know the zone by exactly this name."""
+    """Raises ValidationError unless both Postgres and Python have a zone of exactly this name."""
     if time_zone not in _zones() or not await _is_zone.one(db, time_zone=time_zone):
         raise refusal.ValidationError("That isn’t a time zone. Use one like America/New_York.", field="time_zone")
 
 
 def email_address(text: str) -> str:
-    """The address in the form it is kept in. Raises ValueError with a sentence. Nothing is looked up in DNS."""
+    """The normalized address. Raises ValueError with a sentence. Makes no DNS queries."""
     try:
-        found = validate_email(text, check_deliverability=False, allow_smtputf8=False, test_environment=True)
+        address = validate_email(text, check_deliverability=False, allow_smtputf8=False, test_environment=True)
     except EmailNotValidError as error:
         raise ValueError(f"We can’t send mail to this address. {error}") from None
-    return found.normalized
+    return address.normalized
 
 
 def as_json(account: SignedIn) -> dict[str, Any]:
@@ -113,4 +115,4 @@ def as_json(account: SignedIn) -> dict[str, Any]:
 
 @cache
 def _zones() -> set[str]:
-    return available_timezones() - {"Factory"}  # the zone of a clock nobody has set; browsers do not know it
+    return available_timezones() - {"Factory"}  # a placeholder that browsers reject

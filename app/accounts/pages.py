@@ -1,4 +1,4 @@
-"""The pages that let someone in: `/login` and `/register`. Their forms post to the API."""
+"""The pages `/login` and `/register`. Their forms post to the API."""
 
 from typing import Any
 
@@ -12,22 +12,23 @@ from app.web import Request
 
 @web.visitor
 async def login(request: Request, account: SignedIn | None) -> Response:
-    return _door(request, account, "login.html")
+    return _form(request, account, "login.html")
 
 
 @web.visitor
 async def register(request: Request, account: SignedIn | None) -> Response:
-    wanted = "instructor" if request.query_params.get("role") == "instructor" else "student"
-    return _door(request, account, "register.html", role_wanted=wanted)
+    role = "instructor" if request.query_params.get("role") == "instructor" else "student"
+    return _form(request, account, "register.html", role_wanted=role)
 
 
-def _door(request: Request, account: SignedIn | None, template: str, **context: Any) -> Response:
-    """The form, or the way on for someone who is in already. `next` is empty where the account's own start page is meant."""
-    wanted = web.local_path(request.query_params.get("next"), "")
+def _form(request: Request, account: SignedIn | None, template: str, **context: Any) -> Response:
+    """The form, or a redirect if the visitor is already signed in. An empty `next` means the
+    account's start page."""
+    next_page = web.local_path(request.query_params.get("next"), "")
     state: web.PerRequest = request.scope["state"]
     if account is not None and "refused" not in state:
-        return RedirectResponse(wanted or ("/teach" if "instructor" in account.roles else "/"), 303)
-    return web.page(request, template, next=wanted, **context)
+        return RedirectResponse(next_page or ("/teach" if "instructor" in account.roles else "/"), 303)
+    return web.page(request, template, next=next_page, **context)
 
 
 routes = [

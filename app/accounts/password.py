@@ -1,4 +1,5 @@
-"""Passwords: Argon2id, in a few threads of its own so that hashing never blocks the event loop, and which passwords will do."""
+"""Passwords: the rules for new ones, and Argon2id hashes. Hashing runs in its own threads, so it never
+blocks the event loop."""
 
 import asyncio
 import unicodedata
@@ -21,42 +22,45 @@ MAX_LENGTH = 200
 
 # OWASP's password storage cheat sheet: Argon2id with 19 MiB, two passes, one lane. About 20 ms.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-# Of a password nobody knows: what is compared with when there is no such account, so that the answer takes as long.
-_NOBODYS_HASH = "$argon2id$v=19$m=19456,t=2,p=1$cjfkpDCRL+xV9kNkAtpZNA$uNqko9/c40i5oDCtJgb0Hv+KXUGJi2phsVCqlVhfYUY"
+# Checked when there is no such account, so that the response takes as long. Nobody knows its password.
+_DUMMY_HASH = "$argon2id$v=19$m=19456,t=2,p=1$cjfkpDCRL+xV9kNkAtpZNA$uNqko9/c40i5oDCtJgb0Hv+KXUGJi2phsVCqlVhfYUY"
 
 _THREADS = 2
-_MOST_IN_HAND = 256
+_MAX_PENDING = 256
 _SECONDS = 5
 _threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
-_in_hand = 0
+_pending = 0
 
 
 def check(password: str, *, field: str = "password", not_these: tuple[str, ...] = ()) -> str:
-    """The password, if it will do. Raises ValueError with a sentence. `not_these`: what an attacker would try first, such as the
-    person's own e-mail address."""
-    wanted = _normal(password)
-    if len(wanted) < MIN_LENGTH:
+    """The password, if it is acceptable. Raises ValueError with a sentence. `not_these`: values that
+    an attacker would try first, such as the e-mail address."""
+    normal = _normal(password)
+    if len(normal) < MIN_LENGTH:
         raise ValueError(f"A {field} needs at least {MIN_LENGTH} characters.")
-    if len(wanted) > MAX_LENGTH:
+    if len(normal) > MAX_LENGTH:
         raise ValueError(f"A {field} can have at most {MAX_LENGTH} characters.")
-    plain = wanted.casefold()
-    if plain in _commonest() or len(set(plain)) < 4 or plain in {other.casefold() for other in not_these}:
+    plain = normal.casefold()
+    forbidden = _commonest() | {value.casefold() for value in not_these}
+    if plain in forbidden or len(set(plain)) < 4:
         raise ValueError("This password is too easy to guess. Choose another.")
     return password
 
 
 async def hashed(password: str) -> str:
-    """Argon2id of the password. Raises Unavailable when too many are being worked on."""
+    """The Argon2id hash. Raises Unavailable when too many passwords are being hashed."""
     return await _in_thread(lambda: _hasher.hash(_normal(password)))
 
 
 async def verified(password: str, password_hash: str | None) -> bool:
-    """Whether it is the password of this hash; None takes as long and is False. Raises Unavailable as `hashed` does."""
-    return await _in_thread(lambda: _verify(password_hash or _NOBODYS_HASH, _normal(password))) and password_hash is not None
+    """Whether this is the password of the hash. For None it takes as long and returns False. Raises
+    Unavailable as `hashed` does."""
+    matches = await _in_thread(lambda: _verify(password_hash or _DUMMY_HASH, _normal(password)))
+    return matches and password_hash is not None
 
 
 def outdated(password_hash: str) -> bool:
-    """Whether the hash was made with other parameters than today's."""
+    """Whether the hash has other parameters than new hashes."""
     return _hasher.check_needs_rehash(password_hash)
 
 
@@ -68,11 +72,11 @@ def _verify(password_hash: str, password: str) -> bool:
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
-    global _in_hand  # noqa: PLW0603 — one count for the process's one pool
-    if _in_hand >= _MOST_IN_HAND:
-        faults.record("password_queue_full", f"{_MOST_IN_HAND} passwords are being hashed")
+    global _pending  # noqa: PLW0603 — one count for the process's one pool
+    if _pending >= _MAX_PENDING:
+        faults.record("password_queue_full", f"{_MAX_PENDING} passwords are being hashed")
         raise refusal.Unavailable
-    _in_hand += 1
+    _pending += 1
     try:
         async with asyncio.timeout(_SECONDS):
             return await asyncio.get_running_loop().run_in_executor(_threads, work)
@@ -80,11 +84,11 @@ async def _in_thread(work: Callable[[], T]) -> T:
         faults.record("password_queue_slow", f"a password was not hashed within {_SECONDS} s")
         raise refusal.Unavailable from None
     finally:
-        _in_hand -= 1
+        _pending -= 1
 
 
 def _normal(password: str) -> str:
-    """One form for what looks the same, whatever the keyboard (NIST SP 800-63B, 3.1.1.2)."""
+    """Normalizes Unicode: keyboards encode the same text differently (NIST SP 800-63B, 3.1.1.2)."""
     return unicodedata.normalize("NFKC", password)
 
 

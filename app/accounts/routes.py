@@ -25,8 +25,9 @@ class Registration(BaseModel):
 
     @field_validator("password")
     @classmethod
-    def _will_do(cls, value: str, info: ValidationInfo) -> str:
-        return password.check(value, not_these=(info.data.get("email", ""), info.data.get("full_name", "")))
+    def _acceptable(cls, value: str, info: ValidationInfo) -> str:
+        own = (info.data.get("email", ""), info.data.get("full_name", ""))
+        return password.check(value, not_these=own)
 
 
 class Credentials(BaseModel):
@@ -41,52 +42,54 @@ class Next(BaseModel):
 
 @web.visitor
 async def register(request: Request, _: SignedIn | None) -> Response:
-    wanted = await web.read(request, Registration)
+    registration = await web.read(request, Registration)
     await request.state["limiter"].hit(limits.REGISTRATIONS_OF_ADDRESS, limits.address(request))
     token = await accounts.register(
         request.state["pool"],
-        email=wanted.email,
-        plain_password=wanted.password,
-        full_name=wanted.full_name,
-        role=wanted.role,
-        time_zone=wanted.time_zone,
+        email=registration.email,
+        plain_password=registration.password,
+        full_name=registration.full_name,
+        role=registration.role,
+        time_zone=registration.time_zone,
         settings=request.state["settings"],
         now=request.state["now"](),
     )
-    return await _welcome(request, token, wanted.next, status=201)
+    return await _welcome(request, token, registration.next, status=201)
 
 
 @web.visitor
 async def login(request: Request, _: SignedIn | None) -> Response:
-    given = await web.read(request, Credentials)
+    credentials = await web.read(request, Credentials)
     limiter, address = request.state["limiter"], limits.address(request)
     await limiter.check(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)
-    # Counted before the password is looked at, so that many guesses at once are no way round it.
-    await limiter.hit(limits.SIGN_IN_FAILURES_OF_EMAIL, given.email.casefold())
+    # Count before checking the password, so that parallel guesses cannot exceed the limit.
+    await limiter.hit(limits.SIGN_IN_FAILURES_OF_EMAIL, credentials.email.casefold())
     try:
         token = await accounts.sign_in(
             request.state["pool"],
-            email=given.email,
-            plain_password=given.password,
+            email=credentials.email,
+            plain_password=credentials.password,
             settings=request.state["settings"],
             now=request.state["now"](),
         )
     except refusal.SignInFailed:
         await limiter.hit(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)
         raise
-    await limiter.forget(limits.SIGN_IN_FAILURES_OF_EMAIL, given.email.casefold())
-    return await _welcome(request, token, given.next)
+    await limiter.forget(limits.SIGN_IN_FAILURES_OF_EMAIL, credentials.email.casefold())
+    return await _welcome(request, token, credentials.next)
 
 
-async def _welcome(request: Request, token: str, wanted: str | None, status: int = 200) -> Response:
-    """The answer to someone who has just been signed in."""
+async def _welcome(request: Request, token: str, next_page: str | None, status: int = 200) -> Response:
+    """The response to a sign-in."""
     now = request.state["now"]()
-    account = await session.authenticate(request.state["pool"], token, request.state["settings"], now=now)
+    state = request.state
+    account = await session.authenticate(state["pool"], token, state["settings"], now=now)
     if account is None:
         raise refusal.NotSignedIn
     home = "/teach" if "instructor" in account.roles else "/"
     content = {"account": accounts.as_json(account), "token": token}
-    return web.remember(request, web.done(request, content, status=status, see=web.local_path(wanted, home)), token)
+    response = web.done(request, content, status=status, see=web.local_path(next_page, home))
+    return web.set_session_cookie(request, response, token)
 
 
 @web.may("view_own_profile")
@@ -96,25 +99,27 @@ async def me(_: Request, account: SignedIn) -> Response:
 
 @web.signed_in
 async def logout(request: Request, account: SignedIn) -> Response:
-    wanted = await web.read(request, Next)
+    target = await web.read(request, Next)
     await session.revoke(request.state["pool"], account.session_id)
     request.state["sessions_ended"](account.account_id)
-    return web.forget(request, web.done(request, None, status=204, see=web.local_path(wanted.next)))
+    response = web.done(request, None, status=204, see=web.local_path(target.next))
+    return web.clear_session_cookie(request, response)
 
 
 @web.signed_in
 async def logout_everywhere(request: Request, account: SignedIn) -> Response:
-    wanted = await web.read(request, Next)
+    target = await web.read(request, Next)
     await session.revoke_all(request.state["pool"], account.account_id)
     request.state["sessions_ended"](account.account_id)
-    return web.forget(request, web.done(request, None, status=204, see=web.local_path(wanted.next)))
+    response = web.done(request, None, status=204, see=web.local_path(target.next))
+    return web.clear_session_cookie(request, response)
 
 
 @web.may("view_own_profile")
 async def sessions(request: Request, account: SignedIn) -> Response:
     paging = web.query(request, wire.Paging)
     position = paging.position(wire.moment, UUID)
-    found = await session.list_of(
+    rows = await session.list_of(
         request.state["pool"],
         account.account_id,
         now=request.state["now"](),
@@ -130,17 +135,19 @@ async def sessions(request: Request, account: SignedIn) -> Response:
             "current": row.id == account.session_id,
         }
 
-    return web.json(wire.listing(found, paging, show, lambda row: (row.created_at, row.id)))
+    return web.json(wire.listing(rows, paging, show, lambda row: (row.created_at, row.id)))
 
 
 @web.may("edit_own_profile")
 async def end_session(request: Request, account: SignedIn) -> Response:
     session_id = web.path_id(request)
-    if not await session.revoke_of(request.state["pool"], account.account_id, session_id, now=request.state["now"]()):
+    state = request.state
+    if not await session.revoke_of(state["pool"], account.account_id, session_id, now=state["now"]()):
         raise refusal.NotFound
-    request.state["sessions_ended"](account.account_id)
+    state["sessions_ended"](account.account_id)
     response = web.done(request, None, status=204, see="/account")
-    return web.forget(request, response) if session_id == account.session_id else response
+    is_current = session_id == account.session_id
+    return web.clear_session_cookie(request, response) if is_current else response
 
 
 routes = [

@@ -1,5 +1,5 @@
-"""Sessions: who is signed in, and on which devices. The token is a signed session id; expiry and revocation live in the row,
-so that every process sees them at once."""
+"""Sessions of accounts on devices. The token is a signed session id; expiry and revocation are in
+the row, so every process sees them at once."""
 
 import base64
 import binascii
@@ -18,14 +18,14 @@ from app.settings import Settings, SettingsError
 from app.statements import statement
 
 LIFE = timedelta(days=7)
-# A session in use gets its full life back, but is written at most once a day.
+# A session in use is renewed to its full life, at most once a day.
 RENEW_AFTER = timedelta(days=1)
 _MAX_TOKEN = 200
 
 
 @dataclass(frozen=True)
 class SignedIn:
-    """The account behind a request, and what it may do."""
+    """The account behind a request, with its permissions."""
 
     session_id: UUID
     account_id: UUID
@@ -34,12 +34,12 @@ class SignedIn:
     time_zone: str
     roles: frozenset[str]
     permissions: frozenset[str]
-    renewed: bool = False  # the session has its full life again, so its cookie should have too
+    renewed: bool = False  # whether the response should renew the cookie
 
 
 @dataclass(frozen=True)
 class Session:
-    """One device an account is signed in on."""
+    """One signed-in device of an account."""
 
     id: UUID
     created_at: datetime
@@ -47,7 +47,7 @@ class Session:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _SessionRow:
     account_id: UUID
     email: str
     full_name: str
@@ -58,41 +58,44 @@ class _Known:
 
 
 @dataclass(frozen=True)
-class _Dead:
+class _EndedSession:
     id: UUID
     reason: str
 
 
-_session_by_id = statement("session_by_id", _Known)
+_session_by_id = statement("session_by_id", _SessionRow)
 _insert_session = statement("insert_session", UUID)
 _renew_session = statement("renew_session", UUID)
 _revoke_session = statement("revoke_session", UUID)
 _revoke_session_of = statement("revoke_session_of", UUID)
 _revoke_sessions = statement("revoke_sessions", UUID)
 _sessions_of_account = statement("sessions_of_account", Session)
-_dead_sessions = statement("dead_sessions", _Dead)
+_dead_sessions = statement("dead_sessions", _EndedSession)
 
 
 async def authenticate(db: Db, token: str | None, settings: Settings, *, now: datetime) -> SignedIn | None:
-    """Who a token belongs to: None for one that is missing, forged, expired or revoked. One round trip, and a second one on the
-    first use of each day, which renews the session."""
+    """The account of a token, or None if the token is missing, forged, expired or revoked. One round
+    trip, and a second one on the first use of each day, to renew the session."""
     session_id = _unsigned(token, settings) if token else None
     if session_id is None:
         return None
-    known = await _session_by_id.first(db, session_id=session_id, now=now)
-    if known is None:
+    row = await _session_by_id.first(db, session_id=session_id, now=now)
+    if row is None:
         return None
     renewed = False
-    if known.expires_at < now + LIFE - RENEW_AFTER:
-        renewed = await _renew_session.first(db, session_id=session_id, expires_at=now + LIFE) is not None
+    if row.expires_at < now + LIFE - RENEW_AFTER:
+        session = await _renew_session.first(db, session_id=session_id, expires_at=now + LIFE)
+        renewed = session is not None
     return SignedIn(
-        session_id, known.account_id, known.email, known.full_name, known.time_zone,
-        frozenset(known.roles), frozenset(known.permissions), renewed,
+        session_id, row.account_id, row.email, row.full_name, row.time_zone,
+        frozenset(row.roles), frozenset(row.permissions), renewed,
     )  # fmt: skip
 
 
-async def open(db: Db, account_id: UUID, settings: Settings, *, now: datetime) -> str:  # noqa: A001 — session.open(…) reads as meant
-    """Signs an account in on one more device and returns the token."""
+async def open(  # noqa: A001 — read as session.open(…)
+    db: Db, account_id: UUID, settings: Settings, *, now: datetime
+) -> str:
+    """Starts a session of the account and returns its token."""
     session_id = await _insert_session.one(db, account_id=account_id, now=now, expires_at=now + LIFE)
     return _signer(settings.secret_key.get_secret_value()).sign(_text(session_id)).decode()
 
@@ -100,28 +103,29 @@ async def open(db: Db, account_id: UUID, settings: Settings, *, now: datetime) -
 async def list_of(
     db: Db, account_id: UUID, *, now: datetime, after: tuple[datetime, UUID] | None = None, limit: int = 100
 ) -> list[Session]:
-    """The devices an account is signed in on, the latest first. `after`: start and id of the last one before this page."""
+    """The account's sessions, newest first. `after`: start and id of the last one before this page."""
     created_at, last = after or (None, None)
     return await _sessions_of_account.all(db, account_id=account_id, now=now, created_at=created_at, id=last, limit=limit)
 
 
 async def revoke(db: Db, session_id: UUID) -> None:
-    """Signs one device out. No error if it was already."""
+    """Ends one session. No error if it has ended already."""
     await _revoke_session.run(db, session_id=session_id)
 
 
 async def revoke_of(db: Db, account_id: UUID, session_id: UUID, *, now: datetime) -> bool:
-    """Signs one device of this account out; False if the account has no such session."""
-    return await _revoke_session_of.first(db, account_id=account_id, session_id=session_id, now=now) is not None
+    """Ends one session of this account; False if the account has no such session."""
+    revoked_id = await _revoke_session_of.first(db, account_id=account_id, session_id=session_id, now=now)
+    return revoked_id is not None
 
 
 async def revoke_all(db: Db, account_id: UUID) -> None:
-    """Signs an account out everywhere."""
+    """Ends all sessions of the account."""
     await _revoke_sessions.run(db, account_id=account_id)
 
 
-async def dead(db: Db, session_ids: Collection[UUID], *, now: datetime) -> dict[UUID, Literal["expired", "revoked"]]:
-    """Those of these sessions that are over, and why. A session that is gone altogether counts as revoked."""
+async def ended(db: Db, session_ids: Collection[UUID], *, now: datetime) -> dict[UUID, Literal["expired", "revoked"]]:
+    """Which of these sessions have ended, and why. A deleted session counts as revoked."""
     rows = await _dead_sessions.all(db, session_ids=list(session_ids), now=now)
     return {row.id: cast('Literal["expired", "revoked"]', row.reason) for row in rows}
 

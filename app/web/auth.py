@@ -1,4 +1,5 @@
-"""Who is asking, and whether they may. Every handler is decorated with who may call it (`may`, `signed_in`, `visitor`, `public`)."""
+"""Authentication and access: a decorator on every handler says who may call it (`may`, `signed_in`,
+`visitor`, `public`)."""
 
 import functools
 from collections.abc import Awaitable, Callable
@@ -15,7 +16,7 @@ from app.web.state import Handler, Request
 
 
 def may(permission: str) -> Callable[[Callable[[Request, SignedIn], Awaitable[Response]]], Handler]:
-    """Only accounts with this permission (sql/migrations/0001_people.sql lists them)."""
+    """Only accounts with this permission."""
 
     def decorate(handler: Callable[[Request, SignedIn], Awaitable[Response]]) -> Handler:
         @functools.wraps(handler)
@@ -42,7 +43,7 @@ def signed_in(handler: Callable[[Request, SignedIn], Awaitable[Response]]) -> Ha
 
 
 def visitor(handler: Callable[[Request, SignedIn | None], Awaitable[Response]]) -> Handler:
-    """Anyone, known by name where signed in."""
+    """Anyone; the handler gets the account of a signed-in visitor, or None."""
 
     @functools.wraps(handler)
     async def checked(request: Request) -> Response:
@@ -57,13 +58,13 @@ def visitor(handler: Callable[[Request, SignedIn | None], Awaitable[Response]]) 
 
 
 def public(handler: Handler) -> Handler:
-    """Anyone, and it makes no difference who."""
+    """Anyone; the handler gets no account."""
     return _access(handler, "public")
 
 
-def _access(handler: Handler, who: str) -> Handler:
-    """Marks the handler for the test that looks at every route."""
-    vars(handler)["access"] = who
+def _access(handler: Handler, level: str) -> Handler:
+    """Marks the handler for the test of every route."""
+    vars(handler)["access"] = level
     return handler
 
 
@@ -79,9 +80,9 @@ async def _signed_in(request: Request) -> SignedIn:
 
 
 def token(connection: HTTPConnection[Any]) -> str | None:
-    """The session token: a bearer token where given, else the cookie."""
-    from_header = bearer(connection)
-    return connection.cookies.get("session") if from_header is None else from_header
+    """The session token: the bearer token if there is one, else the cookie."""
+    bearer = _bearer(connection)
+    return connection.cookies.get("session") if bearer is None else bearer
 
 
 def bearer(connection: HTTPConnection[Any]) -> str | None:
@@ -90,14 +91,14 @@ def bearer(connection: HTTPConnection[Any]) -> str | None:
     return value.strip() if scheme.lower() == "bearer" else None
 
 
-def remember(request: Request, response: Response, session_token: str) -> Response:
-    """Gives the browser the session's cookie, for as long as an unused session lives."""
+def set_session_cookie(request: Request, response: Response, session_token: str) -> Response:
+    """Sets the session cookie, for as long as an unused session lives."""
     response.set_cookie("session", session_token, int(session.LIFE.total_seconds()), **_cookie(request))
     return response
 
 
-def forget(request: Request, response: Response) -> Response:
-    """Takes the session's cookie away."""
+def clear_session_cookie(request: Request, response: Response) -> Response:
+    """Deletes the session cookie."""
     response.delete_cookie("session", **_cookie(request))
     return response
 
@@ -107,19 +108,20 @@ def _cookie(request: Request) -> Any:
 
 
 def _renewed(request: Request, account: SignedIn | None, response: Response) -> Response:
-    """A session renewed by this request takes its cookie along, unless the handler has already given or taken one."""
-    if account is not None and account.renewed and bearer(request) is None and "set-cookie" not in response.headers:
-        remember(request, response, request.cookies["session"])
+    """Renews the cookie of a session that this request renewed, unless the handler has already set
+    or deleted it."""
+    if account is not None and account.renewed and _bearer(request) is None and "set-cookie" not in response.headers:
+        set_session_cookie(request, response, request.cookies["session"])
     return response
 
 
 def _same_site(request: Request) -> None:
-    """Refuses a changing request that another site's page may have made a browser send."""
-    if request.method in SAFE or bearer(request) is not None:
+    """Refuses a changing request that another site's page may have caused (CSRF)."""
+    if request.method in SAFE or _bearer(request) is not None:
         return
     site = request.headers.get("sec-fetch-site")
     if site is not None:
-        # A browser that says so knows better than the Origin, which names http and https of a host alike.
+        # More exact than the Origin check, which does not compare schemes.
         trusted = site in {"same-origin", "none"} or _origin_listed(request)
     elif "origin" in request.headers:
         trusted = origin_allowed(request)
@@ -130,9 +132,9 @@ def _same_site(request: Request) -> None:
 
 
 def origin_allowed(connection: HTTPConnection[Any]) -> bool:
-    """Whether the Origin is the request's own host and port, or one of ALLOWED_ORIGINS."""
-    _, _, place = connection.headers.get("origin", "").partition("://")
-    return _origin_listed(connection) or (bool(place) and place == connection.headers.get("host"))
+    """Whether the Origin is the request's host and port, or one of ALLOWED_ORIGINS."""
+    _, _, host = connection.headers.get("origin", "").partition("://")
+    return _origin_listed(connection) or (bool(host) and host == connection.headers.get("host"))
 
 
 def _origin_listed(connection: HTTPConnection[Any]) -> bool:

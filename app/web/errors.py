@@ -1,4 +1,4 @@
-"""How a refusal is answered: JSON, an error page, or the form's own page again with everything that was typed."""
+"""Renders a refusal: as JSON, as an error page, or on the form's page with the entered values."""
 
 from http import HTTPStatus
 from typing import cast
@@ -15,21 +15,26 @@ from app.web.state import Request
 
 
 async def render_refusal(request: StarletteRequest, error: Exception) -> Response:
-    """The one place where a refusal becomes an answer."""
+    """The only place that turns a refusal into a response."""
     assert isinstance(error, refusal.Refusal)
-    known = cast(Request, request)
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, refusal.RateLimited | refusal.Unavailable) else {}
+    typed_request = cast(Request, request)
+    headers = {}
+    if isinstance(error, refusal.RateLimited | refusal.Unavailable):
+        headers["Retry-After"] = str(error.retry_after)
     api = request.scope["path"].startswith("/api/")
-    if api and not is_form(known):
+    if api and not is_form(typed_request):
         return json(error.as_json(), error.status, headers)
-    # After a bug the body can no longer be read, and the page it came from may be what is broken.
-    form_page = await _form_page(request) if is_form(known) and not isinstance(error, refusal.Broken) else None
+    # After a bug the body cannot be read again, and the form's own page may be broken.
+    form_page = None
+    if is_form(typed_request) and not isinstance(error, refusal.Broken):
+        form_page = await _form_page(request)
     if type(error) is refusal.NotSignedIn:
-        return RedirectResponse(f"/login?next={quote(form_page or _here(request), safe='')}", HTTPStatus.SEE_OTHER)
+        next_page = quote(form_page or _here(request), safe="")
+        return RedirectResponse(f"/login?next={next_page}", HTTPStatus.SEE_OTHER)
     if form_page is not None:
-        response = await _again(known, form_page, error)
+        response = await _form_again(typed_request, form_page, error)
     else:
-        response = page(known, "refusal.html", status=error.status, error=error)
+        response = page(typed_request, "refusal.html", status=error.status, error=error)
     response.headers.update(headers)
     return response
 
@@ -39,15 +44,15 @@ def _here(request: StarletteRequest) -> str:
 
 
 async def _form_page(request: StarletteRequest) -> str | None:
-    """The page a form stands on: its `_page` field, else the Referer."""
-    stated = dict(parse_qsl((await request.body()).decode(errors="replace"))).get("_page")
+    """The page with the form: its `_page` field, else the Referer."""
+    page_field = dict(parse_qsl((await request.body()).decode(errors="replace"))).get("_page")
     _, _, referer = request.headers.get("referer", "").partition("://")
     _, slash, path = referer.partition("/")
-    return local_path(stated or slash + path, "") or None
+    return local_path(page_field or slash + path, "") or None
 
 
-async def _again(request: Request, form_page: str, error: refusal.Refusal) -> Response:
-    """The form's own page, shown anew with the refusal, its status and everything that was typed."""
+async def _form_again(request: Request, form_page: str, error: refusal.Refusal) -> Response:
+    """The form's page, rendered again with the refusal, its status and the entered values."""
     target = urlsplit(form_page)
     scope = dict(request.scope) | {
         "method": "GET",
@@ -61,13 +66,13 @@ async def _again(request: Request, form_page: str, error: refusal.Refusal) -> Re
     scope.pop("endpoint", None)
     for route in request.app.router.routes:
         match, child = route.matches(scope)
-        if match is Match.FULL and isinstance(route, Route):  # and not a folder of files
+        if match is Match.FULL and isinstance(route, Route):  # not the static files
             scope.update(child)
             try:
                 response: Response = await scope["endpoint"](StarletteRequest(scope))
             except refusal.Refusal:
                 break
-            if response.media_type != "text/html":  # no page, so nothing to fill in again
+            if response.media_type != "text/html":  # there is no form to show again
                 break
             response.status_code = error.status
             return response

@@ -1,5 +1,5 @@
-"""uvicorn's HTTP protocol, with bounds on what one connection may send and on how long it may take.
-Whatever a client does ends in an answer or a closed connection, never in a traceback."""
+"""uvicorn's HTTP protocol, with bounds on the size and duration of what one connection sends.
+Whatever a client does, it gets a response or a closed connection, and we log no traceback."""
 
 import asyncio
 from typing import Any, Literal, NoReturn, cast
@@ -11,20 +11,20 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from app import refusal
 from app.refusal import Refusal
 
-# From the first byte, or from the connection where none comes, to a whole head; from then on to the
-# end of the body (app/web/middleware.py answers a little earlier).
+# HEAD_SECONDS run from the first byte (or from the connection, if none arrives) to the end of the
+# head, BODY_SECONDS from there to the end of the body (app/web/middleware.py is a little stricter).
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 20.0
-# What a head or the framing of a body may hold, by the slice.
+# Bounds on a head, and on the framing of a body; checked once per slice.
 MAX_HEAD = 32 * 1024
 MAX_FIELDS = 100
-# Requests that may wait behind the one that is being answered, and what is kept of a body that
-# nobody reads.
+# Pipelined requests behind the current one, and buffered bytes of a body that no handler reads.
 MAX_PIPELINE = 8
 MAX_UNREAD_BODY = 512 * 1024
-# Bytes are parsed in slices, because what the parser keeps of an endless field is out of our sight.
+# Parse in slices: we cannot see how much the parser buffers of an endless field.
 SLICE = 16 * 1024
-# How long a client may take nothing of an answer, and how long it may take to hang up after a refusal.
+# How long a client may read nothing of a response, and how long it may take to close the connection
+# after a refusal.
 STUCK_SECONDS = 30.0
 LINGER_SECONDS = 2.0
 
@@ -50,14 +50,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._phase: Phase = "idle"  # what is being received
-        self._timed: Phase | None = None  # what the deadline is for
+        self._phase: Phase = "idle"  # the part that is being received
+        self._timed: Phase | None = None  # the part that the deadline is for
         self._deadline: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
-        self._unparsed = 0  # bytes since the last one that was accounted for
+        self._unparsed = 0  # bytes since the last parser callback
         self._fields = 0
         self._refusal: Refusal = NotHttp()
-        self._finished = False  # whatever else comes is discarded
+        self._finished = False  # later input is discarded
 
     # ---- from the transport
 
@@ -98,12 +98,12 @@ class HttpProtocol(HttpToolsProtocol):
             if self._unparsed > MAX_HEAD:
                 self._refuse(HeadTooLarge())
                 return
-        # Empty lines between requests are no request, but no silence either.
+        # Empty lines between requests start no request, but the deadline applies to them.
         phase = "head" if self._phase == "idle" and not self._answering else self._phase
         if phase != self._timed:
             self._allow(None if phase == "idle" else phase)
 
-    # ---- from the parser, which passes an exception on as HttpParserError
+    # ---- from the parser, which turns exceptions into HttpParserError
 
     def on_message_begin(self) -> None:
         self._phase, self._timed = "head", None
@@ -114,7 +114,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._fields += 1
         if self._fields > MAX_FIELDS:
             self._stop(HeadTooLarge())
-        if self._phase == "head":  # and no trailer, which comes too late for whoever has read the head
+        if self._phase == "head":  # ignore trailers: the handler has already read the headers
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -142,7 +142,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.transport.is_closing():
-            # It waits for what is still to be sent, and a stuck client never takes it.
+            # The transport waits until its buffer is sent, which a stuck client prevents.
             self.loop.call_later(STUCK_SECONDS, self.transport.abort)
 
     def timeout_keep_alive_handler(self) -> None:
@@ -159,7 +159,7 @@ class HttpProtocol(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     def _upgrade(self, rest: bytes) -> None:
-        """The request asks for another protocol, which the bytes after it are of."""
+        """The request asks for another protocol; `rest` are the bytes after it."""
         if not self._should_upgrade():
             self._finished = True
             self._allow(None)
@@ -170,12 +170,12 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self._allow(None)
             self.handle_websocket_upgrade()
-            self.parser = cast(Any, None)  # it refers to us, and would wait for the garbage collector
+            self.parser = cast(Any, None)  # break the reference cycle
             if rest:
                 cast(asyncio.Protocol, self.transport.get_protocol()).data_received(rest)
 
     def _allow(self, phase: Phase | None) -> None:
-        """How long what is being received may take; None: nothing is."""
+        """Starts the deadline of this phase, or clears it for None."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -185,7 +185,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._deadline = self.loop.call_later(seconds, self._refuse, refusal.TooSlow())
 
     def _refuse(self, error: Refusal) -> None:
-        """Answers if that is still possible, and hangs up."""
+        """Responds if that is still possible, and closes the connection."""
         self._finished = True
         self._allow(None)
         self._unset_keepalive_if_required()
@@ -200,7 +200,7 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 def answer(error: Refusal, headers: list[tuple[bytes, bytes]]) -> bytes:
-    """A whole response, for what no handler sees."""
+    """A whole response, for requests that reach no handler."""
     body = orjson.dumps(error.as_json())
     lines = [STATUS_LINE[error.status], *(b"%b: %b\r\n" % header for header in headers)]
     if isinstance(error, refusal.Unavailable):
@@ -210,8 +210,8 @@ def answer(error: Refusal, headers: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def hang_up(transport: asyncio.Transport, last: bytes) -> None:
-    """Sends `last` and says that nothing follows. The transport stays open a little for the client
-    to hang up itself: closing while it still sends is a reset, which overtakes the answer."""
+    """Sends `last` and an EOF. The client then has a moment to close the connection: if we closed
+    while it still sends, a TCP reset could overtake the response."""
     transport.write(last)
     if transport.can_write_eof():
         transport.write_eof()

@@ -1,4 +1,5 @@
-"""Around every request: how much it may send and how long it may take to, forms' methods, and headers on every answer."""
+"""Middleware: bounds on the size and duration of a request body, the `_method` of forms, and
+security headers."""
 
 import asyncio
 from urllib.parse import parse_qsl
@@ -12,12 +13,12 @@ from app.web.parsing import SAFE, says_form
 from app.web.responses import json
 
 MAX_BODY = 256 * 1024
-# A body that takes longer is not sent by anyone who means it (app/web/http_protocol.py bounds the rest).
+# A slower upload is an attack or a dead client. app/web/http_protocol.py bounds everything else.
 BODY_SECONDS = 18
 
 
-class Body:
-    """Bounds what a request may send (413), and lets a form's `_method` stand for PUT, PATCH and DELETE."""
+class RequestBody:
+    """Bounds a request body (413), and lets a form's `_method` stand for PUT, PATCH and DELETE."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -41,10 +42,10 @@ class Body:
                     if len(body) > MAX_BODY:
                         too_large, more = True, False
         except TimeoutError:
-            await _hang_up(refusal.TooSlow())(scope, receive, send)
+            await _closing(refusal.TooSlow())(scope, receive, send)
             return
         if too_large:
-            await _hang_up(refusal.PayloadTooLarge())(scope, receive, send)
+            await _closing(refusal.PayloadTooLarge())(scope, receive, send)
             return
         if scope["method"] == "POST" and says_form(headers):
             method = dict(parse_qsl(body.decode(errors="replace"))).get("_method", "").upper()
@@ -62,7 +63,7 @@ class Body:
         await self.app(scope, replay, send)
 
 
-def _hang_up(error: refusal.Refusal) -> Response:
+def _closing(error: refusal.Refusal) -> Response:
     return json(error.as_json(), error.status, {"Connection": "close"})
 
 
@@ -77,7 +78,7 @@ SECURITY_HEADERS = (
 
 
 class SecurityHeaders:
-    """On every answer that does not say otherwise itself."""
+    """Adds SECURITY_HEADERS to every response, except those that it has set itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -85,8 +86,9 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                given = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(header for header in SECURITY_HEADERS if header[0] not in given)]
+                present = {name.lower() for name, _ in message["headers"]}
+                missing = [header for header in SECURITY_HEADERS if header[0] not in present]
+                message["headers"] = [*message["headers"], *missing]
             await send(message)
 
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)

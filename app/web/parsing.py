@@ -1,4 +1,4 @@
-"""What was sent: bodies and queries as pydantic models, forms beside JSON, ids in paths."""
+"""Parsing requests: JSON bodies, forms and query strings as pydantic models, ids in paths."""
 
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -11,13 +11,14 @@ from starlette.datastructures import Headers
 from app import refusal
 from app.web.state import Request
 
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # these change nothing, and their bodies are not read
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # they change nothing, and their bodies are ignored
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
 async def read(request: Request, model: type[Model]) -> Model:
-    """The body as `model`: JSON, or a form's fields. Raises ValidationError naming the first field at fault, PayloadTooLarge."""
+    """The body, JSON or a form, as `model`. Raises ValidationError, which names the first invalid
+    field, and PayloadTooLarge."""
     raw = await request.body()
     if is_form(request):
         fields: Any = form_fields(raw)
@@ -31,7 +32,7 @@ async def read(request: Request, model: type[Model]) -> Model:
 
 
 def check(model: type[Model], fields: Any) -> Model:
-    """`fields` as `model`. Raises ValidationError with one sentence and the field it is about."""
+    """`fields` as `model`. Raises ValidationError with one sentence and the invalid field."""
     if not isinstance(fields, dict):
         raise refusal.ValidationError("The body must be a JSON object.")
     if _has_nul(fields):
@@ -42,13 +43,15 @@ def check(model: type[Model], fields: Any) -> Model:
         first = error.errors(include_url=False, include_context=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or None
         message = first["msg"].removeprefix("Value error, ")
-        detail = f"{field}: {message}" if field and not first["msg"].startswith("Value error") else message
-        raise refusal.ValidationError(detail if detail.endswith((".", "?", "!")) else f"{detail}.", field=field) from None
+        own = first["msg"].startswith("Value error")
+        detail = f"{field}: {message}" if field and not own else message
+        detail = detail if detail.endswith((".", "?", "!")) else f"{detail}."
+        raise refusal.ValidationError(detail, field=field) from None
 
 
 def _has_nul(value: Any) -> bool:
-    """Postgres cannot store U+0000 in text, so nothing may bring one in."""
-    parts = [value]  # a stack of our own: JSON may be nested deeper than Python calls may be
+    """Postgres cannot store U+0000 in text."""
+    parts = [value]  # an explicit stack: JSON may be nested deeper than Python can recurse
     while parts:
         part = parts.pop()
         if isinstance(part, dict):
@@ -61,12 +64,12 @@ def _has_nul(value: Any) -> bool:
 
 
 def query(request: Request, model: type[Model]) -> Model:
-    """The query string as `model`; empty parameters count as left out. Raises ValidationError."""
+    """The query string as `model`, without empty parameters. Raises ValidationError."""
     return check(model, {name: value for name, value in request.query_params.items() if value != ""})
 
 
 def path_id(request: Request, name: str = "id") -> UUID:
-    """An id in the path. What is not a UUID names nothing: NotFound."""
+    """An id in the path. Raises NotFound if it is no UUID."""
     try:
         return UUID(request.path_params[name])
     except ValueError:
@@ -74,7 +77,7 @@ def path_id(request: Request, name: str = "id") -> UUID:
 
 
 def is_form(request: Request) -> bool:
-    """Whether a form was sent: by a changing request, whatever a GET says it brings."""
+    """Whether this is a changing request with a form; the body of a GET is ignored."""
     return request.method not in SAFE and says_form(request.headers)
 
 
@@ -83,7 +86,8 @@ def says_form(headers: Headers) -> bool:
 
 
 def form_fields(raw: bytes) -> dict[str, str]:
-    """A form's fields, the last of each name; those that begin with _ are the page's own, and empty ones count as left out."""
+    """A form's fields, the last of each name, without empty ones and without those that begin with
+    `_`, which are for the web layer itself."""
     try:
         pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=200)
     except ValueError:

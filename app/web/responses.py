@@ -1,4 +1,4 @@
-"""Answers: JSON, a page, a static file."""
+"""Responses: JSON, pages, static files."""
 
 import functools
 import gzip
@@ -21,22 +21,23 @@ from app.web.state import PerRequest, Request
 
 
 def json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer for this caller alone, unless `headers` say who may keep it."""
+    """A JSON response that nothing caches, unless `headers` override Cache-Control."""
     return Response(
         orjson.dumps(content), status, {"Cache-Control": "no-store", **(headers or {})}, media_type="application/json"
     )
 
 
 def done(request: Request, content: Any, *, status: int = 200, see: str) -> Response:
-    """The answer to a changing call: JSON, or for a form a 303 to the page `see`."""
+    """The response to a changing call: JSON, or for a form a 303 to the page `see`."""
     if is_form(request):
         return RedirectResponse(see, HTTPStatus.SEE_OTHER)
     return Response(status_code=204) if status == 204 else json(content, status)
 
 
 def page(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
-    """A page. Templates see `who`, `refused` (the refusal to show), `typed` (what was typed), `path` and `site_mode`."""
-    state: PerRequest = request.scope["state"]  # what request.state wraps, and a dict
+    """A page. Templates see `who` (the account), `refused` (the refusal to show), `typed` (the form
+    fields as entered), `path`, `here`, `site_mode` and `now`."""
+    state: PerRequest = request.scope["state"]  # the dict behind request.state
     text = (
         state["templates"]
         .get_template(template)
@@ -58,8 +59,8 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
 
 
 def templates(folder: Path) -> jinja2.Environment:
-    """Every template sees `words` (app.wording), `wire` (app.wire), and `static(name)`: the address of a file, which changes when
-    the file does."""
+    """Every template sees `words` (app.wording), `wire` (app.wire), and `static(name)`, a file's URL
+    with a hash of its content."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
@@ -76,7 +77,7 @@ def templates(folder: Path) -> jinja2.Environment:
 
 
 class _Files(StaticFiles):
-    """What was asked for by the name that `static()` gave is kept for ever; anything else is asked for again, by its ETag."""
+    """URLs from `static()` are cached forever; others are revalidated by their ETag."""
 
     def file_response(self, full_path: Any, stat_result: Any, scope: Scope, status_code: int = 200) -> Response:
         response = super().file_response(full_path, stat_result, scope, status_code)
@@ -85,17 +86,12 @@ class _Files(StaticFiles):
 
 
 def static_files(folder: Path) -> ASGIApp:
-    """Serves app/static, compressed for whoever can read that."""
+    """Serves app/static, with gzip for clients that accept it."""
     return GZipMiddleware(_Files(directory=folder), compresslevel=5)
 
 
-def local_path(wanted: str | None, default: str = "/") -> str:
-    """`wanted` if it is a path of this site, else `default`: what a visitor may be sent on to."""
-    if (
-        not wanted
-        or not wanted.startswith("/")
-        or wanted.startswith(("//", "/\\"))
-        or any(ord(c) < 32 or c == "\\" for c in wanted)
-    ):
+def local_path(path: str | None, default: str = "/") -> str:
+    """`path` if it is a path of this site, else `default`. Prevents open redirects."""
+    if not path or not path.startswith("/") or path.startswith(("//", "/\\")) or any(ord(c) < 32 or c == "\\" for c in path):
         return default
-    return wanted
+    return path

@@ -1,6 +1,6 @@
-"""The server of a web process: uvicorn's, which accepts connections itself, so that it never runs out
-of descriptors. When there are too many connections it answers 503, and when even those are too many
-the rest wait to be accepted."""
+"""The server of a web process: uvicorn's, with its own accept loop, so that it never runs out of
+descriptors. Above the connection limit it responds 503; above MAX_REFUSALS of those, it leaves
+further connections in the backlog."""
 
 import asyncio
 import errno
@@ -18,9 +18,9 @@ from app.web.http_protocol import answer, hang_up
 log = structlog.get_logger("server")
 
 BACKLOG = 2048
-# Connections accepted in one turn of the loop, so that a rush does not stall those that are open.
+# Connections accepted per turn of the event loop, so that a rush does not stall open connections.
 BATCH = 32
-# Connections above the limit that are answered 503 at the same time.
+# Connections above the limit that may wait for their 503 at the same time.
 MAX_REFUSALS = 50
 PAUSE_SECONDS = 0.1
 NO_DESCRIPTOR_SECONDS = 0.5
@@ -28,7 +28,7 @@ RETRY_AFTER = 5
 
 
 class Server(uvicorn.Server):
-    """For an application whose lifespan state has `settings`."""
+    """For an application whose lifespan state contains `settings`."""
 
     acceptors: tuple["Acceptor", ...] = ()
     _owns_process = False
@@ -38,14 +38,14 @@ class Server(uvicorn.Server):
         super().run(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        assert sockets is not None, "the server is given its listening sockets"
+        assert sockets is not None, "listening sockets are required"
         await super().startup(sockets=[])
         if self._owns_process:
-            # What was loaded stays; the garbage collector need not look at it again and again.
+            # Loaded modules never become garbage: exclude them from later collections.
             gc.collect()
             gc.freeze()
         limit = descriptors.max_connections(self.lifespan.state["settings"])
-        self.acceptors = tuple(Acceptor(each, self._protocol, self._refusing, self._open, limit) for each in sockets)
+        self.acceptors = tuple(Acceptor(listener, self._protocol, self._refusing, self._open, limit) for listener in sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for acceptor in self.acceptors:
@@ -58,7 +58,8 @@ class Server(uvicorn.Server):
         )
 
     def _refusing(self) -> asyncio.Protocol:
-        return RefusingProtocol(cast(set[object], self.server_state.connections), self.server_state.default_headers)
+        state = self.server_state
+        return RefusingProtocol(cast(set[object], state.connections), state.default_headers)
 
     def _open(self) -> int:
         return len(self.server_state.connections)
@@ -109,27 +110,27 @@ class Acceptor:
                 self._pause_accepting(PAUSE_SECONDS)
                 return
             try:
-                accepted, _ = self._listener.accept()
+                client, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                # Somebody else took the last descriptor. Those who wait are not lost by our waiting.
+                # Out of descriptors. Waiting clients stay in the backlog.
                 log.warning("accept_failed", error=errno.errorcode.get(error.errno or 0, str(error)))
                 self._pause_accepting(NO_DESCRIPTOR_SECONDS)
                 return
             factory = self._refusing if self._full else self._protocol
-            task = self._loop.create_task(self._start(accepted, factory))
+            task = self._loop.create_task(self._start(client, factory))
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
 
-    async def _start(self, accepted: socket.socket, factory: Callable[[], asyncio.Protocol]) -> None:
-        accepted.setblocking(False)
-        if accepted.family != socket.AF_UNIX:
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    async def _start(self, client: socket.socket, factory: Callable[[], asyncio.Protocol]) -> None:
+        client.setblocking(False)
+        if client.family != socket.AF_UNIX:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            await self._loop.connect_accepted_socket(factory, accepted)
-        except OSError:  # it is gone already
-            accepted.close()
+            await self._loop.connect_accepted_socket(factory, client)
+        except OSError:  # the client has disconnected
+            client.close()
 
     def _note(self, full: bool) -> None:
         if full and not self._full:
@@ -138,7 +139,7 @@ class Acceptor:
 
 
 class RefusingProtocol(asyncio.Protocol):
-    """Answers 503, whatever is asked."""
+    """Responds 503 to any request."""
 
     def __init__(self, connections: set[object], headers: list[tuple[bytes, bytes]]) -> None:
         self._connections = connections
@@ -156,6 +157,6 @@ class RefusingProtocol(asyncio.Protocol):
         self._connections.discard(self)
 
     def shutdown(self) -> None:
-        """uvicorn ends."""
+        """Called by uvicorn when it shuts down."""
         if self._transport is not None:
             self._transport.abort()

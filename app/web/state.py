@@ -1,4 +1,4 @@
-"""What every request carries: what main hands to all of them, and what is known of this one."""
+"""The state of requests: what the application shares with all of them, and what belongs to one."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -17,19 +17,22 @@ from app.settings import Settings
 
 
 class State(TypedDict):
-    """What main hands to every request."""
+    """What the application shares with every request."""
 
     settings: Settings
     pool: Pool
-    wake_up: Callable[[], None]  # tells relay and worker that something was committed; a bare hint, never awaited
-    sessions_ended: Callable[[UUID], None]  # tells the live path that sessions of this account are over; likewise
+    # Tells the relay and the worker that something was committed. A hint: it returns at once.
+    wake_up: Callable[[], None]
+    # Tells the live path that sessions of this account have ended. Returns at once, too.
+    sessions_ended: Callable[[UUID], None]
     now: Callable[[], datetime]
     templates: jinja2.Environment
     limiter: Limiter
 
 
 class PerRequest(State, total=False):
-    """Set while a form's refusal is shown on the page it came from."""
+    """`account` is set by app.web.auth; `refused` and `typed` (the form fields as entered) while a
+    form's page is rendered again."""
 
     refused: refusal.Refusal
     typed: Mapping[str, str]

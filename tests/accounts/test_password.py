@@ -32,7 +32,7 @@ async def test_what_looks_the_same_is_the_same() -> None:
 
 
 async def test_nobodys_hash_has_the_parameters_of_everybodys() -> None:
-    assert not password.outdated(password._NOBODYS_HASH)
+    assert not password.outdated(password._DUMMY_HASH)
 
 
 async def test_the_event_loop_goes_on_while_passwords_are_hashed() -> None:

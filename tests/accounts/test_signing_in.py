@@ -231,5 +231,5 @@ async def test_sessions_that_are_over_are_told_apart(pool: Pool, settings: Setti
     living, revoked, gone = ids
     await session.revoke(pool, revoked)
     await pool.execute("delete from session where id = $1", gone)
-    assert await session.dead(pool, ids, now=now) == {revoked: "revoked", gone: "revoked"}
-    assert (await session.dead(pool, ids, now=now + timedelta(days=8)))[living] == "expired"
+    assert await session.ended(pool, ids, now=now) == {revoked: "revoked", gone: "revoked"}
+    assert (await session.ended(pool, ids, now=now + timedelta(days=8)))[living] == "expired"
