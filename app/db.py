@@ -1,7 +1,7 @@
-"""Postgres: the pool, transactions, and named statements from sql/queries with typed rows. The only place, beside migrate, that
-knows asyncpg.
+"""Postgres: the pool, transactions and errors. Only this module and app.migrate use asyncpg.
 
-The type of a function's first parameter says who owns the transaction: `Pool` opens its own, `Tx` joins yours, `Db` only reads."""
+The type of a function's first parameter says who owns the transaction: a function with `Pool` opens
+its own, one with `Tx` joins the caller's, and one with `Db` only reads."""
 
 import asyncio
 import time
@@ -29,25 +29,25 @@ T = TypeVar("T")
 
 SQL = Path(__file__).parent.parent / "sql"
 ACQUIRE_SECONDS = 5
-# The client's time-out. The role's statement_timeout (app/migrate.py) is shorter, so a statement that takes this long is one
-# that the server never answered.
+# The client's time-out. The role's statement_timeout (sql/session.sql) is shorter, so after this
+# time the server did not answer at all.
 COMMAND_SECONDS = 10
-# Between two log lines of one cause.
+# The interval of log lines for one cause.
 LOG_SECONDS = 5
 
 log = structlog.get_logger("db")
 
 
 class _FunctionReplacedError(Exception):
-    """A migration replaced a function while a statement was calling it: nothing was written."""
+    """A migration replaced a function while a statement called it; nothing was written."""
 
 
-# Postgres is away, restarting, overloaded or was just failed over: nothing is wrong with the request.
+# Postgres is down, restarting, overloaded or failing over; the request itself is valid.
 _UNAVAILABLE = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that was lost between two statements
+    asyncpg.InternalClientError,  # a connection was lost between two statements
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -59,18 +59,18 @@ _UNAVAILABLE = (
     asyncpg.InvalidCachedStatementError,
     _FunctionReplacedError,
 )
-# Running the same transaction again may succeed at once.
+# An immediate retry of the transaction may succeed.
 _RETRYABLE = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
-    asyncpg.ExclusionViolationError,  # a writer that took no locks was quicker
+    asyncpg.ExclusionViolationError,  # another writer without our locks was faster
     asyncpg.InvalidCachedStatementError,
     _FunctionReplacedError,
 )
 
 
 class Faults:
-    """What made requests fail: a log line per cause, and whether a write was refused for want of disk space."""
+    """Database faults: one throttled log line per cause, and whether the disk is full."""
 
     def __init__(self) -> None:
         self.disk_full = False
@@ -78,7 +78,7 @@ class Faults:
         self._logged_at: dict[str, float] = {}
 
     def record(self, cause: str, error: object) -> None:
-        """Logs the first of a cause at once, then one line every LOG_SECONDS with how many there were since."""
+        """Logs a cause at once, then at most every LOG_SECONDS, with the count since the last line."""
         self._counts[cause] += 1
         now = time.monotonic()
         if now - self._logged_at.get(cause, -LOG_SECONDS) >= LOG_SECONDS:
@@ -89,9 +89,16 @@ class Faults:
 faults = Faults()
 
 
-async def connect(dsn: str, *, size: int = 10, name: str = "instainstru", seconds: float = COMMAND_SECONDS) -> Pool:
-    """A pool of up to `size` connections; `seconds` is the client's time-out of a statement. Time zone, search path and
-    time-outs of the server are settings of the role, because PgBouncer refuses startup parameters that it does not know.
+async def connect(
+    dsn: str,
+    *,
+    size: int = 10,
+    name: str = "instainstru",
+    seconds: float = COMMAND_SECONDS,
+) -> Pool:
+    """A pool of up to `size` connections; `seconds` is the client's time-out of a statement. Time
+    zone, search path and server-side time-outs are settings of the role (sql/session.sql), because
+    PgBouncer rejects startup parameters that it does not know.
 
     Raises OSError or asyncpg's errors when Postgres cannot be reached."""
     return await asyncpg.create_pool(
@@ -107,7 +114,7 @@ async def connect(dsn: str, *, size: int = 10, name: str = "instainstru", second
 
 
 async def close(pool: Pool) -> None:
-    """Closes the pool, waiting a moment for statements under way."""
+    """Closes the pool; running statements have ACQUIRE_SECONDS to finish."""
     try:
         await asyncio.wait_for(pool.close(), ACQUIRE_SECONDS)
     except TimeoutError:
@@ -115,8 +122,8 @@ async def close(pool: Pool) -> None:
 
 
 async def _keep_session(_: Any) -> None:
-    """A connection goes back to the pool as it is: nothing of ours outlives a transaction except in `aside`. asyncpg's own
-    reset is one more round trip. If Postgres goes away during it, a statement that was committed and answered would fail."""
+    """Replaces asyncpg's reset, which costs a round trip and can fail after a commit. No session state
+    outlives a transaction, except in `aside`."""
 
 
 async def _prepare_connection(connection: Any) -> None:
@@ -127,9 +134,10 @@ async def _prepare_connection(connection: Any) -> None:
 
 
 async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]], *, begin: bool = True) -> T:
-    """Runs `work` in a transaction of its own: the only place that retries. `work` runs a second time after a deadlock, or
-    when a migration replaced what its statements were prepared for or call. `begin=False` is for work of a single statement, which
-    is a transaction by itself: two round trips fewer while it holds locks. Raises Unavailable."""
+    """Runs `work` in its own transaction; the only place that retries. `work` runs a second time after
+    a deadlock, or when a migration invalidated its statements. Pass `begin=False` if `work` is a
+    single statement, which is its own transaction: two round trips fewer while it holds locks.
+    Raises Unavailable."""
 
     async def attempt() -> T:
         async with _acquire(pool) as connection:
@@ -148,20 +156,20 @@ async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]], *, begin: boo
 
 @asynccontextmanager
 async def aside(pool: Pool) -> AsyncIterator[Tx]:
-    """A connection for the caller alone, outside any transaction: for what belongs to a session, such as an advisory lock.
+    """An exclusive connection outside any transaction, for session state such as an advisory lock.
     Raises Unavailable."""
     async with _unavailable(pool), _acquire(pool) as connection:
         try:
             yield connection
         finally:
-            with suppress(asyncpg.InterfaceError):  # it was lost
-                connection.terminate()  # the session ends, and what belongs to it with it
+            with suppress(asyncpg.InterfaceError):  # the connection is lost
+                connection.terminate()  # ends the session and its state
 
 
 @asynccontextmanager
 async def connection(db: Db) -> AsyncIterator[Tx]:
-    """A connection for one statement. In a caller's transaction, Postgres's faults stay what they are until they reach the
-    function that took the connection from its pool: only that one can expire the pool or run the transaction again."""
+    """A connection for one statement. In a caller's transaction, database errors pass through
+    unchanged: only the function that acquired the connection can expire the pool or retry."""
     if isinstance(db, asyncpg.Pool):
         async with _unavailable(db), _acquire(db) as acquired:
             yield acquired
@@ -171,11 +179,11 @@ async def connection(db: Db) -> AsyncIterator[Tx]:
 
 
 class _NoConnectionError(Exception):
-    """Every connection of the pool was in use for ACQUIRE_SECONDS, or a new one could not be opened."""
+    """No connection was free for ACQUIRE_SECONDS, and none could be opened."""
 
 
 class StatementTooSlowError(Exception):
-    """A statement was cancelled after the time that it is given."""
+    """A statement was cancelled at its time-out."""
 
 
 @asynccontextmanager
@@ -188,7 +196,7 @@ async def _acquire(pool: Pool) -> AsyncIterator[Tx]:
         with _refusals():
             yield connection
     except TimeoutError:
-        connection.terminate()  # giving it back would wait for a server that does not answer
+        connection.terminate()  # a release would wait for a server that does not answer
         raise
     finally:
         await pool.release(connection)
@@ -196,14 +204,14 @@ async def _acquire(pool: Pool) -> AsyncIterator[Tx]:
 
 @asynccontextmanager
 async def _unavailable(pool: Pool) -> AsyncIterator[None]:
-    """Postgres's faults as Unavailable, with a log line that names the cause."""
+    """Turns database faults into Unavailable, and logs the cause."""
     try:
         yield
     except (*_UNAVAILABLE, _NoConnectionError, StatementTooSlowError) as error:
-        if isinstance(error, ValueError):  # asyncpg's answer to an argument that Postgres cannot take: our bug
+        if isinstance(error, ValueError):  # an invalid argument: our bug
             raise
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError | TimeoutError):
-            # The pool still talks to the old primary after a failover, or to a server that no longer answers.
+            # The pool is still connected to a demoted primary, or to a server that hangs.
             await pool.expire_connections()
         if isinstance(error, asyncpg.DiskFullError):
             faults.disk_full = True
@@ -218,14 +226,15 @@ def _cause(error: Exception) -> str:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """What a person can run into, as its refusal; what a migration does to a statement under way, as that."""
+    """Turns errors that users can cause into refusals, and the effect of a concurrent migration into
+    _FunctionReplacedError."""
     try:
         yield
     except asyncpg.IntegrityConstraintViolationError as error:
-        meant = refusal.BY_CONSTRAINT.get(error.constraint_name or "")
-        if meant is None:
+        refusal_type = refusal.BY_CONSTRAINT.get(error.constraint_name or "")
+        if refusal_type is None:
             raise
-        raise meant from None
+        raise refusal_type from None
     except (asyncpg.UndefinedFunctionError, asyncpg.InternalServerError) as error:
         if isinstance(error, asyncpg.UndefinedFunctionError) or "cache lookup failed" in str(error):
             raise _FunctionReplacedError(str(error)) from error

@@ -1,6 +1,6 @@
-"""The gate before the rows that writers lock: at most WIDTH writers of one calendar, and WIDTH bookings of
-one student, hold a database connection in each process. The others wait here, outside the pool, so that
-a locked row leaves connections for everyone else."""
+"""Limits the writers per locked row: in each process, at most WIDTH writers of one calendar and WIDTH
+bookings of one student hold a database connection. Others wait here, outside the pool, so that a
+locked row leaves connections for everyone else."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from app import refusal
 from app.db import Pool, Tx, faults
 
 WIDTH = 3
-# Writers that may wait, and how long. After that it is better to say so than to keep people waiting.
+# How many writers may wait, and how long. A quick error is better than a longer wait.
 QUEUE = 300
 WAIT_SECONDS = 4
 
@@ -22,20 +22,21 @@ class _Gate:
         self.writers = 0
 
 
-# Of the calendars that somebody is writing to now, and of the students who are booking.
+# For calendars with writers, and for students with a booking in progress.
 _gates: dict[UUID, _Gate] = {}
 _students: dict[UUID, _Gate] = {}
 
 
 @asynccontextmanager
 async def writer(db: Pool | Tx, calendar: UUID | None, *, student: UUID | None = None) -> AsyncIterator[None]:
-    """A turn to write to that calendar (an instructor's id), to be taken before a connection of the pool; for a
-    booking also a turn of its student, whose row is locked first. In a caller's transaction, which has its
-    connection, nothing is waited for. Raises Unavailable when too many wait, or for too long."""
+    """A turn to write to a calendar (an instructor's id). Take it before a connection of the pool. A
+    booking also takes a turn of its student, whose row it locks first. In a caller's transaction,
+    which already has a connection, this does nothing. Raises Unavailable when too many writers
+    wait, or one waits too long."""
     if not isinstance(db, Pool):  # type: ignore[misc]  # only the stubs make it generic
         yield
         return
-    # In the order of the locks, so that a student who waits for one calendar takes no turn of another.
+    # In lock order, so that a student who waits for one calendar takes no turn of another.
     async with _turn(_students, student, "student"), _turn(_gates, calendar, "calendar"):
         yield
 

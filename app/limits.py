@@ -1,5 +1,5 @@
-"""How often one may try: rate limits, counted in Redis so that all processes count together. While Redis is away each process
-counts for itself, which is looser but neither blocks people nor lets guessing run free."""
+"""Rate limits, counted in Redis for all processes together. While Redis is down each process counts
+alone: looser, but guessing stays bounded and nobody is locked out."""
 
 import hashlib
 import hmac
@@ -23,62 +23,64 @@ from app.settings import Settings
 
 log = structlog.get_logger("limits")
 
-# Sign-ins: what fails counts. Many people may share an address, and whoever is let in was not guessing.
+# Only failed sign-ins count: many people share an address, and a correct password is no guess.
 SIGN_IN_FAILURES_OF_ADDRESS = RateLimitItemPerMinute(60, 5, namespace="sign-in-address")
 SIGN_IN_FAILURES_OF_EMAIL = RateLimitItemPerMinute(10, 5, namespace="sign-in-email")
 REGISTRATIONS_OF_ADDRESS = RateLimitItemPerHour(300, 1, namespace="register-address")
 BOOKINGS_OF_ACCOUNT = RateLimitItemPerMinute(120, 1, namespace="bookings")
 
 _REDIS_SECONDS = 0.25
-_REDIS_AWAY_SECONDS = 5
+_REDIS_RETRY_SECONDS = 5
 
 
 class Limiter:
-    """Counts in Redis, or here for a few seconds after Redis did not answer. Keys are hashes: no address or e-mail is kept."""
+    """Counts in Redis, or in memory for a few seconds after Redis did not answer. Keys are hashes, so
+    no address or e-mail is stored."""
 
     def __init__(self, settings: Settings) -> None:
         self._on = settings.rate_limits == "on"
         self._secret = settings.secret_key.get_secret_value().encode()
-        self._here = FixedWindowRateLimiter(MemoryStorage())
+        self._local = FixedWindowRateLimiter(MemoryStorage())
         self._storage = _storage(settings.redis_url.get_secret_value()) if self._on else None
         self._redis = FixedWindowRateLimiter(self._storage) if self._storage else None
-        self._redis_again_at = 0.0
+        self._retry_redis_at = 0.0
 
-    async def hit(self, limit: RateLimitItem, who: str) -> None:
-        """Counts one. Raises RateLimited, with when to come back, if that is one too many."""
-        if self._on and not await self._ask("hit", limit, who):
-            raise await self._refused(limit, who)
+    async def hit(self, limit: RateLimitItem, subject: str) -> None:
+        """Counts one attempt. Raises RateLimited, with the time to wait, if it exceeds the limit."""
+        if self._on and not await self._ask("hit", limit, subject):
+            raise await self._refused(limit, subject)
 
-    async def check(self, limit: RateLimitItem, who: str) -> None:
-        """Counts nothing. Raises RateLimited if one more would be too many."""
-        if self._on and not await self._ask("test", limit, who):
-            raise await self._refused(limit, who)
+    async def check(self, limit: RateLimitItem, subject: str) -> None:
+        """Raises RateLimited if another attempt would exceed the limit. Counts nothing."""
+        if self._on and not await self._ask("test", limit, subject):
+            raise await self._refused(limit, subject)
 
-    async def forget(self, limit: RateLimitItem, who: str) -> None:
-        """Starts counting anew."""
+    async def forget(self, limit: RateLimitItem, subject: str) -> None:
+        """Resets the count."""
         if self._on:
-            await self._ask("clear", limit, who)
+            await self._ask("clear", limit, subject)
 
-    async def _ask(self, verb: str, limit: RateLimitItem, who: str) -> bool:
-        key = self._key(who)
-        if self._redis is not None and time.monotonic() >= self._redis_again_at:
+    async def _ask(self, verb: str, limit: RateLimitItem, subject: str) -> bool:
+        key = self._key(subject)
+        if self._redis is not None and time.monotonic() >= self._retry_redis_at:
             try:
                 return bool(await getattr(self._redis, verb)(limit, key))
             except (StorageError, OSError, TimeoutError) as error:
-                self._redis_again_at = time.monotonic() + _REDIS_AWAY_SECONDS
-                log.warning("rate limits are counted per process: Redis did not answer", error=str(error))
-        return bool(await getattr(self._here, verb)(limit, key))
+                self._retry_redis_at = time.monotonic() + _REDIS_RETRY_SECONDS
+                log.warning("rate_limits_local", reason="redis_unavailable", error=str(error))
+        return bool(await getattr(self._local, verb)(limit, key))
 
-    async def _refused(self, limit: RateLimitItem, who: str) -> refusal.RateLimited:
-        counting = self._redis if self._redis is not None and time.monotonic() >= self._redis_again_at else self._here
+    async def _refused(self, limit: RateLimitItem, subject: str) -> refusal.RateLimited:
+        use_redis = self._redis is not None and time.monotonic() >= self._retry_redis_at
+        limiter = self._redis if self._redis is not None and use_redis else self._local
         try:
-            ends_at = (await counting.get_window_stats(limit, self._key(who))).reset_time
+            ends_at = (await limiter.get_window_stats(limit, self._key(subject))).reset_time
         except (StorageError, OSError, TimeoutError):
             return refusal.RateLimited()
         return refusal.RateLimited(retry_after=max(1, math.ceil(ends_at - time.time())))
 
-    def _key(self, who: str) -> str:
-        return hmac.new(self._secret, who.encode(), hashlib.sha256).hexdigest()[:32]
+    def _key(self, subject: str) -> str:
+        return hmac.new(self._secret, subject.encode(), hashlib.sha256).hexdigest()[:32]
 
     async def close(self) -> None:
         if self._storage is not None and isinstance(self._storage.bridge, RedispyBridge):
@@ -96,8 +98,8 @@ async def opened(settings: Settings) -> AsyncIterator[Limiter]:
 
 
 def address(connection: HTTPConnection[Any]) -> str:
-    """Where a request comes from. Of an IPv6 address the network counts: one household owns all the
-    rest. An IPv4 address is the same in its IPv6 spelling."""
+    """The client's address: of IPv6 only the /64 network, since one household owns all of it. An
+    IPv4-mapped IPv6 address counts as IPv4."""
     host = connection.client.host if connection.client else ""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

@@ -1,5 +1,5 @@
-"""Structured logs of every process, for people (console) or machines (json), on standard error. What the standard library and
-uvicorn log goes the same way. No secrets and no personal data: what looks like either is taken out of every line."""
+"""Structured logs of every process on standard error, as console text or JSON, including those of
+the standard library and uvicorn. Secrets and personal data are redacted from every line."""
 
 import logging
 import re
@@ -14,7 +14,7 @@ from app.settings import Settings
 
 _process = ""
 
-# Libraries whose ordinary lines say nothing that ours do not, or name people's addresses.
+# Libraries whose routine lines repeat ours or contain client addresses.
 _QUIET = (
     "uvicorn",
     "uvicorn.error",
@@ -30,7 +30,8 @@ _QUIET = (
 
 
 def configure(settings: Settings, process: str = "") -> None:
-    """Sets up logging for this process; `process` (web, relay, worker…) is in every line, and stays when called again."""
+    """Sets up logging for this process. Every line has `process` (web, relay, worker…), which a later
+    call without it keeps."""
     global _process  # noqa: PLW0603 — one process has one name
     _process = process or _process
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
@@ -40,8 +41,8 @@ def configure(settings: Settings, process: str = "") -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper("iso", utc=True),
         _add_process,
-        structlog.processors.format_exc_info,  # without local variables: those hold what people typed
-        _withhold,
+        structlog.processors.format_exc_info,  # without local variables, which hold user input
+        _redact,
     ]
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -62,13 +63,13 @@ def configure(settings: Settings, process: str = "") -> None:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     if level > logging.DEBUG:
         logging.getLogger("asyncpg.pool").setLevel(max(level, logging.ERROR))
-        logging.getLogger("asyncio").addFilter(_is_not_a_lost_connection)
+        logging.getLogger("asyncio").addFilter(_keep_asyncio_record)
     sys.excepthook = _uncaught
 
 
-def _is_not_a_lost_connection(record: logging.LogRecord) -> bool:
-    """When Postgres goes away, asyncpg writes a traceback for each connection of the pool: its warning that the
-    connection could not be opened again, and asyncio's that closing it failed. app/db.py says it in one line."""
+def _keep_asyncio_record(record: logging.LogRecord) -> bool:
+    """Drops the tracebacks that asyncio logs for each pooled connection when Postgres goes down:
+    app/db.py logs one line."""
     message = record.getMessage()
     return "coro=<Connection.close()" not in message or "asyncpg" not in message
 
@@ -85,13 +86,13 @@ def _add_process(_: Any, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _uncaught(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+def _uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         return
-    structlog.get_logger("process").critical("ended by a fault", exc_info=(kind, error, where))
+    structlog.get_logger("process").critical("process_crashed", exc_info=(kind, error, traceback))
 
 
-# ---- what no line may hold
+# ---- redaction
 
 WITHHELD = "[withheld]"
 _SECRET_KEYS = re.compile(r"password|passwd|secret|token|authorization|cookie|api_key|signature", re.IGNORECASE)
@@ -106,17 +107,17 @@ _IN_TEXT = (
 )
 
 
-def _withhold(_: Any, __: str, event: EventDict) -> EventDict:
+def _redact(_: Any, __: str, event: EventDict) -> EventDict:
     return {key: _clean(key, value) for key, value in event.items()}
 
 
 def _clean(key: str, value: Any) -> Any:
-    """The value, or what may be shown of it."""
+    """The value without secrets and personal data."""
     if _SECRET_KEYS.search(key) and isinstance(value, str | bytes):
         return WITHHELD
     if isinstance(value, str):
-        for pattern, shown in _IN_TEXT:
-            value = pattern.sub(shown, value)
+        for pattern, replacement in _IN_TEXT:
+            value = pattern.sub(replacement, value)
     elif isinstance(value, dict):
         return {name: _clean(str(name), inner) for name, inner in value.items()}
     elif isinstance(value, list | tuple):

@@ -1,5 +1,5 @@
-"""Redis: clients with a time-out on everything, and subscriptions that outlive whatever Redis does. Nothing in Redis is needed for
-correctness: who listens is told when messages may be missing, and asks Postgres."""
+"""Redis: clients with time-outs on every call, and subscriptions that survive outages. Correctness
+never depends on Redis: a subscriber learns when messages may be missing, and reads Postgres."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ log = structlog.get_logger("redis")
 
 CONNECT_SECONDS = 2
 ANSWER_SECONDS = 3
-# What a call raises while Redis is away, restarting or too slow.
+# What a call raises while Redis is down, restarting or too slow.
 AWAY = (RedisError, OSError, TimeoutError)
 
 _FIRST_PAUSE = 0.1
@@ -28,7 +28,7 @@ _LONGEST_PAUSE = 2.0
 
 
 def client(url: str, *, name: str) -> Redis:
-    """A client that connects when it is used. After a restart of Redis its old connections are replaced without a word."""
+    """A client that connects on first use, and replaces its connections after a restart of Redis."""
     return _client(url, name, retry=Retry(NoBackoff(), 1), retry_on_error=[RedisConnectionError])
 
 
@@ -40,8 +40,8 @@ def _client(url: str, name: str, **options: Any) -> Redis:
 
 
 class _Cancellable(AbstractConnection):
-    """Where there is a `socket_timeout`, redis-py sends under asyncio.wait_for, which in Python 3.11 may lose the cancellation of the
-    task it is called in: a loop that was to end goes on for ever. asyncio.timeout does not."""
+    """Sends under asyncio.timeout. With a `socket_timeout`, redis-py uses asyncio.wait_for, which in
+    Python 3.11 may swallow a cancellation, so that the task never ends."""
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
         seconds, self.socket_timeout = self.socket_timeout, None
@@ -71,16 +71,16 @@ _CONNECTIONS: dict[type[AbstractConnection], type[AbstractConnection]] = {
 }
 
 
-async def close(made: Redis) -> None:
-    """Closes a client and its connections; no error if Redis is away."""
+async def close(redis: Redis) -> None:
+    """Closes a client and its connections; no error if Redis is down."""
     with contextlib.suppress(*AWAY):
         async with asyncio.timeout(CONNECT_SECONDS):
-            await made.aclose()
+            await redis.aclose()
 
 
 class Subscription:
-    """Some channels, listened to on one connection of its own, for ever. redis-py would subscribe again without a word after a
-    lost connection; here each loss shows: `changed(True)` is called whenever everything is subscribed to (again), and
+    """A permanent subscription to some channels, on its own connection. Unlike redis-py, it reports
+    every loss: it calls `changed(True)` when all channels are subscribed (again), and
     `changed(False)` when the connection is lost. Messages may be missing before either call."""
 
     def __init__(self, url: str, channels: Sequence[str], *, name: str, changed: Callable[[bool], None]) -> None:
@@ -95,11 +95,11 @@ class Subscription:
 
     @property
     def stands(self) -> bool:
-        """Whether Redis has confirmed every channel, as far as we know."""
+        """Whether Redis has confirmed every channel."""
         return self._confirmed == len(self._channels)
 
     async def next(self) -> tuple[str, bytes]:
-        """The next message, as (channel, data). Reconnects as often as it takes and never raises but when cancelled."""
+        """The next message, as (channel, data). Reconnects until it succeeds; raises only CancelledError."""
         while True:
             try:
                 pubsub = self._pubsub or await self._subscribe()
@@ -121,11 +121,11 @@ class Subscription:
         if pubsub is not None and redis is not None:
             with contextlib.suppress(*AWAY):
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py left it without annotations
+                    await pubsub.aclose()  # type: ignore[no-untyped-call]  # unannotated in redis-py
             await close(redis)
 
     async def _subscribe(self) -> PubSub:
-        # No retry: a connection that redis-py makes anew by itself is a loss nobody hears of.
+        # No retries: redis-py would hide a lost connection.
         self._redis = _client(self._url, self._name, retry=Retry(NoBackoff(), 0))
         self._pubsub = self._redis.pubsub()
         await self._pubsub.subscribe(*self._channels)
@@ -134,13 +134,13 @@ class Subscription:
     def _confirm(self) -> None:
         self._confirmed += 1
         if self.stands:
-            log.debug("subscribed", channels=len(self._channels))
+            log.debug("redis_subscribed", channels=len(self._channels))
             self._pause = _FIRST_PAUSE
             self._changed(True)
 
-    async def _lost(self, why: str) -> None:
-        stood = self.stands
+    async def _lost(self, reason: str) -> None:
+        was_subscribed = self.stands
         await self.close()
-        if stood:
-            log.warning("the subscription was lost", why=why)
+        if was_subscribed:
+            log.warning("redis_subscription_lost", reason=reason)
             self._changed(False)

@@ -1,4 +1,4 @@
-"""Wire formats of the API (docs/api.md): instants, and lists in pages."""
+"""The wire format of values (docs/api.md): instants, dates, and pages of lists."""
 
 import contextlib
 import re
@@ -29,27 +29,28 @@ def _sane(moment: datetime) -> datetime:
 def _text(value: object) -> object:
     if isinstance(value, str) and not value.lstrip("+-").replace(".", "").isdigit():
         return value
-    raise ValueError("A time looks like 2026-11-23T14:00:00Z.")  # and not like seconds since 1970
+    raise ValueError("A time looks like 2026-11-23T14:00:00Z.")  # pydantic would accept seconds since 1970
 
 
-# An instant as input: any offset, but one there must be.
+# An instant as input, with any UTC offset. The offset is required.
 Instant = Annotated[AwareDatetime, BeforeValidator(_text), AfterValidator(_sane)]
 
 
 def local_date(value: object) -> date:
     """A date of the form `2026-11-23`. Raises ValueError."""
-    if isinstance(value, str) and re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value) and "1970" <= value < "9000":
-        with contextlib.suppress(ValueError):  # there is no such day
-            return date.fromisoformat(value)
+    text = value if isinstance(value, str) else ""
+    if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text) and "1970" <= text < "9000":
+        with contextlib.suppress(ValueError):  # no such day
+            return date.fromisoformat(text)
     raise ValueError("A date looks like 2026-11-23.")
 
 
-# A date of the wall clock as input.
+# A local date as input.
 LocalDate = Annotated[date, BeforeValidator(local_date)]
 
 
 def moment(text: str) -> datetime:
-    """An instant out of a cursor. Raises ValueError."""
+    """An instant from a cursor. Raises ValueError."""
     return _sane(datetime.fromisoformat(text))
 
 
@@ -60,8 +61,8 @@ class Paging(BaseModel):
     cursor: str | None = Field(None, max_length=500)
 
     def position(self, *types: Callable[[Any], Any]) -> list[Any] | None:
-        """Where the page begins: the sort key of the last row before it, each part read by its type. None: at the start.
-        Raises ValidationError for a cursor that is not one of ours."""
+        """The sort key of the last row before this page, each part converted by its type. None for
+        the first page. Raises ValidationError for a cursor that we did not issue."""
         if self.cursor is None:
             return None
         try:
@@ -74,8 +75,10 @@ class Paging(BaseModel):
 def listing(
     rows: Sequence[Row], paging: Paging, show: Callable[[Row], Any], key: Callable[[Row], Sequence[Any]]
 ) -> dict[str, Any]:
-    """`{"items", "next_cursor"}` of rows that were asked for with `limit + 1`."""
+    """`{"items", "next_cursor"}`. `rows` were queried with `limit + 1`, to see whether there are more."""
     more = len(rows) > paging.limit
-    kept = rows[: paging.limit]
-    cursor = urlsafe_b64encode(orjson.dumps(list(key(kept[-1])), default=str)).decode() if more else None
-    return {"items": [show(row) for row in kept], "next_cursor": cursor}
+    page = rows[: paging.limit]
+    cursor = None
+    if more:
+        cursor = urlsafe_b64encode(orjson.dumps(list(key(page[-1])), default=str)).decode()
+    return {"items": [show(row) for row in page], "next_cursor": cursor}

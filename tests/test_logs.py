@@ -109,7 +109,7 @@ except ValueError:
 
 def test_an_unhandled_exception_is_logged() -> None:
     (line,) = logged("1/0")
-    assert (line["event"], line["level"], line["process"]) == ("ended by a fault", "critical", "web")
+    assert (line["event"], line["level"], line["process"]) == ("process_crashed", "critical", "web")
     assert "ZeroDivisionError" in line["exception"]
 
 

@@ -1,8 +1,8 @@
-"""What a refusal offers instead: the free starts nearest to the time that was not free.
+"""The alternatives in a refusal: the free starts nearest to the requested time.
 
-In a rush, hundreds are refused the same time within a moment. So the free ranges of a calendar are
-read once per version, its starts are laid out once per version and length, and a refusal is two
-bisections. The version that is answered and the starts beside it come from one statement."""
+In a rush, hundreds of requests for the same time are refused at once. So the free ranges of a
+calendar are read once per version, and its starts computed once per version and length; a refusal
+then costs a bisection. The version and the starts of a response come from one statement."""
 
 import asyncio
 import time
@@ -21,16 +21,16 @@ from app.db import Db
 from app.statements import statement
 
 LIMIT = 5
-# Days around the time that was refused. Nearly always one has enough; more are read where it has not.
+# Days around the refused time. One day nearly always has enough starts; otherwise read more.
 REACHES = (1, 7, 30, 100)
-# A version is enough to know that a window is current, unless the database was rewound.
+# The version in the key keeps a window current; the expiry covers a restored database.
 KEEP_SECONDS = 5
-MOST_KEPT = 256
+MAX_WINDOWS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class FreeRanges:
-    """One snapshot of a calendar; `edges` are the begin and end of each free range, in order."""
+    """A snapshot of a calendar; `edges` are the begin and end of each free range, in order."""
 
     version: int
     time_zone: str
@@ -50,7 +50,7 @@ _lessons_of_student = statement("lessons_of_student", _Lesson)
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """The free ranges of some days of a calendar, and the starts that they have for each length."""
+    """The free ranges of some days of a calendar, and their starts for each length."""
 
     free: FreeRanges
     expires: float
@@ -73,7 +73,7 @@ async def of_refusal(
     db: Db, detail: dict[str, Any], student_id: UUID, *, near: datetime, minutes: int, now: datetime
 ) -> dict[str, Any]:
     """The `version` and `alternatives` of SLOT_TAKEN and OUTSIDE_AVAILABILITY (docs/api.md), from the
-    detail that SQL gave: {"instructor_id", "version", "busy": the student's lessons within a day}."""
+    detail from SQL: {"instructor_id", "version", "busy": the student's lessons within a day}."""
     version, starts = await nearest(
         db,
         UUID(detail["instructor_id"]),
@@ -98,35 +98,36 @@ async def nearest(
     busy: Sequence[Span],
     now: datetime,
 ) -> tuple[int, list[datetime]]:
-    """Up to five starts that the student can book, nearest first, and the calendar's version that
-    they are of: `version`, or a newer one. `busy`: the student's lessons within a day of `near`."""
+    """Up to five starts that the student can book, nearest first, with their calendar's version:
+    `version` or a newer one. `busy`: the student's lessons within a day of `near`."""
     day = near.astimezone(UTC).date()
     for reach in REACHES:
-        # Whatever the zone, these local days reach so far to either side.
+        # One more day on each side covers every time zone.
         key = (instructor_id, version, day - timedelta(days=reach + 1), 2 * reach + 3)
         window = await _window(db, key)
         starts = window.starts_of(minutes)
         if starts and reach > REACHES[0]:
             busy = await _busy(db, student_id, near, timedelta(days=reach, minutes=minutes), now)
         limits = Limits.at(now, window.free.min_advance_minutes, busy)
-        chosen = _nearest_bookable(starts, near, timedelta(minutes=minutes), limits)
-        if len(chosen) == LIMIT and abs(chosen[-1] - near) <= timedelta(days=reach):
+        alternatives = _nearest_bookable(starts, near, timedelta(minutes=minutes), limits)
+        complete = len(alternatives) == LIMIT
+        if complete and abs(alternatives[-1] - near) <= timedelta(days=reach):
             break
-    return window.free.version, chosen
+    return window.free.version, alternatives
 
 
 def _nearest_bookable(starts: list[datetime], near: datetime, lesson: timedelta, limits: Limits) -> list[datetime]:
-    chosen: list[datetime] = []
+    bookable: list[datetime] = []
     for start in _outward(starts, near):
         if limits.allow(start) and not start_times.meets((start, start + lesson), limits.busy):
-            chosen.append(start)
-            if len(chosen) == LIMIT:
+            bookable.append(start)
+            if len(bookable) == LIMIT:
                 break
-    return chosen
+    return bookable
 
 
 def _outward(starts: list[datetime], near: datetime) -> Iterator[datetime]:
-    """The sorted starts by their distance; of two that are as far, the earlier first."""
+    """The sorted starts by distance from `near`; of two equally near, the earlier first."""
     after = bisect_left(starts, near)
     before = after - 1
     while before >= 0 or after < len(starts):
@@ -146,13 +147,13 @@ async def _busy(db: Db, student_id: UUID, near: datetime, reach: timedelta, now:
 
 
 async def _window(db: Db, key: _Key) -> _Window:
-    """From the cache, or read: callers who need the same window at the same time share one read."""
-    while (window := _kept(key)) is None:
+    """The window from the cache or the database. Concurrent callers share one read."""
+    while (window := _cached(key)) is None:
         read = _reads.get(key)
         if read is None:
             return await _read(db, key)
         await asyncio.wait({read})
-        if not read.cancelled():  # else its caller has gone, and the next one reads
+        if not read.cancelled():  # if its caller was cancelled, another caller reads
             read.result()
     return window
 
@@ -163,21 +164,21 @@ async def _read(db: Db, key: _Key) -> _Window:
     try:
         free = await _free_ranges.one(db, instructor_id=instructor_id, first=first, days=days)
         window = _Window(free, time.monotonic() + KEEP_SECONDS)
-        _keep(key, window)
-        _keep((instructor_id, free.version, first, days), window)
+        _cache(key, window)
+        _cache((instructor_id, free.version, first, days), window)
         read.set_result(None)
     except Exception as error:
         read.set_exception(error)
-        read.exception()  # there may be nobody else to look at it
+        read.exception()  # mark it as retrieved: nobody may be waiting
         raise
     else:
         return window
     finally:
-        read.cancel()  # does nothing to a read that has ended
+        read.cancel()  # no effect on a finished read
         del _reads[key]
 
 
-def _kept(key: _Key) -> _Window | None:
+def _cached(key: _Key) -> _Window | None:
     window = _windows.get(key)
     if window is None or window.expires < time.monotonic():
         return None
@@ -185,8 +186,8 @@ def _kept(key: _Key) -> _Window | None:
     return window
 
 
-def _keep(key: _Key, window: _Window) -> None:
+def _cache(key: _Key, window: _Window) -> None:
     _windows[key] = window
     _windows.move_to_end(key)
-    while len(_windows) > MOST_KEPT:
+    while len(_windows) > MAX_WINDOWS:
         _windows.popitem(last=False)

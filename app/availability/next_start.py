@@ -1,10 +1,9 @@
-"""The next start at which a lesson can be booked: for one calendar, for a page of them, and the
-soonest of all.
+"""The next bookable start: of one calendar, of a page of calendars, and the soonest of all.
 
-The table `next_start` keeps a lower bound per calendar and length. A bound that is still free is the
-next start; any other is computed anew from the calendar's free ranges and stored, unless time was
-freed meanwhile. So reading in the order of the bounds finds the soonest calendars without reading the
-others, and a booking has nothing to maintain."""
+The table `next_start` stores a lower bound per calendar and length. A bound that is still free is the
+next start. Otherwise the start is computed from the calendar's free ranges and stored, unless time
+was freed in the meantime. Reading in the order of the bounds therefore finds the soonest calendars
+without reading the others, and a booking does not have to update the table."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -18,13 +17,13 @@ from app.availability.start_times import HORIZON
 from app.db import Db, Pool
 from app.statements import PUBLIC_SECONDS, statement
 
-# Nearly everybody has something free within so many days; the others' calendars are read to their end.
+# Nearly every calendar has free time within NEAR_DAYS; the others are read to their end.
 NEAR_DAYS = 15
 ALL_DAYS = 733
-# Days, and how many rows one statement computes: it must end within its time-out.
-PIECES = ((NEAR_DAYS, 200), (ALL_DAYS, 20))
-# Rows that one search looks at, round by round. After the last, it answers with what it has proven or
-# computed: so much is stale only in the moment when a half-hour ends, until `refresh` has caught up.
+# Days, and the rows per statement, so that it ends within its time-out.
+BATCHES = ((NEAR_DAYS, 200), (ALL_DAYS, 20))
+# Rows that each round of a search reads, as multiples of the first. After the last round the search
+# returns its best ranking: more bounds are stale only at a half-hour, until `refresh` catches up.
 ROUNDS = (1, 4, 16)
 
 Pair = tuple[UUID, int]  # a calendar and a lesson's minutes
@@ -32,7 +31,8 @@ Pair = tuple[UUID, int]  # a calendar and a lesson's minutes
 
 @dataclass(frozen=True, slots=True)
 class NextStart:
-    """A card's calendar, length and service with the next start. None: not within the horizon."""
+    """The calendar, length and service of a card, with the next start; None if there is none within
+    the horizon."""
 
     instructor_id: UUID
     minutes: int
@@ -67,7 +67,7 @@ class _FreeTimes:
     edges: list[datetime]
 
     def next(self, now: datetime) -> datetime | None:
-        """The next start, however far ahead."""
+        """The next start, without the horizon."""
         earliest = now + timedelta(minutes=self.min_advance_minutes)
         ranges = [span for span in start_times.pairs(self.edges) if span[1] > earliest]
         starts = start_times.of_ranges(ranges, self.minutes, self.time_zone)
@@ -75,7 +75,7 @@ class _FreeTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Passed:
+class _Outdated:
     instructor_id: UUID
     minutes: int
 
@@ -84,7 +84,7 @@ _next_starts = statement("next_starts", _Bound, seconds=PUBLIC_SECONDS)
 _free_next = statement("free_next", _Candidate, seconds=PUBLIC_SECONDS)
 _free_times = statement("free_times", _FreeTimes, seconds=PUBLIC_SECONDS)
 _store = statement("store_next_starts", int)
-_passed = statement("passed_next_starts", _Passed)
+_passed = statement("passed_next_starts", _Outdated)
 
 
 async def of(db: Db, pairs: Iterable[Pair], *, now: datetime) -> dict[Pair, datetime | None]:
@@ -105,11 +105,11 @@ async def soonest(
     limit: int,
     now: datetime,
 ) -> list[NextStart]:
-    """The instructors who teach what is asked for, whoever is free next first, each once with the
-    card's service and length; those without a start within the horizon come last."""
+    """The matching instructors by their next start, each once, with the service and length of the
+    card. Those without a start within the horizon come last."""
     computed: dict[Pair, datetime | None] = {}
-    for times in ROUNDS:
-        rows = 2 * limit * times
+    for factor in ROUNDS:
+        rows = 2 * limit * factor
         candidates = await _free_next.all(
             db,
             words=list(words),
@@ -124,14 +124,14 @@ async def soonest(
         ranking = _ranking(candidates, computed)
         if len(candidates) < rows:
             break
-        bound = candidates[-1].start  # nobody who was not looked at is free before
+        bound = candidates[-1].start  # no calendar beyond these rows is free earlier
         if len(ranking) >= limit and _order(ranking[limit - 1].start) <= _order(bound):
             break
     return ranking[:limit]
 
 
 async def refresh(db: Pool, *, limit: int, now: datetime) -> int:
-    """Computes up to so many rows that are unknown or passed; how many there were."""
+    """Computes up to `limit` unknown or outdated rows and returns their number."""
     rows = await _passed.all(db, now=now, limit=limit)
     await _compute(db, [(row.instructor_id, row.minutes) for row in rows], now)
     return len(rows)
@@ -159,17 +159,17 @@ def _order(start: datetime | None) -> tuple[bool, float]:
 
 
 async def _compute(db: Db, pairs: Sequence[Pair], now: datetime) -> dict[Pair, datetime | None]:
-    """The next starts from the calendars themselves. They are stored piece by piece, so that even a
-    page of the longest calendars gets ahead, if need be in several attempts."""
+    """The next starts, computed from the calendars. They are stored batch by batch, so that even a
+    page of the longest calendars makes progress over several attempts."""
     starts: dict[Pair, datetime | None] = dict.fromkeys(sorted(pairs))
-    for days, size in PIECES:
-        left = [pair for pair, start in starts.items() if start is None]
-        for n in range(0, len(left), size):
-            rows = await _read(db, left[n : n + size], days, now)
+    for days, size in BATCHES:
+        open_pairs = [pair for pair, start in starts.items() if start is None]
+        for n in range(0, len(open_pairs), size):
+            rows = await _read(db, open_pairs[n : n + size], days, now)
             next_of = [(row, row.next(now)) for row in rows]
             starts |= {(row.instructor_id, row.minutes): start for row, start in next_of}
             with suppress(refusal.Unavailable):
-                await _keep(db, [row for row in next_of if row[1] or days == ALL_DAYS])
+                await _store_starts(db, [row for row in next_of if row[1] or days == ALL_DAYS])
     latest = now + HORIZON
     return {pair: start if start and start <= latest else None for pair, start in starts.items()}
 
@@ -179,16 +179,16 @@ async def _read(db: Db, pairs: Sequence[Pair], days: int, now: datetime) -> list
     return await _free_times.all(db, instructors=instructors, minutes=minutes, days=days, now=now)
 
 
-async def _keep(db: Db, starts: list[tuple[_FreeTimes, datetime | None]]) -> None:
-    kept = [(row, start) for row, start in starts if row.revision is not None]
-    notices = [timedelta(minutes=row.min_advance_minutes) for row, _ in kept]
+async def _store_starts(db: Db, starts: list[tuple[_FreeTimes, datetime | None]]) -> None:
+    revised = [(row, start) for row, start in starts if row.revision is not None]
+    notices = [timedelta(minutes=row.min_advance_minutes) for row, _ in revised]
     await _store.run(
         db,
-        instructors=[row.instructor_id for row, _ in kept],
-        minutes=[row.minutes for row, _ in kept],
-        revisions=[row.revision for row, _ in kept],
-        starts=[start for _, start in kept],
-        valid_until=[start - notice if start else None for (_, start), notice in zip(kept, notices, strict=True)],
+        instructors=[row.instructor_id for row, _ in revised],
+        minutes=[row.minutes for row, _ in revised],
+        revisions=[row.revision for row, _ in revised],
+        starts=[start for _, start in revised],
+        valid_until=[start - notice if start else None for (_, start), notice in zip(revised, notices, strict=True)],
     )
 
 

@@ -1,4 +1,4 @@
-"""Availability as other sites and calendars may read it: no sign-in, no personal data, cheap to ask again."""
+"""Public availability for other sites and calendars: no sign-in, no personal data, cheap to poll."""
 
 import hashlib
 import time
@@ -16,14 +16,14 @@ from app.db import Db
 from app.settings import Settings
 from app.statements import PUBLIC_SECONDS, statement
 
-_MOST_KEPT = 1024
-# Of the next start, whose row may be forgotten again while it is computed.
+_MAX_BODIES = 1024
+# The row of the next start may be outdated again after it was computed.
 _ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A JSON body and the ETag that stands for it."""
+    """A JSON body and its ETag."""
 
     etag: str
     body: bytes
@@ -59,16 +59,16 @@ _public_calendar = statement("public_calendar", _Calendar, seconds=PUBLIC_SECOND
 _public_days = statement("public_days", _Days, seconds=PUBLIC_SECONDS)
 _next_available = statement("next_available", _Next, seconds=PUBLIC_SECONDS)
 
-# Bodies by ETag, with the moment they leave. An ETag names the version, so what is kept is never wrong, only unused.
-_kept: dict[str, tuple[float, bytes]] = {}
+# Cached bodies by ETag, with their expiry. An ETag includes the version, so no body is ever stale.
+_bodies: dict[str, tuple[float, bytes]] = {}
 
 
 async def availability(
     db: Db, instructor_id: UUID, first: date | None, last: date | None, settings: Settings, *, now: datetime
 ) -> Answer:
-    """The free time of the days from `first` (today at the earliest) to `last`, as far as PUBLIC_AVAILABILITY_DAYS reach, in the
-    detail that PUBLIC_AVAILABILITY_DETAIL_LEVEL allows. One round trip, and a second one for what has not been asked lately.
-    Raises NotFound."""
+    """The free time from `first` (at the earliest today) to `last`, within PUBLIC_AVAILABILITY_DAYS
+    and in the detail of PUBLIC_AVAILABILITY_DETAIL_LEVEL. One round trip, and a second one if the
+    body is not cached. Raises NotFound."""
     calendar = await _public_calendar.first(db, instructor_id=instructor_id, now=now)
     if calendar is None:
         raise refusal.NotFound
@@ -80,34 +80,34 @@ async def availability(
     level = settings.public_availability_detail_level
     rest = ("availability", instructor_id, first, days, earliest, level, name, _quarter(now))
     etag = _etag(calendar.epoch, calendar.version, *rest)
-    body = _recall(etag)
+    body = _cached(etag)
     if body is None:
-        found = await _public_days.one(db, instructor_id=instructor_id, first=first, days=days, earliest=earliest)
-        etag = _etag(calendar.epoch, found.version, *rest)
+        row = await _public_days.one(db, instructor_id=instructor_id, first=first, days=days, earliest=earliest)
+        etag = _etag(calendar.epoch, row.version, *rest)
         body = orjson.dumps(
             {
                 "instructor_id": str(instructor_id),
                 **({} if name is None else {"instructor_name": name}),
                 "time_zone": calendar.time_zone,
-                "version": found.version,
-                **_SHOWN[level](found.days),
+                "version": row.version,
+                **_DETAIL[level](row.days),
             }
         )
-        _keep(etag, body, settings.public_availability_cache_ttl)
+        _cache(etag, body, settings.public_availability_cache_ttl)
     return Answer(etag, body)
 
 
 async def next_available(db: Db, instructor_id: UUID, minutes: int | None, *, now: datetime) -> Answer:
-    """The next start at which a lesson of `minutes` (left out: the shortest on offer) can really be booked, or null. One round trip
-    where it is known. Raises NotFound."""
-    row = await _kept_next(db, instructor_id, minutes, now)
+    """The next bookable start of a lesson of `minutes` (default: the shortest on offer), or null. One
+    round trip if the start is stored. Raises NotFound."""
+    row = await _read_next(db, instructor_id, minutes, now)
     for _ in range(_ATTEMPTS):
         if row.is_exact:
             break
-        # Computed and kept; then it is read again, beside the version that it is of.
+        # Compute and store it, then read it again together with its version.
         pair = (instructor_id, row.duration_minutes)
         start = (await next_start.of(db, [pair], now=now))[pair]
-        row = await _kept_next(db, instructor_id, minutes, now)
+        row = await _read_next(db, instructor_id, minutes, now)
         row = row if row.is_exact else replace(row, start=start)
     content = {
         "start": wire.instant(row.start) if row.start else None,
@@ -119,7 +119,7 @@ async def next_available(db: Db, instructor_id: UUID, minutes: int | None, *, no
     return Answer(_etag(row.epoch, "next-available", instructor_id, minutes, body, _quarter(now)), body)
 
 
-async def _kept_next(db: Db, instructor_id: UUID, minutes: int | None, now: datetime) -> _Next:
+async def _read_next(db: Db, instructor_id: UUID, minutes: int | None, now: datetime) -> _Next:
     row = await _next_available.first(db, instructor_id=instructor_id, minutes=minutes, now=now, latest=now + HORIZON)
     if row is None:
         raise refusal.NotFound
@@ -127,12 +127,16 @@ async def _kept_next(db: Db, instructor_id: UUID, minutes: int | None, now: date
 
 
 def _full(days: list[Any]) -> dict[str, Any]:
-    return {"days": {day["day"]: {"ranges": day["ranges"], "total_minutes": day["total_minutes"]} for day in days}}
+    return {
+        "days": {day["day"]: {"ranges": day["ranges"], "total_minutes": day["total_minutes"]} for day in days},
+    }
 
 
 def _summary(days: list[Any]) -> dict[str, Any]:
     parts = ("morning", "afternoon", "evening")
-    return {"days": {day["day"]: {part: day[part] for part in parts} | {"ranges_count": len(day["ranges"])} for day in days}}
+    return {
+        "days": {day["day"]: {part: day[part] for part in parts} | {"ranges_count": len(day["ranges"])} for day in days},
+    }
 
 
 def _minimal(days: list[Any]) -> dict[str, Any]:
@@ -140,11 +144,11 @@ def _minimal(days: list[Any]) -> dict[str, Any]:
     return {"has_availability": earliest is not None, "earliest_date": earliest}
 
 
-_SHOWN = {"full": _full, "summary": _summary, "minimal": _minimal}
+_DETAIL = {"full": _full, "summary": _summary, "minimal": _minimal}
 
 
 def _at_or_after(moment: datetime) -> datetime:
-    """The first quarter of an hour from then on: no lesson starts in between."""
+    """Rounds up to a quarter of an hour, since lessons start on quarters."""
     return datetime.fromtimestamp(-(-moment.timestamp() // 900) * 900, UTC)
 
 
@@ -156,14 +160,14 @@ def _etag(*parts: object) -> str:
     return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"'
 
 
-def _recall(etag: str) -> bytes | None:
-    until, body = _kept.get(etag, (0.0, b""))
+def _cached(etag: str) -> bytes | None:
+    until, body = _bodies.get(etag, (0.0, b""))
     return body if until > time.monotonic() else None
 
 
-def _keep(etag: str, body: bytes, seconds: int) -> None:
-    _kept.pop(etag, None)
+def _cache(etag: str, body: bytes, seconds: int) -> None:
+    _bodies.pop(etag, None)
     if seconds:
-        _kept[etag] = (time.monotonic() + seconds, body)
-    while len(_kept) > _MOST_KEPT:
-        del _kept[next(iter(_kept))]
+        _bodies[etag] = (time.monotonic() + seconds, body)
+    while len(_bodies) > _MAX_BODIES:
+        del _bodies[next(iter(_bodies))]

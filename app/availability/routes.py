@@ -1,5 +1,4 @@
-"""The availability calls of the API: the instructor's own week, and the public ones (docs/api.md,
-"Availability")."""
+"""The availability API (docs/api.md): the instructor's own week, and public availability."""
 
 import functools
 from typing import Annotated, Any, cast
@@ -28,7 +27,7 @@ def _monday(day: LocalDate) -> LocalDate:
 Monday = Annotated[LocalDate, AfterValidator(_monday)]
 
 
-class RangeGiven(BaseModel):
+class TimeRange(BaseModel):
     start: Minute
     end: Minute
 
@@ -47,16 +46,16 @@ class RangeGiven(BaseModel):
         return end
 
 
-class WeekAsked(BaseModel):
+class WeekQuery(BaseModel):
     start: Monday
 
 
-class WeekGiven(WeekAsked):
-    days: dict[str, Annotated[list[RangeGiven], Field(max_length=week.MAX_RANGES)]]
+class WeekEdit(WeekQuery):
+    days: dict[str, Annotated[list[TimeRange], Field(max_length=week.MAX_RANGES)]]
     version: int | None = Field(None, ge=0, le=2**62)
 
 
-class DaysAsked(BaseModel):
+class DaysQuery(BaseModel):
     start_date: LocalDate | None = None
     end_date: LocalDate | None = None
 
@@ -69,24 +68,24 @@ class DaysAsked(BaseModel):
         return end
 
 
-class NextAsked(BaseModel):
+class NextQuery(BaseModel):
     duration_minutes: int | None = Field(None, ge=1, le=1440)
 
 
 @web.may("manage_availability")
 async def show_week(request: Request, account: SignedIn) -> Response:
-    asked = web.query(request, WeekAsked)
-    return web.json(week.as_json(await week.read(request.state["pool"], account.account_id, asked.start)))
+    query = web.query(request, WeekQuery)
+    days = await week.read(request.state["pool"], account.account_id, query.start)
+    return web.json(week.as_json(days))
 
 
 @web.may("manage_availability")
 async def replace_week(request: Request, account: SignedIn) -> Response:
-    given = await web.read(request, WeekGiven)
-    days = {_day(text): [(span.start, span.end) for span in ranges] for text, ranges in given.days.items()}
-    saved = await week.replace(
-        request.state["pool"], account.account_id, given.start, days, base=given.version, now=request.state["now"]()
-    )
-    request.state["wake_up"]()
+    edit = await web.read(request, WeekEdit)
+    days = {_day(text): [(span.start, span.end) for span in ranges] for text, ranges in edit.days.items()}
+    state = request.state
+    saved = await week.replace(state["pool"], account.account_id, edit.start, days, base=edit.version, now=state["now"]())
+    state["wake_up"]()
     return web.json(week.as_json(saved))
 
 
@@ -101,43 +100,43 @@ def _day(text: str) -> LocalDate:
 
 
 def _for_everyone(handler: Handler) -> Handler:
-    """Any page may read the answer, a refusal too (CORS)."""
+    """Any site may read the response, including refusals (CORS)."""
 
     @functools.wraps(handler)
-    async def answering(request: Request) -> Response:
+    async def with_cors(request: Request) -> Response:
         try:
             response = await handler(request)
-        except refusal.Refusal as refused:
-            response = await web.render_refusal(cast(StarletteRequest, request), refused)
+        except refusal.Refusal as error:
+            response = await web.render_refusal(cast(StarletteRequest, request), error)
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Access-Control-Expose-Headers"] = "ETag"
         return response
 
-    return web.public(answering)
+    return web.public(with_cors)
 
 
 @_for_everyone
 async def availability(request: Request) -> Response:
-    asked = web.query(request, DaysAsked)
+    query = web.query(request, DaysQuery)
     state = request.state
     answer = await public.availability(
-        state["pool"], web.path_id(request), asked.start_date, asked.end_date, state["settings"], now=state["now"]()
+        state["pool"], web.path_id(request), query.start_date, query.end_date, state["settings"], now=state["now"]()
     )
     return _cacheable(request, answer)
 
 
 @_for_everyone
 async def next_available(request: Request) -> Response:
-    asked = web.query(request, NextAsked)
+    query = web.query(request, NextQuery)
     answer = await public.next_available(
-        request.state["pool"], web.path_id(request), asked.duration_minutes, now=request.state["now"]()
+        request.state["pool"], web.path_id(request), query.duration_minutes, now=request.state["now"]()
     )
     return _cacheable(request, answer)
 
 
 @_for_everyone
 async def preflight(_: Request) -> Response:
-    """A browser asks before it sends If-None-Match to another site."""
+    """Browsers send this before a request with If-None-Match to another site."""
     allowed = {
         "Access-Control-Allow-Methods": "GET",
         "Access-Control-Allow-Headers": "If-None-Match",
@@ -148,8 +147,9 @@ async def preflight(_: Request) -> Response:
 
 def _cacheable(request: Request, answer: Answer) -> Response:
     headers = {"ETag": answer.etag, "Cache-Control": "public, max-age=0, must-revalidate"}
-    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if answer.etag in known or "*" in known:
+    if_none_match = request.headers.get("if-none-match", "").split(",")
+    etags = {tag.strip().removeprefix("W/") for tag in if_none_match}
+    if answer.etag in etags or "*" in etags:
         return Response(status_code=304, headers=headers)
     return Response(answer.body, headers=headers, media_type="application/json")
 

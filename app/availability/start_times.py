@@ -1,7 +1,7 @@
-"""Which start times there are: the half-hours of the calendar's wall clock and the first start of a
-free range, where the whole lesson fits within one local day. Nothing else on the server knows this
-grid; SQL tells free ranges only. app/static/start_times.js is its mirror: the server draws a page
-first, the script goes on from there, and both must offer the same."""
+"""Start times: the half-hours of the calendar's local time and the first start of a free range, if
+the whole lesson fits within one local day. This is the only definition on the server; SQL returns
+free ranges. app/static/start_times.js mirrors it: the server renders a page first, the script
+updates it, and both must offer the same starts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from zoneinfo import ZoneInfo
 Span = tuple[datetime, datetime]
 
 ALIGNMENT = timedelta(minutes=15)
-HORIZON = timedelta(days=90)  # a lesson starts at most so far ahead
+HORIZON = timedelta(days=90)  # how far ahead lessons can be booked
 _MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The clock's part, which a board leaves out: a start lies between `earliest` (now and the
-    minimum notice) and `latest` (the horizon), and outside what the viewer has already booked."""
+    """The limits that a board does not contain: a start lies between `earliest` (now plus the minimum
+    notice) and `latest` (the horizon), and outside the viewer's own lessons (`busy`)."""
 
     earliest: datetime
     latest: datetime
@@ -27,7 +27,7 @@ class Limits:
 
     @classmethod
     def at(cls, now: datetime, min_advance_minutes: int, busy: Sequence[Span] = ()) -> "Limits":
-        """The limits of a calendar at this moment."""
+        """The limits of a calendar at `now`."""
         return cls(now + timedelta(minutes=min_advance_minutes), now + HORIZON, busy)
 
     def allow(self, start: datetime) -> bool:
@@ -35,7 +35,7 @@ class Limits:
 
 
 def of_ranges(free: Iterable[Span], minutes: int, zone: str) -> Iterator[datetime]:
-    """The start times in free ranges that are not cut at local midnights, in their order."""
+    """The start times in free ranges, in order. The ranges may span local midnights."""
     lesson, local = timedelta(minutes=minutes), ZoneInfo(zone)
     for begin, end in free:
         within_day = _date(begin, local) == _date(end - _MOMENT, local)
@@ -53,15 +53,15 @@ def of_day(
     limits: Limits,
     chosen: datetime | None = None,
 ) -> dict[datetime, str]:
-    """Each start worth showing of a board's day, in order, and whether it is `free`, `held` (someone
-    is booking it) or `busy` (the viewer has a lesson then). `chosen` is shown too where it fits,
-    though it be off the half-hours."""
+    """The starts to show for a day of a board, in order, with their state: `free`, `held` (someone is
+    booking it) or `busy` (the viewer has a lesson then). If `chosen` fits, it is included even
+    between the half-hours."""
     lesson = timedelta(minutes=minutes)
     states: dict[datetime, str] = {}
-    offered = list(_grid(free, lesson, zone))
+    free_starts = list(_grid(free, lesson, zone))
     if chosen and fits(chosen, free, minutes, limits):
-        offered.append(chosen)
-    for start in offered:
+        free_starts.append(chosen)
+    for start in free_starts:
         states[start] = "busy" if meets((start, start + lesson), limits.busy) else "free"
     for start in [*_grid(_union([*free, *held]), lesson, zone), *(begin for begin, _ in held)]:
         if start not in states and meets((start, start + lesson), held):
@@ -70,18 +70,18 @@ def of_day(
 
 
 def free_of_day(day: Mapping[str, Any], minutes: int, *, zone: str, limits: Limits) -> list[datetime]:
-    """Those starts of a board's day that can be booked."""
+    """The bookable starts of a day of a board."""
     states = of_day(spans(day["free"]), spans(day["held"]), minutes, zone=zone, limits=limits)
     return [start for start, state in states.items() if state == "free"]
 
 
 def spans(wire_ranges: Iterable[Sequence[str]]) -> list[Span]:
-    """Ranges as a board has them."""
+    """Ranges from the wire format of a board."""
     return [(datetime.fromisoformat(begin), datetime.fromisoformat(end)) for begin, end in wire_ranges]
 
 
 def pairs(edges: Sequence[datetime]) -> list[Span]:
-    """Ranges as SQL's `edges` tells them: begin, end, begin, end."""
+    """Ranges from SQL's `edges`: begin, end, begin, end."""
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
@@ -96,9 +96,9 @@ def fits(start: datetime, free: Iterable[Span], minutes: int, limits: Limits) ->
     )
 
 
-def nearest(start: datetime, offered: Iterable[datetime], limit: int = 5) -> list[datetime]:
-    """Those of the starts that lie nearest, nearest first."""
-    return sorted(offered, key=lambda other: (abs(other - start), other))[:limit]
+def nearest(start: datetime, starts: Iterable[datetime], limit: int = 5) -> list[datetime]:
+    """The nearest starts, nearest first."""
+    return sorted(starts, key=lambda other: (abs(other - start), other))[:limit]
 
 
 def meets(span: Span, others: Iterable[Span]) -> bool:
@@ -107,8 +107,7 @@ def meets(span: Span, others: Iterable[Span]) -> bool:
 
 
 def _grid(ranges: Iterable[Span], lesson: timedelta, zone: str) -> Iterator[datetime]:
-    """In each range its first start, and the half-hours of the wall clock at which a whole lesson
-    still fits."""
+    """The first start of each range and the local half-hours, if a whole lesson fits."""
     local = ZoneInfo(zone)
     for begin, end in ranges:
         start = first = _aligned(begin)
@@ -119,7 +118,7 @@ def _grid(ranges: Iterable[Span], lesson: timedelta, zone: str) -> Iterator[date
 
 
 def _aligned(instant: datetime) -> datetime:
-    """The next quarter of an hour, or this one."""
+    """Rounds up to a quarter of an hour."""
     seconds = int(ALIGNMENT.total_seconds())
     return datetime.fromtimestamp(-(-instant.timestamp() // seconds) * seconds, UTC)
 

@@ -1,4 +1,5 @@
-"""An instructor's week, and the one way availability is changed: whole local days are replaced, as one step."""
+"""An instructor's week. Availability changes in one way only: whole local days are replaced, as one
+step of the calendar."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from app import gate, refusal
 from app.db import Db, Pool, Tx
 from app.statements import statement
 
-# From and to, in minutes of the wall clock since midnight; 1440 ends a day.
+# Start and end in minutes of local time since midnight; 1440 ends a day.
 Range = tuple[int, int]
 ALIGNMENT_MINUTES = 15
 MAX_RANGES = 96
@@ -29,7 +30,7 @@ class Week:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _WeekRow:
     time_zone: str
     version: int
     days: dict[str, Any]
@@ -43,14 +44,14 @@ class _Outcome:
     days_changed: int
 
 
-_week = statement("week", _Found)
+_week = statement("week", _WeekRow)
 _replace_days = statement("replace_days", _Outcome)
 
 
 async def read(db: Db, instructor_id: UUID, start: date) -> Week:
     """The seven days from `start`. One round trip."""
-    found = await _week.one(db, instructor_id=instructor_id, start=start)
-    return Week(start, found.time_zone, found.version, dict(sorted(found.days.items())))
+    row = await _week.one(db, instructor_id=instructor_id, start=start)
+    return Week(start, row.time_zone, row.version, dict(sorted(row.days.items())))
 
 
 async def replace(
@@ -62,25 +63,32 @@ async def replace(
     base: int | None = None,
     now: datetime,
 ) -> Week:
-    """Replaces those days of the week; one left out stays as it is. `base`: the version the edit was made from. Raises
-    ValidationError as `replace_days` does, also for a day outside the week; VersionConflict with the fresh week."""
+    """Replaces the given days of the week and keeps the others. `base`: the version that was edited.
+    Raises ValidationError as `replace_days` does and for a day outside the week, and
+    VersionConflict with the current week."""
     for day in days:
         if not start <= day < start + timedelta(days=7):
             raise refusal.ValidationError(f"{day} isn’t in the week of {start}.", field=f"days.{day}")
     try:
         await replace_days(db, instructor_id, days, base=base, now=now)
     except refusal.VersionConflict:
-        fresh = await read(db, instructor_id, start)
-        raise refusal.VersionConflict(version=fresh.version, week=as_json(fresh)) from None
+        current = await read(db, instructor_id, start)
+        raise refusal.VersionConflict(version=current.version, week=as_json(current)) from None
     return await read(db, instructor_id, start)
 
 
 async def replace_days(
-    db: Pool | Tx, instructor_id: UUID, days: Mapping[date, Sequence[Range]], *, base: int | None = None, now: datetime
+    db: Pool | Tx,
+    instructor_id: UUID,
+    days: Mapping[date, Sequence[Range]],
+    *,
+    base: int | None = None,
+    now: datetime,
 ) -> tuple[int, int]:
-    """Replaces the availability of whole local days: how many changed, and the version now. Ranges that touch are merged; bookings
-    are neither looked at nor touched. Raises ValidationError for an edge the clocks skip and for a changed day that is past or
-    too far ahead; VersionConflict when availability or blackouts changed after `base`."""
+    """Replaces the availability of whole local days. Returns the number of changed days and the new
+    version. Adjacent ranges are merged; bookings are not affected. Raises ValidationError for an
+    edge in the hour that daylight saving skips and for a changed day in the past or too far ahead,
+    and VersionConflict if availability or blackouts changed after `base`."""
     async with gate.writer(db, instructor_id):
         outcome = await _replace_days.one(
             db,
@@ -92,15 +100,16 @@ async def replace_days(
     if outcome.refusal == "VERSION_CONFLICT":
         raise refusal.VersionConflict(version=outcome.version)
     if outcome.refusal is not None:
-        raise _refused(outcome.detail or {})
+        raise _invalid(outcome.detail or {})
     return outcome.days_changed, outcome.version
 
 
-def _refused(detail: dict[str, Any]) -> refusal.ValidationError:
+def _invalid(detail: dict[str, Any]) -> refusal.ValidationError:
     day = detail["date"]
     if detail["reason"] == "skipped":
         return refusal.ValidationError(
-            f"On {day} the clocks skip that time.", field=f"days.{day}.{detail['index']}.{detail['edge']}"
+            f"On {day} the clocks skip that time.",
+            field=f"days.{day}.{detail['index']}.{detail['edge']}",
         )
     if detail["reason"] == "past":
         return refusal.ValidationError(f"{day} is in the past, so it can’t be changed.", field=f"days.{day}")
@@ -109,7 +118,8 @@ def _refused(detail: dict[str, Any]) -> refusal.ValidationError:
 
 def minute(text: object) -> int:
     """ "09:15" as minutes since midnight, "24:00" as 1440. Raises ValueError with a sentence."""
-    match = re.fullmatch("([01][0-9]|2[0-3]):([0-5][0-9])|24:00", text) if isinstance(text, str) else None
+    value = text if isinstance(text, str) else ""
+    match = re.fullmatch("([01][0-9]|2[0-3]):([0-5][0-9])|24:00", value)
     if match is None:
         raise ValueError("A time looks like 09:30, and 24:00 ends a day.")
     minutes = 24 * 60 if match[1] is None else int(match[1]) * 60 + int(match[2])
@@ -119,5 +129,10 @@ def minute(text: object) -> int:
 
 
 def as_json(week: Week) -> dict[str, Any]:
-    """The contract's week."""
-    return {"start": week.start.isoformat(), "time_zone": week.time_zone, "version": week.version, "days": week.days}
+    """The week in the API's JSON (docs/api.md)."""
+    return {
+        "start": week.start.isoformat(),
+        "time_zone": week.time_zone,
+        "version": week.version,
+        "days": week.days,
+    }

@@ -218,11 +218,11 @@ async def test_a_read_that_fails_fails_for_all_who_wait_and_is_forgotten(pool: P
 
 
 async def test_no_more_is_kept_than_was_said(pool: Pool, anna: Instructor, ben: Account) -> None:
-    for day in range(alternatives.MOST_KEPT + 10):
-        alternatives._keep(
+    for day in range(alternatives.MAX_WINDOWS + 10):
+        alternatives._cache(
             (anna.id, 0, anna.day(day), 5),
             alternatives._Window(alternatives.FreeRanges(0, "UTC", 0, []), 0),
         )
-    assert len(alternatives._windows) == alternatives.MOST_KEPT
+    assert len(alternatives._windows) == alternatives.MAX_WINDOWS
     _, starts = await nearest(pool, anna, ben, anna.at("10:00"))
     assert len(starts) == 5

@@ -239,7 +239,7 @@ async def test_what_was_freed_while_it_was_computed_is_not_overwritten(pool: Poo
     [row] = await next_start._read(pool, [(anna.id, 60)], next_start.NEAR_DAYS, now)
     assert row.next(now) == anna.at("10:00")
     await cancellation.cancel(pool, ben.id, lesson.id, reason="", now=now)
-    await next_start._keep(pool, [(row, row.next(now))])
+    await next_start._store_starts(pool, [(row, row.next(now))])
     assert await pool.fetchval("select start = '-infinity' from next_start where instructor_id = $1 and minutes = 60", anna.id)
     assert await next_start.of(pool, [(anna.id, 60)], now=now) == {(anna.id, 60): anna.at("09:00")}
 

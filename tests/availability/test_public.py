@@ -37,7 +37,7 @@ class At:
 
 @pytest.fixture
 async def at(settings: Settings) -> AsyncIterator[At]:
-    public._kept.clear()
+    public._bodies.clear()
     async with AsyncExitStack() as stack:
         yield At(stack, settings)
 
@@ -229,12 +229,12 @@ async def test_a_length_nobody_offers_has_no_start(at: At, anna: Instructor, poo
 
 
 async def test_what_is_kept_is_bounded(at: At, anna: Instructor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(public, "_MOST_KEPT", 3)
+    monkeypatch.setattr(public, "_MAX_BODIES", 3)
     client = await at.client()
     for day in range(24, 30):
         await client.get(path(anna, f"?end_date=2026-11-{day}"))
-    assert len(public._kept) == 3
+    assert len(public._bodies) == 3
     client = await at.client(public_availability_cache_ttl=0)
-    public._kept.clear()
+    public._bodies.clear()
     await client.get(path(anna))
-    assert public._kept == {}
+    assert public._bodies == {}
