@@ -1,5 +1,5 @@
-"""The demo people: a little New York of instructors with free times in the coming weeks, students, two lessons and an admin. Made
-through the functions the product itself uses, so that a demo is never a special case."""
+"""The demo accounts: New York instructors with free times in the coming weeks, students, two lessons
+and an admin. They are created by the product's own functions, so the demo is no special case."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from app.catalog import instructor, service
 from app.db import Pool, Tx, transact
 from app.statements import statement
 
-PASSWORD = "TestPassword123!"  # noqa: S105 — known to everyone: demo people exist in int and stg only
+PASSWORD = "TestPassword123!"  # noqa: S105 — public: demo accounts exist in int and stg only
 WEEKS = 8
 
 EVERY_DAY = "Mon Tue Wed Thu Fri Sat Sun"
@@ -35,8 +35,8 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """`hours`: on which days of the week, from and to when."""
+class DemoInstructor:
+    """`hours`: days of the week, start and end."""
 
     email: str
     name: str
@@ -49,8 +49,8 @@ class Teacher:
     settings: dict[str, int] = field(default_factory=dict)
 
 
-TEACHERS = (
-    Teacher(
+INSTRUCTORS = (
+    DemoInstructor(
         "sarah.chen@example.com",
         "Sarah Chen",
         "Piano for people who always wanted to",
@@ -64,7 +64,7 @@ TEACHERS = (
         ((WEEKDAYS, "09:00", "12:00"), (WEEKDAYS, "14:00", "20:00"), ("Sat Sun", "10:00", "16:00")),
         {"travel_buffer_minutes": 15},
     ),
-    Teacher(
+    DemoInstructor(
         "michael.rodriguez@example.com",
         "Michael Rodriguez",
         "Spanish you will use the same day",
@@ -77,7 +77,7 @@ TEACHERS = (
         ),
         ((WEEKDAYS, "11:00", "15:00"), (WEEKDAYS, "17:00", "21:00"), ("Sat", "10:00", "15:00"), ("Sun", "12:00", "17:00")),
     ),
-    Teacher(
+    DemoInstructor(
         "priya.nair@example.com",
         "Priya Nair",
         "Yoga that meets you where you are",
@@ -88,7 +88,7 @@ TEACHERS = (
         ((EVERY_DAY, "07:00", "11:00"), ("Tue Thu", "17:00", "21:00")),
         {"min_advance_minutes": 60},
     ),
-    Teacher(
+    DemoInstructor(
         "daniel.okafor@example.com",
         "Daniel Okafor",
         "Guitar, electric and acoustic",
@@ -98,7 +98,7 @@ TEACHERS = (
         (Offer("guitar", 65, (30, 60), "Chords, fingerstyle, solos."), Offer("bass-guitar", 65, (60,), "Time and tone.")),
         (("Mon Wed Fri", "12:00", "20:00"), ("Sat", "11:00", "17:00")),
     ),
-    Teacher(
+    DemoInstructor(
         "rachel.goldberg@example.com",
         "Rachel Goldberg",
         "Math without tears",
@@ -112,7 +112,7 @@ TEACHERS = (
         (("Mon Tue Wed Thu", "15:00", "20:00"), ("Sun", "10:00", "18:00")),
         {"free_cancel_hours": 24, "min_advance_minutes": 240},
     ),
-    Teacher(
+    DemoInstructor(
         "amara.johnson@example.com",
         "Amara Johnson",
         "Boxing and strength, at your level",
@@ -122,7 +122,7 @@ TEACHERS = (
         (Offer("boxing", 75, (60,), "Technique, pads, conditioning."), Offer("personal-training", 85, (60,), "A plan that fits your week.")),
         ((WEEKDAYS, "06:00", "10:00"), (WEEKDAYS, "18:00", "21:00")),
     ),
-    Teacher(
+    DemoInstructor(
         "kenji.sato@example.com",
         "Kenji Sato",
         "Drawing and watercolor, indoors and out",
@@ -132,7 +132,7 @@ TEACHERS = (
         (Offer("drawing", 60, (60, 120), "Line, light, proportion."), Offer("watercolor", 65, (90,), "Wash, edge, patience.")),
         (("Tue Wed Thu", "10:00", "18:00"), ("Sat Sun", "13:00", "18:00")),
     ),
-    Teacher(
+    DemoInstructor(
         "lena.fischer@example.com",
         "Lena Fischer",
         "Python and web development, for real projects",
@@ -155,45 +155,65 @@ _nobody_yet = statement("nobody_yet", bool)
 
 
 async def seed(pool: Pool, *, now: datetime) -> bool:
-    """Makes the demo people in an empty database, all or none; False (and nothing is changed) if anybody is there."""
-    count = len(TEACHERS) + len(STUDENTS) + 1
+    """Creates the demo accounts in one transaction. Returns False, without changes, if the database has
+    any account."""
+    count = len(INSTRUCTORS) + len(STUDENTS) + 1
     hashes = await asyncio.gather(*(password.hashed(PASSWORD) for _ in range(count)))
 
     async def write(tx: Tx) -> bool:
         await _lock_accounts.run(tx)
         if not await _nobody_yet.one(tx):
             return False
-        ready = iter(hashes)
-        offered: dict[str, UUID] = {}
-        for teacher in TEACHERS:
-            offered |= await _teacher(tx, teacher, next(ready), now)
+        password_hashes = iter(hashes)
+        services: dict[str, UUID] = {}
+        for profile in INSTRUCTORS:
+            services |= await _insert_instructor(tx, profile, next(password_hashes), now)
         john, emma = [
-            await accounts.insert(tx, email=email, password_hash=next(ready), full_name=name, role="student")
+            await accounts.insert(
+                tx,
+                email=email,
+                password_hash=next(password_hashes),
+                full_name=name,
+                role="student",
+            )
             for email, name in STUDENTS
         ]
-        await accounts.insert(tx, email=ADMIN[0], password_hash=next(ready), full_name=ADMIN[1], role="admin")
-        await _lesson(tx, john, offered["piano"], now, days=3, at=time(15), note="I have played a little, long ago.")
-        await _lesson(tx, emma, offered["spanish"], now, days=4, at=time(13), note="Before a trip to Colombia in spring.")
+        email, name = ADMIN
+        await accounts.insert(
+            tx,
+            email=email,
+            password_hash=next(password_hashes),
+            full_name=name,
+            role="admin",
+        )
+        note = "I have played a little, long ago."
+        await _book(tx, john, services["piano"], now, days=3, at=time(15), note=note)
+        note = "Before a trip to Colombia in spring."
+        await _book(tx, emma, services["spanish"], now, days=4, at=time(13), note=note)
         return True
 
     return await transact(pool, write)
 
 
-async def _teacher(tx: Tx, teacher: Teacher, password_hash: str, now: datetime) -> dict[str, UUID]:
-    """The instructor, and the ids of the services by what they are about."""
+async def _insert_instructor(tx: Tx, demo: DemoInstructor, password_hash: str, now: datetime) -> dict[str, UUID]:
+    """Returns the ids of the services by their catalog service."""
     account_id = await accounts.insert(
-        tx, email=teacher.email, password_hash=password_hash, full_name=teacher.name, role="instructor"
+        tx,
+        email=demo.email,
+        password_hash=password_hash,
+        full_name=demo.name,
+        role="instructor",
     )
     profile = {
-        "headline": teacher.headline,
-        "bio": teacher.bio,
-        "years_experience": teacher.years,
-        "areas": list(teacher.areas),
+        "headline": demo.headline,
+        "bio": demo.bio,
+        "years_experience": demo.years,
+        "areas": list(demo.areas),
     }
-    await instructor.change(tx, account_id, profile | teacher.settings, now=now)
-    offered = {}
-    for offer in teacher.offers:
-        made = await service.offer(
+    await instructor.change(tx, account_id, profile | demo.settings, now=now)
+    services = {}
+    for offer in demo.offers:
+        created = await service.offer(
             tx,
             account_id,
             offer.catalog_service,
@@ -203,26 +223,26 @@ async def _teacher(tx: Tx, teacher: Teacher, password_hash: str, now: datetime) 
             levels=list(offer.levels),
             audiences=list(offer.audiences),
         )
-        offered[offer.catalog_service] = made.id
-    await week.replace_days(tx, account_id, _coming_weeks(teacher, _today(now)), now=now)
-    return offered
+        services[offer.catalog_service] = created.id
+    await week.replace_days(tx, account_id, _coming_weeks(demo, _today(now)), now=now)
+    return services
 
 
-def _coming_weeks(teacher: Teacher, today: date) -> dict[date, list[Range]]:
-    """The teacher's hours on each day of the coming weeks, today included."""
+def _coming_weeks(demo: DemoInstructor, today: date) -> dict[date, list[Range]]:
+    """The instructor's hours on each day of the coming weeks, including today."""
     days = [today + timedelta(days=n) for n in range(7 * WEEKS + 1)]
     return {
         day: [
             (week.minute(start), week.minute(end))
-            for names, start, end in teacher.hours
+            for names, start, end in demo.hours
             if _DAY_NAMES[day.weekday()] in names.split()
         ]
         for day in days
     }
 
 
-async def _lesson(tx: Tx, student_id: UUID, service_id: UUID, now: datetime, *, days: int, at: time, note: str) -> None:
-    """An hour in so many days: never the first free time, so that whoever tries the product finds that one free."""
+async def _book(tx: Tx, student_id: UUID, service_id: UUID, now: datetime, *, days: int, at: time, note: str) -> None:
+    """Books an hour `days` ahead. It is never the first free time, which stays free to try."""
     start = datetime.combine(_today(now) + timedelta(days=days), at, ZoneInfo(accounts.DEFAULT_ZONE))
     await booking.reserve(
         tx,

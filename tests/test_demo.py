@@ -26,7 +26,7 @@ MOMENTS = [
 async def test_demo_data_has_free_times_and_lessons_at_any_date(pool: Pool, now: datetime) -> None:
     assert await demo.seed(pool, now=now)
     items = await offers.items(pool, now=now, limit=100)
-    assert len(items) == sum(len(teacher.offers) for teacher in demo.TEACHERS)
+    assert len(items) == sum(len(instructor.offers) for instructor in demo.INSTRUCTORS)
     assert all(item.next_available and item.next_available < now + timedelta(days=4) for item in items)
     last = await pool.fetchval("select max(upper(during)) from availability")
     assert last > now + timedelta(weeks=demo.WEEKS) - timedelta(days=2)
@@ -73,10 +73,10 @@ async def test_seed_changes_nothing_if_accounts_exist(pool: Pool) -> None:
 async def test_concurrent_seeds_insert_the_demo_data_once(pool: Pool) -> None:
     now = datetime.now(UTC)
     assert sorted(await asyncio.gather(*(demo.seed(pool, now=now) for _ in range(3)))) == [False, False, True]
-    assert await pool.fetchval("select count(*) from account") == len(demo.TEACHERS) + 3
+    assert await pool.fetchval("select count(*) from account") == len(demo.INSTRUCTORS) + 3
 
 
 def test_every_demo_day_has_hours_for_someone() -> None:
     for day in range(7):
         on = date(2026, 11, 23) + timedelta(days=day)
-        assert any(demo._coming_weeks(teacher, on)[on] for teacher in demo.TEACHERS)
+        assert any(demo._coming_weeks(instructor, on)[on] for instructor in demo.INSTRUCTORS)

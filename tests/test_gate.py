@@ -202,7 +202,7 @@ async def test_a_client_that_leaves_while_it_waits_leaves_the_queue(pool: Pool, 
 
 
 async def test_whose_a_service_is_is_remembered_for_so_many_services_only(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "_REMEMBERED", 2)
+    monkeypatch.setattr(service, "_MAX_CACHED", 2)
     monkeypatch.setattr(service, "_instructors", {})
     anna = await factories.instructor(pool, "Anna")
     offered = [anna.service_id, *[await factories.service_of(pool, anna.id, slug) for slug in ("guitar", "spanish")]]

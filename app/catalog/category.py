@@ -1,4 +1,5 @@
-"""The shared catalog: categories, what can be taught, and the areas of the city. Shipped as data (sql/data/catalog.sql)."""
+"""The shared catalog: categories, services and the areas of the city. It is shipped as data
+(sql/data/catalog.sql)."""
 
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ async def categories(db: Db) -> list[Category]:
 
 
 async def services(db: Db, category: str | None = None) -> list[CatalogService]:
-    """All that can be taught, or what a category has of it."""
+    """All services of the catalog, or those of one category."""
     return await _catalog_services.all(db, category=category)
 
 

@@ -1,4 +1,4 @@
-"""Instructors: the profile people see, the list of who offers what, and what instructors change about themselves."""
+"""Instructors: public profiles, the list of offers, and changes to a profile."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Instructor:
     travel_buffer_minutes: int
     free_cancel_hours: int
     is_active: bool
-    services: list[Any]  # as rows of JSON; `offered` has them as services
+    services: list[Any]  # rows of JSON; see `offered`
 
     @property
     def offered(self) -> list[Service]:
@@ -37,7 +37,7 @@ class Instructor:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An instructor and a service; `minutes` is the length asked for, or the shortest on offer. `areas` are slugs."""
+    """A service of an instructor. `minutes`: the requested length, or the shortest. `areas` are slugs."""
 
     instructor_id: UUID
     instructor_name: str
@@ -51,7 +51,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class _NamedArea:
-    given: str
+    name: str
     slug: str | None
 
 
@@ -68,19 +68,19 @@ _CHANGEABLE = (
 
 
 async def find(db: Db, instructor_id: UUID) -> Instructor:
-    """The public profile. Raises NotFound, also for one who has stopped teaching."""
-    found = await _instructor.first(db, id=instructor_id)
-    if found is None or not found.is_active:
+    """The public profile. Raises NotFound, also after the instructor has stopped teaching."""
+    instructor = await _instructor.first(db, id=instructor_id)
+    if instructor is None or not instructor.is_active:
         raise refusal.NotFound
-    return found
+    return instructor
 
 
 async def own(db: Db, instructor_id: UUID) -> Instructor:
     """The instructor's own profile, active or not. Raises NotFound."""
-    found = await _instructor.first(db, id=instructor_id)
-    if found is None:
+    instructor = await _instructor.first(db, id=instructor_id)
+    if instructor is None:
         raise refusal.NotFound
-    return found
+    return instructor
 
 
 async def offers(
@@ -95,8 +95,9 @@ async def offers(
     max_price: int | None = None,
     minutes: int | None = None,
 ) -> list[Offer]:
-    """Who offers what, the latest offer first; the filters combine. Slugs, cents per hour, and the id of the last service before
-    this page. One round trip."""
+    """The offers that match all filters, newest first. `service`, `category` and `area` are slugs,
+    prices are cents per hour, `after` is the id of the last service before this page. One round
+    trip."""
     return await _offers.all(
         db,
         limit=limit,
@@ -111,7 +112,8 @@ async def offers(
 
 
 async def begin(pool: Pool, account_id: UUID, changes: Mapping[str, Any], *, now: datetime) -> None:
-    """Makes the account an instructor, or one again, with this profile. Raises ValidationError as `change` does."""
+    """Makes the account an instructor (again), with this profile. Raises ValidationError as `change`
+    does."""
 
     async def write(tx: Tx) -> None:
         await _become_instructor.run(tx, id=account_id)
@@ -123,14 +125,15 @@ async def begin(pool: Pool, account_id: UUID, changes: Mapping[str, Any], *, now
 
 
 async def stop(db: Pool | Tx, instructor_id: UUID) -> None:
-    """No new bookings and no public profile, and nothing free on open screens; lessons that are booked stay."""
+    """Ends new bookings, the public profile, and free times on open boards. Booked lessons stay."""
     async with gate.writer(db, instructor_id):
         await _set_teaching.run(db, id=instructor_id, teaches=False)
 
 
 async def change(db: Pool | Tx, instructor_id: UUID, changes: Mapping[str, Any], *, now: datetime) -> None:
-    """Changes what `changes` names; what it leaves out stays. Areas by slug or name. Raises ValidationError for an area that is not
-    in the catalog. A changed buffer or notice is a step of the calendar."""
+    """Changes the fields in `changes` and keeps the others. `areas` are slugs or names. Raises
+    ValidationError for an area that is not in the catalog. A changed buffer or notice is a step of
+    the calendar."""
     areas = await _slugs(db, changes.get("areas"))
     async with gate.writer(db, instructor_id):
         await _update_instructor.one(
@@ -145,11 +148,11 @@ async def change(db: Pool | Tx, instructor_id: UUID, changes: Mapping[str, Any],
 async def _slugs(db: Db, names: Sequence[str] | None) -> list[str] | None:
     if names is None:
         return None
-    found = await _areas_named.all(db, names=list(names))
+    areas = await _areas_named.all(db, names=list(names))
     for index, name in enumerate(names):
-        if not any(area.given == name and area.slug for area in found):
+        if not any(area.name == name and area.slug for area in areas):
             raise refusal.ValidationError(f"The catalog has no area “{name}”.", field=f"areas.{index}")
-    return sorted({area.slug for area in found if area.slug})
+    return sorted({area.slug for area in areas if area.slug})
 
 
 def as_json(instructor: Instructor) -> dict[str, Any]:
@@ -164,12 +167,12 @@ def as_json(instructor: Instructor) -> dict[str, Any]:
         "time_zone": instructor.time_zone,
         "min_advance_minutes": instructor.min_advance_minutes,
         "free_cancel_hours": instructor.free_cancel_hours,
-        "services": [service.as_json(offered) for offered in instructor.offered],
+        "services": [service.as_json(row) for row in instructor.offered],
     }
 
 
 def own_as_json(instructor: Instructor) -> dict[str, Any]:
-    """What the instructor sees of it: the public profile and what only they set."""
+    """The instructor's own view: the public profile and the private settings."""
     return as_json(instructor) | {
         "travel_buffer_minutes": instructor.travel_buffer_minutes,
         "is_active": instructor.is_active,

@@ -1,4 +1,4 @@
-"""The catalog calls of the API (docs/api.md, "Catalog and instructors")."""
+"""The catalog API: the shared catalog, instructors and their services (docs/api.md)."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -21,15 +21,18 @@ MAX_LENGTH_MINUTES = 480
 
 
 class CatalogQuery(wire.Paging):
-    """The catalog's lists are short and hardly change: a page holds as much as it may, and its cursor is a position."""
+    """The catalog's lists are short and rarely change, so pages default to the maximum size, and the
+    cursor is a position."""
 
     limit: int = Field(100, ge=1, le=100)
     category: str | None = Field(None, max_length=100)
 
 
 def _split(value: Any) -> Any:
-    """A form sends a list as one field, with commas."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    """A form sends a list as one field with commas."""
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def _once(values: list[T]) -> list[T]:
@@ -50,11 +53,24 @@ def _words(words: list[str]) -> list[str]:
 
 Rate = Annotated[int, Field(ge=100, le=100_000)]
 Description = Annotated[str, Field(max_length=2000)]
-Lengths = Annotated[list[int], BeforeValidator(_split), Field(min_length=1, max_length=10), AfterValidator(_lengths)]
-Places = Annotated[list[LocationType], BeforeValidator(_split), Field(min_length=1, max_length=10), AfterValidator(_once)]
+Lengths = Annotated[
+    list[int],
+    BeforeValidator(_split),
+    Field(min_length=1, max_length=10),
+    AfterValidator(_lengths),
+]
+LocationTypes = Annotated[
+    list[LocationType],
+    BeforeValidator(_split),
+    Field(min_length=1, max_length=10),
+    AfterValidator(_once),
+]
 Words = Annotated[list[str], BeforeValidator(_split), Field(max_length=10), AfterValidator(_words)]
 AreaNames = Annotated[
-    list[Annotated[str, Field(max_length=100)]], BeforeValidator(_split), Field(max_length=100), AfterValidator(_once)
+    list[Annotated[str, Field(max_length=100)]],
+    BeforeValidator(_split),
+    Field(max_length=100),
+    AfterValidator(_once),
 ]
 
 
@@ -63,7 +79,7 @@ class ServiceOffer(BaseModel):
     hourly_rate_cents: Rate
     durations_minutes: Lengths
     description: Description = ""
-    location_types: Places | None = None
+    location_types: LocationTypes | None = None
     levels: Words | None = None
     audiences: Words | None = None
 
@@ -72,14 +88,14 @@ class ServiceChange(BaseModel):
     hourly_rate_cents: Rate | None = None
     durations_minutes: Lengths | None = None
     description: Description | None = None
-    location_types: Places | None = None
+    location_types: LocationTypes | None = None
     levels: Words | None = None
     audiences: Words | None = None
     catalog_service: Any = None
 
     @field_validator("catalog_service")
     @classmethod
-    def _stays(cls, _: Any) -> Any:
+    def _unchangeable(cls, _: Any) -> Any:
         raise ValueError("The subject of a service can’t be changed. Withdraw it and offer another.")
 
 
@@ -103,7 +119,7 @@ async def categories(request: Request) -> Response:
 
 @web.public
 async def catalog_services(request: Request) -> Response:
-    return await _catalog(request, lambda asked: category.services(request.state["pool"], asked.category))
+    return await _catalog(request, lambda query: category.services(request.state["pool"], query.category))
 
 
 @web.public
@@ -112,11 +128,11 @@ async def areas(request: Request) -> Response:
 
 
 async def _catalog(request: Request, read: Callable[[CatalogQuery], Any]) -> Response:
-    asked = web.query(request, CatalogQuery)
-    (first,) = asked.position(_index) or [0]
-    rows: Sequence[Any] = await read(asked)
-    numbered = list(enumerate(rows))[first : first + asked.limit + 1]
-    return web.json(wire.listing(numbered, asked, lambda row: asdict(row[1]), lambda row: (row[0] + 1,)))
+    query = web.query(request, CatalogQuery)
+    (first,) = query.position(_index) or [0]
+    rows: Sequence[Any] = await read(query)
+    numbered = list(enumerate(rows))[first : first + query.limit + 1]
+    return web.json(wire.listing(numbered, query, lambda row: asdict(row[1]), lambda row: (row[0] + 1,)))
 
 
 def _index(value: Any) -> int:
@@ -140,19 +156,21 @@ async def own_profile(request: Request, account: SignedIn) -> Response:
 
 @web.signed_in
 async def begin_teaching(request: Request, account: SignedIn) -> Response:
-    wanted = await web.read(request, Profile)
-    changes = wanted.model_dump(exclude_none=True)
-    await instructor.begin(request.state["pool"], account.account_id, changes, now=request.state["now"]())
-    request.state["wake_up"]()
+    profile_fields = await web.read(request, Profile)
+    changes = profile_fields.model_dump(exclude_none=True)
+    state = request.state
+    await instructor.begin(state["pool"], account.account_id, changes, now=state["now"]())
+    state["wake_up"]()
     return web.done(request, await _own(request, account), status=201, see="/teach")
 
 
 @web.may("manage_instructor_profile")
 async def change_profile(request: Request, account: SignedIn) -> Response:
-    wanted = await web.read(request, Profile)
-    changes = wanted.model_dump(exclude_none=True)
-    await instructor.change(request.state["pool"], account.account_id, changes, now=request.state["now"]())
-    request.state["wake_up"]()
+    profile_fields = await web.read(request, Profile)
+    changes = profile_fields.model_dump(exclude_none=True)
+    state = request.state
+    await instructor.change(state["pool"], account.account_id, changes, now=state["now"]())
+    state["wake_up"]()
     return web.done(request, await _own(request, account), see="/teach")
 
 
@@ -180,17 +198,16 @@ async def own_services(request: Request, account: SignedIn) -> Response:
 
 @web.may("manage_services")
 async def offer_service(request: Request, account: SignedIn) -> Response:
-    wanted = await web.read(request, ServiceOffer)
-    made = await service.offer(request.state["pool"], account.account_id, **wanted.model_dump())
-    return web.done(request, service.as_json(made), status=201, see="/teach")
+    offer = await web.read(request, ServiceOffer)
+    created = await service.offer(request.state["pool"], account.account_id, **offer.model_dump())
+    return web.done(request, service.as_json(created), status=201, see="/teach")
 
 
 @web.may("manage_services")
 async def change_service(request: Request, account: SignedIn) -> Response:
-    wanted = await web.read(request, ServiceChange)
-    changed = await service.change(
-        request.state["pool"], account.account_id, web.path_id(request), wanted.model_dump(exclude_none=True)
-    )
+    change = await web.read(request, ServiceChange)
+    changes = change.model_dump(exclude_none=True)
+    changed = await service.change(request.state["pool"], account.account_id, web.path_id(request), changes)
     return web.done(request, service.as_json(changed), see="/teach")
 
 

@@ -1,4 +1,4 @@
-"""A service: one instructor's offer of a catalog service, with its price, lengths and places."""
+"""A service: an instructor's offer of a catalog service, with its price, lengths and locations."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ EVERYWHERE: tuple[LocationType, ...] = ("student", "instructor", "public")
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`name` is the catalog's. Lengths in minutes, ascending; the first place is the one meant when none is named."""
+    """`name` is the catalog's. `durations_minutes` ascend. The first location type is the default."""
 
     id: UUID
     name: str
@@ -35,26 +35,27 @@ _is_in_catalog = statement("is_in_catalog", bool)
 _update_service = statement("update_service", Service)
 _remove_service = statement("remove_service", bool)
 
-# By service, the longest unused first.
+# By service, least recently used first.
 _instructors: dict[UUID, UUID] = {}
-_REMEMBERED = 10_000
+_MAX_CACHED = 10_000
 
 _CHANGEABLE = ("description", "hourly_rate_cents", "durations_minutes", "location_types", "levels", "audiences")
 
 
 async def of_instructor(db: Db, instructor_id: UUID, *, after: UUID | None = None, limit: int = 100) -> list[Service]:
-    """The active services, in the order they were offered."""
+    """The active services, oldest first."""
     return await _services_of.all(db, instructor_id=instructor_id, after=after, limit=limit)
 
 
 async def instructor_of(db: Db, service_id: UUID) -> UUID | None:
-    """Whose service it is, or None if there is none. It never changes, so this process remembers it."""
+    """The service's instructor, or None if there is no such service. It never changes, so it is
+    cached."""
     instructor_id = _instructors.pop(service_id, None)
     if instructor_id is None:
         instructor_id = await _instructor_of_service.first(db, id=service_id)
     if instructor_id is not None:
-        _instructors[service_id] = instructor_id  # the last ones asked for stay
-        if len(_instructors) > _REMEMBERED:
+        _instructors[service_id] = instructor_id  # moves it to the end
+        if len(_instructors) > _MAX_CACHED:
             del _instructors[next(iter(_instructors))]
     return instructor_id
 
@@ -71,8 +72,8 @@ async def offer(
     levels: list[str] | None = None,
     audiences: list[str] | None = None,
 ) -> Service:
-    """One more service of this instructor. Raises ValidationError when the catalog has no such service or the instructor offers it
-    already."""
+    """Adds a service of this instructor. Raises ValidationError if the catalog has no such service or
+    the instructor already offers it."""
     async with gate.writer(db, instructor_id):
         service = await _insert_service.first(
             db,
@@ -86,14 +87,16 @@ async def offer(
             audiences=audiences or [],
         )
     if service is None:
-        known = await _is_in_catalog.one(db, slug=catalog_service)
-        why = "You offer this already: change that service instead." if known else "The catalog has no such service."
-        raise refusal.ValidationError(why, field="catalog_service")
+        detail = "The catalog has no such service."
+        if await _is_in_catalog.one(db, slug=catalog_service):
+            detail = "You offer this already: change that service instead."
+        raise refusal.ValidationError(detail, field="catalog_service")
     return service
 
 
 async def change(db: Pool | Tx, instructor_id: UUID, service_id: UUID, changes: Mapping[str, Any]) -> Service:
-    """Changes what `changes` names of a service; what it leaves out stays. Raises NotFound, also where it is another's."""
+    """Changes the fields in `changes` and keeps the others. Raises NotFound, also for another
+    instructor's service."""
     values = {name: changes.get(name) for name in _CHANGEABLE}
     async with gate.writer(db, instructor_id):
         changed = await _update_service.first(db, id=service_id, instructor_id=instructor_id, **values)
@@ -103,7 +106,7 @@ async def change(db: Pool | Tx, instructor_id: UUID, service_id: UUID, changes: 
 
 
 async def withdraw(db: Pool | Tx, instructor_id: UUID, service_id: UUID) -> None:
-    """Takes a service down; lessons booked of it stay. Raises NotFound."""
+    """Withdraws a service. Its booked lessons stay. Raises NotFound."""
     async with gate.writer(db, instructor_id):
         removed = await _remove_service.one(db, instructor_id=instructor_id, id=service_id)
     if not removed:
@@ -111,5 +114,5 @@ async def withdraw(db: Pool | Tx, instructor_id: UUID, service_id: UUID) -> None
 
 
 def as_json(service: Service) -> dict[str, Any]:
-    """The contract's service, as on an instructor's profile."""
+    """The service in the API's JSON, as on an instructor's profile."""
     return asdict(service) | {"id": str(service.id)}

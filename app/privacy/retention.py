@@ -1,5 +1,6 @@
-"""How long things are kept, and their deletion. Every batch is one short statement in a transaction of its own that locks only
-rows nobody uses any more, so bookings go on meanwhile. Stopped at any point, it is continued by the next run."""
+"""Retention: how long data is kept, and its deletion in batches. A batch is one short statement in
+its own transaction that locks only obsolete rows, so it does not block bookings. An interrupted run
+is continued by the next one."""
 
 import asyncio
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ DEV_MAILS_KEPT = timedelta(days=7)
 SESSIONS_KEPT = timedelta(days=30)  # after their end
 AUDIT_KEPT = timedelta(days=730)
 
-# Between two batches, so that others get their turn at the disk.
+# Between two batches, so that other work gets the disk.
 PAUSE_SECONDS = 0.02
 
 _FIRST_ID = UUID(int=0)
@@ -27,7 +28,7 @@ _FIRST_ID = UUID(int=0)
 
 @dataclass(frozen=True, slots=True)
 class UuidBatch:
-    """How many rows were deleted, and the last one that was looked at."""
+    """The number of deleted rows, and the last row examined."""
 
     deleted: int
     last: UUID
@@ -61,7 +62,7 @@ _delete_audit = statement("delete_old_audit", AuditBatch)
 
 
 async def run(pool: Pool, *, now: datetime) -> dict[str, int]:
-    """Deletes everything that has been kept long enough; how many rows of each kind. Raises Unavailable."""
+    """Deletes all expired rows and returns their number per kind. Raises Unavailable."""
     deleted = {
         "changes": await delete_changes(pool, before=now - CHANGES_KEPT),
         "idempotency_keys": await delete_keys(pool, before=now - KEYS_KEPT),
@@ -74,18 +75,19 @@ async def run(pool: Pool, *, now: datetime) -> dict[str, int]:
 
 
 async def delete_changes(pool: Pool, *, before: datetime) -> int:
-    """Published changes. Of each calendar the newest stays, and what stays has no gap (see missed_changes)."""
+    """Deletes published changes. Of each calendar the newest stays, and the rest has no gap (see
+    missed_changes)."""
     total, after = 0, _FIRST_ID
     while batch := await _delete_changes.first(pool, after=after, before=before):
         total += batch.deleted
-        if not batch.deleted:  # else these calendars may have more
+        if not batch.deleted:  # otherwise these calendars may have more
             after = batch.last
         await asyncio.sleep(PAUSE_SECONDS)
     return total
 
 
 async def delete_keys(pool: Pool, *, before: datetime) -> int:
-    """Idempotency keys, which have no effect any more."""
+    """Deletes expired idempotency keys."""
     total, account_id, key = 0, _FIRST_ID, ""
     while batch := await _delete_keys.first(pool, account_id=account_id, key=key, before=before):
         total, account_id, key = total + batch.deleted, batch.account_id, batch.key
@@ -105,21 +107,21 @@ async def delete_dev_mails(pool: Pool, *, before: datetime) -> int:
     total, after = 0, 0
     while batch := await _delete_dev_mails.first(pool, after=after, before=before):
         total, after = total + batch.deleted, batch.last
-        if not batch.deleted:  # ids rise with time: what follows is younger
+        if not batch.deleted:  # ids ascend with time: the rest is newer
             break
         await asyncio.sleep(PAUSE_SECONDS)
     return total
 
 
 async def delete_audit(pool: Pool, *, before: datetime) -> int:
-    first_young = _first_uuid7(before)
+    first_newer = _first_uuid7(before)
     total, booking_id, number = 0, _FIRST_ID, 0
-    while batch := await _delete_audit.first(pool, booking_id=booking_id, id=number, before=before, first_young=first_young):
+    while batch := await _delete_audit.first(pool, booking_id=booking_id, id=number, before=before, first_young=first_newer):
         total, booking_id, number = total + batch.deleted, batch.booking_id, batch.id
         await asyncio.sleep(PAUSE_SECONDS)
     return total
 
 
 def _first_uuid7(instant: datetime) -> UUID:
-    """No UUID of version 7 made since then is less (RFC 9562: they begin with milliseconds since 1970)."""
+    """The smallest UUID of version 7 at `instant` (RFC 9562: it begins with milliseconds since 1970)."""
     return UUID(int=int(instant.timestamp() * 1000) << 80)

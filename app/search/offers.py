@@ -1,4 +1,4 @@
-"""Who offers what, and when each offer can next be booked."""
+"""Search results: offers with their next bookable start."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from app.db import Db
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An offer, and the next start at which its `minutes` can really be booked."""
+    """An offer and the next bookable start of a lesson of its `minutes`."""
 
     offer: Offer
     next_available: datetime | None
@@ -33,8 +33,8 @@ async def items(
     max_price: int | None = None,
     minutes: int | None = None,
 ) -> list[Item]:
-    """The latest offer first; the filters combine. Slugs, cents per hour, and the id of the last
-    service before this page."""
+    """The offers that match all filters, newest first. `service`, `category` and `area` are slugs,
+    prices are cents per hour, `after` is the id of the last service before this page."""
     offers = await instructor.offers(
         db,
         limit=limit,
@@ -52,7 +52,7 @@ async def items(
 
 
 def as_json(item: Item) -> dict[str, Any]:
-    """The contract's search item."""
+    """A search result in the API's JSON (docs/api.md)."""
     offer = item.offer
     return {
         "instructor": {"id": str(offer.instructor_id), "name": offer.instructor_name},

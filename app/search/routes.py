@@ -1,4 +1,4 @@
-"""The search calls of the API (docs/api.md, "Catalog and instructors")."""
+"""The search API (docs/api.md)."""
 
 from uuid import UUID
 
@@ -26,14 +26,14 @@ class OffersQuery(wire.Paging):
 
     @field_validator("q", "date", "part_of_day")
     @classmethod
-    def _not_yet(cls, _: str) -> str:
+    def _unsupported(cls, _: str) -> str:
         raise ValueError(
             "This filter is not offered yet. The others are: service, category, area, min_price, max_price, duration_minutes."
         )
 
 
 @web.public
-async def lists(request: Request) -> Response:
+async def search(request: Request) -> Response:
     filters = web.query(request, OffersQuery)
     (after,) = filters.position(UUID) or [None]
     items = await offers.items(
@@ -51,4 +51,4 @@ async def lists(request: Request) -> Response:
     return web.json(wire.listing(items, filters, offers.as_json, lambda item: (item.offer.service_id,)))
 
 
-routes = [Route("/api/instructors", lists, methods=["GET"])]
+routes = [Route("/api/instructors", search, methods=["GET"])]

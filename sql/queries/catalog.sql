@@ -13,10 +13,10 @@ order by c.position, k.name, k.slug;
 select slug, name, borough from area order by borough, name;
 
 -- name: areas_named
--- Each name unchanged, with the area that it names.
-select area_name.name as given, a.slug
-from unnest(:names::text[]) as area_name (name)
-left join area a on a.slug = area_name.name or lower(a.name) = lower(area_name.name);
+-- Each name with the slug of its area, or null.
+select wanted.name, a.slug
+from unnest(:names::text[]) as wanted (name)
+left join area a on a.slug = wanted.name or lower(a.name) = lower(wanted.name);
 
 -- name: instructor
 -- A profile with the active services.
