@@ -78,7 +78,8 @@ class Faults:
         self._logged_at: dict[str, float] = {}
 
     def record(self, cause: str, error: object) -> None:
-        """Logs a cause at once, then at most every LOG_SECONDS, with the count since the last line."""
+        """Logs a cause at once, then at most every LOG_SECONDS, with the count since the last
+        line."""
         self._counts[cause] += 1
         now = time.monotonic()
         if now - self._logged_at.get(cause, -LOG_SECONDS) >= LOG_SECONDS:
@@ -122,8 +123,8 @@ async def close(pool: Pool) -> None:
 
 
 async def _keep_session(_: Any) -> None:
-    """Replaces asyncpg's reset, which costs a round trip and can fail after a commit. No session state
-    outlives a transaction, except in `aside`."""
+    """Replaces asyncpg's reset, which costs a round trip and can fail after a commit. No session
+    state outlives a transaction, except in `aside`."""
 
 
 async def _prepare_connection(connection: Any) -> None:
@@ -134,9 +135,9 @@ async def _prepare_connection(connection: Any) -> None:
 
 
 async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]], *, begin: bool = True) -> T:
-    """Runs `work` in its own transaction; the only place that retries. `work` runs a second time after
-    a deadlock, or when a migration invalidated its statements. Pass `begin=False` if `work` is a
-    single statement, which is its own transaction: two round trips fewer while it holds locks.
+    """Runs `work` in its own transaction; the only place that retries. `work` runs a second time
+    after a deadlock, or when a migration invalidated its statements. Pass `begin=False` if `work`
+    is a single statement, which is its own transaction: two round trips fewer while it holds locks.
     Raises Unavailable."""
 
     async def attempt() -> T:
@@ -226,8 +227,8 @@ def _cause(error: Exception) -> str:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Turns errors that users can cause into refusals, and the effect of a concurrent migration into
-    _FunctionReplacedError."""
+    """Turns errors that users can cause into refusals, and the effect of a concurrent migration
+    into _FunctionReplacedError."""
     try:
         yield
     except asyncpg.IntegrityConstraintViolationError as error:

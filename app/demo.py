@@ -1,5 +1,6 @@
-"""The demo accounts: New York instructors with free times in the coming weeks, students, two lessons
-and an admin. They are created by the product's own functions, so the demo is no special case."""
+"""The demo accounts: New York instructors with free times in the coming weeks, students, two
+lessons and an admin. They are created by the product's own functions, so the demo is no special
+case."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -59,7 +60,13 @@ INSTRUCTORS = (
         ("upper-west-side", "morningside-heights", "harlem"),
         (
             Offer("piano", 80, (30, 60, 90), "From the first scale to the recital, on your piano or mine."),
-            Offer("music-theory", 60, (60,), "Harmony and ear training that you can hear in what you play.", ("intermediate", "advanced")),
+            Offer(
+                "music-theory",
+                60,
+                (60,),
+                "Harmony and ear training that you can hear in what you play.",
+                ("intermediate", "advanced"),
+            ),
         ),
         ((WEEKDAYS, "09:00", "12:00"), (WEEKDAYS, "14:00", "20:00"), ("Sat Sun", "10:00", "16:00")),
         {"travel_buffer_minutes": 15},
@@ -72,7 +79,9 @@ INSTRUCTORS = (
         8,
         ("park-slope", "carroll-gardens", "downtown-brooklyn"),
         (
-            Offer("spanish", 55, (30, 60), "Conversation first, at your pace.", ("beginner", "intermediate"), ("adults", "teens")),
+            Offer(
+                "spanish", 55, (30, 60), "Conversation first, at your pace.", ("beginner", "intermediate"), ("adults", "teens")
+            ),
             Offer("salsa-dance", 65, (60, 90), "On1 and on2, alone or with a partner."),
         ),
         ((WEEKDAYS, "11:00", "15:00"), (WEEKDAYS, "17:00", "21:00"), ("Sat", "10:00", "15:00"), ("Sun", "12:00", "17:00")),
@@ -84,7 +93,10 @@ INSTRUCTORS = (
         "Hatha and vinyasa, with props and without hurry. Mornings in the park when the weather is kind.",
         10,
         ("williamsburg", "greenpoint"),
-        (Offer("yoga", 70, (60, 90), "Private lessons for one or two.", (), ("adults",)), Offer("meditation", 50, (30,), "Half an hour of quiet.")),
+        (
+            Offer("yoga", 70, (60, 90), "Private lessons for one or two.", (), ("adults",)),
+            Offer("meditation", 50, (30,), "Half an hour of quiet."),
+        ),
         ((EVERY_DAY, "07:00", "11:00"), ("Tue Thu", "17:00", "21:00")),
         {"min_advance_minutes": 60},
     ),
@@ -119,7 +131,10 @@ INSTRUCTORS = (
         "Golden Gloves finalist. Footwork first; the bag comes later.",
         7,
         ("bedford-stuyvesant", "crown-heights", "fort-greene"),
-        (Offer("boxing", 75, (60,), "Technique, pads, conditioning."), Offer("personal-training", 85, (60,), "A plan that fits your week.")),
+        (
+            Offer("boxing", 75, (60,), "Technique, pads, conditioning."),
+            Offer("personal-training", 85, (60,), "A plan that fits your week."),
+        ),
         ((WEEKDAYS, "06:00", "10:00"), (WEEKDAYS, "18:00", "21:00")),
     ),
     DemoInstructor(
@@ -145,7 +160,7 @@ INSTRUCTORS = (
         ),
         ((WEEKDAYS, "16:00", "21:00"), ("Sat", "09:00", "13:00")),
     ),
-)  # fmt: skip
+)
 
 STUDENTS = (("john.smith@example.com", "John Smith"), ("emma.johnson@example.com", "Emma Johnson"))
 ADMIN = ("admin@example.com", "Ada Admin")
@@ -155,8 +170,8 @@ _nobody_yet = statement("nobody_yet", bool)
 
 
 async def seed(pool: Pool, *, now: datetime) -> bool:
-    """Creates the demo accounts in one transaction. Returns False, without changes, if the database has
-    any account."""
+    """Creates the demo accounts in one transaction. Returns False, without changes, if the database
+    has any account."""
     count = len(INSTRUCTORS) + len(STUDENTS) + 1
     hashes = await asyncio.gather(*(password.hashed(PASSWORD) for _ in range(count)))
 

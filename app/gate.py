@@ -1,6 +1,6 @@
-"""Limits the writers per locked row: in each process, at most WIDTH writers of one calendar and WIDTH
-bookings of one student hold a database connection. Others wait here, outside the pool, so that a
-locked row leaves connections for everyone else."""
+"""Limits the writers per locked row: in each process, at most WIDTH writers of one calendar and
+WIDTH bookings of one student hold a database connection. Others wait here, outside the pool, so
+that a locked row leaves connections for everyone else."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,8 +29,8 @@ _students: dict[UUID, _Gate] = {}
 
 @asynccontextmanager
 async def writer(db: Pool | Tx, calendar: UUID | None, *, student: UUID | None = None) -> AsyncIterator[None]:
-    """A turn to write to a calendar (an instructor's id). Take it before a connection of the pool. A
-    booking also takes a turn of its student, whose row it locks first. In a caller's transaction,
+    """A turn to write to a calendar (an instructor's id). Take it before a connection of the pool.
+    A booking also takes a turn of its student, whose row it locks first. In a caller's transaction,
     which already has a connection, this does nothing. Raises Unavailable when too many writers
     wait, or one waits too long."""
     if not isinstance(db, Pool):  # type: ignore[misc]  # only the stubs make it generic

@@ -67,8 +67,8 @@ async def ready(request: web.Request) -> Response:
 
 
 async def _disk_has_room(pool: Pool) -> bool:
-    """False while Postgres's disk is full. The check is a write, so it runs only after a request met a
-    full disk. Reads still work, and no other process could write either: stay ready."""
+    """False while Postgres's disk is full. The check is a write, so it runs only after a request
+    met a full disk. Reads still work, and no other process could write either: stay ready."""
     if faults.disk_full:
         with suppress(refusal.Unavailable):
             await write_temporarily.run(pool)
@@ -83,8 +83,8 @@ def _unready(reason: str, sentence: str) -> Response:
 
 @web.public
 async def metrics(request: web.Request) -> Response:
-    """This process's metrics for Prometheus. Outside int they require the key, since they reveal how
-    busy the site is."""
+    """This process's metrics for Prometheus. Outside int they require the key, since they reveal
+    how busy the site is."""
     settings = request.state["settings"]
     key = settings.monitoring_api_key.get_secret_value()
     header = request.headers.get("x-monitoring-api-key", "")

@@ -34,8 +34,8 @@ _REDIS_RETRY_SECONDS = 5
 
 
 class Limiter:
-    """Counts in Redis, or in memory for a few seconds after Redis did not answer. Keys are hashes, so
-    no address or e-mail is stored."""
+    """Counts in Redis, or in memory for a few seconds after Redis did not answer. Keys are hashes,
+    so no address or e-mail is stored."""
 
     def __init__(self, settings: Settings) -> None:
         self._on = settings.rate_limits == "on"
@@ -46,7 +46,8 @@ class Limiter:
         self._retry_redis_at = 0.0
 
     async def hit(self, limit: RateLimitItem, subject: str) -> None:
-        """Counts one attempt. Raises RateLimited, with the time to wait, if it exceeds the limit."""
+        """Counts one attempt. Raises RateLimited, with the time to wait, if it exceeds the
+        limit."""
         if self._on and not await self._ask("hit", limit, subject):
             raise await self._refused(limit, subject)
 

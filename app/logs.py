@@ -30,8 +30,8 @@ _QUIET = (
 
 
 def configure(settings: Settings, process: str = "") -> None:
-    """Sets up logging for this process. Every line has `process` (web, relay, worker…), which a later
-    call without it keeps."""
+    """Sets up logging for this process. Every line has `process` (web, relay, worker…), which a
+    later call without it keeps."""
     global _process  # noqa: PLW0603 — one process has one name
     _process = process or _process
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]

@@ -27,8 +27,8 @@ MAJOR = 18
 REACHABLE_SECONDS = 5
 _LOCK = 7_215_341_907
 _LOCK_SECONDS = 60
-# A migration may run longer than a request. While it waits for a table lock, all others queue behind
-# it: so it waits briefly and retries often.
+# A migration may run longer than a request. While it waits for a table lock, all others queue
+# behind it, so it waits briefly and retries often.
 _OWN_SETTINGS = """
 set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set lock_timeout = '1s';
 set search_path = public, code; set timezone = 'UTC'
@@ -112,7 +112,8 @@ async def _drop_code(connection: Connection) -> None:
     drops = [row["statement"] for row in await connection.fetch((SQL / "drops.sql").read_text())]
     drops.append("drop schema if exists code restrict")
     while drops:
-        # Objects depend on each other: retry those that could not be dropped yet. The schema is last.
+        # Objects depend on each other: retry those that could not be dropped yet. The schema is
+        # last.
         postponed: dict[str, str] = {}
         for drop in drops:
             try:
@@ -130,10 +131,10 @@ async def _drop_code(connection: Connection) -> None:
 
 
 async def _set_session_defaults(connection: Connection) -> None:
-    """Sets the role's settings in this database. Sessions of the first release do not have the schema
-    `code` in their search path, so they would not find the functions after they move there. This
-    ends those sessions before the move; their processes reconnect with a path that works before and
-    after it. Open transactions get a moment to finish."""
+    """Sets the role's settings in this database. Sessions of the first release do not have the
+    schema `code` in their search path, so they would not find the functions after they move there.
+    This ends those sessions before the move; their processes reconnect with a path that works
+    before and after it. Open transactions get a moment to finish."""
     may_have_old_sessions = await connection.fetchval(_HAS_OLD_SEARCH_PATH)
     await connection.execute((SQL / "session.sql").read_text())
     if not may_have_old_sessions:
@@ -147,8 +148,8 @@ async def _set_session_defaults(connection: Connection) -> None:
 
 
 async def wait_until_reachable(dsn: str) -> None:
-    """Returns when the database answers. Raises UnreachableError after REACHABLE_SECONDS, and another
-    MigrationError if the database refuses the connection."""
+    """Returns when the database answers. Raises UnreachableError after REACHABLE_SECONDS, and
+    another MigrationError if the database refuses the connection."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + REACHABLE_SECONDS
     while True:
@@ -164,8 +165,8 @@ async def wait_until_reachable(dsn: str) -> None:
 
 
 async def check(dsn: str) -> None:
-    """Raises UnreachableError or another MigrationError if there is no usable database, and ShapeError
-    if its schema is not current."""
+    """Raises UnreachableError or another MigrationError if there is no usable database, and
+    ShapeError if its schema is not current."""
     connection = await _connect(dsn)
     try:
         exists = await connection.fetchval("select to_regclass('migration') is not null")

@@ -28,7 +28,8 @@ _LONGEST_PAUSE = 2.0
 
 
 def client(url: str, *, name: str) -> Redis:
-    """A client that connects on first use, and replaces its connections after a restart of Redis."""
+    """A client that connects on first use, and replaces its connections after a restart of
+    Redis."""
     return _client(url, name, retry=Retry(NoBackoff(), 1), retry_on_error=[RedisConnectionError])
 
 
@@ -40,8 +41,8 @@ def _client(url: str, name: str, **options: Any) -> Redis:
 
 
 class _Cancellable(AbstractConnection):
-    """Sends under asyncio.timeout. With a `socket_timeout`, redis-py uses asyncio.wait_for, which in
-    Python 3.11 may swallow a cancellation, so that the task never ends."""
+    """Sends under asyncio.timeout. With a `socket_timeout`, redis-py uses asyncio.wait_for, which
+    in Python 3.11 may swallow a cancellation, so that the task never ends."""
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
         seconds, self.socket_timeout = self.socket_timeout, None
@@ -99,7 +100,8 @@ class Subscription:
         return self._confirmed == len(self._channels)
 
     async def next(self) -> tuple[str, bytes]:
-        """The next message, as (channel, data). Reconnects until it succeeds; raises only CancelledError."""
+        """The next message, as (channel, data). Reconnects until it succeeds; raises only
+        CancelledError."""
         while True:
             try:
                 pubsub = self._pubsub or await self._subscribe()

@@ -75,7 +75,8 @@ class Paging(BaseModel):
 def listing(
     rows: Sequence[Row], paging: Paging, show: Callable[[Row], Any], key: Callable[[Row], Sequence[Any]]
 ) -> dict[str, Any]:
-    """`{"items", "next_cursor"}`. `rows` were queried with `limit + 1`, to see whether there are more."""
+    """`{"items", "next_cursor"}`. `rows` were queried with `limit + 1`, to see whether there are
+    more."""
     more = len(rows) > paging.limit
     page = rows[: paging.limit]
     cursor = None

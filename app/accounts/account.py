@@ -74,8 +74,8 @@ async def insert(
 
 
 async def sign_in(pool: Pool, *, email: str, plain_password: str, settings: Settings, now: datetime) -> str:
-    """A session token. Raises Unavailable, and SignInFailed, which does not reveal whether the account
-    exists; neither does its duration."""
+    """A session token. Raises Unavailable, and SignInFailed, which does not reveal whether the
+    account exists; neither does its duration."""
     secret = await _secret_by_email.first(pool, email=email)
     password_hash = secret.password_hash if secret else None
     if not await password.verified(plain_password, password_hash) or secret is None:

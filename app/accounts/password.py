@@ -1,5 +1,5 @@
-"""Passwords: the rules for new ones, and Argon2id hashes. Hashing runs in its own threads, so it never
-blocks the event loop."""
+"""Passwords: the rules for new ones, and Argon2id hashes. Hashing runs in its own threads, so it
+never blocks the event loop."""
 
 import asyncio
 import unicodedata
@@ -22,7 +22,8 @@ MAX_LENGTH = 200
 
 # OWASP's password storage cheat sheet: Argon2id with 19 MiB, two passes, one lane. About 20 ms.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-# Checked when there is no such account, so that the response takes as long. Nobody knows its password.
+# Checked when there is no such account, so that the response takes as long. Nobody knows its
+# password.
 _DUMMY_HASH = "$argon2id$v=19$m=19456,t=2,p=1$cjfkpDCRL+xV9kNkAtpZNA$uNqko9/c40i5oDCtJgb0Hv+KXUGJi2phsVCqlVhfYUY"
 
 _THREADS = 2
@@ -33,8 +34,8 @@ _pending = 0
 
 
 def check(password: str, *, field: str = "password", not_these: tuple[str, ...] = ()) -> str:
-    """The password, if it is acceptable. Raises ValueError with a sentence. `not_these`: values that
-    an attacker would try first, such as the e-mail address."""
+    """The password, if it is acceptable. Raises ValueError with a sentence. `not_these`: values
+    that an attacker would try first, such as the e-mail address."""
     normal = _normal(password)
     if len(normal) < MIN_LENGTH:
         raise ValueError(f"A {field} needs at least {MIN_LENGTH} characters.")

@@ -74,8 +74,8 @@ _dead_sessions = statement("dead_sessions", _EndedSession)
 
 
 async def authenticate(db: Db, token: str | None, settings: Settings, *, now: datetime) -> SignedIn | None:
-    """The account of a token, or None if the token is missing, forged, expired or revoked. One round
-    trip, and a second one on the first use of each day, to renew the session."""
+    """The account of a token, or None if the token is missing, forged, expired or revoked. One
+    round trip, and a second one on the first use of each day, to renew the session."""
     session_id = _unsigned(token, settings) if token else None
     if session_id is None:
         return None
@@ -87,9 +87,15 @@ async def authenticate(db: Db, token: str | None, settings: Settings, *, now: da
         session = await _renew_session.first(db, session_id=session_id, expires_at=now + LIFE)
         renewed = session is not None
     return SignedIn(
-        session_id, row.account_id, row.email, row.full_name, row.time_zone,
-        frozenset(row.roles), frozenset(row.permissions), renewed,
-    )  # fmt: skip
+        session_id,
+        row.account_id,
+        row.email,
+        row.full_name,
+        row.time_zone,
+        frozenset(row.roles),
+        frozenset(row.permissions),
+        renewed,
+    )
 
 
 async def open(  # noqa: A001 — read as session.open(…)
@@ -103,7 +109,8 @@ async def open(  # noqa: A001 — read as session.open(…)
 async def list_of(
     db: Db, account_id: UUID, *, now: datetime, after: tuple[datetime, UUID] | None = None, limit: int = 100
 ) -> list[Session]:
-    """The account's sessions, newest first. `after`: start and id of the last one before this page."""
+    """The account's sessions, newest first. `after`: start and id of the last one before this
+    page."""
     created_at, last = after or (None, None)
     return await _sessions_of_account.all(db, account_id=account_id, now=now, created_at=created_at, id=last, limit=limit)
 

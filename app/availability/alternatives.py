@@ -72,8 +72,9 @@ _reads: dict[_Key, asyncio.Future[None]] = {}
 async def of_refusal(
     db: Db, detail: dict[str, Any], student_id: UUID, *, near: datetime, minutes: int, now: datetime
 ) -> dict[str, Any]:
-    """The `version` and `alternatives` of SLOT_TAKEN and OUTSIDE_AVAILABILITY (docs/api.md), from the
-    detail from SQL: {"instructor_id", "version", "busy": the student's lessons within a day}."""
+    """The `version` and `alternatives` of SLOT_TAKEN and OUTSIDE_AVAILABILITY (docs/api.md), from
+    the detail from SQL: {"instructor_id", "version", "busy": the student's lessons within a
+    day}."""
     version, starts = await nearest(
         db,
         UUID(detail["instructor_id"]),

@@ -12,8 +12,8 @@ from app.statements import PUBLIC_SECONDS, statement
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """`days`: {date: {"free": [[start, end], …], "held": [[start, end], …]}} in the wire format, with every
-    requested day present."""
+    """`days`: {date: {"free": [[start, end], …], "held": [[start, end], …]}} in the wire format,
+    with every requested day present."""
 
     epoch: str
     version: int

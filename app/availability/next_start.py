@@ -1,9 +1,9 @@
 """The next bookable start: of one calendar, of a page of calendars, and the soonest of all.
 
-The table `next_start` stores a lower bound per calendar and length. A bound that is still free is the
-next start. Otherwise the start is computed from the calendar's free ranges and stored, unless time
-was freed in the meantime. Reading in the order of the bounds therefore finds the soonest calendars
-without reading the others, and a booking does not have to update the table."""
+The table `next_start` stores a lower bound per calendar and length. A bound that is still free is
+the next start. Otherwise the start is computed from the calendar's free ranges and stored, unless
+time was freed in the meantime. Reading in the order of the bounds therefore finds the soonest
+calendars without reading the others, and a booking does not have to update the table."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress

@@ -1,4 +1,5 @@
-"""Public availability for other sites and calendars: no sign-in, no personal data, cheap to poll."""
+"""Public availability for other sites and calendars: no sign-in, no personal data, cheap to
+poll."""
 
 import hashlib
 import time
@@ -98,8 +99,8 @@ async def availability(
 
 
 async def next_available(db: Db, instructor_id: UUID, minutes: int | None, *, now: datetime) -> Answer:
-    """The next bookable start of a lesson of `minutes` (default: the shortest on offer), or null. One
-    round trip if the start is stored. Raises NotFound."""
+    """The next bookable start of a lesson of `minutes` (default: the shortest on offer), or null.
+    One round trip if the start is stored. Raises NotFound."""
     row = await _read_next(db, instructor_id, minutes, now)
     for _ in range(_ATTEMPTS):
         if row.is_exact:

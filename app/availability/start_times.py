@@ -18,8 +18,8 @@ _MOMENT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits that a board does not contain: a start lies between `earliest` (now plus the minimum
-    notice) and `latest` (the horizon), and outside the viewer's own lessons (`busy`)."""
+    """The limits that a board does not contain: a start lies between `earliest` (now plus the
+    minimum notice) and `latest` (the horizon), and outside the viewer's own lessons (`busy`)."""
 
     earliest: datetime
     latest: datetime
@@ -53,8 +53,8 @@ def of_day(
     limits: Limits,
     chosen: datetime | None = None,
 ) -> dict[datetime, str]:
-    """The starts to show for a day of a board, in order, with their state: `free`, `held` (someone is
-    booking it) or `busy` (the viewer has a lesson then). If `chosen` fits, it is included even
+    """The starts to show for a day of a board, in order, with their state: `free`, `held` (someone
+    is booking it) or `busy` (the viewer has a lesson then). If `chosen` fits, it is included even
     between the half-hours."""
     lesson = timedelta(minutes=minutes)
     states: dict[datetime, str] = {}

@@ -21,7 +21,8 @@ HORIZON_DAYS = 730
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """`days`: {"2026-11-23": [{"start": "09:00", "end": "12:00"}], …7}, in the instructor's zone."""
+    """`days`: {"2026-11-23": [{"start": "09:00", "end": "12:00"}], …7}, in the instructor's
+    zone."""
 
     start: date
     time_zone: str
@@ -63,8 +64,8 @@ async def replace(
     base: int | None = None,
     now: datetime,
 ) -> Week:
-    """Replaces the given days of the week and keeps the others. `base`: the version that was edited.
-    Raises ValidationError as `replace_days` does and for a day outside the week, and
+    """Replaces the given days of the week and keeps the others. `base`: the version that was
+    edited. Raises ValidationError as `replace_days` does and for a day outside the week, and
     VersionConflict with the current week."""
     for day in days:
         if not start <= day < start + timedelta(days=7):

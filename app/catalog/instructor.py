@@ -37,7 +37,8 @@ class Instructor:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A service of an instructor. `minutes`: the requested length, or the shortest. `areas` are slugs."""
+    """A service of an instructor. `minutes`: the requested length, or the shortest. `areas` are
+    slugs."""
 
     instructor_id: UUID
     instructor_name: str
@@ -63,8 +64,13 @@ _become_instructor = statement("become_instructor", UUID)
 _set_teaching = statement("set_teaching", int)
 
 _CHANGEABLE = (
-    "headline", "bio", "years_experience", "min_advance_minutes", "travel_buffer_minutes", "free_cancel_hours",
-)  # fmt: skip
+    "headline",
+    "bio",
+    "years_experience",
+    "min_advance_minutes",
+    "travel_buffer_minutes",
+    "free_cancel_hours",
+)
 
 
 async def find(db: Db, instructor_id: UUID) -> Instructor:
@@ -112,8 +118,8 @@ async def offers(
 
 
 async def begin(pool: Pool, account_id: UUID, changes: Mapping[str, Any], *, now: datetime) -> None:
-    """Makes the account an instructor (again), with this profile. Raises ValidationError as `change`
-    does."""
+    """Makes the account an instructor (again), with this profile. Raises ValidationError as
+    `change` does."""
 
     async def write(tx: Tx) -> None:
         await _become_instructor.run(tx, id=account_id)

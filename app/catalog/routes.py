@@ -21,8 +21,8 @@ MAX_LENGTH_MINUTES = 480
 
 
 class CatalogQuery(wire.Paging):
-    """The catalog's lists are short and rarely change, so pages default to the maximum size, and the
-    cursor is a position."""
+    """The catalog's lists are short and rarely change, so pages default to the maximum size, and
+    the cursor is a position."""
 
     limit: int = Field(100, ge=1, le=100)
     category: str | None = Field(None, max_length=100)

@@ -15,7 +15,8 @@ EVERYWHERE: tuple[LocationType, ...] = ("student", "instructor", "public")
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`name` is the catalog's. `durations_minutes` ascend. The first location type is the default."""
+    """`name` is the catalog's. `durations_minutes` ascend. The first location type is the
+    default."""
 
     id: UUID
     name: str
@@ -72,8 +73,8 @@ async def offer(
     levels: list[str] | None = None,
     audiences: list[str] | None = None,
 ) -> Service:
-    """Adds a service of this instructor. Raises ValidationError if the catalog has no such service or
-    the instructor already offers it."""
+    """Adds a service of this instructor. Raises ValidationError if the catalog has no such service
+    or the instructor already offers it."""
     async with gate.writer(db, instructor_id):
         service = await _insert_service.first(
             db,

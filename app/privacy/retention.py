@@ -123,5 +123,6 @@ async def delete_audit(pool: Pool, *, before: datetime) -> int:
 
 
 def _first_uuid7(instant: datetime) -> UUID:
-    """The smallest UUID of version 7 at `instant` (RFC 9562: it begins with milliseconds since 1970)."""
+    """The smallest UUID of version 7 at `instant` (RFC 9562: it begins with milliseconds since
+    1970)."""
     return UUID(int=int(instant.timestamp() * 1000) << 80)
