@@ -1,4 +1,4 @@
-"""Hashing stays off the event loop, is bounded, and takes as long for nobody's account."""
+"""Hashing stays off the event loop, is bounded, and takes as long for an unknown account."""
 
 import asyncio
 import time
@@ -18,24 +18,24 @@ from tests.conftest import _running
 
 
 async def test_a_hash_is_verified_by_its_password_only() -> None:
-    made = await password.hashed("correct horse battery")
-    assert await password.verified("correct horse battery", made)
-    assert not await password.verified("correct horse batterz", made)
+    password_hash = await password.hashed("correct horse battery")
+    assert await password.verified("correct horse battery", password_hash)
+    assert not await password.verified("correct horse batterz", password_hash)
     assert not await password.verified("correct horse battery", None)
     assert not await password.verified("correct horse battery", "no hash")
-    assert not password.outdated(made)
+    assert not password.outdated(password_hash)
     assert password.outdated(factories.QUICK_HASH)
 
 
-async def test_what_looks_the_same_is_the_same() -> None:
+async def test_passwords_are_compared_after_unicode_normalization() -> None:
     assert await password.verified("cafe\u0301 au lait", await password.hashed("caf\u00e9 au lait"))
 
 
-async def test_nobodys_hash_has_the_parameters_of_everybodys() -> None:
+async def test_the_dummy_hash_has_current_parameters() -> None:
     assert not password.outdated(password._DUMMY_HASH)
 
 
-async def test_the_event_loop_goes_on_while_passwords_are_hashed() -> None:
+async def test_hashing_does_not_block_the_event_loop() -> None:
     longest = 0.0
 
     async def watch() -> None:
@@ -53,7 +53,7 @@ async def test_the_event_loop_goes_on_while_passwords_are_hashed() -> None:
     assert longest < took / 2
 
 
-async def test_too_many_at_once_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_queue_refuses_more_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(password, "_MOST_IN_HAND", 5)
     monkeypatch.setattr(password, "faults", db.Faults())
     with capture_logs() as lines:
@@ -63,7 +63,7 @@ async def test_too_many_at_once_are_turned_away(monkeypatch: pytest.MonkeyPatch)
     assert await password.hashed("and now there is room again")
 
 
-async def test_one_who_waits_too_long_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_hash_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(password, "_SECONDS", 0.001)
     monkeypatch.setattr(password, "faults", db.Faults())
     with capture_logs() as lines, pytest.raises(refusal.Unavailable):
@@ -71,7 +71,7 @@ async def test_one_who_waits_too_long_is_turned_away(monkeypatch: pytest.MonkeyP
     assert [line["cause"] for line in lines] == ["password_queue_slow"]
 
 
-def test_every_password_on_the_list_is_one_the_length_would_let_through() -> None:
+def test_every_listed_password_is_long_enough_to_matter() -> None:
     assert all(len(common) >= password.MIN_LENGTH for common in password._commonest())
     assert len(password._commonest()) > 400
 
@@ -87,7 +87,7 @@ async def limited(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=settings.site_url))
 
 
-async def test_guessing_one_persons_password_is_slowed_down_but_signing_in_is_not(
+async def test_guessing_at_one_account_is_limited_but_signing_in_is_not(
     limited: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     await factories.student(pool, "Ben")
@@ -111,7 +111,7 @@ async def test_guessing_one_persons_password_is_slowed_down_but_signing_in_is_no
     assert emma.status_code == 200
 
 
-async def test_guessing_at_many_accounts_from_one_address_is_slowed_down(limited: httpx.AsyncClient) -> None:
+async def test_guessing_at_many_accounts_from_one_address_is_limited(limited: httpx.AsyncClient) -> None:
     most = limits.SIGN_IN_FAILURES_OF_ADDRESS.amount
     answers = [
         await limited.post("/api/auth/login", json={"email": f"{n}@example.com", "password": "the same guess"})

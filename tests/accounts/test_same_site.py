@@ -1,4 +1,4 @@
-"""A page of another site cannot make a browser do something here; forms of our own pages work."""
+"""Cross-site requests change nothing; forms of our own pages work."""
 
 import httpx
 import pytest
@@ -45,7 +45,7 @@ async def test_a_change_by_cookie_must_come_from_this_site(
         assert (await client.get("/api/auth/me", headers=cookie)).status_code == 200
 
 
-async def test_a_bearer_token_may_come_from_anywhere_and_is_what_counts(
+async def test_a_bearer_token_works_from_any_site_and_overrides_the_cookie(
     client: httpx.AsyncClient, cookie: dict[str, str], pool: Pool, settings: Settings
 ) -> None:
     emma = await factories.student(pool, "Emma")
@@ -58,16 +58,16 @@ async def test_a_bearer_token_may_come_from_anywhere_and_is_what_counts(
     assert (await client.get("/api/auth/me", headers=cookie | {"Authorization": "Bearer nonsense"})).status_code == 401
 
 
-async def test_nobody_is_signed_in_by_another_site(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_another_site_cannot_sign_anyone_in(client: httpx.AsyncClient, pool: Pool) -> None:
     await factories.student(pool, "Ben")
-    given = {"email": "ben@example.com", "password": factories.PASSWORD}
-    answer = await client.post("/api/auth/login", data=given, headers={"Sec-Fetch-Site": "cross-site"})
+    form = {"email": "ben@example.com", "password": factories.PASSWORD}
+    answer = await client.post("/api/auth/login", data=form, headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
 
 
 @pytest.mark.parametrize(
-    ("wanted", "sent_to"),
+    ("next_page", "location"),
     [
         ("/lessons?scope=past", "/lessons?scope=past"),
         ("", "/"),
@@ -77,13 +77,13 @@ async def test_nobody_is_signed_in_by_another_site(client: httpx.AsyncClient, po
         ("/\t/evil.example", "/"),
     ],
 )
-async def test_after_a_form_one_is_sent_on_within_this_site(
-    client: httpx.AsyncClient, pool: Pool, wanted: str, sent_to: str
+async def test_a_form_redirects_within_this_site_only(
+    client: httpx.AsyncClient, pool: Pool, next_page: str, location: str
 ) -> None:
     await factories.student(pool, "Ben")
-    given = {"email": "ben@example.com", "password": factories.PASSWORD, "next": wanted}
-    answer = await client.post("/api/auth/login", data=given, headers={"Sec-Fetch-Site": "same-origin"})
-    assert (answer.status_code, answer.headers["location"]) == (303, sent_to)
+    form = {"email": "ben@example.com", "password": factories.PASSWORD, "next": next_page}
+    answer = await client.post("/api/auth/login", data=form, headers={"Sec-Fetch-Site": "same-origin"})
+    assert (answer.status_code, answer.headers["location"]) == (303, location)
     assert answer.headers["set-cookie"].startswith("session=")
     out = await client.post("/api/auth/logout", data={"next": "/"}, headers={"Sec-Fetch-Site": "same-origin"})
     assert (out.status_code, out.headers["location"]) == (303, "/")
@@ -95,20 +95,18 @@ async def test_an_instructor_who_registers_by_form_lands_on_the_teaching_page(cl
     assert (answer.status_code, answer.headers["location"]) == (303, "/teach")
 
 
-async def test_a_refused_form_is_the_same_page_with_what_was_typed_but_the_password(
-    client: httpx.AsyncClient, pool: Pool
-) -> None:
+async def test_a_refused_form_is_shown_again_with_its_values_except_the_password(client: httpx.AsyncClient, pool: Pool) -> None:
     await factories.student(pool, "Ben")
     same_origin = {"Sec-Fetch-Site": "same-origin"}
-    given = {"email": "ben@example.com", "password": "not the right one", "next": "/lessons", "_page": "/login?next=/lessons"}
-    answer = await client.post("/api/auth/login", data=given, headers=same_origin)
+    form = {"email": "ben@example.com", "password": "not the right one", "next": "/lessons", "_page": "/login?next=/lessons"}
+    answer = await client.post("/api/auth/login", data=form, headers=same_origin)
     assert answer.status_code == 401
     assert "e-mail address or password is wrong" in answer.text
     assert 'value="ben@example.com"' in answer.text
     assert "not the right one" not in answer.text
     assert 'value="/lessons"' in answer.text
-    taken = BEN | {"_page": "/register"}
-    answer = await client.post("/api/auth/register", data=taken, headers=same_origin)
+    registration = BEN | {"_page": "/register"}
+    answer = await client.post("/api/auth/register", data=registration, headers=same_origin)
     assert answer.status_code == 409
     assert "already exists" in answer.text
     assert 'value="Ben Ode"' in answer.text

@@ -1,4 +1,4 @@
-"""Registering, signing in, and what a session is worth."""
+"""Registration, sign-in and sessions."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -101,7 +101,9 @@ async def test_an_address_is_taken_whatever_its_case(client: httpx.AsyncClient) 
         ({"full_name": "Ben\x00"}, None),
     ],
 )
-async def test_what_is_wrong_is_named(client: httpx.AsyncClient, changed: dict[str, Any], field: str | None) -> None:
+async def test_a_validation_error_names_the_field(
+    client: httpx.AsyncClient, changed: dict[str, Any], field: str | None
+) -> None:
     answer = await client.post("/api/auth/register", json=BEN | changed)
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
     assert answer.json().get("field") == field
@@ -114,7 +116,7 @@ async def test_a_body_that_is_no_object_is_a_validation_error(client: httpx.Asyn
         assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
 
 
-async def test_signing_in_does_not_tell_whether_there_is_an_account(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_signing_in_does_not_reveal_whether_an_account_exists(client: httpx.AsyncClient, pool: Pool) -> None:
     await factories.student(pool, "Ben")
     wrong = await client.post("/api/auth/login", json={"email": "ben@example.com", "password": "not the right one"})
     nobody = await client.post("/api/auth/login", json={"email": "nobody@example.com", "password": "not the right one"})
@@ -124,7 +126,7 @@ async def test_signing_in_does_not_tell_whether_there_is_an_account(client: http
     assert "set-cookie" not in wrong.headers
 
 
-async def test_signing_in_works_and_brings_the_hash_up_to_date(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_signing_in_updates_an_outdated_hash(client: httpx.AsyncClient, pool: Pool) -> None:
     ben = await factories.student(pool, "Ben")
     answer = await client.post("/api/auth/login", json={"email": "Ben@EXAMPLE.com", "password": factories.PASSWORD})
     assert answer.status_code == 200
@@ -140,19 +142,19 @@ async def test_signing_in_works_and_brings_the_hash_up_to_date(client: httpx.Asy
 @pytest.mark.parametrize(
     "token", ["", "x", "é", "a.b.c", "x" * 5000, "kMkwBAHlS2yPTIoVe6fjug.NevF-HTB9uUThfhv5bZmZTsxBG0go7GMXNSObhtaSLo"]
 )
-async def test_a_forged_token_is_no_session(client: httpx.AsyncClient, token: str) -> None:
+async def test_a_forged_token_is_rejected(client: httpx.AsyncClient, token: str) -> None:
     for header, value in ((b"Authorization", f"Bearer {token}"), (b"Cookie", f"session={token}")):
         answer = await client.get("/api/auth/me", headers={header: value.encode()})
         assert (answer.status_code, answer.json()["code"]) == (401, "NOT_SIGNED_IN")
 
 
-async def test_a_token_signed_with_another_key_is_forged(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_a_token_signed_with_another_key_is_rejected(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
     ben = await factories.student(pool, "Ben")
     other = settings.model_copy(update={"secret_key": type(settings.secret_key)("another key, long enough to be one")})
     assert (await client.get("/api/auth/me", headers=bearer(await factories.token_of(pool, ben.id, other)))).status_code == 401
 
 
-async def test_an_expired_session_is_over(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_an_expired_session_is_rejected(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
     ben = await factories.student(pool, "Ben")
     long_ago = datetime.now(UTC) - session.LIFE - timedelta(seconds=1)
     token = await session.open(pool, ben.id, settings, now=long_ago)
@@ -212,7 +214,7 @@ async def test_devices_are_listed_and_signed_out_one_by_one(client: httpx.AsyncC
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=WyIwMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAwIiwieCJd"]
 )
-async def test_a_list_that_cannot_be_paged_like_that_says_so(
+async def test_an_invalid_page_is_a_validation_error(
     client: httpx.AsyncClient, pool: Pool, settings: Settings, query: str
 ) -> None:
     ben = await factories.student(pool, "Ben")
@@ -220,7 +222,7 @@ async def test_a_list_that_cannot_be_paged_like_that_says_so(
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
 
 
-async def test_sessions_that_are_over_are_told_apart(pool: Pool, settings: Settings) -> None:
+async def test_expired_and_revoked_sessions_are_distinguished(pool: Pool, settings: Settings) -> None:
     ben = await factories.student(pool, "Ben")
     now = datetime.now(UTC)
     ids = []
@@ -228,8 +230,8 @@ async def test_sessions_that_are_over_are_told_apart(pool: Pool, settings: Setti
         account = await session.authenticate(pool, await factories.token_of(pool, ben.id, settings), settings, now=now)
         assert account is not None
         ids.append(account.session_id)
-    living, revoked, gone = ids
+    living, revoked, deleted = ids
     await session.revoke(pool, revoked)
-    await pool.execute("delete from session where id = $1", gone)
-    assert await session.ended(pool, ids, now=now) == {revoked: "revoked", gone: "revoked"}
+    await pool.execute("delete from session where id = $1", deleted)
+    assert await session.ended(pool, ids, now=now) == {revoked: "revoked", deleted: "revoked"}
     assert (await session.ended(pool, ids, now=now + timedelta(days=8)))[living] == "expired"

@@ -1,4 +1,4 @@
-"""What a refusal offers instead of the time that was not free."""
+"""The alternatives in a refusal."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture(autouse=True)
-def _nothing_kept() -> None:
+def _empty_cache() -> None:
     alternatives._windows.clear()
 
 
@@ -40,14 +40,14 @@ async def version_of(pool: Pool, instructor: Instructor) -> int:
 
 
 async def nearest(db: Db, instructor: Instructor, student: Account, near: datetime, **more: Any) -> tuple[int, list[datetime]]:
-    given: dict[str, Any] = {"version": 0, "minutes": 60, "now": NOW} | more
-    if "busy" not in given:
-        given["busy"] = await alternatives._busy(db, student.id, near, timedelta(days=2), given["now"])
-    return await alternatives.nearest(db, instructor.id, near=near, student_id=student.id, **given)
+    arguments: dict[str, Any] = {"version": 0, "minutes": 60, "now": NOW} | more
+    if "busy" not in arguments:
+        arguments["busy"] = await alternatives._busy(db, student.id, near, timedelta(days=2), arguments["now"])
+    return await alternatives.nearest(db, instructor.id, near=near, student_id=student.id, **arguments)
 
 
 async def buttons(pool: Pool, instructor: Instructor, student: Account, minutes: int, now: datetime) -> list[datetime]:
-    """Every free button that the instructor's page would show this student, in all its weeks."""
+    """Every free start that the instructor's page shows this student, in all weeks."""
     rows = await pool.fetch(
         """select lower(during), upper(during) from booking where student_id = $1
            and (state = 'confirmed' or state = 'held' and held_until > $2)""",
@@ -65,7 +65,7 @@ async def buttons(pool: Pool, instructor: Instructor, student: Account, minutes:
     return free
 
 
-async def test_they_name_the_nearest_buttons_nearest_first(pool: Pool, anna: Instructor, ben: Account) -> None:
+async def test_alternatives_are_the_nearest_starts_in_order(pool: Pool, anna: Instructor, ben: Account) -> None:
     clara = await factories.student(pool, "Clara")
     await factories.lesson(pool, clara.id, anna.service_id, anna.at("10:00"))
     with pytest.raises(refusal.SlotTaken) as refused:
@@ -77,7 +77,7 @@ async def test_they_name_the_nearest_buttons_nearest_first(pool: Pool, anna: Ins
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_they_are_exactly_buttons_that_the_page_would_show(pool: Pool, seed: int) -> None:
+async def test_alternatives_match_the_starts_of_the_page(pool: Pool, seed: int) -> None:
     random = Random(seed)
     anna = await factories.instructor(
         pool, "Anna", days=random.choice((0, 3, 95)), notice_minutes=random.choice((0, 120, 4000)),
@@ -97,25 +97,25 @@ async def test_they_are_exactly_buttons_that_the_page_would_show(pool: Pool, see
             continue
     version = await version_of(pool, anna)
     for minutes in (15, 45, 60):
-        offered = await buttons(pool, anna, ben, minutes, NOW)
+        bookable = await buttons(pool, anna, ben, minutes, NOW)
         for _ in range(12):
             near = NOW.replace(minute=0, second=0, microsecond=0) + timedelta(minutes=15 * random.randrange(96 * 10))
-            found = await nearest(pool, anna, ben, near, version=version, minutes=minutes)
-            assert found == (version, start_times.nearest(near, offered))
+            result = await nearest(pool, anna, ben, near, version=version, minutes=minutes)
+            assert result == (version, start_times.nearest(near, bookable))
 
 
-async def test_the_version_is_the_one_that_they_are_of(pool: Pool, anna: Instructor, ben: Account) -> None:
+async def test_the_version_belongs_to_the_alternatives(pool: Pool, anna: Instructor, ben: Account) -> None:
     clara = await factories.student(pool, "Clara")
     await factories.lesson(pool, clara.id, anna.service_id, anna.at("10:00"))
     await factories.lesson(pool, clara.id, anna.service_id, anna.at("11:00"))
-    # The refusal saw the first lesson only.
+    # At version 1, only the first lesson is booked.
     version, starts = await nearest(pool, anna, ben, anna.at("10:00"), version=1)
     assert version == 2
     assert anna.at("11:00") not in starts
     assert (version, starts) == await nearest(pool, anna, ben, anna.at("10:00"), version=2)
 
 
-async def test_they_lie_within_notice_and_horizon(pool: Pool, ben: Account) -> None:
+async def test_alternatives_lie_within_notice_and_horizon(pool: Pool, ben: Account) -> None:
     anna = await factories.instructor(pool, "Anna", hours=("00:00", "24:00"), days=100, notice_minutes=90)
     now = anna.at("12:10")
     _, soon = await nearest(pool, anna, ben, anna.at("13:00"), now=now)
@@ -127,14 +127,14 @@ async def test_they_lie_within_notice_and_horizon(pool: Pool, ben: Account) -> N
     assert max(late) == last
 
 
-async def test_they_leave_out_what_the_student_has_booked_elsewhere(pool: Pool, anna: Instructor, ben: Account) -> None:
+async def test_alternatives_exclude_the_students_other_lessons(pool: Pool, anna: Instructor, ben: Account) -> None:
     carl = await factories.instructor(pool, "Carl")
     await factories.lesson(pool, ben.id, carl.service_id, anna.at("11:00"))
     _, starts = await nearest(pool, anna, ben, anna.at("11:00"))
     assert starts == [anna.at(clock) for clock in ("10:00", "12:00", "09:30", "12:30", "09:00")]
 
 
-async def test_a_calendar_without_free_time_has_none(pool: Pool, ben: Account) -> None:
+async def test_a_calendar_without_free_time_has_no_alternatives(pool: Pool, ben: Account) -> None:
     anna = await factories.instructor(pool, "Anna", days=0)
     assert await nearest(pool, anna, ben, anna.at("10:00")) == (0, [])
 
@@ -143,7 +143,7 @@ async def test_a_calendar_without_free_time_has_none(pool: Pool, ben: Account) -
 
 
 class Reads:
-    """A connection, and how often the free ranges were read over it."""
+    """A connection that counts the reads of free ranges."""
 
     def __init__(self, connection: Tx) -> None:
         self.connection = connection
@@ -170,14 +170,14 @@ async def test_two_hundred_refusals_of_one_version_read_the_calendar_once(anna: 
     answers = await asyncio.gather(*(nearest(reads.connection, anna, one, anna.at("10:00"), busy=[]) for one in crowd))
     assert await reads.count() == 1
     assert all(answer == answers[0] for answer in answers)
-    # Another length of the same version is laid out from the same ranges.
+    # Another length of the same version uses the same ranges.
     await nearest(reads.connection, anna, crowd[0], anna.at("10:00"), busy=[], minutes=30)
     assert await reads.count() == 1
     await nearest(reads.connection, anna, crowd[0], anna.at("10:00"), busy=[], version=1)
     assert await reads.count() == 2
 
 
-async def test_a_read_whose_caller_is_gone_is_made_by_the_next(pool: Pool, anna: Instructor, ben: Account) -> None:
+async def test_another_caller_takes_over_a_cancelled_read(pool: Pool, anna: Instructor, ben: Account) -> None:
     async with pool.acquire() as connection:
         blocked = connection.transaction()
         await blocked.start()
@@ -195,7 +195,9 @@ async def test_a_read_whose_caller_is_gone_is_made_by_the_next(pool: Pool, anna:
     assert alternatives._reads == {}
 
 
-async def test_a_read_that_fails_fails_for_all_who_wait_and_is_forgotten(pool: Pool, anna: Instructor, ben: Account) -> None:
+async def test_a_failed_read_fails_for_all_waiting_callers_and_is_not_cached(
+    pool: Pool, anna: Instructor, ben: Account
+) -> None:
     async with pool.acquire() as connection:
         blocked = connection.transaction()
         await blocked.start()
@@ -217,7 +219,7 @@ async def test_a_read_that_fails_fails_for_all_who_wait_and_is_forgotten(pool: P
     assert len(starts) == 5
 
 
-async def test_no_more_is_kept_than_was_said(pool: Pool, anna: Instructor, ben: Account) -> None:
+async def test_the_cache_is_bounded(pool: Pool, anna: Instructor, ben: Account) -> None:
     for day in range(alternatives.MAX_WINDOWS + 10):
         alternatives._cache(
             (anna.id, 0, anna.day(day), 5),

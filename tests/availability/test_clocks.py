@@ -1,4 +1,4 @@
-"""The nights the clocks change, in zones that do it differently: at two, at midnight, by half an hour, before midnight."""
+"""Clock changes in different zones: at two, at midnight, by half an hour, before midnight."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -30,7 +30,7 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def nights(zone: str) -> list[date]:
-    """The days of 2026 and 2027 that have not 24 hours."""
+    """The days of 2026 and 2027 without exactly 24 hours."""
     tz = ZoneInfo(zone)
     days = [date(2026, 1, 5) + timedelta(days=n) for n in range(725)]
     return [day for day in days if hours(day, tz) != 24] or days[:2]
@@ -42,7 +42,7 @@ def hours(day: date, tz: ZoneInfo) -> float:
 
 
 def walk(day: date, zone: str) -> Iterator[tuple[datetime, int]]:
-    """An independent model of a local day: every quarter-hour of it as an instant, with its wall clock in minutes."""
+    """An independent model of a local day: each quarter-hour as an instant and local minutes."""
     tz = ZoneInfo(zone)
     instant = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(days=1)
     while (local := instant.astimezone(tz)).date() <= day:
@@ -52,17 +52,17 @@ def walk(day: date, zone: str) -> Iterator[tuple[datetime, int]]:
 
 
 def edge(minute: int, quarters: list[tuple[datetime, int]]) -> datetime | None:
-    """The first instant with this wall clock; 1440 is the end of the day."""
+    """The first instant with this local time; 1440 is the end of the day."""
     if minute == 24 * 60:
         return quarters[-1][0] + timedelta(minutes=15)
     return next((instant for instant, wall in quarters if wall == minute), None)
 
 
 def end_edge(minute: int, quarters: list[tuple[datetime, int]]) -> datetime | None:
-    """An end exactly where clocks jump is the jump itself."""
-    found = edge(minute, quarters)
-    if found is not None:
-        return found
+    """An end exactly at a clock change is the change itself."""
+    instant = edge(minute, quarters)
+    if instant is not None:
+        return instant
     return next((instant + timedelta(minutes=15) for instant, wall in quarters if wall + 15 == minute), None)
 
 
@@ -71,24 +71,24 @@ def ranges(first: int, last: int) -> st.SearchStrategy[list[tuple[int, int]]]:
     return st.lists(st.integers(first, last - 1).flatmap(lambda a: st.tuples(st.just(a), st.integers(a + 1, last))), max_size=4)
 
 
-# The hours in which clocks change are tried as often as all the rest.
+# Hours with clock changes are tested as often as all others.
 RANGES = st.one_of(ranges(0, 96), ranges(0, 17), ranges(86, 96))
 
 
 @pytest.mark.parametrize("zone", ZONES)
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(choice=st.integers(0, 3), beside=st.integers(-1, 1), drawn=RANGES)
-async def test_what_is_saved_on_such_a_night_is_what_a_clock_on_the_wall_says(
+async def test_a_week_with_a_clock_change_is_saved_in_local_time(
     pool: Pool, zone: str, choice: int, beside: int, drawn: list[tuple[int, int]]
 ) -> None:
-    """Against the model: the instants covered are those whose first wall clock is in a range, a skipped edge is refused by name,
-    and reading the week and saving it again changes nothing."""
+    """Compares with the model: an instant is covered if its first local time is in a range, a
+    skipped edge is refused by name, and saving the week as read changes nothing."""
     anna = (
         await pool.fetchval("select instructor_id from calendar")
         or (await factories.instructor(pool, "Anna", days=0, time_zone=zone)).id
     )
-    found = nights(zone)
-    await check(pool, anna, zone, found[choice % len(found)] + timedelta(days=beside), [(a * 15, b * 15) for a, b in drawn])
+    days = nights(zone)
+    await check(pool, anna, zone, days[choice % len(days)] + timedelta(days=beside), [(a * 15, b * 15) for a, b in drawn])
 
 
 async def check(pool: Pool, instructor: Any, zone: str, day: date, ranges: list[Range]) -> None:
@@ -137,7 +137,7 @@ async def check(pool: Pool, instructor: Any, zone: str, day: date, ranges: list[
         ("Africa/Cairo", "2026-10-29", ("22:00", "24:00"), 180),
     ],
 )  # fmt: skip
-async def test_nights_of_the_rules(pool: Pool, zone: str, day: str, typed: tuple[str, str], minutes: int) -> None:
+async def test_known_clock_changes(pool: Pool, zone: str, day: str, typed: tuple[str, str], minutes: int) -> None:
     anna = await factories.instructor(pool, "Anna", days=0, time_zone=zone)
     on = date.fromisoformat(day)
     await week.replace_days(pool, anna.id, {on: [(week.minute(typed[0]), week.minute(typed[1]))]}, now=NOW)
@@ -158,9 +158,7 @@ async def test_nights_of_the_rules(pool: Pool, zone: str, day: str, typed: tuple
         ("Africa/Cairo", "2026-04-24", ("00:30", "03:00"), "start"),
     ],
 )
-async def test_an_edge_that_the_clocks_skip_is_refused_by_name(
-    pool: Pool, zone: str, day: str, typed: tuple[str, str], edge: str
-) -> None:
+async def test_a_skipped_edge_is_refused_by_name(pool: Pool, zone: str, day: str, typed: tuple[str, str], edge: str) -> None:
     anna = await factories.instructor(pool, "Anna", days=0, time_zone=zone)
     fine = (week.minute("08:00"), week.minute("09:00"))
     with pytest.raises(refusal.ValidationError) as refused:
@@ -171,7 +169,7 @@ async def test_an_edge_that_the_clocks_skip_is_refused_by_name(
     assert await pool.fetchval("select count(*) from availability") == 0
 
 
-async def test_a_year_at_once_is_one_step_and_soon_done(pool: Pool) -> None:
+async def test_a_year_at_once_is_one_quick_step(pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", days=0)
     days = {NOW.date() + timedelta(days=n): [(540, 720), (780, 1020)] for n in range(1, 366)}
     started = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The next start is right for every instructor: against the boards, whatever was done before."""
+"""The next start of every instructor matches the boards after any change."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,7 +26,7 @@ Pair = tuple[UUID, int]
 
 
 async def next_of_board(pool: Pool, instructor_id: UUID, minutes: int, now: datetime) -> datetime | None:
-    """The first free button of all the boards up to the horizon."""
+    """The first free start on the boards up to the horizon."""
     for first in range(-1, 96, 31):
         board = await snapshot(pool, instructor_id, (now + timedelta(days=first)).date(), 31)
         assert board is not None
@@ -55,7 +55,7 @@ async def truth(pool: Pool, now: datetime) -> dict[Pair, datetime | None]:
 
 
 async def card_truth(pool: Pool, now: datetime) -> list[datetime | None]:
-    """When each instructor's card is free next, the soonest first."""
+    """The next start of each instructor's card, soonest first."""
     starts: dict[UUID, datetime | None] = {}
     for row in await pool.fetch(
         """select s.instructor_id, s.card_minutes from service s
@@ -68,7 +68,7 @@ async def card_truth(pool: Pool, now: datetime) -> list[datetime | None]:
 
 
 async def bounds_are_kept(pool: Pool, expected: dict[Pair, datetime | None], now: datetime) -> None:
-    """No row says that nothing is free before what the boards show."""
+    """No stored bound is later than the first free start on the boards."""
     for row in await pool.fetch("select instructor_id, minutes, start::text from next_start"):
         start = expected.get((row["instructor_id"], row["minutes"]))
         if start is not None:
@@ -77,7 +77,7 @@ async def bounds_are_kept(pool: Pool, expected: dict[Pair, datetime | None], now
 
 
 class Town:
-    """A few instructors and students, to whom something happens at random."""
+    """A few instructors and students, and random changes to them."""
 
     def __init__(self, pool: Pool, random: Random) -> None:
         self.pool = pool
@@ -171,7 +171,7 @@ class Town:
         await self.pool.fetchval("select set_teaching($1, $2)", anna.id, self.random.random() < 0.7)
 
     async def hold_ends(self) -> None:
-        """A hold of the very next start that was given and has run out, and a booking that takes it over."""
+        """An expired hold on the next start, and a booking that takes it over."""
         anna, (ben, clara) = self.random.choice(self.instructors), self.students
         service_id = await self.pool.fetchval(
             "select id from service where instructor_id = $1 and 30 = any (durations_minutes) limit 1",
@@ -199,7 +199,7 @@ class Town:
 
 @asynccontextmanager
 async def refreshing(pool: Pool, town: Town, tasks: int) -> AsyncIterator[None]:
-    """The worker's refreshing, without a pause, beside what the test does."""
+    """Runs the worker's refresh without a pause during the test."""
 
     async def refresh() -> None:
         while True:
@@ -217,8 +217,8 @@ async def refreshing(pool: Pool, town: Town, tasks: int) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_it_is_what_the_boards_say_whatever_happened(pool: Pool, seed: int) -> None:
-    """Step by step, while the worker refreshes at the same time in every second run."""
+async def test_the_next_start_matches_the_boards_after_random_changes(pool: Pool, seed: int) -> None:
+    """Step by step; in every second run the worker refreshes at the same time."""
     town = Town(pool, Random(seed))
     await town.settle()
     async with refreshing(pool, town, seed % 2):
@@ -232,7 +232,7 @@ async def test_it_is_what_the_boards_say_whatever_happened(pool: Pool, seed: int
             await bounds_are_kept(pool, expected, town.now)
 
 
-async def test_what_was_freed_while_it_was_computed_is_not_overwritten(pool: Pool) -> None:
+async def test_time_freed_during_a_computation_is_not_overwritten(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool, "Anna", now=NOW), await factories.student(pool, "Ben")
     lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"), now=NOW)
     now = anna.at("08:00") - timedelta(hours=1)
@@ -244,8 +244,8 @@ async def test_what_was_freed_while_it_was_computed_is_not_overwritten(pool: Poo
     assert await next_start.of(pool, [(anna.id, 60)], now=now) == {(anna.id, 60): anna.at("09:00")}
 
 
-async def test_whatever_opens_time_is_seen(pool: Pool) -> None:
-    """Each time the next start was known and becomes an earlier one."""
+async def test_every_way_to_free_time_is_noticed(pool: Pool) -> None:
+    """Each time a stored next start becomes earlier."""
     anna = await factories.instructor(pool, "Anna", hours=("09:00", "12:00"), notice_minutes=600, buffer_minutes=60, now=NOW)
     ben, clara = await factories.student(pool, "Ben"), await factories.student(pool, "Clara")
     evening = anna.at("20:00", day=0)
@@ -258,7 +258,7 @@ async def test_whatever_opens_time_is_seen(pool: Pool) -> None:
 
     assert await next_hour() == anna.at("09:00", day=2)
     await instructor.change(pool, anna.id, {"travel_buffer_minutes": 0}, now=evening)
-    # The buffer of a lesson that is booked stays until it moves.
+    # A booked lesson keeps its buffer until it moves.
     assert await next_hour() == anna.at("09:00", day=2)
     await cancellation.cancel(pool, ben.id, lessons[0].id, reason="", now=evening)
     assert await next_hour() == anna.at("09:00")
@@ -281,7 +281,7 @@ async def test_whatever_opens_time_is_seen(pool: Pool) -> None:
     assert await next_hour() == anna.at("21:00", day=0)
 
 
-async def test_storing_waits_for_nobody(pool: Pool) -> None:
+async def test_storing_waits_for_no_lock(pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", now=NOW)
     async with pool.acquire() as connection:
         transaction = connection.transaction()
@@ -313,8 +313,8 @@ async def test_racing_writers_and_readers_leave_no_bound_too_late(pool: Pool) ->
     assert await next_start.of(pool, expected, now=town.now) == expected
 
 
-async def test_the_soonest_are_found_behind_many_that_are_taken(pool: Pool) -> None:
-    """Forty instructors whose first start was taken after it was kept, before one who is free."""
+async def test_the_soonest_are_found_behind_many_outdated_bounds(pool: Pool) -> None:
+    """Forty instructors with outdated bounds come before one with a free start."""
     evening = NOW + timedelta(hours=12)
     for n in range(40):
         carl = await factories.instructor(pool, f"Carl {n}", hours=("09:00", "18:00"), now=NOW)
@@ -332,7 +332,7 @@ async def test_the_soonest_are_found_behind_many_that_are_taken(pool: Pool) -> N
     assert [row.start for row in soonest] == [anna.at("10:00"), anna.at("17:00")]
 
 
-async def test_asking_again_computes_nothing(pool: Pool) -> None:
+async def test_a_repeated_request_computes_nothing(pool: Pool) -> None:
     pairs = [((await factories.instructor(pool, f"Anna {n}", now=NOW)).id, 60) for n in range(5)]
     never = await factories.instructor(pool, "Never", days=0, now=NOW)
     pairs.append((never.id, 60))
@@ -349,8 +349,8 @@ async def test_asking_again_computes_nothing(pool: Pool) -> None:
     assert await next_start.refresh(pool, limit=100, now=NOW + timedelta(minutes=5)) == 0
 
 
-async def test_long_calendars_are_computed_in_pieces(pool: Pool) -> None:
-    """Of 25 calendars without free time the near days are read at once, all their days in two pieces."""
+async def test_long_calendars_are_computed_in_batches(pool: Pool) -> None:
+    """For 25 calendars without free time: one read of the near days, then two of all days."""
     pairs = [((await factories.instructor(pool, f"Anna {n}", days=0, durations=(60,), now=NOW)).id, 60) for n in range(25)]
     sizes: list[int] = []
 
@@ -366,10 +366,10 @@ async def test_long_calendars_are_computed_in_pieces(pool: Pool) -> None:
     assert await pool.fetchval("select count(*) from next_start where start = 'infinity'") == 25
 
 
-async def test_a_public_read_that_takes_too_long_is_given_up(
+async def test_a_public_read_is_cancelled_at_its_time_out(
     pool: Pool, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And it costs neither the connection nor anybody else."""
+    """It costs neither the connection nor other requests."""
     anna = await factories.instructor(pool, "Anna")
     monkeypatch.setattr(next_start._next_starts, "seconds", 0.3)
     monkeypatch.setattr(next_start._free_next, "seconds", 0.3)
@@ -384,7 +384,7 @@ async def test_a_public_read_that_takes_too_long_is_given_up(
         with pytest.raises(refusal.Unavailable):
             await next_start.of(pool, [(anna.id, 60)], now=NOW)
         assert (await client.get(f"/api/instructors/{anna.id}")).status_code == 200
-        # What was given up is not running on.
+        # The cancelled statement does not keep running.
         waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
         assert await connection.fetchval(waiting) == 0
         pids.add(await connection.fetchval("select pg_backend_pid()"))

@@ -1,4 +1,4 @@
-"""What everyone may read of an instructor's availability, without signing in."""
+"""Public availability, without signing in."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -15,12 +15,12 @@ from tests import factories
 from tests.conftest import _running
 from tests.factories import Instructor
 
-# A Monday, 10:07 in New York: a minute at which nothing is on the quarter of an hour.
+# A Monday, 10:07 in New York, between two quarter-hours.
 NOW = datetime(2026, 11, 23, 15, 7, 30, tzinfo=UTC)
 
 
 class At:
-    """The application at a time of the test's choosing, with settings of its choosing."""
+    """The application at any time, with any settings."""
 
     def __init__(self, stack: AsyncExitStack, settings: Settings) -> None:
         self.stack = stack
@@ -67,7 +67,7 @@ async def test_in_full_days_have_their_ranges_from_the_minimum_notice_on(at: At,
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
-async def test_a_summary_tells_the_parts_of_the_day(at: At, anna: Instructor) -> None:
+async def test_a_summary_has_the_parts_of_the_day(at: At, anna: Instructor) -> None:
     client = await at.client(public_availability_detail_level="summary")
     answer = (await client.get(path(anna, "?end_date=2026-11-24"))).json()
     assert answer["days"] == {
@@ -76,7 +76,7 @@ async def test_a_summary_tells_the_parts_of_the_day(at: At, anna: Instructor) ->
     }
 
 
-async def test_the_minimum_is_whether_and_when(at: At, anna: Instructor, pool: Pool) -> None:
+async def test_the_minimal_level_has_only_the_earliest_date(at: At, anna: Instructor, pool: Pool) -> None:
     client = await at.client(public_availability_detail_level="minimal", public_availability_show_instructor_name=False)
     answer = (await client.get(path(anna))).json()
     expected = {"instructor_id": str(anna.id), "time_zone": "America/New_York", "version": 0}
@@ -87,7 +87,7 @@ async def test_the_minimum_is_whether_and_when(at: At, anna: Instructor, pool: P
     assert answer == expected | {"version": 1, "has_availability": False, "earliest_date": None}
 
 
-async def test_what_is_booked_and_travelled_is_not_free(at: At, pool: Pool) -> None:
+async def test_lessons_and_travel_buffers_are_not_free(at: At, pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", now=NOW, buffer_minutes=15)
     ben = await factories.student(pool, "Ben")
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("11:00"), now=NOW)
@@ -118,20 +118,20 @@ async def test_a_day_ends_at_24_and_a_short_night_counts_its_real_minutes(at: At
     }
 
 
-async def test_asking_again_is_answered_304_until_something_changes(at: At, anna: Instructor, pool: Pool) -> None:
+async def test_a_repeated_request_gets_304_until_something_changes(at: At, anna: Instructor, pool: Pool) -> None:
     client = await at.client()
     first = await client.get(path(anna))
 
-    async def again(query: str = "", known: str = first.headers["etag"]) -> httpx.Response:
-        return await client.get(path(anna, query), headers={"If-None-Match": known})
+    async def again(query: str = "", etag: str = first.headers["etag"]) -> httpx.Response:
+        return await client.get(path(anna, query), headers={"If-None-Match": etag})
 
     unchanged = await again()
     assert (unchanged.status_code, unchanged.content) == (304, b"")
     assert unchanged.headers["etag"] == first.headers["etag"]
     assert unchanged.headers["cache-control"] == first.headers["cache-control"]
-    assert (await again(known=f'"another", W/{first.headers["etag"]}')).status_code == 304
-    assert (await again(known="*")).status_code == 304
-    assert (await again(known='"another"')).status_code == 200
+    assert (await again(etag=f'"another", W/{first.headers["etag"]}')).status_code == 304
+    assert (await again(etag="*")).status_code == 304
+    assert (await again(etag='"another"')).status_code == 200
     assert (await again("?end_date=2026-11-25")).status_code == 200
     at.now = NOW + timedelta(minutes=7)
     assert (await again()).status_code == 304
@@ -142,9 +142,9 @@ async def test_asking_again_is_answered_304_until_something_changes(at: At, anna
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("11:00"), now=NOW)
     assert (await again()).status_code == 200
     fresh = (await again()).headers["etag"]
-    assert (await again(known=fresh)).status_code == 304
+    assert (await again(etag=fresh)).status_code == 304
     await pool.execute("update site set epoch_seed = gen_random_uuid()")
-    assert (await again(known=fresh)).status_code == 200
+    assert (await again(etag=fresh)).status_code == 200
     other = await at.client(public_availability_detail_level="minimal")
     assert (await other.get(path(anna), headers={"If-None-Match": fresh})).status_code == 200
 
@@ -152,12 +152,12 @@ async def test_asking_again_is_answered_304_until_something_changes(at: At, anna
 async def test_a_notice_off_the_quarter_hour_is_kept_to_the_minute(at: At, pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", now=NOW, notice_minutes=10)
     client = await at.client()
-    seen = []
+    starts = []
     for minute in range(4, 8):
         at.now = NOW.replace(minute=minute, second=0)
         answer = await client.get(path(anna, "?end_date=2026-11-23"))
-        seen.append(answer.json()["days"]["2026-11-23"]["ranges"][0]["start_time"])
-    assert seen == ["10:15", "10:15", "10:30", "10:30"]
+        starts.append(answer.json()["days"]["2026-11-23"]["ranges"][0]["start_time"])
+    assert starts == ["10:15", "10:15", "10:30", "10:30"]
 
 
 @pytest.mark.parametrize(
@@ -170,24 +170,24 @@ async def test_a_notice_off_the_quarter_hour_is_kept_to_the_minute(at: At, pool:
         ("start_date=2026-11-25&end_date=2026-11-24", "end_date"),
     ],
 )
-async def test_dates_that_cannot_be_are_named_for_every_page_to_read(at: At, anna: Instructor, query: str, field: str) -> None:
+async def test_invalid_dates_are_named_and_readable_from_any_site(at: At, anna: Instructor, query: str, field: str) -> None:
     answer = await (await at.client()).get(path(anna, f"?{query}"))
     assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "VALIDATION_ERROR", field)
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
-async def test_who_does_not_teach_has_no_availability(at: At, pool: Pool) -> None:
+async def test_only_instructors_have_public_availability(at: At, pool: Pool) -> None:
     ben = await factories.student(pool, "Ben")
-    gone = await factories.instructor(pool, "Gone")
+    former = await factories.instructor(pool, "Gone")
     await pool.execute("update calendar set is_active = false")
     client = await at.client()
-    for wrong in (ben.id, gone.id, "none", "01980000-0000-7000-8000-000000000000"):
+    for wrong in (ben.id, former.id, "none", "01980000-0000-7000-8000-000000000000"):
         for call in ("availability", "next-available"):
             answer = await client.get(f"/api/public/instructors/{wrong}/{call}")
             assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
 
 
-async def test_a_browser_may_ask_from_another_site(at: At, anna: Instructor) -> None:
+async def test_a_preflight_request_is_answered(at: At, anna: Instructor) -> None:
     headers = {
         "Origin": "https://school.example",
         "Access-Control-Request-Method": "GET",
@@ -199,7 +199,7 @@ async def test_a_browser_may_ask_from_another_site(at: At, anna: Instructor) -> 
     assert answer.headers["access-control-allow-headers"] == "If-None-Match"
 
 
-async def test_the_next_available_start_can_really_be_booked(at: At, anna: Instructor, pool: Pool) -> None:
+async def test_the_next_available_start_can_be_booked(at: At, anna: Instructor, pool: Pool) -> None:
     client = await at.client()
     next_path = f"/api/public/instructors/{anna.id}/next-available"
     answer = await client.get(next_path)
@@ -217,7 +217,7 @@ async def test_the_next_available_start_can_really_be_booked(at: At, anna: Instr
     await factories.lesson(pool, carl.id, anna.service_id, datetime.fromisoformat(hour["start"]), minutes=60, now=NOW)
 
 
-async def test_a_length_nobody_offers_has_no_start(at: At, anna: Instructor, pool: Pool) -> None:
+async def test_a_length_that_is_not_offered_has_no_start(at: At, anna: Instructor, pool: Pool) -> None:
     client = await at.client()
     next_path = f"/api/public/instructors/{anna.id}/next-available"
     assert (await client.get(f"{next_path}?duration_minutes=45")).json()["start"] is None
@@ -228,7 +228,7 @@ async def test_a_length_nobody_offers_has_no_start(at: At, anna: Instructor, poo
     assert (answer["start"], answer["duration_minutes"]) == (None, 60)
 
 
-async def test_what_is_kept_is_bounded(at: At, anna: Instructor, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_cache_is_bounded(at: At, anna: Instructor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(public, "_MAX_BODIES", 3)
     client = await at.client()
     for day in range(24, 30):

@@ -1,4 +1,4 @@
-"""The grid: wall-clock half-hours and the first start of a free range, a whole lesson in one day."""
+"""Start times: local half-hours and the first start of a free range, within one local day."""
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise

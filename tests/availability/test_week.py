@@ -21,7 +21,7 @@ async def anna(pool: Pool) -> Instructor:
 
 
 @pytest.fixture
-async def hers(client: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor) -> httpx.AsyncClient:
+async def as_anna(client: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor) -> httpx.AsyncClient:
     """The client, signed in as Anna."""
     client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, anna.id, settings)}"
     return client
@@ -45,8 +45,8 @@ async def get(client: httpx.AsyncClient, start: date) -> dict[str, Any]:
     return week
 
 
-async def test_a_new_week_is_empty(hers: httpx.AsyncClient, monday: date) -> None:
-    assert await get(hers, monday) == {
+async def test_a_new_week_is_empty(as_anna: httpx.AsyncClient, monday: date) -> None:
+    assert await get(as_anna, monday) == {
         "start": monday.isoformat(),
         "time_zone": "America/New_York",
         "version": 0,
@@ -54,11 +54,11 @@ async def test_a_new_week_is_empty(hers: httpx.AsyncClient, monday: date) -> Non
     }
 
 
-async def test_a_day_left_out_stays_and_what_touches_is_merged(hers: httpx.AsyncClient, monday: date) -> None:
+async def test_an_omitted_day_stays_and_adjacent_ranges_are_merged(as_anna: httpx.AsyncClient, monday: date) -> None:
     tuesday, wednesday = monday + timedelta(days=1), monday + timedelta(days=2)
-    await put(hers, monday, {monday: [MORNING], tuesday: [{"start": "22:00", "end": "24:00"}]})
+    await put(as_anna, monday, {monday: [MORNING], tuesday: [{"start": "22:00", "end": "24:00"}]})
     answer = await put(
-        hers,
+        as_anna,
         monday,
         {
             wednesday: [
@@ -75,39 +75,39 @@ async def test_a_day_left_out_stays_and_what_touches_is_merged(hers: httpx.Async
     assert week["days"][monday.isoformat()] == [MORNING]
     assert week["days"][tuesday.isoformat()] == [{"start": "22:00", "end": "24:00"}]
     assert week["days"][wednesday.isoformat()] == [{"start": "00:00", "end": "02:00"}, {"start": "11:00", "end": "14:15"}]
-    assert await get(hers, monday) == week
+    assert await get(as_anna, monday) == week
 
 
-async def test_ranges_are_merged_across_midnight_and_split_again(hers: httpx.AsyncClient, pool: Pool, monday: date) -> None:
+async def test_ranges_are_merged_across_midnight_and_split_again(as_anna: httpx.AsyncClient, pool: Pool, monday: date) -> None:
     tuesday = monday + timedelta(days=1)
-    await put(hers, monday, {monday: [{"start": "22:00", "end": "24:00"}]})
-    await put(hers, monday, {tuesday: [{"start": "00:00", "end": "02:00"}]})
+    await put(as_anna, monday, {monday: [{"start": "22:00", "end": "24:00"}]})
+    await put(as_anna, monday, {tuesday: [{"start": "00:00", "end": "02:00"}]})
     assert await pool.fetchval("select count(*) from availability") == 1
-    await put(hers, monday, {tuesday: []})
-    week = await get(hers, monday)
+    await put(as_anna, monday, {tuesday: []})
+    week = await get(as_anna, monday)
     assert week["days"][monday.isoformat()] == [{"start": "22:00", "end": "24:00"}]
     assert week["days"][tuesday.isoformat()] == []
 
 
-async def test_saving_what_is_there_already_is_no_step(hers: httpx.AsyncClient, pool: Pool, monday: date) -> None:
-    await put(hers, monday, {monday: [MORNING]})
+async def test_saving_an_unchanged_week_is_no_step(as_anna: httpx.AsyncClient, pool: Pool, monday: date) -> None:
+    await put(as_anna, monday, {monday: [MORNING]})
     again = await put(
-        hers, monday, {monday: [{"start": "09:00", "end": "10:00"}, {"start": "10:00", "end": "12:00"}]}, version=0
+        as_anna, monday, {monday: [{"start": "09:00", "end": "10:00"}, {"start": "10:00", "end": "12:00"}]}, version=0
     )
     assert again.status_code == 409
     again = await put(
-        hers, monday, {monday: [{"start": "09:00", "end": "10:00"}, {"start": "10:00", "end": "12:00"}]}, version=1
+        as_anna, monday, {monday: [{"start": "09:00", "end": "10:00"}, {"start": "10:00", "end": "12:00"}]}, version=1
     )
     assert (again.status_code, again.json()["version"]) == (200, 1)
     assert await pool.fetchval("select count(*) from outbox") == 1
 
 
 async def test_a_save_is_one_step_with_the_changed_days_board(
-    hers: httpx.AsyncClient, pool: Pool, anna: Instructor, monday: date
+    as_anna: httpx.AsyncClient, pool: Pool, anna: Instructor, monday: date
 ) -> None:
     days = [monday + timedelta(days=n) for n in range(7)]
-    await put(hers, monday, {days[1]: [MORNING]})
-    await put(hers, monday, {days[0]: [MORNING], days[1]: [MORNING], days[6]: [MORNING]})
+    await put(as_anna, monday, {days[1]: [MORNING]})
+    await put(as_anna, monday, {days[0]: [MORNING], days[1]: [MORNING], days[6]: [MORNING]})
     change = await pool.fetchrow("select version, days, events from outbox order by version desc limit 1")
     assert change is not None
     assert change["version"] == 2
@@ -118,55 +118,57 @@ async def test_a_save_is_one_step_with_the_changed_days_board(
     assert change["events"] == []
 
 
-async def test_an_edit_of_what_changed_meanwhile_is_refused_with_the_fresh_week(hers: httpx.AsyncClient, monday: date) -> None:
+async def test_an_edit_of_an_outdated_version_is_refused_with_the_current_week(
+    as_anna: httpx.AsyncClient, monday: date
+) -> None:
     tuesday = monday + timedelta(days=1)
-    await put(hers, monday, {monday: [MORNING]})
-    answer = await put(hers, monday, {tuesday: [MORNING]}, version=0)
+    await put(as_anna, monday, {monday: [MORNING]})
+    answer = await put(as_anna, monday, {tuesday: [MORNING]}, version=0)
     assert (answer.status_code, answer.json()["code"]) == (409, "VERSION_CONFLICT")
     assert answer.json()["version"] == 1
-    assert answer.json()["week"] == await get(hers, monday)
-    assert (await put(hers, monday, {tuesday: [MORNING]}, version=1)).json()["version"] == 2
-    assert (await put(hers, monday, {tuesday: []}, version=99)).status_code == 409
+    assert answer.json()["week"] == await get(as_anna, monday)
+    assert (await put(as_anna, monday, {tuesday: [MORNING]}, version=1)).json()["version"] == 2
+    assert (await put(as_anna, monday, {tuesday: []}, version=99)).status_code == 409
 
 
-async def test_what_is_wrong_is_said_before_what_is_outdated(hers: httpx.AsyncClient, monday: date) -> None:
-    await put(hers, monday, {monday: [MORNING]})
+async def test_validation_errors_come_before_version_conflicts(as_anna: httpx.AsyncClient, monday: date) -> None:
+    await put(as_anna, monday, {monday: [MORNING]})
     past = monday - timedelta(days=28)
-    answer = await put(hers, past, {past: [MORNING]}, version=0)
+    answer = await put(as_anna, past, {past: [MORNING]}, version=0)
     assert (answer.status_code, answer.json()["field"]) == (422, f"days.{past}")
 
 
 async def test_bookings_and_settings_do_not_count_as_changes(
-    hers: httpx.AsyncClient, pool: Pool, anna: Instructor, monday: date
+    as_anna: httpx.AsyncClient, pool: Pool, anna: Instructor, monday: date
 ) -> None:
-    await put(hers, monday, {monday: [MORNING]})
+    await put(as_anna, monday, {monday: [MORNING]})
     ben = await factories.student(pool, "Ben")
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00", day=(monday - anna.today).days))
-    await hers.put("/api/instructors/me", json={"min_advance_minutes": 30})
-    answer = await put(hers, monday, {monday: []}, version=1)
+    await as_anna.put("/api/instructors/me", json={"min_advance_minutes": 30})
+    answer = await put(as_anna, monday, {monday: []}, version=1)
     assert (answer.status_code, answer.json()["version"]) == (200, 4)
     assert await pool.fetchval("select state from booking") == "confirmed"
 
 
-async def test_past_days_may_be_named_unchanged_only(hers: httpx.AsyncClient, pool: Pool, anna: Instructor) -> None:
+async def test_past_days_cannot_be_changed(as_anna: httpx.AsyncClient, pool: Pool, anna: Instructor) -> None:
     last_monday = anna.today - timedelta(days=anna.today.weekday() + 7)
     await pool.execute(
         "insert into availability values ($1, tstzrange($2, $2::timestamptz + interval '3 hours'))",
         anna.id, anna.at("09:00", day=(last_monday - anna.today).days),
     )  # fmt: skip
-    assert (await put(hers, last_monday, {last_monday: [MORNING]})).status_code == 200
-    answer = await put(hers, last_monday, {last_monday: []})
+    assert (await put(as_anna, last_monday, {last_monday: [MORNING]})).status_code == 200
+    answer = await put(as_anna, last_monday, {last_monday: []})
     assert (answer.status_code, answer.json()["field"]) == (422, f"days.{last_monday}")
-    assert len((await get(hers, last_monday))["days"][last_monday.isoformat()]) == 1
+    assert len((await get(as_anna, last_monday))["days"][last_monday.isoformat()]) == 1
 
 
-async def test_availability_reaches_730_days(hers: httpx.AsyncClient, anna: Instructor) -> None:
+async def test_availability_reaches_730_days(as_anna: httpx.AsyncClient, anna: Instructor) -> None:
     last = anna.day(730)
     monday = last - timedelta(days=last.weekday())
-    assert (await put(hers, monday, {last: [MORNING]})).status_code == 200
+    assert (await put(as_anna, monday, {last: [MORNING]})).status_code == 200
     beyond = anna.day(731)
     monday = beyond - timedelta(days=beyond.weekday())
-    answer = await put(hers, monday, {beyond: [MORNING]})
+    answer = await put(as_anna, monday, {beyond: [MORNING]})
     assert (answer.status_code, answer.json()["field"]) == (422, f"days.{beyond}")
 
 
@@ -192,8 +194,8 @@ async def test_availability_reaches_730_days(hers: httpx.AsyncClient, anna: Inst
         ([MORNING] * 97, ""),
     ],
 )
-async def test_what_is_wrong_with_a_range_is_named(hers: httpx.AsyncClient, monday: date, ranges: Any, field: str) -> None:
-    answer = await put(hers, monday, {monday: ranges})
+async def test_an_invalid_range_is_named(as_anna: httpx.AsyncClient, monday: date, ranges: Any, field: str) -> None:
+    answer = await put(as_anna, monday, {monday: ranges})
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
     assert answer.json()["field"] == f"days.{monday}.{field}".rstrip(".")
 
@@ -217,20 +219,20 @@ async def test_what_is_wrong_with_a_range_is_named(hers: httpx.AsyncClient, mond
         ({"start": "2026-11-23", "days": {}, "version": 2**63}, "version"),
     ],
 )
-async def test_what_is_wrong_with_a_week_is_named(hers: httpx.AsyncClient, body: dict[str, Any], field: str) -> None:
-    answer = await hers.put("/api/availability/week", json=body)
+async def test_an_invalid_week_is_named(as_anna: httpx.AsyncClient, body: dict[str, Any], field: str) -> None:
+    answer = await as_anna.put("/api/availability/week", json=body)
     assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "VALIDATION_ERROR", field)
 
 
 @pytest.mark.parametrize("start", ["", "2026-11-24", "0001-01-01", "9999-12-27", "today", "2026-11-23Z", "%00"])
-async def test_a_week_that_cannot_be_is_refused(hers: httpx.AsyncClient, start: str) -> None:
-    answer = await hers.get(f"/api/availability/week?start={start}")
+async def test_an_invalid_week_start_is_refused(as_anna: httpx.AsyncClient, start: str) -> None:
+    answer = await as_anna.get(f"/api/availability/week?start={start}")
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
 
 
 @pytest.mark.parametrize("start", ["1970-01-05", "8999-12-30"])
-async def test_a_week_far_away_is_just_empty(hers: httpx.AsyncClient, start: str) -> None:
-    days = (await get(hers, date.fromisoformat(start)))["days"]
+async def test_a_week_in_the_far_future_is_empty(as_anna: httpx.AsyncClient, start: str) -> None:
+    days = (await get(as_anna, date.fromisoformat(start)))["days"]
     assert list(days.values()) == [[]] * 7
 
 
@@ -241,21 +243,21 @@ async def test_only_an_instructor_has_a_week(client: httpx.AsyncClient, pool: Po
         assert (answer.status_code, answer.json()["code"]) == (403, "NOT_ALLOWED")
 
 
-async def test_two_saves_from_one_version_leave_one_of_them(hers: httpx.AsyncClient, monday: date) -> None:
+async def test_of_two_saves_from_one_version_one_wins(as_anna: httpx.AsyncClient, monday: date) -> None:
     days = [monday + timedelta(days=n) for n in range(7)]
-    answers = await asyncio.gather(*(put(hers, monday, {day: [MORNING]}, version=0) for day in days))
+    answers = await asyncio.gather(*(put(as_anna, monday, {day: [MORNING]}, version=0) for day in days))
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 6
-    week = await get(hers, monday)
+    week = await get(as_anna, monday)
     assert week["version"] == 1
     assert sum(map(bool, week["days"].values())) == 1
 
 
 async def test_weeks_that_were_changed_count_as_edited_by_hand(
-    hers: httpx.AsyncClient, pool: Pool, anna: Instructor, monday: date
+    as_anna: httpx.AsyncClient, pool: Pool, anna: Instructor, monday: date
 ) -> None:
     next_monday = monday + timedelta(days=7)
     sunday = monday + timedelta(days=6)
-    await put(hers, monday, {sunday: [MORNING]})
-    await put(hers, next_monday, {next_monday: []})  # as it was
+    await put(as_anna, monday, {sunday: [MORNING]})
+    await put(as_anna, next_monday, {next_monday: []})  # as it was
     rows = await pool.fetch("select instructor_id, monday from edited_week")
     assert [tuple(row) for row in rows] == [(anna.id, monday)]

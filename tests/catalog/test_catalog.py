@@ -1,4 +1,4 @@
-"""What can be taught and where, and who offers what."""
+"""The shared catalog, the list of instructors, and public profiles."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ async def everything(client: httpx.AsyncClient, path: str, limit: int) -> list[A
         cursor = page["next_cursor"]
 
 
-async def test_the_catalog_has_what_people_ask_for(client: httpx.AsyncClient) -> None:
+async def test_the_catalog_has_common_services(client: httpx.AsyncClient) -> None:
     categories = (await client.get("/api/catalog/categories")).json()["items"]
     assert categories[0] == {"slug": "music", "name": "Music"}
     services = (await client.get("/api/catalog/services")).json()
@@ -34,27 +34,25 @@ async def test_the_catalog_has_what_people_ask_for(client: httpx.AsyncClient) ->
     assert {"slug": "park-slope", "name": "Park Slope", "borough": "Brooklyn"} in areas
 
 
-async def test_services_can_be_asked_for_by_category(client: httpx.AsyncClient) -> None:
+async def test_services_are_filtered_by_category(client: httpx.AsyncClient) -> None:
     items = (await client.get("/api/catalog/services?category=languages")).json()["items"]
     assert {item["category"] for item in items} == {"languages"}
     assert (await client.get("/api/catalog/services?category=nothing")).json() == {"items": [], "next_cursor": None}
 
 
-async def test_pages_of_the_catalog_make_the_whole(client: httpx.AsyncClient) -> None:
+async def test_the_pages_of_a_list_add_up_to_all_items(client: httpx.AsyncClient) -> None:
     whole = (await client.get("/api/catalog/services")).json()["items"]
     assert await everything(client, "/api/catalog/services", 7) == whole
 
 
 @pytest.mark.parametrize("query", ["limit=101", "limit=0", "cursor=!", "cursor=WyJ4Il0=", "cursor=Wy01XQ==", "cursor=WzEsMl0="])
-async def test_a_page_that_cannot_be_is_a_validation_error(client: httpx.AsyncClient, query: str) -> None:
+async def test_an_invalid_page_is_a_validation_error(client: httpx.AsyncClient, query: str) -> None:
     for path in ("/api/catalog/services", "/api/catalog/categories", "/api/catalog/areas", "/api/instructors"):
         answer = await client.get(f"{path}?{query}")
         assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
 
 
-async def test_instructors_are_listed_by_what_they_offer_with_the_next_real_start(
-    client: httpx.AsyncClient, pool: Pool
-) -> None:
+async def test_instructors_are_listed_with_their_next_bookable_start(client: httpx.AsyncClient, pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", hours=("00:00", "24:00"), rate_cents=7000)
     await pool.execute("insert into instructor_area values ($1, 'park-slope'), ($1, 'astoria')", anna.id)
     (item,) = (await client.get("/api/instructors")).json()["items"]
@@ -76,7 +74,7 @@ async def test_instructors_are_listed_by_what_they_offer_with_the_next_real_star
     assert row["refusal"] is None
 
 
-async def test_one_without_free_time_is_listed_with_none(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_an_instructor_without_free_time_has_no_next_start(client: httpx.AsyncClient, pool: Pool) -> None:
     await factories.instructor(pool, "Anna", days=0)
     (item,) = (await client.get("/api/instructors")).json()["items"]
     assert item["next_available"] is None
@@ -87,8 +85,8 @@ async def test_filters_combine(client: httpx.AsyncClient, pool: Pool) -> None:
     carl = await factories.instructor(pool, "Carl", service="guitar", rate_cents=5000)
     dora = await factories.instructor(pool, "Dora", service="spanish", rate_cents=4000)
     await pool.execute("insert into instructor_area values ($1, 'park-slope'), ($2, 'park-slope')", anna.id, dora.id)
-    gone = await factories.instructor(pool, "Gone")
-    await pool.execute("update calendar set is_active = false where instructor_id = $1", gone.id)
+    former = await factories.instructor(pool, "Gone")
+    await pool.execute("update calendar set is_active = false where instructor_id = $1", former.id)
 
     async def found(**filters: Any) -> list[str]:
         answer = await client.get("/api/instructors", params=filters)
@@ -116,12 +114,12 @@ async def test_filters_combine(client: httpx.AsyncClient, pool: Pool) -> None:
      ("date=2026-11-23", "date"), ("part_of_day=evening", "part_of_day"), ("min_price=99999999999999999999", "min_price"),
      ("service=%00", None)],
 )  # fmt: skip
-async def test_a_filter_that_cannot_be_is_named(client: httpx.AsyncClient, query: str, field: str | None) -> None:
+async def test_an_invalid_filter_is_named(client: httpx.AsyncClient, query: str, field: str | None) -> None:
     answer = await client.get(f"/api/instructors?{query}")
     assert (answer.status_code, answer.json()["code"], answer.json().get("field")) == (422, "VALIDATION_ERROR", field)
 
 
-async def test_a_profile_is_public_and_says_no_more_than_it_should(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_public_profile_contains_no_private_fields(client: httpx.AsyncClient, pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", buffer_minutes=30)
     answer = await client.get(f"/api/instructors/{anna.id}")
     assert answer.json() == {
@@ -150,7 +148,7 @@ async def test_a_profile_is_public_and_says_no_more_than_it_should(client: httpx
     }
 
 
-async def test_who_is_no_instructor_has_no_profile(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_a_student_has_no_instructor_profile(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
     ben = await factories.student(pool, "Ben")
     for wrong in (str(ben.id), "01980000-0000-7000-8000-000000000000", "anna", "%00"):
         answer = await client.get(f"/api/instructors/{wrong}")

@@ -27,7 +27,7 @@ async def anna(pool: Pool) -> Instructor:
 
 
 @pytest.fixture
-async def hers(client: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor) -> httpx.AsyncClient:
+async def as_anna(client: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor) -> httpx.AsyncClient:
     """The client, signed in as Anna."""
     client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, anna.id, settings)}"
     return client
@@ -56,7 +56,7 @@ async def test_a_student_becomes_an_instructor_too(client: httpx.AsyncClient, po
     assert (await client.post("/api/instructors/me")).status_code == 201
 
 
-async def test_a_refused_profile_gives_no_role(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_an_invalid_profile_grants_no_role(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
     ben = await factories.student(pool, "Ben")
     client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, ben.id, settings)}"
     answer = await client.post("/api/instructors/me", json={"areas": ["Atlantis"]})
@@ -64,7 +64,7 @@ async def test_a_refused_profile_gives_no_role(client: httpx.AsyncClient, pool: 
     assert (await client.get("/api/auth/me")).json()["roles"] == ["student"]
 
 
-async def test_what_is_left_out_stays(hers: httpx.AsyncClient) -> None:
+async def test_omitted_fields_stay(as_anna: httpx.AsyncClient) -> None:
     everything = {
         "headline": "Piano with patience",
         "bio": "Fifteen years at it.",
@@ -74,12 +74,12 @@ async def test_what_is_left_out_stays(hers: httpx.AsyncClient) -> None:
         "travel_buffer_minutes": 15,
         "free_cancel_hours": 24,
     }
-    changed = (await hers.put("/api/instructors/me", json=everything)).json()
+    changed = (await as_anna.put("/api/instructors/me", json=everything)).json()
     expected = everything | {"areas": ["harlem", "upper-west-side"]}
     assert {name: changed[name] for name in everything} == expected
-    again = (await hers.put("/api/instructors/me", json={"bio": "", "headline": None, "areas": ["soho"]})).json()
+    again = (await as_anna.put("/api/instructors/me", json={"bio": "", "headline": None, "areas": ["soho"]})).json()
     assert {name: again[name] for name in everything} == expected | {"bio": "", "areas": ["soho"]}
-    assert (await hers.get("/api/instructors/me")).json() == again
+    assert (await as_anna.get("/api/instructors/me")).json() == again
 
 
 @pytest.mark.parametrize(
@@ -98,15 +98,15 @@ async def test_what_is_left_out_stays(hers: httpx.AsyncClient) -> None:
         ({"free_cancel_hours": "many"}, "free_cancel_hours"),
     ],
 )
-async def test_a_profile_that_cannot_be_is_refused(hers: httpx.AsyncClient, wrong: dict[str, Any], field: str) -> None:
-    before = (await hers.get("/api/instructors/me")).json()
-    answer = await hers.put("/api/instructors/me", json={"bio": "new"} | wrong)
+async def test_an_invalid_profile_is_refused(as_anna: httpx.AsyncClient, wrong: dict[str, Any], field: str) -> None:
+    before = (await as_anna.get("/api/instructors/me")).json()
+    answer = await as_anna.put("/api/instructors/me", json={"bio": "new"} | wrong)
     assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "VALIDATION_ERROR", field)
-    assert (await hers.get("/api/instructors/me")).json() == before
+    assert (await as_anna.get("/api/instructors/me")).json() == before
 
 
 async def test_a_changed_buffer_is_one_step_with_every_day_it_alters(
-    hers: httpx.AsyncClient, pool: Pool, anna: Instructor
+    as_anna: httpx.AsyncClient, pool: Pool, anna: Instructor
 ) -> None:
     ben = await factories.student(pool, "Ben")
     for day in (2, 5, 20):
@@ -114,7 +114,7 @@ async def test_a_changed_buffer_is_one_step_with_every_day_it_alters(
     first, days = anna.day(-3), 60
     before = await pool.fetchrow("select * from board($1, $2, $3)", anna.id, first, days)
     assert before is not None
-    await hers.put("/api/instructors/me", json={"travel_buffer_minutes": 45})
+    await as_anna.put("/api/instructors/me", json={"travel_buffer_minutes": 45})
     after = await pool.fetchrow("select * from board($1, $2, $3)", anna.id, first, days)
     (change,) = await pool.fetch(
         "select * from outbox where instructor_id = $1 and version > $2 order by version", anna.id, before["version"]
@@ -129,46 +129,44 @@ async def test_a_changed_buffer_is_one_step_with_every_day_it_alters(
     assert row["availability_version"] == 0
 
 
-async def test_a_changed_notice_is_a_step_that_alters_no_day(hers: httpx.AsyncClient, pool: Pool, anna: Instructor) -> None:
-    await hers.put("/api/instructors/me", json={"min_advance_minutes": 0})
+async def test_a_changed_notice_is_a_step_that_alters_no_day(as_anna: httpx.AsyncClient, pool: Pool, anna: Instructor) -> None:
+    await as_anna.put("/api/instructors/me", json={"min_advance_minutes": 0})
     row = await pool.fetchrow("select version, days, events from outbox where instructor_id = $1", anna.id)
     assert row is not None
     assert dict(row) == {"version": 1, "days": {}, "events": []}
-    await hers.put(
+    await as_anna.put(
         "/api/instructors/me", json={"min_advance_minutes": 0, "travel_buffer_minutes": 0, "bio": "the same otherwise"}
     )
     assert await pool.fetchval("select count(*) from outbox") == 1
 
 
-async def test_one_who_stops_teaching_is_gone_and_may_begin_again(hers: httpx.AsyncClient, anna: Instructor) -> None:
-    assert (await hers.delete("/api/instructors/me")).status_code == 204
-    assert (await hers.get(f"/api/instructors/{anna.id}")).status_code == 404
-    assert (await hers.get("/api/instructors")).json()["items"] == []
-    assert (await hers.get("/api/instructors/me")).json()["is_active"] is False
-    assert (await hers.post("/api/instructors/me", json={})).status_code == 201
-    assert (await hers.get(f"/api/instructors/{anna.id}")).status_code == 200
+async def test_an_instructor_stops_teaching_and_starts_again(as_anna: httpx.AsyncClient, anna: Instructor) -> None:
+    assert (await as_anna.delete("/api/instructors/me")).status_code == 204
+    assert (await as_anna.get(f"/api/instructors/{anna.id}")).status_code == 404
+    assert (await as_anna.get("/api/instructors")).json()["items"] == []
+    assert (await as_anna.get("/api/instructors/me")).json()["is_active"] is False
+    assert (await as_anna.post("/api/instructors/me", json={})).status_code == 201
+    assert (await as_anna.get(f"/api/instructors/{anna.id}")).status_code == 200
 
 
-async def test_stopping_and_beginning_again_are_changes_that_open_screens_hear_of(
-    hers: httpx.AsyncClient, anna: Instructor, pool: Pool
-) -> None:
+async def test_stopping_and_starting_again_are_published(as_anna: httpx.AsyncClient, anna: Instructor, pool: Pool) -> None:
     free = "select board_days($1, $2) -> $3 -> 'free' <> '[]'"
     day = anna.day()
     assert await pool.fetchval(free, anna.id, [day], day.isoformat())
     for _ in range(2):  # stopping twice is one change
-        await hers.delete("/api/instructors/me")
+        await as_anna.delete("/api/instructors/me")
     assert not await pool.fetchval(free, anna.id, [day], day.isoformat())
-    await hers.post("/api/instructors/me", json={})
+    await as_anna.post("/api/instructors/me", json={})
     assert await pool.fetchval(free, anna.id, [day], day.isoformat())
     assert [tuple(row) for row in await pool.fetch("select version, days, events from outbox")] == [(1, {}, []), (2, {}, [])]
 
 
-async def test_a_service_is_offered_changed_and_withdrawn(hers: httpx.AsyncClient, anna: Instructor) -> None:
-    answer = await hers.post("/api/instructors/me/services", json=GUITAR)
+async def test_a_service_is_offered_changed_and_withdrawn(as_anna: httpx.AsyncClient, anna: Instructor) -> None:
+    answer = await as_anna.post("/api/instructors/me/services", json=GUITAR)
     assert answer.status_code == 201
-    made = answer.json()
-    assert made == GUITAR | {
-        "id": made["id"],
+    created = answer.json()
+    assert created == GUITAR | {
+        "id": created["id"],
         "name": "Guitar",
         "durations_minutes": [30, 60],
         "location_types": ["student", "instructor", "public"],
@@ -176,35 +174,35 @@ async def test_a_service_is_offered_changed_and_withdrawn(hers: httpx.AsyncClien
         "audiences": [],
     }
     changes = {"hourly_rate_cents": 7000, "location_types": ["instructor", "instructor"], "levels": ["beginner"]}
-    changed = (await hers.patch(f"/api/instructors/me/services/{made['id']}", json=changes)).json()
-    assert changed == made | changes | {"location_types": ["instructor"]}
-    own = (await hers.get("/api/instructors/me/services")).json()["items"]
-    assert own == (await hers.get(f"/api/instructors/{anna.id}")).json()["services"]
+    changed = (await as_anna.patch(f"/api/instructors/me/services/{created['id']}", json=changes)).json()
+    assert changed == created | changes | {"location_types": ["instructor"]}
+    own = (await as_anna.get("/api/instructors/me/services")).json()["items"]
+    assert own == (await as_anna.get(f"/api/instructors/{anna.id}")).json()["services"]
     assert own[1] == changed
-    page = (await hers.get("/api/instructors/me/services?limit=1")).json()
-    rest = (await hers.get(f"/api/instructors/me/services?limit=1&cursor={page['next_cursor']}")).json()
+    page = (await as_anna.get("/api/instructors/me/services?limit=1")).json()
+    rest = (await as_anna.get(f"/api/instructors/me/services?limit=1&cursor={page['next_cursor']}")).json()
     assert page["items"] + rest["items"] == own
-    assert (await hers.delete(f"/api/instructors/me/services/{made['id']}")).status_code == 204
-    assert (await hers.get("/api/instructors/me/services")).json()["items"] == own[:1]
+    assert (await as_anna.delete(f"/api/instructors/me/services/{created['id']}")).status_code == 204
+    assert (await as_anna.get("/api/instructors/me/services")).json()["items"] == own[:1]
     for answer in (
-        await hers.delete(f"/api/instructors/me/services/{made['id']}"),
-        await hers.patch(f"/api/instructors/me/services/{made['id']}", json={}),
+        await as_anna.delete(f"/api/instructors/me/services/{created['id']}"),
+        await as_anna.patch(f"/api/instructors/me/services/{created['id']}", json={}),
     ):
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
 
 
-async def test_a_service_with_lessons_is_deactivated_and_may_be_offered_anew(
-    hers: httpx.AsyncClient, pool: Pool, anna: Instructor
+async def test_a_service_with_lessons_is_deactivated_and_can_be_offered_again(
+    as_anna: httpx.AsyncClient, pool: Pool, anna: Instructor
 ) -> None:
     ben = await factories.student(pool, "Ben")
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
-    assert (await hers.delete(f"/api/instructors/me/services/{anna.service_id}")).status_code == 204
+    assert (await as_anna.delete(f"/api/instructors/me/services/{anna.service_id}")).status_code == 204
     assert await pool.fetchval("select is_active from service where id = $1", anna.service_id) is False
-    assert (await hers.get("/api/instructors/me/services")).json()["items"] == []
-    assert (await hers.post("/api/instructors/me/services", json=GUITAR | {"catalog_service": "piano"})).status_code == 201
+    assert (await as_anna.get("/api/instructors/me/services")).json()["items"] == []
+    assert (await as_anna.post("/api/instructors/me/services", json=GUITAR | {"catalog_service": "piano"})).status_code == 201
 
 
-async def test_a_booking_that_waits_while_its_service_is_withdrawn_finds_nothing(pool: Pool, anna: Instructor) -> None:
+async def test_a_booking_that_waits_while_its_service_is_withdrawn_is_not_found(pool: Pool, anna: Instructor) -> None:
     ben = await factories.student(pool, "Ben")
     async with pool.acquire() as connection:
         transaction = connection.transaction()
@@ -263,29 +261,29 @@ async def until_one_waits_for_a_lock(pool: Pool) -> None:
         ({"description": "x" * 2001}, "description"),
     ],
 )
-async def test_a_service_that_cannot_be_is_refused(hers: httpx.AsyncClient, wrong: dict[str, Any], field: str) -> None:
-    answer = await hers.post("/api/instructors/me/services", json=GUITAR | wrong)
+async def test_an_invalid_service_is_refused(as_anna: httpx.AsyncClient, wrong: dict[str, Any], field: str) -> None:
+    answer = await as_anna.post("/api/instructors/me/services", json=GUITAR | wrong)
     assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "VALIDATION_ERROR", field)
-    assert len((await hers.get("/api/instructors/me/services")).json()["items"]) == 1
+    assert len((await as_anna.get("/api/instructors/me/services")).json()["items"]) == 1
 
 
-async def test_what_a_service_is_about_cannot_be_changed(hers: httpx.AsyncClient, anna: Instructor) -> None:
-    answer = await hers.patch(f"/api/instructors/me/services/{anna.service_id}", json={"catalog_service": "guitar"})
+async def test_the_subject_of_a_service_cannot_be_changed(as_anna: httpx.AsyncClient, anna: Instructor) -> None:
+    answer = await as_anna.patch(f"/api/instructors/me/services/{anna.service_id}", json={"catalog_service": "guitar"})
     assert (answer.status_code, answer.json()["field"]) == (422, "catalog_service")
 
 
-async def test_another_instructors_service_is_not_there(hers: httpx.AsyncClient, pool: Pool) -> None:
+async def test_another_instructors_service_is_not_found(as_anna: httpx.AsyncClient, pool: Pool) -> None:
     carl = await factories.instructor(pool, "Carl")
     for answer in (
-        await hers.patch(f"/api/instructors/me/services/{carl.service_id}", json={"hourly_rate_cents": 100}),
-        await hers.delete(f"/api/instructors/me/services/{carl.service_id}"),
-        await hers.delete("/api/instructors/me/services/none"),
+        await as_anna.patch(f"/api/instructors/me/services/{carl.service_id}", json={"hourly_rate_cents": 100}),
+        await as_anna.delete(f"/api/instructors/me/services/{carl.service_id}"),
+        await as_anna.delete("/api/instructors/me/services/none"),
     ):
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
     assert await pool.fetchval("select is_active and hourly_rate_cents = 7000 from service where id = $1", carl.service_id)
 
 
-async def test_a_student_teaches_nothing(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_a_student_has_no_services(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
     ben = await factories.student(pool, "Ben")
     client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, ben.id, settings)}"
     for answer in (
