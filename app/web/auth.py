@@ -16,7 +16,7 @@ from app.web.state import Handler, Request
 
 
 def may(permission: str) -> Callable[[Callable[[Request, SignedIn], Awaitable[Response]]], Handler]:
-    """Only accounts with this permission."""
+    """Only accounts with this permission (sql/migrations/0001_people.sql lists them)."""
 
     def decorate(handler: Callable[[Request, SignedIn], Awaitable[Response]]) -> Handler:
         @functools.wraps(handler)

@@ -14,9 +14,9 @@ select slug, name, borough from area order by borough, name;
 
 -- name: areas_named
 -- Each name with the slug of its area, or null.
-select wanted.name, a.slug
-from unnest(:names::text[]) as wanted (name)
-left join area a on a.slug = wanted.name or lower(a.name) = lower(wanted.name);
+select area_name.name, a.slug
+from unnest(:names::text[]) as area_name (name)
+left join area a on a.slug = area_name.name or lower(a.name) = lower(area_name.name);
 
 -- name: instructor
 -- A profile with the active services.
