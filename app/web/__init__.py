@@ -4,7 +4,17 @@ A decorator on every handler says who may call it (`may`, `signed_in`, `visitor`
 tests/test_routes.py fails for a handler without one. Checks run in the contract's order: 401, 403,
 then the handler parses the body (422), looks rows up (404) and acts (409)."""
 
-from app.web.auth import clear_session_cookie, may, origin_allowed, public, set_session_cookie, signed_in, token, visitor
+from app.web.auth import (
+    bearer,
+    clear_session_cookie,
+    may,
+    origin_allowed,
+    public,
+    set_session_cookie,
+    signed_in,
+    token,
+    visitor,
+)
 from app.web.errors import render_refusal
 from app.web.middleware import MAX_BODY, SECURITY_HEADERS, RequestBody, SecurityHeaders
 from app.web.parsing import check, form_fields, is_form, path_id, query, read

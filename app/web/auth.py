@@ -81,8 +81,8 @@ async def _signed_in(request: Request) -> SignedIn:
 
 def token(connection: HTTPConnection[Any]) -> str | None:
     """The session token: the bearer token if there is one, else the cookie."""
-    bearer = _bearer(connection)
-    return connection.cookies.get("session") if bearer is None else bearer
+    from_header = bearer(connection)
+    return connection.cookies.get("session") if from_header is None else from_header
 
 
 def bearer(connection: HTTPConnection[Any]) -> str | None:
@@ -110,14 +110,14 @@ def _cookie(request: Request) -> Any:
 def _renewed(request: Request, account: SignedIn | None, response: Response) -> Response:
     """Renews the cookie of a session that this request renewed, unless the handler has already set
     or deleted it."""
-    if account is not None and account.renewed and _bearer(request) is None and "set-cookie" not in response.headers:
+    if account is not None and account.renewed and bearer(request) is None and "set-cookie" not in response.headers:
         set_session_cookie(request, response, request.cookies["session"])
     return response
 
 
 def _same_site(request: Request) -> None:
     """Refuses a changing request that another site's page may have caused (CSRF)."""
-    if request.method in SAFE or _bearer(request) is not None:
+    if request.method in SAFE or bearer(request) is not None:
         return
     site = request.headers.get("sec-fetch-site")
     if site is not None:
