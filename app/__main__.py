@@ -43,7 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (MigrationError, safety.NotPermitted) as error:
         return _say(error, NOT_DONE)
     except (Unavailable, OSError) as error:
-        return _say(f"{error} Is the database at DATABASE_URL running?" if isinstance(error, Unavailable) else error, NOT_DONE)
+        return _say(
+            f"{error} Is the database at DATABASE_URL running?"
+            if isinstance(error, Unavailable)
+            else error,
+            NOT_DONE,
+        )
 
 
 def _say(problem: object, status: int) -> int:
@@ -52,7 +57,9 @@ def _say(problem: object, status: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m app", description="InstaInstru: book an in-person lesson at once.")
+    parser = argparse.ArgumentParser(
+        "python -m app", description="InstaInstru: book an in-person lesson at once."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
@@ -60,18 +67,38 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    up = command("up", _up, "Everything on this machine: databases, web, relay, worker. Ctrl-C stops it.")
+    up = command(
+        "up", _up, "Everything on this machine: databases, web, relay, worker. Ctrl-C stops it."
+    )
     _listen_options(up)
-    up.add_argument("--data", type=Path, default=Path("var"), metavar="DIR", help="folder of the databases (default: var)")
-    up.add_argument("--workers", type=_count, default=1, metavar="N", help="web processes (default: 1)")
-    up.add_argument("--demo", action=argparse.BooleanOptionalAction, help="demo people in an empty database (default: in int)")
+    up.add_argument(
+        "--data",
+        type=Path,
+        default=Path("var"),
+        metavar="DIR",
+        help="folder of the databases (default: var)",
+    )
+    up.add_argument(
+        "--workers", type=_count, default=1, metavar="N", help="web processes (default: 1)"
+    )
+    up.add_argument(
+        "--demo",
+        action=argparse.BooleanOptionalAction,
+        help="demo people in an empty database (default: in int)",
+    )
 
     serve = command("serve", _serve, "One web process.")
     _listen_options(serve)
     serve.add_argument("--fd", type=int, help="a listening socket to use instead of host and port")
-    serve.add_argument("--only", choices=["live", "http"], help="only the live path's sockets, or only everything else")
+    serve.add_argument(
+        "--only",
+        choices=["live", "http"],
+        help="only the live path's sockets, or only everything else",
+    )
     relay = command("relay", _relay, "The relay: publishes committed changes.")
-    relay.add_argument("--shard", type=int, metavar="N", help="one of RELAY_SHARDS, from 0 (default: all of them)")
+    relay.add_argument(
+        "--shard", type=int, metavar="N", help="one of RELAY_SHARDS, from 0 (default: all of them)"
+    )
     command("worker", _worker, "The worker: mails, and what happens on a clock.")
 
     command("migrate", _migrate, "Brings the database to the present shape.")
@@ -79,15 +106,29 @@ def _parser() -> argparse.ArgumentParser:
         ("seed", _seed, "Puts demo people into an empty database."),
         ("reset", _reset, "Drops everything in the database and makes it anew, empty."),
     ):
-        _near(command(name, run, text)).add_argument("--yes-stg", action="store_true", help="do not ask on stg")
-    _near(command("admin", _admin, "Makes an account an admin.")).add_argument("email", metavar="EMAIL")
-    _near(command("new-epoch", _new_epoch, "Makes every open screen start afresh, for example after a restore."))
+        _near(command(name, run, text)).add_argument(
+            "--yes-stg", action="store_true", help="do not ask on stg"
+        )
+    _near(command("admin", _admin, "Makes an account an admin.")).add_argument(
+        "email", metavar="EMAIL"
+    )
+    _near(
+        command(
+            "new-epoch",
+            _new_epoch,
+            "Makes every open screen start afresh, for example after a restore.",
+        )
+    )
     return parser
 
 
 def _listen_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=_port, default=8000, metavar="P", help="port to listen on (default: 8000)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="H", help="address to listen on (default: 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--port", type=_port, default=8000, metavar="P", help="port to listen on (default: 8000)"
+    )
 
 
 def _near(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -104,7 +145,9 @@ def _count(text: str) -> int:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > MAX_PORT:
-        raise SettingsError(f"There is no port {text}. Choose one from 1 to {MAX_PORT} with --port.")
+        raise SettingsError(
+            f"There is no port {text}. Choose one from 1 to {MAX_PORT} with --port."
+        )
     return int(text)
 
 
@@ -160,7 +203,11 @@ def _serve(chosen: argparse.Namespace) -> None:
 
 
 def _listener(chosen: argparse.Namespace) -> AbstractContextManager[socket.socket]:
-    return listening(chosen.host, chosen.port) if chosen.fd is None else socket.socket(fileno=chosen.fd)
+    return (
+        listening(chosen.host, chosen.port)
+        if chosen.fd is None
+        else socket.socket(fileno=chosen.fd)
+    )
 
 
 def _relay(chosen: argparse.Namespace) -> None:
@@ -191,7 +238,9 @@ def _process(name: str) -> Settings:
         ("secret_key", "at least 32 random characters"),
     ):
         if not getattr(settings, setting).get_secret_value():
-            raise SettingsError(f"{name} needs {setting.upper()} ({example}). `python -m app up` brings its own.")
+            raise SettingsError(
+                f"{name} needs {setting.upper()} ({example}). `python -m app up` brings its own."
+            )
     asyncio.run(wait_until_reachable(settings.database_url.get_secret_value()))
     return settings
 
@@ -223,7 +272,9 @@ def _operated(chosen: argparse.Namespace) -> Settings:
     if not settings.database_url.get_secret_value():
         noted = addresses.noted(chosen.data)
         if not noted:
-            raise SettingsError(f"Set DATABASE_URL, or have `python -m app up` running in {chosen.data}.")
+            raise SettingsError(
+                f"Set DATABASE_URL, or have `python -m app up` running in {chosen.data}."
+            )
         more["database_url"] = noted["database_url"]
     return read(**more)
 
@@ -234,7 +285,9 @@ def _permitted(chosen: argparse.Namespace, command: str) -> AbstractContextManag
         settings = _operated(chosen)
     except SettingsError as error:
         log = Path(os.environ.get("AUDIT_LOG") or chosen.data / AUDIT_LOG)
-        unread = Settings.model_construct(site_mode=os.environ.get("SITE_MODE", "unknown"), audit_log=log)
+        unread = Settings.model_construct(
+            site_mode=os.environ.get("SITE_MODE", "unknown"), audit_log=log
+        )
         safety.record(unread, command, "refused", str(error))
         raise
     return safety.permitted(settings, command, yes_stg=chosen.yes_stg)
@@ -244,7 +297,9 @@ def _migrate(_: argparse.Namespace) -> None:
     settings = read()
     logs.configure(settings, "migrate")
     if not settings.database_url.get_secret_value():
-        raise SettingsError("migrate needs DATABASE_URL (postgresql://user:password@host/instainstru).")
+        raise SettingsError(
+            "migrate needs DATABASE_URL (postgresql://user:password@host/instainstru)."
+        )
     applied = asyncio.run(migrate(settings.database_url.get_secret_value()))
     print(f"Applied {', '.join(applied)}." if applied else "The database is up to date.")
 
@@ -254,7 +309,11 @@ def _seed(chosen: argparse.Namespace) -> int:
 
     with _permitted(chosen, "seed") as address:
         seeded = asyncio.run(operators.seed(address, now=datetime.now(UTC)))
-    print("Demo people are there." if seeded else "The database is not empty, so nothing was changed. `reset` empties it.")
+    print(
+        "Demo people are there."
+        if seeded
+        else "The database is not empty, so nothing was changed. `reset` empties it."
+    )
     return 0 if seeded else NOT_DONE
 
 
@@ -272,7 +331,9 @@ def _admin(chosen: argparse.Namespace) -> int:
     address = _operated(chosen).database_url.get_secret_value()
     made = asyncio.run(operators.make_admin(address, chosen.email))
     print(
-        f"{chosen.email} is an admin." if made else f"There is no account with the address {chosen.email}. Register it first."
+        f"{chosen.email} is an admin."
+        if made
+        else f"There is no account with the address {chosen.email}. Register it first."
     )
     return 0 if made else NOT_DONE
 

@@ -59,7 +59,12 @@ INSTRUCTORS = (
         12,
         ("upper-west-side", "morningside-heights", "harlem"),
         (
-            Offer("piano", 80, (30, 60, 90), "From the first scale to the recital, on your piano or mine."),
+            Offer(
+                "piano",
+                80,
+                (30, 60, 90),
+                "From the first scale to the recital, on your piano or mine.",
+            ),
             Offer(
                 "music-theory",
                 60,
@@ -80,11 +85,21 @@ INSTRUCTORS = (
         ("park-slope", "carroll-gardens", "downtown-brooklyn"),
         (
             Offer(
-                "spanish", 55, (30, 60), "Conversation first, at your pace.", ("beginner", "intermediate"), ("adults", "teens")
+                "spanish",
+                55,
+                (30, 60),
+                "Conversation first, at your pace.",
+                ("beginner", "intermediate"),
+                ("adults", "teens"),
             ),
             Offer("salsa-dance", 65, (60, 90), "On1 and on2, alone or with a partner."),
         ),
-        ((WEEKDAYS, "11:00", "15:00"), (WEEKDAYS, "17:00", "21:00"), ("Sat", "10:00", "15:00"), ("Sun", "12:00", "17:00")),
+        (
+            (WEEKDAYS, "11:00", "15:00"),
+            (WEEKDAYS, "17:00", "21:00"),
+            ("Sat", "10:00", "15:00"),
+            ("Sun", "12:00", "17:00"),
+        ),
     ),
     DemoInstructor(
         "priya.nair@example.com",
@@ -107,7 +122,10 @@ INSTRUCTORS = (
         "Session player by night. Bring a song; we take it apart and put it back together.",
         15,
         ("astoria", "long-island-city", "sunnyside"),
-        (Offer("guitar", 65, (30, 60), "Chords, fingerstyle, solos."), Offer("bass-guitar", 65, (60,), "Time and tone.")),
+        (
+            Offer("guitar", 65, (30, 60), "Chords, fingerstyle, solos."),
+            Offer("bass-guitar", 65, (60,), "Time and tone."),
+        ),
         (("Mon Wed Fri", "12:00", "20:00"), ("Sat", "11:00", "17:00")),
     ),
     DemoInstructor(
@@ -144,7 +162,10 @@ INSTRUCTORS = (
         "We look for a long time and draw for a short one. Materials are mine for the first lesson.",
         9,
         ("east-village", "lower-east-side", "soho"),
-        (Offer("drawing", 60, (60, 120), "Line, light, proportion."), Offer("watercolor", 65, (90,), "Wash, edge, patience.")),
+        (
+            Offer("drawing", 60, (60, 120), "Line, light, proportion."),
+            Offer("watercolor", 65, (90,), "Wash, edge, patience."),
+        ),
         (("Tue Wed Thu", "10:00", "18:00"), ("Sat Sun", "13:00", "18:00")),
     ),
     DemoInstructor(
@@ -210,7 +231,9 @@ async def seed(pool: Pool, *, now: datetime) -> bool:
     return await transact(pool, write)
 
 
-async def _insert_instructor(tx: Tx, demo: DemoInstructor, password_hash: str, now: datetime) -> dict[str, UUID]:
+async def _insert_instructor(
+    tx: Tx, demo: DemoInstructor, password_hash: str, now: datetime
+) -> dict[str, UUID]:
     """Returns the ids of the services by their catalog service."""
     account_id = await accounts.insert(
         tx,
@@ -256,9 +279,13 @@ def _coming_weeks(demo: DemoInstructor, today: date) -> dict[date, list[Range]]:
     }
 
 
-async def _book(tx: Tx, student_id: UUID, service_id: UUID, now: datetime, *, days: int, at: time, note: str) -> None:
+async def _book(
+    tx: Tx, student_id: UUID, service_id: UUID, now: datetime, *, days: int, at: time, note: str
+) -> None:
     """Books an hour `days` ahead. It is never the first free time, which stays free to try."""
-    start = datetime.combine(_today(now) + timedelta(days=days), at, ZoneInfo(accounts.DEFAULT_ZONE))
+    start = datetime.combine(
+        _today(now) + timedelta(days=days), at, ZoneInfo(accounts.DEFAULT_ZONE)
+    )
     await booking.reserve(
         tx,
         student_id,

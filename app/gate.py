@@ -28,7 +28,9 @@ _students: dict[UUID, _Gate] = {}
 
 
 @asynccontextmanager
-async def writer(db: Pool | Tx, calendar: UUID | None, *, student: UUID | None = None) -> AsyncIterator[None]:
+async def writer(
+    db: Pool | Tx, calendar: UUID | None, *, student: UUID | None = None
+) -> AsyncIterator[None]:
     """A turn to write to a calendar (an instructor's id). Take it before a connection of the pool.
     A booking also takes a turn of its student, whose row it locks first. In a caller's transaction,
     which already has a connection, this does nothing. Raises Unavailable when too many writers

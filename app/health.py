@@ -18,7 +18,9 @@ from app.statements import statement
 READY_SECONDS = 3
 
 # Processes that share a port respond in turn, each with its own counters.
-_ANSWERED_BY = Gauge("web_process", "The process that answered; its counters only.", ["host", "pid"])
+_ANSWERED_BY = Gauge(
+    "web_process", "The process that answered; its counters only.", ["host", "pid"]
+)
 
 
 class Live(Protocol):

@@ -45,7 +45,11 @@ def configure(settings: Settings, process: str = "") -> None:
         _redact,
     ]
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
@@ -54,7 +58,10 @@ def configure(settings: Settings, process: str = "") -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=foreign,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(settings)],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _renderer(settings),
+            ],
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
@@ -77,7 +84,9 @@ def _keep_asyncio_record(record: logging.LogRecord) -> bool:
 def _renderer(settings: Settings) -> Processor:
     if settings.log_format == "json":
         return structlog.processors.JSONRenderer(sort_keys=True)
-    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
 
 
 def _add_process(_: Any, __: str, event: EventDict) -> EventDict:
@@ -86,7 +95,9 @@ def _add_process(_: Any, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+def _uncaught(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
     if issubclass(kind, KeyboardInterrupt):
         return
     structlog.get_logger("process").critical("process_crashed", exc_info=(kind, error, traceback))
@@ -95,14 +106,19 @@ def _uncaught(kind: type[BaseException], error: BaseException, traceback: Traceb
 # ---- redaction
 
 WITHHELD = "[withheld]"
-_SECRET_KEYS = re.compile(r"password|passwd|secret|token|authorization|cookie|api_key|signature", re.IGNORECASE)
+_SECRET_KEYS = re.compile(
+    r"password|passwd|secret|token|authorization|cookie|api_key|signature", re.IGNORECASE
+)
 _IN_TEXT = (
     (
         re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)", re.IGNORECASE),
         rf"\1{WITHHELD}",
     ),  # scheme://user:password@
     (re.compile(r"\b(bearer|basic) +[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1 {WITHHELD}"),
-    (re.compile(r"\b(session|token|password|secret_key)=[^\s;,&]+", re.IGNORECASE), rf"\1={WITHHELD}"),
+    (
+        re.compile(r"\b(session|token|password|secret_key)=[^\s;,&]+", re.IGNORECASE),
+        rf"\1={WITHHELD}",
+    ),
     (re.compile(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+"), "[e-mail]"),
 )
 

@@ -44,7 +44,9 @@ def application(only: Part | None = None) -> Starlette:
     return build(configuration, only=only)
 
 
-def build(settings: Settings, *, only: Part | None = None, now: Callable[[], datetime] = web.utc_now) -> Starlette:
+def build(
+    settings: Settings, *, only: Part | None = None, now: Callable[[], datetime] = web.utc_now
+) -> Starlette:
     """The application, or its WebSocket or HTTP part alone, with these settings and this clock."""
     templates = web.templates(HERE / "templates")
 
@@ -87,7 +89,10 @@ def build(settings: Settings, *, only: Part | None = None, now: Callable[[], dat
 
 
 def routes(only: Part | None = None) -> list[BaseRoute]:
-    sockets = [WebSocketRoute("/live", endpoint.live), WebSocketRoute("/live/public", endpoint.live_public)]
+    sockets = [
+        WebSocketRoute("/live", endpoint.live),
+        WebSocketRoute("/live/public", endpoint.live_public),
+    ]
     if only == "live":
         return [*health.routes, *sockets]
     if only == "http":
@@ -123,7 +128,9 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 def _methods(request: Request) -> set[str]:
     """The methods that this path supports."""
     matching = (
-        route for route in request.app.routes if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+        route
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
     )
     return set().union(*(route.methods or set() for route in matching))
 

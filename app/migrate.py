@@ -76,7 +76,9 @@ async def migrate(dsn: str) -> list[str]:
     connection = await _connect(dsn)
     try:
         if await connection.fetchval("select pg_is_in_recovery()"):
-            raise MigrationError("The database at DATABASE_URL is a standby, which only reads. Migrate its primary instead.")
+            raise MigrationError(
+                "The database at DATABASE_URL is a standby, which only reads. Migrate its primary instead."
+            )
         await connection.execute(_OWN_SETTINGS)
         await _lock(connection)
         await _set_session_defaults(connection)
@@ -88,16 +90,22 @@ async def migrate(dsn: str) -> list[str]:
                     return await _apply(connection)
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
                 log.info("migration_waiting", reason="locks", error=str(error))
-        raise MigrationError("The database is too busy to be migrated: nothing was changed. Try again in a quieter moment.")
+        raise MigrationError(
+            "The database is too busy to be migrated: nothing was changed. Try again in a quieter moment."
+        )
     finally:
         await connection.close(timeout=10)
 
 
 async def _apply(connection: Connection) -> list[str]:
     await _drop_code(connection)
-    applied = [name for path in _files("migrations") if (name := await _apply_once(connection, path))]
+    applied = [
+        name for path in _files("migrations") if (name := await _apply_once(connection, path))
+    ]
     # Functions may refer to each other in any order.
-    await connection.execute("create schema code; set local search_path = code, public; set local check_function_bodies = off")
+    await connection.execute(
+        "create schema code; set local search_path = code, public; set local check_function_bodies = off"
+    )
     for path in _files("functions"):
         await connection.execute(path.read_text())
     await connection.execute("set local search_path = public, code")
@@ -175,12 +183,16 @@ async def check(dsn: str) -> None:
     finally:
         await connection.close(timeout=10)
     if applied != {path.name for path in _files("migrations")}:
-        raise ShapeError("The database is not of this version's shape. Run `python -m app migrate` first.")
+        raise ShapeError(
+            "The database is not of this version's shape. Run `python -m app migrate` first."
+        )
 
 
 async def _connect(dsn: str) -> Connection:
     try:
-        connection = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "migrate"})
+        connection = await asyncpg.connect(
+            dsn, timeout=10, server_settings={"application_name": "migrate"}
+        )
     except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError) as error:
         reason = str(error) or "time-out"
         raise UnreachableError(f"No Postgres answers at DATABASE_URL: {reason}.") from None
@@ -189,7 +201,9 @@ async def _connect(dsn: str) -> Connection:
     version = connection.get_server_version()
     if version.major < MAJOR:
         await connection.close(timeout=10)
-        raise MigrationError(f"This needs PostgreSQL {MAJOR}; the one at DATABASE_URL is {version.major}.{version.minor}.")
+        raise MigrationError(
+            f"This needs PostgreSQL {MAJOR}; the one at DATABASE_URL is {version.major}.{version.minor}."
+        )
     return connection
 
 
@@ -210,7 +224,9 @@ async def _lock(connection: Connection) -> None:
     rows = await connection.fetch("select name from migration")
     newer = [row["name"] for row in rows if row["name"] not in names]
     if newer:
-        raise MigrationError(f"The database was migrated by a newer version ({max(newer)}). Run that version, or reset.")
+        raise MigrationError(
+            f"The database was migrated by a newer version ({max(newer)}). Run that version, or reset."
+        )
 
 
 async def _apply_once(connection: Connection, path: Path) -> str | None:
@@ -221,8 +237,12 @@ async def _apply_once(connection: Connection, path: Path) -> str | None:
     if applied == sha256:
         return None
     if applied is not None:
-        raise MigrationError(f"{path.name} was changed after it had been applied. Migrations are forward only: add a new one.")
+        raise MigrationError(
+            f"{path.name} was changed after it had been applied. Migrations are forward only: add a new one."
+        )
     await connection.execute(text)
-    await connection.execute("insert into migration (name, sha256) values ($1, $2)", path.name, sha256)
+    await connection.execute(
+        "insert into migration (name, sha256) values ($1, $2)", path.name, sha256
+    )
     log.info("migration_applied", migration=path.name)
     return path.name

@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
-from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio import (
+    Connection,
+    ConnectionPool,
+    Redis,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 from redis.asyncio.client import PubSub
 from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
@@ -37,14 +43,18 @@ def _client(url: str, name: str, **options: Any) -> Redis:
     parsed: dict[str, Any] = dict(parse_url(url))
     kind = _CONNECTIONS[parsed.pop("connection_class", Connection)]
     times = {"socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": ANSWER_SECONDS}
-    return Redis.from_pool(ConnectionPool(connection_class=kind, client_name=name, **times, **options, **parsed))
+    return Redis.from_pool(
+        ConnectionPool(connection_class=kind, client_name=name, **times, **options, **parsed)
+    )
 
 
 class _Cancellable(AbstractConnection):
     """Sends under asyncio.timeout. With a `socket_timeout`, redis-py uses asyncio.wait_for, which
     in Python 3.11 may swallow a cancellation, so that the task never ends."""
 
-    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
         seconds, self.socket_timeout = self.socket_timeout, None
         try:
             async with asyncio.timeout(seconds):
@@ -84,7 +94,9 @@ class Subscription:
     every loss: it calls `changed(True)` when all channels are subscribed (again), and
     `changed(False)` when the connection is lost. Messages may be missing before either call."""
 
-    def __init__(self, url: str, channels: Sequence[str], *, name: str, changed: Callable[[bool], None]) -> None:
+    def __init__(
+        self, url: str, channels: Sequence[str], *, name: str, changed: Callable[[bool], None]
+    ) -> None:
         self._url = url
         self._channels = channels
         self._name = name

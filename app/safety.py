@@ -37,13 +37,19 @@ def permitted(settings: Settings, command: str, *, yes_stg: bool = False) -> Ite
 
 def _check(settings: Settings, command: str, *, yes_stg: bool) -> None:
     if settings.site_mode == "prod":
-        raise NotPermitted(f"`{command}` does not run with SITE_MODE=prod. There is no way around this.")
+        raise NotPermitted(
+            f"`{command}` does not run with SITE_MODE=prod. There is no way around this."
+        )
     if settings.site_mode == "int" or yes_stg:
         return
     if not sys.stdin.isatty():
-        raise NotPermitted(f"`{command}` with SITE_MODE=stg asks on a terminal, and there is none. Say --yes-stg to go ahead.")
+        raise NotPermitted(
+            f"`{command}` with SITE_MODE=stg asks on a terminal, and there is none. Say --yes-stg to go ahead."
+        )
     if (
-        input(f"`{command}` on the stg database {_where(settings.database_url.get_secret_value())}? Type stg to go ahead: ")
+        input(
+            f"`{command}` on the stg database {_where(settings.database_url.get_secret_value())}? Type stg to go ahead: "
+        )
         != "stg"
     ):
         raise NotPermitted(f"`{command}` was not confirmed.")
@@ -61,7 +67,9 @@ def record(settings: Settings, command: str, outcome: str, why: str = "") -> Non
         "outcome": outcome,
     } | ({"why": why} if why else {})
     settings.audit_log.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(settings.audit_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as file:
+    with os.fdopen(
+        os.open(settings.audit_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a"
+    ) as file:
         file.write(json.dumps(line) + "\n")
 
 

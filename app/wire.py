@@ -29,7 +29,9 @@ def _sane(moment: datetime) -> datetime:
 def _text(value: object) -> object:
     if isinstance(value, str) and not value.lstrip("+-").replace(".", "").isdigit():
         return value
-    raise ValueError("A time looks like 2026-11-23T14:00:00Z.")  # pydantic would accept seconds since 1970
+    raise ValueError(
+        "A time looks like 2026-11-23T14:00:00Z."
+    )  # pydantic would accept seconds since 1970
 
 
 # An instant as input, with any UTC offset. The offset is required.
@@ -69,11 +71,16 @@ class Paging(BaseModel):
             parts = orjson.loads(urlsafe_b64decode(self.cursor))
             return [read(part) for read, part in zip(types, parts, strict=True)]
         except (ValueError, TypeError, AttributeError):
-            raise ValidationError("This cursor isn’t valid. Start again without one.", field="cursor") from None
+            raise ValidationError(
+                "This cursor isn’t valid. Start again without one.", field="cursor"
+            ) from None
 
 
 def listing(
-    rows: Sequence[Row], paging: Paging, show: Callable[[Row], Any], key: Callable[[Row], Sequence[Any]]
+    rows: Sequence[Row],
+    paging: Paging,
+    show: Callable[[Row], Any],
+    key: Callable[[Row], Sequence[Any]],
 ) -> dict[str, Any]:
     """`{"items", "next_cursor"}`. `rows` were queried with `limit + 1`, to see whether there are
     more."""

@@ -52,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m loadtests", description="Crowds, and the verdict on what they left behind.")
+    parser = argparse.ArgumentParser(
+        "python -m loadtests", description="Crowds, and the verdict on what they left behind."
+    )
     scenarios = parser.add_subparsers(dest="scenario", required=True, metavar="SCENARIO")
     for name, text in (
         ("rush", "many want one and the same time"),
@@ -62,16 +64,44 @@ def _parser() -> argparse.ArgumentParser:
     ):
         load = scenarios.add_parser(name, help=text, description=text)
         people, seconds = SHORT.get(name, (None, None))
-        load.add_argument("--url", default="http://127.0.0.1:8000", help="where the product runs (default: %(default)s)")
-        load.add_argument("--up", action="store_true", help="start a product of its own instead, and stop it afterwards")
-        load.add_argument("--workers", type=int, default=1, help="with --up: how many web processes (default: 1)")
-        load.add_argument("--people", type=int, default=people, metavar="N", help=f"people or screens, at most {MAX_PEOPLE}")
-        load.add_argument("--seconds", type=float, default=seconds, metavar="S", help=f"how long, at most {MAX_SECONDS}")
         load.add_argument(
-            "--confirm-host", default="", metavar="HOST", help="the very host, to load one that is not this machine"
+            "--url",
+            default="http://127.0.0.1:8000",
+            help="where the product runs (default: %(default)s)",
         )
         load.add_argument(
-            "--crew", default="", metavar="FILE", help="where people are kept between runs (default: in var/load)"
+            "--up",
+            action="store_true",
+            help="start a product of its own instead, and stop it afterwards",
+        )
+        load.add_argument(
+            "--workers", type=int, default=1, help="with --up: how many web processes (default: 1)"
+        )
+        load.add_argument(
+            "--people",
+            type=int,
+            default=people,
+            metavar="N",
+            help=f"people or screens, at most {MAX_PEOPLE}",
+        )
+        load.add_argument(
+            "--seconds",
+            type=float,
+            default=seconds,
+            metavar="S",
+            help=f"how long, at most {MAX_SECONDS}",
+        )
+        load.add_argument(
+            "--confirm-host",
+            default="",
+            metavar="HOST",
+            help="the very host, to load one that is not this machine",
+        )
+        load.add_argument(
+            "--crew",
+            default="",
+            metavar="FILE",
+            help="where people are kept between runs (default: in var/load)",
         )
         load.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there, too")
         _database(load)
@@ -82,18 +112,43 @@ def _parser() -> argparse.ArgumentParser:
     )
     visitors.add_argument("--url", default="http://127.0.0.1:8000", help="default: %(default)s")
     visitors.add_argument("--people", type=_students, default=20, metavar="N", help="2 to 40")
-    visitors.add_argument("--seconds", type=float, default=20.0, metavar="S", help=f"at most {crowd.MAX_SECONDS}")
+    visitors.add_argument(
+        "--seconds", type=float, default=20.0, metavar="S", help=f"at most {crowd.MAX_SECONDS}"
+    )
     visitors.add_argument("--data", type=Path, default=Path("var"), metavar="DIR", help="of `up`")
     broken = scenarios.add_parser(
-        "chaos", help="many book while everything breaks", description="Many book while everything breaks."
+        "chaos",
+        help="many book while everything breaks",
+        description="Many book while everything breaks.",
     )
-    broken.add_argument("--minutes", type=_minutes, default=5.0, metavar="M", help="how long (default: %(default)g)")
-    broken.add_argument("--seed", type=int, default=1, metavar="N", help="decides what breaks when (default: %(default)s)")
-    broken.add_argument("--people", type=int, default=60, metavar="N", help="how many students (default: %(default)s)")
+    broken.add_argument(
+        "--minutes", type=_minutes, default=5.0, metavar="M", help="how long (default: %(default)g)"
+    )
+    broken.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="decides what breaks when (default: %(default)s)",
+    )
+    broken.add_argument(
+        "--people",
+        type=int,
+        default=60,
+        metavar="N",
+        help="how many students (default: %(default)s)",
+    )
     broken.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there, too")
-    broken.add_argument("--log", type=Path, metavar="FILE", help="the product's log (default: var/load/chaos-SEED.log)")
+    broken.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="the product's log (default: var/load/chaos-SEED.log)",
+    )
     broken.set_defaults(grace=verdict.GRACE_SECONDS, confirm_host="")
-    again = scenarios.add_parser("verdict", help="judge a run that was started with `locust -f loadtests/locustfile.py`")
+    again = scenarios.add_parser(
+        "verdict", help="judge a run that was started with `locust -f loadtests/locustfile.py`"
+    )
     again.add_argument("results", help="the file the run wrote")
     again.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there, too")
     _database(again)
@@ -103,14 +158,20 @@ def _parser() -> argparse.ArgumentParser:
 def _database(parser: argparse.ArgumentParser) -> None:
     text = "folder of the running `up`, whose database is judged unless DATABASE_URL is set (default: var)"
     parser.add_argument("--data", type=Path, default=Path("var"), metavar="DIR", help=text)
-    text = "how long a change may wait to be published once the crowd has gone (default: %(default)s)"
-    parser.add_argument("--grace", type=float, default=verdict.GRACE_SECONDS, metavar="S", help=text)
+    text = (
+        "how long a change may wait to be published once the crowd has gone (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--grace", type=float, default=verdict.GRACE_SECONDS, metavar="S", help=text
+    )
 
 
 def _minutes(text: str) -> float:
     minutes = float(text)
     if not LEAST_CHAOS_SECONDS <= minutes * 60 <= MAX_SECONDS:
-        raise argparse.ArgumentTypeError(f"between {LEAST_CHAOS_SECONDS / 60:g} and {MAX_SECONDS / 60:g}")
+        raise argparse.ArgumentTypeError(
+            f"between {LEAST_CHAOS_SECONDS / 60:g} and {MAX_SECONDS / 60:g}"
+        )
     return minutes
 
 
@@ -160,14 +221,25 @@ def _chaos(options: argparse.Namespace, stack: ExitStack) -> int:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="instainstru-load-")))
     results_file, error_file = folder / "results.json", folder / "errors"
     command = _locust(
-        options, "chaos", product.url, people=options.people, seconds=seconds, results_file=results_file, crew="-"
+        options,
+        "chaos",
+        product.url,
+        people=options.people,
+        seconds=seconds,
+        results_file=results_file,
+        crew="-",
     )
     print(f"\nchaos: {options.people} people for {seconds:g} s …", flush=True)
     with error_file.open("wb") as errors:
         locust = subprocess.Popen(command, stderr=errors)  # noqa: S603 — our own program
     try:
-        _until(lambda: results.started_file(results_file).exists() or locust.poll() is not None, _EXTRA_SECONDS)
-        mended = product.inject(faults, lambda: locust.poll() is None, lambda line: print(line, flush=True))
+        _until(
+            lambda: results.started_file(results_file).exists() or locust.poll() is not None,
+            _EXTRA_SECONDS,
+        )
+        mended = product.inject(
+            faults, lambda: locust.poll() is None, lambda line: print(line, flush=True)
+        )
         print("everything is mended; the crowd goes on for a while", flush=True)
         locust.wait(seconds + _EXTRA_SECONDS)
     except subprocess.TimeoutExpired:
@@ -192,12 +264,46 @@ def _until(condition: Callable[[], bool], seconds: float) -> None:
 
 
 def _locust(
-    options: argparse.Namespace, scenario: str, url: str, *, people: int, seconds: float, results_file: Path, crew: str
+    options: argparse.Namespace,
+    scenario: str,
+    url: str,
+    *,
+    people: int,
+    seconds: float,
+    results_file: Path,
+    crew: str,
 ) -> list[str]:
     """The command that runs a crowd."""
-    command = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--headless", "--only-summary", "--loglevel", "ERROR"]
-    command += ["--host", url, "--scenario", scenario, "--people", str(people), "--seconds", str(seconds)]
-    return [*command, "--results", str(results_file), "--crew", crew, "--confirm-host", options.confirm_host]
+    command = [
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        str(_LOCUSTFILE),
+        "--headless",
+        "--only-summary",
+        "--loglevel",
+        "ERROR",
+    ]
+    command += [
+        "--host",
+        url,
+        "--scenario",
+        scenario,
+        "--people",
+        str(people),
+        "--seconds",
+        str(seconds),
+    ]
+    return [
+        *command,
+        "--results",
+        str(results_file),
+        "--crew",
+        crew,
+        "--confirm-host",
+        options.confirm_host,
+    ]
 
 
 def _run(options: argparse.Namespace, scenario: str, url: str, data: Path, crew: str) -> int:
@@ -207,9 +313,19 @@ def _run(options: argparse.Namespace, scenario: str, url: str, data: Path, crew:
     print(f"\n{scenario}: {people} people for {seconds:g} s …", flush=True)
     with tempfile.TemporaryDirectory(prefix="instainstru-load-") as folder:
         results_file = Path(folder) / "results.json"
-        command = _locust(options, scenario, url, people=people, seconds=seconds, results_file=results_file, crew=crew)
+        command = _locust(
+            options,
+            scenario,
+            url,
+            people=people,
+            seconds=seconds,
+            results_file=results_file,
+            crew=crew,
+        )
         try:
-            locust = subprocess.run(command, check=False, stderr=subprocess.PIPE, timeout=seconds + _EXTRA_SECONDS)  # noqa: S603
+            locust = subprocess.run(  # noqa: S603
+                command, check=False, stderr=subprocess.PIPE, timeout=seconds + _EXTRA_SECONDS
+            )
         except subprocess.TimeoutExpired:
             print("The crowd did not come to an end.", file=sys.stderr)
             return NO_RUN
@@ -242,7 +358,11 @@ def _verdict(options: argparse.Namespace, run: results.Results, database_url: st
     result = asyncio.run(verdict.judge(database_url, run, grace=options.grace))
     print(verdict.text(run, result), flush=True)
     if options.json:
-        summary = {"scenario": run.scenario, "people": run.people, "passed": result.passed} | asdict(result)
+        summary = {
+            "scenario": run.scenario,
+            "people": run.people,
+            "passed": result.passed,
+        } | asdict(result)
         with options.json.open("ab") as file:
             file.write(orjson.dumps(summary, option=orjson.OPT_APPEND_NEWLINE))
     return PASSED if result.passed else FAILED

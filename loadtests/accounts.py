@@ -83,7 +83,9 @@ def week(random: Random) -> dict[str, Any]:
     """A random edit of next week: the body of PUT /api/availability/week. Some days end early."""
     monday = _monday(_today()) + timedelta(days=7)
     days = {
-        (monday + timedelta(days=n)).isoformat(): [{"start": f"{OPENS:02}:00", "end": f"{random.randint(15, CLOSES):02}:00"}]
+        (monday + timedelta(days=n)).isoformat(): [
+            {"start": f"{OPENS:02}:00", "end": f"{random.randint(15, CLOSES):02}:00"}
+        ]
         for n in range(7)
     }
     return {"start": monday.isoformat(), "days": days}
@@ -94,14 +96,22 @@ class Api:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        kind = (
+            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        )
         self._connection = kind(parts.hostname or "", parts.port, timeout=_CALL_SECONDS)
 
-    def call(self, method: str, path: str, body: object = None, *, token: str | None = None) -> tuple[int, Any]:
+    def call(
+        self, method: str, path: str, body: object = None, *, token: str | None = None
+    ) -> tuple[int, Any]:
         """Status and JSON of the answer. Raises AccountsError without an answer."""
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {token}"} if token else {}
+        )
         try:
-            self._connection.request(method, path, orjson.dumps(body) if body is not None else None, headers)
+            self._connection.request(
+                method, path, orjson.dumps(body) if body is not None else None, headers
+            )
             answer = self._connection.getresponse()
             text = answer.read()
             return answer.status, orjson.loads(text) if text else None
@@ -128,15 +138,30 @@ def _student(api: Api) -> Student:
 def _instructor(api: Api) -> Instructor:
     """Teaches piano from tomorrow, the same hours every day, without minimum notice."""
     account_id, token = _register(api, "instructor")
-    api.must("PUT", "/api/instructors/me", {"headline": "Teaches a crowd", "min_advance_minutes": 0}, token=token)
-    offer = {"catalog_service": "piano", "description": "", "hourly_rate_cents": 6000, "durations_minutes": [30, 60]}
+    api.must(
+        "PUT",
+        "/api/instructors/me",
+        {"headline": "Teaches a crowd", "min_advance_minutes": 0},
+        token=token,
+    )
+    offer = {
+        "catalog_service": "piano",
+        "description": "",
+        "hourly_rate_cents": 6000,
+        "durations_minutes": [30, 60],
+    }
     service = api.must("POST", "/api/instructors/me/services", offer, token=token)
     first = _today() + timedelta(days=1)
     days = [first + timedelta(days=n) for n in range(DAYS)]
     hours = [{"start": f"{OPENS:02}:00", "end": f"{CLOSES:02}:00"}]
     for monday in sorted({_monday(day) for day in days}):
         opened = {day.isoformat(): hours for day in days if _monday(day) == monday}
-        api.must("PUT", "/api/availability/week", {"start": monday.isoformat(), "days": opened}, token=token)
+        api.must(
+            "PUT",
+            "/api/availability/week",
+            {"start": monday.isoformat(), "days": opened},
+            token=token,
+        )
     return Instructor(account_id, token, service["id"])
 
 

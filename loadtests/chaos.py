@@ -72,7 +72,11 @@ def product(log: Path) -> Iterator["Product"]:
     """A product with two web processes. Its log is written to `log`. Raises own_server.NotReadyError."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="instainstru-load-", ignore_cleanup_errors=True)))
+        folder = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="instainstru-load-", ignore_cleanup_errors=True)
+            )
+        )
         run = embedded.run_folder()
         stack.callback(shutil.rmtree, run, ignore_errors=True)
         output = stack.enter_context(log.open("wb"))
@@ -83,14 +87,18 @@ def product(log: Path) -> Iterator["Product"]:
             "redis": stack.enter_context(Store(redis.program(), redis.answers, output)),
         }
         proxies = {
-            "postgres": stack.enter_context(Proxy(postgres.sockets / ".s.PGSQL.5432", run / "proxy" / ".s.PGSQL.5432")),
+            "postgres": stack.enter_context(
+                Proxy(postgres.sockets / ".s.PGSQL.5432", run / "proxy" / ".s.PGSQL.5432")
+            ),
             "redis": stack.enter_context(Proxy(redis.socket, run / "proxy" / "redis.sock")),
         }
         settings = {
             "DATABASE_URL": postgres.url.replace(str(postgres.sockets), str(run / "proxy")),
             "REDIS_URL": f"unix://{run / 'proxy' / 'redis.sock'}",
         }
-        up = stack.enter_context(own_server.product(workers=WEB_PROCESSES, settings=settings, log=output))
+        up = stack.enter_context(
+            own_server.product(workers=WEB_PROCESSES, settings=settings, log=output)
+        )
         yield Product(up, postgres.url, stores, proxies)
 
 
@@ -151,7 +159,13 @@ def _family(pid: int) -> list[psutil.Process]:
 class Product:
     """The running product, its faults and their repair."""
 
-    def __init__(self, up: own_server.Product, database_url: str, stores: dict[str, Store], proxies: dict[str, Proxy]) -> None:
+    def __init__(
+        self,
+        up: own_server.Product,
+        database_url: str,
+        stores: dict[str, Store],
+        proxies: dict[str, Proxy],
+    ) -> None:
         self.url = up.url
         self.data = up.data
         self.database_url = database_url  # not through the proxy
@@ -160,7 +174,9 @@ class Product:
         self._proxies = proxies
         self._repairs: list[tuple[float, Callable[[], None]]] = []  # (time, repair)
 
-    def inject(self, faults: list[Fault], running: Callable[[], bool], say: Callable[[str], None]) -> float:
+    def inject(
+        self, faults: list[Fault], running: Callable[[], bool], say: Callable[[str], None]
+    ) -> float:
         """Injects the faults on time while `running`, then repairs everything; returns when the last
         repair was done (seconds since 1970)."""
         began = time.monotonic()

@@ -45,7 +45,12 @@ class Screen:
     def watch(self) -> Message:
         """The message that requests this board, or its missed changes."""
         self.pending = True
-        message: Message = {"type": "watch", "instructor": self.instructor, "first": self.first, "days": self.days}
+        message: Message = {
+            "type": "watch",
+            "instructor": self.instructor,
+            "first": self.first,
+            "days": self.days,
+        }
         if self.epoch is not None:
             message |= {"epoch": self.epoch, "version": self.version}
         return message

@@ -88,7 +88,9 @@ class Crowd:
 
         async def register() -> None:
             async with slots:
-                answer = await self.call("POST", "/api/auth/register", accounts.registration("student"))
+                answer = await self.call(
+                    "POST", "/api/auth/register", accounts.registration("student")
+                )
             if answer.status_code != httpx.codes.CREATED:
                 raise CrowdError(f"A student could not register: {answer.json().get('detail')}")
             content = answer.json()
@@ -110,8 +112,14 @@ class Crowd:
         offer = offers[0]
         path = f"/api/instructors/{offer['instructor']['id']}"
         services = (await self.call("GET", path)).json()["services"]
-        minutes = next(min(service["durations_minutes"]) for service in services if service["id"] == offer["service"]["id"])
-        answer = await self.call("GET", f"/api/public{path[4:]}/next-available?duration_minutes={minutes}")
+        minutes = next(
+            min(service["durations_minutes"])
+            for service in services
+            if service["id"] == offer["service"]["id"]
+        )
+        answer = await self.call(
+            "GET", f"/api/public{path[4:]}/next-available?duration_minutes={minutes}"
+        )
         following = answer.json()
         return Lesson(
             offer["instructor"]["id"],
@@ -169,7 +177,9 @@ class Crowd:
                 self._standing[booking["id"]] = student
                 await self.cancel(booking["id"])
 
-    async def call(self, method: str, path: str, body: object = None, student: Student | None = None) -> httpx.Response:
+    async def call(
+        self, method: str, path: str, body: object = None, student: Student | None = None
+    ) -> httpx.Response:
         """Raises CrowdError when there is no answer."""
         headers = {"Authorization": f"Bearer {student.token}"} if student else {}
         try:
@@ -205,7 +215,9 @@ async def _visit(crowd: Crowd, lesson: Lesson, seconds: float) -> None:
         async with asyncio.timeout(10):
             await shown.wait()
         await crowd.rush(lesson)
-        tasks += [group.create_task(crowd.book_and_cancel(student, lesson)) for student in crowd.students]
+        tasks += [
+            group.create_task(crowd.book_and_cancel(student, lesson)) for student in crowd.students
+        ]
         await asyncio.sleep(seconds)
         for task in tasks:
             task.cancel()

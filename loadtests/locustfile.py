@@ -18,12 +18,26 @@ __all__ = ["InstructorUser", "StudentUser", "ViewerUser"]
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # locust has no types that mypy reads
 def _options(parser: Any) -> None:
-    parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="rush", help="Kind of crowd")
-    parser.add_argument("--people", type=int, default=50, help=f"Users or screens, at most {MAX_PEOPLE}")
-    parser.add_argument("--seconds", type=float, default=10, help=f"Duration, at most {MAX_SECONDS}")
-    parser.add_argument("--results", default="var/load/results.json", help="File for the results, read by the verdict")
-    parser.add_argument("--crew", default="", help="File for accounts between runs (default: in var/load/; -: none)")
-    parser.add_argument("--confirm-host", default="", help="Repeat the host to load another machine")
+    parser.add_argument(
+        "--scenario", choices=sorted(SCENARIOS), default="rush", help="Kind of crowd"
+    )
+    parser.add_argument(
+        "--people", type=int, default=50, help=f"Users or screens, at most {MAX_PEOPLE}"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=10, help=f"Duration, at most {MAX_SECONDS}"
+    )
+    parser.add_argument(
+        "--results",
+        default="var/load/results.json",
+        help="File for the results, read by the verdict",
+    )
+    parser.add_argument(
+        "--crew", default="", help="File for accounts between runs (default: in var/load/; -: none)"
+    )
+    parser.add_argument(
+        "--confirm-host", default="", help="Repeat the host to load another machine"
+    )
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]  # locust has no types that mypy reads
@@ -48,9 +62,13 @@ def _set_up(environment: Any, **_: object) -> None:
 def _start(environment: Any, **_: object) -> None:
     options = environment.parsed_options
     url = environment.host
-    path = None if options.crew == "-" else Path(options.crew) if options.crew else accounts_file(url)
+    path = (
+        None if options.crew == "-" else Path(options.crew) if options.crew else accounts_file(url)
+    )
     scenario = SCENARIOS[options.scenario](options.people)
-    environment.crowd = Runner(Plan(scenario, url, options.people, options.seconds, Path(options.results), path))
+    environment.crowd = Runner(
+        Plan(scenario, url, options.people, options.seconds, Path(options.results), path)
+    )
     try:
         environment.crowd.gather()
     except AccountsError as error:

@@ -43,16 +43,32 @@ class Product:
 
 
 @contextmanager
-def product(*, workers: int = 1, settings: dict[str, str] | None = None, log: IO[bytes] | None = None) -> Iterator[Product]:
+def product(
+    *, workers: int = 1, settings: dict[str, str] | None = None, log: IO[bytes] | None = None
+) -> Iterator[Product]:
     """Runs until the context ends. `settings` override the defaults above; output goes to `log`.
     Raises NotReadyError."""
     # As root, Postgres runs as another account, which can reach the system's temporary folder.
     folder = Path(tempfile.mkdtemp(prefix="instainstru-load-"))
-    command = [sys.executable, "-m", "app", "up", "--no-demo", "--port", "0", "--workers", str(workers), "--data", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "app",
+        "up",
+        "--no-demo",
+        "--port",
+        "0",
+        "--workers",
+        str(workers),
+        "--data",
+        str(folder),
+    ]
     try:
         with ExitStack() as stack:
             if log is None:
-                log = stack.enter_context(tempfile.NamedTemporaryFile(prefix="instainstru-load-", suffix=".log"))
+                log = stack.enter_context(
+                    tempfile.NamedTemporaryFile(prefix="instainstru-load-", suffix=".log")
+                )
             process = subprocess.Popen(  # noqa: S603 — our own program
                 command,
                 env=os.environ | _SETTINGS | (settings or {}),
@@ -76,7 +92,9 @@ def _ready(process: "subprocess.Popen[bytes]", output: Path) -> str:
         if process.poll() is not None:
             break
         time.sleep(0.1)
-    raise NotReadyError(f"`python -m app up` did not get ready. Its output:\n{output.read_text(errors='replace')[-2000:]}")
+    raise NotReadyError(
+        f"`python -m app up` did not get ready. Its output:\n{output.read_text(errors='replace')[-2000:]}"
+    )
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

@@ -84,7 +84,9 @@ class _Link:
     def __init__(self) -> None:
         self.muted = False
 
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, far_side: bool) -> None:
+    async def carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, far_side: bool
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(_CHUNK):
                 if not self.muted:

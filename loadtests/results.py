@@ -102,9 +102,13 @@ def load(path: Path) -> Results:
             dict(raw)
             | {
                 "rushes": [Rush(**rush) for rush in raw["rushes"]],
-                "requests": {name: Requests(**requests) for name, requests in raw["requests"].items()},
+                "requests": {
+                    name: Requests(**requests) for name, requests in raw["requests"].items()
+                },
                 "screens": [ScreenState(**screen) for screen in raw["screens"]],
-                "instructor_events": [InstructorEvents(**events) for events in raw["instructor_events"]],
+                "instructor_events": [
+                    InstructorEvents(**events) for events in raw["instructor_events"]
+                ],
                 "arrivals": {
                     instructor: {int(version): at for version, at in versions.items()}
                     for instructor, versions in raw["arrivals"].items()

@@ -72,7 +72,10 @@ class Runner:
             instructors=scenario.instructors,
             path=self.plan.accounts_file,
         )
-        self._students, self._instructors = list(self.accounts.students), list(self.accounts.instructors)
+        self._students, self._instructors = (
+            list(self.accounts.students),
+            list(self.accounts.instructors),
+        )
         self.results.students = [student.id for student in self.accounts.students]
         self.results.expected = scenario.students + scenario.instructors + scenario.screens
 
@@ -90,10 +93,14 @@ class Runner:
         n, self._screens = self._screens, self._screens + 1
         instructors = self.accounts.instructors
         first = date.fromisoformat(self.starts[0][:10]) - timedelta(days=n % 3)
-        ids = {instructors[n % len(instructors)].id, instructors[(n * 7 + 1) % len(instructors)].id if n % 3 == 0 else ""} - {
-            ""
-        }
-        return [Screen(instructor, first.isoformat(), _WINDOWS[n % len(_WINDOWS)]) for instructor in sorted(ids)]
+        ids = {
+            instructors[n % len(instructors)].id,
+            instructors[(n * 7 + 1) % len(instructors)].id if n % 3 == 0 else "",
+        } - {""}
+        return [
+            Screen(instructor, first.isoformat(), _WINDOWS[n % len(_WINDOWS)])
+            for instructor in sorted(ids)
+        ]
 
     # ---- the run
 
@@ -149,9 +156,14 @@ class Runner:
         now = self._versions()
         reconnect_deadline = time.monotonic() + RECONNECT_SECONDS
         until = time.monotonic() + SETTLE_SECONDS
-        while time.monotonic() < until and not all(_reached(watcher, now) for watcher in self.watchers):
+        while time.monotonic() < until and not all(
+            _reached(watcher, now) for watcher in self.watchers
+        ):
             gevent.sleep(0.1)
-            if not all(watcher.connected for watcher in self.watchers) and time.monotonic() < reconnect_deadline:
+            if (
+                not all(watcher.connected for watcher in self.watchers)
+                and time.monotonic() < reconnect_deadline
+            ):
                 until = time.monotonic() + SETTLE_SECONDS
 
     def _versions(self) -> dict[str, tuple[str | None, int]]:
@@ -178,7 +190,14 @@ class Runner:
             for screen in watcher.client.screens.values():
                 results.gaps += screen.gaps
                 results.screens.append(
-                    ScreenState(screen.instructor, screen.first, screen.days, screen.epoch, screen.version, screen.board)
+                    ScreenState(
+                        screen.instructor,
+                        screen.first,
+                        screen.days,
+                        screen.epoch,
+                        screen.version,
+                        screen.board,
+                    )
                 )
                 arrivals = results.arrivals.setdefault(screen.instructor, {})
                 for step in screen.steps:
@@ -186,7 +205,9 @@ class Runner:
                         arrivals.setdefault(version, []).append(step.at)
         for instructor, watcher in self.own.items():
             created = [booking for event, booking in watcher.client.events if event == "created"]
-            results.instructor_events.append(InstructorEvents(instructor, created, watcher.client.refreshed))
+            results.instructor_events.append(
+                InstructorEvents(instructor, created, watcher.client.refreshed)
+            )
         results.save(self.plan.results)
 
 

@@ -33,12 +33,16 @@ def spread(people: int) -> Scenario:
     """Students book with many instructors; there is one instructor per ten students. Each board is
     open on two screens and the instructor's own."""
     instructors = min(200, max(2, people // 10))
-    return Scenario("spread", people, instructors, 2 * instructors, (0.2, 2.0), cancels=0.2, edits=True)
+    return Scenario(
+        "spread", people, instructors, 2 * instructors, (0.2, 2.0), cancels=0.2, edits=True
+    )
 
 
 def watch_party(people: int) -> Scenario:
     """Many screens watch one board while up to twenty students book and cancel."""
-    return Scenario("watch-party", min(20, max(2, people // 5)), 1, people, (1.0, 4.0), cancels=0.5, edits=True)
+    return Scenario(
+        "watch-party", min(20, max(2, people // 5)), 1, people, (1.0, 4.0), cancels=0.5, edits=True
+    )
 
 
 def chaos(people: int) -> Scenario:

@@ -33,7 +33,9 @@ class ApiUser(FastHttpUser):
         runner: Runner = self.environment.crowd
         return runner
 
-    def ask(self, method: str, path: str, body: Any = None, *, name: str | None = None, key: str = "") -> tuple[str, Any]:
+    def ask(
+        self, method: str, path: str, body: Any = None, *, name: str | None = None, key: str = ""
+    ) -> tuple[str, Any]:
         """The answer ("201", "409 SLOT_TAKEN", "no answer") and its JSON. `key`: an Idempotency-Key."""
         headers = {"Authorization": f"Bearer {self.token}"}
         if key:
@@ -42,7 +44,9 @@ class ApiUser(FastHttpUser):
         started = time.perf_counter()
         with (
             self._counted(),
-            self.client.request(method, path, json=body, headers=headers, name=name, catch_response=True) as response,
+            self.client.request(
+                method, path, json=body, headers=headers, name=name, catch_response=True
+            ) as response,
         ):
             seconds = time.perf_counter() - started
             answer, content = _read(response)
@@ -95,7 +99,9 @@ def _read(response: Any) -> tuple[str, Any]:
         content = orjson.loads(response.content or b"null")
     except ValueError:
         content = None
-    code = content.get("code") if isinstance(content, dict) and response.status_code >= 400 else None
+    code = (
+        content.get("code") if isinstance(content, dict) and response.status_code >= 400 else None
+    )
     return (f"{response.status_code} {code}" if code else str(response.status_code)), content
 
 
@@ -163,7 +169,9 @@ class InstructorUser(ApiUser):
         runner = self.runner
         instructor = runner.next_instructor()
         self.token = instructor.token
-        own = Watcher(runner.plan.url, [Screen(instructor.id, runner.starts[0][:10], 35)], token=self.token)
+        own = Watcher(
+            runner.plan.url, [Screen(instructor.id, runner.starts[0][:10], 35)], token=self.token
+        )
         runner.watchers.append(own)
         runner.own[instructor.id] = own
         gevent.spawn(own.run)

@@ -98,7 +98,11 @@ def database_of(data: Path) -> str:
 
 
 async def judge(
-    database_url: str, results: Results, *, grace: float = GRACE_SECONDS, mail_grace: float = MAIL_SECONDS
+    database_url: str,
+    results: Results,
+    *,
+    grace: float = GRACE_SECONDS,
+    mail_grace: float = MAIL_SECONDS,
 ) -> Verdict:
     """Compares the results with the database. Raises OSError or asyncpg's errors when it cannot be
     read."""
@@ -107,7 +111,9 @@ async def judge(
         unpublished = await _remaining(lambda: _unpublished.one(pool), grace)
         ahead = await _clock_ahead(pool)
         since = datetime.fromtimestamp(results.started, UTC) + ahead
-        instructors = list({UUID(instructor) for instructor in (*results.arrivals, *results.booked.values())})
+        instructors = list(
+            {UUID(instructor) for instructor in (*results.arrivals, *results.booked.values())}
+        )
         rows = await _bookings.all(
             pool,
             told=[UUID(booking) for booking in results.booked],
@@ -116,16 +122,24 @@ async def judge(
         )
         written = await commits.all(pool, instructors=instructors, since=since)
         delays = _delays(results, written, ahead)
-        promised = delays if results.mended is None else _delays(results, _after(results.mended, written), ahead)
+        promised = (
+            delays
+            if results.mended is None
+            else _delays(results, _after(results.mended, written), ahead)
+        )
         checks = [
             *_overlap_checks(await _overlaps.one(pool)),
             _none("changes not published", unpublished),
-            _none("calendars with a version left out", len(await _broken_versions.all(pool, instructors=instructors))),
+            _none(
+                "calendars with a version left out",
+                len(await _broken_versions.all(pool, instructors=instructors)),
+            ),
             *_answer_checks(results, rows),
             *_screen_checks(results, await _boards_of(pool, results.screens)),
             *_instructor_event_checks(results),
             _none(
-                f"changes that reached a screen after more than {STALE_SECONDS:.0f} s", sum(d > STALE_SECONDS for d in promised)
+                f"changes that reached a screen after more than {STALE_SECONDS:.0f} s",
+                sum(d > STALE_SECONDS for d in promised),
             ),
             *await _mails(pool, results, mail_grace),
             *_request_checks(results),
@@ -150,7 +164,12 @@ async def _mails(pool: Pool, results: Results, grace: float) -> list[Check]:
     if results.mended is None:
         return []
     bookings = [UUID(booking) for booking in results.booked]
-    return [_none("mails not sent", await _remaining(lambda: _unsent_mails.one(pool, bookings=bookings), grace))]
+    return [
+        _none(
+            "mails not sent",
+            await _remaining(lambda: _unsent_mails.one(pool, bookings=bookings), grace),
+        )
+    ]
 
 
 async def _clock_ahead(pool: Pool) -> timedelta:
@@ -193,8 +212,16 @@ def _answer_checks(results: Results, rows: Sequence[Row]) -> list[Check]:
     untrue = sum(not true(booking) for booking in results.booked)
     untold = len(states.keys() - results.booked.keys())
     checks = [
-        _none("bookings that are not in the database as they were answered", untrue, f" of {len(results.booked)}"),
-        Check("bookings in the database that nobody was told of", str(untold), untold <= results.unanswered),
+        _none(
+            "bookings that are not in the database as they were answered",
+            untrue,
+            f" of {len(results.booked)}",
+        ),
+        Check(
+            "bookings in the database that nobody was told of",
+            str(untold),
+            untold <= results.unanswered,
+        ),
     ]
     if results.rushes:
         lessons = [sum(row.start == rush.start for row in rows) for rush in results.rushes]
@@ -204,11 +231,19 @@ def _answer_checks(results: Results, rows: Sequence[Row]) -> list[Check]:
             or set(rush.answers) - {"201", "409 SLOT_TAKEN", "409 STUDENT_BUSY"} != set()
             for n, rush in zip(lessons, results.rushes, strict=True)
         )
-        checks.append(_none("times wanted by all that did not become exactly one lesson", wrong, f" of {len(lessons)}"))
+        checks.append(
+            _none(
+                "times wanted by all that did not become exactly one lesson",
+                wrong,
+                f" of {len(lessons)}",
+            )
+        )
     return checks
 
 
-async def _boards_of(pool: Pool, screens: Sequence[ScreenState]) -> dict[tuple[str, str, int], Board]:
+async def _boards_of(
+    pool: Pool, screens: Sequence[ScreenState]
+) -> dict[tuple[str, str, int], Board]:
     windows = sorted({(screen.instructor, screen.first, screen.days) for screen in screens})
     boards = await _boards.all(
         pool,
@@ -216,12 +251,16 @@ async def _boards_of(pool: Pool, screens: Sequence[ScreenState]) -> dict[tuple[s
         firsts=[date.fromisoformat(first) for _, first, _ in windows],
         lengths=[days for _, _, days in windows],
     )
-    return {(str(board.instructor_id), board.first.isoformat(), board.length): board for board in boards}
+    return {
+        (str(board.instructor_id), board.first.isoformat(), board.length): board for board in boards
+    }
 
 
 def _screen_checks(results: Results, boards: dict[tuple[str, str, int], Board]) -> list[Check]:
     differ = [
-        screen for screen in results.screens if not _same(screen, boards.get((screen.instructor, screen.first, screen.days)))
+        screen
+        for screen in results.screens
+        if not _same(screen, boards.get((screen.instructor, screen.first, screen.days)))
     ]
     value = f"{len(differ)} of {len(results.screens)}"
     if differ:
@@ -231,7 +270,11 @@ def _screen_checks(results: Results, boards: dict[tuple[str, str, int], Board]) 
 
 
 def _same(screen: ScreenState, board: Board | None) -> bool:
-    return board is not None and (screen.epoch, screen.version, screen.board) == (board.epoch, board.version, board.days)
+    return board is not None and (screen.epoch, screen.version, screen.board) == (
+        board.epoch,
+        board.version,
+        board.days,
+    )
 
 
 def _instructor_event_checks(results: Results) -> list[Check]:
@@ -241,7 +284,11 @@ def _instructor_event_checks(results: Results) -> list[Check]:
         return []
     missed = 0
     for own in results.instructor_events:
-        booked = {booking for booking, instructor in results.booked.items() if instructor == own.instructor}
+        booked = {
+            booking
+            for booking, instructor in results.booked.items()
+            if instructor == own.instructor
+        }
         missed += 0 if own.refreshed else len(booked - set(own.created))
     return [_none("new lessons that an instructor's own screen was not told of", missed)]
 
@@ -263,7 +310,9 @@ def _request_checks(results: Results) -> list[Check]:
         late = [_none("requests refused or lost after all was mended", after, f" ({named} before)")]
     broken = sum(count for answer, count in counts.items() if answer.startswith("5"))
     strange = {
-        answer: count for answer, count in counts.items() if not answer.startswith((*_EXPECTED, "5")) and answer != "no answer"
+        answer: count
+        for answer, count in counts.items()
+        if not answer.startswith((*_EXPECTED, "5")) and answer != "no answer"
     }
     named = ", ".join(f"{count} × {answer}" for answer, count in sorted(strange.items()))
     return [
@@ -286,7 +335,11 @@ def _completeness_checks(results: Results, rows: Sequence[Row]) -> list[Check]:
     """A run without all its users proves nothing."""
     complete = results.ready == results.expected and len(results.screens) > 0
     return [
-        Check("people and screens that were ready at the start", f"{results.ready} of {results.expected}", complete),
+        Check(
+            "people and screens that were ready at the start",
+            f"{results.ready} of {results.expected}",
+            complete,
+        ),
         Check("lessons booked", str(len(rows)), len(rows) > 0),
     ]
 
@@ -297,7 +350,10 @@ def _completeness_checks(results: Results, rows: Sequence[Row]) -> list[Check]:
 def _delays(results: Results, commits: Sequence[Commit], ahead: timedelta) -> list[float]:
     """Seconds from writing each change, just before its commit, to its arrival at each connected
     screen."""
-    written = {(str(commit.instructor_id), commit.version): (commit.created_at - ahead).timestamp() for commit in commits}
+    written = {
+        (str(commit.instructor_id), commit.version): (commit.created_at - ahead).timestamp()
+        for commit in commits
+    }
     return [
         at - written[instructor, version]
         for instructor, versions in results.arrivals.items()
@@ -312,16 +368,35 @@ def _after(mended: float, commits: Sequence[Commit]) -> list[Commit]:
     return [commit for commit in commits if commit.created_at.timestamp() > mended + STALE_SECONDS]
 
 
-def _numbers(results: Results, rows: Sequence[Row], delays: Sequence[float]) -> list[tuple[str, ...]]:
+def _numbers(
+    results: Results, rows: Sequence[Row], delays: Sequence[float]
+) -> list[tuple[str, ...]]:
     table: list[tuple[str, ...]] = [("", "count", "p50", "p95", "p99", "max", "answers")]
     table.append(
-        ("commit to screen", f"{len(delays):,}", *_percentiles(delays), f"{results.reconnects} reconnects, {results.gaps} gaps")
+        (
+            "commit to screen",
+            f"{len(delays):,}",
+            *_percentiles(delays),
+            f"{results.reconnects} reconnects, {results.gaps} gaps",
+        )
     )
     for name, requests in sorted(results.requests.items()):
-        answers = ", ".join(f"{count:,} × {answer}" for answer, count in sorted(requests.answers.items()))
+        answers = ", ".join(
+            f"{count:,} × {answer}" for answer, count in sorted(requests.answers.items())
+        )
         table.append((name, f"{len(requests.seconds):,}", *_percentiles(requests.seconds), answers))
     seconds = results.ended - results.started
-    table.append(("lessons booked", f"{len(rows):,}", "", "", "", "", f"in {seconds:.0f} s, settling included"))
+    table.append(
+        (
+            "lessons booked",
+            f"{len(rows):,}",
+            "",
+            "",
+            "",
+            "",
+            f"in {seconds:.0f} s, settling included",
+        )
+    )
     return table
 
 
@@ -331,7 +406,23 @@ def _percentiles(seconds: Sequence[float]) -> tuple[str, ...]:
 
 def text(results: Results, verdict: Verdict) -> str:
     """The verdict as text."""
-    checks = [("PASS" if check.passed else "FAIL", check.what, check.found) for check in verdict.checks]
+    checks = [
+        ("PASS" if check.passed else "FAIL", check.what, check.found) for check in verdict.checks
+    ]
     title = f"{results.scenario} · {results.people} people · {results.url}"
-    ending = "PASS: all of it held." if verdict.passed else f"FAIL: {sum(not check.passed for check in verdict.checks)} wrong."
-    return "\n".join([title, "", *columns(checks, indent="  "), "", *columns(verdict.numbers, indent="  "), "", ending])
+    ending = (
+        "PASS: all of it held."
+        if verdict.passed
+        else f"FAIL: {sum(not check.passed for check in verdict.checks)} wrong."
+    )
+    return "\n".join(
+        [
+            title,
+            "",
+            *columns(checks, indent="  "),
+            "",
+            *columns(verdict.numbers, indent="  "),
+            "",
+            ending,
+        ]
+    )

@@ -25,7 +25,14 @@ _parse: Callable[[bytes], Message] = lru_cache(maxsize=512)(orjson.loads)
 class Watcher:
     """Runs one socket. After `run`, `client` holds the last content."""
 
-    def __init__(self, url: str, screens: Sequence[Screen], *, token: str | None = None, random: Random | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        screens: Sequence[Screen],
+        *,
+        token: str | None = None,
+        random: Random | None = None,
+    ) -> None:
         self.url = url.replace("http", "ws", 1).rstrip("/") + "/live"
         self.client = Client(screens)
         self.connects = 0

@@ -52,7 +52,9 @@ class Cluster:
     async def clone_onto(self, name: str, folder: Path) -> str:
         """A new migrated database with its data in `folder`, which Postgres's account must own."""
         await self._run(f"create tablespace {name} location '{folder}'")
-        await self._run(f'create database "{name}" template {TEMPLATE} tablespace {name} strategy file_copy')
+        await self._run(
+            f'create database "{name}" template {TEMPLATE} tablespace {name} strategy file_copy'
+        )
         await self._run((SQL / "session.sql").read_text(), database=name)
         return self.database(name)
 

@@ -27,7 +27,9 @@ for _name in Settings.model_fields:
     os.environ.pop(_name.upper(), None)
 
 # The duration of an example depends on the machine.
-hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("tests")
 
 OWNED = pytest.StashKey[Server]()
@@ -179,7 +181,9 @@ async def visiting(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     async with AsyncExitStack() as stack:
         application = await _running(stack, build(settings))
         transport = httpx.ASGITransport(application)
-        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=settings.site_url))
+        yield await stack.enter_async_context(
+            httpx.AsyncClient(transport=transport, base_url=settings.site_url)
+        )
 
 
 async def _running(stack: AsyncExitStack, application: Any) -> Callable[..., Any]:

@@ -14,7 +14,9 @@ from app.settings import Settings
 
 PASSWORD = "TestPassword123!"
 # Argon2id of PASSWORD with the cheapest parameters.
-QUICK_HASH = "$argon2id$v=19$m=8,t=1,p=1$q5p1D8+kr4GW/MpipOwdJg$1NZtgHdbhgC9LzZ1sAvh7kkWdrhINtzsRPh3jMfY3gs"
+QUICK_HASH = (
+    "$argon2id$v=19$m=8,t=1,p=1$q5p1D8+kr4GW/MpipOwdJg$1NZtgHdbhgC9LzZ1sAvh7kkWdrhINtzsRPh3jMfY3gs"
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,11 @@ class Instructor(Account):
 
     def at(self, wall_clock: str, *, day: int = 1) -> datetime:
         """The instant of a local wall-clock time, `day` days after today."""
-        local = datetime.combine(self.today + timedelta(days=day), time.fromisoformat(wall_clock), ZoneInfo(self.time_zone))
+        local = datetime.combine(
+            self.today + timedelta(days=day),
+            time.fromisoformat(wall_clock),
+            ZoneInfo(self.time_zone),
+        )
         return local.astimezone(UTC)
 
     def day(self, after: int = 1) -> date:
@@ -69,7 +75,9 @@ async def instructor(
     today = (now or datetime.now(UTC)).astimezone(ZoneInfo(time_zone)).date()
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
-            "insert into instructor (id, headline) values ($1, $2)", account.id, f"{name} teaches {service}"
+            "insert into instructor (id, headline) values ($1, $2)",
+            account.id,
+            f"{name} teaches {service}",
         )
         await connection.execute(
             """insert into calendar (instructor_id, time_zone, min_advance_minutes, travel_buffer_minutes,
@@ -91,7 +99,12 @@ async def instructor(
 
 
 async def service_of(
-    pool: Pool, instructor_id: UUID, service: str = "piano", *, rate_cents: int = 7000, durations: Sequence[int] = (30, 60)
+    pool: Pool,
+    instructor_id: UUID,
+    service: str = "piano",
+    *,
+    rate_cents: int = 7000,
+    durations: Sequence[int] = (30, 60),
 ) -> UUID:
     """Adds a service to an instructor; the service's id."""
     service_id: UUID = await pool.fetchval(
@@ -105,7 +118,13 @@ async def service_of(
 
 
 async def lesson(
-    pool: Pool, student_id: UUID, service_id: UUID, start: datetime, *, minutes: int = 60, now: datetime | None = None
+    pool: Pool,
+    student_id: UUID,
+    service_id: UUID,
+    start: datetime,
+    *,
+    minutes: int = 60,
+    now: datetime | None = None,
 ) -> Booking:
     """A lesson booked by the product's own code."""
     return await booking.reserve(
@@ -126,7 +145,9 @@ async def token_of(pool: Pool, account_id: UUID, settings: Settings) -> str:
     return await session.open(pool, account_id, settings, now=datetime.now(UTC))
 
 
-async def _account(pool: Pool, name: str, roles: Sequence[str], time_zone: str = "America/New_York") -> Account:
+async def _account(
+    pool: Pool, name: str, roles: Sequence[str], time_zone: str = "America/New_York"
+) -> Account:
     email = f"{name.lower().replace(' ', '.')}@example.com"
     async with pool.acquire() as connection, connection.transaction():
         account_id: UUID = await connection.fetchval(
@@ -135,6 +156,7 @@ async def _account(pool: Pool, name: str, roles: Sequence[str], time_zone: str =
             email, name, QUICK_HASH, time_zone,
         )  # fmt: skip
         await connection.executemany(
-            "insert into account_role (account_id, role) values ($1, $2)", [(account_id, role) for role in roles]
+            "insert into account_role (account_id, role) values ($1, $2)",
+            [(account_id, role) for role in roles],
         )
     return Account(account_id, email, name)

@@ -68,7 +68,11 @@ class Page(HTMLParser):
             self.links[" ".join(self._element_text.split())] = attributes["href"]
         if tag == "textarea":
             self.forms[-1].fields[attributes["name"]] = self._element_text.removeprefix("\n")
-        if tag == "button" and "time" in attributes.get("class", "").split() and attributes.get("type", "submit") == "submit":
+        if (
+            tag == "button"
+            and "time" in attributes.get("class", "").split()
+            and attributes.get("type", "submit") == "submit"
+        ):
             self.times.append(attributes["value"])
 
     def handle_data(self, data: str) -> None:

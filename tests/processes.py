@@ -23,7 +23,9 @@ ROOT = Path(__file__).parent.parent
 class Running:
     """A running process of the product."""
 
-    def __init__(self, name: str, popen: subprocess.Popen[bytes], output: IO[bytes], url: str) -> None:
+    def __init__(
+        self, name: str, popen: subprocess.Popen[bytes], output: IO[bytes], url: str
+    ) -> None:
         self.name = name
         self.popen = popen
         self.url = url
@@ -63,7 +65,9 @@ class Starter:
         self.settings = settings
         self._started: list[Running] = []
 
-    def __call__(self, command: str, *arguments: str, descriptors: int | None = None, **changed: Any) -> Running:
+    def __call__(
+        self, command: str, *arguments: str, descriptors: int | None = None, **changed: Any
+    ) -> Running:
         """Starts `python -m app <command> <arguments>`. `serve` gets a free port and is ready on return.
         `descriptors` limits open files; `changed` overrides settings."""
         url = ""
@@ -72,7 +76,9 @@ class Starter:
             arguments = (*arguments, "--host", "127.0.0.1", "--port", str(port))
             url = f"http://127.0.0.1:{port}"
         output = tempfile.NamedTemporaryFile(prefix=f"{command}-", suffix=".log")  # noqa: SIM115 — closed with the process
-        limit = ["/bin/sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"] if descriptors else []
+        limit = (
+            ["/bin/sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"] if descriptors else []
+        )
         program = Program(
             command,
             [*limit, sys.executable, "-m", "app", command, *arguments],
@@ -81,7 +87,11 @@ class Starter:
         running = Running(command, process.start(program, output.fileno(), ROOT), output, url)
         self._started.append(running)
         if url:
-            until(lambda: running.popen.poll() is not None or _ready(url), f"{command} to be ready", 20)
+            until(
+                lambda: running.popen.poll() is not None or _ready(url),
+                f"{command} to be ready",
+                20,
+            )
             assert running.popen.poll() is None, running.log
         return running
 

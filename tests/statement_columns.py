@@ -48,7 +48,9 @@ async def mismatches(connection: Any, statements: list[Statement[Any]]) -> list[
         columns = (await connection.prepare(statement.sql)).get_attributes()
         if is_dataclass(statement.row):
             hints = get_type_hints(statement.row)
-            if [column.name for column in columns] != [field.name for field in fields(statement.row)]:
+            if [column.name for column in columns] != [
+                field.name for field in fields(statement.row)
+            ]:
                 names = [column.name for column in columns]
                 lines.append(f"{statement.name}: {names} are not {statement.row.__name__}'s")
                 continue

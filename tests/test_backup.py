@@ -21,7 +21,9 @@ select (select count(*) from account) as accounts, (select count(*) from booking
 
 
 def run(*command: str | Path, **environment: str) -> str:
-    ended = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -34,7 +36,9 @@ async def test_a_dump_is_restored_migrated_and_begins_a_new_epoch(
     epoch_seed = await pool.fetchval("select epoch_seed from site")
     programs = place.binaries(None)
     dump = tmp_path / "instainstru.dump"
-    await asyncio.to_thread(run, programs / "pg_dump", "--format", "custom", "--file", dump, database_url)
+    await asyncio.to_thread(
+        run, programs / "pg_dump", "--format", "custom", "--file", dump, database_url
+    )
 
     name = f"restored_{uuid.uuid4().hex}"
     url = await postgres.empty(name)

@@ -78,11 +78,16 @@ def test_a_database_password_may_have_any_characters(composed: dict[str, Any]) -
         environment = composed["services"][name]["environment"]
         assert "${" not in environment["DATABASE_URL"]
         assert environment["PGPASSWORD"] == "${DATABASE_PASSWORD:-instainstru}"
-    assert composed["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"] == "${DATABASE_PASSWORD:-instainstru}"
+    assert (
+        composed["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"]
+        == "${DATABASE_PASSWORD:-instainstru}"
+    )
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_our_processes_run_commands_that_exist_under_settings_that_are_accepted(composed: dict[str, Any], service: str) -> None:
+def test_our_processes_run_commands_that_exist_under_settings_that_are_accepted(
+    composed: dict[str, Any], service: str
+) -> None:
     process = composed["services"][service]
     assert _parser().parse_args(process["command"]).run
     given = {name.lower(): default_of(value) for name, value in process["environment"].items()}
@@ -127,8 +132,12 @@ def test_whatever_a_service_waits_for_or_mounts_exists(composed: dict[str, Any])
         for waited, condition in service.get("depends_on", {}).items():
             if condition["condition"] == "service_healthy":
                 assert "healthcheck" in composed["services"][waited]
-        assert {mount.split(":")[0] for mount in service.get("volumes", [])} <= set(composed["volumes"])
-        assert {config["source"] for config in service.get("configs", [])} <= set(composed["configs"])
+        assert {mount.split(":")[0] for mount in service.get("volumes", [])} <= set(
+            composed["volumes"]
+        )
+        assert {config["source"] for config in service.get("configs", [])} <= set(
+            composed["configs"]
+        )
 
 
 def test_the_image_holds_every_folder_the_product_needs() -> None:
@@ -157,7 +166,10 @@ def test_the_image_has_the_tested_versions_and_no_development_packages() -> None
 @pytest.mark.parametrize("client", [["docker", "compose"], ["docker-compose"]])
 def test_compose_itself_accepts_the_file(client: list[str]) -> None:
     version = [*client, "version", "--short"]
-    installed = shutil.which(client[0]) and not subprocess.run(version, check=False, capture_output=True).returncode
+    installed = (
+        shutil.which(client[0])
+        and not subprocess.run(version, check=False, capture_output=True).returncode
+    )
     if not installed:
         pytest.skip(f"There is no {' '.join(client)} here. CI has one.")
     checked = subprocess.run(

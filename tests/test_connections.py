@@ -65,7 +65,9 @@ class Stranger:
         """The status of the next response, whose body is read too."""
         async with asyncio.timeout(5):
             head = await self.reader.readuntil(b"\r\n\r\n")
-            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            length = next(
+                line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
+            )
             await self.reader.readexactly(int(length.partition(b":")[2]))
         return int(head.split()[1])
 
@@ -96,11 +98,17 @@ def megabytes(web: Running) -> float:
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 10, 400, id="TLS"),
         pytest.param(b"hello\r\n\r\n", 400, id="no HTTP"),
         pytest.param(b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="a path that is not ASCII"),
-        pytest.param(b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="an address that is none"),
+        pytest.param(
+            b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="an address that is none"
+        ),
         pytest.param(b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="a tunnel"),
         pytest.param(POST + b"Content-Length: x\r\n\r\n", 400, id="a length that is none"),
-        pytest.param(POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400, id="two lengths"),
-        pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, id="a chunk that is none"),
+        pytest.param(
+            POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400, id="two lengths"
+        ),
+        pytest.param(
+            POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, id="a chunk that is none"
+        ),
         pytest.param(GET + b"A: b\r\n" * 101 + b"\r\n", 431, id="too many fields"),
         pytest.param(GET + b"A: " + b"b" * 60_000 + b"\r\n\r\n", 431, id="a long field"),
         pytest.param(b"GET /" + b"x" * 60_000 + b" HTTP/1.1\r\n\r\n", 431, id="a long path"),
@@ -129,16 +137,34 @@ KEY = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
     ("request_bytes", "expected"),
     [
         pytest.param(UPGRADE % b"/live" + b"\r\n", 400, id="no key"),
-        pytest.param(UPGRADE % b"/live" + b"Sec-WebSocket-Key: \xff\r\n\r\n", 400, id="a key that is none"),
+        pytest.param(
+            UPGRADE % b"/live" + b"Sec-WebSocket-Key: \xff\r\n\r\n", 400, id="a key that is none"
+        ),
         pytest.param(UPGRADE % b"/live" + KEY + KEY + b"\r\n", 400, id="two keys"),
         pytest.param(UPGRADE % b"/live\xff" + KEY + b"\r\n", 400, id="a path that is not ASCII"),
-        pytest.param(UPGRADE % b"/live" + KEY + b"Cookie: session=" + b"x" * 9000 + b"\r\n\r\n", 431, id="a long cookie"),
-        pytest.param(UPGRADE % b"/live" + KEY + b"Cookie: \xff\xfe=\xff\r\nOrigin: \xff\r\n\r\n", 403, id="Latin-1"),
-        pytest.param(UPGRADE.replace(b"GET", b"POST") % b"/live" + KEY + b"Content-Length: 0\r\n\r\n", 405, id="a POST"),
+        pytest.param(
+            UPGRADE % b"/live" + KEY + b"Cookie: session=" + b"x" * 9000 + b"\r\n\r\n",
+            431,
+            id="a long cookie",
+        ),
+        pytest.param(
+            UPGRADE % b"/live" + KEY + b"Cookie: \xff\xfe=\xff\r\nOrigin: \xff\r\n\r\n",
+            403,
+            id="Latin-1",
+        ),
+        pytest.param(
+            UPGRADE.replace(b"GET", b"POST") % b"/live" + KEY + b"Content-Length: 0\r\n\r\n",
+            405,
+            id="a POST",
+        ),
         pytest.param(UPGRADE % b"/live" + KEY + b"Content-Length: 10\r\n\r\n{", 400, id="a body"),
         pytest.param(UPGRADE % b"/nowhere" + KEY + b"\r\n", 403, id="another path"),
-        pytest.param(GET + b"Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n", 200, id="another protocol"),
-        pytest.param(GET + b"Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 400, id="next to nothing"),
+        pytest.param(
+            GET + b"Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n", 200, id="another protocol"
+        ),
+        pytest.param(
+            GET + b"Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 400, id="next to nothing"
+        ),
     ],
 )
 async def test_an_upgrade_that_cannot_be_is_refused_and_the_connection_ends(
@@ -149,8 +175,13 @@ async def test_an_upgrade_that_cannot_be_is_refused_and_the_connection_ends(
         assert status(await client.rest()) == expected
 
 
-async def test_what_follows_a_refusal_is_discarded(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    refusals = (POST + b"Content-Length: x\r\n\r\n", UPGRADE % b"/live" + KEY + b"Content-Length: 10\r\n\r\n{")
+async def test_what_follows_a_refusal_is_discarded(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusals = (
+        POST + b"Content-Length: x\r\n\r\n",
+        UPGRADE % b"/live" + KEY + b"Content-Length: 10\r\n\r\n{",
+    )
     async with serving(settings) as url:
         for refused in refusals:
             async with stranger(url) as client:
@@ -163,7 +194,9 @@ async def test_what_follows_a_refusal_is_discarded(settings: Settings, caplog: p
 
 async def test_trailers_are_no_part_of_the_head(settings: Settings) -> None:
     async with serving(settings) as url, stranger(url) as client:
-        chunked = b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nAuthorization: Bearer x\r\n\r\n"
+        chunked = (
+            b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nAuthorization: Bearer x\r\n\r\n"
+        )
         await client.send(POST + chunked + GET + b"\r\n")
         assert await client.response() == 422
         assert await client.response() == 200
@@ -187,7 +220,10 @@ ENDLESS = {
     "a pipeline of bodies": (b"", POST + b"Content-Length: 1000\r\n\r\n" + b"x" * 1000),
     "trailers": (POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"A: b\r\n"),
     "a trailer": (POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nA: ", b"b"),
-    "extensions": (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1;" + b"x" * 1000 + b"\r\na\r\n"),
+    "extensions": (
+        POST + b"Transfer-Encoding: chunked\r\n\r\n",
+        b"1;" + b"x" * 1000 + b"\r\na\r\n",
+    ),
     "an extension": (POST + b"Transfer-Encoding: chunked\r\n\r\n1;", b"x"),
     "small chunks": (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
     "a body": (POST + b"Content-Length: 999999999\r\n\r\n", b"x"),
@@ -270,7 +306,9 @@ async def test_a_head_that_comes_by_the_byte_is_given_up(settings: Settings, qui
         dribbling.cancel()
 
 
-async def test_silence_between_requests_is_fine_but_not_an_unfinished_one(settings: Settings, quick: None) -> None:
+async def test_silence_between_requests_is_fine_but_not_an_unfinished_one(
+    settings: Settings, quick: None
+) -> None:
     async with serving(settings) as url, stranger(url) as client:
         await client.send(GET + b"\r\n")
         assert await client.response() == 200
@@ -280,7 +318,9 @@ async def test_silence_between_requests_is_fine_but_not_an_unfinished_one(settin
         assert status(await client.rest()) == 408
 
 
-async def test_an_answer_that_is_not_taken_is_given_up(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_is_not_taken_is_given_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(http_protocol, "STUCK_SECONDS", 0.5)
     async with serving(settings) as url, stranger(url) as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -299,7 +339,11 @@ async def test_one_that_does_not_take_its_answers_gets_no_socket(settings: Setti
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await client.send(style)
         await asyncio.sleep(0.1)
-        (protocol,) = (each for each in gc.get_objects() if isinstance(each, HttpProtocol) and each.parser is not None)
+        (protocol,) = (
+            each
+            for each in gc.get_objects()
+            if isinstance(each, HttpProtocol) and each.parser is not None
+        )
         while not protocol.flow.write_paused:
             answered = protocol.server_state.total_requests
             await client.send(style)
@@ -322,14 +366,21 @@ from app import descriptors
 descriptors.raise_limit()
 print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 """
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert output.split() == ["500", "500"]
 
 
 def test_live_sockets_leave_descriptors_for_the_rest() -> None:
     settings = read(_env_file=None, max_sockets=1_000_000)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    assert 0 < descriptors.max_sockets(settings) < descriptors.max_connections(settings) < limit - settings.database_pool
+    assert (
+        0
+        < descriptors.max_sockets(settings)
+        < descriptors.max_connections(settings)
+        < limit - settings.database_pool
+    )
     assert descriptors.max_sockets(settings.model_copy(update={"max_sockets": 7})) == 7
 
 
@@ -344,7 +395,9 @@ async def test_silent_connections_shut_nobody_out_for_long(start: Starter) -> No
         began = time.monotonic()
         silent = [await stack.enter_async_context(stranger(web.url)) for _ in range(DESCRIPTORS)]
         answers = [await _answer(web.url) for _ in range(5)]
-        for answer in answers:  # none is reset, and on a slow machine the silent ones may be gone by now
+        for (
+            answer
+        ) in answers:  # none is reset, and on a slow machine the silent ones may be gone by now
             assert answer.status_code in {200, 503}
         await screen.say(type="unwatch", instructor="nobody")
         await screen.hears("error", code="NOT_FOUND")
@@ -362,7 +415,9 @@ async def test_silent_connections_shut_nobody_out_for_long(start: Starter) -> No
     assert [line for line in web.log.splitlines() if "connections_exhausted" not in line] == []
 
 
-async def test_while_there_is_no_descriptor_connections_wait_and_none_is_lost(start: Starter) -> None:
+async def test_while_there_is_no_descriptor_connections_wait_and_none_is_lost(
+    start: Starter,
+) -> None:
     web = start("serve")
     process = psutil.Process(web.pid)
     soft, hard = process.rlimit(psutil.RLIMIT_NOFILE)

@@ -53,7 +53,12 @@ async def test_session_state_ends_with_aside(database_url: str, pool: Pool) -> N
 
 
 @pytest.mark.parametrize(
-    "error", [asyncpg.InternalClientError("cannot switch to state 12"), ConnectionResetError(), TimeoutError()]
+    "error",
+    [
+        asyncpg.InternalClientError("cannot switch to state 12"),
+        ConnectionResetError(),
+        TimeoutError(),
+    ],
 )
 async def test_a_lost_connection_is_unavailable(pool: Pool, error: Exception) -> None:
     with pytest.raises(refusal.Unavailable):
@@ -61,7 +66,9 @@ async def test_a_lost_connection_is_unavailable(pool: Pool, error: Exception) ->
             raise error
 
 
-async def test_a_terminated_backend_is_unavailable_and_the_next_one_serves(database_url: str) -> None:
+async def test_a_terminated_backend_is_unavailable_and_the_next_one_serves(
+    database_url: str,
+) -> None:
     pool = await db.connect(database_url, size=1, name="test")
     with pytest.raises(refusal.Unavailable):
         async with db.connection(pool) as connection:
@@ -89,13 +96,17 @@ async def old_primary(database_url: str, pool: Pool) -> AsyncIterator[Pool]:
     await db.close(stale)
 
 
-async def test_a_statement_on_the_old_primary_fails_and_the_next_reaches_the_new_one(old_primary: Pool) -> None:
+async def test_a_statement_on_the_old_primary_fails_and_the_next_reaches_the_new_one(
+    old_primary: Pool,
+) -> None:
     with pytest.raises(refusal.Unavailable):
         await operators.replace_epoch_seed.run(old_primary)
     assert await operators.replace_epoch_seed.run(old_primary) == 1
 
 
-async def test_a_transaction_on_the_old_primary_fails_and_the_next_reaches_the_new_one(old_primary: Pool) -> None:
+async def test_a_transaction_on_the_old_primary_fails_and_the_next_reaches_the_new_one(
+    old_primary: Pool,
+) -> None:
     with pytest.raises(refusal.Unavailable):
         await db.transact(old_primary, operators.replace_epoch_seed.run)
     assert await db.transact(old_primary, operators.replace_epoch_seed.run) == 1
@@ -123,7 +134,9 @@ async def test_a_client_time_out_replaces_all_connections(database_url: str, beg
     await db.close(pool)
 
 
-async def test_an_exhausted_pool_keeps_its_connections(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_exhausted_pool_keeps_its_connections(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pool = await db.connect(database_url, size=2, name="test")
     before = await _pids(pool)
     monkeypatch.setattr(db, "ACQUIRE_SECONDS", 0.1)
@@ -161,9 +174,13 @@ async def test_a_deadlocked_statement_is_not_retried(deadlocking: Pool) -> None:
 
 
 @pytest.mark.parametrize("begin", [True, False])
-async def test_a_deadlocked_transaction_is_retried_once_and_logged(deadlocking: Pool, begin: bool) -> None:
+async def test_a_deadlocked_transaction_is_retried_once_and_logged(
+    deadlocking: Pool, begin: bool
+) -> None:
     with capture_logs() as lines, pytest.raises(refusal.Unavailable):
-        await db.transact(deadlocking, lambda tx: service.withdraw(tx, uuid4(), uuid4()), begin=begin)
+        await db.transact(
+            deadlocking, lambda tx: service.withdraw(tx, uuid4(), uuid4()), begin=begin
+        )
     assert await deadlocking.fetchval("select last_value from attempt") == 2
     assert [(line["event"], line["cause"]) for line in lines] == [
         ("transaction_retried", "40P01 DeadlockDetectedError"),
@@ -171,7 +188,9 @@ async def test_a_deadlocked_transaction_is_retried_once_and_logged(deadlocking: 
     ]
 
 
-async def test_a_transaction_is_retried_after_a_migration_changed_its_statement(database_url: str, pool: Pool) -> None:
+async def test_a_transaction_is_retried_after_a_migration_changed_its_statement(
+    database_url: str, pool: Pool
+) -> None:
     async def work(tx: db.Tx) -> list[str]:
         return list((await tx.fetch("select * from role limit 1"))[0].keys())
 
@@ -229,18 +248,32 @@ async def test_the_server_ends_a_slow_statement_before_the_client_times_out(pool
                           'idle_in_transaction_session_timeout')"""
     )
     milliseconds = {row["name"]: row["milliseconds"] for row in values}
-    assert 0 < milliseconds["lock_timeout"] < milliseconds["statement_timeout"] < db.COMMAND_SECONDS * 1000
+    assert (
+        0
+        < milliseconds["lock_timeout"]
+        < milliseconds["statement_timeout"]
+        < db.COMMAND_SECONDS * 1000
+    )
     assert milliseconds["idle_in_transaction_session_timeout"] > 0
 
 
-async def test_a_session_uses_role_settings_and_sends_only_parameters_pgbouncer_accepts(pool: Pool) -> None:
-    settings = await pool.fetch("select name, setting from pg_settings where name in ('TimeZone', 'jit') order by name")
+async def test_a_session_uses_role_settings_and_sends_only_parameters_pgbouncer_accepts(
+    pool: Pool,
+) -> None:
+    settings = await pool.fetch(
+        "select name, setting from pg_settings where name in ('TimeZone', 'jit') order by name"
+    )
     assert [tuple(row) for row in settings] == [("TimeZone", "UTC"), ("jit", "off")]
-    sent = {row["name"] for row in await pool.fetch("select name from pg_settings where source = 'client'")}
+    sent = {
+        row["name"]
+        for row in await pool.fetch("select name from pg_settings where source = 'client'")
+    }
     assert sent <= {"application_name", "client_encoding"}
 
 
-def test_repeated_faults_with_one_cause_are_one_log_line_with_a_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_faults_with_one_cause_are_one_log_line_with_a_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     faults = db.Faults()
     with capture_logs() as lines:
         for _ in range(10):

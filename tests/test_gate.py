@@ -32,7 +32,9 @@ class Lock:
         self._connection = await self._pool.acquire()
         self._transaction = self._connection.transaction()
         await self._transaction.start()
-        await self._connection.execute("select from calendar where instructor_id = $1 for update", self._calendar)
+        await self._connection.execute(
+            "select from calendar where instructor_id = $1 for update", self._calendar
+        )
 
     async def __aexit__(self, *_: object) -> None:
         await self._transaction.rollback()
@@ -61,7 +63,9 @@ async def until_they_wait(pool: Pool, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def book(client: httpx.AsyncClient, token: str, teacher: Instructor, wall_clock: str) -> httpx.Response:
+async def book(
+    client: httpx.AsyncClient, token: str, teacher: Instructor, wall_clock: str
+) -> httpx.Response:
     return await client.post(
         "/api/bookings",
         headers={"Authorization": f"Bearer {token}", "Idempotency-Key": str(uuid4())},
@@ -82,7 +86,10 @@ async def test_with_thirty_waiting_for_one_calendar_everything_else_is_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gate, "WAIT_SECONDS", 60)  # they still wait on the slowest machine
-    anna, dora = await factories.instructor(pool, "Anna"), await factories.instructor(pool, "Dora", service="guitar")
+    anna, dora = (
+        await factories.instructor(pool, "Anna"),
+        await factories.instructor(pool, "Dora", service="guitar"),
+    )
     crowd = [await factories.student(pool, f"Student {number}") for number in range(30)]
     tokens = [await factories.token_of(pool, student.id, settings) for student in crowd]
     stranger = await factories.token_of(pool, (await factories.student(pool, "Ben")).id, settings)
@@ -90,7 +97,8 @@ async def test_with_thirty_waiting_for_one_calendar_everything_else_is_answered(
     await wait_until_ready(client, 200)
     async with Lock(outside, anna.id):
         bookings = [
-            asyncio.create_task(book(client, token, anna, wall_clock)) for token, wall_clock in zip(tokens, times, strict=True)
+            asyncio.create_task(book(client, token, anna, wall_clock))
+            for token, wall_clock in zip(tokens, times, strict=True)
         ]
         await until_they_wait(outside, 3)
         assert (await client.get("/health/ready")).status_code == 200
@@ -119,8 +127,12 @@ async def test_with_thirty_waiting_for_one_calendar_everything_else_is_answered(
     assert tuple(counts) == (created, created, created, created + 1)
 
 
-@pytest.mark.parametrize("write", ["reserve", "cancel", "week", "profile", "stop", "begin", "withdraw"])
-async def test_every_writer_of_a_calendar_takes_its_turn(pool: Pool, outside: Pool, write: str) -> None:
+@pytest.mark.parametrize(
+    "write", ["reserve", "cancel", "week", "profile", "stop", "begin", "withdraw"]
+)
+async def test_every_writer_of_a_calendar_takes_its_turn(
+    pool: Pool, outside: Pool, write: str
+) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     others = iter([await factories.student(pool, f"Student {number}") for number in range(6)])
     lesson = await reserve(pool, ben, anna, anna.at("10:00"))
@@ -154,15 +166,21 @@ async def test_one_student_who_waits_for_a_calendar_takes_three_connections_whom
     async with Lock(outside, anna.id):
         lessons = [asyncio.create_task(reserve(pool, ben, anna, anna.at("10:00")))]
         await until_they_wait(outside, 1)  # he has the lock of his own row now
-        lessons += [asyncio.create_task(reserve(pool, ben, other, other.at("12:00"))) for other in teachers]
+        lessons += [
+            asyncio.create_task(reserve(pool, ben, other, other.at("12:00"))) for other in teachers
+        ]
         await until_they_wait(outside, gate.WIDTH)
-        assert (await reserve(pool, carl, teachers[0], teachers[0].at("10:00"))).state == "confirmed"
+        assert (
+            await reserve(pool, carl, teachers[0], teachers[0].at("10:00"))
+        ).state == "confirmed"
         assert await waiting(outside) <= gate.WIDTH
     await asyncio.gather(*lessons, return_exceptions=True)
     assert gate._students == gate._gates == {}
 
 
-async def test_whoever_waits_too_long_for_a_turn_is_told_so(pool: Pool, outside: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whoever_waits_too_long_for_a_turn_is_told_so(
+    pool: Pool, outside: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     monkeypatch.setattr(gate, "WAIT_SECONDS", 0.1)
     monkeypatch.setattr(gate, "faults", db.Faults())
@@ -176,12 +194,16 @@ async def test_whoever_waits_too_long_for_a_turn_is_told_so(pool: Pool, outside:
     await instructor.stop(pool, anna.id)  # the turns were given back
 
 
-async def test_when_too_many_wait_the_next_is_told_at_once(pool: Pool, outside: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_when_too_many_wait_the_next_is_told_at_once(
+    pool: Pool, outside: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     monkeypatch.setattr(gate, "QUEUE", 1)
     monkeypatch.setattr(gate, "faults", db.Faults())
     async with Lock(outside, anna.id):
-        waiters = [asyncio.create_task(instructor.stop(pool, anna.id)) for _ in range(gate.WIDTH + 1)]
+        waiters = [
+            asyncio.create_task(instructor.stop(pool, anna.id)) for _ in range(gate.WIDTH + 1)
+        ]
         await until_they_wait(outside, gate.WIDTH)
         with capture_logs() as lines, pytest.raises(refusal.Unavailable):
             await instructor.stop(pool, anna.id)
@@ -190,10 +212,14 @@ async def test_when_too_many_wait_the_next_is_told_at_once(pool: Pool, outside: 
     await asyncio.gather(*waiters)
 
 
-async def test_a_client_that_leaves_while_it_waits_leaves_the_queue(pool: Pool, outside: Pool) -> None:
+async def test_a_client_that_leaves_while_it_waits_leaves_the_queue(
+    pool: Pool, outside: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     async with Lock(outside, anna.id):
-        waiters = [asyncio.create_task(instructor.stop(pool, anna.id)) for _ in range(gate.WIDTH + 2)]
+        waiters = [
+            asyncio.create_task(instructor.stop(pool, anna.id)) for _ in range(gate.WIDTH + 2)
+        ]
         await until_they_wait(outside, gate.WIDTH)
         for waiter in waiters:
             waiter.cancel()
@@ -201,12 +227,19 @@ async def test_a_client_that_leaves_while_it_waits_leaves_the_queue(pool: Pool, 
         assert gate._gates == {}
 
 
-async def test_whose_a_service_is_is_remembered_for_so_many_services_only(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whose_a_service_is_is_remembered_for_so_many_services_only(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(service, "_MAX_CACHED", 2)
     monkeypatch.setattr(service, "_instructors", {})
     anna = await factories.instructor(pool, "Anna")
-    offered = [anna.service_id, *[await factories.service_of(pool, anna.id, slug) for slug in ("guitar", "spanish")]]
-    assert [await service.instructor_of(pool, service_id) for service_id in offered] == [anna.id] * 3
+    offered = [
+        anna.service_id,
+        *[await factories.service_of(pool, anna.id, slug) for slug in ("guitar", "spanish")],
+    ]
+    assert [await service.instructor_of(pool, service_id) for service_id in offered] == [
+        anna.id
+    ] * 3
     assert list(service._instructors) == offered[1:]
     assert await service.instructor_of(pool, offered[1]) == anna.id
     assert list(service._instructors) == [offered[2], offered[1]]

@@ -41,7 +41,11 @@ async def test_alive_needs_nothing(client: httpx.AsyncClient) -> None:
 
 
 async def test_ready_with_everything_there(client: httpx.AsyncClient, relaying: None) -> None:
-    assert await wait_until_ready(client, 200, status="ok") == {"status": "ok", "postgres": "ok", "live": "connected"}
+    assert await wait_until_ready(client, 200, status="ok") == {
+        "status": "ok",
+        "postgres": "ok",
+        "live": "connected",
+    }
 
 
 async def test_without_redis_it_is_ready_but_says_so(
@@ -66,7 +70,9 @@ async def test_not_ready_while_the_calendars_have_not_been_compared_with_postgre
     await wait_until_ready(client, 503, reason="postgres")
 
 
-async def test_without_postgres_it_is_not_ready(settings: Settings, postgres_server: Server) -> None:
+async def test_without_postgres_it_is_not_ready(
+    settings: Settings, postgres_server: Server
+) -> None:
     there = SecretStr(postgres_server.cluster.database(TEMPLATE))
     async with visiting(settings.model_copy(update={"database_url": there})) as client:
         await wait_until_ready(client, 200)
@@ -74,7 +80,11 @@ async def test_without_postgres_it_is_not_ready(settings: Settings, postgres_ser
         answer = await client.get("/health/ready")
         assert answer.status_code == 503
         assert answer.headers["Retry-After"]
-        assert answer.json() == {"detail": "Postgres does not answer.", "code": "UNAVAILABLE", "reason": "postgres"}
+        assert answer.json() == {
+            "detail": "Postgres does not answer.",
+            "code": "UNAVAILABLE",
+            "reason": "postgres",
+        }
         assert (await client.get("/health/live")).status_code == 200
         postgres_server.start()
         await wait_until_ready(client, 200)
@@ -84,10 +94,16 @@ async def test_without_postgres_it_is_not_ready(settings: Settings, postgres_ser
 def small_disk(postgres_server: Server) -> Iterator[Path]:
     """A disk of 64 MB that the test's own Postgres may use."""
     disk = Path(tempfile.mkdtemp(prefix="instainstru-disk-"))
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], check=False, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)],
+        check=False,
+        capture_output=True,
+    )
     if mounted.returncode != 0:
         disk.rmdir()
-        pytest.skip(f"A full disk needs a mount, which only root may make: {mounted.stderr.decode().strip()}")
+        pytest.skip(
+            f"A full disk needs a mount, which only root may make: {mounted.stderr.decode().strip()}"
+        )
     try:
         account = postgres_server.embedded.account
         if account:
@@ -114,7 +130,9 @@ async def test_a_full_disk_is_seen_until_there_is_room_again(
     async with visiting(settings.model_copy(update={"database_url": SecretStr(url)})) as client:
         pool = await db.connect(url, size=1, name="test")
         anna = await factories.instructor(pool, "Anna")
-        client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, anna.id, settings)}"
+        client.headers["Authorization"] = (
+            f"Bearer {await factories.token_of(pool, anna.id, settings)}"
+        )
         await db.close(pool)
 
         async def write_bio() -> int:
@@ -127,7 +145,9 @@ async def test_a_full_disk_is_seen_until_there_is_room_again(
         statuses = [await write_bio() for _ in range(20)]
         assert set(statuses) <= {200, 503}
         assert 503 in statuses
-        assert (await client.get(f"/api/instructors/{anna.id}")).status_code == 200  # pages can still be read
+        assert (
+            await client.get(f"/api/instructors/{anna.id}")
+        ).status_code == 200  # pages can still be read
         await wait_until_ready(client, 200, status="degraded", postgres="disk_full")
         (small_disk / "filler").unlink()
         await wait_until_ready(client, 200, postgres="ok")
@@ -146,10 +166,17 @@ async def test_metrics_name_the_process_that_answered(client: httpx.AsyncClient)
 
 
 @pytest.mark.parametrize(
-    ("key", "given", "status"), [("k" * 20, "k" * 20, 200), ("k" * 20, "wrong", 403), ("", "", 403), ("k", "ü", 403)]
+    ("key", "given", "status"),
+    [("k" * 20, "k" * 20, 200), ("k" * 20, "wrong", 403), ("", "", 403), ("k", "ü", 403)],
 )
-async def test_metrics_need_the_key_outside_int(settings: Settings, key: str, given: str, status: int) -> None:
-    outside = {"site_mode": "prod", "monitoring_api_key": SecretStr(key), "smtp_url": SecretStr("smtp://127.0.0.1:9")}
+async def test_metrics_need_the_key_outside_int(
+    settings: Settings, key: str, given: str, status: int
+) -> None:
+    outside = {
+        "site_mode": "prod",
+        "monitoring_api_key": SecretStr(key),
+        "smtp_url": SecretStr("smtp://127.0.0.1:9"),
+    }
     async with visiting(settings.model_copy(update=outside)) as client:
         answer = await client.get("/metrics", headers={b"X-Monitoring-API-Key": given.encode()})
     assert answer.status_code == status

@@ -49,7 +49,9 @@ async def test_two_processes_share_their_counts(limited: Settings) -> None:
             await other.hit(THREE, "ben")
 
 
-async def test_without_redis_each_process_counts_alone(limited: Settings, redis_server: RedisServer) -> None:
+async def test_without_redis_each_process_counts_alone(
+    limited: Settings, redis_server: RedisServer
+) -> None:
     async with limits.opened(limited) as limiter:
         await limiter.hit(THREE, "ben")
         redis_server.kill()
@@ -60,7 +62,9 @@ async def test_without_redis_each_process_counts_alone(limited: Settings, redis_
         assert 1 <= refused.value.retry_after <= 60
 
 
-async def test_keys_in_redis_hold_no_personal_data(limited: Settings, redis_server: RedisServer) -> None:
+async def test_keys_in_redis_hold_no_personal_data(
+    limited: Settings, redis_server: RedisServer
+) -> None:
     async with limits.opened(limited) as limiter:
         await limiter.hit(THREE, "ben@example.com")
     async with Redis.from_url(redis_server.url) as redis:
@@ -85,12 +89,20 @@ async def test_limits_can_be_turned_off(settings: Settings) -> None:
         (None, ""),
     ],
 )
-def test_an_address_is_an_ipv4_host_or_an_ipv6_network(client: tuple[str, int] | None, address: str) -> None:
-    assert limits.address(HTTPConnection({"type": "http", "headers": [], "client": client})) == address
+def test_an_address_is_an_ipv4_host_or_an_ipv6_network(
+    client: tuple[str, int] | None, address: str
+) -> None:
+    assert (
+        limits.address(HTTPConnection({"type": "http", "headers": [], "client": client})) == address
+    )
 
 
 @pytest.mark.parametrize(
-    ("seconds", "wait"), [(1, "1 second"), (45, "45 seconds"), (60, "1 minute"), (61, "2 minutes"), (240, "4 minutes")]
+    ("seconds", "wait"),
+    [(1, "1 second"), (45, "45 seconds"), (60, "1 minute"), (61, "2 minutes"), (240, "4 minutes")],
 )
 def test_too_many_attempts_say_how_long_to_wait(seconds: int, wait: str) -> None:
-    assert refusal.RateLimited(retry_after=seconds).detail == f"Too many attempts. Try again in {wait}."
+    assert (
+        refusal.RateLimited(retry_after=seconds).detail
+        == f"Too many attempts. Try again in {wait}."
+    )

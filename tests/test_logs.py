@@ -28,7 +28,9 @@ REDACTIONS = {
 
 def output(script: str, form: str = "json") -> list[str]:
     command = [sys.executable, "-c", BEGIN.format(form=form) + script]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False).stderr.splitlines()
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+    ).stderr.splitlines()
 
 
 def logged(script: str) -> list[dict[str, Any]]:
@@ -56,14 +58,22 @@ logging.getLogger("asyncpg.pool").warning("Failed to restore the pool connection
 
 def test_lost_connections_of_asyncpg_are_not_logged_one_by_one() -> None:
     lines = logged(LOST_CONNECTIONS)
-    assert [line["event"].splitlines()[0] for line in lines] == ["Task exception was never retrieved"]
+    assert [line["event"].splitlines()[0] for line in lines] == [
+        "Task exception was never retrieved"
+    ]
     assert "Connection.send()" in lines[0]["event"]
 
 
 def test_a_log_line_names_event_time_logger_and_process() -> None:
     (line,) = logged("structlog.get_logger('relay').info('published', changes=3)")
     assert line.pop("timestamp").endswith("Z")
-    assert line == {"event": "published", "changes": 3, "level": "info", "logger": "relay", "process": "web"}
+    assert line == {
+        "event": "published",
+        "changes": 3,
+        "level": "info",
+        "logger": "relay",
+        "process": "web",
+    }
 
 
 def test_log_lines_and_warnings_of_libraries_have_the_same_form() -> None:
@@ -81,14 +91,20 @@ def test_lines_below_the_level_and_addresses_from_uvicorn_are_not_logged() -> No
 
 def test_secrets_and_e_mail_addresses_are_redacted() -> None:
     log = "structlog.get_logger('web').warning"
-    lines = logged("".join(f"{log}({text!r}, inside={{'list': [{text!r}]}})\n" for text in REDACTIONS))
+    lines = logged(
+        "".join(f"{log}({text!r}, inside={{'list': [{text!r}]}})\n" for text in REDACTIONS)
+    )
     assert [line["event"] for line in lines] == list(REDACTIONS.values())
     assert [line["inside"] for line in lines] == [{"list": [text]} for text in REDACTIONS.values()]
 
 
-@pytest.mark.parametrize("key", ["password", "session_token", "secret_key", "Authorization", "cookie"])
+@pytest.mark.parametrize(
+    "key", ["password", "session_token", "secret_key", "Authorization", "cookie"]
+)
 def test_fields_with_a_secret_name_are_withheld(key: str) -> None:
-    (line,) = logged(f"structlog.get_logger('web').warning('odd', **{{{key!r}: 'hunter2'}}, headers={{{key!r}: 'hunter2'}})")
+    (line,) = logged(
+        f"structlog.get_logger('web').warning('odd', **{{{key!r}: 'hunter2'}}, headers={{{key!r}: 'hunter2'}})"
+    )
     assert line[key] == "[withheld]"
     assert line["headers"] == {key: "[withheld]"}
 

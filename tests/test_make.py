@@ -97,7 +97,9 @@ def test_a_chromium_that_is_installed_is_enough(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("programs", [(), ("chromium",), ("venv/bin/playwright",)])
-def test_without_chromium_or_its_driver_one_sentence_says_what_to_install(tmp_path: Path, programs: tuple[str, ...]) -> None:
+def test_without_chromium_or_its_driver_one_sentence_says_what_to_install(
+    tmp_path: Path, programs: tuple[str, ...]
+) -> None:
     ended = install_browser(tmp_path, *programs)
     assert ended.returncode == 1
     (sentence,) = ended.stderr.splitlines()

@@ -54,7 +54,14 @@ CALLS: dict[str, dict[str, Any]] = {
         "location_type": None, "location": "", "note": "", "now": NOW,
     },
 }  # fmt: skip
-LASTING = ("session_by_id", "week", "board_message", "booking", "student_bookings_upcoming", "versions_of")
+LASTING = (
+    "session_by_id",
+    "week",
+    "board_message",
+    "booking",
+    "student_bookings_upcoming",
+    "versions_of",
+)
 LOST_CONNECTION = (
     OSError,
     asyncpg.InterfaceError,
@@ -99,7 +106,12 @@ class OldProcess:
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
-        settings = {"application_name": "web", "timezone": "UTC", "jit": "off", "statement_timeout": "10s"}
+        settings = {
+            "application_name": "web",
+            "timezone": "UTC",
+            "jit": "off",
+            "statement_timeout": "10s",
+        }
         pool = await asyncpg.create_pool(
             self.url,
             min_size=3,
@@ -126,7 +138,9 @@ class OldProcess:
             for name, values in CALLS.items():
                 sql, parameters = self._statements[name]
                 try:
-                    await pool.fetch(sql, *(values[parameter] for parameter in parameters), timeout=5)
+                    await pool.fetch(
+                        sql, *(values[parameter] for parameter in parameters), timeout=5
+                    )
                 except Exception as error:  # noqa: BLE001 — whatever it is, the test looks at it
                     self.outcomes[name].append(error)
                 else:
@@ -156,14 +170,20 @@ async def stored(connection: Any) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def missing(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]) -> list[Any]:
+def missing(
+    before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]
+) -> list[Any]:
     """The rows that are no longer there, or not as they were, by the columns that both releases have."""
     lost = []
     for table, rows in before.items():
         present = after[table]
-        columns = (rows[0].keys() & present[0].keys() if rows and present else set()) - RESHAPED.get(table, set())
+        columns = (
+            rows[0].keys() & present[0].keys() if rows and present else set()
+        ) - RESHAPED.get(table, set())
         there = [{column: row[column] for column in columns} for row in present]
-        lost += [(table, row) for row in rows if {column: row[column] for column in columns} not in there]
+        lost += [
+            (table, row) for row in rows if {column: row[column] for column in columns} not in there
+        ]
     return lost
 
 
@@ -172,7 +192,9 @@ RESHAPED = {"outbox": {"events"}, "idempotency_key": {"answer"}}
 BOARDS = "select c.instructor_id, b.version, b.days from calendar c, board(c.instructor_id, $1, 30) b where c.instructor_id <> $2 order by 1"
 
 
-async def test_a_database_of_the_first_release_is_migrated_while_its_web_process_works(first_release: str) -> None:
+async def test_a_database_of_the_first_release_is_migrated_while_its_web_process_works(
+    first_release: str,
+) -> None:
     old = OldProcess(first_release)
     async with connected(first_release) as connection:
         await db._prepare_connection(connection)
@@ -184,12 +206,18 @@ async def test_a_database_of_the_first_release_is_migrated_while_its_web_process
         migrated = {name: len(outcomes) for name, outcomes in old.outcomes.items()}
         await until(lambda: all(len(old.outcomes[name]) > migrated[name] + 20 for name in CALLS))
 
-    for name in LASTING:  # a connection may have ended in the middle; nothing else goes wrong, and soon nothing does
+    for name in (
+        LASTING
+    ):  # a connection may have ended in the middle; nothing else goes wrong, and soon nothing does
         meanwhile = [error for error in old.outcomes[name][asked_before[name] :] if error]
         assert [error for error in meanwhile if not isinstance(error, LOST_CONNECTION)] == []
         assert old.outcomes[name][-10:] == [None] * 10
     for name in CALLS.keys() - LASTING:
-        assert all(isinstance(error, (asyncpg.PostgresError, *LOST_CONNECTION)) for error in old.outcomes[name] if error)
+        assert all(
+            isinstance(error, (asyncpg.PostgresError, *LOST_CONNECTION))
+            for error in old.outcomes[name]
+            if error
+        )
 
     pool = await db.connect(first_release, size=2, name="test")
     async with pool.acquire() as connection:
@@ -197,14 +225,22 @@ async def test_a_database_of_the_first_release_is_migrated_while_its_web_process
         assert missing(before, after) == []
         assert await connection.fetch(BOARDS, FIRST, FINN) == boards
         assert await mismatches(connection, STATEMENTS) == []
-    lesson = await factories.lesson(pool, GUS, FINNS_SERVICE, datetime(2026, 11, 23, 15, tzinfo=UTC), now=NOW)
+    lesson = await factories.lesson(
+        pool, GUS, FINNS_SERVICE, datetime(2026, 11, 23, 15, tzinfo=UTC), now=NOW
+    )
     assert lesson.state == "confirmed"
     await db.close(pool)
 
 
-async def test_a_repeat_of_a_call_to_the_first_release_gets_the_answer_of_then(first_release: str) -> None:
+async def test_a_repeat_of_a_call_to_the_first_release_gets_the_answer_of_then(
+    first_release: str,
+) -> None:
     async with connected(first_release) as connection:
-        before = orjson.loads(await connection.fetchval("select answer from idempotency_key where account_id = $1", BEN))
+        before = orjson.loads(
+            await connection.fetchval(
+                "select answer from idempotency_key where account_id = $1", BEN
+            )
+        )
     await migrate.migrate(first_release)
     pool = await db.connect(first_release, size=1, name="test")
     after = await pool.fetchval("select answer from idempotency_key where account_id = $1", BEN)
@@ -224,7 +260,9 @@ where n.nspname in ('public', 'code')
 
 
 @pytest.mark.parametrize("before", ["nothing", "first release"])
-async def test_tables_are_in_public_functions_and_views_in_code_and_none_hides_another(database: str, before: str) -> None:
+async def test_tables_are_in_public_functions_and_views_in_code_and_none_hides_another(
+    database: str, before: str
+) -> None:
     async with connected(database) as connection:
         if before == "first release":
             await connection.execute((FIRST_RELEASE / "database.sql").read_text())
@@ -233,8 +271,17 @@ async def test_tables_are_in_public_functions_and_views_in_code_and_none_hides_a
         assert await connection.fetchval("show search_path") == "public, code"
         rows = await connection.fetch(NAMES)
     kinds = {(row["schema"], row["kind"]) for row in rows if not row["is_of_extension"]}
-    assert kinds == {("code", "function"), ("code", "v"), ("public", "r"), ("public", "i"), ("public", "S")}
-    names = {schema: {row["name"] for row in rows if row["schema"] == schema} for schema in ("public", "code")}
+    assert kinds == {
+        ("code", "function"),
+        ("code", "v"),
+        ("public", "r"),
+        ("public", "i"),
+        ("public", "S"),
+    }
+    names = {
+        schema: {row["name"] for row in rows if row["schema"] == schema}
+        for schema in ("public", "code")
+    }
     assert names["public"] & names["code"] == set()
 
 
@@ -246,7 +293,12 @@ async def everything(url: str) -> Any:
         settings = await connection.fetch(
             "select setconfig from pg_db_role_setting s join pg_database d on d.oid = setdatabase where datname = current_database()"
         )
-        return await stored(connection), functions, settings, await connection.fetch("select * from migration order by name")
+        return (
+            await stored(connection),
+            functions,
+            settings,
+            await connection.fetch("select * from migration order by name"),
+        )
 
 
 async def test_migrating_again_changes_nothing(first_release: str) -> None:
@@ -291,7 +343,10 @@ async def test_a_view_gains_a_column_and_a_function_an_output_and_a_parameter_wh
     async def read(tx: db.Tx) -> list[list[str]]:
         return [
             list(row.keys())
-            for row in (await tx.fetch("select * from lesson limit 1") + await tx.fetch("select * from lessons(1)"))
+            for row in (
+                await tx.fetch("select * from lesson limit 1")
+                + await tx.fetch("select * from lessons(1)")
+            )
         ]
 
     for _ in range(10):
@@ -308,7 +363,10 @@ async def test_a_view_gains_a_column_and_a_function_an_output_and_a_parameter_wh
     [
         ("alter table area add constraint area_zone check (is_zone(name))", "area_zone"),
         ("create index service_start on booking (day_start('2026-01-01', state))", "service_start"),
-        ("create view report as select state, count(*) from booking_detail group by state", "report"),
+        (
+            "create view report as select state, count(*) from booking_detail group by state",
+            "report",
+        ),
     ],
 )
 async def test_what_is_stored_may_not_depend_on_code_and_a_migration_says_so_and_changes_nothing(
@@ -332,13 +390,17 @@ async def test_a_migration_that_fails_leaves_neither_the_one_before_it_nor_new_f
     before = await everything(database)
     (next_release / "migrations" / "9998_more.sql").write_text("create table more (id integer)")
     (next_release / "migrations" / "9999_wrong.sql").write_text("create table more (id integer)")
-    (next_release / "functions" / "more.sql").write_text("create function more() returns integer language sql as 'select 1'")
+    (next_release / "functions" / "more.sql").write_text(
+        "create function more() returns integer language sql as 'select 1'"
+    )
     with pytest.raises(asyncpg.DuplicateTableError):
         await migrate.migrate(database)
     assert await everything(database) == before
 
 
-async def test_a_migration_waits_for_whoever_reads_without_making_others_wait_for_long(database: str) -> None:
+async def test_a_migration_waits_for_whoever_reads_without_making_others_wait_for_long(
+    database: str,
+) -> None:
     await migrate.migrate(database)
     async with connected(database) as reader, connected(database) as other:
         transaction = reader.transaction()
@@ -358,7 +420,9 @@ async def waiting_for_a_lock(connection: Any) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_database_that_is_never_let_go_is_not_migrated(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_that_is_never_let_go_is_not_migrated(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await migrate.migrate(database)
     monkeypatch.setattr(migrate, "_ATTEMPTS", 2)
     async with connected(database) as reader, reader.transaction():
@@ -367,7 +431,9 @@ async def test_a_database_that_is_never_let_go_is_not_migrated(database: str, mo
             await migrate.migrate(database)
 
 
-async def test_a_restored_dump_has_the_settings_of_sessions_again_once_it_is_migrated(database: str) -> None:
+async def test_a_restored_dump_has_the_settings_of_sessions_again_once_it_is_migrated(
+    database: str,
+) -> None:
     await migrate.migrate(database)
     async with connected(database) as connection:
         name = await connection.fetchval("select current_database()")
@@ -382,7 +448,9 @@ async def test_a_restored_dump_has_the_settings_of_sessions_again_once_it_is_mig
 async def test_reset_leaves_no_function_of_before(database: str) -> None:
     await migrate.migrate(database)
     async with connected(database) as connection:
-        await connection.execute("create function code.leftover() returns integer language sql as 'select 1'")
+        await connection.execute(
+            "create function code.leftover() returns integer language sql as 'select 1'"
+        )
     await operators.reset(database)
     async with connected(database) as connection:
         assert await connection.fetchval(

@@ -32,14 +32,25 @@ def audit_log(tmp_path: Path) -> Path:
 def operate(settings: Settings, audit_log: Path) -> Operate:
     """Runs `python -m app …` on the test's database; variables that are None are removed."""
 
-    def run(*arguments: str, stdin: int = subprocess.DEVNULL, **variables: str | None) -> "subprocess.CompletedProcess[str]":
+    def run(
+        *arguments: str, stdin: int = subprocess.DEVNULL, **variables: str | None
+    ) -> "subprocess.CompletedProcess[str]":
         changes = environment(settings) | {"AUDIT_LOG": str(audit_log)} | variables
         # RATE_LIMITS=off, as in tests, is refused outside int.
         changes.pop("RATE_LIMITS", None)
-        child_environment = os.environ | {name: value for name, value in changes.items() if value is not None}
+        child_environment = os.environ | {
+            name: value for name, value in changes.items() if value is not None
+        }
         command = [sys.executable, "-m", "app", *arguments]
         return subprocess.run(
-            command, cwd=ROOT, env=child_environment, stdin=stdin, capture_output=True, text=True, timeout=60, check=False
+            command,
+            cwd=ROOT,
+            env=child_environment,
+            stdin=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
 
     return run
@@ -54,17 +65,23 @@ async def accounts(pool: Pool) -> int:
     return count
 
 
-async def test_seed_inserts_demo_accounts_only_into_an_empty_database(operate: Operate, pool: Pool) -> None:
+async def test_seed_inserts_demo_accounts_only_into_an_empty_database(
+    operate: Operate, pool: Pool
+) -> None:
     assert operate("seed").returncode == 0
     count = await accounts(pool)
     assert count >= 5
     again = operate("seed")
     assert again.returncode == 1
-    assert again.stdout == "The database is not empty, so nothing was changed. `reset` empties it.\n"
+    assert (
+        again.stdout == "The database is not empty, so nothing was changed. `reset` empties it.\n"
+    )
     assert await accounts(pool) == count
 
 
-async def test_reset_empties_the_database_and_changes_the_epoch(operate: Operate, pool: Pool, database_url: str) -> None:
+async def test_reset_empties_the_database_and_changes_the_epoch(
+    operate: Operate, pool: Pool, database_url: str
+) -> None:
     await factories.student(pool, "Ben")
     before = await pool.fetchval("select epoch_seed from site")
     assert operate("reset").stdout == "The database is new and empty. `seed` brings demo people.\n"
@@ -84,11 +101,16 @@ async def test_admin_gives_an_existing_account_the_role(operate: Operate, pool: 
     ben = await factories.student(pool, "Ben")
     assert operate("admin", "BEN@example.com").returncode == 0
     assert operate("admin", "BEN@example.com").returncode == 0
-    roles = await pool.fetch("select role from account_role where account_id = $1 order by role", ben.id)
+    roles = await pool.fetch(
+        "select role from account_role where account_id = $1 order by role", ben.id
+    )
     assert [row["role"] for row in roles] == ["admin", "student"]
     missing = operate("admin", "nobody@example.com")
     assert missing.returncode == 1
-    assert missing.stdout == "There is no account with the address nobody@example.com. Register it first.\n"
+    assert (
+        missing.stdout
+        == "There is no account with the address nobody@example.com. Register it first.\n"
+    )
 
 
 async def test_new_epoch_changes_the_epoch(operate: Operate, pool: Pool) -> None:
@@ -110,18 +132,25 @@ async def test_migrate_reports_the_applied_migrations(operate: Operate, postgres
 
 
 @pytest.mark.parametrize("command", ["reset", "seed"])
-async def test_reset_and_seed_are_always_refused_on_prod(operate: Operate, pool: Pool, audit_log: Path, command: str) -> None:
+async def test_reset_and_seed_are_always_refused_on_prod(
+    operate: Operate, pool: Pool, audit_log: Path, command: str
+) -> None:
     for arguments in ([command], [command, "--yes-stg"]):
         refused = operate(*arguments, **PROD)
         assert refused.returncode == 1
-        assert refused.stderr == f"`{command}` does not run with SITE_MODE=prod. There is no way around this.\n"
+        assert (
+            refused.stderr
+            == f"`{command}` does not run with SITE_MODE=prod. There is no way around this.\n"
+        )
     assert await accounts(pool) == 0
-    assert [(line["command"], line["site_mode"], line["outcome"]) for line in audited(audit_log)] == [
-        (command, "prod", "refused")
-    ] * 2
+    assert [
+        (line["command"], line["site_mode"], line["outcome"]) for line in audited(audit_log)
+    ] == [(command, "prod", "refused")] * 2
 
 
-async def test_prod_is_protected_even_with_invalid_settings(operate: Operate, audit_log: Path) -> None:
+async def test_prod_is_protected_even_with_invalid_settings(
+    operate: Operate, audit_log: Path
+) -> None:
     refused = operate("reset", **PROD | {"SECRET_KEY": None})
     assert refused.returncode == 2
     assert refused.stderr == "SITE_MODE=prod needs a SECRET_KEY of at least 32 characters.\n"
@@ -129,7 +158,9 @@ async def test_prod_is_protected_even_with_invalid_settings(operate: Operate, au
     assert (line["command"], line["site_mode"], line["outcome"]) == ("reset", "prod", "refused")
 
 
-async def test_on_stg_without_a_terminal_the_flag_is_required(operate: Operate, pool: Pool, audit_log: Path) -> None:
+async def test_on_stg_without_a_terminal_the_flag_is_required(
+    operate: Operate, pool: Pool, audit_log: Path
+) -> None:
     refused = operate("seed", **STG)
     assert refused.returncode == 1
     assert "Say --yes-stg to go ahead." in refused.stderr
@@ -139,7 +170,9 @@ async def test_on_stg_without_a_terminal_the_flag_is_required(operate: Operate, 
     assert [line["outcome"] for line in audited(audit_log)] == ["refused", "begun", "done"]
 
 
-@pytest.mark.parametrize(("typed", "outcomes"), [(b"stg\n", ["begun", "done"]), (b"yes\n", ["refused"])])
+@pytest.mark.parametrize(
+    ("typed", "outcomes"), [(b"stg\n", ["begun", "done"]), (b"yes\n", ["refused"])]
+)
 async def test_on_stg_a_terminal_is_asked_for_confirmation(
     operate: Operate, audit_log: Path, typed: bytes, outcomes: list[str]
 ) -> None:
@@ -154,13 +187,19 @@ async def test_on_stg_a_terminal_is_asked_for_confirmation(
     assert [line["outcome"] for line in audited(audit_log)] == outcomes
 
 
-async def test_the_audit_log_names_user_and_host_but_no_secret(operate: Operate, settings: Settings, audit_log: Path) -> None:
+async def test_the_audit_log_names_user_and_host_but_no_secret(
+    operate: Operate, settings: Settings, audit_log: Path
+) -> None:
     address = f"postgresql://someone:hunter2@127.0.0.1:{free_port()}/lessons"
     failed = operate("reset", DATABASE_URL=address)
     assert failed.returncode == 1
     assert failed.stderr.startswith("No Postgres answers at DATABASE_URL: ")
     start, end = audited(audit_log)
-    assert (start["database"], start["outcome"], end["outcome"]) == ("127.0.0.1/lessons", "begun", "failed")
+    assert (start["database"], start["outcome"], end["outcome"]) == (
+        "127.0.0.1/lessons",
+        "begun",
+        "failed",
+    )
     assert {"at", "by", "host"} <= set(start)
     assert "hunter2" not in audit_log.read_text() + failed.stderr
     assert audit_log.stat().st_mode & 0o777 == 0o600

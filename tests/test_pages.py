@@ -24,18 +24,24 @@ async def look(client: httpx.AsyncClient, path: str) -> Page:
 
 async def sign_in(client: httpx.AsyncClient, who: Account) -> None:
     page = await look(client, "/login")
-    response = await page.form("/api/auth/login").send(client, email=who.email, password=factories.PASSWORD)
+    response = await page.form("/api/auth/login").send(
+        client, email=who.email, password=factories.PASSWORD
+    )
     assert response.status_code == 303
 
 
-async def booked(pool: Pool, teacher: Instructor, who: Account, day: int = 1, clock: str = "10:00") -> booking.Booking:
+async def booked(
+    pool: Pool, teacher: Instructor, who: Account, day: int = 1, clock: str = "10:00"
+) -> booking.Booking:
     return await booking.reserve(
         pool, who.id, service_id=teacher.service_id, start=teacher.at(clock, day=day), minutes=60,
         location_type=None, location="", note="", now=utc_now(),
     )  # fmt: skip
 
 
-async def test_from_registering_to_a_cancelled_lesson(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_from_registering_to_a_cancelled_lesson(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")
     page = await look(client, "/")
     assert "Anna Diaz" in page.text
@@ -52,7 +58,9 @@ async def test_from_registering_to_a_cancelled_lesson(client: httpx.AsyncClient,
     assert "Free to cancel until" in page.text
     form = page.form("/api/bookings")
     assert form.fields["start"] == wire.instant(anna.at("09:30", day=8))
-    response = await form.send(client, location_type="public", location="The library", note="I can read music.")
+    response = await form.send(
+        client, location_type="public", location="The library", note="I can read music."
+    )
     assert response.status_code == 303
 
     page = await look(client, response.headers["location"])
@@ -67,19 +75,27 @@ async def test_from_registering_to_a_cancelled_lesson(client: httpx.AsyncClient,
     assert "A cold." in page.text
 
 
-async def test_a_refused_booking_keeps_what_was_typed_and_offers_others(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_refused_booking_keeps_what_was_typed_and_offers_others(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
     await sign_in(client, ben)
     start = wire.instant(anna.at("10:00", day=1))
     page = await look(client, f"/instructors/{anna.id}?minutes=60&start={start}")
     await booked(pool, anna, cleo)
-    response = await page.form("/api/bookings").send(client, location_type="public", location="<Library>", note="Two\nlines")
+    response = await page.form("/api/bookings").send(
+        client, location_type="public", location="<Library>", note="Two\nlines"
+    )
     assert response.status_code == 409
     page = Page(response)
     assert "Someone else just booked that time" in page.text
     form = page.form("/api/bookings")
-    assert {"location_type": "public", "location": "<Library>", "note": "Two\nlines"}.items() <= form.fields.items()
+    assert {
+        "location_type": "public",
+        "location": "<Library>",
+        "note": "Two\nlines",
+    }.items() <= form.fields.items()
     assert "start" not in form.fields  # one of the others is to be chosen
     assert "Choose another time" in page.text
     response = await form.send(client, start=wire.instant(anna.at("11:00")))
@@ -102,7 +118,9 @@ async def test_other_refusals_keep_the_page_too(
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
     await sign_in(client, await factories.student(pool, "Ben"))
-    page = await look(client, f"/instructors/{anna.id}?minutes=60&start={wire.instant(anna.at('10:00'))}")
+    page = await look(
+        client, f"/instructors/{anna.id}?minutes=60&start={wire.instant(anna.at('10:00'))}"
+    )
     response = await page.form("/api/bookings").send(client, **({"note": "Keep me"} | typed))
     assert response.status_code == status
     page = Page(response)
@@ -110,15 +128,17 @@ async def test_other_refusals_keep_the_page_too(
     assert page.form("/api/bookings").fields["note"] == "Keep me"
 
 
-async def test_a_guest_comes_back_to_exactly_this_choice(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_guest_comes_back_to_exactly_this_choice(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben = await factories.student(pool, "Ben")
-    path = (
-        f"/instructors/{anna.id}?service={anna.service_id}&minutes=30&from={anna.day(0)}&start={wire.instant(anna.at('10:00'))}"
-    )
+    path = f"/instructors/{anna.id}?service={anna.service_id}&minutes=30&from={anna.day(0)}&start={wire.instant(anna.at('10:00'))}"
     page = await look(client, path)
     page = await look(client, page.links["Sign in to book"])
-    response = await page.form("/api/auth/login").send(client, email=ben.email, password="not the password")
+    response = await page.form("/api/auth/login").send(
+        client, email=ben.email, password="not the password"
+    )
     assert response.status_code == 401
     page = Page(response)
     assert page.form("/api/auth/login").fields["email"] == ben.email
@@ -126,17 +146,26 @@ async def test_a_guest_comes_back_to_exactly_this_choice(client: httpx.AsyncClie
     assert (response.status_code, response.headers["location"]) == (303, path)
 
 
-@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
-async def test_next_leads_nowhere_else(client: httpx.AsyncClient, pool: Pool, elsewhere: str) -> None:
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"],
+)
+async def test_next_leads_nowhere_else(
+    client: httpx.AsyncClient, pool: Pool, elsewhere: str
+) -> None:
     ben = await factories.student(pool, "Ben")
     page = Page(await client.get("/login", params={"next": elsewhere}))
-    response = await page.form("/api/auth/login").send(client, email=ben.email, password=factories.PASSWORD)
+    response = await page.form("/api/auth/login").send(
+        client, email=ben.email, password=factories.PASSWORD
+    )
     assert response.headers["location"] == "/"
     response = await client.get("/login", params={"next": elsewhere})
     assert response.headers["location"] == "/"
 
 
-async def test_registering_keeps_what_was_typed_but_not_the_password(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_registering_keeps_what_was_typed_but_not_the_password(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     await factories.student(pool, "Ben")
     page = await look(client, "/register?role=instructor")
     response = await page.form("/api/auth/register").send(
@@ -152,10 +181,16 @@ async def test_registering_keeps_what_was_typed_but_not_the_password(client: htt
     assert 'aria-invalid="true"' in email[0]
     assert "autofocus" in email[0]
     form = page.form("/api/auth/register")
-    assert {"role": "instructor", "full_name": "Ben", "email": "ben@example.com"}.items() <= form.fields.items()
+    assert {
+        "role": "instructor",
+        "full_name": "Ben",
+        "email": "ben@example.com",
+    }.items() <= form.fields.items()
 
 
-async def test_pages_of_ones_own_ask_to_sign_in_and_foreign_ids_are_not_found(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_pages_of_ones_own_ask_to_sign_in_and_foreign_ids_are_not_found(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     anna, cora = await factories.instructor(pool, "Anna"), await factories.instructor(pool, "Cora")
     ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
     for path in ("/lessons?scope=past", "/teach"):
@@ -168,7 +203,9 @@ async def test_pages_of_ones_own_ask_to_sign_in_and_foreign_ids_are_not_found(cl
     page = await look(client, "/lessons")
     assert "You have no upcoming lessons." in page.text
     response = await client.post(
-        f"/api/bookings/{lesson.id}/cancellation", data={"_page": "/lessons"}, headers={"sec-fetch-site": "same-origin"}
+        f"/api/bookings/{lesson.id}/cancellation",
+        data={"_page": "/lessons"},
+        headers={"sec-fetch-site": "same-origin"},
     )
     assert response.status_code == 404
     assert "My lessons" in response.text  # said on the page the form stood on
@@ -177,7 +214,9 @@ async def test_pages_of_ones_own_ask_to_sign_in_and_foreign_ids_are_not_found(cl
     assert (await client.get(f"/instructors/{cora.id}")).status_code == 200
 
 
-async def test_a_student_who_opens_the_instructors_page_may_start_teaching(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_student_who_opens_the_instructors_page_may_start_teaching(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     await sign_in(client, await factories.student(pool, "Ben"))
     response = await client.get("/teach")
     assert response.status_code == 403
@@ -189,13 +228,17 @@ async def test_a_student_who_opens_the_instructors_page_may_start_teaching(clien
     assert "You don’t offer any lessons yet" in (await look(client, "/teach")).text
 
 
-async def test_an_unknown_address_is_explained_with_the_code_in_small_print(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_an_unknown_address_is_explained_with_the_code_in_small_print(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     response = await client.get("/nowhere")
     assert "Page not found" in Page(response).text
     assert '<p class="tiny">404 · NOT_FOUND</p>' in response.text
 
 
-async def test_days_near_by_are_called_today_and_tomorrow(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_days_near_by_are_called_today_and_tomorrow(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     await booked(pool, anna, ben, day=1)
     page = await look(client, f"/instructors/{anna.id}?minutes=60")
@@ -205,11 +248,15 @@ async def test_days_near_by_are_called_today_and_tomorrow(client: httpx.AsyncCli
 
 
 def test_initials_come_in_varied_hues_the_same_for_a_name() -> None:
-    assert {wording.hue(f"Anna {letter}") for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"} == set(range(wording.HUES))
+    assert {wording.hue(f"Anna {letter}") for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"} == set(
+        range(wording.HUES)
+    )
     assert wording.hue("Anna Diaz") == wording.hue("Anna Diaz")
 
 
-async def test_what_makes_no_sense_in_an_address_is_left_out(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_what_makes_no_sense_in_an_address_is_left_out(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     for query in (
         "service=x&minutes=7&start=soon&from=never",
@@ -230,7 +277,10 @@ async def test_the_instructors_day_shows_who_comes_and_hides_who_is_still_bookin
     ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
     await booked(pool, anna, ben)
     held = await booked(pool, anna, cleo, clock="14:00")
-    await pool.execute("update booking set state = 'held', held_until = now() + interval '1 minute' where id = $1", held.id)
+    await pool.execute(
+        "update booking set state = 'held', held_until = now() + interval '1 minute' where id = $1",
+        held.id,
+    )
     await sign_in(client, anna)
     page = await look(client, "/teach")
     assert "Ben" in page.text
@@ -242,7 +292,9 @@ async def test_the_instructors_day_shows_who_comes_and_hides_who_is_still_bookin
     assert "Ben" not in page.text
 
 
-async def test_searching_finds_by_what_is_taught_its_category_and_the_name(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_searching_finds_by_what_is_taught_its_category_and_the_name(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     await factories.instructor(pool, "Anna Diaz", service="piano")
     await factories.instructor(pool, "Cora Lind", service="spanish")
     for query, found in (
@@ -261,7 +313,9 @@ async def test_searching_finds_by_what_is_taught_its_category_and_the_name(clien
     assert "Violin" in (await look(client, page.links["All services"].partition("#")[0])).links
 
 
-async def test_a_signed_in_student_sees_the_next_two_lessons(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_signed_in_student_sees_the_next_two_lessons(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     for day in (3, 1, 2):
         await booked(pool, anna, ben, day=day)
@@ -290,7 +344,10 @@ def test_starts_stand_on_the_half_hours_and_where_a_range_begins() -> None:
     found = start_times.of_day([(begin, wire_at(day, "16:20"))], [], 60, zone=zone, limits=limits)
     assert [wire.instant(start)[11:16] for start in found] == ["14:15", "14:30", "15:00"]
     held = [(wire_at(day, "16:00"), wire_at(day, "17:00"))]
-    free = [(wire_at(day, "14:00"), wire_at(day, "16:00")), (wire_at(day, "17:00"), wire_at(day, "18:00"))]
+    free = [
+        (wire_at(day, "14:00"), wire_at(day, "16:00")),
+        (wire_at(day, "17:00"), wire_at(day, "18:00")),
+    ]
     states = start_times.of_day(free, held, 60, zone=zone, limits=limits)
     assert {wire.instant(start)[11:16]: state for start, state in states.items()} == {
         "14:00": "free", "14:30": "free", "15:00": "free", "15:30": "held", "16:00": "held", "16:30": "held", "17:00": "free",

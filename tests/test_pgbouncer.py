@@ -27,7 +27,11 @@ from tests.conftest import visiting
 from tests.health import wait_until_ready
 from tests.processes import Starter
 
-PROGRAM = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+PROGRAM = (
+    os.environ.get("PGBOUNCER")
+    or shutil.which("pgbouncer")
+    or shutil.which("pgbouncer", path="/usr/sbin")
+)
 # With this version it learned to keep prepared statements across transactions.
 PREPARES = (1, 21)
 
@@ -60,12 +64,18 @@ def pooled(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Setti
     if PROGRAM is None:
         pytest.skip("There is no pgbouncer (on Debian and Ubuntu: apt install pgbouncer).")
     if request.param == "transaction" and version() < PREPARES:
-        pytest.skip(f"Transaction pooling needs PgBouncer 1.21, and this is {'.'.join(map(str, version()))}.")
+        pytest.skip(
+            f"Transaction pooling needs PgBouncer 1.21, and this is {'.'.join(map(str, version()))}."
+        )
     folder = embedded.run_folder()
     direct = urlsplit(settings.database_url.get_secret_value())
     postgres = Path(direct.query.partition("host=")[2].partition("&")[0])
     owner = postgres.stat()
-    account = process.Account(str(owner.st_uid), owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
+    account = (
+        process.Account(str(owner.st_uid), owner.st_uid, owner.st_gid)
+        if os.geteuid() == 0
+        else None
+    )
     (folder / "users").write_text('"postgres" ""\n')
     further = "max_prepared_statements = 200" if version() >= PREPARES else ""
     (folder / "settings.ini").write_text(
@@ -73,7 +83,9 @@ def pooled(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Setti
             postgres=postgres,
             folder=folder,
             mode=request.param,
-            size=3 if request.param == "transaction" else 50,  # fewer than the connections of the process, where it may
+            size=3
+            if request.param == "transaction"
+            else 50,  # fewer than the connections of the process, where it may
             further=further,
         )
     )
@@ -81,7 +93,10 @@ def pooled(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Setti
         place.let_through(folder, account)
         folder.chmod(0o770)
     with (folder / "log").open("wb") as log:
-        running = process.start(Program("pgbouncer", [PROGRAM, str(folder / "settings.ini")], account=account), log.fileno())
+        running = process.start(
+            Program("pgbouncer", [PROGRAM, str(folder / "settings.ini")], account=account),
+            log.fileno(),
+        )
     try:
         until(lambda: listens(folder / ".s.PGSQL.6432"), "PgBouncer to listen")
         url = f"postgresql://postgres@{direct.path}?host={folder}&port=6432"
@@ -98,7 +113,9 @@ def listens(path: Path) -> bool:
 
 
 async def signed_in(client: httpx.AsyncClient, email: str) -> dict[str, str]:
-    answer = await client.post("/api/auth/login", json={"email": email, "password": factories.PASSWORD})
+    answer = await client.post(
+        "/api/auth/login", json={"email": email, "password": factories.PASSWORD}
+    )
     assert answer.status_code == 200, answer.text
     return {"Authorization": f"Bearer {answer.json()['token']}"}
 
@@ -119,7 +136,9 @@ async def test_people_sign_in_look_book_and_cancel_through_it(pooled: Settings, 
         async def come_and_go(number: int) -> list[int]:
             headers = await signed_in(client, crowd[number].email)
             statuses = []
-            for round_ in range(8):  # more than five times, so that plans become generic on each connection
+            for round_ in range(
+                8
+            ):  # more than five times, so that plans become generic on each connection
                 body = {
                     "service_id": str(anna.service_id), "start": anna.at(f"{9 + number:02}:00").isoformat(),
                     "duration_minutes": 60, "location": "12 Main Street",
@@ -139,7 +158,9 @@ async def test_people_sign_in_look_book_and_cancel_through_it(pooled: Settings, 
         assert {status for some in statuses for status in some} == {200}
         assert await free_starts(client, anna) == before
     assert await pool.fetchval("select count(*) from booking where state = 'cancelled'") == 64
-    assert await pool.fetchval("select version from calendar where instructor_id = $1", anna.id) == 128
+    assert (
+        await pool.fetchval("select version from calendar where instructor_id = $1", anna.id) == 128
+    )
 
 
 async def test_a_session_through_it_has_the_settings_of_its_role(pooled: Settings) -> None:
@@ -159,7 +180,9 @@ async def test_changes_reach_redis_when_web_goes_through_it_and_the_relay_straig
     web = start("serve", database_url=pooled.database_url)
     start("relay")
     token = await factories.token_of(pool, ben.id, settings)
-    async with httpx.AsyncClient(base_url=web.url, headers={"Authorization": f"Bearer {token}"}) as client:
+    async with httpx.AsyncClient(
+        base_url=web.url, headers={"Authorization": f"Bearer {token}"}
+    ) as client:
         body = {
             "service_id": str(anna.service_id), "start": anna.at("10:00").isoformat(),
             "duration_minutes": 60, "location": "12 Main Street",

@@ -24,13 +24,29 @@ async def test_reserving_cancelling_and_looking_scan_no_table(plans: QueryPlans)
     start = now.replace(hour=16, minute=0, second=0, microsecond=0) + timedelta(days=3)
     reserve = "select refusal from reserve($1, $2, $3, 60, null, '', '', $4)"
     assert await plans.scans(reserve, account_id(3999), account_id(7), start, now) == []
-    assert await plans.scans(reserve, account_id(3999), account_id(7), start - timedelta(hours=3), now) == []
-    booking = await plans.connection.fetchval("select id from booking where instructor_id = $1 limit 1", account_id(7))
-    assert await plans.scans("select refusal from cancel_booking($1, $2, '', $3)", account_id(7), booking, now) == []
+    assert (
+        await plans.scans(reserve, account_id(3999), account_id(7), start - timedelta(hours=3), now)
+        == []
+    )
+    booking = await plans.connection.fetchval(
+        "select id from booking where instructor_id = $1 limit 1", account_id(7)
+    )
+    assert (
+        await plans.scans(
+            "select refusal from cancel_booking($1, $2, '', $3)", account_id(7), booking, now
+        )
+        == []
+    )
     assert await plans.scans("select days from board($1, $2, 7)", account_id(7), now.date()) == []
     day = (now + timedelta(days=2)).date().isoformat()
     assert (
-        await plans.scans("select version from replace_days($1, $2, null, $3)", account_id(7), {day: [[540, 720]]}, now) == []
+        await plans.scans(
+            "select version from replace_days($1, $2, null, $3)",
+            account_id(7),
+            {day: [[540, 720]]},
+            now,
+        )
+        == []
     )
     buffer = "select update_instructor($1, null, null, null, null, null, 30, null, $2)"
     assert await plans.scans(buffer, account_id(7), now) == []

@@ -56,7 +56,9 @@ def test_the_requests_are_answered(site: str, tmp_path: Path) -> None:
 def test_the_client_prints_what_the_page_says(site: str, tmp_path: Path) -> None:
     for _ in range(2):  # it leaves everything as it was
         output = run(*BLOCKS[1], site, tmp_path)
-        assert re.sub(r"\d+$", "N", output, flags=re.MULTILINE) == re.sub(r"\d+$", "N", BLOCKS[2][1], flags=re.MULTILINE)
+        assert re.sub(r"\d+$", "N", output, flags=re.MULTILINE) == re.sub(
+            r"\d+$", "N", BLOCKS[2][1], flags=re.MULTILINE
+        )
 
 
 def test_the_requests_of_the_api_page_are_answered(site: str, tmp_path: Path) -> None:

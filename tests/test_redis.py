@@ -58,7 +58,9 @@ async def test_it_hears_what_is_said_on_its_channels(client: Redis, redis_url: s
     await listening.close()
 
 
-async def test_a_lost_connection_is_reported_and_made_anew(client: Redis, redis_url: str, redis_server: RedisServer) -> None:
+async def test_a_lost_connection_is_reported_and_made_anew(
+    client: Redis, redis_url: str, redis_server: RedisServer
+) -> None:
     listening = Listening(redis_url, "a")
     await listening.until([True])
     redis_server.kill()
@@ -72,7 +74,9 @@ async def test_a_lost_connection_is_reported_and_made_anew(client: Redis, redis_
     await listening.close()
 
 
-async def test_it_waits_for_a_redis_that_is_not_there_yet(client: Redis, redis_url: str, redis_server: RedisServer) -> None:
+async def test_it_waits_for_a_redis_that_is_not_there_yet(
+    client: Redis, redis_url: str, redis_server: RedisServer
+) -> None:
     redis_server.stop()
     listening = Listening(redis_url, "a")
     await asyncio.sleep(0.5)
@@ -83,7 +87,9 @@ async def test_it_waits_for_a_redis_that_is_not_there_yet(client: Redis, redis_u
     await listening.close()
 
 
-async def test_a_client_outlives_a_restart_without_an_error(client: Redis, redis_server: RedisServer) -> None:
+async def test_a_client_outlives_a_restart_without_an_error(
+    client: Redis, redis_server: RedisServer
+) -> None:
     await client.publish("a", b"")
     redis_server.kill()
     redis_server.start()

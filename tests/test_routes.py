@@ -56,16 +56,25 @@ async def test_permissions_named_by_routes_exist(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [(m, p) for m, p, access in calls() if p.startswith("/api/") and access not in {"public", "visitor"}]
+    ("method", "path"),
+    [
+        (m, p)
+        for m, p, access in calls()
+        if p.startswith("/api/") and access not in {"public", "visitor"}
+    ],
 )
 async def test_without_a_session_every_call_answers_401_before_anything_is_interpreted(
     client: httpx.AsyncClient, method: str, path: str
 ) -> None:
-    answer = await client.request(method, path.replace("{", "not-").replace("}", "-one"), content=b"{not json")
+    answer = await client.request(
+        method, path.replace("{", "not-").replace("}", "-one"), content=b"{not json"
+    )
     assert (answer.status_code, answer.json()["code"]) == (401, "NOT_SIGNED_IN")
 
 
-@pytest.mark.parametrize("path", ["/api/nothing", "/api/bookings/", "/nothing", "/instructors/none", "/static/none.css"])
+@pytest.mark.parametrize(
+    "path", ["/api/nothing", "/api/bookings/", "/nothing", "/instructors/none", "/static/none.css"]
+)
 async def test_what_is_not_there_is_404(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert answer.status_code == 404
@@ -82,7 +91,9 @@ async def test_a_method_that_is_not_taken_is_405(client: httpx.AsyncClient) -> N
 
 
 @pytest.mark.parametrize("length_known", [True, False])
-async def test_ten_megabytes_are_refused_without_being_read(client: httpx.AsyncClient, length_known: bool) -> None:
+async def test_ten_megabytes_are_refused_without_being_read(
+    client: httpx.AsyncClient, length_known: bool
+) -> None:
     body = json.dumps({"email": "x" * 10_000_000}).encode()
 
     async def parts() -> object:
@@ -100,8 +111,12 @@ async def test_a_fault_of_ours_is_said_plainly_and_gives_nothing_away(settings: 
     application = build(settings)
     application.router.routes.insert(0, Route("/api/broken", broken))
     async with AsyncExitStack() as stack:
-        transport = httpx.ASGITransport(await _running(stack, application), raise_app_exceptions=False)
-        browser = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://test"))
+        transport = httpx.ASGITransport(
+            await _running(stack, application), raise_app_exceptions=False
+        )
+        browser = await stack.enter_async_context(
+            httpx.AsyncClient(transport=transport, base_url="http://test")
+        )
         answer = await browser.get("/api/broken")
     assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL_ERROR")
     assert "secret" not in answer.text

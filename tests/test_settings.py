@@ -9,7 +9,11 @@ from app.settings import Settings, SettingsError, environment, read
 from tests.processes import ROOT
 
 KEY = "k" * 32
-REAL = {"secret_key": KEY, "smtp_url": "smtp://mail.example.com:25", "site_url": "https://lessons.example.com"}
+REAL = {
+    "secret_key": KEY,
+    "smtp_url": "smtp://mail.example.com:25",
+    "site_url": "https://lessons.example.com",
+}
 
 
 def test_the_defaults_work_on_a_laptop() -> None:
@@ -35,7 +39,9 @@ def test_the_defaults_work_on_a_laptop() -> None:
         ({"reconcile_seconds": "13"}, "RECONCILE_SECONDS must be less than or equal to 12."),
     ],
 )  # fmt: skip
-def test_an_invalid_value_is_reported_in_one_sentence(values: dict[str, str], sentence: str) -> None:
+def test_an_invalid_value_is_reported_in_one_sentence(
+    values: dict[str, str], sentence: str
+) -> None:
     with pytest.raises(SettingsError) as refused:
         read(_env_file=None, **values)
     assert str(refused.value) == sentence
@@ -58,16 +64,27 @@ def test_contradictory_values_are_refused(values: dict[str, str], part: str) -> 
 
 def test_all_errors_are_reported_together_without_values() -> None:
     with pytest.raises(SettingsError) as refused:
-        read(_env_file=None, database_url="mysql://root:hunter2@db/x", smtp_url="hunter2", hold_seconds="hunter2")
+        read(
+            _env_file=None,
+            database_url="mysql://root:hunter2@db/x",
+            smtp_url="hunter2",
+            hold_seconds="hunter2",
+        )
     sentences = str(refused.value).splitlines()
-    assert [sentence.split()[0] for sentence in sentences] == ["DATABASE_URL", "HOLD_SECONDS", "SMTP_URL"]
+    assert [sentence.split()[0] for sentence in sentences] == [
+        "DATABASE_URL",
+        "HOLD_SECONDS",
+        "SMTP_URL",
+    ]
     assert "hunter2" not in str(refused.value)
 
 
 def test_unknown_keys_in_the_env_file_are_refused(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("HOLD_SECONDS=60\nRATE_LIMIT=off\n")
-    with pytest.raises(SettingsError, match=r"^RATE_LIMIT is not a setting\. Did you mean RATE_LIMITS\?$"):
+    with pytest.raises(
+        SettingsError, match=r"^RATE_LIMIT is not a setting\. Did you mean RATE_LIMITS\?$"
+    ):
         read(_env_file=file)
 
 
@@ -80,7 +97,12 @@ def test_the_environment_overrides_the_env_file_and_empty_means_default(
     monkeypatch.setenv("SITE_MODE", "")
     monkeypatch.setenv("REDIS_URL", "")
     settings = read(_env_file=file)
-    assert (settings.hold_seconds, settings.max_sockets, settings.log_format, settings.site_mode) == (90, 5, "console", "int")
+    assert (
+        settings.hold_seconds,
+        settings.max_sockets,
+        settings.log_format,
+        settings.site_mode,
+    ) == (90, 5, "console", "int")
     assert "redis_url" not in settings.model_fields_set
 
 
@@ -99,7 +121,10 @@ def test_a_child_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch
 
 def test_the_repr_of_settings_hides_secrets() -> None:
     settings = read(
-        _env_file=None, secret_key=KEY, database_url="postgresql://a:hunter2@db/x", smtp_url="smtp://a:hunter2@mail"
+        _env_file=None,
+        secret_key=KEY,
+        database_url="postgresql://a:hunter2@db/x",
+        smtp_url="smtp://a:hunter2@mail",
     )
     assert KEY not in repr(settings)
     assert "hunter2" not in repr(settings)
@@ -113,7 +138,9 @@ def documented(name: str) -> str:
 
 def environment_of(name: str) -> str:
     default = Settings.model_fields[name].default
-    text = environment(Settings.model_construct(_fields_set={name}, **{name: default}))[name.upper()]
+    text = environment(Settings.model_construct(_fields_set={name}, **{name: default}))[
+        name.upper()
+    ]
     return text.lower() if isinstance(default, bool) else text
 
 
@@ -122,13 +149,22 @@ def test_every_setting_is_documented_with_its_default(name: str) -> None:
     assert Settings.model_fields[name].description
     assert documented(name) in (ROOT / "docs" / "settings.md").read_text().splitlines()
     example = (ROOT / ".env.example").read_text()
-    assert f"# {Settings.model_fields[name].description}\n#{name.upper()}={environment_of(name)}\n" in example
+    assert (
+        f"# {Settings.model_fields[name].description}\n#{name.upper()}={environment_of(name)}\n"
+        in example
+    )
 
 
 def test_the_example_env_file_lists_exactly_the_settings_and_can_be_read(tmp_path: Path) -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
-    assignments = [line[1:] for line in lines if line.startswith("#") and not line.startswith("# ") and line != "#"]
-    assert sorted(line.split("=")[0].lower() for line in assignments) == sorted(Settings.model_fields)
+    assignments = [
+        line[1:]
+        for line in lines
+        if line.startswith("#") and not line.startswith("# ") and line != "#"
+    ]
+    assert sorted(line.split("=")[0].lower() for line in assignments) == sorted(
+        Settings.model_fields
+    )
     file = tmp_path / ".env"
     file.write_text("\n".join(assignments))
     assert read(_env_file=file) == read(_env_file=None)

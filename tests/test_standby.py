@@ -71,12 +71,17 @@ async def test_a_standby_has_the_epoch_and_the_boards_of_its_primary_and_another
     assert await on_standby.fetchval("select pg_is_in_recovery()")
     assert await epoch(on_standby) == before
 
-    anna, ben = await factories.instructor(on_primary, "Anna"), await factories.student(on_primary, "Ben")
+    anna, ben = (
+        await factories.instructor(on_primary, "Anna"),
+        await factories.student(on_primary, "Ben"),
+    )
     await reserve(on_primary, ben, anna, anna.at("10:00"))
     await until_it_says(on_standby, "select max(version) from calendar", 1)
     shown = "select epoch, version, days::text from board($1, $2, 7)"
     arguments = (anna.id, anna.day())
-    assert await on_standby.fetchrow(shown, *arguments) == await on_primary.fetchrow(shown, *arguments)
+    assert await on_standby.fetchrow(shown, *arguments) == await on_primary.fetchrow(
+        shown, *arguments
+    )
 
     await on_primary.execute("update site set epoch_seed = gen_random_uuid()")
     raised = await epoch(on_primary)
@@ -101,7 +106,9 @@ async def test_screens_are_not_compared_with_a_standby(on_standby: Pool) -> None
     assert hub.epoch == await epoch(on_standby)
 
 
-async def test_a_standby_of_a_standby_that_is_promoted_has_its_new_epoch(on_standby: Pool, standby: Standby) -> None:
+async def test_a_standby_of_a_standby_that_is_promoted_has_its_new_epoch(
+    on_standby: Pool, standby: Standby
+) -> None:
     follower = Standby(standby)
     try:
         pool = await db.connect(follower.cluster.database(TEMPLATE), size=1, name="test")
@@ -120,7 +127,9 @@ async def test_a_standby_of_a_standby_that_is_promoted_has_its_new_epoch(on_stan
 async def test_a_role_without_rights_to_look_at_replication_gets_the_same_epoch(
     on_primary: Pool, on_standby: Pool, standby: Standby
 ) -> None:
-    await on_primary.execute("create role reader login; grant select on site to reader; grant usage on schema code to reader")
+    await on_primary.execute(
+        "create role reader login; grant select on site to reader; grant usage on schema code to reader"
+    )
     await until_it_says(on_standby, "select count(*) from pg_roles where rolname = 'reader'", 1)
     url = standby.cluster.database(TEMPLATE).replace("postgres@", "reader@")
     connection = await asyncpg.connect(url)
@@ -132,7 +141,10 @@ async def test_a_role_without_rights_to_look_at_replication_gets_the_same_epoch(
 async def test_who_writes_to_a_standby_is_told_to_try_again_and_can_once_it_is_promoted(
     on_primary: Pool, on_standby: Pool
 ) -> None:
-    dora, carl = await factories.instructor(on_primary, "Dora", service="guitar"), await factories.student(on_primary, "Carl")
+    dora, carl = (
+        await factories.instructor(on_primary, "Dora", service="guitar"),
+        await factories.student(on_primary, "Carl"),
+    )
     await until_it_says(on_standby, f"select count(*) from account where id = '{carl.id}'", 1)
     with capture_logs() as lines, pytest.raises(refusal.Unavailable):
         await reserve(on_standby, carl, dora, dora.at("10:00"))
@@ -142,7 +154,9 @@ async def test_who_writes_to_a_standby_is_told_to_try_again_and_can_once_it_is_p
     assert lesson.state == "confirmed"
 
 
-async def test_a_process_goes_on_at_the_new_primary_when_the_old_one_dies(postgres_server: Server) -> None:
+async def test_a_process_goes_on_at_the_new_primary_when_the_old_one_dies(
+    postgres_server: Server,
+) -> None:
     """With one address that names both servers."""
     standby = Standby(postgres_server)
     try:

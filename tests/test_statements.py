@@ -16,7 +16,14 @@ from app.statements import CATALOG, STATEMENTS, Statement, load, positional
 from tests.statement_columns import mismatches
 
 # Together these import every module that declares a statement.
-PROCESSES = (app.main, app.operators, jobs.worker, realtime.relay, loadtests.verdict, loadtests.bench.__main__)
+PROCESSES = (
+    app.main,
+    app.operators,
+    jobs.worker,
+    realtime.relay,
+    loadtests.verdict,
+    loadtests.bench.__main__,
+)
 
 
 @pytest.fixture
@@ -36,9 +43,14 @@ def test_every_statement_in_the_files_is_used_by_the_code(statements: list[State
 
 
 def test_names_in_comments_strings_and_casts_are_not_parameters() -> None:
-    sql, names = positional("select ':no', x::text -- :no it's fine\n from t where a = :yes and b = :yes and c > :also::int")
+    sql, names = positional(
+        "select ':no', x::text -- :no it's fine\n from t where a = :yes and b = :yes and c > :also::int"
+    )
     assert names == ("yes", "also")
-    assert sql == "select ':no', x::text -- :no it's fine\n from t where a = $1 and b = $1 and c > $2::int"
+    assert (
+        sql
+        == "select ':no', x::text -- :no it's fine\n from t where a = $1 and b = $1 and c > $2::int"
+    )
 
 
 def test_two_statements_of_one_name_are_refused(tmp_path: Any) -> None:

@@ -30,16 +30,33 @@ pytestmark = pytest.mark.timeout(180)
 class Up:
     """An `up` on a port and in a folder of its own."""
 
-    def __init__(self, data: Path, *arguments: str, port: int | None = None, **settings: str) -> None:
+    def __init__(
+        self, data: Path, *arguments: str, port: int | None = None, **settings: str
+    ) -> None:
         self.data = data
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._output = tempfile.NamedTemporaryFile(prefix="up-", suffix=".log")  # noqa: SIM115 — closed by close
-        command = [sys.executable, "-m", "app", "up", "--port", str(self.port), "--data", str(data), *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "app",
+            "up",
+            "--port",
+            str(self.port),
+            "--data",
+            str(data),
+            *arguments,
+        ]
         chosen = {"LOG_FORMAT": "json"} | {name.upper(): value for name, value in settings.items()}
         self.began = time.monotonic()
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | chosen, stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT
+            command,
+            cwd=ROOT,
+            env=os.environ | chosen,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
         )
 
     @property
@@ -51,12 +68,20 @@ class Up:
         return [json.loads(line) for line in self.output.splitlines() if line.startswith("{")]
 
     def ready(self, seconds: float = 60) -> "Up":
-        until(lambda: "is ready at" in self.output or self.process.poll() is not None, "up to be ready", seconds)
+        until(
+            lambda: "is ready at" in self.output or self.process.poll() is not None,
+            "up to be ready",
+            seconds,
+        )
         assert self.process.poll() is None, self.output
         return self
 
     def pid_of(self, child: str) -> int:
-        return [int(line["pid"]) for line in self.log if line["event"] == "child started" and line["child"] == child][-1]
+        return [
+            int(line["pid"])
+            for line in self.log
+            if line["event"] == "child started" and line["child"] == child
+        ][-1]
 
     def deaths_of(self, child: str) -> int:
         return sum(line["event"] == "child died" and line["child"] == child for line in self.log)
@@ -115,7 +140,9 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=0)[1]
 
 
-def test_from_nothing_to_the_first_page_and_to_nothing_again(up: Callable[..., Up], folder: Path) -> None:
+def test_from_nothing_to_the_first_page_and_to_nothing_again(
+    up: Callable[..., Up], folder: Path
+) -> None:
     running = up()
     until(lambda: running.answers("/"), "the first page", 15)
     running.ready()
@@ -139,10 +166,18 @@ def test_whoever_is_killed_is_named_and_comes_back(up: Callable[..., Up]) -> Non
         before = running.pid_of(child)
         os.kill(before, signal.SIGKILL)
         until(lambda child=child: running.deaths_of(child) == 1, f"the log to name {child}", 20)  # type: ignore[misc]
-        until(lambda child=child, before=before: running.pid_of(child) != before, f"{child} to be started again", 20)  # type: ignore[misc]
+        until(
+            lambda child=child, before=before: running.pid_of(child) != before,  # type: ignore[misc]
+            f"{child} to be started again",
+            20,
+        )
         until(running.answers, f"the site to answer after {child} was killed", 20)
     died = [line["child"] for line in running.log if line["event"] == "child died"]
-    assert all("SIGKILL" in line["how"] for line in running.log if line["event"] == "child died" and line["child"] == "web")
+    assert all(
+        "SIGKILL" in line["how"]
+        for line in running.log
+        if line["event"] == "child died" and line["child"] == "web"
+    )
     assert set(died) >= {"redis", "relay", "worker", "web", "postgres"}
     assert running.stop() < 10
 
@@ -152,16 +187,30 @@ def test_a_child_that_cannot_run_is_tried_less_and_less_often(up: Callable[..., 
     for _ in range(3):
         deaths = running.deaths_of("relay")
         os.kill(running.pid_of("relay"), signal.SIGKILL)
-        until(lambda deaths=deaths: running.deaths_of("relay") > deaths, "the relay to be missed", 20)  # type: ignore[misc]
+        until(
+            lambda deaths=deaths: running.deaths_of("relay") > deaths,  # type: ignore[misc]
+            "the relay to be missed",
+            20,
+        )
         started = running.pid_of("relay")
-        until(lambda started=started: running.pid_of("relay") != started, "the relay to be started again", 20)  # type: ignore[misc]
-    waits = [line["again_in"] for line in running.log if line["event"] == "child died" and line["child"] == "relay"]
+        until(
+            lambda started=started: running.pid_of("relay") != started,  # type: ignore[misc]
+            "the relay to be started again",
+            20,
+        )
+    waits = [
+        line["again_in"]
+        for line in running.log
+        if line["event"] == "child died" and line["child"] == "relay"
+    ]
     assert waits == sorted(waits)
     assert waits[-1] >= 2 * waits[0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_ctrl_c_and_a_closed_terminal_stop_it_too(up: Callable[..., Up], number: signal.Signals) -> None:
+def test_ctrl_c_and_a_closed_terminal_stop_it_too(
+    up: Callable[..., Up], number: signal.Signals
+) -> None:
     running = up().ready()
     family = running.family()
     assert running.stop(number) < 10
@@ -179,13 +228,17 @@ def test_a_child_that_will_not_stop_is_killed_in_time(up: Callable[..., Up]) -> 
 
 def test_stopped_while_it_starts_it_leaves_nothing_either(up: Callable[..., Up]) -> None:
     running = up()
-    until(lambda: any(line["event"] == "child started" for line in running.log), "the first child", 20)
+    until(
+        lambda: any(line["event"] == "child started" for line in running.log), "the first child", 20
+    )
     family = running.family()
     assert running.stop() < 10
     assert gone(family)
 
 
-def test_when_up_itself_is_killed_nothing_lingers_and_the_next_one_starts(up: Callable[..., Up]) -> None:
+def test_when_up_itself_is_killed_nothing_lingers_and_the_next_one_starts(
+    up: Callable[..., Up],
+) -> None:
     running = up().ready()
     family = running.family()
     sockets = Path(re.search(r"Redis: unix://(\S+)/redis.sock", running.output)[1])  # type: ignore[index]
@@ -195,9 +248,16 @@ def test_when_up_itself_is_killed_nothing_lingers_and_the_next_one_starts(up: Ca
     assert not sockets.exists()
 
 
-def test_what_is_written_outlives_a_restart_and_so_do_sessions(up: Callable[..., Up], folder: Path) -> None:
+def test_what_is_written_outlives_a_restart_and_so_do_sessions(
+    up: Callable[..., Up], folder: Path
+) -> None:
     first = up("--no-demo").ready()
-    person = {"email": "ben@example.com", "password": "a long enough password", "full_name": "Ben", "role": "student"}
+    person = {
+        "email": "ben@example.com",
+        "password": "a long enough password",
+        "full_name": "Ben",
+        "role": "student",
+    }
     token = httpx.post(f"{first.url}/api/auth/register", json=person).json()["token"]
     admin = [sys.executable, "-m", "app", "admin", "ben@example.com", "--data", str(folder)]
     said = subprocess.run(admin, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)
@@ -213,14 +273,21 @@ def test_what_is_written_outlives_a_restart_and_so_do_sessions(up: Callable[...,
 
 def test_two_web_processes_share_the_port(up: Callable[..., Up]) -> None:
     running = up("--workers", "2").ready()
-    assert {line["child"] for line in running.log if line["event"] == "child started"} >= {"web 1", "web 2"}
+    assert {line["child"] for line in running.log if line["event"] == "child started"} >= {
+        "web 1",
+        "web 2",
+    }
     os.kill(running.pid_of("web 1"), signal.SIGKILL)
-    assert all(httpx.get(f"{running.url}/health/live", timeout=15).status_code == 200 for _ in range(5))
+    assert all(
+        httpx.get(f"{running.url}/health/live", timeout=15).status_code == 200 for _ in range(5)
+    )
     until(lambda: running.deaths_of("web 1") == 1, "web 1 to be missed")
     assert running.stop() < 10
 
 
-def test_two_with_different_folders_and_ports_do_not_disturb_each_other(up: Callable[..., Up], folder: Path) -> None:
+def test_two_with_different_folders_and_ports_do_not_disturb_each_other(
+    up: Callable[..., Up], folder: Path
+) -> None:
     (folder / "one").mkdir()
     (folder / "two").mkdir()
     folder.chmod(0o755)
@@ -229,7 +296,9 @@ def test_two_with_different_folders_and_ports_do_not_disturb_each_other(up: Call
     assert two.answers("/")
 
 
-def test_databases_that_are_given_are_used(up: Callable[..., Up], settings: Settings, redis_server: RedisServer) -> None:
+def test_databases_that_are_given_are_used(
+    up: Callable[..., Up], settings: Settings, redis_server: RedisServer
+) -> None:
     running = up(**environment(settings) | {"LOG_LEVEL": "info"}).ready()
     started = {line["child"] for line in running.log if line["event"] == "child started"}
     assert started == {"relay", "worker", "web"}
@@ -267,7 +336,9 @@ def test_data_of_another_postgres(up: Callable[..., Up], folder: Path) -> None:
     (folder / "postgres" / "PG_VERSION").write_text("17\n")
     status, (said,) = up().fails()
     assert status == 2
-    assert said.startswith(f"{folder}/postgres was made by PostgreSQL 17, and this is PostgreSQL {embedded.MAJOR}.")
+    assert said.startswith(
+        f"{folder}/postgres was made by PostgreSQL 17, and this is PostgreSQL {embedded.MAJOR}."
+    )
 
 
 def test_something_else_where_the_data_should_be(up: Callable[..., Up], folder: Path) -> None:
@@ -278,17 +349,25 @@ def test_something_else_where_the_data_should_be(up: Callable[..., Up], folder: 
     assert "is not a PostgreSQL data folder" in said
 
 
-@pytest.mark.parametrize("data", ["/proc/no-such-place", "/dev/null/data", str(ROOT / "pyproject.toml")])
+@pytest.mark.parametrize(
+    "data", ["/proc/no-such-place", "/dev/null/data", str(ROOT / "pyproject.toml")]
+)
 def test_a_folder_that_cannot_be_written(up: Callable[..., Up], data: str) -> None:
     status, (said,) = up(data=Path(data)).fails()
     assert status == 2
-    assert re.fullmatch(rf"Cannot keep the data in {re.escape(data)}: .+\. Choose another folder with --data\.", said)
+    assert re.fullmatch(
+        rf"Cannot keep the data in {re.escape(data)}: .+\. Choose another folder with --data\.",
+        said,
+    )
 
 
 def test_an_address_that_is_none(up: Callable[..., Up]) -> None:
     status, (said,) = up("--host", "no.such.host.invalid").fails()
     assert status == 2
-    assert said == "There is no address 'no.such.host.invalid' to listen on. Say --host 127.0.0.1, or 0.0.0.0 for all."
+    assert (
+        said
+        == "There is no address 'no.such.host.invalid' to listen on. Say --host 127.0.0.1, or 0.0.0.0 for all."
+    )
 
 
 def test_a_database_that_does_not_answer(up: Callable[..., Up]) -> None:
@@ -302,13 +381,22 @@ def test_a_setting_that_is_wrong(up: Callable[..., Up]) -> None:
 
 
 def test_demo_people_are_not_brought_to_prod(up: Callable[..., Up], folder: Path) -> None:
-    prod = {"site_mode": "prod", "site_url": "https://lessons.example.com", "smtp_url": "smtp://mail.example.com"}
+    prod = {
+        "site_mode": "prod",
+        "site_url": "https://lessons.example.com",
+        "smtp_url": "smtp://mail.example.com",
+    }
     running = up("--demo", secret_key="k" * 40, **prod)
-    assert running.fails() == (1, ["`seed` does not run with SITE_MODE=prod. There is no way around this."])
+    assert running.fails() == (
+        1,
+        ["`seed` does not run with SITE_MODE=prod. There is no way around this."],
+    )
     assert json.loads((folder / "audit.jsonl").read_text())["outcome"] == "refused"
 
 
-def test_data_that_postgres_cannot_read_is_named_with_its_last_words(up: Callable[..., Up], folder: Path) -> None:
+def test_data_that_postgres_cannot_read_is_named_with_its_last_words(
+    up: Callable[..., Up], folder: Path
+) -> None:
     first = up("--no-demo").ready()
     first.stop()
     (folder / "postgres" / "global" / "pg_control").write_bytes(b"no")
@@ -336,7 +424,9 @@ def test_a_number_of_workers_that_is_none(up: Callable[..., Up], workers: str) -
 def test_an_address_of_another_machine(up: Callable[..., Up]) -> None:
     status, said = up("--host", "192.0.2.1").fails()
     assert status == 2
-    assert said == ["This machine does not have the address 192.0.2.1. Say --host 127.0.0.1, or 0.0.0.0 for all."]
+    assert said == [
+        "This machine does not have the address 192.0.2.1. Say --host 127.0.0.1, or 0.0.0.0 for all."
+    ]
 
 
 def test_a_directory_with_a_space_in_its_name_is_used(up: Callable[..., Up], folder: Path) -> None:
@@ -347,7 +437,9 @@ def test_a_directory_with_a_space_in_its_name_is_used(up: Callable[..., Up], fol
 
 
 @pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
-def test_demo_accounts_on_the_network_are_warned_about(up: Callable[..., Up], host: str, warned: bool) -> None:
+def test_demo_accounts_on_the_network_are_warned_about(
+    up: Callable[..., Up], host: str, warned: bool
+) -> None:
     running = up("--host", host).ready()
     assert ("this machine's network can reach the site" in running.output) is warned
     running.stop(signal.SIGINT)
@@ -379,11 +471,17 @@ def test_a_process_without_a_database_says_the_sentence_of_up(command: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("command", "missing"), [("serve", "DATABASE_URL"), ("relay", "DATABASE_URL"), ("worker", "DATABASE_URL")]
+    ("command", "missing"),
+    [("serve", "DATABASE_URL"), ("relay", "DATABASE_URL"), ("worker", "DATABASE_URL")],
 )
 def test_a_process_by_itself_says_what_it_needs(command: str, missing: str) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "app", command], capture_output=True, text=True, cwd=ROOT, timeout=30, check=False
+        [sys.executable, "-m", "app", command],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=30,
+        check=False,
     )
     assert ran.returncode == 2
     assert len(ran.stderr.splitlines()) == 1

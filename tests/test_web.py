@@ -23,36 +23,62 @@ async def ben(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> http
     return client
 
 
-@pytest.mark.parametrize("body", ['{"email":' + "[" * 1000 + "]" * 1000 + "}", '{"email":' * 1000 + "1" + "}" * 1000])
-async def test_deeply_nested_json_is_a_validation_error(client: httpx.AsyncClient, body: str) -> None:
+@pytest.mark.parametrize(
+    "body", ['{"email":' + "[" * 1000 + "]" * 1000 + "}", '{"email":' * 1000 + "1" + "}" * 1000]
+)
+async def test_deeply_nested_json_is_a_validation_error(
+    client: httpx.AsyncClient, body: str
+) -> None:
     answer = await client.post("/api/auth/login", content=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
 
 
 @pytest.mark.parametrize("path", ["/?q=%00", "/?category=%00", "/?service=%00"])
-async def test_a_page_query_with_a_null_character_is_a_validation_error(client: httpx.AsyncClient, path: str) -> None:
+async def test_a_page_query_with_a_null_character_is_a_validation_error(
+    client: httpx.AsyncClient, path: str
+) -> None:
     answer = await client.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (422, "text/html; charset=utf-8")
 
 
-@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "//", "null", "http://", "http://\u2100"])
-async def test_an_invalid_origin_is_refused_like_a_foreign_one(ben: httpx.AsyncClient, origin: str) -> None:
+@pytest.mark.parametrize(
+    "origin", ["http://[", "http://[::1", "//", "null", "http://", "http://\u2100"]
+)
+async def test_an_invalid_origin_is_refused_like_a_foreign_one(
+    ben: httpx.AsyncClient, origin: str
+) -> None:
     del ben.headers["Sec-Fetch-Site"]
     answer = await ben.post("/api/auth/logout", headers={b"Origin": origin.encode()})
     assert (answer.status_code, answer.json()["code"]) == (403, "NOT_ALLOWED")
 
 
-@pytest.mark.parametrize("referer", ["http://[", "https://", "/", "x", "http://127.0.0.1:8000//evil.example/"])
-async def test_a_refused_form_without_a_valid_referer_gets_an_error_page(ben: httpx.AsyncClient, referer: str) -> None:
+@pytest.mark.parametrize(
+    "referer", ["http://[", "https://", "/", "x", "http://127.0.0.1:8000//evil.example/"]
+)
+async def test_a_refused_form_without_a_valid_referer_gets_an_error_page(
+    ben: httpx.AsyncClient, referer: str
+) -> None:
     answer = await ben.post("/api/bookings", data={"note": "x"}, headers={"Referer": referer})
     assert answer.status_code == 422
     assert "service_id: Field required" in answer.text
 
 
 @pytest.mark.parametrize(
-    "path", ["/static/app.css", "/static/", "/live", "/api/auth/me", "/health/live", "/nowhere", "//evil.example", "/["]
+    "path",
+    [
+        "/static/app.css",
+        "/static/",
+        "/live",
+        "/api/auth/me",
+        "/health/live",
+        "/nowhere",
+        "//evil.example",
+        "/[",
+    ],
 )
-async def test_a_refused_form_is_shown_again_on_pages_only(ben: httpx.AsyncClient, path: str) -> None:
+async def test_a_refused_form_is_shown_again_on_pages_only(
+    ben: httpx.AsyncClient, path: str
+) -> None:
     answer = await ben.post("/api/bookings", data={"_page": path})
     assert (answer.status_code, answer.headers["content-type"]) == (422, "text/html; charset=utf-8")
     assert "service_id: Field required" in answer.text
@@ -85,7 +111,9 @@ async def test_private_answers_are_not_cached(ben: httpx.AsyncClient) -> None:
         assert (await ben.get(path)).headers["cache-control"] == "no-store"
 
 
-async def test_a_slow_body_is_refused(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_body_is_refused(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(middleware, "BODY_SECONDS", 0.1)
 
     async def slowly() -> AsyncIterator[bytes]:

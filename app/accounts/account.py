@@ -51,7 +51,12 @@ async def register(
 
     async def write(tx: Tx) -> str:
         account_id = await insert(
-            tx, email=email, password_hash=password_hash, full_name=full_name, role=role, time_zone=time_zone
+            tx,
+            email=email,
+            password_hash=password_hash,
+            full_name=full_name,
+            role=role,
+            time_zone=time_zone,
         )
         return await session.open(tx, account_id, settings, now=now)
 
@@ -69,11 +74,18 @@ async def insert(
 ) -> UUID:
     """Inserts the account with the rows of its role and returns its id. Raises EmailTaken."""
     return await _insert_account.one(
-        db, email=email, password_hash=password_hash, full_name=full_name, role=role, time_zone=time_zone
+        db,
+        email=email,
+        password_hash=password_hash,
+        full_name=full_name,
+        role=role,
+        time_zone=time_zone,
     )
 
 
-async def sign_in(pool: Pool, *, email: str, plain_password: str, settings: Settings, now: datetime) -> str:
+async def sign_in(
+    pool: Pool, *, email: str, plain_password: str, settings: Settings, now: datetime
+) -> str:
     """A session token. Raises Unavailable, and SignInFailed, which does not reveal whether the
     account exists; neither does its duration."""
     secret = await _secret_by_email.first(pool, email=email)
@@ -82,20 +94,26 @@ async def sign_in(pool: Pool, *, email: str, plain_password: str, settings: Sett
         raise refusal.SignInFailed
     if password.outdated(secret.password_hash):
         new_hash = await password.hashed(plain_password)
-        await _replace_password_hash.run(pool, account_id=secret.id, before=secret.password_hash, after=new_hash)
+        await _replace_password_hash.run(
+            pool, account_id=secret.id, before=secret.password_hash, after=new_hash
+        )
     return await session.open(pool, secret.id, settings, now=now)
 
 
 async def check_zone(db: Db, time_zone: str) -> None:
     """Raises ValidationError unless both Postgres and Python have a zone of exactly this name."""
     if time_zone not in _zones() or not await _is_zone.one(db, time_zone=time_zone):
-        raise refusal.ValidationError("That isn’t a time zone. Use one like America/New_York.", field="time_zone")
+        raise refusal.ValidationError(
+            "That isn’t a time zone. Use one like America/New_York.", field="time_zone"
+        )
 
 
 def email_address(text: str) -> str:
     """The normalized address. Raises ValueError with a sentence. Makes no DNS queries."""
     try:
-        address = validate_email(text, check_deliverability=False, allow_smtputf8=False, test_environment=True)
+        address = validate_email(
+            text, check_deliverability=False, allow_smtputf8=False, test_environment=True
+        )
     except EmailNotValidError as error:
         raise ValueError(f"We can’t send mail to this address. {error}") from None
     return address.normalized

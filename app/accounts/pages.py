@@ -27,7 +27,9 @@ def _form(request: Request, account: SignedIn | None, template: str, **context: 
     next_page = web.local_path(request.query_params.get("next"), "")
     state: web.PerRequest = request.scope["state"]
     if account is not None and "refused" not in state:
-        return RedirectResponse(next_page or ("/teach" if "instructor" in account.roles else "/"), 303)
+        return RedirectResponse(
+            next_page or ("/teach" if "instructor" in account.roles else "/"), 303
+        )
     return web.page(request, template, next=next_page, **context)
 
 

@@ -79,7 +79,9 @@ async def login(request: Request, _: SignedIn | None) -> Response:
     return await _welcome(request, token, credentials.next)
 
 
-async def _welcome(request: Request, token: str, next_page: str | None, status: int = 200) -> Response:
+async def _welcome(
+    request: Request, token: str, next_page: str | None, status: int = 200
+) -> Response:
     """The response to a sign-in."""
     now = request.state["now"]()
     state = request.state
@@ -142,7 +144,9 @@ async def sessions(request: Request, account: SignedIn) -> Response:
 async def end_session(request: Request, account: SignedIn) -> Response:
     session_id = web.path_id(request)
     state = request.state
-    if not await session.revoke_of(state["pool"], account.account_id, session_id, now=state["now"]()):
+    if not await session.revoke_of(
+        state["pool"], account.account_id, session_id, now=state["now"]()
+    ):
         raise refusal.NotFound
     state["sessions_ended"](account.account_id)
     response = web.done(request, None, status=204, see="/account")

@@ -73,7 +73,9 @@ _sessions_of_account = statement("sessions_of_account", Session)
 _dead_sessions = statement("dead_sessions", _EndedSession)
 
 
-async def authenticate(db: Db, token: str | None, settings: Settings, *, now: datetime) -> SignedIn | None:
+async def authenticate(
+    db: Db, token: str | None, settings: Settings, *, now: datetime
+) -> SignedIn | None:
     """The account of a token, or None if the token is missing, forged, expired or revoked. One
     round trip, and a second one on the first use of each day, to renew the session."""
     session_id = _unsigned(token, settings) if token else None
@@ -102,17 +104,26 @@ async def open(  # noqa: A001 — read as session.open(…)
     db: Db, account_id: UUID, settings: Settings, *, now: datetime
 ) -> str:
     """Starts a session of the account and returns its token."""
-    session_id = await _insert_session.one(db, account_id=account_id, now=now, expires_at=now + LIFE)
+    session_id = await _insert_session.one(
+        db, account_id=account_id, now=now, expires_at=now + LIFE
+    )
     return _signer(settings.secret_key.get_secret_value()).sign(_text(session_id)).decode()
 
 
 async def list_of(
-    db: Db, account_id: UUID, *, now: datetime, after: tuple[datetime, UUID] | None = None, limit: int = 100
+    db: Db,
+    account_id: UUID,
+    *,
+    now: datetime,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int = 100,
 ) -> list[Session]:
     """The account's sessions, newest first. `after`: start and id of the last one before this
     page."""
     created_at, last = after or (None, None)
-    return await _sessions_of_account.all(db, account_id=account_id, now=now, created_at=created_at, id=last, limit=limit)
+    return await _sessions_of_account.all(
+        db, account_id=account_id, now=now, created_at=created_at, id=last, limit=limit
+    )
 
 
 async def revoke(db: Db, session_id: UUID) -> None:
@@ -122,7 +133,9 @@ async def revoke(db: Db, session_id: UUID) -> None:
 
 async def revoke_of(db: Db, account_id: UUID, session_id: UUID, *, now: datetime) -> bool:
     """Ends one session of this account; False if the account has no such session."""
-    revoked_id = await _revoke_session_of.first(db, account_id=account_id, session_id=session_id, now=now)
+    revoked_id = await _revoke_session_of.first(
+        db, account_id=account_id, session_id=session_id, now=now
+    )
     return revoked_id is not None
 
 
@@ -131,7 +144,9 @@ async def revoke_all(db: Db, account_id: UUID) -> None:
     await _revoke_sessions.run(db, account_id=account_id)
 
 
-async def ended(db: Db, session_ids: Collection[UUID], *, now: datetime) -> dict[UUID, Literal["expired", "revoked"]]:
+async def ended(
+    db: Db, session_ids: Collection[UUID], *, now: datetime
+) -> dict[UUID, Literal["expired", "revoked"]]:
     """Which of these sessions have ended, and why. A deleted session counts as revoked."""
     rows = await _dead_sessions.all(db, session_ids=list(session_ids), now=now)
     return {row.id: cast('Literal["expired", "revoked"]', row.reason) for row in rows}
@@ -140,7 +155,9 @@ async def ended(db: Db, session_ids: Collection[UUID], *, now: datetime) -> dict
 @lru_cache(maxsize=4)
 def _signer(secret: str) -> Signer:
     if not secret:
-        raise SettingsError("SECRET_KEY is empty, so sessions cannot be signed. Give one of at least 32 characters.")
+        raise SettingsError(
+            "SECRET_KEY is empty, so sessions cannot be signed. Give one of at least 32 characters."
+        )
     return Signer(secret, salt="session", digest_method=hashlib.sha256, key_derivation="hmac")
 
 

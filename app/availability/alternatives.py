@@ -117,7 +117,9 @@ async def nearest(
     return window.free.version, alternatives
 
 
-def _nearest_bookable(starts: list[datetime], near: datetime, lesson: timedelta, limits: Limits) -> list[datetime]:
+def _nearest_bookable(
+    starts: list[datetime], near: datetime, lesson: timedelta, limits: Limits
+) -> list[datetime]:
     bookable: list[datetime] = []
     for start in _outward(starts, near):
         if limits.allow(start) and not start_times.meets((start, start + lesson), limits.busy):
@@ -140,7 +142,9 @@ def _outward(starts: list[datetime], near: datetime) -> Iterator[datetime]:
             after += 1
 
 
-async def _busy(db: Db, student_id: UUID, near: datetime, reach: timedelta, now: datetime) -> list[Span]:
+async def _busy(
+    db: Db, student_id: UUID, near: datetime, reach: timedelta, now: datetime
+) -> list[Span]:
     lessons = await _lessons_of_student.all(
         db, student_id=student_id, from_instant=near - reach, to_instant=near + reach, now=now
     )

@@ -90,7 +90,9 @@ _passed = statement("passed_next_starts", _Outdated)
 async def of(db: Db, pairs: Iterable[Pair], *, now: datetime) -> dict[Pair, datetime | None]:
     """The next start of each calendar and length; None where there is none within the horizon."""
     instructors, minutes = _columns(set(pairs))
-    bounds = await _next_starts.all(db, instructors=instructors, minutes=minutes, now=now, latest=now + HORIZON)
+    bounds = await _next_starts.all(
+        db, instructors=instructors, minutes=minutes, now=now, latest=now + HORIZON
+    )
     starts = {(row.instructor_id, row.minutes): row.start for row in bounds}
     stale = [(row.instructor_id, row.minutes) for row in bounds if not row.is_exact]
     return starts | await _compute(db, stale, now)
@@ -119,7 +121,11 @@ async def soonest(
             now=now,
             latest=now + HORIZON,
         )
-        stale = [pair for row in candidates if not row.is_exact and (pair := (row.instructor_id, row.minutes)) not in computed]
+        stale = [
+            pair
+            for row in candidates
+            if not row.is_exact and (pair := (row.instructor_id, row.minutes)) not in computed
+        ]
         computed |= await _compute(db, stale, now)
         ranking = _ranking(candidates, computed)
         if len(candidates) < rows:
@@ -137,7 +143,9 @@ async def refresh(db: Pool, *, limit: int, now: datetime) -> int:
     return len(rows)
 
 
-def _ranking(candidates: list[_Candidate], computed: dict[Pair, datetime | None]) -> list[NextStart]:
+def _ranking(
+    candidates: list[_Candidate], computed: dict[Pair, datetime | None]
+) -> list[NextStart]:
     starts = [
         NextStart(
             row.instructor_id,
@@ -188,7 +196,10 @@ async def _store_starts(db: Db, starts: list[tuple[_FreeTimes, datetime | None]]
         minutes=[row.minutes for row, _ in revised],
         revisions=[row.revision for row, _ in revised],
         starts=[start for _, start in revised],
-        valid_until=[start - notice if start else None for (_, start), notice in zip(revised, notices, strict=True)],
+        valid_until=[
+            start - notice if start else None
+            for (_, start), notice in zip(revised, notices, strict=True)
+        ],
     )
 
 

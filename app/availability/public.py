@@ -65,7 +65,13 @@ _bodies: dict[str, tuple[float, bytes]] = {}
 
 
 async def availability(
-    db: Db, instructor_id: UUID, first: date | None, last: date | None, settings: Settings, *, now: datetime
+    db: Db,
+    instructor_id: UUID,
+    first: date | None,
+    last: date | None,
+    settings: Settings,
+    *,
+    now: datetime,
 ) -> Answer:
     """The free time from `first` (at the earliest today) to `last`, within PUBLIC_AVAILABILITY_DAYS
     and in the detail of PUBLIC_AVAILABILITY_DETAIL_LEVEL. One round trip, and a second one if the
@@ -83,7 +89,9 @@ async def availability(
     etag = _etag(calendar.epoch, calendar.version, *rest)
     body = _cached(etag)
     if body is None:
-        row = await _public_days.one(db, instructor_id=instructor_id, first=first, days=days, earliest=earliest)
+        row = await _public_days.one(
+            db, instructor_id=instructor_id, first=first, days=days, earliest=earliest
+        )
         etag = _etag(calendar.epoch, row.version, *rest)
         body = orjson.dumps(
             {
@@ -98,7 +106,9 @@ async def availability(
     return Answer(etag, body)
 
 
-async def next_available(db: Db, instructor_id: UUID, minutes: int | None, *, now: datetime) -> Answer:
+async def next_available(
+    db: Db, instructor_id: UUID, minutes: int | None, *, now: datetime
+) -> Answer:
     """The next bookable start of a lesson of `minutes` (default: the shortest on offer), or null.
     One round trip if the start is stored. Raises NotFound."""
     row = await _read_next(db, instructor_id, minutes, now)
@@ -117,11 +127,15 @@ async def next_available(db: Db, instructor_id: UUID, minutes: int | None, *, no
         "version": row.version,
     }
     body = orjson.dumps(content)
-    return Answer(_etag(row.epoch, "next-available", instructor_id, minutes, body, _quarter(now)), body)
+    return Answer(
+        _etag(row.epoch, "next-available", instructor_id, minutes, body, _quarter(now)), body
+    )
 
 
 async def _read_next(db: Db, instructor_id: UUID, minutes: int | None, now: datetime) -> _Next:
-    row = await _next_available.first(db, instructor_id=instructor_id, minutes=minutes, now=now, latest=now + HORIZON)
+    row = await _next_available.first(
+        db, instructor_id=instructor_id, minutes=minutes, now=now, latest=now + HORIZON
+    )
     if row is None:
         raise refusal.NotFound
     return row
@@ -129,14 +143,20 @@ async def _read_next(db: Db, instructor_id: UUID, minutes: int | None, now: date
 
 def _full(days: list[Any]) -> dict[str, Any]:
     return {
-        "days": {day["day"]: {"ranges": day["ranges"], "total_minutes": day["total_minutes"]} for day in days},
+        "days": {
+            day["day"]: {"ranges": day["ranges"], "total_minutes": day["total_minutes"]}
+            for day in days
+        },
     }
 
 
 def _summary(days: list[Any]) -> dict[str, Any]:
     parts = ("morning", "afternoon", "evening")
     return {
-        "days": {day["day"]: {part: day[part] for part in parts} | {"ranges_count": len(day["ranges"])} for day in days},
+        "days": {
+            day["day"]: {part: day[part] for part in parts} | {"ranges_count": len(day["ranges"])}
+            for day in days
+        },
     }
 
 

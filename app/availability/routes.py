@@ -3,7 +3,14 @@
 import functools
 from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
 from starlette.routing import Route
@@ -82,9 +89,14 @@ async def show_week(request: Request, account: SignedIn) -> Response:
 @web.may("manage_availability")
 async def replace_week(request: Request, account: SignedIn) -> Response:
     edit = await web.read(request, WeekEdit)
-    days = {_day(text): [(span.start, span.end) for span in ranges] for text, ranges in edit.days.items()}
+    days = {
+        _day(text): [(span.start, span.end) for span in ranges]
+        for text, ranges in edit.days.items()
+    }
     state = request.state
-    saved = await week.replace(state["pool"], account.account_id, edit.start, days, base=edit.version, now=state["now"]())
+    saved = await week.replace(
+        state["pool"], account.account_id, edit.start, days, base=edit.version, now=state["now"]()
+    )
     state["wake_up"]()
     return web.json(week.as_json(saved))
 
@@ -120,7 +132,12 @@ async def availability(request: Request) -> Response:
     query = web.query(request, DaysQuery)
     state = request.state
     answer = await public.availability(
-        state["pool"], web.path_id(request), query.start_date, query.end_date, state["settings"], now=state["now"]()
+        state["pool"],
+        web.path_id(request),
+        query.start_date,
+        query.end_date,
+        state["settings"],
+        now=state["now"](),
     )
     return _cacheable(request, answer)
 
@@ -129,7 +146,10 @@ async def availability(request: Request) -> Response:
 async def next_available(request: Request) -> Response:
     query = web.query(request, NextQuery)
     answer = await public.next_available(
-        request.state["pool"], web.path_id(request), query.duration_minutes, now=request.state["now"]()
+        request.state["pool"],
+        web.path_id(request),
+        query.duration_minutes,
+        now=request.state["now"](),
     )
     return _cacheable(request, answer)
 

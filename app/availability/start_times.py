@@ -69,7 +69,9 @@ def of_day(
     return {start: states[start] for start in sorted(states) if limits.allow(start)}
 
 
-def free_of_day(day: Mapping[str, Any], minutes: int, *, zone: str, limits: Limits) -> list[datetime]:
+def free_of_day(
+    day: Mapping[str, Any], minutes: int, *, zone: str, limits: Limits
+) -> list[datetime]:
     """The bookable starts of a day of a board."""
     states = of_day(spans(day["free"]), spans(day["held"]), minutes, zone=zone, limits=limits)
     return [start for start, state in states.items() if state == "free"]
@@ -77,7 +79,9 @@ def free_of_day(day: Mapping[str, Any], minutes: int, *, zone: str, limits: Limi
 
 def spans(wire_ranges: Iterable[Sequence[str]]) -> list[Span]:
     """Ranges from the wire format of a board."""
-    return [(datetime.fromisoformat(begin), datetime.fromisoformat(end)) for begin, end in wire_ranges]
+    return [
+        (datetime.fromisoformat(begin), datetime.fromisoformat(end)) for begin, end in wire_ranges
+    ]
 
 
 def pairs(edges: Sequence[datetime]) -> list[Span]:

@@ -69,7 +69,9 @@ async def replace(
     VersionConflict with the current week."""
     for day in days:
         if not start <= day < start + timedelta(days=7):
-            raise refusal.ValidationError(f"{day} isn’t in the week of {start}.", field=f"days.{day}")
+            raise refusal.ValidationError(
+                f"{day} isn’t in the week of {start}.", field=f"days.{day}"
+            )
     try:
         await replace_days(db, instructor_id, days, base=base, now=now)
     except refusal.VersionConflict:
@@ -113,8 +115,12 @@ def _invalid(detail: dict[str, Any]) -> refusal.ValidationError:
             field=f"days.{day}.{detail['index']}.{detail['edge']}",
         )
     if detail["reason"] == "past":
-        return refusal.ValidationError(f"{day} is in the past, so it can’t be changed.", field=f"days.{day}")
-    return refusal.ValidationError(f"Availability can be set up to {HORIZON_DAYS} days ahead.", field=f"days.{day}")
+        return refusal.ValidationError(
+            f"{day} is in the past, so it can’t be changed.", field=f"days.{day}"
+        )
+    return refusal.ValidationError(
+        f"Availability can be set up to {HORIZON_DAYS} days ahead.", field=f"days.{day}"
+    )
 
 
 def minute(text: object) -> int:

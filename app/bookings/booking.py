@@ -49,7 +49,9 @@ class Booking:
     time_zone: str
 
 
-_INSTANTS = frozenset(field.name for field in fields(Booking) if field.type in {datetime, datetime | None})
+_INSTANTS = frozenset(
+    field.name for field in fields(Booking) if field.type in {datetime, datetime | None}
+)
 _IDS = frozenset(field.name for field in fields(Booking) if field.type is UUID)
 
 
@@ -148,7 +150,9 @@ async def reserve(
     )
     if outcome.refusal in {"SLOT_TAKEN", "OUTSIDE_AVAILABILITY"}:
         assert outcome.detail is not None
-        detail = await alternatives.of_refusal(db, outcome.detail, student_id, near=start, minutes=minutes, now=now)
+        detail = await alternatives.of_refusal(
+            db, outcome.detail, student_id, near=start, minutes=minutes, now=now
+        )
         raise refused(outcome.refusal, detail)
     return of_outcome(outcome)
 
@@ -204,14 +208,23 @@ async def find(db: Db, booking_id: UUID, *, viewer: UUID, sees_all: bool = False
 
 
 async def lists(
-    db: Db, account_id: UUID, *, role: Role, scope: Scope, now: datetime, after: tuple[datetime, UUID] | None, limit: int
+    db: Db,
+    account_id: UUID,
+    *,
+    role: Role,
+    scope: Scope,
+    now: datetime,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
 ) -> list[Booking]:
     """The account's bookings as student or instructor. Upcoming: held or confirmed and not ended, ascending; past: confirmed
     and ended, completed, no-show; cancelled; both descending. `after`: start and id of the last one before this page."""
     if scope == "upcoming":
         # A lesson lies within one day, so one that has not ended began at most a day ago.
         start, last = after or (now - timedelta(days=1), UUID(int=0))
-        return await _lists[role, "upcoming"].all(db, account_id=account_id, now=now, start=start, id=last, limit=limit)
+        return await _lists[role, "upcoming"].all(
+            db, account_id=account_id, now=now, start=start, id=last, limit=limit
+        )
     start, last = after or (_END_OF_TIME, UUID(int=2**128 - 1))
     return await _lists[role, "earlier"].all(
         db,

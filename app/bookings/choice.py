@@ -44,7 +44,9 @@ class Choice:
     def known_from(self) -> date:
         """The first of the days to know: the week's, or the chosen time's if it is not too long before."""
         day = wording.local_day(self.start, self.zone) if self.start else self.first
-        return day if timedelta() < self.first - day <= timedelta(days=KNOWN - SHOWN) else self.first
+        return (
+            day if timedelta() < self.first - day <= timedelta(days=KNOWN - SHOWN) else self.first
+        )
 
     def address(self, **change: Any) -> str:
         """This page with another choice."""
@@ -70,7 +72,9 @@ def read(instructor: Instructor, given: Mapping[str, str], now: datetime) -> Cho
     minutes = _length(service, given.get("duration_minutes") or given.get("minutes"))
     start = _instant(given.get("start"))
     today = wording.local_day(now, instructor.time_zone)
-    day = _date(given.get("from")) or (wording.local_day(start, instructor.time_zone) if start else today)
+    day = _date(given.get("from")) or (
+        wording.local_day(start, instructor.time_zone) if start else today
+    )
     return Choice(instructor, service, minutes, start, week_of(day, today), today)
 
 
@@ -83,7 +87,9 @@ def week_of(day: date, today: date) -> date:
 def _length(service: Service, wanted: str | None) -> int:
     """The length that is wanted if it is offered; else an hour, since prices are per hour; else the shortest."""
     lengths = service.durations_minutes
-    return next((length for length in lengths if str(length) == wanted), 60 if 60 in lengths else lengths[0])
+    return next(
+        (length for length in lengths if str(length) == wanted), 60 if 60 in lengths else lengths[0]
+    )
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -41,7 +41,9 @@ class Taught:
         limits = start_times.Limits.at(now, self.min_advance_minutes)
         offered: list[datetime] = []
         for day in sorted(self.days):
-            offered += start_times.free_of_day(self.days[day], self.minutes, zone=self.time_zone, limits=limits)
+            offered += start_times.free_of_day(
+                self.days[day], self.minutes, zone=self.time_zone, limits=limits
+            )
             if len(offered) >= TIMES:
                 break
         return offered[:TIMES]
@@ -78,7 +80,9 @@ class Card:
 _cards = statement("cards", Taught, seconds=PUBLIC_SECONDS)
 
 
-async def cards(db: Db, *, words: str, category: str | None, service: str | None, now: datetime) -> list[Card]:
+async def cards(
+    db: Db, *, words: str, category: str | None, service: str | None, now: datetime
+) -> list[Card]:
     """The instructors that match, whoever is free next first."""
     soonest = await next_start.soonest(
         db,
@@ -98,4 +102,9 @@ async def cards(db: Db, *, words: str, category: str | None, service: str | None
 
 
 def data(shown: list[Card], now: datetime) -> dict[str, Any]:
-    return {"now": wire.instant(now), "days": DAYS, "times": TIMES, "cards": [card.as_json() for card in shown]}
+    return {
+        "now": wire.instant(now),
+        "days": DAYS,
+        "times": TIMES,
+        "cards": [card.as_json() for card in shown],
+    }

@@ -20,6 +20,8 @@ class Call:
 def call(key: str, method: str, path: str, body: bytes) -> Call:
     """Raises ValidationError for a key that cannot be used."""
     if not 1 <= len(key) <= MAX_KEY or "\x00" in key:
-        raise refusal.ValidationError(f"An Idempotency-Key has 1 to {MAX_KEY} characters.", field="Idempotency-Key")
+        raise refusal.ValidationError(
+            f"An Idempotency-Key has 1 to {MAX_KEY} characters.", field="Idempotency-Key"
+        )
     body_sha256 = hashlib.sha256(body).digest()
     return Call(key, hashlib.sha256(f"{method}\n{path}\n".encode() + body_sha256).digest())

@@ -83,7 +83,9 @@ class Offered:
     def _starts(self, day: date) -> dict[datetime, str]:
         free, held = self._spans(day)
         choice = self.choice
-        return start_times.of_day(free, held, choice.minutes, zone=choice.zone, limits=self.limits, chosen=choice.start)
+        return start_times.of_day(
+            free, held, choice.minutes, zone=choice.zone, limits=self.limits, chosen=choice.start
+        )
 
     def _spans(self, day: date) -> tuple[list[Span], list[Span]]:
         known = self.board.days.get(str(day), {"free": [], "held": []})
@@ -95,7 +97,10 @@ class Offered:
         part = wording.part_of_day(start, zone)
         text = wording.clock(start, zone)
         # On the night the clocks go back an hour comes twice.
-        if any(wording.clock(start + other, zone) == text for other in (timedelta(hours=1), timedelta(hours=-1))):
+        if any(
+            wording.clock(start + other, zone) == text
+            for other in (timedelta(hours=1), timedelta(hours=-1))
+        ):
             text = f"{text} {wording.zone_letters(start, zone)}"
         if why := _WHY.get(state):
             label = f"{wording.long_day(wording.local_day(start, zone))}, {text} {why}"
@@ -113,7 +118,9 @@ class Offered:
     def free(self) -> list[datetime]:
         """All free starts of the days that are known."""
         days = sorted(date.fromisoformat(day) for day in self.board.days)
-        return [start for day in days for start, state in self._starts(day).items() if state == "free"]
+        return [
+            start for day in days for start, state in self._starts(day).items() if state == "free"
+        ]
 
     def _next(self, after: date) -> Next | None:
         zone = self.choice.zone
@@ -155,7 +162,9 @@ class Offered:
         end = start + timedelta(minutes=self.choice.minutes)
         if start_times.meets((start, end), self.limits.busy):
             return "You already have a lesson at that time."
-        if start_times.meets((start, end), self._spans(wording.local_day(start, self.choice.zone))[1]):
+        if start_times.meets(
+            (start, end), self._spans(wording.local_day(start, self.choice.zone))[1]
+        ):
             return "Someone else is booking this time right now."
         return "This time isn’t available."
 
@@ -169,12 +178,22 @@ class Offered:
 
     @property
     def hint(self) -> str:
-        return wording.hint(self.choice.start, self.choice.zone, self.own_zone) if self.choice.start else ""
+        return (
+            wording.hint(self.choice.start, self.choice.zone, self.own_zone)
+            if self.choice.start
+            else ""
+        )
 
     @property
     def policy(self) -> str:
         start = self.choice.start
-        return wording.cancelling(start, self.choice.instructor.free_cancel_hours, self.choice.zone, self.now) if start else ""
+        return (
+            wording.cancelling(
+                start, self.choice.instructor.free_cancel_hours, self.choice.zone, self.now
+            )
+            if start
+            else ""
+        )
 
     # ---- other weeks
 

@@ -28,9 +28,16 @@ SHORTLY = 7  # days that /teach shows one by one
 @web.visitor
 async def home(request: Request, who: SignedIn | None) -> Response:
     pool, now = request.state["pool"], request.state["now"]()
-    asked = {name: request.query_params.get(name, "").strip()[:200] for name in ("q", "category", "service")}
+    asked = {
+        name: request.query_params.get(name, "").strip()[:200]
+        for name in ("q", "category", "service")
+    }
     shown = await free_next.cards(
-        pool, words=asked["q"], category=asked["category"] or None, service=asked["service"] or None, now=now
+        pool,
+        words=asked["q"],
+        category=asked["category"] or None,
+        service=asked["service"] or None,
+        now=now,
     )
     return web.page(
         request,
@@ -39,8 +46,12 @@ async def home(request: Request, who: SignedIn | None) -> Response:
         asking=any(asked.values()),
         cards=shown,
         categories=await category.categories(pool),
-        services=await category.services(pool) if request.query_params.get("show") == "services" else [],
-        lessons=(await _lessons(request, who, "student", "upcoming", 2)) if who and _learns(who) else [],
+        services=await category.services(pool)
+        if request.query_params.get("show") == "services"
+        else [],
+        lessons=(await _lessons(request, who, "student", "upcoming", 2))
+        if who and _learns(who)
+        else [],
         data=free_next.data(shown, now),
     )
 
@@ -64,7 +75,9 @@ async def teacher(request: Request, who: SignedIn | None) -> Response:
     )
 
 
-async def _offered(request: Request, who: SignedIn | None, profile: instructor.Instructor) -> Offered | None:
+async def _offered(
+    request: Request, who: SignedIn | None, profile: instructor.Instructor
+) -> Offered | None:
     state: web.PerRequest = request.scope["state"]
     now, refused = state["now"](), state.get("refused")
     chosen = choice.read(profile, dict(request.query_params) | dict(state.get("typed", {})), now)
@@ -73,7 +86,9 @@ async def _offered(request: Request, who: SignedIn | None, profile: instructor.I
     known = await board.snapshot(request.state["pool"], profile.id, chosen.known_from, choice.KNOWN)
     if known is None:
         raise refusal.NotFound
-    lessons = await _lessons(request, who, "student", "upcoming", ROWS) if who and _learns(who) else []
+    lessons = (
+        await _lessons(request, who, "student", "upcoming", ROWS) if who and _learns(who) else []
+    )
     alternatives = refused.more.get("alternatives") if refused else None
     return Offered(
         chosen,
@@ -81,7 +96,9 @@ async def _offered(request: Request, who: SignedIn | None, profile: instructor.I
         now,
         own_zone=who.time_zone if who else "",
         busy=[(lesson.starts_at, lesson.ends_at, lesson.id) for lesson in lessons],
-        refused_alternatives=None if alternatives is None else [wording.instant_of(start) for start in alternatives],
+        refused_alternatives=None
+        if alternatives is None
+        else [wording.instant_of(start) for start in alternatives],
     )
 
 
@@ -114,7 +131,10 @@ def _page_data(offered: Offered, who: SignedIn | None) -> dict[str, Any]:
         "first": str(chosen.first),
         "start": wire.instant(chosen.start) if chosen.start else None,
         "free_cancel_hours": chosen.instructor.free_cancel_hours,
-        "busy": [[wire.instant(begins), wire.instant(ends), str(lesson)] for begins, ends, lesson in offered.busy],
+        "busy": [
+            [wire.instant(begins), wire.instant(ends), str(lesson)]
+            for begins, ends, lesson in offered.busy
+        ],
         "board": {
             "epoch": known.epoch,
             "version": known.version,
@@ -126,7 +146,11 @@ def _page_data(offered: Offered, who: SignedIn | None) -> dict[str, Any]:
 
 
 def _service_data(service: Service) -> dict[str, Any]:
-    return {"id": str(service.id), "name": service.name, "hourly_rate_cents": service.hourly_rate_cents}
+    return {
+        "id": str(service.id),
+        "name": service.name,
+        "hourly_rate_cents": service.hourly_rate_cents,
+    }
 
 
 # ---- lessons
@@ -135,7 +159,9 @@ def _service_data(service: Service) -> dict[str, Any]:
 @web.may("view_own_bookings")
 async def lessons(request: Request, who: SignedIn) -> Response:
     scopes: tuple[Scope, ...] = ("upcoming", "past", "cancelled")
-    scope: Scope = next((scope for scope in scopes if scope == request.query_params.get("scope")), "upcoming")
+    scope: Scope = next(
+        (scope for scope in scopes if scope == request.query_params.get("scope")), "upcoming"
+    )
     return web.page(
         request,
         "lessons.html",
@@ -153,7 +179,11 @@ async def teach(request: Request, who: SignedIn) -> Response:
     upcoming = await _lessons(request, who, "instructor", "upcoming", ROWS)
     past = await _lessons(request, who, "instructor", "past", 50)
     standing = sorted(
-        [lesson for lesson in {row.id: row for row in [*past, *upcoming]}.values() if _day(lesson) >= today],
+        [
+            lesson
+            for lesson in {row.id: row for row in [*past, *upcoming]}.values()
+            if _day(lesson) >= today
+        ],
         key=lambda lesson: (lesson.starts_at, lesson.id),
     )
     shortly = [lesson for lesson in standing if _day(lesson) < today + timedelta(days=SHORTLY)]
@@ -179,9 +209,19 @@ def _learns(who: SignedIn) -> bool:
     return "view_own_bookings" in who.permissions
 
 
-async def _lessons(request: Request, who: SignedIn, role: Role, scope: Scope, limit: int) -> list[Booking]:
+async def _lessons(
+    request: Request, who: SignedIn, role: Role, scope: Scope, limit: int
+) -> list[Booking]:
     now: datetime = request.state["now"]()
-    return await booking.lists(request.state["pool"], who.account_id, role=role, scope=scope, now=now, after=None, limit=limit)
+    return await booking.lists(
+        request.state["pool"],
+        who.account_id,
+        role=role,
+        scope=scope,
+        now=now,
+        after=None,
+        limit=limit,
+    )
 
 
 routes = [

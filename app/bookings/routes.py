@@ -66,7 +66,9 @@ async def create(request: Request, account: SignedIn) -> Response:
 async def lists(request: Request, who: SignedIn) -> Response:
     asked = web.query(request, ListQuery)
     role = asked.role or ("student" if "view_own_bookings" in who.permissions else "instructor")
-    if ("view_own_bookings" if role == "student" else "view_incoming_bookings") not in who.permissions:
+    if (
+        "view_own_bookings" if role == "student" else "view_incoming_bookings"
+    ) not in who.permissions:
         raise refusal.NotAllowed
     position = asked.position(wire.moment, UUID)
     rows = await booking.lists(
@@ -79,7 +81,12 @@ async def lists(request: Request, who: SignedIn) -> Response:
         limit=asked.limit + 1,
     )
     return web.json(
-        wire.listing(rows, asked, lambda row: booking.as_json(row, who.account_id), lambda row: (row.starts_at, row.id))
+        wire.listing(
+            rows,
+            asked,
+            lambda row: booking.as_json(row, who.account_id),
+            lambda row: (row.starts_at, row.id),
+        )
     )
 
 
@@ -94,7 +101,11 @@ async def cancel(request: Request, account: SignedIn) -> Response:
     call = await _call(request)
     lesson = await _find(request, account)
     is_participant = account.account_id in {lesson.student_id, lesson.instructor_id}
-    own = "cancel_own_bookings" if account.account_id == lesson.student_id else "cancel_student_bookings"
+    own = (
+        "cancel_own_bookings"
+        if account.account_id == lesson.student_id
+        else "cancel_student_bookings"
+    )
     if not {own if is_participant else "", "manage_all_bookings"} & account.permissions:
         raise refusal.NotAllowed
     cancelled = await cancellation.cancel(
@@ -112,7 +123,10 @@ async def cancel(request: Request, account: SignedIn) -> Response:
 
 async def _find(request: Request, who: SignedIn) -> Booking:
     return await booking.find(
-        request.state["pool"], web.path_id(request), viewer=who.account_id, sees_all="view_all_bookings" in who.permissions
+        request.state["pool"],
+        web.path_id(request),
+        viewer=who.account_id,
+        sees_all="view_all_bookings" in who.permissions,
     )
 
 

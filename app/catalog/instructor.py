@@ -136,7 +136,9 @@ async def stop(db: Pool | Tx, instructor_id: UUID) -> None:
         await _set_teaching.run(db, id=instructor_id, teaches=False)
 
 
-async def change(db: Pool | Tx, instructor_id: UUID, changes: Mapping[str, Any], *, now: datetime) -> None:
+async def change(
+    db: Pool | Tx, instructor_id: UUID, changes: Mapping[str, Any], *, now: datetime
+) -> None:
     """Changes the fields in `changes` and keeps the others. `areas` are slugs or names. Raises
     ValidationError for an area that is not in the catalog. A changed buffer or notice is a step of
     the calendar."""
@@ -157,7 +159,9 @@ async def _slugs(db: Db, names: Sequence[str] | None) -> list[str] | None:
     areas = await _areas_named.all(db, names=list(names))
     for index, name in enumerate(names):
         if not any(area.name == name and area.slug for area in areas):
-            raise refusal.ValidationError(f"The catalog has no area “{name}”.", field=f"areas.{index}")
+            raise refusal.ValidationError(
+                f"The catalog has no area “{name}”.", field=f"areas.{index}"
+            )
     return sorted({area.slug for area in areas if area.slug})
 
 

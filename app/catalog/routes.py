@@ -96,7 +96,9 @@ class ServiceChange(BaseModel):
     @field_validator("catalog_service")
     @classmethod
     def _unchangeable(cls, _: Any) -> Any:
-        raise ValueError("The subject of a service can’t be changed. Withdraw it and offer another.")
+        raise ValueError(
+            "The subject of a service can’t be changed. Withdraw it and offer another."
+        )
 
 
 class Profile(BaseModel):
@@ -119,7 +121,9 @@ async def categories(request: Request) -> Response:
 
 @web.public
 async def catalog_services(request: Request) -> Response:
-    return await _catalog(request, lambda query: category.services(request.state["pool"], query.category))
+    return await _catalog(
+        request, lambda query: category.services(request.state["pool"], query.category)
+    )
 
 
 @web.public
@@ -132,7 +136,9 @@ async def _catalog(request: Request, read: Callable[[CatalogQuery], Any]) -> Res
     (first,) = query.position(_index) or [0]
     rows: Sequence[Any] = await read(query)
     numbered = list(enumerate(rows))[first : first + query.limit + 1]
-    return web.json(wire.listing(numbered, query, lambda row: asdict(row[1]), lambda row: (row[0] + 1,)))
+    return web.json(
+        wire.listing(numbered, query, lambda row: asdict(row[1]), lambda row: (row[0] + 1,))
+    )
 
 
 def _index(value: Any) -> int:
@@ -146,7 +152,9 @@ def _index(value: Any) -> int:
 
 @web.public
 async def profile(request: Request) -> Response:
-    return web.json(instructor.as_json(await instructor.find(request.state["pool"], web.path_id(request))))
+    return web.json(
+        instructor.as_json(await instructor.find(request.state["pool"], web.path_id(request)))
+    )
 
 
 @web.may("manage_instructor_profile")
@@ -192,7 +200,9 @@ async def stop_teaching(request: Request, account: SignedIn) -> Response:
 async def own_services(request: Request, account: SignedIn) -> Response:
     paging = web.query(request, wire.Paging)
     (after,) = paging.position(UUID) or [None]
-    rows = await service.of_instructor(request.state["pool"], account.account_id, after=after, limit=paging.limit + 1)
+    rows = await service.of_instructor(
+        request.state["pool"], account.account_id, after=after, limit=paging.limit + 1
+    )
     return web.json(wire.listing(rows, paging, service.as_json, lambda row: (row.id,)))
 
 
@@ -207,7 +217,9 @@ async def offer_service(request: Request, account: SignedIn) -> Response:
 async def change_service(request: Request, account: SignedIn) -> Response:
     change = await web.read(request, ServiceChange)
     changes = change.model_dump(exclude_none=True)
-    changed = await service.change(request.state["pool"], account.account_id, web.path_id(request), changes)
+    changed = await service.change(
+        request.state["pool"], account.account_id, web.path_id(request), changes
+    )
     return web.done(request, service.as_json(changed), see="/teach")
 
 

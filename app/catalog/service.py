@@ -40,10 +40,19 @@ _remove_service = statement("remove_service", bool)
 _instructors: dict[UUID, UUID] = {}
 _MAX_CACHED = 10_000
 
-_CHANGEABLE = ("description", "hourly_rate_cents", "durations_minutes", "location_types", "levels", "audiences")
+_CHANGEABLE = (
+    "description",
+    "hourly_rate_cents",
+    "durations_minutes",
+    "location_types",
+    "levels",
+    "audiences",
+)
 
 
-async def of_instructor(db: Db, instructor_id: UUID, *, after: UUID | None = None, limit: int = 100) -> list[Service]:
+async def of_instructor(
+    db: Db, instructor_id: UUID, *, after: UUID | None = None, limit: int = 100
+) -> list[Service]:
     """The active services, oldest first."""
     return await _services_of.all(db, instructor_id=instructor_id, after=after, limit=limit)
 
@@ -95,12 +104,16 @@ async def offer(
     return service
 
 
-async def change(db: Pool | Tx, instructor_id: UUID, service_id: UUID, changes: Mapping[str, Any]) -> Service:
+async def change(
+    db: Pool | Tx, instructor_id: UUID, service_id: UUID, changes: Mapping[str, Any]
+) -> Service:
     """Changes the fields in `changes` and keeps the others. Raises NotFound, also for another
     instructor's service."""
     values = {name: changes.get(name) for name in _CHANGEABLE}
     async with gate.writer(db, instructor_id):
-        changed = await _update_service.first(db, id=service_id, instructor_id=instructor_id, **values)
+        changed = await _update_service.first(
+            db, id=service_id, instructor_id=instructor_id, **values
+        )
     if changed is None:
         raise refusal.NotFound
     return changed

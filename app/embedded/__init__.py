@@ -61,7 +61,9 @@ class Postgres:
         )
         chosen = [part for setting in (*always, *self.settings) for part in ("-c", setting)]
         command = [str(self.binaries / "postgres"), "-D", str(self.data), *chosen]
-        return Program("postgres", command, account=self.account, stop_signal=signal.SIGINT, wordy=True)  # SIGINT: "fast"
+        return Program(
+            "postgres", command, account=self.account, stop_signal=signal.SIGINT, wordy=True
+        )  # SIGINT: "fast"
 
     def answers(self) -> bool:
         asked = [
@@ -83,8 +85,25 @@ class Redis:
         return f"unix://{self.socket}"
 
     def program(self) -> Program:
-        command = [str(_redis_server()), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"]
-        command += ["--save", "", "--appendonly", "no", "--daemonize", "no", "--dir", str(self.socket.parent)]
+        command = [
+            str(_redis_server()),
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.socket),
+            "--unixsocketperm",
+            "700",
+        ]
+        command += [
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--daemonize",
+            "no",
+            "--dir",
+            str(self.socket.parent),
+        ]
         return Program("redis", command, wordy=True)
 
     def answers(self) -> bool:
@@ -104,7 +123,9 @@ class Redis:
 
 def run_folder() -> Path:
     """A fresh private folder for sockets: short, because a socket's path may have about 100 bytes."""
-    return Path(tempfile.mkdtemp(prefix=RUN_PREFIX, dir="/tmp" if len(tempfile.gettempdir()) > 60 else None))  # noqa: S108 — private by mkdtemp
+    return Path(
+        tempfile.mkdtemp(prefix=RUN_PREFIX, dir="/tmp" if len(tempfile.gettempdir()) > 60 else None)  # noqa: S108 — private by mkdtemp
+    )
 
 
 def redis(run: Path) -> Redis:
@@ -138,7 +159,9 @@ def _postgres(folder: Path, run: Path, settings: tuple[str, ...]) -> Postgres:
     if account:
         place.let_through(run, account)
         os.chown(sockets, account.uid, account.gid)
-    log.info("database", data=str(data), account=account.name if account else "ours", postgres=MAJOR)
+    log.info(
+        "database", data=str(data), account=account.name if account else "ours", postgres=MAJOR
+    )
     return Postgres(data, sockets, binaries, account, settings)
 
 
@@ -171,14 +194,24 @@ def _make(data: Path, binaries: Path, account: Account | None) -> None:
     unfinished.mkdir(mode=0o700)
     if account:
         os.chown(unfinished, account.uid, account.gid)
-    command = [str(binaries / "initdb"), "-D", str(unfinished), "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
+    command = [
+        str(binaries / "initdb"),
+        "-D",
+        str(unfinished),
+        "-U",
+        "postgres",
+        "--auth=trust",
+        "--encoding=UTF8",
+    ]
     command += ["--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"]
     made = place.run_as(account, command)
     if made.returncode == 0:
         single = [str(binaries / "postgres"), "--single", "-D", str(unfinished), "postgres"]
         made = place.run_as(account, single, f"create database {DATABASE}")
     if made.returncode != 0:
-        raise EmbeddedError(f"The database could not be made in {unfinished}: {made.stderr.strip() or made.stdout.strip()}")
+        raise EmbeddedError(
+            f"The database could not be made in {unfinished}: {made.stderr.strip() or made.stdout.strip()}"
+        )
     unfinished.rename(data)
 
 
@@ -186,7 +219,9 @@ def _check(data: Path, account: Account | None) -> None:
     """Raises EmbeddedError unless it is a cluster of this version that we may use."""
     version = data / "PG_VERSION"
     if not version.is_file():
-        raise EmbeddedError(f"{data} is not a PostgreSQL data folder. Move it away, or choose another folder with --data.")
+        raise EmbeddedError(
+            f"{data} is not a PostgreSQL data folder. Move it away, or choose another folder with --data."
+        )
     found = version.read_text().strip()
     if found != MAJOR:
         raise EmbeddedError(
@@ -195,9 +230,13 @@ def _check(data: Path, account: Account | None) -> None:
         )
     owner, ours = data.stat().st_uid, account.uid if account else os.geteuid()
     if owner != ours:
-        raise EmbeddedError(f"{data} belongs to another user (uid {owner}). Run as that user, or choose another --data.")
+        raise EmbeddedError(
+            f"{data} belongs to another user (uid {owner}). Run as that user, or choose another --data."
+        )
     if not place.can(account, "-x", data):
-        raise EmbeddedError(f"Postgres would run with uid {ours}, who cannot get to {data}. Choose another folder with --data.")
+        raise EmbeddedError(
+            f"Postgres would run with uid {ours}, who cannot get to {data}. Choose another folder with --data."
+        )
 
 
 def _wait_for_predecessor(data: Path) -> None:
@@ -232,5 +271,7 @@ def _program_of(pid: str) -> str:
             return ""
         known = dict(line.split(":", 1) for line in lines)
         return "" if "Z" in known["State"].split()[0] else known["Name"].strip()
-    shown = subprocess.run(["/bin/ps", "-o", "stat=,comm=", "-p", pid], check=False, capture_output=True, text=True).stdout  # noqa: S603 — a number
+    shown = subprocess.run(  # noqa: S603 — a number
+        ["/bin/ps", "-o", "stat=,comm=", "-p", pid], check=False, capture_output=True, text=True
+    ).stdout
     return "" if shown.startswith("Z") else shown

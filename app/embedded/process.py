@@ -64,11 +64,18 @@ def options(program: Program) -> Options:
     return chosen
 
 
-def start(program: Program, output: int | None = None, folder: Path | None = None) -> subprocess.Popen[bytes]:
+def start(
+    program: Program, output: int | None = None, folder: Path | None = None
+) -> subprocess.Popen[bytes]:
     """Starts it in `folder`, with everything it writes going to the file descriptor `output`."""
     errors = None if output is None else subprocess.STDOUT
     return subprocess.Popen(  # noqa: S603 — our own programs
-        program.command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, cwd=folder, **options(program)
+        program.command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        cwd=folder,
+        **options(program),
     )
 
 

@@ -69,8 +69,16 @@ class Child:
             if self._stopping.is_set():
                 return
             self.deaths += 1
-            delay = FIRST_DELAY if clock() - began > STABLE_SECONDS else min(delay * 2, LONGEST_DELAY)
-            log.warning("child died", child=self.name, how=died, again_in=delay, last_words=" / ".join(self.last_words) or None)
+            delay = (
+                FIRST_DELAY if clock() - began > STABLE_SECONDS else min(delay * 2, LONGEST_DELAY)
+            )
+            log.warning(
+                "child died",
+                child=self.name,
+                how=died,
+                again_in=delay,
+                last_words=" / ".join(self.last_words) or None,
+            )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay)
 
@@ -104,7 +112,11 @@ class Child:
             self._process = None
             if listening:
                 listening.cancel()
-        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        return (
+            f"killed by {signal.Signals(-status).name}"
+            if status < 0
+            else f"ended with status {status}"
+        )
 
     async def _listen(self, output: asyncio.StreamReader) -> None:
         """Puts what it says into our log: at debug, unless it sounds like trouble."""

@@ -53,7 +53,11 @@ class Children:
 
     async def stop(self) -> None:
         """First those who take work, then the relay, which tells screens of the last changes, then what all of them stand on."""
-        for kind, seconds in ((self.workers, WORKERS_SECONDS), (self.relay, RELAY_SECONDS), (self.stores, STORES_SECONDS)):
+        for kind, seconds in (
+            (self.workers, WORKERS_SECONDS),
+            (self.relay, RELAY_SECONDS),
+            (self.stores, STORES_SECONDS),
+        ):
             await asyncio.gather(*(child.stop(seconds) for child in kind))
 
 
@@ -65,7 +69,12 @@ async def _up(wanted: Wanted, prepared: Ground) -> None:
         try:
             await _unless(told, _start(wanted, prepared, children))
             await told.wait()
-        except (UpError, MigrationError, safety.NotPermitted, OSError) as error:  # raised below, where no group wraps it
+        except (
+            UpError,
+            MigrationError,
+            safety.NotPermitted,
+            OSError,
+        ) as error:  # raised below, where no group wraps it
             failure = error
         finally:
             log.info("stopping")
@@ -99,7 +108,9 @@ async def _unless(told: asyncio.Event, work: Coroutine[None, None, None]) -> Non
 async def _start(wanted: Wanted, prepared: Ground, children: Children) -> None:
     """Everything, in order, until the first page can be had."""
     settings = prepared.settings
-    log.info("starting", site_mode=settings.site_mode, url=prepared.url, data=str(wanted.data.resolve()))
+    log.info(
+        "starting", site_mode=settings.site_mode, url=prepared.url, data=str(wanted.data.resolve())
+    )
     if prepared.redis:
         children.start(children.stores, Child(prepared.redis.program()))
     if prepared.postgres:
@@ -112,7 +123,10 @@ async def _start(wanted: Wanted, prepared: Ground, children: Children) -> None:
     listening = prepared.listener.fileno()
     for number in range(1, wanted.workers + 1):
         name = "web" if wanted.workers == 1 else f"web {number}"
-        children.start(children.workers, Child(_ours(name, ["serve", "--fd", str(listening)], inherited, (listening,))))
+        children.start(
+            children.workers,
+            Child(_ours(name, ["serve", "--fd", str(listening)], inherited, (listening,))),
+        )
     children.start(children.relay, Child(_ours("relay", ["relay"], inherited)))
     children.start(children.workers, Child(_ours("worker", ["worker"], inherited)))
     await _ready(prepared.listener)
@@ -120,19 +134,25 @@ async def _start(wanted: Wanted, prepared: Ground, children: Children) -> None:
     await _say(prepared)
 
 
-def _ours(name: str, arguments: list[str], inherited: Mapping[str, str], pass_fds: tuple[int, ...] = ()) -> Program:
+def _ours(
+    name: str, arguments: list[str], inherited: Mapping[str, str], pass_fds: tuple[int, ...] = ()
+) -> Program:
     return Program(name, [sys.executable, "-m", "app", *arguments], inherited, pass_fds=pass_fds)
 
 
 async def _answering(children: Children, cluster: embedded.Postgres) -> None:
     """Postgres, from its start until it answers."""
     # A lock file whose process is gone would keep it from starting.
-    child = children.start(children.stores, Child(cluster.program(), before=lambda: embedded.running_on(cluster.data)))
+    child = children.start(
+        children.stores, Child(cluster.program(), before=lambda: embedded.running_on(cluster.data))
+    )
     clock = asyncio.get_running_loop().time
     deadline = clock() + OWN_DATABASE_SECONDS
     while not await asyncio.to_thread(cluster.answers):
         if child.deaths > 2 or clock() > deadline:
-            raise UpError(f"Postgres does not start on {cluster.data}: {' / '.join(child.last_words)}")
+            raise UpError(
+                f"Postgres does not start on {cluster.data}: {' / '.join(child.last_words)}"
+            )
         await asyncio.sleep(0.05)
 
 
@@ -182,7 +202,9 @@ async def _say(prepared: Ground) -> None:
         lines.append(f"  Postgres: {prepared.postgres.url}")
     if prepared.redis:
         lines.append(f"  Redis: {prepared.redis.url}")
-    if settings.site_mode != "prod" and (people := await operators.demo_accounts(settings.database_url.get_secret_value())):
+    if settings.site_mode != "prod" and (
+        people := await operators.demo_accounts(settings.database_url.get_secret_value())
+    ):
         lines.append(f"  Demo accounts, each with the password {demo.PASSWORD}")
         lines += [f"    {person.email:<32}{person.roles}" for person in people]
         if not is_loopback(prepared.listener):

@@ -81,7 +81,9 @@ class Resources:
     stop: asyncio.Event
 
 
-async def deliver_all(resources: Resources, notification_ids: Sequence[int], *, begin_within: float) -> None:
+async def deliver_all(
+    resources: Resources, notification_ids: Sequence[int], *, begin_within: float
+) -> None:
     """Delivers each on its own, several at once, so that a slow recipient holds up nobody. What has not begun after so many
     seconds, or ends by a fault of ours, stays due."""
     clock = asyncio.get_running_loop().time
@@ -116,13 +118,20 @@ async def _attempt(tx: Tx, taken: Taken, resources: Resources) -> None:
     about = booking.from_row_json(taken.booking)
     if _overtaken(taken, about):
         await _drop.run(tx, id=taken.id, now=now(), reason="overtaken: the booking is cancelled")
-        log.info("notification dropped", notification=taken.id, kind=taken.kind, reason="the booking is cancelled")
+        log.info(
+            "notification dropped",
+            notification=taken.id,
+            kind=taken.kind,
+            reason="the booking is cancelled",
+        )
         return
     try:
         message = _write(taken, about, settings, now())
         if resources.mailer:
             message_id = f"<{taken.booking_id}.{taken.id}@{host(settings.site_url)}>"
-            await resources.mailer.send(mail.mail(message, mail_from=settings.mail_from, message_id=message_id, now=now()))
+            await resources.mailer.send(
+                mail.mail(message, mail_from=settings.mail_from, message_id=message_id, now=now())
+            )
     except Exception as error:  # noqa: BLE001 — whatever is wrong with this one, it must not be tried again at once, for ever
         await _failed(tx, taken, error, now())
         return
@@ -156,8 +165,16 @@ async def _failed(tx: Tx, taken: Taken, error: Exception, now: datetime) -> None
     hopeless = attempts >= ATTEMPTS or smtp.hopeless(error)
     fault = smtp.fault(error)
     pause = min(FIRST_PAUSE * 2 ** min(taken.attempts, 20), LONGEST_PAUSE)
-    await _mark_failed.run(tx, id=taken.id, error=fault, due_at=now + pause, given_up_at=now if hopeless else None)
-    seen = {"notification": taken.id, "kind": taken.kind, "attempts": attempts, "error": fault, "at": _place(error)}
+    await _mark_failed.run(
+        tx, id=taken.id, error=fault, due_at=now + pause, given_up_at=now if hopeless else None
+    )
+    seen = {
+        "notification": taken.id,
+        "kind": taken.kind,
+        "attempts": attempts,
+        "error": fault,
+        "at": _place(error),
+    }
     if hopeless:
         log.error("notification given up", **seen)
     else:

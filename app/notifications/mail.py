@@ -40,7 +40,9 @@ def sender(mail_from: str) -> Address:
     try:
         return Address(name, addr_spec=_ascii(address))
     except (ValueError, IndexError):
-        raise SettingsError("MAIL_FROM: must be an e-mail address, or look like InstaInstru <lessons@example.com>.") from None
+        raise SettingsError(
+            "MAIL_FROM: must be an e-mail address, or look like InstaInstru <lessons@example.com>."
+        ) from None
 
 
 def mail(message: Message, *, mail_from: str, message_id: str, now: datetime) -> Mail:

@@ -58,7 +58,14 @@ class Message:
 
 
 def compose(
-    kind: str, booking: Booking, reader: Reader, *, cancelled_by: UUID | None, site_url: str, mail_from: str, now: datetime
+    kind: str,
+    booking: Booking,
+    reader: Reader,
+    *,
+    cancelled_by: UUID | None,
+    site_url: str,
+    mail_from: str,
+    now: datetime,
 ) -> Message:
     """The message of this kind (one of KINDS) about the booking, as the reader gets it."""
     role: Role = "instructor" if reader.id == booking.instructor_id else "student"
@@ -93,18 +100,29 @@ def _organizer(mail_from: str) -> Guest:
 
 
 def _subject(kind: str, role: Role, words: dict[str, Any]) -> str:
-    what = {"booking_cancelled": "Cancelled", "booking_confirmed": "Confirmed" if role == "student" else "New lesson"}[kind]
+    what = {
+        "booking_cancelled": "Cancelled",
+        "booking_confirmed": "Confirmed" if role == "student" else "New lesson",
+    }[kind]
     return f"{what}: {words['service']} with {words['other']}, {words['moment']}"
 
 
 def _words(
-    kind: str, booking: Booking, role: Role, *, cancelled_by: UUID | None, site_url: str, now: datetime
+    kind: str,
+    booking: Booking,
+    role: Role,
+    *,
+    cancelled_by: UUID | None,
+    site_url: str,
+    now: datetime,
 ) -> dict[str, Any]:
     """What the templates say."""
     zone = booking.time_zone
     words = {
         "reader": role,
-        "other": phrases.line(booking.student_name if role == "instructor" else booking.instructor_name),
+        "other": phrases.line(
+            booking.student_name if role == "instructor" else booking.instructor_name
+        ),
         "service": phrases.line(booking.service_name),
         "when": phrases.when(booking),
         "moment": wording.moment(booking.starts_at, zone, now),

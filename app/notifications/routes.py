@@ -72,7 +72,10 @@ async def mail_calendar(request: web.Request, _: SignedIn | None) -> Response:
     opened = await _opened(request)
     if opened.calendar is None:
         raise refusal.NotFound
-    headers = {"Content-Disposition": f'attachment; filename="lesson-{opened.id}.ics"', "Cache-Control": "no-store"}
+    headers = {
+        "Content-Disposition": f'attachment; filename="lesson-{opened.id}.ics"',
+        "Cache-Control": "no-store",
+    }
     return Response(opened.calendar, headers=headers, media_type="text/calendar")
 
 

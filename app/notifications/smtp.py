@@ -42,7 +42,9 @@ def server(smtp_url: str) -> Server:
     except ValueError:
         port, url = None, urlsplit("")
     if url.scheme not in {"smtp", "smtps"} or not url.hostname:
-        raise SettingsError("SMTP_URL: must look like smtp://host:port, smtp://user:password@host:port or smtps://…")
+        raise SettingsError(
+            "SMTP_URL: must look like smtp://host:port, smtp://user:password@host:port or smtps://…"
+        )
     tls = url.scheme == "smtps"
     return Server(
         url.hostname,
@@ -108,7 +110,9 @@ class Mailer:
 
     def _put_back(self, connection: "_Connection") -> None:
         if connection.reusable:
-            connection.closing = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._expire, connection)
+            connection.closing = asyncio.get_running_loop().call_later(
+                IDLE_SECONDS, self._expire, connection
+            )
             self._idle.append(connection)
         else:
             connection.quit()
@@ -133,7 +137,11 @@ class _Connection:
     @property
     def reusable(self) -> bool:
         age = time.monotonic() - self._opened_at
-        return self.client.is_connected and self._mails < MAILS_PER_CONNECTION and age < LIFETIME_SECONDS
+        return (
+            self.client.is_connected
+            and self._mails < MAILS_PER_CONNECTION
+            and age < LIFETIME_SECONDS
+        )
 
     async def send(self, mail: Mail) -> None:
         """Raises _DroppedError, and what Mailer.send raises."""
@@ -192,4 +200,6 @@ def codes(error: Exception) -> set[int]:
 def hopeless(error: Exception) -> bool:
     """Whether the server has said for good that there is no such recipient. Everything else is worth another attempt: a 5xx
     about us (authentication, sender, relaying) is for an operator to mend."""
-    return isinstance(error, aiosmtplib.SMTPRecipientsRefused) and all(one.code // 100 == 5 for one in error.recipients)
+    return isinstance(error, aiosmtplib.SMTPRecipientsRefused) and all(
+        one.code // 100 == 5 for one in error.recipients
+    )

@@ -116,7 +116,9 @@ async def delete_dev_mails(pool: Pool, *, before: datetime) -> int:
 async def delete_audit(pool: Pool, *, before: datetime) -> int:
     first_newer = _first_uuid7(before)
     total, booking_id, number = 0, _FIRST_ID, 0
-    while batch := await _delete_audit.first(pool, booking_id=booking_id, id=number, before=before, first_young=first_newer):
+    while batch := await _delete_audit.first(
+        pool, booking_id=booking_id, id=number, before=before, first_young=first_newer
+    ):
         total, booking_id, number = total + batch.deleted, batch.booking_id, batch.id
         await asyncio.sleep(PAUSE_SECONDS)
     return total

@@ -48,7 +48,9 @@ async def search(request: Request) -> Response:
         max_price=filters.max_price,
         minutes=filters.duration_minutes,
     )
-    return web.json(wire.listing(items, filters, offers.as_json, lambda item: (item.offer.service_id,)))
+    return web.json(
+        wire.listing(items, filters, offers.as_json, lambda item: (item.offer.service_id,))
+    )
 
 
 routes = [Route("/api/instructors", search, methods=["GET"])]

@@ -48,7 +48,10 @@ def visitor(handler: Callable[[Request, SignedIn | None], Awaitable[Response]]) 
     @functools.wraps(handler)
     async def checked(request: Request) -> Response:
         account = await session.authenticate(
-            request.state["pool"], token(request), request.state["settings"], now=request.state["now"]()
+            request.state["pool"],
+            token(request),
+            request.state["settings"],
+            now=request.state["now"](),
         )
         _same_site(request)
         request.state["account"] = account
@@ -93,7 +96,9 @@ def bearer(connection: HTTPConnection[Any]) -> str | None:
 
 def set_session_cookie(request: Request, response: Response, session_token: str) -> Response:
     """Sets the session cookie, for as long as an unused session lives."""
-    response.set_cookie("session", session_token, int(session.LIFE.total_seconds()), **_cookie(request))
+    response.set_cookie(
+        "session", session_token, int(session.LIFE.total_seconds()), **_cookie(request)
+    )
     return response
 
 
@@ -104,13 +109,23 @@ def clear_session_cookie(request: Request, response: Response) -> Response:
 
 
 def _cookie(request: Request) -> Any:
-    return {"path": "/", "httponly": True, "samesite": "Lax", "secure": request.url.scheme == "https"}
+    return {
+        "path": "/",
+        "httponly": True,
+        "samesite": "Lax",
+        "secure": request.url.scheme == "https",
+    }
 
 
 def _renewed(request: Request, account: SignedIn | None, response: Response) -> Response:
     """Renews the cookie of a session that this request renewed, unless the handler has already set
     or deleted it."""
-    if account is not None and account.renewed and bearer(request) is None and "set-cookie" not in response.headers:
+    if (
+        account is not None
+        and account.renewed
+        and bearer(request) is None
+        and "set-cookie" not in response.headers
+    ):
         set_session_cookie(request, response, request.cookies["session"])
     return response
 

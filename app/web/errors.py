@@ -60,7 +60,11 @@ async def _form_again(request: Request, form_page: str, error: refusal.Refusal) 
         "raw_path": target.path.encode(),
         "query_string": target.query.encode(),
         "state": dict(request.scope["state"]) | {"refused": error},
-        "headers": [(k, v) for k, v in request.scope["headers"] if k not in {b"content-type", b"content-length"}],
+        "headers": [
+            (k, v)
+            for k, v in request.scope["headers"]
+            if k not in {b"content-type", b"content-length"}
+        ],
     }
     scope.pop("path_params", None)
     scope.pop("endpoint", None)

@@ -29,7 +29,11 @@ class RequestBody:
             return
         headers = Headers(scope=scope)
         body = b""
-        too_large = int(length) > MAX_BODY if (length := headers.get("content-length", "")).isdigit() else False
+        too_large = (
+            int(length) > MAX_BODY
+            if (length := headers.get("content-length", "")).isdigit()
+            else False
+        )
         more = not too_large
         try:
             async with asyncio.timeout(BODY_SECONDS):

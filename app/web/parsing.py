@@ -65,7 +65,9 @@ def _has_nul(value: Any) -> bool:
 
 def query(request: Request, model: type[Model]) -> Model:
     """The query string as `model`, without empty parameters. Raises ValidationError."""
-    return check(model, {name: value for name, value in request.query_params.items() if value != ""})
+    return check(
+        model, {name: value for name, value in request.query_params.items() if value != ""}
+    )
 
 
 def path_id(request: Request, name: str = "id") -> UUID:
@@ -82,7 +84,10 @@ def is_form(request: Request) -> bool:
 
 
 def says_form(headers: Headers) -> bool:
-    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/x-www-form-urlencoded"
+    return (
+        headers.get("content-type", "").partition(";")[0].strip().lower()
+        == "application/x-www-form-urlencoded"
+    )
 
 
 def form_fields(raw: bytes) -> dict[str, str]:

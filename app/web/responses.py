@@ -23,7 +23,10 @@ from app.web.state import PerRequest, Request
 def json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response that nothing caches, unless `headers` override Cache-Control."""
     return Response(
-        orjson.dumps(content), status, {"Cache-Control": "no-store", **(headers or {})}, media_type="application/json"
+        orjson.dumps(content),
+        status,
+        {"Cache-Control": "no-store", **(headers or {})},
+        media_type="application/json",
     )
 
 
@@ -71,7 +74,9 @@ def templates(folder: Path) -> jinja2.Environment:
     files = folder.parent / "static"
     environment.globals |= {"words": wording, "wire": wire}
     environment.globals["static"] = functools.cache(
-        lambda name: f"/static/{name}?{hashlib.sha256((files / name).read_bytes()).hexdigest()[:12]}"
+        lambda name: (
+            f"/static/{name}?{hashlib.sha256((files / name).read_bytes()).hexdigest()[:12]}"
+        )
     )
     return environment
 
@@ -79,9 +84,13 @@ def templates(folder: Path) -> jinja2.Environment:
 class _Files(StaticFiles):
     """URLs from `static()` are cached forever; others are revalidated by their ETag."""
 
-    def file_response(self, full_path: Any, stat_result: Any, scope: Scope, status_code: int = 200) -> Response:
+    def file_response(
+        self, full_path: Any, stat_result: Any, scope: Scope, status_code: int = 200
+    ) -> Response:
         response = super().file_response(full_path, stat_result, scope, status_code)
-        response.headers["Cache-Control"] = "max-age=31536000, immutable" if scope["query_string"] else "no-cache"
+        response.headers["Cache-Control"] = (
+            "max-age=31536000, immutable" if scope["query_string"] else "no-cache"
+        )
         return response
 
 
@@ -92,6 +101,11 @@ def static_files(folder: Path) -> ASGIApp:
 
 def local_path(path: str | None, default: str = "/") -> str:
     """`path` if it is a path of this site, else `default`. Prevents open redirects."""
-    if not path or not path.startswith("/") or path.startswith(("//", "/\\")) or any(ord(c) < 32 or c == "\\" for c in path):
+    if (
+        not path
+        or not path.startswith("/")
+        or path.startswith(("//", "/\\"))
+        or any(ord(c) < 32 or c == "\\" for c in path)
+    ):
         return default
     return path

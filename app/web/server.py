@@ -45,7 +45,10 @@ class Server(uvicorn.Server):
             gc.collect()
             gc.freeze()
         limit = descriptors.max_connections(self.lifespan.state["settings"])
-        self.acceptors = tuple(Acceptor(listener, self._protocol, self._refusing, self._open, limit) for listener in sockets)
+        self.acceptors = tuple(
+            Acceptor(listener, self._protocol, self._refusing, self._open, limit)
+            for listener in sockets
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for acceptor in self.acceptors:
@@ -115,7 +118,9 @@ class Acceptor:
                 return
             except OSError as error:
                 # Out of descriptors. Waiting clients stay in the backlog.
-                log.warning("accept_failed", error=errno.errorcode.get(error.errno or 0, str(error)))
+                log.warning(
+                    "accept_failed", error=errno.errorcode.get(error.errno or 0, str(error))
+                )
                 self._pause_accepting(NO_DESCRIPTOR_SECONDS)
                 return
             factory = self._refusing if self._full else self._protocol

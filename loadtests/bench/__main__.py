@@ -39,10 +39,14 @@ _NAMES = {"e": "the board's snapshot, alone and among a million bookings"} | {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m loadtests.bench", description="Numbers beside floors measured in the same run.")
+    parser = argparse.ArgumentParser(
+        "python -m loadtests.bench", description="Numbers beside floors measured in the same run."
+    )
     letters = "; ".join(f"{letter}: {_NAMES[letter]}" for letter in sorted(_NAMES))
     parser.add_argument("--only", default="", metavar="a,c", help=f"some of: {letters}")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter turns: a look, not a measurement")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer and shorter turns: a look, not a measurement"
+    )
     parser.add_argument(
         "--data",
         type=Path,
@@ -51,14 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="where its databases are kept (default: var/bench)",
     )
     options = parser.parse_args(arguments)
-    letters_to_run = [letter.strip() for letter in options.only.split(",") if letter.strip()] or sorted(_NAMES)
+    letters_to_run = [
+        letter.strip() for letter in options.only.split(",") if letter.strip()
+    ] or sorted(_NAMES)
     if unknown := sorted(set(letters_to_run) - set(_NAMES)):
         parser.error(f"there is no {', '.join(unknown)}; {letters}")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     started, busy = time.monotonic(), psutil.getloadavg()[0]
     try:
         with cluster(options.data) as postgres:
-            results = uvloop.run(_all(postgres, options.data, set(letters_to_run), quick=options.quick))
+            results = uvloop.run(
+                _all(postgres, options.data, set(letters_to_run), quick=options.quick)
+            )
     except (BenchError, EmbeddedError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -68,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _all(postgres: Cluster, folder: Path, letters_to_run: set[str], *, quick: bool) -> list[Result]:
+async def _all(
+    postgres: Cluster, folder: Path, letters_to_run: set[str], *, quick: bool
+) -> list[Result]:
     results: dict[str, list[Result]] = {}
     for letter, (_, measure) in _ON_A_STACK.items():
         if letter in letters_to_run:

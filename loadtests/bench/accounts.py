@@ -37,7 +37,9 @@ async def students(db: Db, crowd: str, count: int) -> list[UUID]:
     return await _students.all(db, crowd=crowd, count=count)
 
 
-async def instructors(db: Db, crowd: str, count: int, *, first: date, days: int = DAYS, opens: int = OPENS) -> list[Offer]:
+async def instructors(
+    db: Db, crowd: str, count: int, *, first: date, days: int = DAYS, opens: int = OPENS
+) -> list[Offer]:
     """Piano instructors without minimum notice, available twelve hours a day for `days` days. Inserted
     in batches, because one statement would exceed the time-out."""
     offers: list[Offer] = []
@@ -59,10 +61,16 @@ async def signed_in(stack: Stack, crowd: str, count: int) -> list[Student]:
     now = datetime.now(UTC)
 
     async def one(account_id: UUID) -> Student:
-        return Student(account_id, await session.open(stack.pool, account_id, stack.settings, now=now))
+        return Student(
+            account_id, await session.open(stack.pool, account_id, stack.settings, now=now)
+        )
 
     ids = await students(stack.pool, crowd, count)
-    return [student for n in range(0, count, 100) for student in await asyncio.gather(*map(one, ids[n : n + 100]))]
+    return [
+        student
+        for n in range(0, count, 100)
+        for student in await asyncio.gather(*map(one, ids[n : n + 100]))
+    ]
 
 
 def today() -> date:
@@ -72,5 +80,7 @@ def today() -> date:
 def half_hours(first_day: int, days: int) -> list[datetime]:
     """Twenty half-hour starts a day, within the instructors' hours (9 am to 9 pm in New York) in summer
     and in winter."""
-    begins = datetime.combine(today(), datetime.min.time(), UTC) + timedelta(days=first_day, hours=14)
+    begins = datetime.combine(today(), datetime.min.time(), UTC) + timedelta(
+        days=first_day, hours=14
+    )
     return [begins + timedelta(days=day, minutes=30 * n) for day in range(days) for n in range(20)]

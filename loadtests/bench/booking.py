@@ -70,7 +70,18 @@ async def straight(stack: Stack) -> AsyncIterator[Book]:
     async def book(_: int, student: Student, offer: Offer, start: datetime) -> str:
         now, key = datetime.now(UTC), str(uuid.uuid4())
         record = await pool.fetchrow(
-            _reserve.sql, student.id, offer.service_id, start, 30, None, "", "", now, key, FINGERPRINT, timeout=60
+            _reserve.sql,
+            student.id,
+            offer.service_id,
+            start,
+            30,
+            None,
+            "",
+            "",
+            now,
+            key,
+            FINGERPRINT,
+            timeout=60,
         )
         assert record is not None
         return "201" if record["booking"] else f"409 {record['refusal']}"
@@ -89,7 +100,9 @@ async def over_http(stack: Stack, callers: int) -> AsyncIterator[Book]:
 
         async def book(caller: int, student: Student, offer: Offer, start: datetime) -> str:
             async with asyncio.timeout(client.ANSWER_SECONDS):
-                status, body = await open_connections[caller].ask(client.booking(web, student, offer, start))
+                status, body = await open_connections[caller].ask(
+                    client.booking(web, student, offer, start)
+                )
             return str(status) if status < 400 else f"{status} {orjson.loads(body)['code']}"
 
         try:
@@ -148,7 +161,9 @@ class Turns:
         return 1e6 * self.backend_seconds / len(self.latencies)
 
 
-async def _in_turns(stack: Stack, ways: dict[str, Book], schedule: Iterator[Lesson], *, quick: bool) -> dict[str, Turns]:
+async def _in_turns(
+    stack: Stack, ways: dict[str, Book], schedule: Iterator[Lesson], *, quick: bool
+) -> dict[str, Turns]:
     turns, seconds = (1, 3.0) if quick else (3, 5.0)
     for book in ways.values():  # warm: plans, caches, code
         await _book_for(book, schedule, 1.5)
@@ -166,7 +181,10 @@ async def _in_turns(stack: Stack, ways: dict[str, Book], schedule: Iterator[Less
 
 async def _backend_seconds(stack: Stack, application: str) -> float:
     """The CPU seconds used by the backends of these connections."""
-    used = [psutil.Process(pid).cpu_times() for pid in await _backends.all(stack.pool, application=application)]
+    used = [
+        psutil.Process(pid).cpu_times()
+        for pid in await _backends.all(stack.pool, application=application)
+    ]
     return float(sum(times.user + times.system for times in used))
 
 
@@ -232,7 +250,11 @@ async def rush(stack: Stack, *, quick: bool) -> list[Result]:
         floor_refused = await _repeatedly(floor, students, offer, starts[0], seconds)
     one_each = sum(tally.answers == {"201": 1, "409 SLOT_TAKEN": CROWD - 1} for tally in http)
     everything, floor_everything = sum(http, Tally(Counter(), [])), sum(bare, Tally(Counter(), []))
-    unexpected = {answer: n for answer, n in everything.answers.items() if answer not in {"201", "409 SLOT_TAKEN"}}
+    unexpected = {
+        answer: n
+        for answer, n in everything.answers.items()
+        if answer not in {"201", "409 SLOT_TAKEN"}
+    }
     slowest, floor_slowest = max(everything.seconds), max(floor_everything.seconds)
     p99, floor_p99 = percentile(everything.seconds, 99), percentile(floor_everything.seconds, 99)
     refusals, floor_refusals = refused / seconds, floor_refused / seconds
@@ -258,7 +280,9 @@ async def rush(stack: Stack, *, quick: bool) -> list[Result]:
     ]  # fmt: skip
 
 
-async def _repeatedly(book: Book, students: list[Student], offer: Offer, start: datetime, seconds: float) -> int:
+async def _repeatedly(
+    book: Book, students: list[Student], offer: Offer, start: datetime, seconds: float
+) -> int:
     """How often those who did not get the time were refused."""
     answers: Counter[str] = Counter()
     ends = time.perf_counter() + seconds

@@ -61,14 +61,18 @@ async def connections(web: Web, count: int) -> list[Connection]:
         batch = range(min(50, count - n))
         opened += [
             connection
-            for _, connection in await asyncio.gather(*(loop.create_connection(Connection, web.host, web.port) for _ in batch))
+            for _, connection in await asyncio.gather(
+                *(loop.create_connection(Connection, web.host, web.port) for _ in batch)
+            )
         ]
     return opened
 
 
 def booking(web: Web, student: Student, offer: Offer, start: datetime) -> bytes:
     """The bytes of a POST /api/bookings of 30 minutes, with a new key."""
-    body = orjson.dumps({"service_id": str(offer.service_id), "start": start, "duration_minutes": 30})
+    body = orjson.dumps(
+        {"service_id": str(offer.service_id), "start": start, "duration_minutes": 30}
+    )
     head = (
         f"POST /api/bookings HTTP/1.1\r\nHost: {web.host}:{web.port}\r\nAuthorization: Bearer {student.token}\r\n"
         f"Idempotency-Key: {uuid.uuid4()}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -35,7 +35,8 @@ async def fan_out(stack: Stack, *, quick: bool) -> list[Result]:
     async with stack.product() as web, bare(stack) as plain_server:
         try:
             await screens.connect(
-                (web.host, web.port), [watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS)] * SOCKETS
+                (web.host, web.port),
+                [watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS)] * SOCKETS,
             )
             await screens.hear(1, 30)
             await plain.connect(("127.0.0.1", plain_server.port), [Opening(b"all\n")] * SOCKETS)
@@ -107,7 +108,10 @@ class Cpu:
 
 
 async def spans(
-    crowd: Crowd, change: Callable[[int], Awaitable[None]], rounds: range, out_seconds: float = OUT_SECONDS
+    crowd: Crowd,
+    change: Callable[[int], Awaitable[None]],
+    rounds: range,
+    out_seconds: float = OUT_SECONDS,
 ) -> list[float]:
     """Seconds from the first to the last arrival of each change."""
     seconds = []
@@ -129,10 +133,14 @@ async def memory(stack: Stack, *, quick: bool) -> list[Result]:
     offers = await accounts.instructors(stack.pool, "memory", 100, first=accounts.today())
     say(f"{sockets:,} idle sockets")
     async with stack.product() as web:
-        openings = [watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS) for offer in offers]
+        openings = [
+            watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS) for offer in offers
+        ]
         product = await _memory_of(web.pid, (web.host, web.port), openings, sockets)
     async with bare(stack) as plain_server:
-        floor = await _memory_of(plain_server.pid, ("127.0.0.1", plain_server.port), [Opening(b"idle\n")], sockets)
+        floor = await _memory_of(
+            plain_server.pid, ("127.0.0.1", plain_server.port), [Opening(b"idle\n")], sockets
+        )
     return [
         Result(
             f"memory of the web process per idle socket, of {sockets:,} on {len(offers)} boards",
@@ -142,7 +150,9 @@ async def memory(stack: Stack, *, quick: bool) -> list[Result]:
     ]  # fmt: skip
 
 
-async def _memory_of(pid: int, address: tuple[str, int], openings: list[Opening], sockets: int) -> float:
+async def _memory_of(
+    pid: int, address: tuple[str, int], openings: list[Opening], sockets: int
+) -> float:
     """Bytes per socket."""
     process = psutil.Process(pid)
     first, crowd = Crowd(), Crowd()

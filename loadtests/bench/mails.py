@@ -56,7 +56,9 @@ class Sink(asyncio.Protocol):
             return
         command = text[:4].upper()
         self._in_data = command == b"DATA"
-        self._transport.write({b"DATA": b"354 go on\r\n", b"QUIT": b"221 bye\r\n"}.get(command, b"250 ok\r\n"))
+        self._transport.write(
+            {b"DATA": b"354 go on\r\n", b"QUIT": b"221 bye\r\n"}.get(command, b"250 ok\r\n")
+        )
         if command == b"QUIT":
             self._transport.close()
 
@@ -64,7 +66,9 @@ class Sink(asyncio.Protocol):
 @asynccontextmanager
 async def sink(mail_arrived: Callable[[bytes], None]) -> AsyncIterator[int]:
     """The port of a running sink."""
-    server = await asyncio.get_running_loop().create_server(lambda: Sink(mail_arrived), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Sink(mail_arrived), "127.0.0.1", 0
+    )
     async with server:
         yield server.sockets[0].getsockname()[1]
 

@@ -55,7 +55,9 @@ async def measure(admin_dsn: str, *, quick: bool) -> list[Result]:
     say("the board of a calendar with 5,000 lessons, alone and among a million, in turns")
     results = []
     async with AsyncExitStack() as stack:
-        calendars = {name: await stack.enter_async_context(_calendar(dsn)) for name, dsn in addresses.items()}
+        calendars = {
+            name: await stack.enter_async_context(_calendar(dsn)) for name, dsn in addresses.items()
+        }
         for days in WINDOWS:
             snapshots: dict[str, list[float]] = {name: [] for name in calendars}
             floors: dict[str, list[float]] = {name: [] for name in calendars}
@@ -97,7 +99,10 @@ class _Calendar:
         board = await snapshot(self.connection, self.instructor_id, self.first, days)
         between = time.perf_counter()
         await _window_rows.one(
-            self.connection, instructor_id=self.instructor_id, from_instant=begins, to_instant=begins + timedelta(days=days)
+            self.connection,
+            instructor_id=self.instructor_id,
+            from_instant=begins,
+            to_instant=begins + timedelta(days=days),
         )
         assert board is not None
         assert len(board.days) == days
@@ -131,13 +136,17 @@ async def _kept(admin_dsn: str, name: str, *, others: int) -> str:
     shape = _shape(others)
     admin = await asyncpg.connect(admin_dsn, timeout=10)
     try:
-        comment = await admin.fetchval("select shobj_description(oid, 'pg_database') from pg_database where datname = $1", name)
+        comment = await admin.fetchval(
+            "select shobj_description(oid, 'pg_database') from pg_database where datname = $1", name
+        )
         if comment == shape:
             await migrate(dsn)  # installs the current functions
             return dsn
         await admin.execute(f'drop database if exists "{name}"')
         await admin.execute(f'create database "{name}"')
-        say(f"building {name}: {LESSONS + others * LESSONS_OF_OTHERS:,} lessons; it is kept for the next time")
+        say(
+            f"building {name}: {LESSONS + others * LESSONS_OF_OTHERS:,} lessons; it is kept for the next time"
+        )
         started = time.perf_counter()
         await _build(dsn, others)
         await admin.execute(f"comment on database \"{name}\" is '{shape}'")
@@ -174,7 +183,9 @@ async def _build(dsn: str, others: int) -> None:
     try:
         await connection.execute("set statement_timeout = 0")
         await connection.execute((SQL / "bench" / "unguard.sql").read_text())
-        before = LESSONS * 5 // 6 // LESSONS_A_DAY  # most lessons are in the past, as after some years
+        before = (
+            LESSONS * 5 // 6 // LESSONS_A_DAY
+        )  # most lessons are in the past, as after some years
         await _copy(connection, busy, busy_students, first - timedelta(days=before), LESSONS)
         if offers:
             await _copy(connection, offers, students, first, LESSONS_OF_OTHERS)
@@ -192,7 +203,11 @@ _COLUMNS = (
 
 
 async def _copy(
-    connection: "asyncpg.Connection[asyncpg.Record]", offers: list[Offer], students: list[UUID], first: date, lessons: int
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    offers: list[Offer],
+    students: list[UUID],
+    first: date,
+    lessons: int,
 ) -> None:
     """Inserts `lessons` lessons per instructor, 30 minutes each and 15 minutes apart, without
     conflicts of students."""
@@ -202,7 +217,9 @@ async def _copy(
         now = datetime.now(UTC).isoformat()
         for n in range(lessons):
             day, nth = divmod(n, LESSONS_A_DAY)
-            start = datetime(first.year, first.month, first.day, 14, tzinfo=UTC) + timedelta(days=day, minutes=45 * nth)
+            start = datetime(first.year, first.month, first.day, 14, tzinfo=UTC) + timedelta(
+                days=day, minutes=45 * nth
+            )
             during = f'["{start.isoformat()}","{(start + timedelta(minutes=30)).isoformat()}")'
             rest = f"confirmed\t{during}\t{during}\tPiano\t3000\tstudent\t{start.isoformat()}\t{n + 1}\t{now}\n"
             lines += [
@@ -213,4 +230,6 @@ async def _copy(
                 yield "".join(lines).encode()
                 lines = []
 
-    await connection.copy_to_table("booking", source=batches(), columns=_COLUMNS, format="text", timeout=300)
+    await connection.copy_to_table(
+        "booking", source=batches(), columns=_COLUMNS, format="text", timeout=300
+    )

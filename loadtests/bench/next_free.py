@@ -28,7 +28,9 @@ async def measure(stack: Stack, *, quick: bool) -> list[Result]:
     (student,) = await accounts.students(pool, "free-next", 1)
     say(f"{INSTRUCTORS:,} instructors who open at different hours")
     for n in range(INSTRUCTORS // BATCH):
-        await accounts.instructors(pool, f"free-{n}", BATCH, first=accounts.today(), days=DAYS + 1, opens=7 + n % 6)
+        await accounts.instructors(
+            pool, f"free-{n}", BATCH, first=accounts.today(), days=DAYS + 1, opens=7 + n % 6
+        )
     for table in ("account", "calendar", "availability", "service", "next_start"):
         await pool.execute(f"analyze {table}")
     began = time.perf_counter()

@@ -85,7 +85,9 @@ class Figures:
 async def compare(stack: Stack, *, quick: bool) -> list[Result]:
     rounds, sockets = (3, 500) if quick else (7, SOCKETS)
     folder = stack.log.parent / "peers"
-    say(f"{sockets:,} idle sockets, then one change to all of them: the product and its peers, each in turns with bare writes")
+    say(
+        f"{sockets:,} idle sockets, then one change to all of them: the product and its peers, each in turns with bare writes"
+    )
     async with _product(stack) as (product, sample):
         figures = [(product.name, *await _measure(stack, product, rounds, sockets, sample))]
     for peer in PEERS:
@@ -94,7 +96,9 @@ async def compare(stack: Stack, *, quick: bool) -> list[Result]:
         except MissingError as error:
             say(f"skipped: {peer.name}. {error}")
             continue
-        async with _running(peer, command, stack.settings.redis_url.get_secret_value(), sample) as contender:
+        async with _running(
+            peer, command, stack.settings.redis_url.get_secret_value(), sample
+        ) as contender:
             figures.append((peer.name, *await _measure(stack, contender, rounds, sockets, sample)))
     return [
         *(_result(f"{name}: one change of {len(sample)} bytes to {sockets:,} sockets, first to last",
@@ -121,7 +125,9 @@ def _kilobytes(size: float) -> str:
 # ---- measuring
 
 
-async def _measure(stack: Stack, contender: Contender, rounds: int, sockets: int, sample: bytes) -> tuple[Figures, Figures]:
+async def _measure(
+    stack: Stack, contender: Contender, rounds: int, sockets: int, sample: bytes
+) -> tuple[Figures, Figures]:
     """What one contender takes, and what bare writes of as many bytes take in the same minute."""
     own_crowd, bare_crowd = Crowd(), Crowd()
     try:
@@ -130,7 +136,9 @@ async def _measure(stack: Stack, contender: Contender, rounds: int, sockets: int
             async def write(_: int) -> None:
                 await plain.publish("all", frame(sample))
 
-            floor = Contender("bare", plain.pid, ("127.0.0.1", plain.port), Opening(b"all\n"), 1, write)
+            floor = Contender(
+                "bare", plain.pid, ("127.0.0.1", plain.port), Opening(b"all\n"), 1, write
+            )
             floor_memory = await _connected(floor, bare_crowd, sockets)
             memory = await _connected(contender, own_crowd, sockets)
             await _round(contender, own_crowd, 0, 0)  # warm
@@ -194,7 +202,9 @@ async def _product(stack: Stack) -> AsyncIterator[tuple[Contender, bytes]]:
         (connection,) = await client.connections(booking, 1)
 
         async def book(nth: int) -> None:
-            status, body = await connection.ask(client.booking(booking, student, offer, starts[nth]))
+            status, body = await connection.ask(
+                client.booking(booking, student, offer, starts[nth])
+            )
             if status != 201:
                 raise BenchError(f"a booking was answered {status}: {body!r}")
 
@@ -216,7 +226,9 @@ async def _product(stack: Stack) -> AsyncIterator[tuple[Contender, bytes]]:
 
 
 @asynccontextmanager
-async def _running(peer: Peer, command: list[str], redis_url: str, sample: bytes) -> AsyncIterator[Contender]:
+async def _running(
+    peer: Peer, command: list[str], redis_url: str, sample: bytes
+) -> AsyncIterator[Contender]:
     """A peer's server and, in a process of its own, its publisher."""
     pipe = asyncio.subprocess.PIPE
     serving = await asyncio.create_subprocess_exec(*command, "serve", redis_url, stdout=pipe)
@@ -234,7 +246,14 @@ async def _running(peer: Peer, command: list[str], redis_url: str, sample: bytes
             publishing.stdin.write(sample + b"\n")
             await publishing.stdin.drain()
 
-        yield Contender(peer.name, serving.pid, address, upgrade(address, peer.path, peer.joins), peer.frames, change)
+        yield Contender(
+            peer.name,
+            serving.pid,
+            address,
+            upgrade(address, peer.path, peer.joins),
+            peer.frames,
+            change,
+        )
     finally:
         for process in (publishing, serving):
             if process.returncode is None:
@@ -256,7 +275,19 @@ def _python(folder: Path) -> Path:
     if not installed.exists() or installed.read_bytes() != wanted.read_bytes():
         say("installing what it is compared with, in Python")
         venv.create(folder, clear=True, with_pip=True)
-        _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(wanted)], folder)
+        _run(
+            [
+                str(python),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "-r",
+                str(wanted),
+            ],
+            folder,
+        )
         shutil.copy(wanted, installed)
     return python
 

@@ -36,9 +36,13 @@ async def storm(stack: Stack, *, quick: bool) -> list[Result]:
     _allow(sockets)
     crowd, plain = Crowd(), Crowd()
     async with stack.product() as web, bare(stack) as plain_server:
-        watches = [watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS) for offer in offers]
+        watches = [
+            watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS) for offer in offers
+        ]
         try:
-            floor = await _seconds(plain, ("127.0.0.1", plain_server.port), [Opening(b"idle\n")] * sockets)
+            floor = await _seconds(
+                plain, ("127.0.0.1", plain_server.port), [Opening(b"idle\n")] * sockets
+            )
             taken = await _seconds(crowd, (web.host, web.port), (watches * sockets)[:sockets])
             await _are_true(stack, crowd)
         finally:
@@ -76,7 +80,9 @@ async def idle(stack: Stack, *, quick: bool) -> list[Result]:
 @asynccontextmanager
 async def _connected(web: Web, offers: list[accounts.Offer], sockets: int) -> AsyncIterator[None]:
     crowd = Crowd()
-    watches = [watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS) for offer in offers]
+    watches = [
+        watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS) for offer in offers
+    ]
     try:
         await crowd.connect((web.host, web.port), (watches * sockets)[:sockets])
         await crowd.hear(1, 60)

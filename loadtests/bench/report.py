@@ -29,5 +29,7 @@ _VERDICT = {True: "ok", False: "MISS", None: ""}
 
 def table(results: Sequence[Result]) -> str:
     heading = ("", "measured", "floor", "ratio", "aim", "")
-    lines = columns([heading, *((r.what, r.measured, r.floor, r.ratio, r.aim, _VERDICT[r.ok]) for r in results)])
+    lines = columns(
+        [heading, *((r.what, r.measured, r.floor, r.ratio, r.aim, _VERDICT[r.ok]) for r in results)]
+    )
     return "\n".join([lines[0], "─" * max(map(len, lines)), *lines[1:]])

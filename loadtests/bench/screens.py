@@ -51,7 +51,9 @@ async def latency(stack: Stack, *, quick: bool) -> list[Result]:
     product: list[float] = []
     floor: list[float] = []
     async with _product(stack, offers) as booked, _floor(stack) as committed:
-        say(f"{PER_SECOND} bookings a second, {CALENDARS} calendars, {SOCKETS_EACH} sockets each; and the floor, in turns")
+        say(
+            f"{PER_SECOND} bookings a second, {CALENDARS} calendars, {SOCKETS_EACH} sockets each; and the floor, in turns"
+        )
         (sample,) = (await booked(CALENDARS))[1][:1]  # warm, and a change as it was sent
         await committed(CALENDARS, sample)
         for _ in range(turns):
@@ -70,7 +72,9 @@ async def latency(stack: Stack, *, quick: bool) -> list[Result]:
 
 
 @asynccontextmanager
-async def _product(stack: Stack, offers: Sequence[Offer]) -> AsyncIterator[Callable[[int], Awaitable[Found]]]:
+async def _product(
+    stack: Stack, offers: Sequence[Offer]
+) -> AsyncIterator[Callable[[int], Awaitable[Found]]]:
     """Books `count` lessons at the given rate; returns the seconds from each commit to each screen, and
     the messages."""
     students = await accounts.signed_in(stack, "screens", 2 * CALENDARS)
@@ -84,21 +88,36 @@ async def _product(stack: Stack, offers: Sequence[Offer]) -> AsyncIterator[Calla
             n = next(numbers)
             nth, which = divmod(n, CALENDARS)
             student = students[(which + 37 * nth) % len(students)]
-            status, body = await connections[n % len(connections)].ask(client.booking(web, student, offers[which], starts[nth]))
+            status, body = await connections[n % len(connections)].ask(
+                client.booking(web, student, offers[which], starts[nth])
+            )
             if status != 201:
                 raise BenchError(f"a booking was answered {status}: {body!r}")
 
         async def booked(count: int) -> Found:
             since = datetime.now(UTC)
             await _steadily(book, count, crowd)
-            rows = await commits.all(stack.pool, instructors=[offer.instructor_id for offer in offers], since=since)
-            written = {(str(row.instructor_id), row.version): row.created_at.timestamp() for row in rows}
-            heard = [(at, orjson.loads(text), text) for one in crowd.sockets for at, text in one.heard]
-            delays = [at - written[said["instructor"], said["version"]] for at, said, _ in heard if at is not None]
+            rows = await commits.all(
+                stack.pool, instructors=[offer.instructor_id for offer in offers], since=since
+            )
+            written = {
+                (str(row.instructor_id), row.version): row.created_at.timestamp() for row in rows
+            }
+            heard = [
+                (at, orjson.loads(text), text) for one in crowd.sockets for at, text in one.heard
+            ]
+            delays = [
+                at - written[said["instructor"], said["version"]]
+                for at, said, _ in heard
+                if at is not None
+            ]
             return delays, [text for _, _, text in heard]
 
         try:
-            openings = [watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS) for offer in offers] * SOCKETS_EACH
+            openings = [
+                watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS)
+                for offer in offers
+            ] * SOCKETS_EACH
             await crowd.connect((web.host, web.port), openings)
             await crowd.hear(1, 30)
             yield booked
@@ -122,10 +141,17 @@ async def _floor(stack: Stack) -> AsyncIterator[Callable[[int, bytes], Awaitable
             async def commit(n: int) -> None:
                 written.append((await _commit.one(stack.pool, id=ids[n % CALENDARS])).timestamp())
                 # The same bytes, with the number of the commit.
-                await plain.publish(str(n % CALENDARS), frame(f"{len(written) - 1:08}".encode() + sample))
+                await plain.publish(
+                    str(n % CALENDARS), frame(f"{len(written) - 1:08}".encode() + sample)
+                )
 
             await _steadily(commit, count, crowd)
-            return [at - written[int(text[:8])] for one in crowd.sockets for at, text in one.heard if at is not None]
+            return [
+                at - written[int(text[:8])]
+                for one in crowd.sockets
+                for at, text in one.heard
+                if at is not None
+            ]
 
         try:
             openings = [Opening(f"{n}\n".encode()) for n in range(CALENDARS)] * SOCKETS_EACH

@@ -90,7 +90,11 @@ def _first_frame(buffer: bytearray) -> tuple[int, bytes, int] | None:
 def _masked(opcode: int, payload: bytes) -> bytes:
     """A client's frame with mask 0, which does not change the payload."""
     size = len(payload)
-    head = bytes([0x80 | opcode, 0x80 | size]) if size < 126 else bytes([0x80 | opcode, 0xFE]) + size.to_bytes(2)
+    head = (
+        bytes([0x80 | opcode, 0x80 | size])
+        if size < 126
+        else bytes([0x80 | opcode, 0xFE]) + size.to_bytes(2)
+    )
     return head + b"\0\0\0\0" + payload
 
 
@@ -104,7 +108,9 @@ class Crowd:
         """Opens one socket per opening. Raises OSError, TimeoutError."""
         for n in range(0, len(openings), _AT_ONCE):
             async with asyncio.timeout(OPEN_SECONDS):
-                self.sockets += await asyncio.gather(*(_open(address, opening) for opening in openings[n : n + _AT_ONCE]))
+                self.sockets += await asyncio.gather(
+                    *(_open(address, opening) for opening in openings[n : n + _AT_ONCE])
+                )
 
     async def hear(self, frames: int, seconds: float) -> None:
         """Reads until every socket has received `frames` frames in total. Raises BenchError after
@@ -148,12 +154,20 @@ class Opening:
 def frame(text: bytes) -> bytes:
     """A server's text frame."""
     size = len(text)
-    head = bytes([0x81, size]) if size < 126 else bytes([0x81, 126]) + size.to_bytes(2) if size < 65536 else None
+    head = (
+        bytes([0x81, size])
+        if size < 126
+        else bytes([0x81, 126]) + size.to_bytes(2)
+        if size < 65536
+        else None
+    )
     assert head is not None, "no change is that long"
     return head + text
 
 
-def upgrade(address: tuple[str, int], path: str, then: bytes = b"", subprotocol: str = "") -> Opening:
+def upgrade(
+    address: tuple[str, int], path: str, then: bytes = b"", subprotocol: str = ""
+) -> Opening:
     """A WebSocket that sends `then` first, unless it is empty."""
     host, port = address
     protocol = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
@@ -167,7 +181,9 @@ def upgrade(address: tuple[str, int], path: str, then: bytes = b"", subprotocol:
 
 def watching(web: Web, instructor_id: UUID, first: date, days: int) -> Opening:
     """A socket of the live protocol that watches one board."""
-    watch = orjson.dumps({"type": "watch", "instructor": str(instructor_id), "first": first, "days": days})
+    watch = orjson.dumps(
+        {"type": "watch", "instructor": str(instructor_id), "first": first, "days": days}
+    )
     return upgrade((web.host, web.port), "/live", watch, "lesson.v1")
 
 

@@ -107,12 +107,18 @@ class Stack:
                     pass  # not listening yet
                 await asyncio.sleep(0.1)
         said = self.log.read_text(errors="replace").strip().splitlines()[-5:]
-        raise BenchError("\n".join([f"The web process did not get ready. {self.log} ends with:", *said]))
+        raise BenchError(
+            "\n".join([f"The web process did not get ready. {self.log} ends with:", *said])
+        )
 
     @contextmanager
     def running(self, name: str, arguments: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
         with self.log.open("ab") as log:
-            program = Program(name, [sys.executable, "-m", "app", *arguments], os.environ | environment(self.settings))
+            program = Program(
+                name,
+                [sys.executable, "-m", "app", *arguments],
+                os.environ | environment(self.settings),
+            )
             running = process.start(program, log.fileno())
         try:
             yield running

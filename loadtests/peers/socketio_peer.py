@@ -13,7 +13,9 @@ ROOM = "all"
 
 def serve(redis_url: str) -> None:
     # No pings while it is measured.
-    server = socketio.AsyncServer(async_mode="asgi", client_manager=socketio.AsyncRedisManager(redis_url), ping_interval=600)
+    server = socketio.AsyncServer(
+        async_mode="asgi", client_manager=socketio.AsyncRedisManager(redis_url), ping_interval=600
+    )
 
     @server.event  # type: ignore[untyped-decorator]  # python-socketio has no types
     async def connect(sid: str, _environ: object) -> None:

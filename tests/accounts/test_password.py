@@ -57,7 +57,9 @@ async def test_a_full_queue_refuses_more_passwords(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(password, "_MOST_IN_HAND", 5)
     monkeypatch.setattr(password, "faults", db.Faults())
     with capture_logs() as lines:
-        answers = await asyncio.gather(*(password.hashed(f"password number {n}") for n in range(20)), return_exceptions=True)
+        answers = await asyncio.gather(
+            *(password.hashed(f"password number {n}") for n in range(20)), return_exceptions=True
+        )
     assert sum(isinstance(answer, refusal.Unavailable) for answer in answers) == 15
     assert [line["cause"] for line in lines] == ["password_queue_full"]  # one line for all of them
     assert await password.hashed("and now there is room again")
@@ -82,9 +84,13 @@ async def limited(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     from app.main import build
 
     async with AsyncExitStack() as stack:
-        application = await _running(stack, build(settings.model_copy(update={"rate_limits": "on"})))
+        application = await _running(
+            stack, build(settings.model_copy(update={"rate_limits": "on"}))
+        )
         transport = httpx.ASGITransport(application)
-        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=settings.site_url))
+        yield await stack.enter_async_context(
+            httpx.AsyncClient(transport=transport, base_url=settings.site_url)
+        )
 
 
 async def test_guessing_at_one_account_is_limited_but_signing_in_is_not(
@@ -95,7 +101,9 @@ async def test_guessing_at_one_account_is_limited_but_signing_in_is_not(
     right = {"email": "ben@example.com", "password": factories.PASSWORD}
     same_origin = {"Sec-Fetch-Site": "same-origin"}
     for _ in range(limits.SIGN_IN_FAILURES_OF_EMAIL.amount + 1):
-        assert (await limited.post("/api/auth/login", json=right, headers=same_origin)).status_code == 200
+        assert (
+            await limited.post("/api/auth/login", json=right, headers=same_origin)
+        ).status_code == 200
     wrong = right | {"password": "a guess at it"}
     guesses = await asyncio.gather(
         *(
@@ -104,17 +112,25 @@ async def test_guessing_at_one_account_is_limited_but_signing_in_is_not(
         )
     )
     assert sorted(answer.status_code for answer in guesses) == [401] * 10 + [429] * 5
-    refused = await limited.post("/api/auth/login", json=right | {"email": "BEN@example.com"}, headers=same_origin)
+    refused = await limited.post(
+        "/api/auth/login", json=right | {"email": "BEN@example.com"}, headers=same_origin
+    )
     assert (refused.status_code, refused.json()["code"]) == (429, "RATE_LIMITED")
     assert 1 <= int(refused.headers["retry-after"]) <= 300
-    emma = await limited.post("/api/auth/login", json=right | {"email": "emma@example.com"}, headers=same_origin)
+    emma = await limited.post(
+        "/api/auth/login", json=right | {"email": "emma@example.com"}, headers=same_origin
+    )
     assert emma.status_code == 200
 
 
-async def test_guessing_at_many_accounts_from_one_address_is_limited(limited: httpx.AsyncClient) -> None:
+async def test_guessing_at_many_accounts_from_one_address_is_limited(
+    limited: httpx.AsyncClient,
+) -> None:
     most = limits.SIGN_IN_FAILURES_OF_ADDRESS.amount
     answers = [
-        await limited.post("/api/auth/login", json={"email": f"{n}@example.com", "password": "the same guess"})
+        await limited.post(
+            "/api/auth/login", json={"email": f"{n}@example.com", "password": "the same guess"}
+        )
         for n in range(most + 1)
     ]
     assert [answer.status_code for answer in answers] == [401] * most + [429]

@@ -7,7 +7,12 @@ from app.db import Pool
 from app.settings import Settings
 from tests import factories
 
-BEN = {"email": "ben@example.com", "password": "a-long-enough-one", "full_name": "Ben Ode", "role": "student"}
+BEN = {
+    "email": "ben@example.com",
+    "password": "a-long-enough-one",
+    "full_name": "Ben Ode",
+    "role": "student",
+}
 
 
 @pytest.fixture
@@ -52,16 +57,22 @@ async def test_a_bearer_token_works_from_any_site_and_overrides_the_cookie(
     hers = {"Authorization": f"Bearer {await factories.token_of(pool, emma.id, settings)}"}
     me = await client.get("/api/auth/me", headers=cookie | hers)
     assert me.json()["email"] == "emma@example.com"
-    answer = await client.post("/api/auth/logout", headers=cookie | hers | {"Origin": "https://evil.example"})
+    answer = await client.post(
+        "/api/auth/logout", headers=cookie | hers | {"Origin": "https://evil.example"}
+    )
     assert answer.status_code == 204
     assert (await client.get("/api/auth/me", headers=cookie)).status_code == 200
-    assert (await client.get("/api/auth/me", headers=cookie | {"Authorization": "Bearer nonsense"})).status_code == 401
+    assert (
+        await client.get("/api/auth/me", headers=cookie | {"Authorization": "Bearer nonsense"})
+    ).status_code == 401
 
 
 async def test_another_site_cannot_sign_anyone_in(client: httpx.AsyncClient, pool: Pool) -> None:
     await factories.student(pool, "Ben")
     form = {"email": "ben@example.com", "password": factories.PASSWORD}
-    answer = await client.post("/api/auth/login", data=form, headers={"Sec-Fetch-Site": "cross-site"})
+    answer = await client.post(
+        "/api/auth/login", data=form, headers={"Sec-Fetch-Site": "cross-site"}
+    )
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
 
@@ -82,23 +93,36 @@ async def test_a_form_redirects_within_this_site_only(
 ) -> None:
     await factories.student(pool, "Ben")
     form = {"email": "ben@example.com", "password": factories.PASSWORD, "next": next_page}
-    answer = await client.post("/api/auth/login", data=form, headers={"Sec-Fetch-Site": "same-origin"})
+    answer = await client.post(
+        "/api/auth/login", data=form, headers={"Sec-Fetch-Site": "same-origin"}
+    )
     assert (answer.status_code, answer.headers["location"]) == (303, location)
     assert answer.headers["set-cookie"].startswith("session=")
-    out = await client.post("/api/auth/logout", data={"next": "/"}, headers={"Sec-Fetch-Site": "same-origin"})
+    out = await client.post(
+        "/api/auth/logout", data={"next": "/"}, headers={"Sec-Fetch-Site": "same-origin"}
+    )
     assert (out.status_code, out.headers["location"]) == (303, "/")
     assert (await client.get("/api/auth/me")).status_code == 401
 
 
-async def test_an_instructor_who_registers_by_form_lands_on_the_teaching_page(client: httpx.AsyncClient) -> None:
+async def test_an_instructor_who_registers_by_form_lands_on_the_teaching_page(
+    client: httpx.AsyncClient,
+) -> None:
     answer = await client.post("/api/auth/register", data=BEN | {"role": "instructor"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/teach")
 
 
-async def test_a_refused_form_is_shown_again_with_its_values_except_the_password(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_refused_form_is_shown_again_with_its_values_except_the_password(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     await factories.student(pool, "Ben")
     same_origin = {"Sec-Fetch-Site": "same-origin"}
-    form = {"email": "ben@example.com", "password": "not the right one", "next": "/lessons", "_page": "/login?next=/lessons"}
+    form = {
+        "email": "ben@example.com",
+        "password": "not the right one",
+        "next": "/lessons",
+        "_page": "/login?next=/lessons",
+    }
     answer = await client.post("/api/auth/login", data=form, headers=same_origin)
     assert answer.status_code == 401
     assert "e-mail address or password is wrong" in answer.text

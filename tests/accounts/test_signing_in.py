@@ -11,7 +11,12 @@ from app.db import Pool
 from app.settings import Settings
 from tests import factories
 
-BEN = {"email": "ben@example.com", "password": "a-long-enough-one", "full_name": "Ben Ode", "role": "student"}
+BEN = {
+    "email": "ben@example.com",
+    "password": "a-long-enough-one",
+    "full_name": "Ben Ode",
+    "role": "student",
+}
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -37,8 +42,14 @@ async def test_a_student_registers_and_is_signed_in(client: httpx.AsyncClient) -
     assert me.json() == account
 
 
-async def test_an_instructor_gets_an_active_profile_and_an_empty_calendar(client: httpx.AsyncClient, pool: Pool) -> None:
-    anna = BEN | {"email": "Anna@Example.com", "role": "instructor", "time_zone": "America/Los_Angeles"}
+async def test_an_instructor_gets_an_active_profile_and_an_empty_calendar(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = BEN | {
+        "email": "Anna@Example.com",
+        "role": "instructor",
+        "time_zone": "America/Los_Angeles",
+    }
     account = (await client.post("/api/auth/register", json=anna)).json()["account"]
     assert account["email"] == "Anna@example.com"
     assert account["roles"] == ["instructor"]
@@ -56,11 +67,18 @@ async def test_an_instructor_gets_an_active_profile_and_an_empty_calendar(client
     }
 
 
-async def test_the_cookie_is_http_only_and_its_value_is_the_token(client: httpx.AsyncClient) -> None:
+async def test_the_cookie_is_http_only_and_its_value_is_the_token(
+    client: httpx.AsyncClient,
+) -> None:
     answer = await client.post("/api/auth/register", json=BEN)
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith(f"session={answer.json()['token']};")
-    assert {part.strip() for part in cookie.split(";")[1:]} == {"HttpOnly", "Max-Age=604800", "Path=/", "SameSite=Lax"}
+    assert {part.strip() for part in cookie.split(";")[1:]} == {
+        "HttpOnly",
+        "Max-Age=604800",
+        "Path=/",
+        "SameSite=Lax",
+    }
     assert (await client.get("/api/auth/me")).status_code == 200
 
 
@@ -71,7 +89,9 @@ async def test_over_tls_the_cookie_is_secure(client: httpx.AsyncClient) -> None:
 
 async def test_an_address_is_taken_whatever_its_case(client: httpx.AsyncClient) -> None:
     await client.post("/api/auth/register", json=BEN)
-    answer = await client.post("/api/auth/register", json=BEN | {"email": "BEN@EXAMPLE.COM"}, headers=SAME_ORIGIN)
+    answer = await client.post(
+        "/api/auth/register", json=BEN | {"email": "BEN@EXAMPLE.COM"}, headers=SAME_ORIGIN
+    )
     assert (answer.status_code, answer.json()["code"]) == (409, "EMAIL_TAKEN")
 
 
@@ -109,17 +129,27 @@ async def test_a_validation_error_names_the_field(
     assert answer.json().get("field") == field
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"7", b"null", b'"text"', b"\xff\xfe", b"{" * 100_000, b""])
-async def test_a_body_that_is_no_object_is_a_validation_error(client: httpx.AsyncClient, body: bytes) -> None:
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b"7", b"null", b'"text"', b"\xff\xfe", b"{" * 100_000, b""]
+)
+async def test_a_body_that_is_no_object_is_a_validation_error(
+    client: httpx.AsyncClient, body: bytes
+) -> None:
     for path in ("/api/auth/register", "/api/auth/login"):
         answer = await client.post(path, content=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
 
 
-async def test_signing_in_does_not_reveal_whether_an_account_exists(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_signing_in_does_not_reveal_whether_an_account_exists(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     await factories.student(pool, "Ben")
-    wrong = await client.post("/api/auth/login", json={"email": "ben@example.com", "password": "not the right one"})
-    nobody = await client.post("/api/auth/login", json={"email": "nobody@example.com", "password": "not the right one"})
+    wrong = await client.post(
+        "/api/auth/login", json={"email": "ben@example.com", "password": "not the right one"}
+    )
+    nobody = await client.post(
+        "/api/auth/login", json={"email": "nobody@example.com", "password": "not the right one"}
+    )
     nonsense = await client.post("/api/auth/login", json={"email": "no address", "password": ""})
     assert wrong.status_code == nobody.status_code == nonsense.status_code == 401
     assert wrong.json() == nobody.json() == nonsense.json()
@@ -128,19 +158,31 @@ async def test_signing_in_does_not_reveal_whether_an_account_exists(client: http
 
 async def test_signing_in_updates_an_outdated_hash(client: httpx.AsyncClient, pool: Pool) -> None:
     ben = await factories.student(pool, "Ben")
-    answer = await client.post("/api/auth/login", json={"email": "Ben@EXAMPLE.com", "password": factories.PASSWORD})
+    answer = await client.post(
+        "/api/auth/login", json={"email": "Ben@EXAMPLE.com", "password": factories.PASSWORD}
+    )
     assert answer.status_code == 200
     assert answer.json()["account"]["id"] == str(ben.id)
     fresh = await pool.fetchval("select password_hash from account where id = $1", ben.id)
     assert fresh.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     again = await client.post(
-        "/api/auth/login", json={"email": "ben@example.com", "password": factories.PASSWORD}, headers=SAME_ORIGIN
+        "/api/auth/login",
+        json={"email": "ben@example.com", "password": factories.PASSWORD},
+        headers=SAME_ORIGIN,
     )
     assert again.status_code == 200
 
 
 @pytest.mark.parametrize(
-    "token", ["", "x", "é", "a.b.c", "x" * 5000, "kMkwBAHlS2yPTIoVe6fjug.NevF-HTB9uUThfhv5bZmZTsxBG0go7GMXNSObhtaSLo"]
+    "token",
+    [
+        "",
+        "x",
+        "é",
+        "a.b.c",
+        "x" * 5000,
+        "kMkwBAHlS2yPTIoVe6fjug.NevF-HTB9uUThfhv5bZmZTsxBG0go7GMXNSObhtaSLo",
+    ],
 )
 async def test_a_forged_token_is_rejected(client: httpx.AsyncClient, token: str) -> None:
     for header, value in ((b"Authorization", f"Bearer {token}"), (b"Cookie", f"session={token}")):
@@ -148,13 +190,23 @@ async def test_a_forged_token_is_rejected(client: httpx.AsyncClient, token: str)
         assert (answer.status_code, answer.json()["code"]) == (401, "NOT_SIGNED_IN")
 
 
-async def test_a_token_signed_with_another_key_is_rejected(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_a_token_signed_with_another_key_is_rejected(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
     ben = await factories.student(pool, "Ben")
-    other = settings.model_copy(update={"secret_key": type(settings.secret_key)("another key, long enough to be one")})
-    assert (await client.get("/api/auth/me", headers=bearer(await factories.token_of(pool, ben.id, other)))).status_code == 401
+    other = settings.model_copy(
+        update={"secret_key": type(settings.secret_key)("another key, long enough to be one")}
+    )
+    assert (
+        await client.get(
+            "/api/auth/me", headers=bearer(await factories.token_of(pool, ben.id, other))
+        )
+    ).status_code == 401
 
 
-async def test_an_expired_session_is_rejected(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_an_expired_session_is_rejected(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
     ben = await factories.student(pool, "Ben")
     long_ago = datetime.now(UTC) - session.LIFE - timedelta(seconds=1)
     token = await session.open(pool, ben.id, settings, now=long_ago)
@@ -175,7 +227,9 @@ async def test_a_session_in_use_is_renewed_at_most_once_a_day_and_the_cookie_wit
     assert expires_at > datetime.now(UTC) + session.LIFE - timedelta(minutes=1)
 
 
-async def test_signing_out_ends_this_session_only(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_signing_out_ends_this_session_only(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
     ben = await factories.student(pool, "Ben")
     phone, laptop = [await factories.token_of(pool, ben.id, settings) for _ in range(2)]
     answer = await client.post("/api/auth/logout", headers=bearer(phone))
@@ -186,48 +240,74 @@ async def test_signing_out_ends_this_session_only(client: httpx.AsyncClient, poo
     assert (await client.get("/api/auth/me", headers=bearer(laptop))).status_code == 200
 
 
-async def test_signing_out_everywhere_ends_all_of_them(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_signing_out_everywhere_ends_all_of_them(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
     ben, emma = await factories.student(pool, "Ben"), await factories.student(pool, "Emma")
     phone, laptop = [await factories.token_of(pool, ben.id, settings) for _ in range(2)]
     hers = await factories.token_of(pool, emma.id, settings)
-    assert (await client.post("/api/auth/logout-everywhere", headers=bearer(phone))).status_code == 204
+    assert (
+        await client.post("/api/auth/logout-everywhere", headers=bearer(phone))
+    ).status_code == 204
     assert (await client.get("/api/auth/me", headers=bearer(laptop))).status_code == 401
     assert (await client.get("/api/auth/me", headers=bearer(hers))).status_code == 200
 
 
-async def test_devices_are_listed_and_signed_out_one_by_one(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_devices_are_listed_and_signed_out_one_by_one(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
     ben, emma = await factories.student(pool, "Ben"), await factories.student(pool, "Emma")
     phone, laptop = [bearer(await factories.token_of(pool, ben.id, settings)) for _ in range(2)]
     hers = bearer(await factories.token_of(pool, emma.id, settings))
     first = (await client.get("/api/auth/sessions?limit=1", headers=phone)).json()
-    second = (await client.get(f"/api/auth/sessions?limit=1&cursor={first['next_cursor']}", headers=phone)).json()
+    second = (
+        await client.get(f"/api/auth/sessions?limit=1&cursor={first['next_cursor']}", headers=phone)
+    ).json()
     assert second["next_cursor"] is None
     assert [row["current"] for row in first["items"] + second["items"]] == [False, True]
     laptop_id = first["items"][0]["id"]
     assert (await client.delete(f"/api/auth/sessions/{laptop_id}", headers=hers)).status_code == 404
-    assert (await client.delete(f"/api/auth/sessions/{laptop_id}", headers=phone)).status_code == 204
-    assert (await client.delete(f"/api/auth/sessions/{laptop_id}", headers=phone)).status_code == 404
+    assert (
+        await client.delete(f"/api/auth/sessions/{laptop_id}", headers=phone)
+    ).status_code == 204
+    assert (
+        await client.delete(f"/api/auth/sessions/{laptop_id}", headers=phone)
+    ).status_code == 404
     assert (await client.delete("/api/auth/sessions/none", headers=phone)).status_code == 404
     assert (await client.get("/api/auth/me", headers=laptop)).status_code == 401
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=WyIwMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAwIiwieCJd"]
+    "query",
+    [
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "cursor=x",
+        "cursor=WyIwMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAwIiwieCJd",
+    ],
 )
 async def test_an_invalid_page_is_a_validation_error(
     client: httpx.AsyncClient, pool: Pool, settings: Settings, query: str
 ) -> None:
     ben = await factories.student(pool, "Ben")
-    answer = await client.get(f"/api/auth/sessions?{query}", headers=bearer(await factories.token_of(pool, ben.id, settings)))
+    answer = await client.get(
+        f"/api/auth/sessions?{query}",
+        headers=bearer(await factories.token_of(pool, ben.id, settings)),
+    )
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
 
 
-async def test_expired_and_revoked_sessions_are_distinguished(pool: Pool, settings: Settings) -> None:
+async def test_expired_and_revoked_sessions_are_distinguished(
+    pool: Pool, settings: Settings
+) -> None:
     ben = await factories.student(pool, "Ben")
     now = datetime.now(UTC)
     ids = []
     for _ in range(3):
-        account = await session.authenticate(pool, await factories.token_of(pool, ben.id, settings), settings, now=now)
+        account = await session.authenticate(
+            pool, await factories.token_of(pool, ben.id, settings), settings, now=now
+        )
         assert account is not None
         ids.append(account.session_id)
     living, revoked, deleted = ids

@@ -35,18 +35,28 @@ async def ben(pool: Pool) -> Account:
 
 
 async def version_of(pool: Pool, instructor: Instructor) -> int:
-    version: int = await pool.fetchval("select version from calendar where instructor_id = $1", instructor.id)
+    version: int = await pool.fetchval(
+        "select version from calendar where instructor_id = $1", instructor.id
+    )
     return version
 
 
-async def nearest(db: Db, instructor: Instructor, student: Account, near: datetime, **more: Any) -> tuple[int, list[datetime]]:
+async def nearest(
+    db: Db, instructor: Instructor, student: Account, near: datetime, **more: Any
+) -> tuple[int, list[datetime]]:
     arguments: dict[str, Any] = {"version": 0, "minutes": 60, "now": NOW} | more
     if "busy" not in arguments:
-        arguments["busy"] = await alternatives._busy(db, student.id, near, timedelta(days=2), arguments["now"])
-    return await alternatives.nearest(db, instructor.id, near=near, student_id=student.id, **arguments)
+        arguments["busy"] = await alternatives._busy(
+            db, student.id, near, timedelta(days=2), arguments["now"]
+        )
+    return await alternatives.nearest(
+        db, instructor.id, near=near, student_id=student.id, **arguments
+    )
 
 
-async def buttons(pool: Pool, instructor: Instructor, student: Account, minutes: int, now: datetime) -> list[datetime]:
+async def buttons(
+    pool: Pool, instructor: Instructor, student: Account, minutes: int, now: datetime
+) -> list[datetime]:
     """Every free start that the instructor's page shows this student, in all weeks."""
     rows = await pool.fetch(
         """select lower(during), upper(during) from booking where student_id = $1
@@ -61,18 +71,24 @@ async def buttons(pool: Pool, instructor: Instructor, student: Account, minutes:
         assert board is not None
         limits = start_times.Limits.at(now, board.min_advance_minutes, busy)
         for day in sorted(board.days):
-            free += start_times.free_of_day(board.days[day], minutes, zone=instructor.time_zone, limits=limits)
+            free += start_times.free_of_day(
+                board.days[day], minutes, zone=instructor.time_zone, limits=limits
+            )
     return free
 
 
-async def test_alternatives_are_the_nearest_starts_in_order(pool: Pool, anna: Instructor, ben: Account) -> None:
+async def test_alternatives_are_the_nearest_starts_in_order(
+    pool: Pool, anna: Instructor, ben: Account
+) -> None:
     clara = await factories.student(pool, "Clara")
     await factories.lesson(pool, clara.id, anna.service_id, anna.at("10:00"))
     with pytest.raises(refusal.SlotTaken) as refused:
         await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     assert refused.value.more == {
         "version": 1,
-        "alternatives": [wire.instant(anna.at(clock)) for clock in ("09:00", "11:00", "11:30", "12:00", "12:30")],
+        "alternatives": [
+            wire.instant(anna.at(clock)) for clock in ("09:00", "11:00", "11:30", "12:00", "12:30")
+        ],
     }
 
 
@@ -89,22 +105,30 @@ async def test_alternatives_match_the_starts_of_the_page(pool: Pool, seed: int) 
     ben, clara = await factories.student(pool, "Ben"), await factories.student(pool, "Clara")
     for _ in range(30):
         student, instructor = random.choice(((clara, anna), (ben, carl), (ben, anna)))
-        start = instructor.at("00:00", day=random.randrange(4)) + timedelta(minutes=15 * random.randrange(96))
+        start = instructor.at("00:00", day=random.randrange(4)) + timedelta(
+            minutes=15 * random.randrange(96)
+        )
         minutes = 60 if instructor is carl else random.choice((15, 45, 60))
         try:
-            await factories.lesson(pool, student.id, instructor.service_id, start, minutes=minutes, now=NOW)
+            await factories.lesson(
+                pool, student.id, instructor.service_id, start, minutes=minutes, now=NOW
+            )
         except refusal.Refusal:
             continue
     version = await version_of(pool, anna)
     for minutes in (15, 45, 60):
         bookable = await buttons(pool, anna, ben, minutes, NOW)
         for _ in range(12):
-            near = NOW.replace(minute=0, second=0, microsecond=0) + timedelta(minutes=15 * random.randrange(96 * 10))
+            near = NOW.replace(minute=0, second=0, microsecond=0) + timedelta(
+                minutes=15 * random.randrange(96 * 10)
+            )
             result = await nearest(pool, anna, ben, near, version=version, minutes=minutes)
             assert result == (version, start_times.nearest(near, bookable))
 
 
-async def test_the_version_belongs_to_the_alternatives(pool: Pool, anna: Instructor, ben: Account) -> None:
+async def test_the_version_belongs_to_the_alternatives(
+    pool: Pool, anna: Instructor, ben: Account
+) -> None:
     clara = await factories.student(pool, "Clara")
     await factories.lesson(pool, clara.id, anna.service_id, anna.at("10:00"))
     await factories.lesson(pool, clara.id, anna.service_id, anna.at("11:00"))
@@ -116,7 +140,9 @@ async def test_the_version_belongs_to_the_alternatives(pool: Pool, anna: Instruc
 
 
 async def test_alternatives_lie_within_notice_and_horizon(pool: Pool, ben: Account) -> None:
-    anna = await factories.instructor(pool, "Anna", hours=("00:00", "24:00"), days=100, notice_minutes=90)
+    anna = await factories.instructor(
+        pool, "Anna", hours=("00:00", "24:00"), days=100, notice_minutes=90
+    )
     now = anna.at("12:10")
     _, soon = await nearest(pool, anna, ben, anna.at("13:00"), now=now)
     assert soon == [anna.at(clock) for clock in ("14:00", "14:30", "15:00", "15:30", "16:00")]
@@ -127,7 +153,9 @@ async def test_alternatives_lie_within_notice_and_horizon(pool: Pool, ben: Accou
     assert max(late) == last
 
 
-async def test_alternatives_exclude_the_students_other_lessons(pool: Pool, anna: Instructor, ben: Account) -> None:
+async def test_alternatives_exclude_the_students_other_lessons(
+    pool: Pool, anna: Instructor, ben: Account
+) -> None:
     carl = await factories.instructor(pool, "Carl")
     await factories.lesson(pool, ben.id, carl.service_id, anna.at("11:00"))
     _, starts = await nearest(pool, anna, ben, anna.at("11:00"))
@@ -165,9 +193,13 @@ async def reads(pool: Pool) -> AsyncIterator[Reads]:
             yield reads
 
 
-async def test_two_hundred_refusals_of_one_version_read_the_calendar_once(anna: Instructor, reads: Reads) -> None:
+async def test_two_hundred_refusals_of_one_version_read_the_calendar_once(
+    anna: Instructor, reads: Reads
+) -> None:
     crowd = [Account(UUID(int=n), "", "") for n in range(200)]
-    answers = await asyncio.gather(*(nearest(reads.connection, anna, one, anna.at("10:00"), busy=[]) for one in crowd))
+    answers = await asyncio.gather(
+        *(nearest(reads.connection, anna, one, anna.at("10:00"), busy=[]) for one in crowd)
+    )
     assert await reads.count() == 1
     assert all(answer == answers[0] for answer in answers)
     # Another length of the same version uses the same ranges.
@@ -177,7 +209,9 @@ async def test_two_hundred_refusals_of_one_version_read_the_calendar_once(anna: 
     assert await reads.count() == 2
 
 
-async def test_another_caller_takes_over_a_cancelled_read(pool: Pool, anna: Instructor, ben: Account) -> None:
+async def test_another_caller_takes_over_a_cancelled_read(
+    pool: Pool, anna: Instructor, ben: Account
+) -> None:
     async with pool.acquire() as connection:
         blocked = connection.transaction()
         await blocked.start()
@@ -202,7 +236,10 @@ async def test_a_failed_read_fails_for_all_waiting_callers_and_is_not_cached(
         blocked = connection.transaction()
         await blocked.start()
         await connection.execute("lock table calendar in access exclusive mode")
-        waiting = [asyncio.create_task(nearest(pool, anna, ben, anna.at("10:00"), busy=[])) for _ in range(5)]
+        waiting = [
+            asyncio.create_task(nearest(pool, anna, ben, anna.at("10:00"), busy=[]))
+            for _ in range(5)
+        ]
         await asyncio.sleep(0.3)
         assert (
             await connection.fetchval(

@@ -37,7 +37,10 @@ def nights(zone: str) -> list[date]:
 
 
 def hours(day: date, tz: ZoneInfo) -> float:
-    starts = [datetime(on.year, on.month, on.day, tzinfo=tz).astimezone(UTC) for on in (day, day + timedelta(days=1))]
+    starts = [
+        datetime(on.year, on.month, on.day, tzinfo=tz).astimezone(UTC)
+        for on in (day, day + timedelta(days=1))
+    ]
     return (starts[1] - starts[0]) / timedelta(hours=1)
 
 
@@ -63,12 +66,19 @@ def end_edge(minute: int, quarters: list[tuple[datetime, int]]) -> datetime | No
     instant = edge(minute, quarters)
     if instant is not None:
         return instant
-    return next((instant + timedelta(minutes=15) for instant, wall in quarters if wall + 15 == minute), None)
+    return next(
+        (instant + timedelta(minutes=15) for instant, wall in quarters if wall + 15 == minute), None
+    )
 
 
 def ranges(first: int, last: int) -> st.SearchStrategy[list[tuple[int, int]]]:
     """Ranges between two quarters of the day."""
-    return st.lists(st.integers(first, last - 1).flatmap(lambda a: st.tuples(st.just(a), st.integers(a + 1, last))), max_size=4)
+    return st.lists(
+        st.integers(first, last - 1).flatmap(
+            lambda a: st.tuples(st.just(a), st.integers(a + 1, last))
+        ),
+        max_size=4,
+    )
 
 
 # Hours with clock changes are tested as often as all others.
@@ -76,7 +86,9 @@ RANGES = st.one_of(ranges(0, 96), ranges(0, 17), ranges(86, 96))
 
 
 @pytest.mark.parametrize("zone", ZONES)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(choice=st.integers(0, 3), beside=st.integers(-1, 1), drawn=RANGES)
 async def test_a_week_with_a_clock_change_is_saved_in_local_time(
     pool: Pool, zone: str, choice: int, beside: int, drawn: list[tuple[int, int]]
@@ -88,20 +100,32 @@ async def test_a_week_with_a_clock_change_is_saved_in_local_time(
         or (await factories.instructor(pool, "Anna", days=0, time_zone=zone)).id
     )
     days = nights(zone)
-    await check(pool, anna, zone, days[choice % len(days)] + timedelta(days=beside), [(a * 15, b * 15) for a, b in drawn])
+    await check(
+        pool,
+        anna,
+        zone,
+        days[choice % len(days)] + timedelta(days=beside),
+        [(a * 15, b * 15) for a, b in drawn],
+    )
 
 
 async def check(pool: Pool, instructor: Any, zone: str, day: date, ranges: list[Range]) -> None:
     quarters = list(walk(day, zone))
     edges = [(edge(start, quarters), end_edge(end, quarters)) for start, end in ranges]
-    wrong = [(index, "start" if a is None else "end") for index, (a, b) in enumerate(edges) if a is None or b is None]
+    wrong = [
+        (index, "start" if a is None else "end")
+        for index, (a, b) in enumerate(edges)
+        if a is None or b is None
+    ]
     if wrong:
         with pytest.raises(refusal.ValidationError) as refused:
             await week.replace_days(pool, instructor, {day: ranges}, now=NOW)
         assert refused.value.field == f"days.{day}.{wrong[0][0]}.{wrong[0][1]}"
         return
     await week.replace_days(pool, instructor, {day: ranges}, now=NOW)
-    expected = {instant for instant, _ in quarters if any(a <= instant < b for a, b in edges if a and b)}
+    expected = {
+        instant for instant, _ in quarters if any(a <= instant < b for a, b in edges if a and b)
+    }
     rows = await pool.fetch(
         """select r from availability a, lateral generate_series(lower(during), upper(during) - interval '1 minute', '15 minutes') as r
            where instructor_id = $1 and during && day_span($2, $3) and r <@ day_span($2, $3)""",
@@ -112,7 +136,9 @@ async def check(pool: Pool, instructor: Any, zone: str, day: date, ranges: list[
     monday = day - timedelta(days=day.weekday())
     before = await week.read(pool, instructor, monday)
     typed = {
-        date.fromisoformat(text): [(week.minute(span["start"]), week.minute(span["end"])) for span in spans]
+        date.fromisoformat(text): [
+            (week.minute(span["start"]), week.minute(span["end"])) for span in spans
+        ]
         for text, spans in before.days.items()
     }
     again = await week.replace(pool, instructor, monday, typed, base=before.version, now=NOW)
@@ -137,10 +163,14 @@ async def check(pool: Pool, instructor: Any, zone: str, day: date, ranges: list[
         ("Africa/Cairo", "2026-10-29", ("22:00", "24:00"), 180),
     ],
 )  # fmt: skip
-async def test_known_clock_changes(pool: Pool, zone: str, day: str, typed: tuple[str, str], minutes: int) -> None:
+async def test_known_clock_changes(
+    pool: Pool, zone: str, day: str, typed: tuple[str, str], minutes: int
+) -> None:
     anna = await factories.instructor(pool, "Anna", days=0, time_zone=zone)
     on = date.fromisoformat(day)
-    await week.replace_days(pool, anna.id, {on: [(week.minute(typed[0]), week.minute(typed[1]))]}, now=NOW)
+    await week.replace_days(
+        pool, anna.id, {on: [(week.minute(typed[0]), week.minute(typed[1]))]}, now=NOW
+    )
     read = await week.read(pool, anna.id, on - timedelta(days=on.weekday()))
     assert read.days[day] == [{"start": typed[0], "end": typed[1]}]
     length = await pool.fetchval("select upper(during) - lower(during) from availability")
@@ -158,12 +188,17 @@ async def test_known_clock_changes(pool: Pool, zone: str, day: str, typed: tuple
         ("Africa/Cairo", "2026-04-24", ("00:30", "03:00"), "start"),
     ],
 )
-async def test_a_skipped_edge_is_refused_by_name(pool: Pool, zone: str, day: str, typed: tuple[str, str], edge: str) -> None:
+async def test_a_skipped_edge_is_refused_by_name(
+    pool: Pool, zone: str, day: str, typed: tuple[str, str], edge: str
+) -> None:
     anna = await factories.instructor(pool, "Anna", days=0, time_zone=zone)
     fine = (week.minute("08:00"), week.minute("09:00"))
     with pytest.raises(refusal.ValidationError) as refused:
         await week.replace_days(
-            pool, anna.id, {date.fromisoformat(day): [fine, (week.minute(typed[0]), week.minute(typed[1]))]}, now=NOW
+            pool,
+            anna.id,
+            {date.fromisoformat(day): [fine, (week.minute(typed[0]), week.minute(typed[1]))]},
+            now=NOW,
         )
     assert refused.value.field == f"days.{day}.1.{edge}"
     assert await pool.fetchval("select count(*) from availability") == 0

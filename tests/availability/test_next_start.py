@@ -25,14 +25,18 @@ NOW = datetime(2026, 11, 24, 13, 5, tzinfo=UTC)
 Pair = tuple[UUID, int]
 
 
-async def next_of_board(pool: Pool, instructor_id: UUID, minutes: int, now: datetime) -> datetime | None:
+async def next_of_board(
+    pool: Pool, instructor_id: UUID, minutes: int, now: datetime
+) -> datetime | None:
     """The first free start on the boards up to the horizon."""
     for first in range(-1, 96, 31):
         board = await snapshot(pool, instructor_id, (now + timedelta(days=first)).date(), 31)
         assert board is not None
         limits = start_times.Limits.at(now, board.min_advance_minutes)
         for day in sorted(board.days):
-            starts = start_times.free_of_day(board.days[day], minutes, zone=board.time_zone, limits=limits)
+            starts = start_times.free_of_day(
+                board.days[day], minutes, zone=board.time_zone, limits=limits
+            )
             if starts:
                 return starts[0]
     return None
@@ -119,7 +123,9 @@ class Town:
         minutes = self.random.choice(row["durations_minutes"])
         start = await next_of_board(self.pool, anna.id, minutes, self.now)
         if start is None or self.random.random() < 0.4:
-            start = self.now.replace(minute=0) + timedelta(minutes=15 * self.random.randrange(4 * 48))
+            start = self.now.replace(minute=0) + timedelta(
+                minutes=15 * self.random.randrange(4 * 48)
+            )
         try:
             lesson = await factories.lesson(
                 self.pool, self.random.choice(self.students).id, row["id"], start,
@@ -133,14 +139,18 @@ class Town:
         if self.lessons:
             lesson = self.lessons.pop(self.random.randrange(len(self.lessons)))
             try:
-                await cancellation.cancel(self.pool, lesson.student_id, lesson.id, reason="", now=self.now)
+                await cancellation.cancel(
+                    self.pool, lesson.student_id, lesson.id, reason="", now=self.now
+                )
             except refusal.TooLate:
                 return
 
     async def replace_day(self) -> None:
         anna = self.random.choice(self.instructors)
         begin = 15 * self.random.randrange(80)
-        ranges = self.random.choice(([], [(begin, begin + 90)], [(n * 30, n * 30 + 15) for n in range(48)]))
+        ranges = self.random.choice(
+            ([], [(begin, begin + 90)], [(n * 30, n * 30 + 15) for n in range(48)])
+        )
         day = self.now.date() + timedelta(days=self.random.choice((1, 2, 80, 100)))
         await week.replace_days(self.pool, anna.id, {day: ranges}, now=self.now)
 
@@ -149,7 +159,9 @@ class Town:
             ({"min_advance_minutes": 0}, {"min_advance_minutes": 600},
              {"travel_buffer_minutes": 0}, {"travel_buffer_minutes": 40}, {"travel_buffer_minutes": 7})
         )  # fmt: skip
-        await instructor.change(self.pool, self.random.choice(self.instructors).id, change, now=self.now)
+        await instructor.change(
+            self.pool, self.random.choice(self.instructors).id, change, now=self.now
+        )
 
     async def services(self) -> None:
         anna = self.random.choice(self.instructors)
@@ -158,11 +170,15 @@ class Town:
         if len(services) > 1:
             await service.withdraw(self.pool, anna.id, services[0].id)
         elif self.random.random() < 0.5 and services:
-            await service.change(self.pool, anna.id, services[0].id, {"durations_minutes": durations})
+            await service.change(
+                self.pool, anna.id, services[0].id, {"durations_minutes": durations}
+            )
         else:
             slug = self.random.choice(("piano", "guitar", "spanish"))
             try:
-                await service.offer(self.pool, anna.id, slug, hourly_rate_cents=5000, durations_minutes=durations)
+                await service.offer(
+                    self.pool, anna.id, slug, hourly_rate_cents=5000, durations_minutes=durations
+                )
             except refusal.ValidationError:
                 return
 
@@ -188,7 +204,9 @@ class Town:
             anna.id, ben.id, service_id, start, self.now - timedelta(seconds=1), start + timedelta(hours=1),
         )  # fmt: skip
         try:
-            lesson = await factories.lesson(self.pool, clara.id, service_id, start, minutes=30, now=self.now)
+            lesson = await factories.lesson(
+                self.pool, clara.id, service_id, start, minutes=30, now=self.now
+            )
         except refusal.Refusal:
             return
         self.lessons.append(lesson)
@@ -217,7 +235,9 @@ async def refreshing(pool: Pool, town: Town, tasks: int) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_the_next_start_matches_the_boards_after_random_changes(pool: Pool, seed: int) -> None:
+async def test_the_next_start_matches_the_boards_after_random_changes(
+    pool: Pool, seed: int
+) -> None:
     """Step by step; in every second run the worker refreshes at the same time."""
     town = Town(pool, Random(seed))
     await town.settle()
@@ -233,23 +253,34 @@ async def test_the_next_start_matches_the_boards_after_random_changes(pool: Pool
 
 
 async def test_time_freed_during_a_computation_is_not_overwritten(pool: Pool) -> None:
-    anna, ben = await factories.instructor(pool, "Anna", now=NOW), await factories.student(pool, "Ben")
+    anna, ben = (
+        await factories.instructor(pool, "Anna", now=NOW),
+        await factories.student(pool, "Ben"),
+    )
     lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"), now=NOW)
     now = anna.at("08:00") - timedelta(hours=1)
     [row] = await next_start._read(pool, [(anna.id, 60)], next_start.NEAR_DAYS, now)
     assert row.next(now) == anna.at("10:00")
     await cancellation.cancel(pool, ben.id, lesson.id, reason="", now=now)
     await next_start._store_starts(pool, [(row, row.next(now))])
-    assert await pool.fetchval("select start = '-infinity' from next_start where instructor_id = $1 and minutes = 60", anna.id)
+    assert await pool.fetchval(
+        "select start = '-infinity' from next_start where instructor_id = $1 and minutes = 60",
+        anna.id,
+    )
     assert await next_start.of(pool, [(anna.id, 60)], now=now) == {(anna.id, 60): anna.at("09:00")}
 
 
 async def test_every_way_to_free_time_is_noticed(pool: Pool) -> None:
     """Each time a stored next start becomes earlier."""
-    anna = await factories.instructor(pool, "Anna", hours=("09:00", "12:00"), notice_minutes=600, buffer_minutes=60, now=NOW)
+    anna = await factories.instructor(
+        pool, "Anna", hours=("09:00", "12:00"), notice_minutes=600, buffer_minutes=60, now=NOW
+    )
     ben, clara = await factories.student(pool, "Ben"), await factories.student(pool, "Clara")
     evening = anna.at("20:00", day=0)
-    lessons = [await factories.lesson(pool, ben.id, anna.service_id, anna.at(clock), now=NOW) for clock in ("09:00", "11:00")]
+    lessons = [
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at(clock), now=NOW)
+        for clock in ("09:00", "11:00")
+    ]
 
     async def next_hour() -> datetime | None:
         start = (await next_start.of(pool, [(anna.id, 60)], now=evening))[anna.id, 60]
@@ -266,9 +297,15 @@ async def test_every_way_to_free_time_is_noticed(pool: Pool) -> None:
     start = await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"), now=evening)
     await pool.execute(hold, start.id, evening - timedelta(seconds=1))
     assert await next_hour() == anna.at("10:00")
-    assert (await next_start.of(pool, [(anna.id, 30)], now=evening))[anna.id, 30] == anna.at("10:00")
-    await factories.lesson(pool, clara.id, anna.service_id, anna.at("09:30"), minutes=30, now=evening)
-    assert (await next_start.of(pool, [(anna.id, 30)], now=evening))[anna.id, 30] == anna.at("09:00")
+    assert (await next_start.of(pool, [(anna.id, 30)], now=evening))[anna.id, 30] == anna.at(
+        "10:00"
+    )
+    await factories.lesson(
+        pool, clara.id, anna.service_id, anna.at("09:30"), minutes=30, now=evening
+    )
+    assert (await next_start.of(pool, [(anna.id, 30)], now=evening))[anna.id, 30] == anna.at(
+        "09:00"
+    )
     await week.replace_days(pool, anna.id, {anna.day(1): [(8 * 60, 12 * 60)]}, now=evening)
     assert await next_hour() == anna.at("08:00")
     await week.replace_days(pool, anna.id, {anna.day(0): [(21 * 60, 24 * 60)]}, now=evening)
@@ -351,7 +388,10 @@ async def test_a_repeated_request_computes_nothing(pool: Pool) -> None:
 
 async def test_long_calendars_are_computed_in_batches(pool: Pool) -> None:
     """For 25 calendars without free time: one read of the near days, then two of all days."""
-    pairs = [((await factories.instructor(pool, f"Anna {n}", days=0, durations=(60,), now=NOW)).id, 60) for n in range(25)]
+    pairs = [
+        ((await factories.instructor(pool, f"Anna {n}", days=0, durations=(60,), now=NOW)).id, 60)
+        for n in range(25)
+    ]
     sizes: list[int] = []
 
     def note(record: Any) -> None:

@@ -30,8 +30,12 @@ class At:
     async def client(self, **changed: Any) -> httpx.AsyncClient:
         from app.main import build
 
-        application = await _running(self.stack, build(self.settings.model_copy(update=changed), now=lambda: self.now))
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url=self.settings.site_url)
+        application = await _running(
+            self.stack, build(self.settings.model_copy(update=changed), now=lambda: self.now)
+        )
+        client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(application), base_url=self.settings.site_url
+        )
         return await self.stack.enter_async_context(client)
 
 
@@ -51,7 +55,9 @@ def path(instructor: Instructor, query: str = "") -> str:
     return f"/api/public/instructors/{instructor.id}/availability{query}"
 
 
-async def test_in_full_days_have_their_ranges_from_the_minimum_notice_on(at: At, anna: Instructor) -> None:
+async def test_in_full_days_have_their_ranges_from_the_minimum_notice_on(
+    at: At, anna: Instructor
+) -> None:
     answer = await (await at.client()).get(path(anna, "?start_date=2026-11-23&end_date=2026-11-24"))
     assert answer.json() == {
         "instructor_id": str(anna.id),
@@ -59,8 +65,14 @@ async def test_in_full_days_have_their_ranges_from_the_minimum_notice_on(at: At,
         "time_zone": "America/New_York",
         "version": 0,
         "days": {
-            "2026-11-23": {"ranges": [{"start_time": "12:15", "end_time": "17:00"}], "total_minutes": 285},
-            "2026-11-24": {"ranges": [{"start_time": "09:00", "end_time": "17:00"}], "total_minutes": 480},
+            "2026-11-23": {
+                "ranges": [{"start_time": "12:15", "end_time": "17:00"}],
+                "total_minutes": 285,
+            },
+            "2026-11-24": {
+                "ranges": [{"start_time": "09:00", "end_time": "17:00"}],
+                "total_minutes": 480,
+            },
         },
     }
     assert answer.headers["cache-control"] == "public, max-age=0, must-revalidate"
@@ -76,8 +88,12 @@ async def test_a_summary_has_the_parts_of_the_day(at: At, anna: Instructor) -> N
     }
 
 
-async def test_the_minimal_level_has_only_the_earliest_date(at: At, anna: Instructor, pool: Pool) -> None:
-    client = await at.client(public_availability_detail_level="minimal", public_availability_show_instructor_name=False)
+async def test_the_minimal_level_has_only_the_earliest_date(
+    at: At, anna: Instructor, pool: Pool
+) -> None:
+    client = await at.client(
+        public_availability_detail_level="minimal", public_availability_show_instructor_name=False
+    )
     answer = (await client.get(path(anna))).json()
     expected = {"instructor_id": str(anna.id), "time_zone": "America/New_York", "version": 0}
     assert answer == expected | {"has_availability": True, "earliest_date": "2026-11-23"}
@@ -91,10 +107,15 @@ async def test_lessons_and_travel_buffers_are_not_free(at: At, pool: Pool) -> No
     anna = await factories.instructor(pool, "Anna", now=NOW, buffer_minutes=15)
     ben = await factories.student(pool, "Ben")
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("11:00"), now=NOW)
-    answer = (await (await at.client()).get(path(anna, "?start_date=2026-11-24&end_date=2026-11-24"))).json()
+    answer = (
+        await (await at.client()).get(path(anna, "?start_date=2026-11-24&end_date=2026-11-24"))
+    ).json()
     assert answer["version"] == 1
     assert answer["days"]["2026-11-24"] == {
-        "ranges": [{"start_time": "09:00", "end_time": "10:45"}, {"start_time": "12:15", "end_time": "17:00"}],
+        "ranges": [
+            {"start_time": "09:00", "end_time": "10:45"},
+            {"start_time": "12:15", "end_time": "17:00"},
+        ],
         "total_minutes": 105 + 285,
     }
     assert "Ben" not in str(answer)
@@ -103,22 +124,38 @@ async def test_lessons_and_travel_buffers_are_not_free(at: At, pool: Pool) -> No
 async def test_days_reach_from_today_to_the_setting(at: At, anna: Instructor) -> None:
     client = await at.client(public_availability_days=10)
     expected = [(date(2026, 11, 23) + timedelta(days=n)).isoformat() for n in range(10)]
-    for query in ("", "?start_date=2020-01-01", "?end_date=8999-12-31", "?start_date=1970-01-01&end_date=2027-11-23"):
+    for query in (
+        "",
+        "?start_date=2020-01-01",
+        "?end_date=8999-12-31",
+        "?start_date=1970-01-01&end_date=2027-11-23",
+    ):
         assert list((await client.get(path(anna, query))).json()["days"]) == expected
     assert (await client.get(path(anna, "?start_date=2027-01-01"))).json()["days"] == {}
-    assert (await client.get(path(anna, "?start_date=2020-01-01&end_date=2020-01-02"))).json()["days"] == {}
+    assert (await client.get(path(anna, "?start_date=2020-01-01&end_date=2020-01-02"))).json()[
+        "days"
+    ] == {}
 
 
-async def test_a_day_ends_at_24_and_a_short_night_counts_its_real_minutes(at: At, pool: Pool) -> None:
+async def test_a_day_ends_at_24_and_a_short_night_counts_its_real_minutes(
+    at: At, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna", now=NOW, hours=("00:00", "24:00"), days=200)
     at.now = datetime(2027, 3, 1, 15, tzinfo=UTC)
-    answer = (await (await at.client()).get(path(anna, "?start_date=2027-03-14&end_date=2027-03-14"))).json()
+    answer = (
+        await (await at.client()).get(path(anna, "?start_date=2027-03-14&end_date=2027-03-14"))
+    ).json()
     assert answer["days"] == {
-        "2027-03-14": {"ranges": [{"start_time": "00:00", "end_time": "24:00"}], "total_minutes": 23 * 60}
+        "2027-03-14": {
+            "ranges": [{"start_time": "00:00", "end_time": "24:00"}],
+            "total_minutes": 23 * 60,
+        }
     }
 
 
-async def test_a_repeated_request_gets_304_until_something_changes(at: At, anna: Instructor, pool: Pool) -> None:
+async def test_a_repeated_request_gets_304_until_something_changes(
+    at: At, anna: Instructor, pool: Pool
+) -> None:
     client = await at.client()
     first = await client.get(path(anna))
 
@@ -170,9 +207,15 @@ async def test_a_notice_off_the_quarter_hour_is_kept_to_the_minute(at: At, pool:
         ("start_date=2026-11-25&end_date=2026-11-24", "end_date"),
     ],
 )
-async def test_invalid_dates_are_named_and_readable_from_any_site(at: At, anna: Instructor, query: str, field: str) -> None:
+async def test_invalid_dates_are_named_and_readable_from_any_site(
+    at: At, anna: Instructor, query: str, field: str
+) -> None:
     answer = await (await at.client()).get(path(anna, f"?{query}"))
-    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "VALIDATION_ERROR", field)
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (
+        422,
+        "VALIDATION_ERROR",
+        field,
+    )
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
@@ -209,15 +252,33 @@ async def test_the_next_available_start_can_be_booked(at: At, anna: Instructor, 
         "time_zone": "America/New_York",
         "version": 0,
     }
-    assert (await client.get(next_path, headers={"If-None-Match": answer.headers["etag"]})).status_code == 304
+    assert (
+        await client.get(next_path, headers={"If-None-Match": answer.headers["etag"]})
+    ).status_code == 304
     ben, carl = await factories.student(pool, "Ben"), await factories.student(pool, "Carl")
-    await factories.lesson(pool, ben.id, anna.service_id, datetime(2026, 11, 23, 17, 30, tzinfo=UTC), minutes=30, now=NOW)
+    await factories.lesson(
+        pool,
+        ben.id,
+        anna.service_id,
+        datetime(2026, 11, 23, 17, 30, tzinfo=UTC),
+        minutes=30,
+        now=NOW,
+    )
     hour = (await client.get(f"{next_path}?duration_minutes=60")).json()
-    assert hour == {"start": "2026-11-23T18:00:00Z", "duration_minutes": 60, "time_zone": "America/New_York", "version": 1}
-    await factories.lesson(pool, carl.id, anna.service_id, datetime.fromisoformat(hour["start"]), minutes=60, now=NOW)
+    assert hour == {
+        "start": "2026-11-23T18:00:00Z",
+        "duration_minutes": 60,
+        "time_zone": "America/New_York",
+        "version": 1,
+    }
+    await factories.lesson(
+        pool, carl.id, anna.service_id, datetime.fromisoformat(hour["start"]), minutes=60, now=NOW
+    )
 
 
-async def test_a_length_that_is_not_offered_has_no_start(at: At, anna: Instructor, pool: Pool) -> None:
+async def test_a_length_that_is_not_offered_has_no_start(
+    at: At, anna: Instructor, pool: Pool
+) -> None:
     client = await at.client()
     next_path = f"/api/public/instructors/{anna.id}/next-available"
     assert (await client.get(f"{next_path}?duration_minutes=45")).json()["start"] is None
@@ -228,7 +289,9 @@ async def test_a_length_that_is_not_offered_has_no_start(at: At, anna: Instructo
     assert (answer["start"], answer["duration_minutes"]) == (None, 60)
 
 
-async def test_the_cache_is_bounded(at: At, anna: Instructor, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_cache_is_bounded(
+    at: At, anna: Instructor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(public, "_MAX_BODIES", 3)
     client = await at.client()
     for day in range(24, 30):

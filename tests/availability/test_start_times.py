@@ -53,12 +53,17 @@ def test_half_hours_are_those_of_the_wall_clock() -> None:
 def test_whole_ranges_offer_what_their_days_offer(day: date, zone: str) -> None:
     """Also where clocks change, and where they change at midnight."""
     local = ZoneInfo(zone)
-    midnights = [datetime.combine(day + timedelta(days=n), datetime.min.time(), local).astimezone(UTC) for n in range(-1, 4)]
+    midnights = [
+        datetime.combine(day + timedelta(days=n), datetime.min.time(), local).astimezone(UTC)
+        for n in range(-1, 4)
+    ]
     begin, end = midnights[0] + timedelta(hours=5, minutes=15), midnights[-1] - timedelta(hours=3)
     limits = start_times.Limits(begin, end)
     by_day = [
         start
         for first, last in pairwise(midnights)
-        for start in start_times.of_day([(max(begin, first), min(end, last))], [], 45, zone=zone, limits=limits)
+        for start in start_times.of_day(
+            [(max(begin, first), min(end, last))], [], 45, zone=zone, limits=limits
+        )
     ]
     assert list(start_times.of_ranges([(begin, end)], 45, zone)) == by_day

@@ -21,7 +21,9 @@ async def anna(pool: Pool) -> Instructor:
 
 
 @pytest.fixture
-async def as_anna(client: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor) -> httpx.AsyncClient:
+async def as_anna(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor
+) -> httpx.AsyncClient:
     """The client, signed in as Anna."""
     client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, anna.id, settings)}"
     return client
@@ -33,8 +35,14 @@ def monday(anna: Instructor) -> date:
     return anna.today + timedelta(days=14 - anna.today.weekday())
 
 
-async def put(client: httpx.AsyncClient, start: date, days: dict[date, Any], **more: Any) -> httpx.Response:
-    body = {"start": start.isoformat(), "days": {day.isoformat(): ranges for day, ranges in days.items()}, **more}
+async def put(
+    client: httpx.AsyncClient, start: date, days: dict[date, Any], **more: Any
+) -> httpx.Response:
+    body = {
+        "start": start.isoformat(),
+        "days": {day.isoformat(): ranges for day, ranges in days.items()},
+        **more,
+    }
     return await client.put("/api/availability/week", json=body)
 
 
@@ -54,7 +62,9 @@ async def test_a_new_week_is_empty(as_anna: httpx.AsyncClient, monday: date) -> 
     }
 
 
-async def test_an_omitted_day_stays_and_adjacent_ranges_are_merged(as_anna: httpx.AsyncClient, monday: date) -> None:
+async def test_an_omitted_day_stays_and_adjacent_ranges_are_merged(
+    as_anna: httpx.AsyncClient, monday: date
+) -> None:
     tuesday, wednesday = monday + timedelta(days=1), monday + timedelta(days=2)
     await put(as_anna, monday, {monday: [MORNING], tuesday: [{"start": "22:00", "end": "24:00"}]})
     answer = await put(
@@ -74,11 +84,16 @@ async def test_an_omitted_day_stays_and_adjacent_ranges_are_merged(as_anna: http
     assert week["version"] == 2
     assert week["days"][monday.isoformat()] == [MORNING]
     assert week["days"][tuesday.isoformat()] == [{"start": "22:00", "end": "24:00"}]
-    assert week["days"][wednesday.isoformat()] == [{"start": "00:00", "end": "02:00"}, {"start": "11:00", "end": "14:15"}]
+    assert week["days"][wednesday.isoformat()] == [
+        {"start": "00:00", "end": "02:00"},
+        {"start": "11:00", "end": "14:15"},
+    ]
     assert await get(as_anna, monday) == week
 
 
-async def test_ranges_are_merged_across_midnight_and_split_again(as_anna: httpx.AsyncClient, pool: Pool, monday: date) -> None:
+async def test_ranges_are_merged_across_midnight_and_split_again(
+    as_anna: httpx.AsyncClient, pool: Pool, monday: date
+) -> None:
     tuesday = monday + timedelta(days=1)
     await put(as_anna, monday, {monday: [{"start": "22:00", "end": "24:00"}]})
     await put(as_anna, monday, {tuesday: [{"start": "00:00", "end": "02:00"}]})
@@ -89,14 +104,22 @@ async def test_ranges_are_merged_across_midnight_and_split_again(as_anna: httpx.
     assert week["days"][tuesday.isoformat()] == []
 
 
-async def test_saving_an_unchanged_week_is_no_step(as_anna: httpx.AsyncClient, pool: Pool, monday: date) -> None:
+async def test_saving_an_unchanged_week_is_no_step(
+    as_anna: httpx.AsyncClient, pool: Pool, monday: date
+) -> None:
     await put(as_anna, monday, {monday: [MORNING]})
     again = await put(
-        as_anna, monday, {monday: [{"start": "09:00", "end": "10:00"}, {"start": "10:00", "end": "12:00"}]}, version=0
+        as_anna,
+        monday,
+        {monday: [{"start": "09:00", "end": "10:00"}, {"start": "10:00", "end": "12:00"}]},
+        version=0,
     )
     assert again.status_code == 409
     again = await put(
-        as_anna, monday, {monday: [{"start": "09:00", "end": "10:00"}, {"start": "10:00", "end": "12:00"}]}, version=1
+        as_anna,
+        monday,
+        {monday: [{"start": "09:00", "end": "10:00"}, {"start": "10:00", "end": "12:00"}]},
+        version=1,
     )
     assert (again.status_code, again.json()["version"]) == (200, 1)
     assert await pool.fetchval("select count(*) from outbox") == 1
@@ -108,7 +131,9 @@ async def test_a_save_is_one_step_with_the_changed_days_board(
     days = [monday + timedelta(days=n) for n in range(7)]
     await put(as_anna, monday, {days[1]: [MORNING]})
     await put(as_anna, monday, {days[0]: [MORNING], days[1]: [MORNING], days[6]: [MORNING]})
-    change = await pool.fetchrow("select version, days, events from outbox order by version desc limit 1")
+    change = await pool.fetchrow(
+        "select version, days, events from outbox order by version desc limit 1"
+    )
     assert change is not None
     assert change["version"] == 2
     assert set(change["days"]) == {days[0].isoformat(), days[6].isoformat()}
@@ -131,7 +156,9 @@ async def test_an_edit_of_an_outdated_version_is_refused_with_the_current_week(
     assert (await put(as_anna, monday, {tuesday: []}, version=99)).status_code == 409
 
 
-async def test_validation_errors_come_before_version_conflicts(as_anna: httpx.AsyncClient, monday: date) -> None:
+async def test_validation_errors_come_before_version_conflicts(
+    as_anna: httpx.AsyncClient, monday: date
+) -> None:
     await put(as_anna, monday, {monday: [MORNING]})
     past = monday - timedelta(days=28)
     answer = await put(as_anna, past, {past: [MORNING]}, version=0)
@@ -143,14 +170,18 @@ async def test_bookings_and_settings_do_not_count_as_changes(
 ) -> None:
     await put(as_anna, monday, {monday: [MORNING]})
     ben = await factories.student(pool, "Ben")
-    await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00", day=(monday - anna.today).days))
+    await factories.lesson(
+        pool, ben.id, anna.service_id, anna.at("09:00", day=(monday - anna.today).days)
+    )
     await as_anna.put("/api/instructors/me", json={"min_advance_minutes": 30})
     answer = await put(as_anna, monday, {monday: []}, version=1)
     assert (answer.status_code, answer.json()["version"]) == (200, 4)
     assert await pool.fetchval("select state from booking") == "confirmed"
 
 
-async def test_past_days_cannot_be_changed(as_anna: httpx.AsyncClient, pool: Pool, anna: Instructor) -> None:
+async def test_past_days_cannot_be_changed(
+    as_anna: httpx.AsyncClient, pool: Pool, anna: Instructor
+) -> None:
     last_monday = anna.today - timedelta(days=anna.today.weekday() + 7)
     await pool.execute(
         "insert into availability values ($1, tstzrange($2, $2::timestamptz + interval '3 hours'))",
@@ -194,7 +225,9 @@ async def test_availability_reaches_730_days(as_anna: httpx.AsyncClient, anna: I
         ([MORNING] * 97, ""),
     ],
 )
-async def test_an_invalid_range_is_named(as_anna: httpx.AsyncClient, monday: date, ranges: Any, field: str) -> None:
+async def test_an_invalid_range_is_named(
+    as_anna: httpx.AsyncClient, monday: date, ranges: Any, field: str
+) -> None:
     answer = await put(as_anna, monday, {monday: ranges})
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
     assert answer.json()["field"] == f"days.{monday}.{field}".rstrip(".")
@@ -219,12 +252,20 @@ async def test_an_invalid_range_is_named(as_anna: httpx.AsyncClient, monday: dat
         ({"start": "2026-11-23", "days": {}, "version": 2**63}, "version"),
     ],
 )
-async def test_an_invalid_week_is_named(as_anna: httpx.AsyncClient, body: dict[str, Any], field: str) -> None:
+async def test_an_invalid_week_is_named(
+    as_anna: httpx.AsyncClient, body: dict[str, Any], field: str
+) -> None:
     answer = await as_anna.put("/api/availability/week", json=body)
-    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "VALIDATION_ERROR", field)
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (
+        422,
+        "VALIDATION_ERROR",
+        field,
+    )
 
 
-@pytest.mark.parametrize("start", ["", "2026-11-24", "0001-01-01", "9999-12-27", "today", "2026-11-23Z", "%00"])
+@pytest.mark.parametrize(
+    "start", ["", "2026-11-24", "0001-01-01", "9999-12-27", "today", "2026-11-23Z", "%00"]
+)
 async def test_an_invalid_week_start_is_refused(as_anna: httpx.AsyncClient, start: str) -> None:
     answer = await as_anna.get(f"/api/availability/week?start={start}")
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
@@ -236,16 +277,25 @@ async def test_a_week_in_the_far_future_is_empty(as_anna: httpx.AsyncClient, sta
     assert list(days.values()) == [[]] * 7
 
 
-async def test_only_an_instructor_has_a_week(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_only_an_instructor_has_a_week(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
     ben = await factories.student(pool, "Ben")
     client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, ben.id, settings)}"
-    for answer in (await client.get("/api/availability/week"), await client.put("/api/availability/week", content=b"{")):
+    for answer in (
+        await client.get("/api/availability/week"),
+        await client.put("/api/availability/week", content=b"{"),
+    ):
         assert (answer.status_code, answer.json()["code"]) == (403, "NOT_ALLOWED")
 
 
-async def test_of_two_saves_from_one_version_one_wins(as_anna: httpx.AsyncClient, monday: date) -> None:
+async def test_of_two_saves_from_one_version_one_wins(
+    as_anna: httpx.AsyncClient, monday: date
+) -> None:
     days = [monday + timedelta(days=n) for n in range(7)]
-    answers = await asyncio.gather(*(put(as_anna, monday, {day: [MORNING]}, version=0) for day in days))
+    answers = await asyncio.gather(
+        *(put(as_anna, monday, {day: [MORNING]}, version=0) for day in days)
+    )
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 6
     week = await get(as_anna, monday)
     assert week["version"] == 1

@@ -12,15 +12,29 @@ NOW = datetime.now(UTC)
 
 
 async def reserve(
-    pool: Pool, student: Account, instructor: Instructor, start: datetime, minutes: int = 60, **more: Any
+    pool: Pool,
+    student: Account,
+    instructor: Instructor,
+    start: datetime,
+    minutes: int = 60,
+    **more: Any,
 ) -> Booking:
     """Books a lesson; `more` overrides the location, the note or the present time."""
-    arguments: dict[str, Any] = {"location_type": None, "location": "", "note": "", "now": NOW} | more
+    arguments: dict[str, Any] = {
+        "location_type": None,
+        "location": "",
+        "note": "",
+        "now": NOW,
+    } | more
     service_id = instructor.service_id
-    return await booking.reserve(pool, student.id, service_id=service_id, start=start, minutes=minutes, **arguments)
+    return await booking.reserve(
+        pool, student.id, service_id=service_id, start=start, minutes=minutes, **arguments
+    )
 
 
-async def hold(db: Pool | Tx, student: Account, instructor: Instructor, start: datetime, until: datetime) -> Any:
+async def hold(
+    db: Pool | Tx, student: Account, instructor: Instructor, start: datetime, until: datetime
+) -> Any:
     """Inserts a held booking, as it is before its student confirms; the booking's id."""
     return await db.fetchval(
         """insert into booking (instructor_id, student_id, service_id, state, during, blocked, held_until, service_name,

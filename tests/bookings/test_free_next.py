@@ -13,7 +13,9 @@ from tests import factories
 NOW = datetime(2026, 11, 24, 13, 5, tzinfo=UTC)
 
 
-async def names(pool: Pool, words: str = "", category: str | None = None, service: str | None = None) -> list[str]:
+async def names(
+    pool: Pool, words: str = "", category: str | None = None, service: str | None = None
+) -> list[str]:
     cards = await free_next.cards(pool, words=words, category=category, service=service, now=NOW)
     return [card.taught.name for card in cards]
 
@@ -41,7 +43,9 @@ async def test_a_cancelled_lesson_brings_its_instructor_back_to_the_front(pool: 
 
 
 async def test_filters_select_the_requested_service(pool: Pool) -> None:
-    anna = await factories.instructor(pool, "Anna", service="piano", durations=(30, 60), hours=("12:00", "17:00"), now=NOW)
+    anna = await factories.instructor(
+        pool, "Anna", service="piano", durations=(30, 60), hours=("12:00", "17:00"), now=NOW
+    )
     await factories.service_of(pool, anna.id, "guitar", durations=(30, 45))
     await factories.instructor(pool, "Dora", service="spanish", hours=("10:30", "11:30"), now=NOW)
     await factories.instructor(pool, "Never", service="guitar", days=0, now=NOW)
@@ -64,7 +68,9 @@ async def test_an_instructor_who_teaches_again_is_listed_again(pool: Pool) -> No
     assert card.times
 
 
-async def test_a_calendar_of_many_short_ranges_is_read_once_per_list(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_calendar_of_many_short_ranges_is_read_once_per_list(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     """One instructor has 66 services of several durations, and free ranges of 15 minutes."""
     anna = await factories.instructor(pool, "Anna", durations=(15, 30, 60, 90), days=0)
     await pool.execute(

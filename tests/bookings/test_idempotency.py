@@ -20,7 +20,9 @@ def call(key: str, body: str = "") -> Call:
     return idempotency.call(key, "POST", "/api/bookings", body.encode())
 
 
-async def book(pool: Pool, student: Account, anna: Instructor, hour: str, key: Call, *, now: datetime = NOW) -> Booking | str:
+async def book(
+    pool: Pool, student: Account, anna: Instructor, hour: str, key: Call, *, now: datetime = NOW
+) -> Booking | str:
     try:
         return await booking.reserve(
             pool, student.id, service_id=anna.service_id, start=anna.at(hour), minutes=60,
@@ -56,7 +58,12 @@ async def test_one_key_for_several_concurrent_bodies_books_once(pool: Pool) -> N
             outcomes[getattr(result, "code", type(result).__name__)] += 1
         assert outcomes == {"Booking": 1, "IDEMPOTENCY_MISMATCH": 3}
     assert await pool.fetchval("select count(*) from booking") == 8
-    assert await pool.fetchval("select deadlocks from pg_stat_database where datname = current_database()") == 0
+    assert (
+        await pool.fetchval(
+            "select deadlocks from pg_stat_database where datname = current_database()"
+        )
+        == 0
+    )
 
 
 async def test_a_repeat_after_a_cancellation_returns_the_first_answer(pool: Pool) -> None:
@@ -68,7 +75,9 @@ async def test_a_repeat_after_a_cancellation_returns_the_first_answer(pool: Pool
     assert await pool.fetchval("select count(*) from booking where state = 'confirmed'") == 0
 
 
-async def test_a_repeat_returns_the_first_answer_even_when_the_time_is_too_soon_by_now(pool: Pool) -> None:
+async def test_a_repeat_returns_the_first_answer_even_when_the_time_is_too_soon_by_now(
+    pool: Pool,
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     lesson = await book(pool, ben, anna, "09:00", call("k"))
     assert isinstance(lesson, Booking)
@@ -102,13 +111,19 @@ async def test_concurrent_repeats_of_a_cancellation_cancel_once(pool: Pool) -> N
     lesson = await book(pool, ben, anna, "09:00", call("k"))
     assert isinstance(lesson, Booking)
     key = idempotency.call("c", "POST", f"/api/bookings/{lesson.id}/cancellation", b"{}")
-    repeats = [cancellation.cancel(pool, anna.id, lesson.id, reason="ill", now=NOW, call=key) for _ in range(8)]
+    repeats = [
+        cancellation.cancel(pool, anna.id, lesson.id, reason="ill", now=NOW, call=key)
+        for _ in range(8)
+    ]
     assert len({answer.version for answer in await asyncio.gather(*repeats)}) == 1
     assert await pool.fetchval("select count(*) from booking_audit where event = 'cancelled'") == 1
 
 
 async def test_one_key_for_two_concurrent_cancellations_cancels_one(pool: Pool) -> None:
-    anna, clara = await factories.instructor(pool, "Anna"), await factories.instructor(pool, "Clara")
+    anna, clara = (
+        await factories.instructor(pool, "Anna"),
+        await factories.instructor(pool, "Clara"),
+    )
     ben = await factories.student(pool)
     lessons = [
         await book(pool, ben, anna, "09:00", call("1")),

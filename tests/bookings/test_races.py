@@ -30,7 +30,12 @@ async def crowd(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         yield pool
         await assert_nothing_overlaps(pool)
         await assert_changes_match_board(pool)
-        assert await pool.fetchval("select deadlocks from pg_stat_database where datname = current_database()") == 0
+        assert (
+            await pool.fetchval(
+                "select deadlocks from pg_stat_database where datname = current_database()"
+            )
+            == 0
+        )
     finally:
         await db.close(pool)
 
@@ -41,7 +46,9 @@ async def outcomes(*attempts: Awaitable[Any]) -> Counter[str]:
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, refusal.Refusal):
             raise result
-    return Counter(result.code if isinstance(result, refusal.Refusal) else "ok" for result in results)
+    return Counter(
+        result.code if isinstance(result, refusal.Refusal) else "ok" for result in results
+    )
 
 
 async def students(pool: Pool, count: int) -> list[factories.Account]:
@@ -51,7 +58,9 @@ async def students(pool: Pool, count: int) -> list[factories.Account]:
 async def test_two_hundred_students_who_book_one_time_get_exactly_one_lesson(crowd: Pool) -> None:
     anna = await factories.instructor(crowd, "Anna")
     crowd_students = await students(crowd, 200)
-    result = await outcomes(*(reserve(crowd, student, anna, anna.at("10:00")) for student in crowd_students))
+    result = await outcomes(
+        *(reserve(crowd, student, anna, anna.at("10:00")) for student in crowd_students)
+    )
     assert result == {"ok": 1, "SLOT_TAKEN": 199}
     assert await crowd.fetchval("select count(*) from booking") == 1
 
@@ -61,24 +70,35 @@ async def test_overlapping_requests_never_leave_overlapping_lessons(crowd: Pool)
     crowd_students = await students(crowd, 60)
     starts = [f"{9 + quarter // 4:02}:{quarter % 4 * 15:02}" for quarter in range(12)]
     result = await outcomes(
-        *(reserve(crowd, student, anna, anna.at(starts[n % len(starts)]), 30) for n, student in enumerate(crowd_students))
+        *(
+            reserve(crowd, student, anna, anna.at(starts[n % len(starts)]), 30)
+            for n, student in enumerate(crowd_students)
+        )
     )
     assert set(result) == {"ok", "SLOT_TAKEN"}
     assert result["ok"] >= 3
 
 
 async def test_a_student_who_books_several_instructors_at_once_gets_one(crowd: Pool) -> None:
-    instructors = [await factories.instructor(crowd, name) for name in ("Anna", "Clara", "Dora", "Emma")]
+    instructors = [
+        await factories.instructor(crowd, name) for name in ("Anna", "Clara", "Dora", "Emma")
+    ]
     for day in range(1, 15):
         ben = await factories.student(crowd, f"Ben {day}")
         result = await outcomes(
-            *(reserve(crowd, ben, instructor, instructor.at("10:00", day=day)) for instructor in instructors)
+            *(
+                reserve(crowd, ben, instructor, instructor.at("10:00", day=day))
+                for instructor in instructors
+            )
         )
         assert result == {"ok": 1, "STUDENT_BUSY": 3}
 
 
 async def test_two_students_and_two_instructors_at_one_time_get_two_lessons(crowd: Pool) -> None:
-    anna, clara = await factories.instructor(crowd, "Anna"), await factories.instructor(crowd, "Clara")
+    anna, clara = (
+        await factories.instructor(crowd, "Anna"),
+        await factories.instructor(crowd, "Clara"),
+    )
     ben, carl = await factories.student(crowd, "Ben"), await factories.student(crowd, "Carl")
     for day in range(1, 15):
         result = await outcomes(
@@ -103,7 +123,8 @@ async def test_a_cancellation_during_bookings_never_leads_to_overlaps(crowd: Poo
         )
         assert set(result) <= {"ok", "SLOT_TAKEN"}
         standing = await crowd.fetchval(
-            "select count(*) from booking where state = 'confirmed' and lower(during)::date = $1", anna.day(day)
+            "select count(*) from booking where state = 'confirmed' and lower(during)::date = $1",
+            anna.day(day),
         )
         assert standing <= 2
 
@@ -111,7 +132,9 @@ async def test_a_cancellation_during_bookings_never_leads_to_overlaps(crowd: Poo
 async def test_twenty_concurrent_cancellations_cancel_once(crowd: Pool) -> None:
     anna, ben = await factories.instructor(crowd, "Anna"), await factories.student(crowd, "Ben")
     lesson = await reserve(crowd, ben, anna, anna.at("10:00", day=2))
-    result = await outcomes(*(cancellation.cancel(crowd, ben.id, lesson.id, reason="", now=NOW) for _ in range(20)))
+    result = await outcomes(
+        *(cancellation.cancel(crowd, ben.id, lesson.id, reason="", now=NOW) for _ in range(20))
+    )
     assert result == {"ok": 1, "WRONG_STATE": 19}
 
 
@@ -120,7 +143,9 @@ async def test_no_booking_succeeds_after_a_concurrent_edit_closed_its_day(crowd:
     crowd_students = await students(crowd, 15)
 
     async def close(day: int) -> None:
-        await crowd.execute("select replace_days($1, $2, null, $3)", anna.id, {anna.day(day).isoformat(): []}, NOW)
+        await crowd.execute(
+            "select replace_days($1, $2, null, $3)", anna.id, {anna.day(day).isoformat(): []}, NOW
+        )
 
     for day in range(2, 10):
         result = await outcomes(
@@ -132,14 +157,21 @@ async def test_no_booking_succeeds_after_a_concurrent_edit_closed_its_day(crowd:
         )
         assert set(result) <= {"ok", "SLOT_TAKEN", "OUTSIDE_AVAILABILITY"}
         closed = await crowd.fetchval(
-            "select version from outbox where instructor_id = $1 and events = '[]' order by version desc limit 1", anna.id
+            "select version from outbox where instructor_id = $1 and events = '[]' order by version desc limit 1",
+            anna.id,
         )
-        late = await crowd.fetchval("select count(*) from booking where instructor_id = $1 and version > $2", anna.id, closed)
+        late = await crowd.fetchval(
+            "select count(*) from booking where instructor_id = $1 and version > $2",
+            anna.id,
+            closed,
+        )
         assert late == 0
 
 
 async def test_expired_holds_of_many_instructors_are_replaced_without_deadlock(crowd: Pool) -> None:
-    instructors = [await factories.instructor(crowd, name) for name in ("Anna", "Clara", "Dora", "Emma")]
+    instructors = [
+        await factories.instructor(crowd, name) for name in ("Anna", "Clara", "Dora", "Emma")
+    ]
     crowd_students = await students(crowd, 4)
     for day in range(1, 11):
         for student, instructor in zip(crowd_students, instructors, strict=True):
@@ -147,7 +179,12 @@ async def test_expired_holds_of_many_instructors_are_replaced_without_deadlock(c
         # Each books the time of another hold, so calendars are locked in different orders.
         result = await outcomes(
             *(
-                reserve(crowd, student, instructors[(n + shift) % 4], instructors[0].at("10:00", day=day))
+                reserve(
+                    crowd,
+                    student,
+                    instructors[(n + shift) % 4],
+                    instructors[0].at("10:00", day=day),
+                )
                 for n, student in enumerate(crowd_students)
                 for shift in (1, 2)
             )
@@ -164,7 +201,10 @@ async def test_constraints_prevent_overlaps_without_the_functions(crowd: Pool) -
     )
     await reserve(crowd, ben, anna, anna.at("10:00"))
     clara = await factories.instructor(crowd, "Clara")
-    for who, whom, constraint in ((carl, anna, "booking_instructor_no_overlap"), (ben, clara, "booking_student_no_overlap")):
+    for who, whom, constraint in (
+        (carl, anna, "booking_instructor_no_overlap"),
+        (ben, clara, "booking_student_no_overlap"),
+    ):
         with pytest.raises(Exception, match=constraint):
             await hold(crowd, who, whom, anna.at("10:30"), datetime.now(UTC))
 
@@ -172,18 +212,24 @@ async def test_constraints_prevent_overlaps_without_the_functions(crowd: Pool) -
 async def test_whoever_goes_past_the_locks_leaves_nothing_half_written(crowd: Pool) -> None:
     anna = await factories.instructor(crowd, "Anna")
     ben, carl, dora = await students(crowd, 3)
-    await hold(crowd, carl, anna, anna.at("09:30"), NOW)  # it has run out, and ben's lesson would take it over
+    await hold(
+        crowd, carl, anna, anna.at("09:30"), NOW
+    )  # it has run out, and ben's lesson would take it over
     async with crowd.acquire() as intruder:
         transaction = intruder.transaction()
         await transaction.start()
         await hold(intruder, dora, anna, anna.at("10:30"), NOW + timedelta(hours=1))
         booking = asyncio.create_task(outcomes(reserve(crowd, ben, anna, anna.at("10:00"))))
-        await asyncio.sleep(0.5)  # ben's has seen that the time is free, and waits for what is not committed
+        await asyncio.sleep(
+            0.5
+        )  # ben's has seen that the time is free, and waits for what is not committed
         assert not booking.done()
         await transaction.commit()
     assert await booking == {"SLOT_TAKEN": 1}
     assert await crowd.fetchval("select count(*) from booking where state = 'held'") == 2
-    assert await crowd.fetchval("select version from calendar where instructor_id = $1", anna.id) == 0
+    assert (
+        await crowd.fetchval("select version from calendar where instructor_id = $1", anna.id) == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -199,8 +245,12 @@ async def test_a_service_that_changes_while_a_booking_waits_is_booked_as_it_is_t
 ) -> None:
     anna, ben = await factories.instructor(crowd, "Anna"), await factories.student(crowd, "Ben")
     async with crowd.acquire() as writer, writer.transaction():
-        await writer.execute("select from calendar where instructor_id = $1 for no key update", anna.id)
-        attempt = asyncio.create_task(reserve(crowd, ben, anna, anna.at("10:00"), location_type="public"))
+        await writer.execute(
+            "select from calendar where instructor_id = $1 for no key update", anna.id
+        )
+        attempt = asyncio.create_task(
+            reserve(crowd, ben, anna, anna.at("10:00"), location_type="public")
+        )
         async with asyncio.timeout(20):
             while not await crowd.fetchval(IS_A_LOCK_AWAITED):
                 await asyncio.sleep(0.01)

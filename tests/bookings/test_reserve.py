@@ -21,8 +21,20 @@ async def one(pool: Pool | Tx, sql: str, *arguments: Any) -> Any:
 
 
 async def test_a_booking_is_confirmed_at_once_with_all_its_details(pool: Pool) -> None:
-    anna, ben = await factories.instructor(pool, "Anna", rate_cents=7001), await factories.student(pool, "Ben")
-    lesson = await reserve(pool, ben, anna, anna.at("10:00"), 30, location_type="public", location="Bryant Park", note="hello")
+    anna, ben = (
+        await factories.instructor(pool, "Anna", rate_cents=7001),
+        await factories.student(pool, "Ben"),
+    )
+    lesson = await reserve(
+        pool,
+        ben,
+        anna,
+        anna.at("10:00"),
+        30,
+        location_type="public",
+        location="Bryant Park",
+        note="hello",
+    )
     shown_to_ben = booking.as_json(lesson, ben.id)
     assert shown_to_ben == {
         "id": str(lesson.id),
@@ -73,10 +85,18 @@ async def test_a_booking_writes_its_change_audit_entry_and_both_notifications(po
     ]
     assert await one(pool, "select array_agg(version) from outbox_unpublished") == [lesson.version]
     assert (
-        change["version"] == lesson.version == await one(pool, "select version from calendar where instructor_id = $1", anna.id)
+        change["version"]
+        == lesson.version
+        == await one(pool, "select version from calendar where instructor_id = $1", anna.id)
     )
-    assert await one(pool, "select array_agg(recipient_id order by id) from notification") == [ben.id, anna.id]
-    assert await one(pool, "select actor_id from booking_audit where booking_id = $1", lesson.id) == ben.id
+    assert await one(pool, "select array_agg(recipient_id order by id) from notification") == [
+        ben.id,
+        anna.id,
+    ]
+    assert (
+        await one(pool, "select actor_id from booking_audit where booking_id = $1", lesson.id)
+        == ben.id
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,7 +121,9 @@ async def test_a_lesson_needs_an_offered_duration_within_availability(
 
 
 async def test_minimum_notice_and_horizon_are_enforced(pool: Pool) -> None:
-    anna = await factories.instructor(pool, "Anna", hours=("00:00", "24:00"), days=120, notice_minutes=90)
+    anna = await factories.instructor(
+        pool, "Anna", hours=("00:00", "24:00"), days=120, notice_minutes=90
+    )
     ben = await factories.student(pool, "Ben")
     start = anna.at("12:00", day=2)
     with pytest.raises(refusal.TooSoon):
@@ -109,17 +131,23 @@ async def test_minimum_notice_and_horizon_are_enforced(pool: Pool) -> None:
     far = anna.at("12:00", day=100)
     with pytest.raises(refusal.TooFarAhead):
         await reserve(pool, ben, anna, far, now=far - timedelta(days=90, seconds=1))
-    assert (await reserve(pool, ben, anna, start, now=start - timedelta(minutes=90))).starts_at == start
+    assert (
+        await reserve(pool, ben, anna, start, now=start - timedelta(minutes=90))
+    ).starts_at == start
     assert (await reserve(pool, ben, anna, far, now=far - timedelta(days=90))).starts_at == far
 
 
-async def test_of_several_refusals_the_first_in_the_documented_order_is_returned(pool: Pool) -> None:
+async def test_of_several_refusals_the_first_in_the_documented_order_is_returned(
+    pool: Pool,
+) -> None:
     anna = await factories.instructor(pool, "Anna", roles=("student", "instructor"))
     clara, ben = await factories.instructor(pool, "Clara"), await factories.student(pool, "Ben")
     night, morning = anna.at("03:00"), anna.at("10:00")
     with pytest.raises(refusal.NotAllowed):
         await reserve(pool, anna, anna, night, 45)
-    await pool.execute("update service set location_types = '{public}' where id = $1", anna.service_id)
+    await pool.execute(
+        "update service set location_types = '{public}' where id = $1", anna.service_id
+    )
     with pytest.raises(refusal.ValidationError):
         await reserve(pool, anna, anna, night, 45, location_type="student")
     with pytest.raises(refusal.DurationNotOffered):
@@ -166,7 +194,9 @@ async def test_the_travel_buffer_is_kept_once_on_each_side(pool: Pool) -> None:
     await reserve(pool, students[2], anna, anna.at("09:30"))
     # Travel time may extend beyond the end of availability.
     await reserve(pool, students[3], anna, anna.at("16:00"))
-    free = (await one(pool, "select board_days($1, $2)", anna.id, [anna.day()]))[anna.day().isoformat()]["free"]
+    free = (await one(pool, "select board_days($1, $2)", anna.id, [anna.day()]))[
+        anna.day().isoformat()
+    ]["free"]
     assert free == [[wire.instant(anna.at("14:00")), wire.instant(anna.at("15:30"))]]
 
 
@@ -181,7 +211,9 @@ async def test_a_lesson_stays_within_a_local_day_and_may_end_at_midnight(pool: P
 
 async def test_a_blackout_day_refuses_bookings_despite_availability(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
-    await pool.execute("insert into blackout (instructor_id, day) values ($1, $2)", anna.id, anna.day())
+    await pool.execute(
+        "insert into blackout (instructor_id, day) values ($1, $2)", anna.id, anna.day()
+    )
     with pytest.raises(refusal.OutsideAvailability) as refused:
         await reserve(pool, ben, anna, anna.at("10:00"))
     nearest = datetime.fromisoformat(refused.value.more["alternatives"][0])
@@ -215,18 +247,26 @@ async def test_an_expired_hold_in_another_calendar_is_cleared_in_that_calendar(p
     )
     await hold(pool, ben, clara, clara.at("10:00"), NOW - timedelta(seconds=1))
     await reserve(pool, ben, anna, anna.at("10:30"))
-    changes = await pool.fetch("select instructor_id, version, events from outbox order by created_at")
-    assert [(c["instructor_id"], c["version"], [e["event"] for e in c["events"]]) for c in changes] == [
+    changes = await pool.fetch(
+        "select instructor_id, version, events from outbox order by created_at"
+    )
+    assert [
+        (c["instructor_id"], c["version"], [e["event"] for e in c["events"]]) for c in changes
+    ] == [
         (clara.id, 1, ["expired"]),
         (anna.id, 1, ["created"]),
     ]
 
 
-async def test_free_cancellation_lasts_five_minutes_at_least_but_ends_at_the_start(pool: Pool) -> None:
+async def test_free_cancellation_lasts_five_minutes_at_least_but_ends_at_the_start(
+    pool: Pool,
+) -> None:
     anna = await factories.instructor(pool, "Anna", hours=("00:00", "24:00"), notice_minutes=0)
     ben = await factories.student(pool, "Ben")
     start = anna.at("12:00", day=3)
     soon = await reserve(pool, ben, anna, start, now=start - timedelta(minutes=30))
     assert soon.free_cancel_until == start - timedelta(minutes=25)
-    at_once = await reserve(pool, ben, anna, start + timedelta(hours=1), now=start + timedelta(minutes=58))
+    at_once = await reserve(
+        pool, ben, anna, start + timedelta(hours=1), now=start + timedelta(minutes=58)
+    )
     assert at_once.free_cancel_until == start + timedelta(hours=1)

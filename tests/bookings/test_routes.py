@@ -30,16 +30,22 @@ class Browser:
 
     async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
         return await self.client.post(
-            path, json=body, headers=self.headers | {k.replace("_", "-"): v for k, v in headers.items()}
+            path,
+            json=body,
+            headers=self.headers | {k.replace("_", "-"): v for k, v in headers.items()},
         )
 
-    async def book(self, teacher: Instructor, at: str, *, day: int = 2, key: str | None = None, **more: Any) -> httpx.Response:
+    async def book(
+        self, teacher: Instructor, at: str, *, day: int = 2, key: str | None = None, **more: Any
+    ) -> httpx.Response:
         body = {
             "service_id": str(teacher.service_id),
             "start": wire.instant(teacher.at(at, day=day)),
             "duration_minutes": 60,
         }
-        return await self.post("/api/bookings", body | more, **({"Idempotency_Key": key} if key else {}))
+        return await self.post(
+            "/api/bookings", body | more, **({"Idempotency_Key": key} if key else {})
+        )
 
 
 @pytest.fixture
@@ -47,7 +53,9 @@ async def anna(pool: Pool) -> Instructor:
     return await factories.instructor(pool, "Anna")
 
 
-async def browser(client: httpx.AsyncClient, pool: Pool, settings: Settings, person: Account) -> Browser:
+async def browser(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings, person: Account
+) -> Browser:
     return Browser(client, person, await factories.token_of(pool, person.id, settings))
 
 
@@ -65,16 +73,31 @@ async def test_booking_reading_and_cancelling(ben: Browser, anna: Instructor) ->
     made = await ben.book(anna, "10:00", note="hello", location="212 W 83rd St")
     assert made.status_code == 201
     lesson = made.json()
-    assert (lesson["state"], lesson["note"], lesson["version"], lesson["late"]) == ("confirmed", "hello", 1, None)
+    assert (lesson["state"], lesson["note"], lesson["version"], lesson["late"]) == (
+        "confirmed",
+        "hello",
+        1,
+        None,
+    )
     assert "instructor_note" not in lesson
     assert (await ben.get(f"/api/bookings/{lesson['id']}")).json() == lesson
     cancelled = await ben.post(f"/api/bookings/{lesson['id']}/cancellation", {"reason": "ill"})
-    assert (cancelled.status_code, cancelled.json()["state"], cancelled.json()["late"]) == (200, "cancelled", False)
+    assert (cancelled.status_code, cancelled.json()["state"], cancelled.json()["late"]) == (
+        200,
+        "cancelled",
+        False,
+    )
     again = await ben.post(f"/api/bookings/{lesson['id']}/cancellation", {})
-    assert (again.status_code, again.json()["code"], again.json()["state"]) == (409, "WRONG_STATE", "cancelled")
+    assert (again.status_code, again.json()["code"], again.json()["state"]) == (
+        409,
+        "WRONG_STATE",
+        "cancelled",
+    )
 
 
-async def test_the_loser_is_told_what_is_free_and_which_version_that_is(ben: Browser, carl: Browser, anna: Instructor) -> None:
+async def test_the_loser_is_told_what_is_free_and_which_version_that_is(
+    ben: Browser, carl: Browser, anna: Instructor
+) -> None:
     await ben.book(anna, "10:00")
     lost = await carl.book(anna, "10:30")
     assert lost.status_code == 409
@@ -82,7 +105,9 @@ async def test_the_loser_is_told_what_is_free_and_which_version_that_is(ben: Bro
         "detail": lost.json()["detail"],
         "code": "SLOT_TAKEN",
         "version": 1,
-        "alternatives": [wire.instant(anna.at(t, day=2)) for t in ("11:00", "11:30", "09:00", "12:00", "12:30")],
+        "alternatives": [
+            wire.instant(anna.at(t, day=2)) for t in ("11:00", "11:30", "09:00", "12:00", "12:30")
+        ],
     }
 
 
@@ -108,28 +133,36 @@ async def test_the_loser_is_told_what_is_free_and_which_version_that_is(ben: Bro
         ({"note": "nul \x00"}, None),
     ],
 )
-async def test_bad_input_is_refused_by_field(ben: Browser, anna: Instructor, change: dict[str, Any], field: str | None) -> None:
+async def test_bad_input_is_refused_by_field(
+    ben: Browser, anna: Instructor, change: dict[str, Any], field: str | None
+) -> None:
     answer = await ben.book(anna, "10:00", **change)
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
     assert answer.json().get("field") == field
     assert answer.json()["detail"]
 
 
-@pytest.mark.parametrize("body", [b"{not json", b"[]", b'"text"', b"\xff\xfe", b"null", b'{"start": NaN}'])
+@pytest.mark.parametrize(
+    "body", [b"{not json", b"[]", b'"text"', b"\xff\xfe", b"null", b'{"start": NaN}']
+)
 async def test_what_is_not_a_json_object_is_a_validation_error(ben: Browser, body: bytes) -> None:
     headers = ben.headers | {"Content-Type": "application/json"}
     answer = await ben.client.post("/api/bookings", content=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
 
 
-async def test_any_offset_is_accepted_and_answers_are_in_utc(ben: Browser, anna: Instructor) -> None:
+async def test_any_offset_is_accepted_and_answers_are_in_utc(
+    ben: Browser, anna: Instructor
+) -> None:
     start = anna.at("10:00", day=2)
     local = start.astimezone(ZoneInfo("Asia/Kolkata")).isoformat()
     answer = await ben.book(anna, "10:00", start=local)
     assert answer.json()["start"] == wire.instant(start)
 
 
-async def test_what_another_person_may_not_see_is_404(ben: Browser, carl: Browser, anna: Instructor) -> None:
+async def test_what_another_person_may_not_see_is_404(
+    ben: Browser, carl: Browser, anna: Instructor
+) -> None:
     lesson = (await ben.book(anna, "10:00")).json()
     for answer in (
         await carl.get(f"/api/bookings/{lesson['id']}"),
@@ -150,17 +183,23 @@ async def test_the_instructor_sees_and_cancels_and_has_a_note(
     assert listed.json() == {"items": [lesson | {"instructor_note": ""}], "next_cursor": None}
     assert (await teacher.get("/api/bookings", **{"as": "student"})).json()["code"] == "NOT_ALLOWED"
     assert (await teacher.post("/api/bookings", {})).json()["code"] == "NOT_ALLOWED"
-    cancelled = await teacher.post(f"/api/bookings/{lesson['id']}/cancellation", {"reason": "concert"})
+    cancelled = await teacher.post(
+        f"/api/bookings/{lesson['id']}/cancellation", {"reason": "concert"}
+    )
     assert cancelled.json()["state"] == "cancelled"
 
 
-async def test_lists_come_in_pages_in_the_contracts_order(ben: Browser, anna: Instructor, pool: Pool) -> None:
+async def test_lists_come_in_pages_in_the_contracts_order(
+    ben: Browser, anna: Instructor, pool: Pool
+) -> None:
     for day in (5, 3, 4):
         await ben.book(anna, "10:00", day=day)
     seen: list[str] = []
     cursor = None
     while True:
-        page = (await ben.get("/api/bookings", limit=2, **({"cursor": cursor} if cursor else {}))).json()
+        page = (
+            await ben.get("/api/bookings", limit=2, **({"cursor": cursor} if cursor else {}))
+        ).json()
         seen += [item["start"] for item in page["items"]]
         cursor = page["next_cursor"]
         if cursor is None:
@@ -169,14 +208,23 @@ async def test_lists_come_in_pages_in_the_contracts_order(ben: Browser, anna: In
     back = "update booking set during = tstzrange(lower(during) - interval '30 d', upper(during) - interval '30 d'), blocked = tstzrange(lower(blocked) - interval '30 d', upper(blocked) - interval '30 d')"
     await pool.execute(back)
     past = (await ben.get("/api/bookings", scope="past")).json()
-    assert [item["start"] for item in past["items"]] == sorted((item["start"] for item in past["items"]), reverse=True)
+    assert [item["start"] for item in past["items"]] == sorted(
+        (item["start"] for item in past["items"]), reverse=True
+    )
     assert len(past["items"]) == 3
     assert (await ben.get("/api/bookings", scope="cancelled")).json()["items"] == []
 
 
-async def test_a_lesson_is_in_one_of_the_lists_whatever_its_state(ben: Browser, anna: Instructor, pool: Pool) -> None:
+async def test_a_lesson_is_in_one_of_the_lists_whatever_its_state(
+    ben: Browser, anna: Instructor, pool: Pool
+) -> None:
     lesson = (await ben.book(anna, "10:00")).json()
-    for state, scope in [("confirmed", "upcoming"), ("completed", "past"), ("no_show", "past"), ("cancelled", "cancelled")]:
+    for state, scope in [
+        ("confirmed", "upcoming"),
+        ("completed", "past"),
+        ("no_show", "past"),
+        ("cancelled", "cancelled"),
+    ]:
         await pool.execute("update booking set state = $1", state)
         for asked in ("upcoming", "past", "cancelled"):
             found = (await ben.get("/api/bookings", scope=asked)).json()["items"]
@@ -185,23 +233,39 @@ async def test_a_lesson_is_in_one_of_the_lists_whatever_its_state(ben: Browser, 
 
 @pytest.mark.parametrize(
     "query",
-    [{"limit": 101}, {"limit": 0}, {"limit": "x"}, {"cursor": "x"}, {"cursor": "e30="}, {"scope": "all"}, {"as": "admin"}],
+    [
+        {"limit": 101},
+        {"limit": 0},
+        {"limit": "x"},
+        {"cursor": "x"},
+        {"cursor": "e30="},
+        {"scope": "all"},
+        {"as": "admin"},
+    ],
 )
-async def test_unreadable_list_parameters_are_validation_errors(ben: Browser, query: dict[str, Any]) -> None:
+async def test_unreadable_list_parameters_are_validation_errors(
+    ben: Browser, query: dict[str, Any]
+) -> None:
     answer = await ben.get("/api/bookings", **query)
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
 
 
-async def test_a_key_gives_the_stored_answer_and_one_booking(ben: Browser, carl: Browser, anna: Instructor, pool: Pool) -> None:
+async def test_a_key_gives_the_stored_answer_and_one_booking(
+    ben: Browser, carl: Browser, anna: Instructor, pool: Pool
+) -> None:
     answers = await asyncio.gather(*(ben.book(anna, "10:00", key="k") for _ in range(8)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.text for answer in answers}) == 1
     mismatch = await ben.book(anna, "12:00", key="k")
     assert (mismatch.status_code, mismatch.json()["code"]) == (422, "IDEMPOTENCY_MISMATCH")
-    assert (await carl.book(anna, "12:00", key="k")).status_code == 201  # keys are each account's own
+    assert (
+        await carl.book(anna, "12:00", key="k")
+    ).status_code == 201  # keys are each account's own
     assert await pool.fetchval("select count(*) from booking") == 2
     for bad in ("", "x" * 201):
-        answer = await ben.client.post("/api/bookings", json={}, headers=ben.headers | {"Idempotency-Key": bad})
+        answer = await ben.client.post(
+            "/api/bookings", json={}, headers=ben.headers | {"Idempotency-Key": bad}
+        )
         assert answer.json()["code"] == "VALIDATION_ERROR"
 
 
@@ -214,10 +278,15 @@ async def test_a_refusal_is_not_stored_and_the_key_can_be_used_again(
     assert (await carl.book(anna, "10:00", key="k")).status_code == 201
     await pool.execute("update idempotency_key set created_at = created_at - interval '24 hours'")
     fresh = await carl.book(anna, "12:00", key="k")  # kept for a day, then it is a new key
-    assert (fresh.status_code, fresh.json()["start"]) == (201, wire.instant(anna.at("12:00", day=2)))
+    assert (fresh.status_code, fresh.json()["start"]) == (
+        201,
+        wire.instant(anna.at("12:00", day=2)),
+    )
 
 
-async def test_a_cancellation_repeated_with_its_key_is_answered_the_same(ben: Browser, anna: Instructor) -> None:
+async def test_a_cancellation_repeated_with_its_key_is_answered_the_same(
+    ben: Browser, anna: Instructor
+) -> None:
     path = f"/api/bookings/{(await ben.book(anna, '10:00')).json()['id']}/cancellation"
     first, second = [await ben.post(path, {"reason": "ill"}, Idempotency_Key="c") for _ in range(2)]
     assert first.status_code == second.status_code == 200
@@ -225,7 +294,9 @@ async def test_a_cancellation_repeated_with_its_key_is_answered_the_same(ben: Br
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201])
-async def test_a_key_that_will_not_do_is_said_before_anything_is_looked_for(ben: Browser, key: str) -> None:
+async def test_a_key_that_will_not_do_is_said_before_anything_is_looked_for(
+    ben: Browser, key: str
+) -> None:
     answer = await ben.post(f"/api/bookings/{uuid4()}/cancellation", {}, Idempotency_Key=key)
     assert (answer.status_code, answer.json()["field"]) == (422, "Idempotency-Key")
 
@@ -233,10 +304,21 @@ async def test_a_key_that_will_not_do_is_said_before_anything_is_looked_for(ben:
 async def test_two_hundred_concurrent_requests_for_one_time_leave_one_lesson(
     client: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor
 ) -> None:
-    crowd = [await browser(client, pool, settings, await factories.student(pool, f"Student {n}")) for n in range(200)]
+    crowd = [
+        await browser(client, pool, settings, await factories.student(pool, f"Student {n}"))
+        for n in range(200)
+    ]
     answers = await asyncio.gather(*(one.book(anna, "10:00") for one in crowd))
-    assert Counter((a.status_code, a.json().get("code")) for a in answers) == {(201, None): 1, (409, "SLOT_TAKEN"): 199}
-    assert await pool.fetchval("select deadlocks from pg_stat_database where datname = current_database()") == 0
+    assert Counter((a.status_code, a.json().get("code")) for a in answers) == {
+        (201, None): 1,
+        (409, "SLOT_TAKEN"): 199,
+    }
+    assert (
+        await pool.fetchval(
+            "select deadlocks from pg_stat_database where datname = current_database()"
+        )
+        == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -255,22 +337,32 @@ async def test_two_hundred_concurrent_requests_for_one_time_leave_one_lesson(
 async def test_a_changing_request_by_cookie_must_come_from_our_own_pages(
     ben: Browser, anna: Instructor, headers: dict[str, str], status: int
 ) -> None:
-    body = {"service_id": str(anna.service_id), "start": wire.instant(anna.at("10:00")), "duration_minutes": 60}
+    body = {
+        "service_id": str(anna.service_id),
+        "start": wire.instant(anna.at("10:00")),
+        "duration_minutes": 60,
+    }
     cookie = {"Cookie": "session=" + ben.headers["Authorization"].removeprefix("Bearer ")}
     answer = await ben.client.post("/api/bookings", json=body, headers=cookie | headers)
     assert answer.status_code == status
 
 
-async def test_booking_works_without_redis(ben: Browser, anna: Instructor, redis_server: Any) -> None:
+async def test_booking_works_without_redis(
+    ben: Browser, anna: Instructor, redis_server: Any
+) -> None:
     redis_server.stop()
     assert (await ben.book(anna, "10:00")).status_code == 201
 
 
-async def test_booking_too_often_is_refused_with_when_to_come_back(pool: Pool, settings: Settings, anna: Instructor) -> None:
+async def test_booking_too_often_is_refused_with_when_to_come_back(
+    pool: Pool, settings: Settings, anna: Instructor
+) -> None:
     person = await factories.student(pool, "Ben")
     async with visiting(settings.model_copy(update={"rate_limits": "on"})) as client:
         ben = await browser(client, pool, settings, person)
-        answers = [await ben.book(anna, "03:00") for _ in range(limits.BOOKINGS_OF_ACCOUNT.amount + 1)]
+        answers = [
+            await ben.book(anna, "03:00") for _ in range(limits.BOOKINGS_OF_ACCOUNT.amount + 1)
+        ]
     assert {answer.json()["code"] for answer in answers[:-1]} == {"OUTSIDE_AVAILABILITY"}
     assert (answers[-1].status_code, answers[-1].json()["code"]) == (429, "RATE_LIMITED")
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 60

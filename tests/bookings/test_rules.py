@@ -45,20 +45,29 @@ async def test_the_states_that_occupy_time_are_those_of_the_contract(pool: Pool)
     lesson = await reserve(pool, ben, anna, anna.at("10:00"))
     occupying = set()
     for state in ("held", "confirmed", "completed", "cancelled", "no_show", "expired"):
-        await pool.execute("update booking set state = $1, held_until = now() where id = $2", state, lesson.id)
+        await pool.execute(
+            "update booking set state = $1, held_until = now() where id = $2", state, lesson.id
+        )
         if await pool.fetchval("select occupies_time from booking where id = $1", lesson.id):
             occupying.add(state)
     assert occupying == {"held", "confirmed", "completed", "no_show"}
 
 
-async def test_the_schema_refuses_a_lesson_with_oneself_and_another_instructors_service(pool: Pool) -> None:
-    anna, clara = await factories.instructor(pool, "Anna"), await factories.instructor(pool, "Clara")
+async def test_the_schema_refuses_a_lesson_with_oneself_and_another_instructors_service(
+    pool: Pool,
+) -> None:
+    anna, clara = (
+        await factories.instructor(pool, "Anna"),
+        await factories.instructor(pool, "Clara"),
+    )
     ben = await factories.student(pool)
     with pytest.raises(asyncpg.CheckViolationError, match="booking_not_with_oneself"):
         await hold(pool, anna, anna, anna.at("10:00"), NOW)
     lesson = await reserve(pool, ben, anna, anna.at("10:00"))
     with pytest.raises(asyncpg.ForeignKeyViolationError, match="booking_service_of_instructor"):
-        await pool.execute("update booking set instructor_id = $1 where id = $2", clara.id, lesson.id)
+        await pool.execute(
+            "update booking set instructor_id = $1 where id = $2", clara.id, lesson.id
+        )
 
 
 async def test_a_notification_that_belongs_to_no_booking_is_due_once_too(pool: Pool) -> None:
@@ -99,11 +108,20 @@ async def test_an_account_that_changes_its_email_and_then_its_calendar_meets_no_
     """Changing a key column locks the account against key-share locks, which foreign keys would take."""
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("update account set email = 'new@example.com' where id = $1", anna.id)
+        await connection.execute(
+            "update account set email = 'new@example.com' where id = $1", anna.id
+        )
         # Booked in the meantime: nothing of it waits for Anna's account.
         await asyncio.wait_for(reserve(pool, ben, anna, anna.at("10:00")), 5)
-        await connection.execute("select from calendar where instructor_id = $1 for no key update", anna.id)
-    assert await pool.fetchval("select deadlocks from pg_stat_database where datname = current_database()") == 0
+        await connection.execute(
+            "select from calendar where instructor_id = $1 for no key update", anna.id
+        )
+    assert (
+        await pool.fetchval(
+            "select deadlocks from pg_stat_database where datname = current_database()"
+        )
+        == 0
+    )
 
 
 async def test_pressing_six_times_finds_ones_own_lesson_each_time(pool: Pool) -> None:
@@ -119,8 +137,14 @@ async def test_pressing_six_times_finds_ones_own_lesson_each_time(pool: Pool) ->
         for result in results:
             if isinstance(result, refusal.SlotTaken):
                 assert result.more["version"] >= winner.version
-        own, others = (results[:6], results[6:]) if winner.student_id == ben.id else (results[6:], results[:6])
-        assert [getattr(result, "code", "ok") for result in own].count("STUDENT_BUSY") == len(own) - 1
+        own, others = (
+            (results[:6], results[6:])
+            if winner.student_id == ben.id
+            else (results[6:], results[:6])
+        )
+        assert [getattr(result, "code", "ok") for result in own].count("STUDENT_BUSY") == len(
+            own
+        ) - 1
         assert {getattr(result, "code", "ok") for result in others} == {"SLOT_TAKEN"}
 
 
@@ -141,8 +165,12 @@ async def test_a_booking_that_is_moved_is_not_in_its_own_way(pool: Pool) -> None
 async def test_the_end_of_confirmed_lessons_is_found_by_an_index(pool: Pool) -> None:
     """For the jobs that complete lessons and remind of them."""
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("set local enable_seqscan = off; set local enable_bitmapscan = off")
-        plan = await connection.fetch("explain select id from booking where state = 'confirmed' and upper(during) <= now()")
+        await connection.execute(
+            "set local enable_seqscan = off; set local enable_bitmapscan = off"
+        )
+        plan = await connection.fetch(
+            "explain select id from booking where state = 'confirmed' and upper(during) <= now()"
+        )
     assert "booking_confirmed_end" in plan[0][0]
 
 
@@ -157,7 +185,9 @@ order by 1
 """
 
 
-async def test_every_foreign_key_has_an_index_that_deleting_from_the_other_table_can_use(pool: Pool) -> None:
+async def test_every_foreign_key_has_an_index_that_deleting_from_the_other_table_can_use(
+    pool: Pool,
+) -> None:
     """Erasure deletes a person's rows. What points to shipped data, which is never deleted, needs none."""
     names = [row[0] for row in await pool.fetch(FOREIGN_KEYS_WITHOUT_INDEX)]
     assert [name for name in names if not name.startswith(SHIPPED)] == []

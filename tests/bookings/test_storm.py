@@ -58,7 +58,9 @@ class Storm:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             breaking = group.create_task(self._break_connections())
-            await asyncio.wait([group.create_task(self._caller(number)) for number in range(CALLERS)])
+            await asyncio.wait(
+                [group.create_task(self._caller(number)) for number in range(CALLERS)]
+            )
             breaking.cancel()
 
     @property
@@ -68,7 +70,14 @@ class Storm:
 
     async def _caller(self, number: int) -> None:
         chance = random.Random(number)
-        operations = [self._book, self._book, self._book_with_key, self._book_with_key, self._repeat, self._cancel]
+        operations = [
+            self._book,
+            self._book,
+            self._book_with_key,
+            self._book_with_key,
+            self._repeat,
+            self._cancel,
+        ]
         operations += [self._cancel, self._replace_week, self._change_buffer]
         ends = asyncio.get_running_loop().time() + SECONDS
         while asyncio.get_running_loop().time() < ends and self.operations < OPERATIONS:
@@ -113,15 +122,21 @@ class Storm:
         key = f"key {self.operations}" if chance.random() < 0.5 else None
         call = Call(key, hashlib.sha256(str(lesson.id).encode()).digest()) if key else None
         for _ in range(chance.choice([1, 2])):
-            await self._record(chance, cancellation.cancel(self._pool, actor, lesson.id, reason="", now=_now(), call=call))
+            await self._record(
+                chance,
+                cancellation.cancel(self._pool, actor, lesson.id, reason="", now=_now(), call=call),
+            )
 
     async def _replace_week(self, chance: random.Random) -> None:
         target = chance.choice(self._instructors)
         opens = chance.choice([540, 600, 720])
         days = {
-            self._monday + timedelta(days=n): [(opens, opens + 240), (opens + 270, 1_260)] for n in chance.sample(range(7), 4)
+            self._monday + timedelta(days=n): [(opens, opens + 240), (opens + 270, 1_260)]
+            for n in chance.sample(range(7), 4)
         }
-        await self._outcome(chance, week.replace(self._pool, target.id, self._monday, days, now=_now()))
+        await self._outcome(
+            chance, week.replace(self._pool, target.id, self._monday, days, now=_now())
+        )
 
     async def _change_buffer(self, chance: random.Random) -> None:
         target = chance.choice(self._instructors)
@@ -154,12 +169,16 @@ class Storm:
 
     # ---- what comes of it
 
-    async def _keyed(self, chance: random.Random, key: tuple[UUID, str], call: Coroutine[Any, Any, Booking]) -> None:
+    async def _keyed(
+        self, chance: random.Random, key: tuple[UUID, str], call: Coroutine[Any, Any, Booking]
+    ) -> None:
         answer = await self._record(chance, call)
         if answer is not None:
             self.answers[key].add(answer.id)
 
-    async def _record(self, chance: random.Random, call: Coroutine[Any, Any, Booking]) -> Booking | None:
+    async def _record(
+        self, chance: random.Random, call: Coroutine[Any, Any, Booking]
+    ) -> Booking | None:
         answer: Booking | None = await self._outcome(chance, call)
         if answer is not None and answer.id not in self.bookings:
             self.bookings[answer.id] = answer
@@ -231,8 +250,12 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -
             await asyncio.sleep(0.05)
 
 
-async def test_a_storm_leaves_everything_consistent(pool: Pool, settings: Settings, start: Starter) -> None:
-    instructors = [await factories.instructor(pool, name) for name in ("Anna", "Clara", "Dora", "Emma")]
+async def test_a_storm_leaves_everything_consistent(
+    pool: Pool, settings: Settings, start: Starter
+) -> None:
+    instructors = [
+        await factories.instructor(pool, name) for name in ("Anna", "Clara", "Dora", "Emma")
+    ]
     students = [await factories.student(pool, f"Ben {number}") for number in range(12)]
     start("relay", log_level="info").wait_for("relay_active", 20)
     crowd = await db.connect(settings.database_url.get_secret_value(), size=24, name="storm")
@@ -249,12 +272,20 @@ async def test_a_storm_leaves_everything_consistent(pool: Pool, settings: Settin
         newest = {str(row["instructor_id"]): row["version"] for row in calendars}
 
         async def all_arrived() -> bool:
-            return all(max(versions[instructor], default=0) == version for instructor, version in newest.items())
+            return all(
+                max(versions[instructor], default=0) == version
+                for instructor, version in newest.items()
+            )
 
         await until(all_arrived)
     for instructor_id, version in newest.items():
         assert versions[instructor_id] == list(range(1, version + 1))
-    assert await pool.fetchval("select deadlocks from pg_stat_database where datname = current_database()") == 0
+    assert (
+        await pool.fetchval(
+            "select deadlocks from pg_stat_database where datname = current_database()"
+        )
+        == 0
+    )
     await assert_nothing_overlaps(pool)
     await assert_changes_match_board(pool)
     for each in instructors:
@@ -320,9 +351,12 @@ async def assert_board_equals_the_rows(pool: Pool, instructor: Instructor) -> No
     """Recomputed in Python from availability and bookings, without any of the functions in SQL."""
     days = 14
     first = instructor.today + timedelta(days=1)
-    board = json.loads(await pool.fetchval("select days::text from board($1, $2, $3)", instructor.id, first, days))
+    board = json.loads(
+        await pool.fetchval("select days::text from board($1, $2, $3)", instructor.id, first, days)
+    )
     calendar = await pool.fetchrow(
-        "select time_zone, travel_buffer_minutes from calendar where instructor_id = $1", instructor.id
+        "select time_zone, travel_buffer_minutes from calendar where instructor_id = $1",
+        instructor.id,
     )
     assert calendar is not None
     zone = ZoneInfo(calendar["time_zone"])
@@ -340,17 +374,25 @@ async def assert_board_equals_the_rows(pool: Pool, instructor: Instructor) -> No
            where instructor_id = $1 and state in ('held', 'confirmed', 'completed', 'no_show')""",
         instructor.id,
     ):
-        free = [part for span in free for part in without(span, lesson["begins"] - buffer, lesson["ends"])]
+        free = [
+            part
+            for span in free
+            for part in without(span, lesson["begins"] - buffer, lesson["ends"])
+        ]
     expected = {}
     for day in (first + timedelta(days=n) for n in range(days)):
         midnight, next_midnight = start_of(day, zone), start_of(day + timedelta(days=1), zone)
         parts = [(max(opens, midnight), min(closes, next_midnight)) for opens, closes in free]
-        ranges = [[wire.instant(opens), wire.instant(closes)] for opens, closes in parts if opens < closes]
+        ranges = [
+            [wire.instant(opens), wire.instant(closes)] for opens, closes in parts if opens < closes
+        ]
         expected[day.isoformat()] = {"free": ranges, "held": []}
     assert board == expected
 
 
-def without(span: tuple[datetime, datetime], begins: datetime, ends: datetime) -> list[tuple[datetime, datetime]]:
+def without(
+    span: tuple[datetime, datetime], begins: datetime, ends: datetime
+) -> list[tuple[datetime, datetime]]:
     """What is left of a span of time when another is taken out."""
     opens, closes = span
     parts = [(opens, min(closes, begins)), (max(opens, ends), closes)]

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    async_playwright,
+    expect,
+)
 
 from app.db import Pool
 from app.settings import Settings
@@ -54,20 +61,34 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture
-async def open_page(browser: Browser, server: Running, pool: Pool, settings: Settings) -> AsyncIterator[Open]:
+async def open_page(
+    browser: Browser, server: Running, pool: Pool, settings: Settings
+) -> AsyncIterator[Open]:
     """Opens `path` in a browser of its own, for a person or for a guest; `deaf` gives it a socket that stays silent,
     `blocked` none at all. Further arguments are Playwright's for a new context."""
     faults: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"} and not any(answer in message.text for answer in ANSWERS):
+        if message.type in {"error", "warning"} and not any(
+            answer in message.text for answer in ANSWERS
+        ):
             faults.append(message.text)
 
     async def open_page(
-        path: str, who: Account | None = None, *, deaf: bool = False, blocked: bool = False, **options: Any
+        path: str,
+        who: Account | None = None,
+        *,
+        deaf: bool = False,
+        blocked: bool = False,
+        **options: Any,
     ) -> Page:
-        defaults: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "timezone_id": "America/New_York"}
-        context: BrowserContext = await browser.new_context(base_url=server.url, **defaults | options)
+        defaults: dict[str, Any] = {
+            "viewport": {"width": 1280, "height": 900},
+            "timezone_id": "America/New_York",
+        }
+        context: BrowserContext = await browser.new_context(
+            base_url=server.url, **defaults | options
+        )
         context.set_default_timeout(PATIENCE)
         if who is not None:
             token = await factories.token_of(pool, who.id, settings)

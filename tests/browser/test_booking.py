@@ -31,7 +31,9 @@ async def still_there(page: Page) -> None:
     await expect(page.get_by_label("A note to Anna")).to_have_value(NOTE)
 
 
-async def test_the_chosen_time_dies_under_the_hands_and_others_are_offered(open_page: Open, pool: Pool) -> None:
+async def test_the_chosen_time_dies_under_the_hands_and_others_are_offered(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
     page = await choosing(open_page, anna, ben)
@@ -74,7 +76,9 @@ async def test_a_time_taken_unseen_is_refused_in_place(open_page: Open, pool: Po
     await expect(page).to_have_url(re.compile("/lessons#booking-"))
 
 
-async def test_a_double_click_books_once_and_a_lost_answer_may_be_asked_for_again(open_page: Open, pool: Pool) -> None:
+async def test_a_double_click_books_once_and_a_lost_answer_may_be_asked_for_again(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben = await factories.student(pool, "Ben")
     page = await choosing(open_page, anna, ben, deaf=True)
@@ -105,7 +109,9 @@ async def losing_the_first_answer(page: Page) -> list[str]:
     return keys
 
 
-async def test_a_lost_answer_is_made_good_by_the_live_connection(open_page: Open, pool: Pool) -> None:
+async def test_a_lost_answer_is_made_good_by_the_live_connection(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben = await factories.student(pool, "Ben")
     page = await choosing(open_page, anna, ben)
@@ -116,7 +122,9 @@ async def test_a_lost_answer_is_made_good_by_the_live_connection(open_page: Open
     assert await pool.fetchval("select count(*) from booking") == 1
 
 
-async def test_a_guest_signs_in_and_comes_back_to_exactly_this_choice(open_page: Open, pool: Pool) -> None:
+async def test_a_guest_signs_in_and_comes_back_to_exactly_this_choice(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     await factories.student(pool, "Ben")
     page = await open_page(f"/instructors/{anna.id}")
@@ -132,7 +140,9 @@ async def test_a_guest_signs_in_and_comes_back_to_exactly_this_choice(open_page:
     await expect(time(page, anna.at("11:30", day=8))).to_have_attribute("aria-pressed", "true")
 
 
-async def test_a_session_that_ends_meanwhile_loses_nothing_typed(open_page: Open, pool: Pool) -> None:
+async def test_a_session_that_ends_meanwhile_loses_nothing_typed(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben = await factories.student(pool, "Ben")
     page = await choosing(open_page, anna, ben)
@@ -145,14 +155,18 @@ async def test_a_session_that_ends_meanwhile_loses_nothing_typed(open_page: Open
     await still_there(page)
 
 
-async def test_after_a_wrong_password_the_page_can_be_loaded_again(open_page: Open, pool: Pool) -> None:
+async def test_after_a_wrong_password_the_page_can_be_loaded_again(
+    open_page: Open, pool: Pool
+) -> None:
     ben = await factories.student(pool, "Ben")
     page = await open_page("/login?next=/lessons")
     address = page.url
     await page.get_by_label("E-mail").fill(ben.email)
     await page.get_by_label("Password").fill("not the password")
     await page.get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_role("alert")).to_contain_text("The e-mail address or password is wrong.")
+    await expect(page.get_by_role("alert")).to_contain_text(
+        "The e-mail address or password is wrong."
+    )
     await expect(page.get_by_label("Password")).to_be_focused()
     await expect(page.get_by_label("E-mail")).to_have_value(ben.email)
     await expect(page).to_have_url(address)
@@ -169,6 +183,8 @@ async def test_ones_own_lesson_is_in_the_way_and_says_so(open_page: Open, pool: 
     nine = time(page, cora.at("09:00"))
     await take(pool, anna, anna.at("09:00"), ben.id)
     await expect(nine).to_have_attribute("data-state", "busy")
-    await expect(nine).to_have_attribute("aria-label", re.compile("you have a lesson at that time$"))
+    await expect(nine).to_have_attribute(
+        "aria-label", re.compile("you have a lesson at that time$")
+    )
     await page.reload()
     await expect(nine).to_contain_text("you’re busy")

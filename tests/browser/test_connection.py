@@ -34,13 +34,18 @@ async def test_a_page_outlives_its_server_and_misses_nothing(
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben = await factories.student(pool, "Ben")
-    board, list_ = await open_page(f"/instructors/{anna.id}?minutes=30"), await open_page("/teach", anna)
+    board, list_ = (
+        await open_page(f"/instructors/{anna.id}?minutes=30"),
+        await open_page("/teach", anna),
+    )
     for page in (board, list_):
         await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     port = server.url.rpartition(":")[2]
     server.kill()
     for page in (board, list_):
-        await expect(page.locator("#live")).to_have_attribute("data-state", "offline", timeout=15_000)
+        await expect(page.locator("#live")).to_have_attribute(
+            "data-state", "offline", timeout=15_000
+        )
     await take(pool, anna, anna.at("09:00"), ben.id)
     start("serve", "--host", "127.0.0.1", "--port", port)
     for page in (board, list_):
@@ -52,7 +57,9 @@ async def test_a_page_outlives_its_server_and_misses_nothing(
     await expect(list_.locator(".row.new")).to_contain_text("Ben")
 
 
-async def test_offline_the_page_reads_itself_again_every_minute(open_page: Open, pool: Pool) -> None:
+async def test_offline_the_page_reads_itself_again_every_minute(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben = await factories.student(pool, "Ben")
     # No WebSocket gets through where this page is; ordinary requests do.
@@ -75,7 +82,9 @@ async def test_whoever_is_signed_out_elsewhere_is_told(open_page: Open, pool: Po
     await expect(page.locator("#live")).to_have_attribute("data-state", "offline")
 
 
-async def test_back_online_the_card_no_longer_says_that_the_server_is_out_of_reach(open_page: Open, pool: Pool) -> None:
+async def test_back_online_the_card_no_longer_says_that_the_server_is_out_of_reach(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
     page = await choosing(open_page, anna, ben)

@@ -47,7 +47,11 @@ async def connected(
     anna = await factories.instructor(pool, "Anna")
     page, played = await open_played(open_page, f"/instructors/{anna.id}?minutes=30", viewer)
     first = await played.watch()
-    assert {"instructor": str(anna.id), "first": str(anna.today), "days": 35}.items() <= first.items()
+    assert {
+        "instructor": str(anna.id),
+        "first": str(anna.today),
+        "days": 35,
+    }.items() <= first.items()
     now_is(played, anna, first)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     return page, played, anna, first
@@ -77,10 +81,17 @@ async def without_nine(pool: Pool, anna: Instructor) -> dict[str, Any]:
     return {str(anna.day()): day | {"free": [[wire.instant(anna.at("09:30")), day["free"][0][1]]]}}
 
 
-async def test_the_next_version_is_applied_and_older_ones_are_ignored(open_page: Open, pool: Pool) -> None:
+async def test_the_next_version_is_applied_and_older_ones_are_ignored(
+    open_page: Open, pool: Pool
+) -> None:
     page, played, anna, first = await connected(open_page, pool)
     nine = time(page, anna.at("09:00"))
-    change = {"type": "change", "instructor": str(anna.id), "epoch": first["epoch"], "days": await without_nine(pool, anna)}
+    change = {
+        "type": "change",
+        "instructor": str(anna.id),
+        "epoch": first["epoch"],
+        "days": await without_nine(pool, anna),
+    }
     played.say(**change, version=first["version"])
     await played.silent()
     await expect(nine).to_have_attribute("data-state", "free")
@@ -91,7 +102,12 @@ async def test_the_next_version_is_applied_and_older_ones_are_ignored(open_page:
 
 async def test_after_a_gap_it_resumes_from_what_it_has(open_page: Open, pool: Pool) -> None:
     page, played, anna, first = await connected(open_page, pool)
-    change = {"type": "change", "instructor": str(anna.id), "epoch": first["epoch"], "days": await without_nine(pool, anna)}
+    change = {
+        "type": "change",
+        "instructor": str(anna.id),
+        "epoch": first["epoch"],
+        "days": await without_nine(pool, anna),
+    }
     played.say(**change, version=first["version"] + 2)
     asked = await played.watch()
     assert (asked["epoch"], asked["version"]) == (first["epoch"], first["version"])
@@ -99,7 +115,12 @@ async def test_after_a_gap_it_resumes_from_what_it_has(open_page: Open, pool: Po
     await expect(time(page, anna.at("09:00"))).to_have_attribute("data-state", "free")
     played.say(**(change | {"days": {}}), version=first["version"] + 1)
     played.say(**change, version=first["version"] + 2)
-    played.say(type="beacon", now="2026-01-01T00:00:00Z", epoch=first["epoch"], versions={str(anna.id): first["version"] + 2})
+    played.say(
+        type="beacon",
+        now="2026-01-01T00:00:00Z",
+        epoch=first["epoch"],
+        versions={str(anna.id): first["version"] + 2},
+    )
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     await expect(time(page, anna.at("09:00"))).to_have_count(0)
 
@@ -109,7 +130,9 @@ async def test_another_epoch_starts_afresh(open_page: Open, pool: Pool) -> None:
     played.say(type="change", instructor=str(anna.id), epoch="another", version=1, days={})
     asked = await played.watch()
     assert "epoch" not in asked
-    days = await without_nine(pool, anna) | {str(anna.day(n)): {"free": [], "held": []} for n in (0, *range(2, 35))}
+    days = await without_nine(pool, anna) | {
+        str(anna.day(n)): {"free": [], "held": []} for n in (0, *range(2, 35))
+    }
     played.say(
         type="board", instructor=str(anna.id), epoch="another", version=1, time_zone="America/New_York",
         min_advance_minutes=120, days=days,
@@ -120,12 +143,19 @@ async def test_another_epoch_starts_afresh(open_page: Open, pool: Pool) -> None:
 
 async def test_a_beacon_reveals_a_lost_last_message(open_page: Open, pool: Pool) -> None:
     _, played, anna, first = await connected(open_page, pool)
-    played.say(type="beacon", now="2026-01-01T00:00:00Z", epoch=first["epoch"], versions={str(anna.id): first["version"] + 1})
+    played.say(
+        type="beacon",
+        now="2026-01-01T00:00:00Z",
+        epoch=first["epoch"],
+        versions={str(anna.id): first["version"] + 1},
+    )
     asked = await played.watch()
     assert (asked["epoch"], asked["version"]) == (first["epoch"], first["version"])
 
 
-async def test_a_silent_connection_is_asked_for_an_answer_and_stays_when_one_comes(open_page: Open, pool: Pool) -> None:
+async def test_a_silent_connection_is_asked_for_an_answer_and_stays_when_one_comes(
+    open_page: Open, pool: Pool
+) -> None:
     page, played, anna, first = await connected(open_page, pool)
     dot = page.locator("#live")
     await page.clock.run_for(20_000)
@@ -141,7 +171,9 @@ async def test_a_silent_connection_is_asked_for_an_answer_and_stays_when_one_com
     assert len(played.sockets) == 1
 
 
-async def test_a_silent_connection_that_does_not_answer_either_is_dead(open_page: Open, pool: Pool) -> None:
+async def test_a_silent_connection_that_does_not_answer_either_is_dead(
+    open_page: Open, pool: Pool
+) -> None:
     page, played, _, first = await connected(open_page, pool)
     await page.clock.run_for(26_000)
     await played.watch()
@@ -152,7 +184,9 @@ async def test_a_silent_connection_that_does_not_answer_either_is_dead(open_page
     assert (resumed["epoch"], resumed["version"]) == (first["epoch"], first["version"])
 
 
-async def test_a_silent_connection_of_a_page_without_a_board_is_not_called_live(open_page: Open, pool: Pool) -> None:
+async def test_a_silent_connection_of_a_page_without_a_board_is_not_called_live(
+    open_page: Open, pool: Pool
+) -> None:
     page, played = await open_played(open_page, "/lessons", await factories.student(pool, "Ben"))
     dot = page.locator("#live")
     await expect(dot).to_have_attribute("data-state", "live")
@@ -164,7 +198,9 @@ async def test_a_silent_connection_of_a_page_without_a_board_is_not_called_live(
     assert len(played.sockets) == 2
 
 
-async def test_a_calendar_that_is_not_found_is_not_live_and_is_asked_for_again(open_page: Open, pool: Pool) -> None:
+async def test_a_calendar_that_is_not_found_is_not_live_and_is_asked_for_again(
+    open_page: Open, pool: Pool
+) -> None:
     page, played, anna, first = await connected(open_page, pool)
     dot, notice = page.locator("#live"), page.locator("#refused")
     await expect(notice).to_be_hidden()
@@ -189,7 +225,9 @@ async def test_a_calendar_that_is_not_found_is_not_live_and_is_asked_for_again(o
     await expect(notice).to_be_hidden()
 
 
-async def test_a_card_whose_calendar_is_not_found_offers_nothing(open_page: Open, pool: Pool) -> None:
+async def test_a_card_whose_calendar_is_not_found_offers_nothing(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     page, played = await open_played(open_page, "/", None)
     await played.watch()
@@ -208,7 +246,9 @@ async def test_a_refresh_reads_the_viewers_own_lessons_again(open_page: Open, po
     await expect(nine).to_have_attribute("data-state", "busy")
 
 
-async def test_a_list_that_could_not_be_read_is_read_again_soon(open_page: Open, pool: Pool) -> None:
+async def test_a_list_that_could_not_be_read_is_read_again_soon(
+    open_page: Open, pool: Pool
+) -> None:
     ben, anna = await factories.student(pool, "Ben"), await factories.instructor(pool, "Anna")
     page, played = await open_played(open_page, "/lessons", ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
@@ -230,7 +270,9 @@ async def test_a_list_that_could_not_be_read_is_read_again_soon(open_page: Open,
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
 
 
-async def test_pages_that_are_told_to_refresh_together_do_not_all_read_at_once(open_page: Open, pool: Pool) -> None:
+async def test_pages_that_are_told_to_refresh_together_do_not_all_read_at_once(
+    open_page: Open, pool: Pool
+) -> None:
     page, played = await open_played(open_page, "about:blank", await factories.student(pool, "Ben"))
     answers: asyncio.Queue[Request] = asyncio.Queue()
     page.on("requestfinished", answers.put_nowait)
@@ -253,7 +295,9 @@ async def test_pages_that_are_told_to_refresh_together_do_not_all_read_at_once(o
     assert answers.empty()
 
 
-async def test_after_goodbye_it_stays_away_as_long_as_it_was_told(open_page: Open, pool: Pool) -> None:
+async def test_after_goodbye_it_stays_away_as_long_as_it_was_told(
+    open_page: Open, pool: Pool
+) -> None:
     page, played, _, _ = await connected(open_page, pool)
     played.say(type="bye", after_ms=8_000)
     await played.sockets[-1].close(code=1012)

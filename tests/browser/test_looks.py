@@ -21,7 +21,9 @@ async def town(pool: Pool) -> tuple[Instructor, Account]:
     """An instructor with lessons, a held time and two services, and her student."""
     anna = await factories.instructor(pool, "Anna Diaz", durations=(30, 60, 90))
     await factories.service_of(pool, anna.id, "music-theory")
-    await pool.execute("update instructor set headline = 'Patient with beginners', bio = 'We start with a piece you love.'")
+    await pool.execute(
+        "update instructor set headline = 'Patient with beginners', bio = 'We start with a piece you love.'"
+    )
     ben, cleo = await factories.student(pool, "Ben Ode"), await factories.student(pool, "Cleo Park")
     await take(pool, anna, anna.at("10:00"), ben.id)
     await take(pool, anna, anna.at("10:00", day=9), ben.id)
@@ -46,9 +48,16 @@ def pages(anna: Instructor, ben: Account) -> list[tuple[str, Account | None]]:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "zone"), [(1280, "UTC"), (390, "America/New_York")])
-async def test_axe_finds_nothing(open_page: Open, pool: Pool, theme: str, width: int, zone: str) -> None:
+async def test_axe_finds_nothing(
+    open_page: Open, pool: Pool, theme: str, width: int, zone: str
+) -> None:
     anna, ben = await town(pool)
-    look = {"color_scheme": theme, "viewport": {"width": width, "height": 800}, "timezone_id": zone, "reduced_motion": "reduce"}
+    look = {
+        "color_scheme": theme,
+        "viewport": {"width": width, "height": 800},
+        "timezone_id": zone,
+        "reduced_motion": "reduce",
+    }
     found: list[Any] = []
     for path, who in pages(anna, ben):
         page = await open_page(path, who, **look)
@@ -80,7 +89,9 @@ LONG_NAME = "Maximiliana Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh" 
 
 
 @pytest.mark.parametrize("width", [320, 768, 1280])
-async def test_a_long_name_widens_neither_the_page_nor_a_card(open_page: Open, pool: Pool, width: int) -> None:
+async def test_a_long_name_widens_neither_the_page_nor_a_card(
+    open_page: Open, pool: Pool, width: int
+) -> None:
     anna, ben = await town(pool)
     await pool.execute("update account set full_name = $1", LONG_NAME)
     await factories.instructor(pool, "Cora")
@@ -96,11 +107,15 @@ async def test_a_long_name_widens_neither_the_page_nor_a_card(open_page: Open, p
         await page.context.close()
 
 
-async def test_cards_side_by_side_are_equally_high_and_their_times_stand_on_one_line(open_page: Open, pool: Pool) -> None:
+async def test_cards_side_by_side_are_equally_high_and_their_times_stand_on_one_line(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")
     await factories.instructor(pool, "Cora Lind")
     await pool.execute("update account set full_name = $2 where id = $1", anna.id, LONG_NAME)
-    await pool.execute("update instructor set headline = $2 where id = $1", anna.id, "many words " * 30)
+    await pool.execute(
+        "update instructor set headline = $2 where id = $1", anna.id, "many words " * 30
+    )
     page = await open_page("/")
     heights, tops = await page.evaluate(
         """() => ["article", "article .next"].map((part) =>
@@ -120,19 +135,23 @@ async def test_a_figure_on_a_phone_is_not_broken(open_page: Open, pool: Pool) ->
     await page.reload()
     figure = page.locator(".stats dd").last
     await expect(figure).to_contain_text("$")
-    lines = (
-        "(dd) => { const range = document.createRange(); range.selectNodeContents(dd); return range.getClientRects().length }"
-    )
+    lines = "(dd) => { const range = document.createRange(); range.selectNodeContents(dd); return range.getClientRects().length }"
     assert await figure.evaluate(lines) == 1
     assert await figure.evaluate("(dd) => dd.scrollWidth <= dd.clientWidth")
     assert await page.evaluate("document.documentElement.scrollWidth") == 390
 
 
-async def test_a_disabled_button_does_not_answer_to_the_pointer(open_page: Open, pool: Pool) -> None:
+async def test_a_disabled_button_does_not_answer_to_the_pointer(
+    open_page: Open, pool: Pool
+) -> None:
     anna, _ = await town(pool)
     page = await open_page(f"/instructors/{anna.id}?minutes=30", reduced_motion="reduce")
     teach = await open_page("/teach", anna, reduced_motion="reduce")
-    disabled = [page.locator("#earlier"), page.locator('.time[data-state="held"]').first, teach.locator("[data-save]")]
+    disabled = [
+        page.locator("#earlier"),
+        page.locator('.time[data-state="held"]').first,
+        teach.locator("[data-save]"),
+    ]
     for button in disabled:
         await expect(button).to_have_attribute("aria-disabled", "true")
         before = await button.evaluate(LOOK)
@@ -144,9 +163,7 @@ async def test_a_disabled_button_does_not_answer_to_the_pointer(open_page: Open,
     assert await later.evaluate(LOOK) != before
 
 
-LOOK = (
-    "(element) => { const { backgroundColor, borderColor } = getComputedStyle(element); return [backgroundColor, borderColor] }"
-)
+LOOK = "(element) => { const { backgroundColor, borderColor } = getComputedStyle(element); return [backgroundColor, borderColor] }"
 
 
 async def test_what_is_chosen_shows_in_forced_colors(open_page: Open, pool: Pool) -> None:
@@ -156,7 +173,10 @@ async def test_what_is_chosen_shows_in_forced_colors(open_page: Open, pool: Pool
     await expect(time(page, anna.at("11:00"))).to_have_attribute("aria-pressed", "true")
     for chosen, other in (
         (time(page, anna.at("11:00")), time(page, anna.at("11:30"))),
-        (page.locator("#durations [aria-current]"), page.locator("#durations a:not([aria-current])").first),
+        (
+            page.locator("#durations [aria-current]"),
+            page.locator("#durations a:not([aria-current])").first,
+        ),
         (page.locator(".offer[aria-current]"), page.locator(".offer:not([aria-current])").first),
     ):
         assert (await chosen.evaluate(LOOK))[0] != (await other.evaluate(LOOK))[0]
@@ -166,11 +186,16 @@ async def test_what_is_chosen_shows_in_forced_colors(open_page: Open, pool: Pool
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-async def test_mornings_afternoons_and_evenings_begin_at_the_same_height(open_page: Open, pool: Pool, width: int) -> None:
+async def test_mornings_afternoons_and_evenings_begin_at_the_same_height(
+    open_page: Open, pool: Pool, width: int
+) -> None:
     anna = await factories.instructor(pool, "Anna", hours=("10:00", "19:00"))
     cleo = await factories.student(pool, "Cleo")
     await take(pool, anna, anna.at("10:00", day=7), cleo.id, minutes=60)
-    page = await open_page(f"/instructors/{anna.id}?minutes=60&from={anna.day(7)}", viewport={"width": width, "height": 844})
+    page = await open_page(
+        f"/instructors/{anna.id}?minutes=60&from={anna.day(7)}",
+        viewport={"width": width, "height": 844},
+    )
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     for part, first in (("morning", "10:00 am"), ("afternoon", "12:00 pm"), ("evening", "5:00 pm")):
         column = page.locator(f'#day-{anna.day(8)} .times[data-part="{part}"] .time')
@@ -213,7 +238,9 @@ async def weighed(page: Page, path: str) -> dict[str, int]:
     return {request.url: (await request.sizes())["responseBodySize"] for request in requests}
 
 
-async def test_without_scripts_a_lesson_is_booked_and_cancelled(open_page: Open, pool: Pool) -> None:
+async def test_without_scripts_a_lesson_is_booked_and_cancelled(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben = await factories.student(pool, "Ben")
     page = await open_page(f"/instructors/{anna.id}", java_script_enabled=False)

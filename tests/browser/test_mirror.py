@@ -12,9 +12,22 @@ from app.db import Pool
 from tests import factories
 from tests.browser.conftest import Open
 
-ZONES = ("America/New_York", "Europe/London", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns")
+ZONES = (
+    "America/New_York",
+    "Europe/London",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+    "America/St_Johns",
+)
 # Ordinary days, and those on which clocks change in New York, London and on Lord Howe Island.
-DAYS = (date(2026, 11, 24), date(2026, 3, 8), date(2026, 11, 1), date(2026, 3, 29), date(2026, 10, 25), date(2026, 4, 5))
+DAYS = (
+    date(2026, 11, 24),
+    date(2026, 3, 8),
+    date(2026, 11, 1),
+    date(2026, 3, 29),
+    date(2026, 10, 25),
+    date(2026, 4, 5),
+)
 
 IN_THE_BROWSER = """async (cases) => {
   const { ofDay, fits, nearest, spans } = await import("/static/start_times.js");
@@ -45,8 +58,14 @@ def cases(random: Random) -> list[dict[str, Any]]:
         for zone in ZONES:
             begin = datetime.combine(day, datetime.min.time(), ZoneInfo(zone)).astimezone(UTC)
             quarters = sorted(random.sample(range(96), 12))
-            edges = [begin + timedelta(minutes=15 * quarter + random.choice((0, 0, 5))) for quarter in quarters]
-            ranges = [[wire.instant(start), wire.instant(end)] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+            edges = [
+                begin + timedelta(minutes=15 * quarter + random.choice((0, 0, 5)))
+                for quarter in quarters
+            ]
+            ranges = [
+                [wire.instant(start), wire.instant(end)]
+                for start, end in zip(edges[::2], edges[1::2], strict=True)
+            ]
             made.append(
                 {
                     "free": ranges[:4], "held": ranges[4:5], "busy": ranges[5:], "minutes": random.choice((30, 45, 60)), "zone": zone,
@@ -60,7 +79,9 @@ def cases(random: Random) -> list[dict[str, Any]]:
 def on_the_server(case: dict[str, Any]) -> dict[str, Any]:
     zone, minutes, start = case["zone"], case["minutes"], wording.instant_of(case["chosen"])
     earliest = wording.instant_of(case["earliest"])
-    limits = start_times.Limits(earliest, wording.instant_of(case["latest"]), start_times.spans(case["busy"]))
+    limits = start_times.Limits(
+        earliest, wording.instant_of(case["latest"]), start_times.spans(case["busy"])
+    )
     free, held = start_times.spans(case["free"]), start_times.spans(case["held"])
     found = start_times.of_day(free, held, minutes, zone=zone, limits=limits, chosen=start)
     day = wording.local_day(start, zone)
@@ -79,7 +100,9 @@ def on_the_server(case: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def test_the_scripts_and_the_server_offer_and_say_the_same(open_page: Open, pool: Pool) -> None:
+async def test_the_scripts_and_the_server_offer_and_say_the_same(
+    open_page: Open, pool: Pool
+) -> None:
     await factories.instructor(pool, "Anna")
     page = await open_page("/login")
     given = cases(Random(20261124))

@@ -24,7 +24,9 @@ async def next_week(open_page: Open, anna: Instructor) -> Page:
     return page
 
 
-async def test_hours_are_changed_and_whoever_is_looking_sees_it(open_page: Open, pool: Pool) -> None:
+async def test_hours_are_changed_and_whoever_is_looking_sees_it(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna", days=1)
     monday = anna.today + timedelta(days=7 - anna.today.weekday())
     ahead = (monday - anna.today).days
@@ -63,7 +65,9 @@ async def test_a_conflict_shows_both_ways_out(open_page: Open, pool: Pool) -> No
     assert found.days[str(monday)] == [{"start": "09:00", "end": "17:00"}]
 
 
-async def test_a_lesson_is_offered_and_withdrawn_without_scripts(open_page: Open, pool: Pool) -> None:
+async def test_a_lesson_is_offered_and_withdrawn_without_scripts(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna")
     page = await open_page("/teach", anna, java_script_enabled=False)
     await page.get_by_text("Add another lesson").click()

@@ -14,11 +14,17 @@ from tests.browser.conftest import Open
 from tests.browser.test_board import take
 
 
-async def test_one_books_and_the_other_sees_the_time_go_and_the_instructor_sees_it_come(open_page: Open, pool: Pool) -> None:
+async def test_one_books_and_the_other_sees_the_time_go_and_the_instructor_sees_it_come(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")
     ben, cleo = await factories.student(pool, "Ben Ode"), await factories.student(pool, "Cleo Park")
     page = f"/instructors/{anna.id}"
-    bens, cleos, annas = await open_page(page, ben), await open_page(page, cleo), await open_page("/teach", anna)
+    bens, cleos, annas = (
+        await open_page(page, ben),
+        await open_page(page, cleo),
+        await open_page("/teach", anna),
+    )
     guests = await open_page("/")
     for screen in (bens, cleos, annas, guests):
         await expect(screen.locator("#live")).to_have_attribute("data-state", "live")
@@ -58,7 +64,9 @@ async def test_one_books_and_the_other_sees_the_time_go_and_the_instructor_sees_
     await expect(annas.locator("#announcements")).to_contain_text("was cancelled")
 
 
-async def test_on_the_start_page_a_time_that_goes_makes_room_for_the_next(open_page: Open, pool: Pool) -> None:
+async def test_on_the_start_page_a_time_that_goes_makes_room_for_the_next(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna Diaz", durations=(60,))
     ben = await factories.student(pool, "Ben Ode")
     page = await open_page("/")
@@ -75,7 +83,9 @@ async def test_on_the_start_page_a_time_that_goes_makes_room_for_the_next(open_p
     await expect(page.locator("#when")).not_to_have_text("Choose a time")
 
 
-async def test_a_lesson_the_instructor_cancels_leaves_the_students_open_page(open_page: Open, pool: Pool) -> None:
+async def test_a_lesson_the_instructor_cancels_leaves_the_students_open_page(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")
     ben = await factories.student(pool, "Ben Ode")
     first = await take(pool, anna, anna.at("09:00"), ben.id)
@@ -94,7 +104,9 @@ async def test_a_lesson_the_instructor_cancels_leaves_the_students_open_page(ope
     await expect(page.locator("#announcements")).to_contain_text("was cancelled")
 
 
-async def test_bookings_that_come_together_are_announced_to_the_instructor_together(open_page: Open, pool: Pool) -> None:
+async def test_bookings_that_come_together_are_announced_to_the_instructor_together(
+    open_page: Open, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")
     ben = await factories.student(pool, "Ben Ode")
     page = await open_page("about:blank", anna)

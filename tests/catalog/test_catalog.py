@@ -28,8 +28,12 @@ async def test_the_catalog_has_common_services(client: httpx.AsyncClient) -> Non
     services = (await client.get("/api/catalog/services")).json()
     assert services["next_cursor"] is None
     assert {"slug": "piano", "name": "Piano", "category": "music"} in services["items"]
-    assert {"piano", "guitar", "spanish", "yoga"} <= {service["slug"] for service in services["items"]}
-    assert {service["category"] for service in services["items"]} == {category["slug"] for category in categories}
+    assert {"piano", "guitar", "spanish", "yoga"} <= {
+        service["slug"] for service in services["items"]
+    }
+    assert {service["category"] for service in services["items"]} == {
+        category["slug"] for category in categories
+    }
     areas = (await client.get("/api/catalog/areas")).json()["items"]
     assert {"slug": "park-slope", "name": "Park Slope", "borough": "Brooklyn"} in areas
 
@@ -37,7 +41,10 @@ async def test_the_catalog_has_common_services(client: httpx.AsyncClient) -> Non
 async def test_services_are_filtered_by_category(client: httpx.AsyncClient) -> None:
     items = (await client.get("/api/catalog/services?category=languages")).json()["items"]
     assert {item["category"] for item in items} == {"languages"}
-    assert (await client.get("/api/catalog/services?category=nothing")).json() == {"items": [], "next_cursor": None}
+    assert (await client.get("/api/catalog/services?category=nothing")).json() == {
+        "items": [],
+        "next_cursor": None,
+    }
 
 
 async def test_the_pages_of_a_list_add_up_to_all_items(client: httpx.AsyncClient) -> None:
@@ -45,16 +52,28 @@ async def test_the_pages_of_a_list_add_up_to_all_items(client: httpx.AsyncClient
     assert await everything(client, "/api/catalog/services", 7) == whole
 
 
-@pytest.mark.parametrize("query", ["limit=101", "limit=0", "cursor=!", "cursor=WyJ4Il0=", "cursor=Wy01XQ==", "cursor=WzEsMl0="])
+@pytest.mark.parametrize(
+    "query",
+    ["limit=101", "limit=0", "cursor=!", "cursor=WyJ4Il0=", "cursor=Wy01XQ==", "cursor=WzEsMl0="],
+)
 async def test_an_invalid_page_is_a_validation_error(client: httpx.AsyncClient, query: str) -> None:
-    for path in ("/api/catalog/services", "/api/catalog/categories", "/api/catalog/areas", "/api/instructors"):
+    for path in (
+        "/api/catalog/services",
+        "/api/catalog/categories",
+        "/api/catalog/areas",
+        "/api/instructors",
+    ):
         answer = await client.get(f"{path}?{query}")
         assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
 
 
-async def test_instructors_are_listed_with_their_next_bookable_start(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_instructors_are_listed_with_their_next_bookable_start(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna", hours=("00:00", "24:00"), rate_cents=7000)
-    await pool.execute("insert into instructor_area values ($1, 'park-slope'), ($1, 'astoria')", anna.id)
+    await pool.execute(
+        "insert into instructor_area values ($1, 'park-slope'), ($1, 'astoria')", anna.id
+    )
     (item,) = (await client.get("/api/instructors")).json()["items"]
     next_available = item.pop("next_available")
     assert item == {
@@ -74,17 +93,25 @@ async def test_instructors_are_listed_with_their_next_bookable_start(client: htt
     assert row["refusal"] is None
 
 
-async def test_an_instructor_without_free_time_has_no_next_start(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_an_instructor_without_free_time_has_no_next_start(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     await factories.instructor(pool, "Anna", days=0)
     (item,) = (await client.get("/api/instructors")).json()["items"]
     assert item["next_available"] is None
 
 
 async def test_filters_combine(client: httpx.AsyncClient, pool: Pool) -> None:
-    anna = await factories.instructor(pool, "Anna", service="piano", rate_cents=7000, durations=(60,))
+    anna = await factories.instructor(
+        pool, "Anna", service="piano", rate_cents=7000, durations=(60,)
+    )
     carl = await factories.instructor(pool, "Carl", service="guitar", rate_cents=5000)
     dora = await factories.instructor(pool, "Dora", service="spanish", rate_cents=4000)
-    await pool.execute("insert into instructor_area values ($1, 'park-slope'), ($2, 'park-slope')", anna.id, dora.id)
+    await pool.execute(
+        "insert into instructor_area values ($1, 'park-slope'), ($2, 'park-slope')",
+        anna.id,
+        dora.id,
+    )
     former = await factories.instructor(pool, "Gone")
     await pool.execute("update calendar set is_active = false where instructor_id = $1", former.id)
 
@@ -114,12 +141,20 @@ async def test_filters_combine(client: httpx.AsyncClient, pool: Pool) -> None:
      ("date=2026-11-23", "date"), ("part_of_day=evening", "part_of_day"), ("min_price=99999999999999999999", "min_price"),
      ("service=%00", None)],
 )  # fmt: skip
-async def test_an_invalid_filter_is_named(client: httpx.AsyncClient, query: str, field: str | None) -> None:
+async def test_an_invalid_filter_is_named(
+    client: httpx.AsyncClient, query: str, field: str | None
+) -> None:
     answer = await client.get(f"/api/instructors?{query}")
-    assert (answer.status_code, answer.json()["code"], answer.json().get("field")) == (422, "VALIDATION_ERROR", field)
+    assert (answer.status_code, answer.json()["code"], answer.json().get("field")) == (
+        422,
+        "VALIDATION_ERROR",
+        field,
+    )
 
 
-async def test_a_public_profile_contains_no_private_fields(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_public_profile_contains_no_private_fields(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna", buffer_minutes=30)
     answer = await client.get(f"/api/instructors/{anna.id}")
     assert answer.json() == {
@@ -148,7 +183,9 @@ async def test_a_public_profile_contains_no_private_fields(client: httpx.AsyncCl
     }
 
 
-async def test_a_student_has_no_instructor_profile(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_a_student_has_no_instructor_profile(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
     ben = await factories.student(pool, "Ben")
     for wrong in (str(ben.id), "01980000-0000-7000-8000-000000000000", "anna", "%00"):
         answer = await client.get(f"/api/instructors/{wrong}")

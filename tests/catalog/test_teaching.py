@@ -27,16 +27,22 @@ async def anna(pool: Pool) -> Instructor:
 
 
 @pytest.fixture
-async def as_anna(client: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor) -> httpx.AsyncClient:
+async def as_anna(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor
+) -> httpx.AsyncClient:
     """The client, signed in as Anna."""
     client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, anna.id, settings)}"
     return client
 
 
-async def test_a_student_becomes_an_instructor_too(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_a_student_becomes_an_instructor_too(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
     ben = await factories.student(pool, "Ben")
     client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, ben.id, settings)}"
-    answer = await client.post("/api/instructors/me", json={"headline": "Guitar for everyone", "areas": ["Park Slope"]})
+    answer = await client.post(
+        "/api/instructors/me", json={"headline": "Guitar for everyone", "areas": ["Park Slope"]}
+    )
     assert answer.status_code == 201
     assert answer.json() == {
         "id": str(ben.id),
@@ -56,7 +62,9 @@ async def test_a_student_becomes_an_instructor_too(client: httpx.AsyncClient, po
     assert (await client.post("/api/instructors/me")).status_code == 201
 
 
-async def test_an_invalid_profile_grants_no_role(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_an_invalid_profile_grants_no_role(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
     ben = await factories.student(pool, "Ben")
     client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, ben.id, settings)}"
     answer = await client.post("/api/instructors/me", json={"areas": ["Atlantis"]})
@@ -77,7 +85,11 @@ async def test_omitted_fields_stay(as_anna: httpx.AsyncClient) -> None:
     changed = (await as_anna.put("/api/instructors/me", json=everything)).json()
     expected = everything | {"areas": ["harlem", "upper-west-side"]}
     assert {name: changed[name] for name in everything} == expected
-    again = (await as_anna.put("/api/instructors/me", json={"bio": "", "headline": None, "areas": ["soho"]})).json()
+    again = (
+        await as_anna.put(
+            "/api/instructors/me", json={"bio": "", "headline": None, "areas": ["soho"]}
+        )
+    ).json()
     assert {name: again[name] for name in everything} == expected | {"bio": "", "areas": ["soho"]}
     assert (await as_anna.get("/api/instructors/me")).json() == again
 
@@ -98,10 +110,16 @@ async def test_omitted_fields_stay(as_anna: httpx.AsyncClient) -> None:
         ({"free_cancel_hours": "many"}, "free_cancel_hours"),
     ],
 )
-async def test_an_invalid_profile_is_refused(as_anna: httpx.AsyncClient, wrong: dict[str, Any], field: str) -> None:
+async def test_an_invalid_profile_is_refused(
+    as_anna: httpx.AsyncClient, wrong: dict[str, Any], field: str
+) -> None:
     before = (await as_anna.get("/api/instructors/me")).json()
     answer = await as_anna.put("/api/instructors/me", json={"bio": "new"} | wrong)
-    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "VALIDATION_ERROR", field)
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (
+        422,
+        "VALIDATION_ERROR",
+        field,
+    )
     assert (await as_anna.get("/api/instructors/me")).json() == before
 
 
@@ -117,7 +135,9 @@ async def test_a_changed_buffer_is_one_step_with_every_day_it_alters(
     await as_anna.put("/api/instructors/me", json={"travel_buffer_minutes": 45})
     after = await pool.fetchrow("select * from board($1, $2, $3)", anna.id, first, days)
     (change,) = await pool.fetch(
-        "select * from outbox where instructor_id = $1 and version > $2 order by version", anna.id, before["version"]
+        "select * from outbox where instructor_id = $1 and version > $2 order by version",
+        anna.id,
+        before["version"],
     )
     assert after is not None
     assert after["version"] == change["version"] == before["version"] + 1
@@ -129,18 +149,25 @@ async def test_a_changed_buffer_is_one_step_with_every_day_it_alters(
     assert row["availability_version"] == 0
 
 
-async def test_a_changed_notice_is_a_step_that_alters_no_day(as_anna: httpx.AsyncClient, pool: Pool, anna: Instructor) -> None:
+async def test_a_changed_notice_is_a_step_that_alters_no_day(
+    as_anna: httpx.AsyncClient, pool: Pool, anna: Instructor
+) -> None:
     await as_anna.put("/api/instructors/me", json={"min_advance_minutes": 0})
-    row = await pool.fetchrow("select version, days, events from outbox where instructor_id = $1", anna.id)
+    row = await pool.fetchrow(
+        "select version, days, events from outbox where instructor_id = $1", anna.id
+    )
     assert row is not None
     assert dict(row) == {"version": 1, "days": {}, "events": []}
     await as_anna.put(
-        "/api/instructors/me", json={"min_advance_minutes": 0, "travel_buffer_minutes": 0, "bio": "the same otherwise"}
+        "/api/instructors/me",
+        json={"min_advance_minutes": 0, "travel_buffer_minutes": 0, "bio": "the same otherwise"},
     )
     assert await pool.fetchval("select count(*) from outbox") == 1
 
 
-async def test_an_instructor_stops_teaching_and_starts_again(as_anna: httpx.AsyncClient, anna: Instructor) -> None:
+async def test_an_instructor_stops_teaching_and_starts_again(
+    as_anna: httpx.AsyncClient, anna: Instructor
+) -> None:
     assert (await as_anna.delete("/api/instructors/me")).status_code == 204
     assert (await as_anna.get(f"/api/instructors/{anna.id}")).status_code == 404
     assert (await as_anna.get("/api/instructors")).json()["items"] == []
@@ -149,7 +176,9 @@ async def test_an_instructor_stops_teaching_and_starts_again(as_anna: httpx.Asyn
     assert (await as_anna.get(f"/api/instructors/{anna.id}")).status_code == 200
 
 
-async def test_stopping_and_starting_again_are_published(as_anna: httpx.AsyncClient, anna: Instructor, pool: Pool) -> None:
+async def test_stopping_and_starting_again_are_published(
+    as_anna: httpx.AsyncClient, anna: Instructor, pool: Pool
+) -> None:
     free = "select board_days($1, $2) -> $3 -> 'free' <> '[]'"
     day = anna.day()
     assert await pool.fetchval(free, anna.id, [day], day.isoformat())
@@ -158,10 +187,15 @@ async def test_stopping_and_starting_again_are_published(as_anna: httpx.AsyncCli
     assert not await pool.fetchval(free, anna.id, [day], day.isoformat())
     await as_anna.post("/api/instructors/me", json={})
     assert await pool.fetchval(free, anna.id, [day], day.isoformat())
-    assert [tuple(row) for row in await pool.fetch("select version, days, events from outbox")] == [(1, {}, []), (2, {}, [])]
+    assert [tuple(row) for row in await pool.fetch("select version, days, events from outbox")] == [
+        (1, {}, []),
+        (2, {}, []),
+    ]
 
 
-async def test_a_service_is_offered_changed_and_withdrawn(as_anna: httpx.AsyncClient, anna: Instructor) -> None:
+async def test_a_service_is_offered_changed_and_withdrawn(
+    as_anna: httpx.AsyncClient, anna: Instructor
+) -> None:
     answer = await as_anna.post("/api/instructors/me/services", json=GUITAR)
     assert answer.status_code == 201
     created = answer.json()
@@ -173,16 +207,26 @@ async def test_a_service_is_offered_changed_and_withdrawn(as_anna: httpx.AsyncCl
         "levels": [],
         "audiences": [],
     }
-    changes = {"hourly_rate_cents": 7000, "location_types": ["instructor", "instructor"], "levels": ["beginner"]}
-    changed = (await as_anna.patch(f"/api/instructors/me/services/{created['id']}", json=changes)).json()
+    changes = {
+        "hourly_rate_cents": 7000,
+        "location_types": ["instructor", "instructor"],
+        "levels": ["beginner"],
+    }
+    changed = (
+        await as_anna.patch(f"/api/instructors/me/services/{created['id']}", json=changes)
+    ).json()
     assert changed == created | changes | {"location_types": ["instructor"]}
     own = (await as_anna.get("/api/instructors/me/services")).json()["items"]
     assert own == (await as_anna.get(f"/api/instructors/{anna.id}")).json()["services"]
     assert own[1] == changed
     page = (await as_anna.get("/api/instructors/me/services?limit=1")).json()
-    rest = (await as_anna.get(f"/api/instructors/me/services?limit=1&cursor={page['next_cursor']}")).json()
+    rest = (
+        await as_anna.get(f"/api/instructors/me/services?limit=1&cursor={page['next_cursor']}")
+    ).json()
     assert page["items"] + rest["items"] == own
-    assert (await as_anna.delete(f"/api/instructors/me/services/{created['id']}")).status_code == 204
+    assert (
+        await as_anna.delete(f"/api/instructors/me/services/{created['id']}")
+    ).status_code == 204
     assert (await as_anna.get("/api/instructors/me/services")).json()["items"] == own[:1]
     for answer in (
         await as_anna.delete(f"/api/instructors/me/services/{created['id']}"),
@@ -196,19 +240,31 @@ async def test_a_service_with_lessons_is_deactivated_and_can_be_offered_again(
 ) -> None:
     ben = await factories.student(pool, "Ben")
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
-    assert (await as_anna.delete(f"/api/instructors/me/services/{anna.service_id}")).status_code == 204
-    assert await pool.fetchval("select is_active from service where id = $1", anna.service_id) is False
+    assert (
+        await as_anna.delete(f"/api/instructors/me/services/{anna.service_id}")
+    ).status_code == 204
+    assert (
+        await pool.fetchval("select is_active from service where id = $1", anna.service_id) is False
+    )
     assert (await as_anna.get("/api/instructors/me/services")).json()["items"] == []
-    assert (await as_anna.post("/api/instructors/me/services", json=GUITAR | {"catalog_service": "piano"})).status_code == 201
+    assert (
+        await as_anna.post(
+            "/api/instructors/me/services", json=GUITAR | {"catalog_service": "piano"}
+        )
+    ).status_code == 201
 
 
-async def test_a_booking_that_waits_while_its_service_is_withdrawn_is_not_found(pool: Pool, anna: Instructor) -> None:
+async def test_a_booking_that_waits_while_its_service_is_withdrawn_is_not_found(
+    pool: Pool, anna: Instructor
+) -> None:
     ben = await factories.student(pool, "Ben")
     async with pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
         await service.withdraw(connection, anna.id, anna.service_id)
-        waiting = asyncio.create_task(factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00")))
+        waiting = asyncio.create_task(
+            factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+        )
         await until_one_waits_for_a_lock(pool)
         await transaction.commit()
     with pytest.raises(refusal.NotFound):
@@ -222,13 +278,18 @@ async def test_a_service_that_is_being_booked_is_not_deleted(pool: Pool, anna: I
         transaction = connection.transaction()
         await transaction.start()
         await connection.fetchrow(
-            "select refusal from reserve($1, $2, $3, 60, null, '', '', now())", ben.id, anna.service_id, anna.at("10:00")
+            "select refusal from reserve($1, $2, $3, 60, null, '', '', now())",
+            ben.id,
+            anna.service_id,
+            anna.at("10:00"),
         )
         waiting = asyncio.create_task(service.withdraw(pool, anna.id, anna.service_id))
         await until_one_waits_for_a_lock(pool)
         await transaction.commit()
     await waiting
-    assert await pool.fetchval("select is_active from service where id = $1", anna.service_id) is False
+    assert (
+        await pool.fetchval("select is_active from service where id = $1", anna.service_id) is False
+    )
 
 
 async def until_one_waits_for_a_lock(pool: Pool) -> None:
@@ -261,29 +322,47 @@ async def until_one_waits_for_a_lock(pool: Pool) -> None:
         ({"description": "x" * 2001}, "description"),
     ],
 )
-async def test_an_invalid_service_is_refused(as_anna: httpx.AsyncClient, wrong: dict[str, Any], field: str) -> None:
+async def test_an_invalid_service_is_refused(
+    as_anna: httpx.AsyncClient, wrong: dict[str, Any], field: str
+) -> None:
     answer = await as_anna.post("/api/instructors/me/services", json=GUITAR | wrong)
-    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "VALIDATION_ERROR", field)
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (
+        422,
+        "VALIDATION_ERROR",
+        field,
+    )
     assert len((await as_anna.get("/api/instructors/me/services")).json()["items"]) == 1
 
 
-async def test_the_subject_of_a_service_cannot_be_changed(as_anna: httpx.AsyncClient, anna: Instructor) -> None:
-    answer = await as_anna.patch(f"/api/instructors/me/services/{anna.service_id}", json={"catalog_service": "guitar"})
+async def test_the_subject_of_a_service_cannot_be_changed(
+    as_anna: httpx.AsyncClient, anna: Instructor
+) -> None:
+    answer = await as_anna.patch(
+        f"/api/instructors/me/services/{anna.service_id}", json={"catalog_service": "guitar"}
+    )
     assert (answer.status_code, answer.json()["field"]) == (422, "catalog_service")
 
 
-async def test_another_instructors_service_is_not_found(as_anna: httpx.AsyncClient, pool: Pool) -> None:
+async def test_another_instructors_service_is_not_found(
+    as_anna: httpx.AsyncClient, pool: Pool
+) -> None:
     carl = await factories.instructor(pool, "Carl")
     for answer in (
-        await as_anna.patch(f"/api/instructors/me/services/{carl.service_id}", json={"hourly_rate_cents": 100}),
+        await as_anna.patch(
+            f"/api/instructors/me/services/{carl.service_id}", json={"hourly_rate_cents": 100}
+        ),
         await as_anna.delete(f"/api/instructors/me/services/{carl.service_id}"),
         await as_anna.delete("/api/instructors/me/services/none"),
     ):
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
-    assert await pool.fetchval("select is_active and hourly_rate_cents = 7000 from service where id = $1", carl.service_id)
+    assert await pool.fetchval(
+        "select is_active and hourly_rate_cents = 7000 from service where id = $1", carl.service_id
+    )
 
 
-async def test_a_student_has_no_services(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_a_student_has_no_services(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
     ben = await factories.student(pool, "Ben")
     client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, ben.id, settings)}"
     for answer in (

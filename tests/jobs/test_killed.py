@@ -19,7 +19,9 @@ async def kill(running: Running) -> None:
     await asyncio.to_thread(running.kill)
 
 
-async def test_killed_before_the_server_accepts_the_mail(pool: Pool, by_smtp: Settings, box: Mailbox, workers: Workers) -> None:
+async def test_killed_before_the_server_accepts_the_mail(
+    pool: Pool, by_smtp: Settings, box: Mailbox, workers: Workers
+) -> None:
     delivering, dead = asyncio.Event(), asyncio.Event()
 
     async def wait_for_death() -> None:
@@ -69,7 +71,9 @@ async def test_killed_between_acceptance_and_commit_repeats_the_mail_with_the_sa
     assert 3 <= len(box.mails) <= 4  # the other mail may have been in the same gap
 
 
-async def test_killed_after_both_mails_repeats_neither(pool: Pool, by_smtp: Settings, box: Mailbox, workers: Workers) -> None:
+async def test_killed_after_both_mails_repeats_neither(
+    pool: Pool, by_smtp: Settings, box: Mailbox, workers: Workers
+) -> None:
     await book(pool, *await couple(pool))
     first = workers(by_smtp)
     await all_sent(pool, 20)

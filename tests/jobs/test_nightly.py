@@ -61,7 +61,9 @@ async def test_only_one_of_several_workers_runs_the_job(pool: Pool) -> None:
     assert sorted(ran) == [False] * 4 + [True]
 
 
-async def test_an_hour_later_another_worker_takes_over_an_unfinished_job(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_hour_later_another_worker_takes_over_an_unfinished_job(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await old_mail(pool, EVENING)
     with monkeypatch.context() as patched:
         patched.setattr(retention, "PAUSE_SECONDS", 60)
@@ -76,7 +78,9 @@ async def test_an_hour_later_another_worker_takes_over_an_unfinished_job(pool: P
     assert await mails(pool) == 0
 
 
-async def test_a_worker_runs_the_job_without_redis(pool: Pool, settings: Settings, redis_server: RedisServer) -> None:
+async def test_a_worker_runs_the_job_without_redis(
+    pool: Pool, settings: Settings, redis_server: RedisServer
+) -> None:
     redis_server.kill()
     finished = "select finished_at is not null from nightly_job where name = 'retention'"
     await old_mail(pool, datetime.now(UTC))

@@ -17,7 +17,9 @@ from tests.notifications.ledger import book, couple
 from tests.processes import Starter
 
 
-async def test_a_booking_over_http_soon_sends_two_mails(pool: Pool, settings: Settings, start: Starter) -> None:
+async def test_a_booking_over_http_soon_sends_two_mails(
+    pool: Pool, settings: Settings, start: Starter
+) -> None:
     anna, ben = await couple(pool)
     token = await factories.token_of(pool, ben.id, settings)
     start("worker", sweep_seconds=60, log_level="info").wait_for("worker_started", 20)

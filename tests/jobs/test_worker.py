@@ -61,7 +61,9 @@ async def test_mails_due_before_the_worker_started_are_sent(pool: Pool, settings
     assert len(await dev_mails(pool)) == 2
 
 
-async def test_several_workers_send_each_mail_once(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+async def test_several_workers_send_each_mail_once(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
     anna, ben = await couple(pool)
     for hour in range(9, 17):
         await book(pool, anna, ben, f"{hour:02}:00")
@@ -102,7 +104,9 @@ async def test_mails_go_out_while_redis_is_stopped_and_after_its_return(
     assert len(await dev_mails(pool)) == 6
 
 
-async def test_a_worker_started_without_redis_sends_mails(pool: Pool, settings: Settings, redis_server: RedisServer) -> None:
+async def test_a_worker_started_without_redis_sends_mails(
+    pool: Pool, settings: Settings, redis_server: RedisServer
+) -> None:
     redis_server.kill()
     await book(pool, *await couple(pool))
     async with running_worker(settings):
@@ -131,7 +135,9 @@ async def test_a_killed_or_flushed_redis_loses_and_repeats_no_mail(
     assert len({mail["Message-ID"] for mail in box.mails}) == 32
 
 
-async def test_lost_postgres_connections_store_each_mail_once(pool: Pool, settings: Settings) -> None:
+async def test_lost_postgres_connections_store_each_mail_once(
+    pool: Pool, settings: Settings
+) -> None:
     anna, ben = await couple(pool)
     for day in range(2, 10):
         for hour in range(9, 17):
@@ -148,7 +154,9 @@ async def test_lost_postgres_connections_store_each_mail_once(pool: Pool, settin
     assert len(mails) == len(set(mails)) == 128
 
 
-async def test_mails_are_sent_after_the_mail_server_returns(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+async def test_mails_are_sent_after_the_mail_server_returns(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
     await box.stop()
     anna, ben = await couple(pool)
     async with running_worker(by_smtp):
@@ -164,7 +172,9 @@ async def test_mails_are_sent_after_the_mail_server_returns(pool: Pool, by_smtp:
     assert len(box.to(anna.email)) == len(box.to(ben.email)) == 1
 
 
-async def test_a_slow_recipient_does_not_delay_others(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+async def test_a_slow_recipient_does_not_delay_others(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
     anna, ben = await couple(pool)
     release = asyncio.Event()
     first = True
@@ -184,7 +194,9 @@ async def test_a_slow_recipient_does_not_delay_others(pool: Pool, by_smtp: Setti
         await all_sent(pool)
 
 
-async def test_a_stopping_worker_finishes_the_current_mail(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+async def test_a_stopping_worker_finishes_the_current_mail(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
     delivering, release = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:

@@ -25,15 +25,27 @@ from tests.processes import ROOT
 def test_a_percentile_is_a_value_that_was_measured() -> None:
     assert [percentile([4, 1, 3, 2], q) for q in (1, 25, 50, 75, 99, 100)] == [1, 1, 2, 3, 4, 4]
     assert milliseconds(percentile([], 50)) == "–"
-    assert [milliseconds(seconds) for seconds in (0.0012, 0.25, 1.5)] == ["1.2 ms", "250 ms", "1,500 ms"]
+    assert [milliseconds(seconds) for seconds in (0.0012, 0.25, 1.5)] == [
+        "1.2 ms",
+        "250 ms",
+        "1,500 ms",
+    ]
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
-    assert columns([("a", "bb", "c"), ("aaa", "b", "c")], indent=" ") == [" a    bb  c", " aaa  b   c"]
+    assert columns([("a", "bb", "c"), ("aaa", "b", "c")], indent=" ") == [
+        " a    bb  c",
+        " aaa  b   c",
+    ]
 
 
 def test_a_miss_is_seen_in_the_table() -> None:
-    lines = table([Result("speed", "1/s", "10/s", "0.1", "≥ 0.3", False), Result("more", "2", "", "", "", None)]).splitlines()
+    lines = table(
+        [
+            Result("speed", "1/s", "10/s", "0.1", "≥ 0.3", False),
+            Result("more", "2", "", "", "", None),
+        ]
+    ).splitlines()
     assert lines[2].endswith("≥ 0.3  MISS")
     assert not lines[3].endswith(("ok", "MISS"))
 
@@ -42,7 +54,9 @@ def test_a_miss_is_seen_in_the_table() -> None:
 def test_frames_of_every_length_are_read_whole(size: int) -> None:
     text = b"x" * size
     sent = frame(text)
-    assert all(_first_frame(bytearray(sent[:n])) is None for n in (0, 1, len(sent) - 1) if n < len(sent))
+    assert all(
+        _first_frame(bytearray(sent[:n])) is None for n in (0, 1, len(sent) - 1) if n < len(sent)
+    )
     assert _first_frame(bytearray(sent + b"next")) == (1, text, len(sent))
 
 
@@ -83,8 +97,19 @@ def test_what_cannot_be_installed_is_skipped_with_a_reason(folder: Path) -> None
     """Without Node and without an index of packages, the product is measured alone."""
     (folder / "pip.conf").write_text("[global]\nno-index = true\n")
     alone = os.environ | {"PATH": str(folder), "PIP_CONFIG_FILE": str(folder / "pip.conf")}
-    command = [sys.executable, "-m", "loadtests.bench", "--quick", "--only", "p", "--data", str(folder)]
-    ran = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, timeout=110, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "loadtests.bench",
+        "--quick",
+        "--only",
+        "p",
+        "--data",
+        str(folder),
+    ]
+    ran = subprocess.run(
+        command, cwd=ROOT, env=alone, capture_output=True, text=True, timeout=110, check=False
+    )
     assert ran.returncode == 0, ran.stderr
     assert "InstaInstru: CPU of the serving process per write" in ran.stdout
     skipped = [line for line in ran.stderr.splitlines() if "skipped: " in line]
@@ -96,8 +121,19 @@ def test_what_cannot_be_installed_is_skipped_with_a_reason(folder: Path) -> None
 
 def test_the_benchmarks_run(folder: Path) -> None:
     """The two quickest ones, with sockets and with bookings."""
-    command = [sys.executable, "-m", "loadtests.bench", "--quick", "--only", "d,f", "--data", str(folder)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "loadtests.bench",
+        "--quick",
+        "--only",
+        "d,f",
+        "--data",
+        str(folder),
+    ]
+    ran = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
+    )
     assert ran.returncode == 0, ran.stderr
     assert "memory of the web process per idle socket" in ran.stdout
     assert "3 of 3" in ran.stdout

@@ -35,7 +35,9 @@ def test_in_five_minutes_everything_happens() -> None:
     assert happened == everything | {("mute", "postgres"), ("mute", "redis")}
 
 
-def test_a_muted_connection_is_open_and_silent_and_a_new_one_works(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_a_muted_connection_is_open_and_silent_and_a_new_one_works(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
     own = tmp_path / "proxy.sock"
     with Proxy(redis_server.embedded.socket, own) as proxy, _opened(own) as before:
         assert _ping(before) == b"+PONG\r\n"
@@ -71,13 +73,19 @@ def test_a_product_survives_it_and_nothing_is_left_running(tmp_path: Path) -> No
     log = tmp_path / "product.log"
     command = [sys.executable, "-m", "loadtests", "chaos", "--minutes", "0.7", "--seed", "3"]
     command += ["--people", "10", "--log", str(log)]
-    ran = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=280, check=False)
+    ran = subprocess.run(
+        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=280, check=False
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr + log.read_text()[-5_000:]
     assert "PASS: all of it held." in ran.stdout
     faults = [line for line in ran.stdout.splitlines() if " s  " in line[:12]]
     assert len(faults) == len(chaos.plan(3, 0.7 * 60 - chaos.CALM_SECONDS)) > 3
-    folder = next(line for line in log.read_text().splitlines() if "Unix socket" in line).split('"')[1]
-    assert not [one for one in psutil.process_iter() if folder.rpartition("/pg/")[0] in _command(one)]
+    folder = next(line for line in log.read_text().splitlines() if "Unix socket" in line).split(
+        '"'
+    )[1]
+    assert not [
+        one for one in psutil.process_iter() if folder.rpartition("/pg/")[0] in _command(one)
+    ]
 
 
 def _command(one: psutil.Process) -> str:

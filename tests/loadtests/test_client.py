@@ -14,15 +14,32 @@ DAY = "2026-11-23"
 
 
 def board(version: int, free: str = "all", epoch: str = "e1") -> dict[str, Any]:
-    return {"type": "board", "instructor": ANNA, "epoch": epoch, "version": version, "days": {DAY: free}}
+    return {
+        "type": "board",
+        "instructor": ANNA,
+        "epoch": epoch,
+        "version": version,
+        "days": {DAY: free},
+    }
 
 
 def change(version: int, free: str = "less", epoch: str = "e1") -> dict[str, Any]:
-    return {"type": "change", "instructor": ANNA, "epoch": epoch, "version": version, "days": {DAY: free}}
+    return {
+        "type": "change",
+        "instructor": ANNA,
+        "epoch": epoch,
+        "version": version,
+        "days": {DAY: free},
+    }
 
 
 def beacon(version: int, epoch: str = "e1") -> dict[str, Any]:
-    return {"type": "beacon", "now": "2026-11-20T12:00:00Z", "epoch": epoch, "versions": {ANNA: version}}
+    return {
+        "type": "beacon",
+        "now": "2026-11-20T12:00:00Z",
+        "epoch": epoch,
+        "versions": {ANNA: version},
+    }
 
 
 def watch(version: int | None = None) -> dict[str, Any]:
@@ -82,7 +99,9 @@ def test_a_beacon_of_another_epoch_requests_the_whole_board(screen: Screen) -> N
     assert screen.receive(beacon(5, epoch="e2"), 1) == watch()
 
 
-def test_a_board_replaces_the_content_and_counts_as_all_versions_up_to_its_own(screen: Screen) -> None:
+def test_a_board_replaces_the_content_and_counts_as_all_versions_up_to_its_own(
+    screen: Screen,
+) -> None:
     screen.receive(board(9, "later"), 3)
     assert (screen.version, screen.board) == (9, {DAY: "later"})
     assert [(step.above, step.upto) for step in screen.steps] == [(5, 9)]
@@ -113,7 +132,11 @@ def test_bookings_refreshes_and_errors_are_recorded() -> None:
     client.receive({"type": "booking", "event": "created", "booking": {"id": "b1"}}, 1)
     client.receive({"type": "refresh"}, 1)
     client.receive({"type": "error", "code": "LIMIT", "detail": "Too many."}, 1)
-    assert (client.events, client.refreshed, client.errors) == ([("created", "b1")], True, ["LIMIT"])
+    assert (client.events, client.refreshed, client.errors) == (
+        [("created", "b1")],
+        True,
+        ["LIMIT"],
+    )
 
 
 @pytest.mark.parametrize("code", [1001, 1006, 1011, 1012])
@@ -143,7 +166,9 @@ def test_a_goodbye_says_when_to_come_back() -> None:
 
 
 @given(some.lists(some.integers(1, 12), max_size=40), some.integers(0, 6))
-def test_a_screen_recovers_from_lost_repeated_and_reordered_changes(said: list[int], at_first: int) -> None:
+def test_a_screen_recovers_from_lost_repeated_and_reordered_changes(
+    said: list[int], at_first: int
+) -> None:
     """Answers to watches and a final beacon repair the screen."""
     newest = max([at_first, *said])
     screen = Screen(ANNA, DAY, 7)

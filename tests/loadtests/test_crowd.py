@@ -27,7 +27,17 @@ def send(database_url: str, tmp_path: Path) -> Send:
     """Runs a crowd from the command line."""
 
     def run(scenario: str, url: str, *options: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "loadtests", scenario, "--url", url, "--crew", str(tmp_path / "crew.json"), *options]
+        command = [
+            sys.executable,
+            "-m",
+            "loadtests",
+            scenario,
+            "--url",
+            url,
+            "--crew",
+            str(tmp_path / "crew.json"),
+            *options,
+        ]
         return subprocess.run(
             command,
             cwd=ROOT,
@@ -42,13 +52,24 @@ def send(database_url: str, tmp_path: Path) -> Send:
 
 
 def test_a_rush_leaves_one_lesson_and_passes(send: Send, server: Running, tmp_path: Path) -> None:
-    sent = send("rush", server.url, "--people", "12", "--seconds", "2", "--json", str(tmp_path / "verdict.json"))
+    sent = send(
+        "rush",
+        server.url,
+        "--people",
+        "12",
+        "--seconds",
+        "2",
+        "--json",
+        str(tmp_path / "verdict.json"),
+    )
     assert sent.returncode == 0, sent.stdout + sent.stderr
     assert "PASS: all of it held." in sent.stdout
     assert orjson.loads((tmp_path / "verdict.json").read_bytes())["passed"]
 
 
-def test_every_booking_of_a_crowd_has_an_idempotency_key(send: Send, server: Running, database_url: str) -> None:
+def test_every_booking_of_a_crowd_has_an_idempotency_key(
+    send: Send, server: Running, database_url: str
+) -> None:
     assert send("rush", server.url, "--people", "5", "--seconds", "2").returncode == 0
 
     async def bookings_and_keys() -> tuple[int, int]:
@@ -65,7 +86,9 @@ def test_every_booking_of_a_crowd_has_an_idempotency_key(send: Send, server: Run
     assert keys == bookings > 0
 
 
-def test_a_spread_passes_and_its_accounts_are_reused(send: Send, server: Running, tmp_path: Path) -> None:
+def test_a_spread_passes_and_its_accounts_are_reused(
+    send: Send, server: Running, tmp_path: Path
+) -> None:
     stored = []
     for _ in range(2):
         sent = send("spread", server.url, "--people", "10", "--seconds", "3")
@@ -75,7 +98,9 @@ def test_a_spread_passes_and_its_accounts_are_reused(send: Send, server: Running
 
 
 def test_a_watch_party_passes(send: Send, server: Running) -> None:
-    sent = send("watch-party", server.url, "--people", "10", "--seconds", "5")  # by then the slowest student has booked
+    sent = send(
+        "watch-party", server.url, "--people", "10", "--seconds", "5"
+    )  # by then the slowest student has booked
     assert sent.returncode == 0, sent.stdout + sent.stderr
     assert re.search(r"screens whose board differs from the database +0 of 11\n", sent.stdout)
 
@@ -84,7 +109,9 @@ def test_without_a_relay_the_verdict_is_a_failure(send: Send, start: Starter) ->
     """Screens are still correct in time, because the web process reconciles them with the database."""
     sent = send("rush", start("serve").url, "--people", "5", "--seconds", "2", "--grace", "0.5")
     assert sent.returncode == 1, sent.stdout + sent.stderr
-    failures = [line.split("  ")[2] for line in sent.stdout.splitlines() if line.startswith("  FAIL")]
+    failures = [
+        line.split("  ")[2] for line in sent.stdout.splitlines() if line.startswith("  FAIL")
+    ]
     assert failures == ["changes not published"]
 
 
@@ -172,7 +199,9 @@ def test_a_crowd_visits_int_only(database_url: str) -> None:
     assert sent.stderr == "A crowd visits only a site with SITE_MODE=int.\n"
 
 
-async def test_a_crowd_stays_away_from_a_site_of_another_mode(start: Starter, database_url: str) -> None:
+async def test_a_crowd_stays_away_from_a_site_of_another_mode(
+    start: Starter, database_url: str
+) -> None:
     smtp = SecretStr("smtp://127.0.0.1:9")
     server = start("serve", site_mode="stg", smtp_url=smtp, rate_limits="on")
     sent = await asyncio.to_thread(visit, database_url, "--url", server.url)

@@ -37,7 +37,9 @@ async def run(pool: Pool, anna: Instructor, ben: Account) -> Results:
         location_type=None, location="", note="", now=datetime.now(UTC),
     )  # fmt: skip
     await pool.execute("delete from outbox_unpublished")
-    shown = await pool.fetchrow("select epoch, version, days from board($1, $2, 7)", anna.id, anna.day())
+    shown = await pool.fetchrow(
+        "select epoch, version, days from board($1, $2, 7)", anna.id, anna.day()
+    )
     assert shown is not None
     now = datetime.now(UTC).timestamp()
     return Results(
@@ -65,7 +67,9 @@ async def test_a_good_run_passes(database_url: str, run: Results) -> None:
     assert commit_to_screen[1] == "1"
 
 
-async def test_overlapping_lessons_fail_it(database_url: str, run: Results, pool: Pool, ben: Account) -> None:
+async def test_overlapping_lessons_fail_it(
+    database_url: str, run: Results, pool: Pool, ben: Account
+) -> None:
     """Planted where the promise was taken away: without the constraints nothing else would refuse them."""
     await pool.execute("alter table booking drop constraint booking_instructor_no_overlap")
     await pool.execute("alter table booking drop constraint booking_student_no_overlap")
@@ -93,7 +97,9 @@ async def test_lessons_side_by_side_are_no_overlap(
         location_type=None, location="", note="", now=datetime.now(UTC),
     )  # fmt: skip
     assert before != await _board(pool, anna)
-    assert not {"lessons that overlap another of the instructor"} & set(failed(await judge(database_url, run, grace=0)))
+    assert not {"lessons that overlap another of the instructor"} & set(
+        failed(await judge(database_url, run, grace=0))
+    )
 
 
 async def _board(pool: Pool, anna: Instructor) -> Any:
@@ -101,20 +107,28 @@ async def _board(pool: Pool, anna: Instructor) -> Any:
 
 
 async def test_an_unpublished_change_fails_it(database_url: str, run: Results, pool: Pool) -> None:
-    await pool.execute("insert into outbox_unpublished (instructor_id, version) select instructor_id, version from outbox")
+    await pool.execute(
+        "insert into outbox_unpublished (instructor_id, version) select instructor_id, version from outbox"
+    )
     assert failed(await judge(database_url, run, grace=0.4)) == ["changes not published"]
 
 
-async def test_a_version_left_out_fails_it(database_url: str, run: Results, pool: Pool, anna: Instructor) -> None:
+async def test_a_version_left_out_fails_it(
+    database_url: str, run: Results, pool: Pool, anna: Instructor
+) -> None:
     await pool.execute("update outbox set version = version + 1")
     assert "calendars with a version left out" in failed(await judge(database_url, run))
 
 
-async def test_a_screen_with_a_wrong_board_fails_it(database_url: str, run: Results, anna: Instructor) -> None:
+async def test_a_screen_with_a_wrong_board_fails_it(
+    database_url: str, run: Results, anna: Instructor
+) -> None:
     """As if the lesson were still free on it."""
     board = dict(run.screens[0].board)
     board[anna.day().isoformat()] = board[anna.day(2).isoformat()]
-    verdict = await judge(database_url, replace(run, screens=[run.screens[0], replace(run.screens[0], board=board)]))
+    verdict = await judge(
+        database_url, replace(run, screens=[run.screens[0], replace(run.screens[0], board=board)])
+    )
     assert failed(verdict) == [WRONG_SCREENS]
     assert "1 of 2" in text(run, verdict)
 
@@ -125,9 +139,9 @@ async def test_a_screen_left_behind_fails_it(database_url: str, run: Results) ->
 
 
 async def test_a_screen_of_another_epoch_fails_it(database_url: str, run: Results) -> None:
-    assert failed(await judge(database_url, replace(run, screens=[replace(run.screens[0], epoch="another")]))) == [
-        WRONG_SCREENS
-    ]
+    assert failed(
+        await judge(database_url, replace(run, screens=[replace(run.screens[0], epoch="another")]))
+    ) == [WRONG_SCREENS]
 
 
 async def test_a_screen_that_never_got_a_board_fails_it(database_url: str, run: Results) -> None:
@@ -135,20 +149,34 @@ async def test_a_screen_that_never_got_a_board_fails_it(database_url: str, run: 
     assert failed(await judge(database_url, replace(run, screens=[empty]))) == [WRONG_SCREENS]
 
 
-async def test_a_change_that_came_too_late_fails_it(database_url: str, run: Results, anna: Instructor) -> None:
+async def test_a_change_that_came_too_late_fails_it(
+    database_url: str, run: Results, anna: Instructor
+) -> None:
     late = {str(anna.id): {1: [run.ended + 16]}}
     assert failed(await judge(database_url, replace(run, arrivals=late))) == [
         "changes that reached a screen after more than 15 s"
     ]
 
 
-async def test_a_lesson_the_instructor_did_not_see_fails_it(database_url: str, run: Results, anna: Instructor) -> None:
+async def test_a_lesson_the_instructor_did_not_see_fails_it(
+    database_url: str, run: Results, anna: Instructor
+) -> None:
     missed = "new lessons that an instructor's own screen was not told of"
     assert failed(
-        await judge(database_url, replace(run, instructor_events=[InstructorEvents(str(anna.id), [], refreshed=False)]))
+        await judge(
+            database_url,
+            replace(run, instructor_events=[InstructorEvents(str(anna.id), [], refreshed=False)]),
+        )
     ) == [missed]
     assert (
-        failed(await judge(database_url, replace(run, instructor_events=[InstructorEvents(str(anna.id), [], refreshed=True)])))
+        failed(
+            await judge(
+                database_url,
+                replace(
+                    run, instructor_events=[InstructorEvents(str(anna.id), [], refreshed=True)]
+                ),
+            )
+        )
         == []
     )
 
@@ -161,21 +189,27 @@ async def test_an_untrue_201_fails_it(database_url: str, run: Results, pool: Poo
 
 
 async def test_a_booking_nobody_was_told_of_fails_it(database_url: str, run: Results) -> None:
-    assert failed(await judge(database_url, replace(run, booked={}))) == ["bookings in the database that nobody was told of"]
+    assert failed(await judge(database_url, replace(run, booked={}))) == [
+        "bookings in the database that nobody was told of"
+    ]
 
 
-async def test_it_may_be_that_of_a_request_without_an_answer_which_fails_by_itself(database_url: str, run: Results) -> None:
+async def test_it_may_be_that_of_a_request_without_an_answer_which_fails_by_itself(
+    database_url: str, run: Results
+) -> None:
     cut = Requests({"no answer": 1}, [30])
-    verdict = await judge(database_url, replace(run, booked={}, unanswered=1, requests={"POST /api/bookings": cut}))
+    verdict = await judge(
+        database_url, replace(run, booked={}, unanswered=1, requests={"POST /api/bookings": cut})
+    )
     assert failed(verdict) == ["requests without an answer"]
 
 
 async def test_a_time_won_by_two_or_by_nobody_fails_it(database_url: str, run: Results) -> None:
     rush = run.rushes[0]
     for answers in ({"201": 2}, {"409 SLOT_TAKEN": 2}, {"201": 1, "503 UNAVAILABLE": 1}):
-        assert failed(await judge(database_url, replace(run, rushes=[replace(rush, answers=answers)]))) == [
-            "times wanted by all that did not become exactly one lesson"
-        ]
+        assert failed(
+            await judge(database_url, replace(run, rushes=[replace(rush, answers=answers)]))
+        ) == ["times wanted by all that did not become exactly one lesson"]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +222,9 @@ async def test_a_time_won_by_two_or_by_nobody_fails_it(database_url: str, run: R
         ("no answer", "requests without an answer"),
     ],
 )
-async def test_an_answer_that_should_not_be_fails_it(database_url: str, run: Results, answer: str, what: str) -> None:
+async def test_an_answer_that_should_not_be_fails_it(
+    database_url: str, run: Results, answer: str, what: str
+) -> None:
     requests = {"GET /api/auth/me": Requests({"200": 3, answer: 1}, [0.1] * 4)}
     assert failed(await judge(database_url, replace(run, requests=requests))) == [what]
 
@@ -202,17 +238,25 @@ async def test_while_things_are_broken_a_request_may_be_refused_or_lost_but_not_
         requests = {"GET /api/auth/me": Requests({"200": 3, answer: 1}, [0.1] * 4)}
         return replace(run, mended=run.started, requests=requests, socket_errors=list(errors))
 
-    lost = ("UNAVAILABLE", "[Errno 111] Connection refused", "Handshake status 503 Service Unavailable")
+    lost = (
+        "UNAVAILABLE",
+        "[Errno 111] Connection refused",
+        "Handshake status 503 Service Unavailable",
+    )
     for answer in ("503 UNAVAILABLE", "no answer"):
         assert failed(await judge(database_url, broken(answer, *lost))) == []
     assert failed(await judge(database_url, broken("500 BROKEN"))) == ["answers 5xx"]
     late = replace(broken("503 UNAVAILABLE"), troubled=[run.started + 14, run.started + 16])
-    assert failed(await judge(database_url, late)) == ["requests refused or lost after all was mended"]
+    assert failed(await judge(database_url, late)) == [
+        "requests refused or lost after all was mended"
+    ]
     for error in ("BAD_MESSAGE", "Handshake status 500 Internal Server Error"):
         assert failed(await judge(database_url, broken("200", error))) == ["errors said on sockets"]
 
 
-async def test_a_mail_that_was_lost_while_things_were_broken_fails_it(database_url: str, run: Results, pool: Pool) -> None:
+async def test_a_mail_that_was_lost_while_things_were_broken_fails_it(
+    database_url: str, run: Results, pool: Pool
+) -> None:
     broken = replace(run, mended=run.started)
     assert failed(await judge(database_url, broken, mail_grace=0)) == ["mails not sent"]
     await pool.execute("update notification set sent_at = now()")
@@ -233,7 +277,9 @@ async def test_a_change_may_be_late_only_until_15_seconds_after_all_was_mended(
     ]
 
 
-async def test_a_cancellation_without_an_answer_may_have_come_about(database_url: str, run: Results, pool: Pool) -> None:
+async def test_a_cancellation_without_an_answer_may_have_come_about(
+    database_url: str, run: Results, pool: Pool
+) -> None:
     unsure = replace(run, doubtful=list(run.booked))
     assert failed(await judge(database_url, unsure)) == []
     await pool.execute("update booking set state = 'cancelled'")
@@ -244,7 +290,10 @@ async def test_a_cancellation_without_an_answer_may_have_come_about(database_url
 
 async def test_a_crowd_that_did_not_come_fails_it(database_url: str, run: Results) -> None:
     nobody = replace(run, ready=1, booked={}, rushes=[], students=[])
-    assert failed(await judge(database_url, nobody)) == ["people and screens that were ready at the start", "lessons booked"]
+    assert failed(await judge(database_url, nobody)) == [
+        "people and screens that were ready at the start",
+        "lessons booked",
+    ]
 
 
 def test_results_survive_the_file(tmp_path: Path) -> None:

@@ -26,7 +26,13 @@ async def couple(pool: Pool) -> tuple[Instructor, Account]:
 
 
 async def book(
-    pool: Pool, anna: Instructor, ben: Account, wall_clock: str = "10:00", *, day: int = 3, note: str = ""
+    pool: Pool,
+    anna: Instructor,
+    ben: Account,
+    wall_clock: str = "10:00",
+    *,
+    day: int = 3,
+    note: str = "",
 ) -> Booking:
     return await booking.reserve(
         pool,
@@ -57,13 +63,18 @@ async def rows(pool: Pool) -> list[dict[str, Any]]:
 
 
 async def unsent(pool: Pool) -> int:
-    count: int = await pool.fetchval("select count(*) from notification where sent_at is null and given_up_at is null")
+    count: int = await pool.fetchval(
+        "select count(*) from notification where sent_at is null and given_up_at is null"
+    )
     return count
 
 
 async def dev_mails(pool: Pool) -> list[tuple[str, str]]:
     """Recipient and subject of each, oldest first."""
-    return [tuple(row) for row in await pool.fetch("select recipient, subject from dev_mail order by id")]
+    return [
+        tuple(row)
+        for row in await pool.fetch("select recipient, subject from dev_mail order by id")
+    ]
 
 
 async def deliver_due(pool: Pool, settings: Settings, *, at: Callable[[], datetime] = now) -> int:
@@ -73,7 +84,9 @@ async def deliver_due(pool: Pool, settings: Settings, *, at: Callable[[], dateti
     return len(due)
 
 
-async def deliver_each(pool: Pool, ids: Sequence[int], settings: Settings, *, at: Callable[[], datetime] = now) -> None:
+async def deliver_each(
+    pool: Pool, ids: Sequence[int], settings: Settings, *, at: Callable[[], datetime] = now
+) -> None:
     """One after the other."""
     with resources(pool, settings, at=at) as worker:
         for notification_id in ids:
@@ -81,7 +94,9 @@ async def deliver_each(pool: Pool, ids: Sequence[int], settings: Settings, *, at
 
 
 @contextmanager
-def resources(pool: Pool, settings: Settings, *, at: Callable[[], datetime] = now) -> Iterator[Resources]:
+def resources(
+    pool: Pool, settings: Settings, *, at: Callable[[], datetime] = now
+) -> Iterator[Resources]:
     """What a worker with these settings gives its deliveries."""
     with smtp.opened(settings) as mailer:
         yield Resources(pool, settings, mailer, at, asyncio.Semaphore(10), asyncio.Event())

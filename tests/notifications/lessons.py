@@ -47,7 +47,12 @@ def lesson(**different: Any) -> Booking:
 
 
 def written(
-    kind: str, about: Booking, reader: UUID, *, cancelled_by: UUID | None = None, now: datetime | None = None
+    kind: str,
+    about: Booking,
+    reader: UUID,
+    *,
+    cancelled_by: UUID | None = None,
+    now: datetime | None = None,
 ) -> Message:
     """The message to this reader."""
     recipient = {

@@ -50,7 +50,9 @@ async def test_both_people_get_each_mail_once(pool: Pool, by_smtp: Settings, box
     assert len({mail["Message-ID"] for mail in box.mails}) == 4
 
 
-async def test_the_cancellation_says_who_cancelled(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+async def test_the_cancellation_says_who_cancelled(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
     anna, ben = await couple(pool)
     await cancel(pool, anna, await book(pool, anna, ben), "The piano is broken.")
     while await deliver_due(pool, by_smtp):
@@ -61,7 +63,9 @@ async def test_the_cancellation_says_who_cancelled(pool: Pool, by_smtp: Settings
     assert "> The piano is broken." in text.get_content()
 
 
-async def test_many_at_once_send_each_only_once(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+async def test_many_at_once_send_each_only_once(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
     async def slowly() -> None:
         await asyncio.sleep(0.1)
 
@@ -99,7 +103,11 @@ async def test_while_the_server_is_away_nothing_is_lost_and_the_pauses_grow(
         assert await deliver_due(pool, by_smtp) == 2
         assert await deliver_due(pool, by_smtp) == 0  # not at once
         (row, _) = await rows(pool)
-        assert (row["attempts"], row["last_error"], row["sent_at"]) == (attempt, "SMTPConnectError", None)
+        assert (row["attempts"], row["last_error"], row["sent_at"]) == (
+            attempt,
+            "SMTPConnectError",
+            None,
+        )
         pauses.append(round((row["due_at"] - began).total_seconds()))
         await overdue_all(pool)
     assert pauses == [10, 20, 40]
@@ -109,26 +117,37 @@ async def test_while_the_server_is_away_nothing_is_lost_and_the_pauses_grow(
     assert all(row["sent_at"] and row["last_error"] is None for row in await rows(pool))
 
 
-async def test_the_pause_has_a_limit_and_in_the_end_it_is_given_up_loudly(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+async def test_the_pause_has_a_limit_and_in_the_end_it_is_given_up_loudly(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
     anna, ben = await couple(pool)
     await book(pool, anna, ben)
     await box.stop()
     await pool.execute("update notification set attempts = $1", delivery.ATTEMPTS - 2)
     await deliver_due(pool, by_smtp)
-    assert all(timedelta(minutes=59) < row["due_at"] - now() < timedelta(minutes=61) for row in await rows(pool))
+    assert all(
+        timedelta(minutes=59) < row["due_at"] - now() < timedelta(minutes=61)
+        for row in await rows(pool)
+    )
     await overdue_all(pool)
     with capture_logs() as said:
         await deliver_due(pool, by_smtp)
-    assert [(line["log_level"], line["event"]) for line in said] == [("error", "notification given up")] * 2
+    assert [(line["log_level"], line["event"]) for line in said] == [
+        ("error", "notification given up")
+    ] * 2
     assert "@" not in str(said)
-    assert all(row["given_up_at"] and row["attempts"] == delivery.ATTEMPTS for row in await rows(pool))
+    assert all(
+        row["given_up_at"] and row["attempts"] == delivery.ATTEMPTS for row in await rows(pool)
+    )
     await overdue_all(pool)
     await box.start()
     assert await deliver_due(pool, by_smtp) == 0
     assert box.mails == []
 
 
-async def test_one_bad_recipient_holds_up_nobody(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+async def test_one_bad_recipient_holds_up_nobody(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
     anna, ben = await couple(pool)
     box.refused = {anna.email: f"550 5.1.1 <{anna.email}> does not exist"}
     await book(pool, anna, ben)
@@ -164,7 +183,9 @@ async def test_what_cannot_even_be_written_is_tried_again_later_and_holds_up_nob
     assert bad["due_at"] > now()
 
 
-async def test_a_cancellation_waits_for_the_confirmation_to_have_its_turn(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+async def test_a_cancellation_waits_for_the_confirmation_to_have_its_turn(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
     anna, ben = await couple(pool)
     await cancel(pool, ben, await book(pool, anna, ben))
     assert await deliver_due(pool, by_smtp) == 2
@@ -188,7 +209,10 @@ async def test_a_confirmation_that_failed_is_not_sent_after_the_cancellation(
     for person in (anna, ben):
         assert [mail["Subject"].partition(":")[0] for mail in box.to(person.email)] == ["Cancelled"]
     confirmed = [row for row in await rows(pool) if row["kind"] == "booking_confirmed"]
-    assert all(row["given_up_at"] and row["last_error"] == "overtaken: the booking is cancelled" for row in confirmed)
+    assert all(
+        row["given_up_at"] and row["last_error"] == "overtaken: the booking is cancelled"
+        for row in confirmed
+    )
 
 
 async def test_what_is_due_later_is_not_sent_now(pool: Pool, settings: Settings) -> None:
@@ -200,9 +224,14 @@ async def test_what_is_due_later_is_not_sent_now(pool: Pool, settings: Settings)
     assert await deliver_due(pool, settings, at=lambda: now() + timedelta(minutes=2)) == 2
 
 
-async def test_a_kind_that_cannot_be_written_here_is_left_for_who_can(pool: Pool, settings: Settings) -> None:
+async def test_a_kind_that_cannot_be_written_here_is_left_for_who_can(
+    pool: Pool, settings: Settings
+) -> None:
     ada = await factories.admin(pool)
-    await pool.execute("insert into notification (kind, recipient_id, due_at) values ('welcome', $1, now())", ada.id)
+    await pool.execute(
+        "insert into notification (kind, recipient_id, due_at) values ('welcome', $1, now())",
+        ada.id,
+    )
     assert await deliver_due(pool, settings) == 0
     (row,) = await rows(pool)
     await deliver_each(pool, [row["id"]], settings)

@@ -15,7 +15,11 @@ def test_a_confirmation_puts_the_lesson_into_the_calendar() -> None:
     assert event["SEQUENCE"] == "0"
     assert event.properties["DTSTART"].instant == datetime(2026, 11, 24, 14, 0, tzinfo=UTC)
     assert event.properties["DTEND"].instant == datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
-    assert (event["SUMMARY"], event["LOCATION"], event["STATUS"]) == ("Piano with Anna Ash", "12 Main St", "CONFIRMED")
+    assert (event["SUMMARY"], event["LOCATION"], event["STATUS"]) == (
+        "Piano with Anna Ash",
+        "12 Main St",
+        "CONFIRMED",
+    )
     assert event["URL"] == f"{SITE}/lessons"
     assert event["ORGANIZER"] == "mailto:lessons@example.com"
     assert event["ATTENDEE"] == "mailto:ben@example.com"
@@ -25,8 +29,14 @@ def test_a_confirmation_puts_the_lesson_into_the_calendar() -> None:
 
 def test_a_cancellation_takes_out_the_same_entry() -> None:
     _, before = parse(written("booking_confirmed", lesson(sequence=2), ANNA).calendar)
-    calendar, event = parse(written("booking_cancelled", lesson(sequence=2), ANNA, cancelled_by=BEN).calendar)
-    assert (calendar["METHOD"], event["STATUS"], event["UID"]) == ("CANCEL", "CANCELLED", before["UID"])
+    calendar, event = parse(
+        written("booking_cancelled", lesson(sequence=2), ANNA, cancelled_by=BEN).calendar
+    )
+    assert (calendar["METHOD"], event["STATUS"], event["UID"]) == (
+        "CANCEL",
+        "CANCELLED",
+        before["UID"],
+    )
     assert int(event["SEQUENCE"]) > int(before["SEQUENCE"])
     _, moved = parse(written("booking_confirmed", lesson(sequence=3), ANNA).calendar)
     assert int(moved["SEQUENCE"]) > int(event["SEQUENCE"])
@@ -43,7 +53,10 @@ def test_a_cancellation_takes_out_the_same_entry() -> None:
 def test_instants_are_exact_whatever_the_clocks_do(start: datetime) -> None:
     text = written("booking_confirmed", lesson(starts_at=start), BEN).calendar
     _, event = parse(text)
-    assert (event.properties["DTSTART"].instant, event.properties["DTEND"].instant) == (start, start + timedelta(minutes=60))
+    assert (event.properties["DTSTART"].instant, event.properties["DTEND"].instant) == (
+        start,
+        start + timedelta(minutes=60),
+    )
     assert f"DTSTART:{start:%Y%m%dT%H%M%SZ}\r\n" in text
 
 
@@ -53,7 +66,11 @@ def test_nobody_is_told_the_other_persons_address() -> None:
 
 
 def test_what_people_typed_adds_no_line_to_it() -> None:
-    about = lesson(student_name=HOSTILE, location=HOSTILE, note=f"{HOSTILE}\nEND:VEVENT\nATTENDEE:mailto:victim@example.com")
+    about = lesson(
+        student_name=HOSTILE,
+        location=HOSTILE,
+        note=f"{HOSTILE}\nEND:VEVENT\nATTENDEE:mailto:victim@example.com",
+    )
     text = written("booking_confirmed", about, ANNA).calendar
     _, event = parse(text)
     assert event["ATTENDEE"] == "mailto:anna@example.com"
@@ -74,5 +91,7 @@ def test_commas_semicolons_backslashes_and_quotes_are_read_back_as_they_were() -
     text = written("booking_confirmed", lesson(location='12, Main; St\\ "rear"'), BEN).calendar
     _, event = parse(text)
     assert event["LOCATION"] == '12, Main; St\\ "rear"'
-    _, event = parse(written("booking_confirmed", lesson(student_name='Ben "B" Birch; Jr.'), BEN).calendar)
+    _, event = parse(
+        written("booking_confirmed", lesson(student_name='Ben "B" Birch; Jr.'), BEN).calendar
+    )
     assert event.properties["ATTENDEE"].parameters["CN"] == "Ben 'B' Birch; Jr."

@@ -24,7 +24,12 @@ NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 def made(**different: object) -> Mail:
     message = written("booking_confirmed", lesson(**different), BEN)
-    return mail.mail(message, mail_from="InstaInstru <lessons@example.com>", message_id="<7@example.com>", now=NOW)
+    return mail.mail(
+        message,
+        mail_from="InstaInstru <lessons@example.com>",
+        message_id="<7@example.com>",
+        now=NOW,
+    )
 
 
 async def send(url: str, *mails: Mail) -> None:
@@ -63,14 +68,24 @@ async def test_dots_and_long_lines_arrive_as_they_were_typed(box: Mailbox) -> No
     await send(box.url, made(note="one\n.\n..two\nFrom me = you\n" + "x" * 1900))
     text = box.mails[0].get_body(("plain",))
     assert text is not None
-    assert "\n> one\n> .\n> ..two\n> From me = you\n> " + "x" * 1900 + "\n" in text.get_content().replace("\r\n", "\n")
+    assert (
+        "\n> one\n> .\n> ..two\n> From me = you\n> " + "x" * 1900 + "\n"
+        in text.get_content().replace("\r\n", "\n")
+    )
 
 
 async def test_a_hostile_name_stays_within_its_header(box: Mailbox) -> None:
-    message = written("booking_confirmed", lesson(student_name=HOSTILE, instructor_name=HOSTILE), ANNA)
+    message = written(
+        "booking_confirmed", lesson(student_name=HOSTILE, instructor_name=HOSTILE), ANNA
+    )
     await send(
         box.url,
-        mail.mail(message, mail_from="InstaInstru <lessons@example.com>", message_id="<7@example.com>", now=NOW),
+        mail.mail(
+            message,
+            mail_from="InstaInstru <lessons@example.com>",
+            message_id="<7@example.com>",
+            now=NOW,
+        ),
     )
     (arrived,) = box.mails
     assert arrived["Bcc"] is None
@@ -94,7 +109,9 @@ async def test_a_hostile_name_stays_within_its_header(box: Mailbox) -> None:
 def test_a_name_arrives_letter_by_letter_and_space_by_space(name: str) -> None:
     message = written("booking_confirmed", lesson(student_name=name, instructor_name=name), BEN)
     message = replace(message, name=name)
-    content = mail.mail(message, mail_from="us@example.com", message_id="<7@example.com>", now=NOW).content
+    content = mail.mail(
+        message, mail_from="us@example.com", message_id="<7@example.com>", now=NOW
+    ).content
     arrived = message_from_bytes(content)
     subject, to = (str(make_header(decode_header(arrived[header]))) for header in ("Subject", "To"))
     assert subject == message.subject
@@ -103,15 +120,20 @@ def test_a_name_arrives_letter_by_letter_and_space_by_space(name: str) -> None:
     assert max(len(line) for line in content.split(b"\r\n")) <= 78
 
 
-@pytest.mark.parametrize("line_break", ["\r", "\n", "\r\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\0"])
+@pytest.mark.parametrize(
+    "line_break", ["\r", "\n", "\r\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\0"]
+)
 @pytest.mark.parametrize("field", ["subject", "name"])
 @pytest.mark.parametrize(
-    "text", ["Piano{}Bcc: victim@example.com", "Piano{0}{0}another body", "Größe{}Bcc: victim@example.com"]
+    "text",
+    ["Piano{}Bcc: victim@example.com", "Piano{0}{0}another body", "Größe{}Bcc: victim@example.com"],
 )
 def test_a_header_of_several_lines_is_refused(text: str, field: str, line_break: str) -> None:
     value = text.format(line_break)
     message = written("booking_confirmed", lesson(), BEN)
-    message = replace(message, subject=value) if field == "subject" else replace(message, name=value)
+    message = (
+        replace(message, subject=value) if field == "subject" else replace(message, name=value)
+    )
     with pytest.raises(ValueError, match=r"one line|CR or LF"):
         mail.mail(message, mail_from="a@example.com", message_id="<7@example.com>", now=NOW)
 
@@ -141,19 +163,36 @@ def test_every_line_ends_with_cr_and_lf() -> None:
 
 def test_a_long_message_id_stands_on_one_line() -> None:
     message_id = f"<{lesson().id}.1234567@lessons.of.a.school.with.a.long.name.example.com>"
-    sent = mail.mail(written("booking_confirmed", lesson(), BEN), mail_from="a@example.com", message_id=message_id, now=NOW)
+    sent = mail.mail(
+        written("booking_confirmed", lesson(), BEN),
+        mail_from="a@example.com",
+        message_id=message_id,
+        now=NOW,
+    )
     assert f"\r\nMessage-ID: {message_id}\r\n".encode() in sent.content
 
 
-@pytest.mark.parametrize("address", ["a\r\nRCPT TO:<b@example.com>", "a@b>, <c@d", "", "no address"])
+@pytest.mark.parametrize(
+    "address", ["a\r\nRCPT TO:<b@example.com>", "a@b>, <c@d", "", "no address"]
+)
 def test_what_is_no_address_is_not_sent_to(address: str) -> None:
     message = written("booking_confirmed", lesson(), BEN)
-    message = type(message)(message.name, address, message.subject, message.text, message.html, message.calendar, "REQUEST")
+    message = type(message)(
+        message.name,
+        address,
+        message.subject,
+        message.text,
+        message.html,
+        message.calendar,
+        "REQUEST",
+    )
     with pytest.raises((ValueError, IndexError)):
         mail.mail(message, mail_from="a@example.com", message_id="<7@example.com>", now=NOW)
 
 
-async def test_smtps_and_a_login_whose_password_is_percent_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_smtps_and_a_login_whose_password_is_percent_encoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     async with mailbox(tls=True) as box:
         await send(box.url.replace("smtp:", "smtps:"), made())
@@ -170,7 +209,9 @@ async def test_starttls_is_used_where_offered_and_a_certificate_we_do_not_trust_
         assert box.mails == []
 
 
-async def test_a_server_that_never_answers_is_not_waited_for_long(box: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_never_answers_is_not_waited_for_long(
+    box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(smtp, "SECONDS", 0.3)
     never = asyncio.Event()
 
@@ -183,7 +224,9 @@ async def test_a_server_that_never_answers_is_not_waited_for_long(box: Mailbox, 
     never.set()
 
 
-async def test_once_taken_a_mail_counts_as_sent_whatever_happens_to_the_goodbye(box: Mailbox) -> None:
+async def test_once_taken_a_mail_counts_as_sent_whatever_happens_to_the_goodbye(
+    box: Mailbox,
+) -> None:
     async def hang_up(*_: object) -> str:
         await box.stop()
         return "221 never heard"
@@ -199,7 +242,10 @@ async def test_once_taken_a_mail_counts_as_sent_whatever_happens_to_the_goodbye(
         ("smtp://mail.example.com", Server("mail.example.com", 25, False)),
         ("smtp://localhost:1025", Server("localhost", 1025, False)),
         ("smtps://mail.example.com", Server("mail.example.com", 465, True)),
-        ("smtp://a%40b:c%3Ad@mail.example.com", Server("mail.example.com", 587, False, "a@b", "c:d")),
+        (
+            "smtp://a%40b:c%3Ad@mail.example.com",
+            Server("mail.example.com", 587, False, "a@b", "c:d"),
+        ),
     ],
 )
 def test_smtp_url_names_server_port_encryption_and_login(url: str, expected: Server) -> None:
@@ -207,7 +253,15 @@ def test_smtp_url_names_server_port_encryption_and_login(url: str, expected: Ser
 
 
 @pytest.mark.parametrize(
-    "url", ["mail.example.com:25", "http://mail.example.com", "smtp://", "smtp://host:many", "smtp://[", "smtp:"]
+    "url",
+    [
+        "mail.example.com:25",
+        "http://mail.example.com",
+        "smtp://",
+        "smtp://host:many",
+        "smtp://[",
+        "smtp:",
+    ],
 )
 def test_an_smtp_url_that_is_none_is_refused_in_a_sentence_without_its_password(url: str) -> None:
     with pytest.raises(SettingsError, match="SMTP_URL: must look like"):
@@ -215,10 +269,16 @@ def test_an_smtp_url_that_is_none_is_refused_in_a_sentence_without_its_password(
 
 
 def test_what_went_wrong_is_said_without_naming_anyone() -> None:
-    refused = aiosmtplib.SMTPRecipientsRefused([aiosmtplib.SMTPRecipientRefused(550, "no ben@example.com", "ben@example.com")])
+    refused = aiosmtplib.SMTPRecipientsRefused(
+        [aiosmtplib.SMTPRecipientRefused(550, "no ben@example.com", "ben@example.com")]
+    )
     assert smtp.fault(refused) == "SMTPRecipientsRefused 550"
     assert smtp.hopeless(refused)
-    later = aiosmtplib.SMTPRecipientsRefused([aiosmtplib.SMTPRecipientRefused(451, "not now", "ben@example.com")])
+    later = aiosmtplib.SMTPRecipientsRefused(
+        [aiosmtplib.SMTPRecipientRefused(451, "not now", "ben@example.com")]
+    )
     assert not smtp.hopeless(later)
     assert not smtp.hopeless(aiosmtplib.SMTPAuthenticationError(535, "who are you?"))
-    assert smtp.fault(ConnectionRefusedError(111, "Connect call failed")) == "ConnectionRefusedError"
+    assert (
+        smtp.fault(ConnectionRefusedError(111, "Connect call failed")) == "ConnectionRefusedError"
+    )

@@ -53,7 +53,9 @@ def test_without_a_note_nothing_is_said_of_one() -> None:
 
 def test_a_cancellation_says_who_why_and_whether_it_was_free() -> None:
     about = lesson(state="cancelled", late=False, cancel_reason="I am ill.\nSorry!")
-    to_ben, to_anna = (written("booking_cancelled", about, person, cancelled_by=BEN) for person in (BEN, ANNA))
+    to_ben, to_anna = (
+        written("booking_cancelled", about, person, cancelled_by=BEN) for person in (BEN, ANNA)
+    )
     assert to_ben.subject == "Cancelled: Piano with Anna Ash, Tue, Nov 24, 9:00 am"
     assert to_anna.subject == "Cancelled: Piano with Ben Birch, Tue, Nov 24, 9:00 am"
     assert "You cancelled this lesson. The cancellation was free." in to_ben.text
@@ -70,7 +72,10 @@ def test_a_late_cancellation_is_called_late_but_never_the_instructors() -> None:
     by_anna = written("booking_cancelled", about, BEN, cancelled_by=ANNA)
     assert "Anna Ash cancelled this lesson.\n" in by_anna.text
     assert "late" not in by_anna.text
-    assert "We cancelled this lesson." in written("booking_cancelled", about, BEN, cancelled_by=None).text
+    assert (
+        "We cancelled this lesson."
+        in written("booking_cancelled", about, BEN, cancelled_by=None).text
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +85,11 @@ def test_a_late_cancellation_is_called_late_but_never_the_instructors() -> None:
         (datetime(2026, 11, 24, 17, 0, tzinfo=UTC), 45, "12:00–12:45 pm"),
         (datetime(2026, 11, 25, 4, 0, tzinfo=UTC), 60, "11:00 pm–12:00 am"),
         (datetime(2026, 7, 1, 13, 0, tzinfo=UTC), 60, "9:00–10:00 am"),  # summer time
-        (datetime(2026, 11, 1, 5, 30, tzinfo=UTC), 60, "1:30 am EDT–1:30 am EST"),  # the night the clocks go back
+        (
+            datetime(2026, 11, 1, 5, 30, tzinfo=UTC),
+            60,
+            "1:30 am EDT–1:30 am EST",
+        ),  # the night the clocks go back
         (datetime(2027, 3, 14, 6, 30, tzinfo=UTC), 60, "1:30 am EST–3:30 am EDT"),  # and forward
     ],
 )
@@ -112,7 +121,10 @@ def test_the_policy_is_what_holds_now() -> None:
     passed = phrases.policy(about, "student", about.free_cancel_until + timedelta(seconds=1))
     assert passed == "The free cancellation period is over. A cancellation now counts as late."
     always = lesson(free_cancel_until=about.starts_at)
-    assert phrases.policy(always, "student", about.created_at) == "You can cancel for free until the lesson starts."
+    assert (
+        phrases.policy(always, "student", about.created_at)
+        == "You can cancel for free until the lesson starts."
+    )
 
 
 def test_names_places_and_notes_cannot_end_a_header_or_become_markup() -> None:

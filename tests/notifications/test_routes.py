@@ -19,13 +19,19 @@ async def test_before_the_first_mail_the_page_says_so(client: httpx.AsyncClient)
     assert "No mail yet." in page.text
 
 
-async def test_every_mail_can_be_read_and_its_calendar_taken(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+async def test_every_mail_can_be_read_and_its_calendar_taken(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
     anna, ben = await couple(pool)
     await cancel(pool, ben, await book(pool, anna, ben, note=HOSTILE))
     while await deliver_due(pool, settings):
         pass
     page = unescape((await client.get("/dev/mail")).text)
-    for subject in ("Confirmed: Piano with Anna", "New lesson: Piano with Ben", "Cancelled: Piano with Ben"):
+    for subject in (
+        "Confirmed: Piano with Anna",
+        "New lesson: Piano with Ben",
+        "Cancelled: Piano with Ben",
+    ):
         assert subject in page
     for recipient in (anna.email, ben.email):
         assert page.count(f"to {recipient}") == 2
@@ -62,7 +68,9 @@ async def test_the_html_of_a_mail_may_be_framed_by_us_and_run_nothing(
 
 @pytest.mark.parametrize("number", ["1", "0", "-1", "x", "9" * 40, "1%00", "١"])
 @pytest.mark.parametrize("part", ["", "/html", "/lesson.ics"])
-async def test_there_is_nothing_where_there_is_no_mail(client: httpx.AsyncClient, number: str, part: str) -> None:
+async def test_there_is_nothing_where_there_is_no_mail(
+    client: httpx.AsyncClient, number: str, part: str
+) -> None:
     assert (await client.get(f"/dev/mail/{number}{part}")).status_code == 404
 
 
@@ -72,14 +80,25 @@ class TestOutsideInt:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
         return settings.model_copy(
-            update={"site_mode": "prod", "smtp_url": SecretStr("smtp://127.0.0.1:9"), "rate_limits": "on"}
+            update={
+                "site_mode": "prod",
+                "smtp_url": SecretStr("smtp://127.0.0.1:9"),
+                "rate_limits": "on",
+            }
         )
 
-    async def test_the_pages_do_not_exist(self, client: httpx.AsyncClient, pool: Pool, settings: Settings) -> None:
+    async def test_the_pages_do_not_exist(
+        self, client: httpx.AsyncClient, pool: Pool, settings: Settings
+    ) -> None:
         await book(pool, *await couple(pool))
         await deliver_due(pool, settings.model_copy(update={"smtp_url": SecretStr("")}))
         first = await pool.fetchval("select min(id) from dev_mail")
-        for path in ("/dev/mail", f"/dev/mail/{first}", f"/dev/mail/{first}/html", f"/dev/mail/{first}/lesson.ics"):
+        for path in (
+            "/dev/mail",
+            f"/dev/mail/{first}",
+            f"/dev/mail/{first}/html",
+            f"/dev/mail/{first}/lesson.ics",
+        ):
             answer = await client.get(path)
             assert answer.status_code == 404
             assert "example.com" not in answer.text

@@ -19,7 +19,9 @@ NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 def to(address: str = "ben@example.com", number: int = 1) -> Mail:
     message = written("booking_confirmed", lesson(), BEN if address == "ben@example.com" else ANNA)
     message_id = f"<{number}@example.com>"
-    return mail.mail(message, mail_from="InstaInstru <lessons@example.com>", message_id=message_id, now=NOW)
+    return mail.mail(
+        message, mail_from="InstaInstru <lessons@example.com>", message_id=message_id, now=NOW
+    )
 
 
 @pytest.fixture
@@ -45,7 +47,9 @@ async def test_mails_at_once_have_a_connection_each(mailer: Mailer, box: Mailbox
     assert (len(box.mails), box.connections) == (2, 2)
 
 
-async def test_a_connection_that_the_server_closed_is_replaced(mailer: Mailer, box: Mailbox) -> None:
+async def test_a_connection_that_the_server_closed_is_replaced(
+    mailer: Mailer, box: Mailbox
+) -> None:
     await mailer.send(to(number=1))
     await box.stop()
     await box.start()
@@ -54,8 +58,12 @@ async def test_a_connection_that_the_server_closed_is_replaced(mailer: Mailer, b
     assert box.connections == 2
 
 
-async def test_a_server_that_closes_at_the_second_mail_gets_it_on_a_new_connection(mailer: Mailer, box: Mailbox) -> None:
-    async def one_mail_per_connection(server: Any, _: Any, envelope: Any, address: str, __: Any) -> str:
+async def test_a_server_that_closes_at_the_second_mail_gets_it_on_a_new_connection(
+    mailer: Mailer, box: Mailbox
+) -> None:
+    async def one_mail_per_connection(
+        server: Any, _: Any, envelope: Any, address: str, __: Any
+    ) -> str:
         if getattr(server, "seen_before", False):
             return "421 4.7.0 too many mails on this connection"
         server.seen_before = True
@@ -68,7 +76,9 @@ async def test_a_server_that_closes_at_the_second_mail_gets_it_on_a_new_connecti
     assert (len(box.mails), box.connections) == (3, 3)
 
 
-async def test_a_mail_that_may_have_arrived_is_not_sent_again_on_a_new_connection(mailer: Mailer, box: Mailbox) -> None:
+async def test_a_mail_that_may_have_arrived_is_not_sent_again_on_a_new_connection(
+    mailer: Mailer, box: Mailbox
+) -> None:
     await mailer.send(to(number=1))
     box.after_taking = box.stop
     with pytest.raises(aiosmtplib.SMTPServerDisconnected):
@@ -76,7 +86,9 @@ async def test_a_mail_that_may_have_arrived_is_not_sent_again_on_a_new_connectio
     assert (len(box.mails), box.connections) == (2, 1)
 
 
-async def test_after_a_refused_recipient_the_next_mail_arrives(mailer: Mailer, box: Mailbox) -> None:
+async def test_after_a_refused_recipient_the_next_mail_arrives(
+    mailer: Mailer, box: Mailbox
+) -> None:
     box.refused = {"ben@example.com": "550 5.1.1 no such person"}
     await mailer.send(to("anna@example.com"))
     with pytest.raises(aiosmtplib.SMTPRecipientsRefused):
@@ -119,7 +131,9 @@ async def test_a_connection_ends_after_so_many_mails_and_after_so_long(
     assert box.connections == 4
 
 
-async def test_an_idle_connection_is_closed(mailer: Mailer, box: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_idle_connection_is_closed(
+    mailer: Mailer, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     goodbyes = asyncio.Event()
 
     async def goodbye(*_: object) -> str:
@@ -135,10 +149,20 @@ async def test_an_idle_connection_is_closed(mailer: Mailer, box: Mailbox, monkey
     assert (len(box.mails), box.connections) == (2, 2)
 
 
-async def test_an_international_domain_is_written_as_dns_knows_it(mailer: Mailer, box: Mailbox) -> None:
+async def test_an_international_domain_is_written_as_dns_knows_it(
+    mailer: Mailer, box: Mailbox
+) -> None:
     message = written("booking_confirmed", lesson(), BEN)
     message = type(message)(
-        message.name, "ben@bücher.example", message.subject, message.text, message.html, message.calendar, "REQUEST"
+        message.name,
+        "ben@bücher.example",
+        message.subject,
+        message.text,
+        message.html,
+        message.calendar,
+        "REQUEST",
     )
-    await mailer.send(mail.mail(message, mail_from="a@example.com", message_id="<7@example.com>", now=NOW))
+    await mailer.send(
+        mail.mail(message, mail_from="a@example.com", message_id="<7@example.com>", now=NOW)
+    )
     assert box.mails[0]["To"].addresses[0].addr_spec == "ben@xn--bcher-kva.example"

@@ -22,7 +22,9 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "PAUSE_SECONDS", 0)
 
 
-async def changes(pool: Pool, instructor_id: UUID, *days_ago: int, unpublished: tuple[int, ...] = ()) -> None:
+async def changes(
+    pool: Pool, instructor_id: UUID, *days_ago: int, unpublished: tuple[int, ...] = ()
+) -> None:
     """Inserts the changes 1, 2, … of a calendar, each the given number of days old."""
     for version, days in enumerate(days_ago, 1):
         await pool.execute(
@@ -92,7 +94,9 @@ async def test_an_unpublished_change_and_its_successors_stay(pool: Pool) -> None
     assert await versions(pool, anna) == [3, 4, 5]
 
 
-async def test_the_remaining_changes_have_no_gap_even_after_a_clock_ran_backwards(pool: Pool) -> None:
+async def test_the_remaining_changes_have_no_gap_even_after_a_clock_ran_backwards(
+    pool: Pool,
+) -> None:
     (anna,) = await instructors(pool, 1)
     await changes(pool, anna.id, 30, 29, 5, 20, 19, 4)
     assert await retention.delete_changes(pool, before=NOW - timedelta(days=7)) == 2
@@ -115,7 +119,9 @@ async def test_idempotency_keys_are_stored_for_a_day(pool: Pool) -> None:
     assert await pool.fetchval(count) == 1_400
 
 
-async def test_only_sessions_that_ended_long_ago_are_deleted(pool: Pool, settings: Settings) -> None:
+async def test_only_sessions_that_ended_long_ago_are_deleted(
+    pool: Pool, settings: Settings
+) -> None:
     ben = await factories.student(pool, "Ben")
     for _ in range(7):
         await session.open(pool, ben.id, settings, now=NOW)

@@ -18,14 +18,21 @@ RESERVE = "select * from reserve($1, $2, $3, 60, null, '', '', now())"
 
 
 async def lesson_whose_message_is_lost(
-    pool: Pool, student: Account, instructor: Instructor, start: datetime, *, with_its_history: bool = False
+    pool: Pool,
+    student: Account,
+    instructor: Instructor,
+    start: datetime,
+    *,
+    with_its_history: bool = False,
 ) -> UUID:
     """A booking like any other, but no relay will ever publish it, and the outbox may have forgotten it."""
     async with pool.acquire() as connection, connection.transaction():
         row = await connection.fetchrow(RESERVE, student.id, instructor.service_id, start)
         assert row is not None
         assert row["refusal"] is None, row["refusal"]
-        await connection.execute("delete from outbox_unpublished where instructor_id = $1", instructor.id)
+        await connection.execute(
+            "delete from outbox_unpublished where instructor_id = $1", instructor.id
+        )
         if with_its_history:
             await connection.execute("delete from outbox where instructor_id = $1", instructor.id)
         return UUID(row["booking"]["id"])

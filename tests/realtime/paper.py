@@ -79,7 +79,9 @@ def settings(**given: Any) -> Settings:
 
 
 def signed_in(account_id: UUID, *roles: str) -> SignedIn:
-    return SignedIn(uuid4(), account_id, "a@example.com", "A", "America/New_York", frozenset(roles), frozenset())
+    return SignedIn(
+        uuid4(), account_id, "a@example.com", "A", "America/New_York", frozenset(roles), frozenset()
+    )
 
 
 class Database:
@@ -148,8 +150,16 @@ class Database:
 
     def _board(self, window: Window) -> Board:
         self.boards_read += 1
-        days = {day: content for day, content in self.days.items() if window.first <= day <= window.last}
-        message = {"type": "board", "instructor": self.id, "epoch": self.hub.epoch, "version": self.version, "days": days}
+        days = {
+            day: content for day, content in self.days.items() if window.first <= day <= window.last
+        }
+        message = {
+            "type": "board",
+            "instructor": self.id,
+            "epoch": self.hub.epoch,
+            "version": self.version,
+            "days": days,
+        }
         return Board(self.hub.epoch, self.version, messages.frame(json.dumps(message).encode()))
 
     # ---- answers
@@ -171,7 +181,9 @@ class Database:
         if self._histories:
             calendar, since = self._histories.popitem()
             present, epoch = self.version, self.hub.epoch
-            first = max(self.kept_from, present - HISTORY + 1, (present if since is None else since) + 1)
+            first = max(
+                self.kept_from, present - HISTORY + 1, (present if since is None else since) + 1
+            )
             changes = [self.change(version) for version in range(first, present + 1)]
             history = epoch, present, changes
             self._queries.append(lambda ok: self._hand_over_history(ok, calendar, since, history))
@@ -191,7 +203,9 @@ class Database:
                 calendar.compare(self.version)
         self.hub.settle_all()
 
-    def _hand_over_board(self, succeeds: bool, calendar: Calendar, window: Window, board: Board) -> None:
+    def _hand_over_board(
+        self, succeeds: bool, calendar: Calendar, window: Window, board: Board
+    ) -> None:
         self._reading.discard((calendar, window))
         if not self.hub.follows(calendar):
             return
@@ -203,7 +217,11 @@ class Database:
             self.board(calendar, window)
 
     def _hand_over_history(
-        self, succeeds: bool, calendar: Calendar, since: int | None, history: tuple[str, int, list[Change]]
+        self,
+        succeeds: bool,
+        calendar: Calendar,
+        since: int | None,
+        history: tuple[str, int, list[Change]],
     ) -> None:
         epoch, present, changes = history
         if not self.hub.follows(calendar):

@@ -28,7 +28,9 @@ def frame(
     if length_bytes is None:
         length_bytes = 0 if size < 126 else 2 if size < 65536 else 8
     code = {0: size, 2: 126, 8: 127}[length_bytes]
-    head = bytes([(0x80 if final else 0) | reserved << 4 | opcode, (0x80 if mask is not None else 0) | code])
+    head = bytes(
+        [(0x80 if final else 0) | reserved << 4 | opcode, (0x80 if mask is not None else 0) | code]
+    )
     head += size.to_bytes(length_bytes) if length_bytes else b""
     if mask is None:
         return head + payload
@@ -116,7 +118,13 @@ async def upgraded(
     """A socket whose upgrade was accepted. `early` is sent together with the request's head."""
     reader, writer = await asyncio.open_connection(urlsplit(url).hostname, urlsplit(url).port)
     key = base64.b64encode(os.urandom(16)).decode()
-    lines = [f"GET {path} HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}"]
+    lines = [
+        f"GET {path} HTTP/1.1",
+        "Host: x",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Key: {key}",
+    ]
     lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: lesson.v1", *headers, "", ""]
     writer.write("\r\n".join(lines).encode() + early)
     try:

@@ -64,9 +64,17 @@ class Screen:
     async def say(self, **message: Any) -> None:
         await self.connection.send(json.dumps(message))
 
-    async def watch(self, instructor: Instructor, *, days: int = 7, day: int = 0, **resume: Any) -> None:
+    async def watch(
+        self, instructor: Instructor, *, days: int = 7, day: int = 0, **resume: Any
+    ) -> None:
         """Asks for a board; does not wait for it."""
-        await self.say(type="watch", instructor=str(instructor.id), first=str(instructor.day(day)), days=days, **resume)
+        await self.say(
+            type="watch",
+            instructor=str(instructor.id),
+            first=str(instructor.day(day)),
+            days=days,
+            **resume,
+        )
 
     async def shows(self, instructor: Instructor, *, days: int = 7, day: int = 0) -> Message:
         """Asks for a board and waits for it."""
@@ -78,12 +86,16 @@ class Screen:
         """Knows this board already, as a page does that came back."""
         self.boards[board["instructor"]] = board | {"days": dict(board["days"])}
 
-    async def hears(self, kind: str, *, after: int = 0, seconds: float = 5, **expected: Any) -> Message:
+    async def hears(
+        self, kind: str, *, after: int = 0, seconds: float = 5, **expected: Any
+    ) -> Message:
         """The first message of this type with these values, among those from the `after`th on."""
         deadline = time.monotonic() + seconds
         while True:
             for message in self.told[after:]:
-                if message["type"] == kind and all(message.get(name) == value for name, value in expected.items()):
+                if message["type"] == kind and all(
+                    message.get(name) == value for name, value in expected.items()
+                ):
                     return message
             await self._next(deadline, f"{kind} {expected}")
 
@@ -101,8 +113,12 @@ class Screen:
 
     async def _next(self, deadline: float, what: str) -> None:
         left = deadline - time.monotonic()
-        assert left > 0, f"waited for {what}; heard {[_brief(message) for message in self.told[-20:]]}"
-        assert not self._listening.done(), f"closed with {self.closed_with} while waiting for {what}; heard {self.told[-5:]}"
+        assert left > 0, (
+            f"waited for {what}; heard {[_brief(message) for message in self.told[-20:]]}"
+        )
+        assert not self._listening.done(), (
+            f"closed with {self.closed_with} while waiting for {what}; heard {self.told[-5:]}"
+        )
         async with self._heard:
             try:
                 await asyncio.wait_for(self._heard.wait(), left)
@@ -125,7 +141,9 @@ class Screen:
 
 
 def _brief(message: Message) -> str:
-    return f"{message['type']} {message.get('version', message.get('event', message.get('code', '')))}"
+    return (
+        f"{message['type']} {message.get('version', message.get('event', message.get('code', '')))}"
+    )
 
 
 class Screens:
@@ -135,7 +153,9 @@ class Screens:
         self.url = url.replace("http", "ws", 1) + path
         self._stack = AsyncExitStack()
 
-    async def open(self, *, token: str | None = None, url: str | None = None, **options: Any) -> Screen:
+    async def open(
+        self, *, token: str | None = None, url: str | None = None, **options: Any
+    ) -> Screen:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= options.pop("additional_headers", {})
         connection = await connect(
@@ -157,7 +177,9 @@ class Screens:
 async def truth(pool: Pool, instructor: Instructor | UUID, first: str, days: int) -> dict[str, Any]:
     """The board as the database says."""
     instructor_id = instructor if isinstance(instructor, UUID) else instructor.id
-    row = await pool.fetchrow("select epoch, version, days from board($1, $2::text::date, $3)", instructor_id, first, days)
+    row = await pool.fetchrow(
+        "select epoch, version, days from board($1, $2::text::date, $3)", instructor_id, first, days
+    )
     assert row is not None
     return dict(row)
 
@@ -173,7 +195,9 @@ async def equals_the_database(pool: Pool, screen: Screen, instructor: Instructor
     assert screen.faults == []
 
 
-async def becomes_true(pool: Pool, screen: Screen, instructor: Instructor, *, seconds: float = 5) -> float:
+async def becomes_true(
+    pool: Pool, screen: Screen, instructor: Instructor, *, seconds: float = 5
+) -> float:
     """Until the screen equals the database; how long it took. It is not enough to wait for the version: what was committed last may
     still be on its way, and a database that was killed may be older than what the screen shows."""
     began = time.monotonic()

@@ -90,7 +90,15 @@ class LivePath:
         for row in await self._pool.fetch(
             "select instructor_id, version, days, events from outbox order by instructor_id, version"
         ):
-            self.hub.take(change(str(row["instructor_id"]), self.hub.epoch, row["version"], row["days"], row["events"]))
+            self.hub.take(
+                change(
+                    str(row["instructor_id"]),
+                    self.hub.epoch,
+                    row["version"],
+                    row["days"],
+                    row["events"],
+                )
+            )
         await self.loader.load_bookings(self.hub)
 
 
@@ -108,8 +116,14 @@ async def join(hub: Hub, account_id: UUID, *roles: str) -> tuple[Paper, Account]
     return paper, account
 
 
-async def test_the_total_equals_the_databases_whatever_happens_to_the_bookings(pool: Pool, settings: Settings) -> None:
-    anna, carl, ben = await factories.instructor(pool), await factories.instructor(pool, "Carl"), await factories.student(pool)
+async def test_the_total_equals_the_databases_whatever_happens_to_the_bookings(
+    pool: Pool, settings: Settings
+) -> None:
+    anna, carl, ben = (
+        await factories.instructor(pool),
+        await factories.instructor(pool, "Carl"),
+        await factories.student(pool),
+    )
     live = await live_path(settings, pool)
     _, account = await join(live.hub, ben.id, "student")
     await live.loader.load_totals([account])
@@ -125,8 +139,14 @@ async def test_the_total_equals_the_databases_whatever_happens_to_the_bookings(p
     assert account.total == before
 
 
-async def test_a_reconcile_finds_who_missed_a_message_and_only_them(pool: Pool, settings: Settings) -> None:
-    anna, ben, eva = await factories.instructor(pool), await factories.student(pool), await factories.student(pool, "Eva")
+async def test_a_reconcile_finds_who_missed_a_message_and_only_them(
+    pool: Pool, settings: Settings
+) -> None:
+    anna, ben, eva = (
+        await factories.instructor(pool),
+        await factories.student(pool),
+        await factories.student(pool, "Eva"),
+    )
     live = await live_path(settings, pool)
     bens, ben_account = await join(live.hub, ben.id, "student")
     evas, eva_account = await join(live.hub, eva.id, "student")
@@ -154,7 +174,9 @@ async def test_a_message_that_is_only_late_is_no_lost_one(pool: Pool, settings: 
     assert [message["type"] for message in paper.told] == ["booking"]
 
 
-async def test_who_is_paused_gets_a_refresh_instead_of_the_booking(pool: Pool, settings: Settings) -> None:
+async def test_who_is_paused_gets_a_refresh_instead_of_the_booking(
+    pool: Pool, settings: Settings
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     live = await live_path(settings, pool)
     paper, _ = await join(live.hub, ben.id, "student")
@@ -172,7 +194,10 @@ async def test_a_booking_is_told_also_when_a_board_that_contains_it_was_quicker_
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     live = await live_path(settings, pool)
-    papers = [(await join(live.hub, anna.id, "instructor"))[0], (await join(live.hub, ben.id, "student"))[0]]
+    papers = [
+        (await join(live.hub, anna.id, "instructor"))[0],
+        (await join(live.hub, ben.id, "student"))[0],
+    ]
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     live.hub.history_loaded(live.hub.calendars[str(anna.id)], None, 1, [])
     await live.take_all()
@@ -193,8 +218,14 @@ async def test_bookings_that_vanish_begin_a_new_count(pool: Pool, settings: Sett
     assert [message["type"] for message in paper.told] == ["refresh"]
 
 
-async def test_a_booking_that_cannot_be_shown_is_a_refresh_for_its_account(pool: Pool, settings: Settings) -> None:
-    anna, ben, eva = await factories.instructor(pool), await factories.student(pool), await factories.student(pool, "Eva")
+async def test_a_booking_that_cannot_be_shown_is_a_refresh_for_its_account(
+    pool: Pool, settings: Settings
+) -> None:
+    anna, ben, eva = (
+        await factories.instructor(pool),
+        await factories.student(pool),
+        await factories.student(pool, "Eva"),
+    )
     live = await live_path(settings, pool)
     bens, _ = await join(live.hub, ben.id, "student")
     evas, _ = await join(live.hub, eva.id, "student")
@@ -205,14 +236,18 @@ async def test_a_booking_that_cannot_be_shown_is_a_refresh_for_its_account(pool:
     assert evas.told == []
 
 
-async def test_events_of_another_release_are_a_refresh_and_their_change_is_shown(pool: Pool, settings: Settings) -> None:
+async def test_events_of_another_release_are_a_refresh_and_their_change_is_shown(
+    pool: Pool, settings: Settings
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     live = await live_path(settings, pool)
     paper, _ = await join(live.hub, ben.id, "student")
     (watcher,) = live.hub.watchers
     live.hub.watch(watcher, str(anna.id), WEEK)
     calendar = live.hub.calendars[str(anna.id)]
-    live.hub.board_loaded(calendar, WEEK, Board(live.hub.epoch, 0, messages.frame(b'{"type":"board","version":0}')))
+    live.hub.board_loaded(
+        calendar, WEEK, Board(live.hub.epoch, 0, messages.frame(b'{"type":"board","version":0}'))
+    )
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     await pool.execute("""update outbox set events = '[{"what": "happened", "to": "whom"}]'""")
     await live.take_all()

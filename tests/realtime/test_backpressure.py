@@ -40,7 +40,13 @@ class Unread:
         plain.connect((urlsplit(url).hostname, urlsplit(url).port))
         reader, writer = await asyncio.open_connection(sock=plain, limit=1024)
         key = base64.b64encode(os.urandom(16)).decode()
-        upgrade = ["GET /live HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}"]
+        upgrade = [
+            "GET /live HTTP/1.1",
+            "Host: x",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {key}",
+        ]
         upgrade += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: lesson.v1", "", ""]
         writer.write("\r\n".join(upgrade).encode())
         assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
@@ -53,7 +59,12 @@ class Unread:
             await asyncio.gather(unread._beating, return_exceptions=True)
 
     async def watch(self, instructor: Instructor, days: int) -> None:
-        message = {"type": "watch", "instructor": str(instructor.id), "first": str(instructor.day(0)), "days": days}
+        message = {
+            "type": "watch",
+            "instructor": str(instructor.id),
+            "first": str(instructor.day(0)),
+            "days": days,
+        }
         text = json.dumps(message).encode()
         self.writer.write(b"\x81\xfe" + struct.pack("!H", len(text)) + b"\0\0\0\0" + text)
 
@@ -92,7 +103,9 @@ async def many_changes(pool: Pool, instructor: Instructor, count: int) -> None:
     )  # fmt: skip
 
 
-async def test_a_stuck_client_is_aborted_while_the_others_are_served(start: Starter, pool: Pool) -> None:
+async def test_a_stuck_client_is_aborted_while_the_others_are_served(
+    start: Starter, pool: Pool
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     start("relay")
     web = start("serve", stuck_seconds=2, log_level="info")

@@ -13,7 +13,18 @@ from realtime import messages
 from realtime.connection import Connection
 from tests.processes import Starter
 from tests.realtime.paper import Database
-from tests.realtime.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, closing, connected, frame, upgraded
+from tests.realtime.raw import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    closing,
+    connected,
+    frame,
+    upgraded,
+)
 
 
 class NoSeat:
@@ -65,7 +76,11 @@ async def test_a_message_may_come_in_fragments(port: int) -> None:
 async def test_a_message_may_come_byte_by_byte(port: int) -> None:
     text = message(200)
     async with connected(port) as socket:
-        await socket.dribble(frame(TEXT, text[:130], final=False) + frame(PING, b"ping") + frame(CONTINUATION, text[130:]))
+        await socket.dribble(
+            frame(TEXT, text[:130], final=False)
+            + frame(PING, b"ping")
+            + frame(CONTINUATION, text[130:])
+        )
         assert await socket.frame() == (PONG, b"ping")
         assert (await socket.message())["code"] == "NOT_FOUND"
         await socket.lives()
@@ -88,7 +103,9 @@ async def test_control_frames_may_come_between_fragments(port: int) -> None:
         assert (await socket.message())["code"] == "NOT_FOUND"
     async with connected(port) as socket:
         # Even where hardly anything more may come of the message itself.
-        await socket.send(frame(TEXT, b"x" * (messages.MAX_FRAME - 1), final=False), frame(PING, b"p" * 125))
+        await socket.send(
+            frame(TEXT, b"x" * (messages.MAX_FRAME - 1), final=False), frame(PING, b"p" * 125)
+        )
         assert await socket.frame() == (PONG, b"p" * 125)
         await socket.send(frame(TEXT, text[:20], final=False))
         assert await socket.close_code() == 1002
@@ -104,16 +121,34 @@ async def test_a_close_frame_may_come_between_fragments(port: int) -> None:
     "frames",
     [
         pytest.param([frame(CONTINUATION, b"x")], id="a continuation of nothing"),
-        pytest.param([frame(CONTINUATION, b"x", final=False)], id="an unfinished continuation of nothing"),
-        pytest.param([frame(TEXT, b"x", final=False), frame(TEXT, b"y")], id="a text within a text"),
-        pytest.param([frame(TEXT, b"x", final=False), frame(BINARY, b"y", final=False)], id="a binary within a text"),
-        pytest.param([frame(BINARY, b"x", final=False), frame(TEXT, b"y")], id="a text within a binary"),
+        pytest.param(
+            [frame(CONTINUATION, b"x", final=False)], id="an unfinished continuation of nothing"
+        ),
+        pytest.param(
+            [frame(TEXT, b"x", final=False), frame(TEXT, b"y")], id="a text within a text"
+        ),
+        pytest.param(
+            [frame(TEXT, b"x", final=False), frame(BINARY, b"y", final=False)],
+            id="a binary within a text",
+        ),
+        pytest.param(
+            [frame(BINARY, b"x", final=False), frame(TEXT, b"y")], id="a text within a binary"
+        ),
         pytest.param([frame(TEXT, b"{}", mask=None)], id="an unmasked text"),
         pytest.param([frame(PING, b"", mask=None)], id="an unmasked ping"),
         pytest.param([frame(CLOSE, b"", mask=None)], id="an unmasked close"),
-        *[pytest.param([frame(TEXT, b"{}", reserved=bits)], id=f"reserved bits {bits:03b}") for bits in range(1, 8)],
-        *[pytest.param([frame(PING, reserved=bits)], id=f"reserved bits {bits:03b} in a ping") for bits in (1, 2, 4)],
-        *[pytest.param([frame(opcode)], id=f"opcode {opcode}") for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)],
+        *[
+            pytest.param([frame(TEXT, b"{}", reserved=bits)], id=f"reserved bits {bits:03b}")
+            for bits in range(1, 8)
+        ],
+        *[
+            pytest.param([frame(PING, reserved=bits)], id=f"reserved bits {bits:03b} in a ping")
+            for bits in (1, 2, 4)
+        ],
+        *[
+            pytest.param([frame(opcode)], id=f"opcode {opcode}")
+            for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
+        ],
         *[
             pytest.param([frame(opcode, b"x" * 126)], id=f"a control frame {opcode} of 126 bytes")
             for opcode in (CLOSE, PING, PONG)
@@ -135,7 +170,9 @@ async def test_what_the_rfc_forbids_ends_with_1002(port: int, frames: list[bytes
         assert await socket.close_code() == 1002
 
 
-@pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999])
+@pytest.mark.parametrize(
+    "code", [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999]
+)
 async def test_a_close_frame_is_repeated_and_the_connection_ends(port: int, code: int) -> None:
     async with connected(port) as socket:
         await socket.send(closing(code, b"see you"))
@@ -182,7 +219,9 @@ async def test_any_mask_is_undone(port: int, mask: bytes) -> None:
         (125, 2), (125, 8), (126, 8), (200, 8), (4096, 8),  # longer than needed, which no peer refuses
     ],
 )  # fmt: skip
-async def test_a_message_may_have_any_length_up_to_4_kb(port: int, size: int, length_bytes: int) -> None:
+async def test_a_message_may_have_any_length_up_to_4_kb(
+    port: int, size: int, length_bytes: int
+) -> None:
     async with connected(port) as socket:
         await socket.send(frame(TEXT, message(size), length_bytes=length_bytes))
         assert (await socket.message())["code"] == "NOT_FOUND"
@@ -190,11 +229,16 @@ async def test_a_message_may_have_any_length_up_to_4_kb(port: int, size: int, le
 
 
 @pytest.mark.parametrize("size", [4097, messages.MAX_FRAME - 1, messages.MAX_FRAME])
-async def test_a_message_up_to_16_kb_is_refused_and_the_socket_stays_open(port: int, size: int) -> None:
+async def test_a_message_up_to_16_kb_is_refused_and_the_socket_stays_open(
+    port: int, size: int
+) -> None:
     async with connected(port) as socket:
         await socket.send(frame(TEXT, message(size)))
         assert (await socket.message())["code"] == "LIMIT"
-        await socket.send(frame(TEXT, message(size)[:3000], final=False), frame(CONTINUATION, message(size)[3000:]))
+        await socket.send(
+            frame(TEXT, message(size)[:3000], final=False),
+            frame(CONTINUATION, message(size)[3000:]),
+        )
         assert (await socket.message())["code"] == "LIMIT"
         await socket.lives()
 
@@ -214,10 +258,15 @@ async def test_a_huge_length_ends_with_1009_before_any_of_it_has_come(port: int,
 
 
 async def test_fragments_that_are_too_long_together_end_with_1009(port: int) -> None:
-    for last in (frame(CONTINUATION, b"x"), frame(CONTINUATION, b"x" * 126), frame(CONTINUATION, b"x" * 60_000, final=False)):
+    for last in (
+        frame(CONTINUATION, b"x"),
+        frame(CONTINUATION, b"x" * 126),
+        frame(CONTINUATION, b"x" * 60_000, final=False),
+    ):
         async with connected(port) as socket:
             await socket.send(
-                frame(TEXT, b"x" * 10_000, final=False), frame(CONTINUATION, b"x" * (messages.MAX_FRAME - 10_000), final=False)
+                frame(TEXT, b"x" * 10_000, final=False),
+                frame(CONTINUATION, b"x" * (messages.MAX_FRAME - 10_000), final=False),
             )
             await socket.lives()
             await socket.send(last)
@@ -225,7 +274,9 @@ async def test_fragments_that_are_too_long_together_end_with_1009(port: int) -> 
 
 
 async def test_text_is_utf_8_also_where_a_character_is_split_over_fragments(port: int) -> None:
-    text = json.dumps({"type": "unwatch", "instructor": "Żółć 🎹 Ελλάς"}, ensure_ascii=False).encode()
+    text = json.dumps(
+        {"type": "unwatch", "instructor": "Żółć 🎹 Ελλάς"}, ensure_ascii=False
+    ).encode()
     async with connected(port) as socket:
         for at in range(30, len(text)):
             await socket.send(frame(TEXT, text[:at], final=False), frame(CONTINUATION, text[at:]))
@@ -256,7 +307,9 @@ async def test_binary_messages_are_refused_and_may_be_fragmented(port: int) -> N
     async with connected(port) as socket:
         await socket.send(frame(BINARY, b"\xff\xfe"))
         assert (await socket.message())["code"] == "BAD_MESSAGE"
-        await socket.send(frame(BINARY, b"\xff", final=False), frame(PING, b"x"), frame(CONTINUATION, b"\xfe"))
+        await socket.send(
+            frame(BINARY, b"\xff", final=False), frame(PING, b"x"), frame(CONTINUATION, b"\xfe")
+        )
         assert await socket.frame() == (PONG, b"x")
         assert (await socket.message())["code"] == "BAD_MESSAGE"
         await socket.lives()
@@ -279,7 +332,11 @@ async def test_a_web_process_on_its_own_event_loop_does_the_same(start: Starter)
         ([frame(CLOSE)], 1005),
     ):
         async with upgraded(web.url) as socket:
-            await socket.dribble(frame(TEXT, text[:100], final=False) + frame(PING, b"ping") + frame(CONTINUATION, text[100:]))
+            await socket.dribble(
+                frame(TEXT, text[:100], final=False)
+                + frame(PING, b"ping")
+                + frame(CONTINUATION, text[100:])
+            )
             assert await socket.frame() == (PONG, b"ping")
             assert (await socket.message())["code"] == "NOT_FOUND"
             await socket.send(*frames)

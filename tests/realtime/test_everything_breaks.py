@@ -27,7 +27,11 @@ class Crowd:
     """Students who book and cancel, whatever the weather."""
 
     def __init__(
-        self, pool: Pool, instructors: list[factories.Instructor], students: list[factories.Account], chance: random.Random
+        self,
+        pool: Pool,
+        instructors: list[factories.Instructor],
+        students: list[factories.Account],
+        chance: random.Random,
     ) -> None:
         self.pool = pool
         self.instructors = instructors
@@ -40,14 +44,21 @@ class Crowd:
             with contextlib.suppress(*AWAY):
                 if self.lessons and self.chance.random() < 0.4:
                     student, lesson = self.lessons.pop()
-                    await self.pool.fetchrow("select * from cancel_booking($1, $2, '', now())", student, lesson)
+                    await self.pool.fetchrow(
+                        "select * from cancel_booking($1, $2, '', now())", student, lesson
+                    )
                 else:
                     await self._book()
             await asyncio.sleep(0.03)
 
     async def _book(self) -> None:
-        instructor, student = self.chance.choice(self.instructors), self.chance.choice(self.students)
-        start = instructor.at(f"{self.chance.randrange(9, 17):02}:00", day=self.chance.randrange(1, 20))
+        instructor, student = (
+            self.chance.choice(self.instructors),
+            self.chance.choice(self.students),
+        )
+        start = instructor.at(
+            f"{self.chance.randrange(9, 17):02}:00", day=self.chance.randrange(1, 20)
+        )
         lesson = await factories.lesson(self.pool, student.id, instructor.service_id, start)
         self.lessons.append((student.id, lesson.id))
 
@@ -57,7 +68,9 @@ async def test_whatever_breaks_in_whatever_order_every_screen_ends_equal_to_the_
 ) -> None:
     chance = random.Random(11)
     database = postgres_server.cluster.database(TEMPLATE)
-    start = Starter(settings.model_copy(update={"database_url": type(settings.database_url)(database)}))
+    start = Starter(
+        settings.model_copy(update={"database_url": type(settings.database_url)(database)})
+    )
     pool = await db.connect(database)
     try:
         instructors = [await factories.instructor(pool, f"Anna {number}") for number in range(5)]
@@ -88,7 +101,11 @@ async def test_whatever_breaks_in_whatever_order_every_screen_ends_equal_to_the_
 
 
 async def _break_everything(
-    postgres: Server, redis: RedisServer, start: Starter, relays: list[Running], chance: random.Random
+    postgres: Server,
+    redis: RedisServer,
+    start: Starter,
+    relays: list[Running],
+    chance: random.Random,
 ) -> None:
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:

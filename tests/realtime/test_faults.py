@@ -82,7 +82,9 @@ async def test_a_relay_killed_between_publishing_and_marking_loses_and_doubles_n
     await screens.close()
 
 
-async def test_of_two_relays_one_works_and_the_other_takes_over_when_it_is_killed(start: Starter, pool: Pool) -> None:
+async def test_of_two_relays_one_works_and_the_other_takes_over_when_it_is_killed(
+    start: Starter, pool: Pool
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     screens = Screens(start("serve", reconcile_seconds=12).url)
     screen = await screens.open()
@@ -101,7 +103,9 @@ async def test_of_two_relays_one_works_and_the_other_takes_over_when_it_is_kille
     await screens.close()
 
 
-async def test_a_relay_that_was_away_publishes_all_of_it_in_order(start: Starter, pool: Pool) -> None:
+async def test_a_relay_that_was_away_publishes_all_of_it_in_order(
+    start: Starter, pool: Pool
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     for step in range(1200):  # more than two batches
         await pool.execute("select step($1, array[$2::date])", anna.id, anna.day(step % 5))
@@ -155,7 +159,9 @@ async def test_redis_killed_and_started_while_people_book_loses_nothing(
     async def book() -> None:
         for day in range(1, 6):
             for number, instructor in enumerate(instructors):
-                await factories.lesson(pool, ben.id, instructor.service_id, instructor.at(f"{10 + number}:00", day=day))
+                await factories.lesson(
+                    pool, ben.id, instructor.service_id, instructor.at(f"{10 + number}:00", day=day)
+                )
                 await asyncio.sleep(0.1)
 
     booking = asyncio.create_task(book())
@@ -171,7 +177,9 @@ async def test_redis_killed_and_started_while_people_book_loses_nothing(
             await becomes_true(pool, screen, instructor)
 
 
-async def test_a_flushed_redis_costs_nothing(screens: Screens, pool: Pool, redis_server: RedisServer) -> None:
+async def test_a_flushed_redis_costs_nothing(
+    screens: Screens, pool: Pool, redis_server: RedisServer
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen = await screens.open()
     await screen.shows(anna)
@@ -210,7 +218,9 @@ async def test_a_process_that_hears_nothing_though_all_seems_well_notices_it(
         web.stop()
 
 
-async def test_without_a_relay_every_process_is_degraded_and_goes_on_working(start: Starter, pool: Pool) -> None:
+async def test_without_a_relay_every_process_is_degraded_and_goes_on_working(
+    start: Starter, pool: Pool
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     relay, web = start("relay"), start("serve")
     screens = Screens(web.url)
@@ -256,7 +266,10 @@ async def test_partitions_are_spread_over_shards_and_redis_servers(
     other = RedisServer()
     other.start()
     try:
-        changed: dict[str, Any] = {"live_redis_urls": SecretStr(f"{redis_server.url},{other.url}"), "log_level": "info"}
+        changed: dict[str, Any] = {
+            "live_redis_urls": SecretStr(f"{redis_server.url},{other.url}"),
+            "log_level": "info",
+        }
         relays = [start("relay", "--shard", f"{shard}", **changed) for shard in (0, 1)]
         for relay in relays:
             relay.wait_for("relay_active")
@@ -269,7 +282,9 @@ async def test_partitions_are_spread_over_shards_and_redis_servers(
 
         async def book(hour: str) -> None:
             for day, instructor in enumerate(instructors, 1):
-                await factories.lesson(pool, ben.id, instructor.service_id, instructor.at(hour, day=day))
+                await factories.lesson(
+                    pool, ben.id, instructor.service_id, instructor.at(hour, day=day)
+                )
 
         await book("10:00")
         for instructor in instructors:
@@ -280,7 +295,11 @@ async def test_partitions_are_spread_over_shards_and_redis_servers(
         await book("12:00")
         for instructor in instructors:
             await becomes_true(pool, screen, instructor, seconds=5)
-        published = {partition(instructor) % 2 for instructor in instructors if not await unpublished(pool, instructor)}
+        published = {
+            partition(instructor) % 2
+            for instructor in instructors
+            if not await unpublished(pool, instructor)
+        }
         assert published == {0}
         other.start()
         await all_published(pool)
@@ -292,7 +311,9 @@ async def test_partitions_are_spread_over_shards_and_redis_servers(
         shutil.rmtree(other.folder)
 
 
-async def test_sockets_and_requests_can_be_served_by_different_processes(start: Starter, pool: Pool) -> None:
+async def test_sockets_and_requests_can_be_served_by_different_processes(
+    start: Starter, pool: Pool
+) -> None:
     anna = await factories.instructor(pool)
     start("relay")
     sockets, requests = start("serve", "--only", "live"), start("serve", "--only", "http")
@@ -300,7 +321,10 @@ async def test_sockets_and_requests_can_be_served_by_different_processes(start: 
     await (await screens.open()).shows(anna)
     with pytest.raises(Exception, match=r"403|404"):
         await screens.open(url=requests.url)
-    statuses = [(await asyncio.to_thread(httpx.get, f"{web.url}/login")).status_code for web in (sockets, requests)]
+    statuses = [
+        (await asyncio.to_thread(httpx.get, f"{web.url}/login")).status_code
+        for web in (sockets, requests)
+    ]
     assert statuses == [404, 200]
     await screens.close()
 
@@ -331,7 +355,9 @@ async def test_signing_out_everywhere_closes_the_accounts_sockets_at_once(
 # ---- lost messages
 
 
-async def test_when_only_the_last_message_is_lost_the_screen_is_right_within_the_interval(screens: Screens, pool: Pool) -> None:
+async def test_when_only_the_last_message_is_lost_the_screen_is_right_within_the_interval(
+    screens: Screens, pool: Pool
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen = await screens.open()
     await screen.shows(anna)
@@ -340,7 +366,9 @@ async def test_when_only_the_last_message_is_lost_the_screen_is_right_within_the
     assert [message["version"] for message in screen.of("change")] == [1]
 
 
-async def test_a_gap_is_filled_as_soon_as_the_next_message_shows_it(start: Starter, pool: Pool) -> None:
+async def test_a_gap_is_filled_as_soon_as_the_next_message_shows_it(
+    start: Starter, pool: Pool
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     start("relay")
     screens = Screens(start("serve", reconcile_seconds=12).url)
@@ -355,7 +383,9 @@ async def test_a_gap_is_filled_as_soon_as_the_next_message_shows_it(start: Start
     await screens.close()
 
 
-async def test_a_gap_whose_history_is_gone_is_filled_by_a_board(screens: Screens, pool: Pool, settings: Settings) -> None:
+async def test_a_gap_whose_history_is_gone_is_filled_by_a_board(
+    screens: Screens, pool: Pool, settings: Settings
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen = await screens.open(token=await factories.token_of(pool, anna.id, settings))
     await screen.shows(anna)
@@ -366,11 +396,18 @@ async def test_a_gap_whose_history_is_gone_is_filled_by_a_board(screens: Screens
     await screen.hears("refresh")
 
 
-async def test_people_learn_of_booking_messages_that_were_lost(screens: Screens, pool: Pool, settings: Settings) -> None:
-    anna, ben, eva = await factories.instructor(pool), await factories.student(pool), await factories.student(pool, "Eva")
+async def test_people_learn_of_booking_messages_that_were_lost(
+    screens: Screens, pool: Pool, settings: Settings
+) -> None:
+    anna, ben, eva = (
+        await factories.instructor(pool),
+        await factories.student(pool),
+        await factories.student(pool, "Eva"),
+    )
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("15:00"))
     annas, bens, evas = [
-        await screens.open(token=await factories.token_of(pool, person.id, settings)) for person in (anna, ben, eva)
+        await screens.open(token=await factories.token_of(pool, person.id, settings))
+        for person in (anna, ben, eva)
     ]
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     for screen in (annas, bens):
@@ -407,7 +444,9 @@ async def test_postgres_restarted_twice_and_nothing_is_lost(
     postgres_server: Server, redis_server: RedisServer, settings: Settings
 ) -> None:
     database = postgres_server.cluster.database(TEMPLATE)
-    starter = Starter(settings.model_copy(update={"database_url": type(settings.database_url)(database)}))
+    starter = Starter(
+        settings.model_copy(update={"database_url": type(settings.database_url)(database)})
+    )
     pool = await db.connect(database)
     try:
         anna, ben = await factories.instructor(pool), await factories.student(pool)
@@ -444,7 +483,9 @@ async def test_postgres_connections_that_fall_silent_are_replaced_and_the_screen
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     start("relay")
     with Proxy(Path(postgres.sockets, ".s.PGSQL.5432"), tmp_path / ".s.PGSQL.5432") as proxy:
-        address = settings.database_url.get_secret_value().replace(str(postgres.sockets), str(tmp_path))
+        address = settings.database_url.get_secret_value().replace(
+            str(postgres.sockets), str(tmp_path)
+        )
         real = Settings.model_fields["reconcile_seconds"].default
         web = start("serve", database_url=SecretStr(address), reconcile_seconds=real)
         assert proxy.connections >= 2
@@ -464,8 +505,14 @@ async def test_postgres_connections_that_fall_silent_are_replaced_and_the_screen
         web.stop()
 
 
-async def test_a_locked_calendar_delays_no_other_ones_screen(start: Starter, pool: Pool, settings: Settings) -> None:
-    anna, carl, ben = await factories.instructor(pool), await factories.instructor(pool, "Carl"), await factories.student(pool)
+async def test_a_locked_calendar_delays_no_other_ones_screen(
+    start: Starter, pool: Pool, settings: Settings
+) -> None:
+    anna, carl, ben = (
+        await factories.instructor(pool),
+        await factories.instructor(pool, "Carl"),
+        await factories.student(pool),
+    )
     eva = await factories.student(pool, "Eva")  # whose row no booking of Ben's holds
     token = await factories.token_of(pool, ben.id, settings)
     start("relay")
@@ -479,11 +526,19 @@ async def test_a_locked_calendar_delays_no_other_ones_screen(start: Starter, poo
     ):
         transaction = connection.transaction()
         await transaction.start()
-        await connection.execute("select from calendar where instructor_id = $1 for update", anna.id)
+        await connection.execute(
+            "select from calendar where instructor_id = $1 for update", anna.id
+        )
 
         async def book(hour: int) -> int:
-            body = {"service_id": str(anna.service_id), "start": anna.at(f"{hour:02}:00").isoformat(), "duration_minutes": 60}
-            return (await client.post(f"{web.url}/api/bookings", json=body | {"location": "Here"})).status_code
+            body = {
+                "service_id": str(anna.service_id),
+                "start": anna.at(f"{hour:02}:00").isoformat(),
+                "duration_minutes": 60,
+            }
+            return (
+                await client.post(f"{web.url}/api/bookings", json=body | {"location": "Here"})
+            ).status_code
 
         async def keep_booking(hour: int) -> None:
             while True:
@@ -503,9 +558,13 @@ async def test_a_locked_calendar_delays_no_other_ones_screen(start: Starter, poo
     await screens.close()
 
 
-async def test_whatever_keeps_a_board_from_being_read_its_screen_gets_it_once_it_can_be(screens: Screens, pool: Pool) -> None:
+async def test_whatever_keeps_a_board_from_being_read_its_screen_gets_it_once_it_can_be(
+    screens: Screens, pool: Pool
+) -> None:
     anna = await factories.instructor(pool)
-    await pool.execute("alter function board(uuid, date, int) rename to board_elsewhere")  # a fault like no other
+    await pool.execute(
+        "alter function board(uuid, date, int) rename to board_elsewhere"
+    )  # a fault like no other
     screen = await screens.open()
     await screen.watch(anna)
     assert (await screen.hears("error"))["code"] == "UNAVAILABLE"
@@ -517,11 +576,17 @@ async def test_whatever_keeps_a_board_from_being_read_its_screen_gets_it_once_it
 async def rewind(pool: Pool, instructor: factories.Instructor) -> None:
     """As if yesterday's dump had been put back: everything since is gone, under the same epoch."""
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("delete from notification; delete from booking_audit; delete from booking; delete from outbox")
-        await connection.execute("update calendar set version = 0 where instructor_id = $1", instructor.id)
+        await connection.execute(
+            "delete from notification; delete from booking_audit; delete from booking; delete from outbox"
+        )
+        await connection.execute(
+            "update calendar set version = 0 where instructor_id = $1", instructor.id
+        )
 
 
-async def test_a_rewound_database_begins_a_new_epoch_for_every_process(start: Starter, pool: Pool, settings: Settings) -> None:
+async def test_a_rewound_database_begins_a_new_epoch_for_every_process(
+    start: Starter, pool: Pool, settings: Settings
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     start("relay")
     urls = [start("serve").url for _ in range(2)]
@@ -549,7 +614,9 @@ async def test_a_rewound_database_begins_a_new_epoch_for_every_process(start: St
     await screens.close()
 
 
-async def test_an_operators_new_epoch_gives_everybody_a_fresh_board(screens: Screens, pool: Pool, settings: Settings) -> None:
+async def test_an_operators_new_epoch_gives_everybody_a_fresh_board(
+    screens: Screens, pool: Pool, settings: Settings
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen = await screens.open(token=await factories.token_of(pool, ben.id, settings))
     board = await screen.shows(anna)
@@ -565,7 +632,9 @@ async def test_an_operators_new_epoch_gives_everybody_a_fresh_board(screens: Scr
 # ---- several processes
 
 
-async def test_two_processes_show_the_same_board_and_one_outlives_the_other(start: Starter, pool: Pool) -> None:
+async def test_two_processes_show_the_same_board_and_one_outlives_the_other(
+    start: Starter, pool: Pool
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     start("relay")
     one, other = start("serve"), start("serve")
@@ -592,7 +661,9 @@ async def test_two_processes_show_the_same_board_and_one_outlives_the_other(star
 # ---- the end of a process
 
 
-async def test_a_process_that_ends_says_goodbye_in_paced_batches(start: Starter, pool: Pool) -> None:
+async def test_a_process_that_ends_says_goodbye_in_paced_batches(
+    start: Starter, pool: Pool
+) -> None:
     anna = await factories.instructor(pool)
     web = start("serve", drain_seconds=2)
     screens = Screens(web.url)
@@ -623,14 +694,21 @@ async def test_a_process_that_ends_says_goodbye_in_paced_batches(start: Starter,
 # ---- the stated bound, with the intervals of a real deployment
 
 
-async def test_a_connected_screen_is_stale_for_15_seconds_at_most(start: Starter, pool: Pool) -> None:
+async def test_a_connected_screen_is_stale_for_15_seconds_at_most(
+    start: Starter, pool: Pool
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
-    real = {name: Settings.model_fields[name].default for name in ("reconcile_seconds", "beacon_seconds", "relay_poll_seconds")}
+    real = {
+        name: Settings.model_fields[name].default
+        for name in ("reconcile_seconds", "beacon_seconds", "relay_poll_seconds")
+    }
     start("relay", **real)
     screens = Screens(start("serve", **real).url)
     screen = await screens.open()
     await screen.shows(anna)
-    await asyncio.sleep(3)  # the comparisons of the start are over, so the next one is a whole interval away
+    await asyncio.sleep(
+        3
+    )  # the comparisons of the start are over, so the next one is a whole interval away
     await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"))
     seconds = await becomes_true(pool, screen, anna, seconds=15)
     assert 2 < seconds < 15

@@ -165,7 +165,12 @@ async def test_a_beacon_comes_after_what_is_still_to_be_sent() -> None:
     assert paper.of("beacon") == []
     database.hub.resume(watcher)
     assert [message["type"] for message in paper.told] == ["board", "change", "beacon"]
-    assert paper.told[-1] == {"type": "beacon", "now": "2026-11-23T14:00:00Z", "epoch": EPOCH, "versions": {database.id: 1}}
+    assert paper.told[-1] == {
+        "type": "beacon",
+        "now": "2026-11-23T14:00:00Z",
+        "epoch": EPOCH,
+        "versions": {database.id: 1},
+    }
 
 
 async def test_a_setting_that_changed_is_told_by_a_board_also_to_who_resumes() -> None:
@@ -404,7 +409,11 @@ async def test_who_takes_nothing_for_too_long_is_cut_off() -> None:
 # ---- whatever happens
 
 DAYS = [(FIRST + timedelta(days=number)).isoformat() for number in range(10)]
-WINDOWS = [Window.of(FIRST, 7), Window.of(FIRST + timedelta(days=3), 7), Window.of(FIRST + timedelta(days=8), 2)]
+WINDOWS = [
+    Window.of(FIRST, 7),
+    Window.of(FIRST + timedelta(days=3), 7),
+    Window.of(FIRST + timedelta(days=8), 2),
+]
 SOMEBODY = st.integers(0, 9)
 HAPPENINGS = st.lists(
     st.one_of(
@@ -414,7 +423,11 @@ HAPPENINGS = st.lists(
         st.tuples(st.just("look_elsewhere"), SOMEBODY, st.sampled_from(WINDOWS)),
         st.tuples(st.just("come_back"), st.sampled_from(WINDOWS), st.integers(0, 20)),
         st.tuples(st.sampled_from(["ask", "reply", "fail"]), st.integers(0, 3)),
-        st.tuples(st.sampled_from(["answer", "compare", "forget_history", "begin_epoch", "disconnect", "connect"])),
+        st.tuples(
+            st.sampled_from(
+                ["answer", "compare", "forget_history", "begin_epoch", "disconnect", "connect"]
+            )
+        ),
     ),
     max_size=80,
 )
@@ -486,7 +499,9 @@ class World:
             days |= {day: json.loads(change.days[day]) for day in seen}
         paper = Paper()
         paper.keep({"type": "board", "epoch": self.hub.epoch, "version": version, "days": days})
-        self.screens.append((self.database.watch(paper, window, resume=(self.hub.epoch, version)), paper, window))
+        self.screens.append(
+            (self.database.watch(paper, window, resume=(self.hub.epoch, version)), paper, window)
+        )
 
     def answer(self) -> None:
         self.database.answer()
@@ -525,6 +540,14 @@ class World:
         self.answer()
         for watcher, paper, window in self.screens:
             shown = paper.shown()
-            expected = {day: content for day, content in self.database.days.items() if window.first <= day <= window.last}
-            assert (shown["epoch"], shown["version"], shown["days"]) == (self.hub.epoch, self.database.version, expected)
+            expected = {
+                day: content
+                for day, content in self.database.days.items()
+                if window.first <= day <= window.last
+            }
+            assert (shown["epoch"], shown["version"], shown["days"]) == (
+                self.hub.epoch,
+                self.database.version,
+                expected,
+            )
             assert all(watch.in_step for watch in watcher.watches.values())

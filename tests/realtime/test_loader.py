@@ -14,7 +14,9 @@ from tests import factories
 from tests.realtime.paper import FIRST, NOW, Paper
 
 
-async def test_weeks_that_a_screen_has_left_already_are_not_read(pool: Pool, settings: Settings) -> None:
+async def test_weeks_that_a_screen_has_left_already_are_not_read(
+    pool: Pool, settings: Settings
+) -> None:
     anna = await factories.instructor(pool)
     loader = Loader(pool)
     hub = Hub(settings, loader, now=lambda: NOW)

@@ -15,7 +15,9 @@ async def test_it_scans_no_table(plans: QueryPlans, name: str) -> None:
     assert await plans.scans(sql, *(HOT[name][parameter] for parameter in parameters)) == []
 
 
-async def test_the_sum_of_a_students_bookings_is_read_from_an_index_alone(plans: QueryPlans) -> None:
+async def test_the_sum_of_a_students_bookings_is_read_from_an_index_alone(
+    plans: QueryPlans,
+) -> None:
     """It is asked for every student that is connected, every few seconds."""
     await plans.connection.execute("vacuum booking")
     sql, _ = CATALOG["booking_totals"]

@@ -31,7 +31,9 @@ async def refused(url: str, **options: Any) -> tuple[int, dict[str, Any], Header
     return response.status_code, json.loads(response.body), response.headers
 
 
-async def test_a_foreign_origin_is_403_the_own_one_and_none_are_welcome(screens: Screens, url: str) -> None:
+async def test_a_foreign_origin_is_403_the_own_one_and_none_are_welcome(
+    screens: Screens, url: str
+) -> None:
     status, error, _ = await refused(screens.url, origin="https://elsewhere.example")
     assert (status, error["code"]) == (403, "NOT_ALLOWED")
     await screens.open(origin=url)
@@ -65,7 +67,9 @@ async def test_a_full_process_answers_503_with_retry_after(settings: Settings) -
 async def test_the_last_place_is_not_given_away_twice(settings: Settings) -> None:
     async with serving(settings.model_copy(update={"max_sockets": 3})) as url:
         screens = Screens(url)
-        attempts = await asyncio.gather(*(screens.open() for _ in range(20)), return_exceptions=True)
+        attempts = await asyncio.gather(
+            *(screens.open() for _ in range(20)), return_exceptions=True
+        )
         refusals = [attempt for attempt in attempts if isinstance(attempt, InvalidStatus)]
         assert len(refusals) == 17
         assert {refusal.response.status_code for refusal in refusals} == {503}
@@ -87,7 +91,10 @@ async def test_an_address_has_so_many_sockets_and_gets_429_above(settings: Setti
         await screens.open()
         # Behind a trusted proxy, its client's address counts. All of an IPv6 network is one client, and
         # an IPv4 address is the same in its IPv6 spelling.
-        for one, same in (("203.0.113.7", "::ffff:203.0.113.7"), ("2001:db8:1:2::3", "2001:db8:1:2:ffff::4")):
+        for one, same in (
+            ("203.0.113.7", "::ffff:203.0.113.7"),
+            ("2001:db8:1:2::3", "2001:db8:1:2:ffff::4"),
+        ):
             for address in (one, same):
                 await screens.open(additional_headers={"X-Forwarded-For": address})
             status, _, _ = await refused(screens.url, additional_headers={"X-Forwarded-For": one})
@@ -97,7 +104,9 @@ async def test_an_address_has_so_many_sockets_and_gets_429_above(settings: Setti
         await screens.close()
 
 
-async def test_an_account_has_so_many_sockets_and_gets_429_above(settings: Settings, pool: Pool) -> None:
+async def test_an_account_has_so_many_sockets_and_gets_429_above(
+    settings: Settings, pool: Pool
+) -> None:
     limited = settings.model_copy(update={"rate_limits": "on", "sockets_per_account": 2})
     ben, eva = await factories.student(pool), await factories.student(pool, "Eva")
     tokens = [await factories.token_of(pool, person.id, settings) for person in (ben, eva)]
@@ -115,7 +124,9 @@ async def test_an_account_has_so_many_sockets_and_gets_429_above(settings: Setti
         await screens.close()
 
 
-async def test_with_limits_off_only_the_process_is_full_at_last(settings: Settings, pool: Pool) -> None:
+async def test_with_limits_off_only_the_process_is_full_at_last(
+    settings: Settings, pool: Pool
+) -> None:
     token = await factories.token_of(pool, (await factories.student(pool)).id, settings)
     few = {"sockets_per_address": 1, "sockets_per_account": 1, "max_sockets": 3}
     async with serving(settings.model_copy(update=few)) as url:
@@ -134,7 +145,9 @@ async def test_what_comes_together_with_the_upgrade_is_read_after_it(url: str) -
         assert await socket.frame() == (raw.PONG, b"early")
 
 
-async def test_the_public_path_takes_any_origin_and_knows_nobody(url: str, pool: Pool, settings: Settings) -> None:
+async def test_the_public_path_takes_any_origin_and_knows_nobody(
+    url: str, pool: Pool, settings: Settings
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     token = await factories.token_of(pool, ben.id, settings)
     screens = Screens(url, "/live/public")
@@ -163,7 +176,9 @@ async def test_the_server_says_nothing_before_it_is_asked_but_a_beacon(screens: 
 # ---- watching
 
 
-async def test_a_watch_is_answered_by_the_board_of_exactly_the_days_asked_for(screens: Screens, pool: Pool) -> None:
+async def test_a_watch_is_answered_by_the_board_of_exactly_the_days_asked_for(
+    screens: Screens, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, buffer_minutes=15)
     screen = await screens.open()
     board = await screen.shows(anna, days=35, day=-3)
@@ -172,10 +187,20 @@ async def test_a_watch_is_answered_by_the_board_of_exactly_the_days_asked_for(sc
     assert len(board["days"]) == 35
     assert (board["epoch"], board["version"]) == (fresh["epoch"], fresh["version"])
     assert (board["time_zone"], board["min_advance_minutes"]) == ("America/New_York", 120)
-    assert set(board) - {"heard_at"} == {"type", "instructor", "epoch", "version", "time_zone", "min_advance_minutes", "days"}
+    assert set(board) - {"heard_at"} == {
+        "type",
+        "instructor",
+        "epoch",
+        "version",
+        "time_zone",
+        "min_advance_minutes",
+        "days",
+    }
 
 
-async def test_a_change_carries_the_whole_altered_day_and_nothing_else(screens: Screens, pool: Pool) -> None:
+async def test_a_change_carries_the_whole_altered_day_and_nothing_else(
+    screens: Screens, pool: Pool
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen = await screens.open()
     await screen.shows(anna)
@@ -188,7 +213,9 @@ async def test_a_change_carries_the_whole_altered_day_and_nothing_else(screens: 
     await becomes_true(pool, screen, anna)
 
 
-async def test_a_change_outside_the_days_watched_arrives_empty(screens: Screens, pool: Pool) -> None:
+async def test_a_change_outside_the_days_watched_arrives_empty(
+    screens: Screens, pool: Pool
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen = await screens.open()
     await screen.shows(anna, days=2)
@@ -197,7 +224,9 @@ async def test_a_change_outside_the_days_watched_arrives_empty(screens: Screens,
     await becomes_true(pool, screen, anna)
 
 
-async def test_a_second_watch_of_an_instructor_replaces_the_first(screens: Screens, pool: Pool) -> None:
+async def test_a_second_watch_of_an_instructor_replaces_the_first(
+    screens: Screens, pool: Pool
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen = await screens.open()
     await screen.shows(anna, days=2)
@@ -231,7 +260,9 @@ async def test_every_screen_hears_every_change_in_order(screens: Screens, pool: 
         await screen.shows(anna, days=7 + number % 3)
         await screen.shows(carl)
     for hour in range(9, 15):
-        await factories.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00", day=1 + hour % 2))
+        await factories.lesson(
+            pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00", day=1 + hour % 2)
+        )
         await factories.lesson(pool, ben.id, carl.service_id, carl.at(f"{hour:02}:00", day=3))
     for screen in watching:
         await becomes_true(pool, screen, anna)
@@ -239,8 +270,14 @@ async def test_every_screen_hears_every_change_in_order(screens: Screens, pool: 
         assert len(screen.of("change")) == 12
 
 
-async def test_the_beacon_says_where_everything_watched_stands(screens: Screens, pool: Pool) -> None:
-    anna, carl, ben = await factories.instructor(pool), await factories.instructor(pool, "Carl"), await factories.student(pool)
+async def test_the_beacon_says_where_everything_watched_stands(
+    screens: Screens, pool: Pool
+) -> None:
+    anna, carl, ben = (
+        await factories.instructor(pool),
+        await factories.instructor(pool, "Carl"),
+        await factories.student(pool),
+    )
     await factories.lesson(pool, ben.id, carl.service_id, carl.at("10:00"))
     screen = await screens.open()
     board = await screen.shows(anna)
@@ -255,7 +292,9 @@ async def test_a_setting_that_changes_comes_as_a_board(screens: Screens, pool: P
     screen = await screens.open()
     await screen.shows(anna)
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("update calendar set min_advance_minutes = 45 where instructor_id = $1", anna.id)
+        await connection.execute(
+            "update calendar set min_advance_minutes = 45 where instructor_id = $1", anna.id
+        )
         await connection.execute("select step($1, '{}')", anna.id)
     board = await screen.hears("board", version=1)
     assert board["min_advance_minutes"] == 45
@@ -265,7 +304,9 @@ async def test_a_setting_that_changes_comes_as_a_board(screens: Screens, pool: P
 # ---- going on from a version
 
 
-async def test_a_resumed_watch_is_answered_by_what_was_missed_and_a_beacon(screens: Screens, pool: Pool) -> None:
+async def test_a_resumed_watch_is_answered_by_what_was_missed_and_a_beacon(
+    screens: Screens, pool: Pool
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     first = await screens.open()
     board = await first.shows(anna)
@@ -276,7 +317,15 @@ async def test_a_resumed_watch_is_answered_by_what_was_missed_and_a_beacon(scree
     again.resume_from(board)
     await again.watch(anna, epoch=board["epoch"], version=board["version"])
     beacon = await again.hears("beacon", versions={str(anna.id): 7})
-    assert [message.get("version") for message in again.told[: again.told.index(beacon)]] == [1, 2, 3, 4, 5, 6, 7]
+    assert [message.get("version") for message in again.told[: again.told.index(beacon)]] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+    ]
     assert again.of("board") == []
     await becomes_true(pool, again, anna)
 
@@ -312,7 +361,9 @@ async def test_a_process_that_follows_the_calendar_since_later_still_finds_what_
     assert again.of("board") == []
 
 
-async def test_who_comes_from_another_epoch_or_the_future_gets_a_board(screens: Screens, pool: Pool) -> None:
+async def test_who_comes_from_another_epoch_or_the_future_gets_a_board(
+    screens: Screens, pool: Pool
+) -> None:
     anna = await factories.instructor(pool)
     epoch = await pool.fetchval("select epoch()")
     screen = await screens.open()
@@ -341,13 +392,23 @@ async def test_who_was_away_too_long_gets_a_board(screens: Screens, pool: Pool) 
 # ---- booking messages
 
 
-async def signed_in(screens: Screens, pool: Pool, settings: Settings, person: factories.Account) -> Screen:
+async def signed_in(
+    screens: Screens, pool: Pool, settings: Settings, person: factories.Account
+) -> Screen:
     return await screens.open(token=await factories.token_of(pool, person.id, settings))
 
 
-async def test_both_people_hear_of_a_booking_and_nobody_else(screens: Screens, pool: Pool, settings: Settings) -> None:
-    anna, ben, eva = await factories.instructor(pool), await factories.student(pool), await factories.student(pool, "Eva")
-    annas, bens, evas = [await signed_in(screens, pool, settings, person) for person in (anna, ben, eva)]
+async def test_both_people_hear_of_a_booking_and_nobody_else(
+    screens: Screens, pool: Pool, settings: Settings
+) -> None:
+    anna, ben, eva = (
+        await factories.instructor(pool),
+        await factories.student(pool),
+        await factories.student(pool, "Eva"),
+    )
+    annas, bens, evas = [
+        await signed_in(screens, pool, settings, person) for person in (anna, ben, eva)
+    ]
     stranger = await screens.open()
     await evas.shows(anna)
     await stranger.shows(anna)
@@ -366,9 +427,13 @@ async def test_both_people_hear_of_a_booking_and_nobody_else(screens: Screens, p
     assert annas.of("change", "board") == bens.of("change", "board") == []
 
 
-async def test_a_cancellation_is_told_to_every_socket_of_both(screens: Screens, pool: Pool, settings: Settings) -> None:
+async def test_a_cancellation_is_told_to_every_socket_of_both(
+    screens: Screens, pool: Pool, settings: Settings
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
-    open_screens = [await signed_in(screens, pool, settings, person) for person in (anna, anna, ben, ben)]
+    open_screens = [
+        await signed_in(screens, pool, settings, person) for person in (anna, anna, ben, ben)
+    ]
     lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     for screen in open_screens:
         await screen.hears("booking", event="created")
@@ -378,8 +443,14 @@ async def test_a_cancellation_is_told_to_every_socket_of_both(screens: Screens, 
         assert [message["event"] for message in screen.of("booking")] == ["created", "cancelled"]
 
 
-async def test_who_resumes_is_told_to_read_the_lists_again_once(screens: Screens, pool: Pool, settings: Settings) -> None:
-    anna, carl, ben = await factories.instructor(pool), await factories.instructor(pool, "Carl"), await factories.student(pool)
+async def test_who_resumes_is_told_to_read_the_lists_again_once(
+    screens: Screens, pool: Pool, settings: Settings
+) -> None:
+    anna, carl, ben = (
+        await factories.instructor(pool),
+        await factories.instructor(pool, "Carl"),
+        await factories.student(pool),
+    )
     epoch = await pool.fetchval("select epoch()")
     screen = await signed_in(screens, pool, settings, ben)
     await screen.watch(anna, epoch=epoch, version=0)
@@ -403,7 +474,9 @@ async def test_a_bearer_token_that_is_no_session_is_told_that_it_is_over(
     assert await (await screens.open(token=token)).ends() == 4401
 
 
-async def test_a_cookie_works_and_one_that_is_over_makes_a_visitor(screens: Screens, pool: Pool, settings: Settings) -> None:
+async def test_a_cookie_works_and_one_that_is_over_makes_a_visitor(
+    screens: Screens, pool: Pool, settings: Settings
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     cookie = {"Cookie": f"session={await factories.token_of(pool, ben.id, settings)}"}
     with_cookie = await connect(screens.url, subprotocols=LESSON, additional_headers=cookie)
@@ -411,22 +484,32 @@ async def test_a_cookie_works_and_one_that_is_over_makes_a_visitor(screens: Scre
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await screen.hears("booking")
     await screen.close()
-    visitor = Screen(await connect(screens.url, subprotocols=LESSON, additional_headers={"Cookie": "session=forged"}))
+    visitor = Screen(
+        await connect(
+            screens.url, subprotocols=LESSON, additional_headers={"Cookie": "session=forged"}
+        )
+    )
     await visitor.shows(anna)
     await visitor.close()
 
 
-async def test_credentials_for_something_else_in_front_of_us_are_no_session_that_is_over(screens: Screens, pool: Pool) -> None:
+async def test_credentials_for_something_else_in_front_of_us_are_no_session_that_is_over(
+    screens: Screens, pool: Pool
+) -> None:
     anna = await factories.instructor(pool)
     screen = await screens.open(additional_headers={"Authorization": "Basic c3RhZ2U6c3RhZ2U="})
     await screen.shows(anna)
 
 
-async def test_sessions_that_end_close_their_sockets(screens: Screens, pool: Pool, settings: Settings) -> None:
+async def test_sessions_that_end_close_their_sockets(
+    screens: Screens, pool: Pool, settings: Settings
+) -> None:
     ben, eva = await factories.student(pool), await factories.student(pool, "Eva")
     bens, evas = [await signed_in(screens, pool, settings, person) for person in (ben, eva)]
     visitor = await screens.open()
-    await pool.execute("update session set expires_at = now() - interval '1 second' where account_id = $1", ben.id)
+    await pool.execute(
+        "update session set expires_at = now() - interval '1 second' where account_id = $1", ben.id
+    )
     await pool.execute("update session set revoked_at = now() where account_id = $1", eva.id)
     assert await bens.ends() == 4401
     assert await evas.ends() == 4403
@@ -436,10 +519,22 @@ async def test_sessions_that_end_close_their_sockets(screens: Screens, pool: Poo
 # ---- what is refused
 
 
-async def test_what_is_no_message_is_refused_and_the_socket_stays_open(screens: Screens, pool: Pool) -> None:
+async def test_what_is_no_message_is_refused_and_the_socket_stays_open(
+    screens: Screens, pool: Pool
+) -> None:
     anna = await factories.instructor(pool)
     screen = await screens.open()
-    for text in ("", "hello", "[]", "1", "{}", '{"type": "shout"}', '{"type": 7}', '{"type": "watch"', "[" * 4000):
+    for text in (
+        "",
+        "hello",
+        "[]",
+        "1",
+        "{}",
+        '{"type": "shout"}',
+        '{"type": 7}',
+        '{"type": "watch"',
+        "[" * 4000,
+    ):
         await screen.connection.send(text)
     await screen.connection.send(b"\x00\x01 binary")
     await screen.shows(anna)
@@ -457,7 +552,12 @@ async def test_a_watch_with_a_wrong_value_is_refused_by_name(screens: Screens, p
     ]  # fmt: skip
     for wrong in wrongs:
         before = len(screen.told)
-        await screen.say(**({"type": "watch", "instructor": str(anna.id), "first": str(anna.day()), "days": 7} | wrong))
+        await screen.say(
+            **(
+                {"type": "watch", "instructor": str(anna.id), "first": str(anna.day()), "days": 7}
+                | wrong
+            )
+        )
         error = await screen.hears("error", after=before)
         assert (error["code"], error["instructor"]) == ("VALIDATION_ERROR", str(anna.id))
         assert next(reversed(wrong)) in error["detail"]
@@ -468,15 +568,23 @@ async def test_an_unknown_instructor_is_not_found(screens: Screens, pool: Pool) 
     anna = await factories.instructor(pool)
     screen = await screens.open()
     for instructor in (NOBODY, "anna", "", "' or 1=1 --", "\x00"):
-        for resume in ({}, {"epoch": "e", "version": 3}, {"epoch": await pool.fetchval("select epoch()"), "version": 3}):
+        for resume in (
+            {},
+            {"epoch": "e", "version": 3},
+            {"epoch": await pool.fetchval("select epoch()"), "version": 3},
+        ):
             before = len(screen.told)
-            await screen.say(type="watch", instructor=instructor, first="2026-11-23", days=7, **resume)
+            await screen.say(
+                type="watch", instructor=instructor, first="2026-11-23", days=7, **resume
+            )
             error = await screen.hears("error", after=before, code="NOT_FOUND")
             assert error.get("instructor", "") == instructor
     await screen.shows(anna)
 
 
-async def test_more_than_4_kb_is_refused_and_more_than_16_kb_ends_it(screens: Screens, pool: Pool) -> None:
+async def test_more_than_4_kb_is_refused_and_more_than_16_kb_ends_it(
+    screens: Screens, pool: Pool
+) -> None:
     anna = await factories.instructor(pool)
     screen = await screens.open()
     await screen.watch(anna, padding="x" * 3800)
@@ -492,7 +600,9 @@ async def test_more_than_4_kb_is_refused_and_more_than_16_kb_ends_it(screens: Sc
 
 
 async def test_more_than_50_calendars_are_refused(screens: Screens, pool: Pool) -> None:
-    instructors = [await factories.instructor(pool, f"Anna {number}", days=1) for number in range(51)]
+    instructors = [
+        await factories.instructor(pool, f"Anna {number}", days=1) for number in range(51)
+    ]
     screen = await screens.open()
     for instructor in instructors:
         await screen.watch(instructor, days=1)
@@ -500,7 +610,9 @@ async def test_more_than_50_calendars_are_refused(screens: Screens, pool: Pool) 
     assert (error["code"], error["instructor"]) == ("LIMIT", str(instructors[50].id))
     for instructor in instructors[:50]:
         await screen.hears("board", instructor=str(instructor.id))
-    await screen.shows(instructors[49], days=2)  # another window of one that is watched is no further calendar
+    await screen.shows(
+        instructors[49], days=2
+    )  # another window of one that is watched is no further calendar
     for instructor in instructors[:50]:
         await screen.hears("board", instructor=str(instructor.id))
     await screen.say(type="unwatch", instructor=str(instructors[0].id))
@@ -508,7 +620,9 @@ async def test_more_than_50_calendars_are_refused(screens: Screens, pool: Pool) 
     assert len(screen.boards) == 51
 
 
-async def test_more_than_120_messages_in_10_seconds_are_refused_and_a_flood_ends_it(screens: Screens, pool: Pool) -> None:
+async def test_more_than_120_messages_in_10_seconds_are_refused_and_a_flood_ends_it(
+    screens: Screens, pool: Pool
+) -> None:
     anna = await factories.instructor(pool)
     screen = await screens.open()
     await screen.shows(anna)

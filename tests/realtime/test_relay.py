@@ -63,12 +63,18 @@ async def test_each_change_travels_on_its_calendars_partition_in_order(
     ben = await factories.student(pool)
     for hour in ("09", "11"):
         for number, instructor in enumerate(instructors):
-            await factories.lesson(pool, ben.id, instructor.service_id, instructor.at(f"{hour}:00", day=1 + number))
+            await factories.lesson(
+                pool, ben.id, instructor.service_id, instructor.at(f"{hour}:00", day=1 + number)
+            )
     assert await publish(pool, client, settings) == 10
     assert await publish(pool, client, settings) == 0
     messages = await heard(hearing, 10)
     for instructor in instructors:
-        own = [(channel, message) for channel, message in messages if message["instructor"] == str(instructor.id)]
+        own = [
+            (channel, message)
+            for channel, message in messages
+            if message["instructor"] == str(instructor.id)
+        ]
         partition = zlib.crc32(instructor.id.bytes) % channels.PARTITIONS
         assert [channel for channel, _ in own] == [f"board:{partition}"] * 2
         assert [message["version"] for _, message in own] == [1, 2]
@@ -126,7 +132,9 @@ async def test_only_one_connection_has_the_lock_and_it_ends_with_the_connection(
                 await asyncio.sleep(0.02)
 
 
-async def test_a_wake_up_makes_the_relay_look_at_once(pool: Pool, client: Redis, hearing: PubSub, settings: Settings) -> None:
+async def test_a_wake_up_makes_the_relay_look_at_once(
+    pool: Pool, client: Redis, hearing: PubSub, settings: Settings
+) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     slow = settings.model_copy(update={"relay_poll_seconds": 10.0})
     tell = Wakeup(client, client)
@@ -142,7 +150,9 @@ async def test_a_wake_up_makes_the_relay_look_at_once(pool: Pool, client: Redis,
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_many_wake_ups_become_few_hints_and_the_last_one_is_heard(client: Redis, redis_url: str) -> None:
+async def test_many_wake_ups_become_few_hints_and_the_last_one_is_heard(
+    client: Redis, redis_url: str
+) -> None:
     tell, woken = Wakeup(client, client), asyncio.Event()
     hints = 0
 
@@ -170,7 +180,10 @@ async def test_without_redis_a_wake_up_is_no_error_and_later_ones_work_again(
     client: Redis, redis_server: RedisServer, redis_url: str
 ) -> None:
     tell, woken = Wakeup(client, client), asyncio.Event()
-    tasks = [asyncio.create_task(tell.run()), asyncio.create_task(wakeup.listen(redis_url, [woken], name="test"))]
+    tasks = [
+        asyncio.create_task(tell.run()),
+        asyncio.create_task(wakeup.listen(redis_url, [woken], name="test")),
+    ]
     redis_server.stop()
     tell()
     await asyncio.sleep(0.2)

@@ -108,7 +108,10 @@ def test_what_does_not_lead_up_to_the_present_is_no_history() -> None:
 
 
 def test_a_change_shows_a_window_its_own_days_only() -> None:
-    days: dict[str, Any] = {day: {"free": [], "held": []} for day in ("2026-11-22", "2026-11-23", "2026-11-29", "2026-11-30")}
+    days: dict[str, Any] = {
+        day: {"free": [], "held": []}
+        for day in ("2026-11-22", "2026-11-23", "2026-11-29", "2026-11-30")
+    }
     change = Change("anna", "epoch", 1, days, [])
     frames: dict[tuple[str, ...], bytes] = {}
     frame = change.frame(Window.of(FIRST, 7), frames)

@@ -37,7 +37,14 @@ async def test_a_burst_of_changes_leaves_others_their_turn(pool: Pool, settings:
     async with client.pipeline(transaction=False) as pipeline:
         for version in range(1, CHANGES + 1):
             days: dict[str, Any] = {WEEK.first: {"free": [], "held": []}}
-            change = {"instructor": instructor, "epoch": EPOCH, "version": version, "days": days, "events": [], "at": 0}
+            change = {
+                "instructor": instructor,
+                "epoch": EPOCH,
+                "version": version,
+                "days": days,
+                "events": [],
+                "at": 0,
+            }
             pipeline.publish(channels.BOARDS[0], json.dumps(change))
         await pipeline.execute()
     began = last = clock()
