@@ -54,7 +54,7 @@ async def test_hashing_does_not_block_the_event_loop() -> None:
 
 
 async def test_a_full_queue_refuses_more_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(password, "_MOST_IN_HAND", 5)
+    monkeypatch.setattr(password, "_MAX_PENDING", 5)
     monkeypatch.setattr(password, "faults", db.Faults())
     with capture_logs() as lines:
         answers = await asyncio.gather(
