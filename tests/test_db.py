@@ -220,15 +220,15 @@ async def test_a_transaction_is_retried_after_a_migration_replaced_its_function(
         return count
 
     await pool.execute(PAUSING_FUNCTION)
-    async with pool.acquire() as migration, migration.transaction():
-        await migration.execute("select pg_advisory_xact_lock(1)")
-        counting = asyncio.create_task(db.transact(pool, work, begin=begin))
-        async with asyncio.timeout(20):
-            while not await pool.fetchval(IS_A_LOCK_AWAITED):
-                await asyncio.sleep(0.01)
-        await migration.execute("drop function code.pausing()")
-        await migration.execute(PAUSING_FUNCTION)
     with capture_logs() as lines:
+        async with pool.acquire() as migration, migration.transaction():
+            await migration.execute("select pg_advisory_xact_lock(1)")
+            counting = asyncio.create_task(db.transact(pool, work, begin=begin))
+            async with asyncio.timeout(20):
+                while not await pool.fetchval(IS_A_LOCK_AWAITED):
+                    await asyncio.sleep(0.01)
+            await migration.execute("drop function code.pausing()")
+            await migration.execute(PAUSING_FUNCTION)
         assert await counting == 2
     assert [line["cause"] for line in lines] == ["FunctionReplacedError"]
 

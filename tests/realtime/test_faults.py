@@ -94,12 +94,15 @@ async def test_of_two_relays_one_works_and_the_other_takes_over_when_it_is_kille
         relay.wait_for("relay_started")
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     await becomes_true(pool, screen, anna)
+    async with asyncio.timeout(10):
+        while "relay_active" not in first.log + second.log:
+            await asyncio.sleep(0.02)
     active, standing_by = (first, second) if "relay_active" in first.log else (second, first)
     assert "relay_active" not in standing_by.log
     active.kill()
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await becomes_true(pool, screen, anna)
-    assert "relay_active" in standing_by.log
+    await asyncio.to_thread(standing_by.wait_for, "relay_active", 20)
     await screens.close()
 
 
