@@ -105,3 +105,20 @@ async def open_page(
 
     yield open_page
     assert faults == []
+
+
+async def timed_page(open_page: Open, path: str, viewer: Account | None = None) -> Page:
+    """A live page whose clock moves only when the test moves it: what shows for seconds is seen on
+    any machine."""
+    page = await open_page("about:blank", viewer)
+    await page.clock.install()
+    await page.goto(path)
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    await stop_clock(page)
+    return page
+
+
+async def stop_clock(page: Page) -> None:
+    """Stops the clock the test installed, ten seconds ahead: it cannot stop at a moment that has
+    passed when the call arrives."""
+    await page.clock.pause_at(await page.evaluate("Date.now() / 1_000 + 10"))

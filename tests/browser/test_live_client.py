@@ -11,8 +11,8 @@ from app import wire
 from app.availability import board
 from app.db import Pool
 from tests import factories
-from tests.browser.conftest import Open
-from tests.browser.test_board import take, time
+from tests.browser.conftest import Open, stop_clock
+from tests.browser.test_board import expect_not_free, take, time
 from tests.factories import Account, Instructor
 
 
@@ -96,7 +96,7 @@ async def test_the_next_version_is_applied_and_older_ones_are_ignored(
     await played.silent()
     await expect(nine).to_have_attribute("data-state", "free")
     played.say(**change, version=first["version"] + 1)
-    await expect(nine).to_have_attribute("data-state", "gone")
+    await expect_not_free(page, anna.at("09:00"))
     await played.silent()
 
 
@@ -138,7 +138,7 @@ async def test_another_epoch_starts_afresh(open_page: Open, pool: Pool) -> None:
         min_advance_minutes=120, days=days,
     )  # fmt: skip
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
-    await expect(time(page, anna.at("09:00"))).to_have_attribute("data-state", "gone")
+    await expect_not_free(page, anna.at("09:00"))
 
 
 async def test_a_beacon_reveals_a_lost_last_message(open_page: Open, pool: Pool) -> None:
@@ -285,7 +285,7 @@ async def test_pages_that_are_told_to_refresh_together_do_not_all_read_at_once(
     for _ in range(2):  # as a page, and once more when it is connected
         await asyncio.wait_for(answers.get(), 15)
     await page.evaluate("Math.random = () => 0.8")
-    await page.clock.pause_at(await page.evaluate("Date.now() / 1_000 + 1"))
+    await stop_clock(page)
     for _ in range(3):
         played.say(type="refresh")
     await expect(page.locator("#live")).to_have_attribute("data-state", "catching up")

@@ -1,7 +1,6 @@
 """The promise, in real browsers: one books, the others see it."""
 
 import re
-from datetime import UTC, datetime, timedelta
 
 from playwright.async_api import expect
 
@@ -10,7 +9,7 @@ from app.bookings import cancellation
 from app.db import Pool
 from app.web import utc_now
 from tests import factories
-from tests.browser.conftest import Open
+from tests.browser.conftest import Open, timed_page
 from tests.browser.test_board import take
 
 
@@ -19,15 +18,12 @@ async def test_one_books_and_the_other_sees_the_time_go_and_the_instructor_sees_
 ) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")
     ben, cleo = await factories.student(pool, "Ben Ode"), await factories.student(pool, "Cleo Park")
-    page = f"/instructors/{anna.id}"
-    bens, cleos, annas = (
-        await open_page(page, ben),
-        await open_page(page, cleo),
-        await open_page("/teach", anna),
-    )
-    guests = await open_page("/")
-    for screen in (bens, cleos, annas, guests):
+    path = f"/instructors/{anna.id}"
+    bens, guests = await open_page(path, ben), await open_page("/")
+    for screen in (bens, guests):
         await expect(screen.locator("#live")).to_have_attribute("data-state", "live")
+    cleos = await timed_page(open_page, path, cleo)
+    annas = await timed_page(open_page, "/teach", anna)
 
     nine = bens.locator(f'.time[value="{wire.instant(anna.at("09:00"))}"]')
     await nine.click()
@@ -39,13 +35,16 @@ async def test_one_books_and_the_other_sees_the_time_go_and_the_instructor_sees_
     gone = cleos.locator(f'.time[value="{wire.instant(anna.at("09:00"))}"]')
     await expect(gone).to_have_attribute("data-state", "gone")
     await expect(gone).to_have_attribute("aria-disabled", "true")
+    await cleos.clock.run_for(1_000)
     await expect(cleos.locator("#announcements")).to_contain_text("were just taken")
+    await cleos.clock.run_for(3_000)
     await expect(gone).to_have_count(0)  # nobody is there: it leaves by itself
 
     row = annas.locator(".row.new")
     await expect(row).to_contain_text("Ben Ode")
     await expect(row).to_contain_text("12 Main St")
     await expect(row).to_contain_text("I have a keyboard.")
+    await annas.clock.run_for(1_000)
     await expect(annas.locator("#announcements")).to_contain_text("Ben Ode just booked Piano")
 
     await expect(bens).to_have_url(re.compile(r"/lessons#booking-"))
@@ -61,6 +60,7 @@ async def test_one_books_and_the_other_sees_the_time_go_and_the_instructor_sees_
     await expect(back).to_have_attribute("data-state", "free")
     await expect(back).to_have_class(re.compile("back"))
     await expect(annas.locator(".row")).to_have_count(0)
+    await annas.clock.run_for(1_000)
     await expect(annas.locator("#announcements")).to_contain_text("was cancelled")
 
 
@@ -69,14 +69,14 @@ async def test_on_the_start_page_a_time_that_goes_makes_room_for_the_next(
 ) -> None:
     anna = await factories.instructor(pool, "Anna Diaz", durations=(60,))
     ben = await factories.student(pool, "Ben Ode")
-    page = await open_page("/")
-    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    page = await timed_page(open_page, "/")
     times = page.locator(".next .time")
     await expect(times).to_have_count(3)
     starts = [await time.get_attribute("data-start") or "" for time in await times.all()]
     await take(pool, anna, wording.instant_of(starts[0]), ben.id, minutes=60)
     await expect(times.first).to_have_attribute("aria-disabled", "true")
     await expect(times.first).to_have_attribute("aria-label", re.compile("just taken$"))
+    await page.clock.run_for(3_000)
     await expect(page.locator(f'.time[data-start="{starts[0]}"]')).to_have_count(0)
     await expect(times).to_have_count(3)
     await times.first.click()
@@ -109,12 +109,7 @@ async def test_bookings_that_come_together_are_announced_to_the_instructor_toget
 ) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")
     ben = await factories.student(pool, "Ben Ode")
-    page = await open_page("about:blank", anna)
-    await page.clock.install()
-    await page.goto("/teach")
-    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
-    # The page's clock stands still until both have arrived, however slow this machine is.
-    await page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=1))
+    page = await timed_page(open_page, "/teach", anna)
     await take(pool, anna, anna.at("09:00"), ben.id)
     await take(pool, anna, anna.at("10:00"), ben.id)
     await expect(page.locator(".row")).to_have_count(2)
