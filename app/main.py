@@ -16,13 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Mount, Route, WebSocketRoute
 
-import app.accounts.pages
 import app.accounts.routes
 import app.availability.routes
-import app.bookings.pages
 import app.bookings.routes
 import app.catalog.routes
-import app.notifications.routes
+import app.pages.routes
 import app.search.routes
 import realtime.lifespan
 from app import db, health, limits, logs, refusal, web
@@ -105,9 +103,7 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
         *app.catalog.routes.routes,
         *app.search.routes.routes,
         *app.availability.routes.routes,
-        *app.accounts.pages.routes,
-        *app.bookings.pages.routes,
-        *app.notifications.routes.routes,
+        *app.pages.routes.routes,
         *sockets,
         Mount("/static", web.static_files(HERE / "static"), name="static"),
     ]

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app import wire, wording
+from app import formatting, wire
 from app.availability import start_times
 from app.bookings import booking
 from app.db import Pool
@@ -248,10 +248,10 @@ async def test_days_near_by_are_called_today_and_tomorrow(
 
 
 def test_initials_come_in_varied_hues_the_same_for_a_name() -> None:
-    assert {wording.hue(f"Anna {letter}") for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"} == set(
-        range(wording.HUES)
+    assert {formatting.hue(f"Anna {letter}") for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"} == set(
+        range(formatting.HUES)
     )
-    assert wording.hue("Anna Diaz") == wording.hue("Anna Diaz")
+    assert formatting.hue("Anna Diaz") == formatting.hue("Anna Diaz")
 
 
 async def test_what_makes_no_sense_in_an_address_is_left_out(

@@ -214,7 +214,7 @@ async def lists(
     role: Role,
     scope: Scope,
     now: datetime,
-    after: tuple[datetime, UUID] | None,
+    after: tuple[datetime, UUID] | None = None,
     limit: int,
 ) -> list[Booking]:
     """The account's bookings as student or instructor. Upcoming: held or confirmed and not ended, ascending; past: confirmed

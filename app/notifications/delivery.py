@@ -15,7 +15,7 @@ import structlog
 
 from app.bookings import booking
 from app.bookings.booking import Booking
-from app.bookings.invitation import host
+from app.bookings.ical import host
 from app.db import Pool, Tx, transact
 from app.notifications import mail, smtp
 from app.notifications.message import KINDS, Message, Reader, compose

@@ -11,9 +11,9 @@ from uuid import UUID
 
 import jinja2
 
-from app import wording
+from app import formatting
 from app.bookings.booking import Booking, Role
-from app.bookings.invitation import Guest, Method, invitation
+from app.bookings.ical import Guest, Method, invitation
 from app.notifications import phrases
 
 _TEMPLATES = jinja2.Environment(
@@ -125,9 +125,9 @@ def _words(
         ),
         "service": phrases.line(booking.service_name),
         "when": phrases.when(booking),
-        "moment": wording.moment(booking.starts_at, zone, now),
+        "moment": formatting.moment(booking.starts_at, zone, now),
         "place": phrases.place(booking, role),
-        "price": f"{wording.money(booking.price_cents)} for {booking.duration_minutes} minutes",
+        "price": f"{formatting.money(booking.price_cents)} for {booking.duration_minutes} minutes",
         "note": phrases.lines(booking.note),
         "site_url": site_url,
         "lessons_url": f"{site_url}/{'teach' if role == 'instructor' else 'lessons'}",

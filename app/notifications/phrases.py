@@ -1,11 +1,11 @@
-"""Phrases of mails that app.wording lacks: hours, place, policy; and user input made safe for headers
+"""Phrases of mails that app.formatting lacks: hours, place, policy; and user input made safe for headers
 and sentences."""
 
 import re
 from datetime import datetime
 
 from app.bookings.booking import Booking, Role
-from app.wording import clock, local_day, long_day, moment, zone_letters, zone_name
+from app.formatting import clock, local_day, long_day, moment, zone_letters, zone_name
 
 # Control characters, and the direction overrides and isolates that let a name rearrange the words
 # around it.

@@ -4,7 +4,7 @@
 import {
   clock, dayNumber, dayOf, daysBetween, longDay, nearDay, partOfDay, shortDay, shortWeekday,
   smallPrint, wallMinutes, week, weekday, wire, zoneLetters,
-} from "./clock.js";
+} from "./formatting.js";
 import { announce, announceTogether } from "./status.js";
 
 const GONE_MS = 3_000; // how long a time that is gone stays, struck through

@@ -1,7 +1,7 @@
 // /: the cards of "Free next", kept up to date. A time that is taken is struck through, then makes
 // room for the next one, unless the pointer or the focus is on the card.
 
-import { clock, dayOf, money, now, price, serverSays, soon, wire } from "./clock.js";
+import { clock, dayOf, money, now, price, serverSays, soon, wire } from "./formatting.js";
 import { Live } from "./live.js";
 import { Refresh, readPage } from "./refresh.js";
 import { ofDay, spans } from "./start_times.js";

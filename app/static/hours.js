@@ -1,7 +1,7 @@
 // /teach, "Your hours": a week of ranges, edited by choosing from and to, saved in one call with
 // the version it was based on. Hidden without scripts.
 
-import { addDays, longDay, nearDay, shortDay, week as weekName } from "./clock.js";
+import { addDays, longDay, nearDay, shortDay, week as weekName } from "./formatting.js";
 import { announce } from "./status.js";
 
 const STEP = 30;

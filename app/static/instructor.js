@@ -1,10 +1,10 @@
 // /instructors/{id}: puts together the live board, the card with the lesson, and the connection.
 
 import { Board } from "./board.js";
-import { addDays, dayOf, daysBetween, serverSays } from "./clock.js";
+import { addDays, dayOf, daysBetween, serverSays } from "./formatting.js";
 import { Lesson } from "./lesson.js";
 import { Live } from "./live.js";
-import { KNOWN, Offer, SHOWN } from "./offer.js";
+import { BOARD_DAYS, Offer, WEEK_DAYS } from "./offer.js";
 import { Refresh, readJson, readPage } from "./refresh.js";
 import { announce, follow } from "./status.js";
 
@@ -49,7 +49,7 @@ function visit(day) {
 
 on("durations", (link) => choose({ minutes: Number(link.dataset.minutes) }));
 on("strip", (link) => board.focusDay(link.dataset.day));
-for (const [id, step] of [["earlier", -SHOWN], ["later", SHOWN]]) {
+for (const [id, step] of [["earlier", -WEEK_DAYS], ["later", WEEK_DAYS]]) {
   document.getElementById(id).addEventListener("click", (event) => {
     if (plain(event)) turn(event, addDays(offer.first, step));
   });
@@ -83,8 +83,8 @@ function frame() {
     if (minutes === offer.minutes) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
-  point("earlier", addDays(offer.first, -SHOWN), offer.first > offer.today);
-  point("later", addDays(offer.first, SHOWN), addDays(offer.first, SHOWN) <= offer.last);
+  point("earlier", addDays(offer.first, -WEEK_DAYS), offer.first > offer.today);
+  point("later", addDays(offer.first, WEEK_DAYS), addDays(offer.first, WEEK_DAYS) <= offer.last);
   for (const [name, value] of [["minutes", offer.minutes], ["from", offer.first]]) {
     document.querySelector(`#board input[name=${name}]`).value = value;
   }
@@ -109,8 +109,8 @@ function point(id, first, possible) {
 function watch(known = { days: offer.days }) {
   const chosen = offer.chosen === null ? offer.first : dayOf(offer.chosen, offer.zone);
   const back = daysBetween(chosen, offer.first);
-  const first = back > 0 && back + SHOWN <= KNOWN ? chosen : offer.first;
-  live.watch(given.instructor, { first, days: KNOWN, known });
+  const first = back > 0 && back + WEEK_DAYS <= BOARD_DAYS ? chosen : offer.first;
+  live.watch(given.instructor, { first, days: BOARD_DAYS, known });
 }
 
 // Shows the calendar as it now is. While a booking is under way its own doing would look like

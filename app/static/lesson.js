@@ -1,7 +1,7 @@
 // The card "Your lesson": the choice, and booking it. The form works without this; with it, a
 // choice or a refusal changes the card in place, and everything typed stays.
 
-import { clock, dayOf, moment, money, now, plural, soon, wire } from "./clock.js";
+import { clock, dayOf, moment, money, now, plural, soon, wire } from "./formatting.js";
 import { announce } from "./status.js";
 
 const SLOW = 300; // milliseconds before the button says that it is booking

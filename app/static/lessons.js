@@ -1,6 +1,6 @@
 // /lessons: the student's lessons, kept up to date while the page is open.
 
-import { moment } from "./clock.js";
+import { moment } from "./formatting.js";
 import { highlight, keep } from "./list.js";
 import { Live } from "./live.js";
 import { announce, follow } from "./status.js";

@@ -4,7 +4,7 @@
 // (read the lists again; `first` on the first connection), "refused" {instructor, code} (the server
 // does not show this calendar), "over" {why} (the session has ended).
 
-import { serverSays } from "./clock.js";
+import { serverSays } from "./formatting.js";
 
 const LOOK = 2_000; // how often silence and unanswered watches are looked for
 const PROBE = 23_000; // the server speaks every 20 s: after this silence, ask whether it is there

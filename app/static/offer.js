@@ -3,15 +3,15 @@
 
 import {
   addDays, clock, dayOf, daysBetween, longDay, money, now, price, shortWeekday, wire,
-} from "./clock.js";
+} from "./formatting.js";
 import { fits, meets, nearest, ofDay, spans } from "./start_times.js";
 
 const HORIZON = 90 * 86_400_000;
-export const SHOWN = 7; // days of a week
-export const KNOWN = 35; // days watched, for the next weeks and the next free time
+export const WEEK_DAYS = 7; // days of a week
+export const BOARD_DAYS = 35; // days watched, for the next weeks and the next free time
 
 export class Offer {
-  // given: what the server says of the page (app/bookings/pages.py, `_page_data`).
+  // given: what the server says of the page (app/pages/instructor.py, `_page_data`).
   constructor(given) {
     Object.assign(this, {
       service: given.service, minutes: given.minutes, first: given.first,
@@ -42,13 +42,13 @@ export class Offer {
   }
 
   get week() {
-    return Array.from({ length: SHOWN }, (_, count) => addDays(this.first, count));
+    return Array.from({ length: WEEK_DAYS }, (_, count) => addDays(this.first, count));
   }
 
   // The first day of the week, counted from today, in which a day is shown.
   weekOf(day) {
-    const weeks = Math.floor(daysBetween(this.today, day) / SHOWN);
-    return addDays(this.today, Math.max(0, weeks * SHOWN));
+    const weeks = Math.floor(daysBetween(this.today, day) / WEEK_DAYS);
+    return addDays(this.today, Math.max(0, weeks * WEEK_DAYS));
   }
 
   get last() {
@@ -78,7 +78,7 @@ export class Offer {
     return day && fits(start, spans(day.free), this.minutes, this.limits);
   }
 
-  // Why a start is unavailable, for the viewer. Mirrors app/bookings/offered.py.
+  // Why a start is unavailable, for the viewer. Mirrors app/pages/offer.py.
   whyNot(start) {
     const { held } = this.days[dayOf(start, this.zone)] ?? { held: [] };
     const end = start + this.minutes * 60_000;

@@ -1,7 +1,7 @@
 // The start times a board offers. A mirror of app/availability/start_times.py. Spans are
 // [begin, end) in milliseconds.
 
-import { minuteOf } from "./clock.js";
+import { minuteOf } from "./formatting.js";
 
 const ALIGNMENT = 15 * 60_000;
 

@@ -1,6 +1,6 @@
 // The connection dot and polite announcements.
 
-import { clock, now } from "./clock.js";
+import { clock, now } from "./formatting.js";
 
 const REFRESH_EVERY = 60_000;
 const GATHER = 700; // events of one kind within this time make one announcement

@@ -1,6 +1,6 @@
 // /teach: bookings arrive on the instructor's open page, and are announced in batches.
 
-import { moment } from "./clock.js";
+import { moment } from "./formatting.js";
 import { hours } from "./hours.js";
 import { keep } from "./list.js";
 import { Live } from "./live.js";

@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
-from app import wire, wording
+from app import formatting, wire
 from app.web.parsing import is_form
 from app.web.state import PerRequest, Request
 
@@ -38,14 +38,14 @@ def done(request: Request, content: Any, *, status: int = 200, see: str) -> Resp
 
 
 def page(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
-    """A page. Templates see `who` (the account), `refused` (the refusal to show), `typed` (the form
+    """A page. Templates see `account`, `refused` (the refusal to show), `typed` (the form
     fields as entered), `path`, `here`, `site_mode` and `now`."""
     state: PerRequest = request.scope["state"]  # the dict behind request.state
     text = (
         state["templates"]
         .get_template(template)
         .render(
-            who=state.get("account"),
+            account=state.get("account"),
             refused=state.get("refused"),
             typed=state.get("typed", {}),
             path=request.url.path,
@@ -62,8 +62,8 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
 
 
 def templates(folder: Path) -> jinja2.Environment:
-    """Every template sees `words` (app.wording), `wire` (app.wire), and `static(name)`, a file's
-    URL with a hash of its content."""
+    """Every template sees `formatting` and `wire` (the modules), and `static(name)`, a file's URL with
+    a hash of its content."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
@@ -72,7 +72,7 @@ def templates(folder: Path) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     files = folder.parent / "static"
-    environment.globals |= {"words": wording, "wire": wire}
+    environment.globals |= {"formatting": formatting, "wire": wire}
     environment.globals["static"] = functools.cache(
         lambda name: (
             f"/static/{name}?{hashlib.sha256((files / name).read_bytes()).hexdigest()[:12]}"

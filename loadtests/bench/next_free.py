@@ -7,9 +7,9 @@ from uuid import UUID
 
 from app import refusal
 from app.availability import board, next_start
-from app.bookings import booking, free_next
-from app.bookings.free_next import CARDS, DAYS
+from app.bookings import booking
 from app.db import Pool
+from app.pages import instructor_cards
 from app.search import offers
 from loadtests.bench import accounts
 from loadtests.bench.report import Result, say
@@ -29,7 +29,12 @@ async def measure(stack: Stack, *, quick: bool) -> list[Result]:
     say(f"{INSTRUCTORS:,} instructors who open at different hours")
     for n in range(INSTRUCTORS // BATCH):
         await accounts.instructors(
-            pool, f"free-{n}", BATCH, first=accounts.today(), days=DAYS + 1, opens=7 + n % 6
+            pool,
+            f"free-{n}",
+            BATCH,
+            first=accounts.today(),
+            days=instructor_cards.DAYS + 1,
+            opens=7 + n % 6,
         )
     for table in ("account", "calendar", "availability", "service", "next_start"):
         await pool.execute(f"analyze {table}")
@@ -68,7 +73,7 @@ async def measure(stack: Stack, *, quick: bool) -> list[Result]:
 async def _turn(pool: Pool, student: UUID, seconds: dict[str, list[float]]) -> None:
     """Books the first free time, then measures each read."""
     now = datetime.now(UTC)
-    shown = await next_start.soonest(pool, limit=CARDS, now=now)
+    shown = await next_start.soonest(pool, limit=instructor_cards.LIMIT, now=now)
     for card in shown:
         assert card.start is not None
         try:
@@ -91,17 +96,21 @@ async def _turn(pool: Pool, student: UUID, seconds: dict[str, list[float]]) -> N
         seconds.setdefault(name, []).append(time.perf_counter() - began)
 
     began = time.perf_counter()
-    await next_start.soonest(pool, limit=CARDS, now=now)
+    await next_start.soonest(pool, limit=instructor_cards.LIMIT, now=now)
     timed("ranking", began)
     began = time.perf_counter()
-    cards = await free_next.cards(pool, words="", category=None, service=None, now=now)
+    cards = await instructor_cards.cards(pool, now=now)
     timed("cards", began)
     began = time.perf_counter()
     for shown_card in cards:
-        await board.snapshot(pool, shown_card.taught.instructor_id, shown_card.taught.first, DAYS)
+        await board.snapshot(
+            pool, shown_card.row.instructor_id, shown_card.row.first, instructor_cards.DAYS
+        )
     timed("floor", began)
     began = time.perf_counter()
-    assert not await next_start.soonest(pool, words=["xylophone"], limit=CARDS, now=now)
+    assert not await next_start.soonest(
+        pool, words=["xylophone"], limit=instructor_cards.LIMIT, now=now
+    )
     timed("no match", began)
     began = time.perf_counter()
     await offers.items(pool, limit=100, now=now + timedelta(seconds=1))

@@ -5,10 +5,10 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app import wire, wording
+from app import formatting, wire
 from app.availability import start_times
-from app.bookings import choice
 from app.db import Pool
+from app.pages import selection
 from tests import factories
 from tests.browser.conftest import Open
 
@@ -31,7 +31,7 @@ DAYS = (
 
 IN_THE_BROWSER = """async (cases) => {
   const { ofDay, fits, nearest, spans } = await import("/static/start_times.js");
-  const clock = await import("/static/clock.js");
+  const clock = await import("/static/formatting.js");
   return cases.map(({ free, held, busy, minutes, zone, earliest, latest, chosen, own }) => {
     const limits = { earliest: Date.parse(earliest), latest: Date.parse(latest), busy: spans(busy) };
     const start = Date.parse(chosen);
@@ -77,25 +77,25 @@ def cases(random: Random) -> list[dict[str, Any]]:
 
 
 def on_the_server(case: dict[str, Any]) -> dict[str, Any]:
-    zone, minutes, start = case["zone"], case["minutes"], wording.instant_of(case["chosen"])
-    earliest = wording.instant_of(case["earliest"])
+    zone, minutes, start = case["zone"], case["minutes"], formatting.instant_of(case["chosen"])
+    earliest = formatting.instant_of(case["earliest"])
     limits = start_times.Limits(
-        earliest, wording.instant_of(case["latest"]), start_times.spans(case["busy"])
+        earliest, formatting.instant_of(case["latest"]), start_times.spans(case["busy"])
     )
     free, held = start_times.spans(case["free"]), start_times.spans(case["held"])
     found = start_times.of_day(free, held, minutes, zone=zone, limits=limits, chosen=start)
-    day = wording.local_day(start, zone)
+    day = formatting.local_day(start, zone)
     return {
         "starts": [[wire.instant(at), state] for at, state in found.items()],
         "fits": start_times.fits(start, free, minutes, limits),
         "near": [wire.instant(at) for at in start_times.nearest(start, found)],
         "words": [
-            wording.clock(start, zone), str(day), wording.long_day(day), wording.short_day(day), wording.moment(start, zone),
-            wording.days(day, day + timedelta(days=choice.SHOWN - 1)), wording.soon(day, wording.local_day(earliest, zone)),
-            wording.zone_name(zone),
-            *(wording.soon(day + timedelta(days=ahead), day) for ahead in (0, 1, 2, 6, 7)),
-            wording.near_day(day + timedelta(days=1), day), wording.part_of_day(start, zone), wording.small_print(zone),
-            wording.money(minutes * 37), wording.money(wording.price(4321, minutes)),
+            formatting.clock(start, zone), str(day), formatting.long_day(day), formatting.short_day(day), formatting.moment(start, zone),
+            formatting.days(day, day + timedelta(days=selection.WEEK_DAYS - 1)), formatting.soon(day, formatting.local_day(earliest, zone)),
+            formatting.zone_name(zone),
+            *(formatting.soon(day + timedelta(days=ahead), day) for ahead in (0, 1, 2, 6, 7)),
+            formatting.near_day(day + timedelta(days=1), day), formatting.part_of_day(start, zone), formatting.small_print(zone),
+            formatting.money(minutes * 37), formatting.money(formatting.price(4321, minutes)),
         ],
     }  # fmt: skip
 

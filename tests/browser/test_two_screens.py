@@ -4,7 +4,7 @@ import re
 
 from playwright.async_api import expect
 
-from app import wire, wording
+from app import formatting, wire
 from app.bookings import cancellation
 from app.db import Pool
 from app.web import utc_now
@@ -73,7 +73,7 @@ async def test_on_the_start_page_a_time_that_goes_makes_room_for_the_next(
     times = page.locator(".next .time")
     await expect(times).to_have_count(3)
     starts = [await time.get_attribute("data-start") or "" for time in await times.all()]
-    await take(pool, anna, wording.instant_of(starts[0]), ben.id, minutes=60)
+    await take(pool, anna, formatting.instant_of(starts[0]), ben.id, minutes=60)
     await expect(times.first).to_have_attribute("aria-disabled", "true")
     await expect(times.first).to_have_attribute("aria-label", re.compile("just taken$"))
     await page.clock.run_for(3_000)

@@ -1,5 +1,5 @@
 // Times, days and money as New Yorkers write them, and the server's clock. A mirror of
-// app/wording.py: the server and the scripts write the same. Instants are milliseconds, days are
+// app/formatting.py: the server and the scripts write the same. Instants are milliseconds, days are
 // "2026-11-24", zones are IANA names.
 
 const formats = new Map();

@@ -1,5 +1,5 @@
 """How pages and mails write times, money, places and names, for readers in New York. Instants are
-aware datetimes, zones are IANA names, money is cents. app/static/clock.js is its mirror."""
+aware datetimes, zones are IANA names, money is cents. app/static/formatting.js is its mirror."""
 
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlencode

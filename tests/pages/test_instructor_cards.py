@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 
-from app.bookings import free_next
 from app.db import Pool
+from app.pages import instructor_cards
 from app.search import offers
 from tests import factories
 
@@ -16,8 +16,10 @@ NOW = datetime(2026, 11, 24, 13, 5, tzinfo=UTC)
 async def names(
     pool: Pool, words: str = "", category: str | None = None, service: str | None = None
 ) -> list[str]:
-    cards = await free_next.cards(pool, words=words, category=category, service=service, now=NOW)
-    return [card.taught.name for card in cards]
+    cards = await instructor_cards.cards(
+        pool, words=words, category=category, service=service, now=NOW
+    )
+    return [card.row.name for card in cards]
 
 
 async def test_the_newest_of_many_instructors_comes_first_if_free_first(pool: Pool) -> None:
@@ -25,10 +27,10 @@ async def test_the_newest_of_many_instructors_comes_first_if_free_first(pool: Po
         await factories.instructor(pool, f"Carl {n:02}", hours=("12:00", "17:00"), now=NOW)
     await names(pool)
     await factories.instructor(pool, "Anna", hours=("08:00", "17:00"), notice_minutes=0, now=NOW)
-    cards = await free_next.cards(pool, words="", category=None, service=None, now=NOW)
-    assert len(cards) == free_next.CARDS
-    assert cards[0].taught.name == "Anna"
-    assert cards[0].times[0] == NOW.replace(minute=30)
+    cards = await instructor_cards.cards(pool, now=NOW)
+    assert len(cards) == instructor_cards.LIMIT
+    assert cards[0].row.name == "Anna"
+    assert cards[0].starts[0] == NOW.replace(minute=30)
 
 
 async def test_a_cancelled_lesson_brings_its_instructor_back_to_the_front(pool: Pool) -> None:
@@ -51,8 +53,8 @@ async def test_filters_select_the_requested_service(pool: Pool) -> None:
     await factories.instructor(pool, "Never", service="guitar", days=0, now=NOW)
     assert await names(pool) == ["Dora", "Anna", "Never"]
     assert await names(pool, category="music") == ["Anna", "Never"]
-    [card, _] = await free_next.cards(pool, words="", category=None, service="guitar", now=NOW)
-    assert (card.taught.service_name, card.taught.minutes) == ("Guitar", 30)
+    [card, _] = await instructor_cards.cards(pool, service="guitar", now=NOW)
+    assert (card.row.service_name, card.row.minutes) == ("Guitar", 30)
     assert await names(pool, words="DORA spanish") == ["Dora"]
     assert await names(pool, words="anna spanish") == []
     assert await names(pool, words="teaches") == ["Dora", "Anna", "Never"]
@@ -64,8 +66,8 @@ async def test_an_instructor_who_teaches_again_is_listed_again(pool: Pool) -> No
     await pool.fetchval("select set_teaching($1, false)", anna.id)
     assert await names(pool) == []
     await pool.fetchval("select set_teaching($1, true)", anna.id)
-    [card] = await free_next.cards(pool, words="", category=None, service=None, now=NOW)
-    assert card.times
+    [card] = await instructor_cards.cards(pool, now=NOW)
+    assert card.starts
 
 
 async def test_a_calendar_of_many_short_ranges_is_read_once_per_list(

@@ -1,9 +1,8 @@
-"""The pages `/login` and `/register`. Their forms post to the API."""
+"""`/login` and `/register`. Their forms post to the API."""
 
 from typing import Any
 
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
 
 from app import web
 from app.accounts.session import SignedIn
@@ -18,7 +17,7 @@ async def login(request: Request, account: SignedIn | None) -> Response:
 @web.visitor
 async def register(request: Request, account: SignedIn | None) -> Response:
     role = "instructor" if request.query_params.get("role") == "instructor" else "student"
-    return _form(request, account, "register.html", role_wanted=role)
+    return _form(request, account, "register.html", default_role=role)
 
 
 def _form(request: Request, account: SignedIn | None, template: str, **context: Any) -> Response:
@@ -27,13 +26,6 @@ def _form(request: Request, account: SignedIn | None, template: str, **context: 
     next_page = web.local_path(request.query_params.get("next"), "")
     state: web.PerRequest = request.scope["state"]
     if account is not None and "refused" not in state:
-        return RedirectResponse(
-            next_page or ("/teach" if "instructor" in account.roles else "/"), 303
-        )
+        start_page = "/teach" if "instructor" in account.roles else "/"
+        return RedirectResponse(next_page or start_page, 303)
     return web.page(request, template, next=next_page, **context)
-
-
-routes = [
-    Route("/login", login, methods=["GET"]),
-    Route("/register", register, methods=["GET"]),
-]
