@@ -1,4 +1,4 @@
-"""A booking: reserving a time, reading bookings, and what one looks like to whom."""
+"""A booking: reserving a time, reading bookings, and a booking in the API's JSON."""
 
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,8 @@ _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """A row of the view booking_detail. Instants are in UTC, `time_zone` is the lesson's, prices are cents."""
+    """A row of the view booking_detail. Instants are in UTC, `time_zone` is the lesson's, prices
+    are cents."""
 
     id: UUID
     state: str
@@ -56,8 +57,8 @@ _IDS = frozenset(field.name for field in fields(Booking) if field.type is UUID)
 
 
 def from_row_json(row: dict[str, Any]) -> Booking:
-    """The booking of a booking_detail row in JSON, as the functions in SQL return it. A row of a later
-    release may have further columns."""
+    """A booking from a row of booking_detail in JSON, as the functions in SQL return it. A row of
+    a later release may have more columns."""
     values: dict[str, Any] = {}
     for name in Booking.__slots__:
         value = row[name]
@@ -70,7 +71,7 @@ def from_row_json(row: dict[str, Any]) -> Booking:
 
 
 def as_json(booking: Booking, viewer: UUID) -> dict[str, Any]:
-    """The contract's `booking`. The instructor's private note is shown to the instructor only."""
+    """`booking` in docs/api.md. Only the instructor sees the instructor's private note."""
     held_until = booking.held_until if booking.state == "held" else None
     return {
         "id": str(booking.id),
@@ -97,7 +98,7 @@ def as_json(booking: Booking, viewer: UUID) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the functions in SQL return: the booking, or a refusal's code with what explains it."""
+    """What the functions in SQL return: the booking, or a refusal's code and detail."""
 
     refusal: str | None
     detail: dict[str, Any] | None
@@ -127,11 +128,12 @@ async def reserve(
     now: datetime,
     call: Call | None = None,
 ) -> Booking:
-    """Books the time for the student at once, in the caller's transaction or one of its own.
-    sql/functions/reserve.sql decides. A repeat of `call` gets the booking as it was made the first time.
+    """Books the time for the student, in the caller's transaction or one of its own.
+    sql/functions/reserve.sql decides. A repeated `call` returns the booking as first stored.
 
-    Raises ValidationError, NotFound, NotAllowed, DurationNotOffered, TooSoon, TooFarAhead, StudentBusy,
-    IdempotencyMismatch, and SlotTaken and OutsideAvailability with the nearest free starts."""
+    Raises ValidationError, NotFound, NotAllowed, DurationNotOffered, TooSoon, TooFarAhead,
+    StudentBusy, IdempotencyMismatch, and SlotTaken and OutsideAvailability with the nearest free
+    starts."""
     outcome = await run(
         db,
         _reserve,
@@ -153,7 +155,7 @@ async def reserve(
         detail = await alternatives.of_refusal(
             db, outcome.detail, student_id, near=start, minutes=minutes, now=now
         )
-        raise refused(outcome.refusal, detail)
+        raise _refusal(outcome.refusal, detail)
     return of_outcome(outcome)
 
 
@@ -165,8 +167,8 @@ async def run(
     student: UUID | None = None,
     **values: Any,
 ) -> Outcome:
-    """Runs a function in SQL that changes bookings of a calendar (an instructor's id), in the caller's
-    transaction or one of its own. `student`: the account whose row the function locks."""
+    """Runs a function in SQL that changes bookings of a calendar (an instructor's id), in the
+    caller's transaction or one of its own. `student` is the account whose row it locks."""
     async with gate.writer(db, calendar, student=student):
         if isinstance(db, Pool):  # type: ignore[misc]  # only asyncpg's stubs make it generic
             return await transact(db, lambda tx: change.one(tx, **values), begin=False)
@@ -174,33 +176,36 @@ async def run(
 
 
 def of_outcome(outcome: Outcome) -> Booking:
-    """The booking. Raises the refusal, if it is one."""
+    """The booking of an outcome. Raises its refusal."""
     if outcome.booking is not None:
         return from_row_json(outcome.booking)
-    raise refused(outcome.refusal, outcome.detail or {})
+    raise _refusal(outcome.refusal, outcome.detail or {})
 
 
-def refused(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
-    """The refusal a function in SQL named, in a sentence that says what it knows."""
+def _refusal(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
+    """The refusal with this code. Its sentence includes the detail."""
     assert code is not None
     sentence = None
     match code:
         case "VALIDATION_ERROR":
-            sentence = f"This service is not offered there. It is offered at: {', '.join(detail.pop('offered'))}."
+            places = ", ".join(detail.pop("offered"))
+            sentence = f"This service is not offered there. It is offered at: {places}."
         case "NOT_ALLOWED":
             sentence = "You cannot book a lesson with yourself."
         case "DURATION_NOT_OFFERED":
-            offered = ", ".join(str(minutes) for minutes in detail["durations_minutes"])
-            sentence = f"The instructor offers this service for {offered} minutes."
+            lengths = ", ".join(str(minutes) for minutes in detail["durations_minutes"])
+            sentence = f"The instructor offers this service for {lengths} minutes."
         case "TOO_SOON":
-            sentence = f"That is too soon: this instructor is booked at least {detail['min_advance_minutes']} minutes ahead."
+            notice = detail["min_advance_minutes"]
+            sentence = f"That’s too soon. This instructor needs {notice} minutes’ notice."
         case "WRONG_STATE":
-            sentence = f"This lesson is {detail['state'].replace('_', '-')}, so that can no longer be done."
+            state = detail["state"].replace("_", "-")
+            sentence = f"This lesson is {state}, so you can’t do that anymore."
     return refusal.BY_CODE[code](sentence, **detail)
 
 
 async def find(db: Db, booking_id: UUID, *, viewer: UUID, sees_all: bool = False) -> Booking:
-    """The booking, if it is the viewer's. Raises NotFound, also where it is another person's."""
+    """The booking. Raises NotFound, also if it is not the viewer's, unless the viewer sees all."""
     booking = await _booking.first(db, id=booking_id)
     if booking is None or not (sees_all or viewer in {booking.student_id, booking.instructor_id}):
         raise refusal.NotFound
@@ -217,10 +222,11 @@ async def lists(
     after: tuple[datetime, UUID] | None = None,
     limit: int,
 ) -> list[Booking]:
-    """The account's bookings as student or instructor. Upcoming: held or confirmed and not ended, ascending; past: confirmed
-    and ended, completed, no-show; cancelled; both descending. `after`: start and id of the last one before this page."""
+    """The account's bookings as student or instructor. `upcoming`: held or confirmed, not ended,
+    ascending. `past`: confirmed and ended, completed or no-show, descending. `cancelled`:
+    descending. `after` is the start and id of the last booking before this page."""
     if scope == "upcoming":
-        # A lesson lies within one day, so one that has not ended began at most a day ago.
+        # A lesson lies within one day, so one that has not ended started at most a day ago.
         start, last = after or (now - timedelta(days=1), UUID(int=0))
         return await _lists[role, "upcoming"].all(
             db, account_id=account_id, now=now, start=start, id=last, limit=limit

@@ -1,4 +1,5 @@
-"""Cancelling a lesson: by the student or the instructor, before it starts. Its time is free at once."""
+"""Cancelling a lesson, by the student or the instructor, before it starts. Its time is free at
+once."""
 
 from datetime import datetime
 from uuid import UUID
@@ -22,10 +23,10 @@ async def cancel(
     now: datetime,
     call: Call | None = None,
 ) -> Booking:
-    """The cancelled booking; `late` tells whether it came after `free_cancel_until`. The caller has
-    checked that the actor may. A repeat of `call` gets the booking as it was cancelled the first time.
+    """Cancels the booking. The caller has checked that the actor may. `late` of the result says
+    whether `free_cancel_until` had passed. A repeated `call` returns the booking as first stored.
 
-    Raises NotFound, WrongState (it is not confirmed), TooLate (it has begun) and
+    Raises NotFound, WrongState (not confirmed), TooLate (already started) and
     IdempotencyMismatch."""
     outcome = await booking.run(
         db,

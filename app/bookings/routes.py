@@ -1,5 +1,7 @@
 """The booking calls of the API (docs/api.md, "Bookings")."""
 
+import functools
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -12,6 +14,7 @@ from app import limits, refusal, web, wire
 from app.accounts.session import SignedIn
 from app.bookings import booking, cancellation, idempotency
 from app.bookings.booking import Booking, LocationType, Role, Scope
+from app.bookings.idempotency import Call
 from app.web import Request
 from app.wire import Instant
 
@@ -41,12 +44,30 @@ class ListQuery(wire.Paging):
     scope: Scope = "upcoming"
 
 
+def idempotent(
+    handler: Callable[[Request, SignedIn, Call | None], Awaitable[Response]],
+) -> Callable[[Request, SignedIn], Awaitable[Response]]:
+    """Gives the handler the call of the Idempotency-Key, or None if the request has none."""
+
+    @functools.wraps(handler)
+    async def with_call(request: Request, account: SignedIn) -> Response:
+        call, key = None, request.headers.get("idempotency-key")
+        if key is not None:
+            path = request.scope["path"]
+            call = idempotency.call(key, request.method, path, await request.body())
+        return await handler(request, account, call)
+
+    return with_call
+
+
 @web.may("create_bookings")
-async def create(request: Request, account: SignedIn) -> Response:
-    await request.state["limiter"].hit(limits.BOOKINGS_OF_ACCOUNT, str(account.account_id))
+@idempotent
+async def create(request: Request, account: SignedIn, call: Call | None) -> Response:
+    state = request.state
+    await state["limiter"].hit(limits.BOOKINGS_OF_ACCOUNT, str(account.account_id))
     body = await web.read(request, BookingRequest)
-    made = await booking.reserve(
-        request.state["pool"],
+    lesson = await booking.reserve(
+        state["pool"],
         account.account_id,
         service_id=body.service_id,
         start=body.start,
@@ -54,60 +75,59 @@ async def create(request: Request, account: SignedIn) -> Response:
         location_type=body.location_type,
         location=body.location,
         note=body.note,
-        now=request.state["now"](),
-        call=await _call(request),
+        now=state["now"](),
+        call=call,
     )
-    request.state["wake_up"]()
-    answer = booking.as_json(made, account.account_id)
-    return web.done(request, answer, status=201, see=f"/lessons#booking-{made.id}")
+    state["wake_up"]()
+    content = booking.as_json(lesson, account.account_id)
+    return web.done(request, content, status=201, see=f"/lessons#booking-{lesson.id}")
 
 
 @web.signed_in
-async def lists(request: Request, who: SignedIn) -> Response:
-    asked = web.query(request, ListQuery)
-    role = asked.role or ("student" if "view_own_bookings" in who.permissions else "instructor")
-    if (
-        "view_own_bookings" if role == "student" else "view_incoming_bookings"
-    ) not in who.permissions:
-        raise refusal.NotAllowed
-    position = asked.position(wire.moment, UUID)
+async def lists(request: Request, account: SignedIn) -> Response:
+    query = web.query(request, ListQuery)
+    position = query.position(wire.moment, UUID)
     rows = await booking.lists(
         request.state["pool"],
-        who.account_id,
-        role=role,
-        scope=asked.scope,
+        account.account_id,
+        role=_role(query, account),
+        scope=query.scope,
         now=request.state["now"](),
         after=(position[0], position[1]) if position else None,
-        limit=asked.limit + 1,
+        limit=query.limit + 1,
     )
     return web.json(
         wire.listing(
             rows,
-            asked,
-            lambda row: booking.as_json(row, who.account_id),
+            query,
+            lambda row: booking.as_json(row, account.account_id),
             lambda row: (row.starts_at, row.id),
         )
     )
 
 
-@web.signed_in
-async def show(request: Request, who: SignedIn) -> Response:
-    return web.json(booking.as_json(await _find(request, who), who.account_id))
-
-
-@web.signed_in
-async def cancel(request: Request, account: SignedIn) -> Response:
-    body = await web.read(request, CancellationRequest)
-    call = await _call(request)
-    lesson = await _find(request, account)
-    is_participant = account.account_id in {lesson.student_id, lesson.instructor_id}
-    own = (
-        "cancel_own_bookings"
-        if account.account_id == lesson.student_id
-        else "cancel_student_bookings"
-    )
-    if not {own if is_participant else "", "manage_all_bookings"} & account.permissions:
+def _role(query: ListQuery, account: SignedIn) -> Role:
+    """The requested role, by default student if the account can be one. Raises NotAllowed."""
+    is_student = "view_own_bookings" in account.permissions
+    role = query.role or ("student" if is_student else "instructor")
+    permission = "view_own_bookings" if role == "student" else "view_incoming_bookings"
+    if permission not in account.permissions:
         raise refusal.NotAllowed
+    return role
+
+
+@web.signed_in
+async def show(request: Request, account: SignedIn) -> Response:
+    lesson = await _find(request, account)
+    return web.json(booking.as_json(lesson, account.account_id))
+
+
+@web.signed_in
+@idempotent
+async def cancel(request: Request, account: SignedIn, call: Call | None) -> Response:
+    body = await web.read(request, CancellationRequest)
+    lesson = await _find(request, account)
+    _check_may_cancel(account, lesson)
     cancelled = await cancellation.cancel(
         request.state["pool"],
         account.account_id,
@@ -121,21 +141,25 @@ async def cancel(request: Request, account: SignedIn) -> Response:
     return web.done(request, booking.as_json(cancelled, account.account_id), see=see)
 
 
-async def _find(request: Request, who: SignedIn) -> Booking:
+def _check_may_cancel(account: SignedIn, lesson: Booking) -> None:
+    """Raises NotAllowed."""
+    permission = "manage_all_bookings"
+    if account.account_id == lesson.student_id:
+        permission = "cancel_own_bookings"
+    elif account.account_id == lesson.instructor_id:
+        permission = "cancel_student_bookings"
+    if not {permission, "manage_all_bookings"} & account.permissions:
+        raise refusal.NotAllowed
+
+
+async def _find(request: Request, account: SignedIn) -> Booking:
+    """The booking whose id is in the path. Raises NotFound."""
     return await booking.find(
         request.state["pool"],
         web.path_id(request),
-        viewer=who.account_id,
-        sees_all="view_all_bookings" in who.permissions,
+        viewer=account.account_id,
+        sees_all="view_all_bookings" in account.permissions,
     )
-
-
-async def _call(request: Request) -> idempotency.Call | None:
-    """The call, if it has an Idempotency-Key. Raises ValidationError for a key that cannot be used."""
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    return idempotency.call(key, request.method, request.scope["path"], await request.body())
 
 
 routes = [
