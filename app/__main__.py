@@ -1,5 +1,6 @@
-"""The command line: `python -m app up | serve | relay | worker | migrate | seed | reset | admin | new-epoch`. It reads the settings,
-calls, and turns what can go wrong into one sentence."""
+"""The command line: `python -m app up | serve | relay | worker | migrate | seed | reset | admin |
+new-epoch`. A command reads the settings, calls one function, and reports every expected error as
+one sentence."""
 
 import argparse
 import asyncio
@@ -16,18 +17,18 @@ from typing import NoReturn
 
 import structlog
 
-from app import descriptors, logs, safety
-from app.embedded import addresses
-from app.embedded.ground import AUDIT_LOG, UpError, Wanted, listening
-from app.embedded.place import EmbeddedError
+from app import descriptors, destructive, logs
+from app.embedded import EmbeddedError, run_file
+from app.embedded.preflight import AUDIT_LOG, UpError, UpOptions, listening_socket
 from app.migrate import MigrationError, migrate, wait_until_reachable
 from app.refusal import Unavailable
 from app.settings import Settings, SettingsError, read
 
 log = structlog.get_logger("command")
 
-NOT_STARTED = 2  # exit status when nothing was done at all
+# Exit statuses.
 NOT_DONE = 1
+NOT_STARTED = 2  # nothing was attempted
 
 MAX_WORKERS = 64
 MAX_PORT = 65535
@@ -36,22 +37,17 @@ MAX_PORT = 65535
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
     try:
-        chosen = _parser().parse_args(arguments)
-        return int(chosen.run(chosen) or 0)
+        options = _parser().parse_args(arguments)
+        return int(options.run(options) or 0)
     except (SettingsError, UpError, EmbeddedError) as error:
-        return _say(error, NOT_STARTED)
-    except (MigrationError, safety.NotPermitted) as error:
-        return _say(error, NOT_DONE)
-    except (Unavailable, OSError) as error:
-        return _say(
-            f"{error} Is the database at DATABASE_URL running?"
-            if isinstance(error, Unavailable)
-            else error,
-            NOT_DONE,
-        )
+        return _fail(error, NOT_STARTED)
+    except (MigrationError, destructive.NotPermitted, OSError) as error:
+        return _fail(error, NOT_DONE)
+    except Unavailable as error:
+        return _fail(f"{error} Is the database at DATABASE_URL running?", NOT_DONE)
 
 
-def _say(problem: object, status: int) -> int:
+def _fail(problem: object, status: int) -> int:
     print(problem, file=sys.stderr)
     return status
 
@@ -63,13 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text)
-        made.set_defaults(run=run)
-        return made
+        subparser = commands.add_parser(name, help=text, description=text)
+        subparser.set_defaults(run=run)
+        return subparser
 
-    up = command(
-        "up", _up, "Everything on this machine: databases, web, relay, worker. Ctrl-C stops it."
-    )
+    up = command("up", _up, "Run everything on this machine: databases, web, relay, worker.")
     _listen_options(up)
     up.add_argument(
         "--data",
@@ -84,39 +78,42 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--demo",
         action=argparse.BooleanOptionalAction,
-        help="demo people in an empty database (default: in int)",
+        help="create demo accounts in an empty database (default: if SITE_MODE is int)",
     )
 
-    serve = command("serve", _serve, "One web process.")
+    serve = command("serve", _serve, "Run one web process.")
     _listen_options(serve)
     serve.add_argument("--fd", type=int, help="a listening socket to use instead of host and port")
     serve.add_argument(
         "--only",
         choices=["live", "http"],
-        help="only the live path's sockets, or only everything else",
+        help="serve only live sockets, or only everything else",
     )
-    relay = command("relay", _relay, "The relay: publishes committed changes.")
+    relay = command("relay", _relay, "Run the relay, which publishes committed changes.")
     relay.add_argument(
-        "--shard", type=int, metavar="N", help="one of RELAY_SHARDS, from 0 (default: all of them)"
+        "--shard",
+        type=int,
+        metavar="N",
+        help="publish only this one of RELAY_SHARDS, from 0 (default: all)",
     )
-    command("worker", _worker, "The worker: mails, and what happens on a clock.")
+    command("worker", _worker, "Run the worker, which sends mails and runs scheduled jobs.")
 
-    command("migrate", _migrate, "Brings the database to the present shape.")
+    command("migrate", _migrate, "Apply new migrations to the database.")
     for name, run, text in (
-        ("seed", _seed, "Puts demo people into an empty database."),
-        ("reset", _reset, "Drops everything in the database and makes it anew, empty."),
+        ("seed", _seed, "Create demo accounts in an empty database."),
+        ("reset", _reset, "Drop everything in the database and create an empty schema."),
     ):
-        _near(command(name, run, text)).add_argument(
-            "--yes-stg", action="store_true", help="do not ask on stg"
+        _data_option(command(name, run, text)).add_argument(
+            "--yes-stg", action="store_true", help="do not ask for confirmation on stg"
         )
-    _near(command("admin", _admin, "Makes an account an admin.")).add_argument(
+    _data_option(command("admin", _admin, "Give an account the admin role.")).add_argument(
         "email", metavar="EMAIL"
     )
-    _near(
+    _data_option(
         command(
             "new-epoch",
             _new_epoch,
-            "Makes every open screen start afresh, for example after a restore.",
+            "Make every open screen reload its boards, for example after a restore.",
         )
     )
     return parser
@@ -131,8 +128,8 @@ def _listen_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _near(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    text = "folder of a running `up`, whose database is meant unless DATABASE_URL is set (default: var)"
+def _data_option(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    text = "folder of the running `up` whose database to use without DATABASE_URL (default: var)"
     parser.add_argument("--data", type=Path, default=Path("var"), metavar="DIR", help=text)
     return parser
 
@@ -151,19 +148,19 @@ def _port(text: str) -> int:
     return int(text)
 
 
-# ---- everything
+# ---- everything at once
 
 
-def _up(chosen: argparse.Namespace) -> None:
+def _up(options: argparse.Namespace) -> None:
     from app.embedded.up import up
 
-    _leave_when_told()
+    _exit_on_signals()
     logs.configure(read(), "up")
-    up(Wanted(chosen.host, chosen.port, chosen.data, chosen.workers, chosen.demo))
+    up(UpOptions(options.host, options.port, options.data, options.workers, options.demo))
 
 
-def _leave_when_told() -> None:
-    """For signals to stop while there is nothing to stop, or nothing more."""
+def _exit_on_signals() -> None:
+    """For signals before the event loop handles them, and after."""
 
     def leave(*_: object) -> NoReturn:
         sys.exit(0)
@@ -175,15 +172,15 @@ def _leave_when_told() -> None:
 # ---- one process each
 
 
-def _serve(chosen: argparse.Namespace) -> None:
+def _serve(options: argparse.Namespace) -> None:
     import uvicorn
 
     from app.main import application
     from realtime.shutdown import Server
 
-    settings = _process("web")
+    settings = _process_settings("web")
     config = uvicorn.Config(
-        partial(application, chosen.only),
+        partial(application, options.only),
         factory=True,
         http="app.web.http_protocol:HttpProtocol",
         ws="realtime.endpoint:UpgradeProtocol",
@@ -194,41 +191,41 @@ def _serve(chosen: argparse.Namespace) -> None:
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,
-        timeout_keep_alive=75,  # longer than proxies keep theirs, so that it is never us who hang up on a request
+        # Longer than the proxies': only a proxy may close an idle connection, or a request is lost.
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
     )
-    _leave_when_told()  # uvicorn passes on what it has heard when it is done
-    with _listener(chosen) as listener:
+    _exit_on_signals()  # uvicorn raises the signals it received again after its shutdown
+    with _listener(options) as listener:
         Server(config).run(sockets=[listener])
 
 
-def _listener(chosen: argparse.Namespace) -> AbstractContextManager[socket.socket]:
-    return (
-        listening(chosen.host, chosen.port)
-        if chosen.fd is None
-        else socket.socket(fileno=chosen.fd)
-    )
+def _listener(options: argparse.Namespace) -> AbstractContextManager[socket.socket]:
+    if options.fd is not None:
+        return socket.socket(fileno=options.fd)
+    return listening_socket(options.host, options.port)
 
 
-def _relay(chosen: argparse.Namespace) -> None:
+def _relay(options: argparse.Namespace) -> None:
     import realtime.relay
 
-    settings = _process("relay")
-    if chosen.shard is not None and not 0 <= chosen.shard < settings.shards:
+    settings = _process_settings("relay")
+    if options.shard is not None and not 0 <= options.shard < settings.shards:
         raise SettingsError(
-            f"There are {settings.shards} shards (RELAY_SHARDS), so --shard is from 0 to {settings.shards - 1}."
+            f"There are {settings.shards} shards (RELAY_SHARDS), "
+            f"so --shard is from 0 to {settings.shards - 1}."
         )
-    _until_told(realtime.relay.main(settings, chosen.shard))
+    _run_until_signal(realtime.relay.main(settings, options.shard))
 
 
 def _worker(_: argparse.Namespace) -> None:
     import jobs.worker
 
-    _until_told(jobs.worker.main(_process("worker")))
+    _run_until_signal(jobs.worker.main(_process_settings("worker")))
 
 
-def _process(name: str) -> Settings:
-    """The settings of a process that needs everything to be given to it."""
+def _process_settings(name: str) -> Settings:
+    """The settings of one process, when its database is reachable. Raises SettingsError."""
     settings = read()
     logs.configure(settings, name)
     descriptors.raise_limit()
@@ -239,15 +236,15 @@ def _process(name: str) -> Settings:
     ):
         if not getattr(settings, setting).get_secret_value():
             raise SettingsError(
-                f"{name} needs {setting.upper()} ({example}). `python -m app up` brings its own."
+                f"{name} needs {setting.upper()} ({example}). `python -m app up` provides its own."
             )
     asyncio.run(wait_until_reachable(settings.database_url.get_secret_value()))
     return settings
 
 
-def _until_told(work: Coroutine[None, None, None]) -> None:
+def _run_until_signal(work: Coroutine[None, None, None]) -> None:
     """Runs until SIGTERM or SIGINT cancels it."""
-    import uvloop  # as web processes do; the worker needs a sixth less CPU for a mail
+    import uvloop  # as in web processes; the worker needs a sixth less CPU per mail
 
     async def run() -> None:
         task = asyncio.ensure_future(work)
@@ -262,35 +259,37 @@ def _until_told(work: Coroutine[None, None, None]) -> None:
 # ---- operators
 
 
-def _operated(chosen: argparse.Namespace) -> Settings:
-    """The settings of an operator's command: for the database given, or else that of an `up` running in --data."""
+def _operator_settings(options: argparse.Namespace) -> Settings:
+    """The settings of an operator command, with the database of DATABASE_URL, or else that of the
+    `up` running in --data."""
     settings = read()
     logs.configure(settings, "operator")
-    more: dict[str, object] = {}
+    changes: dict[str, object] = {}
     if "audit_log" not in settings.model_fields_set:
-        more["audit_log"] = chosen.data / AUDIT_LOG
+        changes["audit_log"] = options.data / AUDIT_LOG
     if not settings.database_url.get_secret_value():
-        noted = addresses.noted(chosen.data)
-        if not noted:
+        addresses = run_file.read(options.data)
+        if not addresses:
             raise SettingsError(
-                f"Set DATABASE_URL, or have `python -m app up` running in {chosen.data}."
+                f"Set DATABASE_URL, or have `python -m app up` running in {options.data}."
             )
-        more["database_url"] = noted["database_url"]
-    return read(**more)
+        changes["database_url"] = addresses["database_url"]
+    return read(**changes)
 
 
-def _permitted(chosen: argparse.Namespace, command: str) -> AbstractContextManager[str]:
-    """The database's address for a destructive command."""
+def _permitted(options: argparse.Namespace, command: str) -> AbstractContextManager[str]:
+    """The address of the database for a destructive command. Refusals are audited even when the
+    settings are invalid."""
     try:
-        settings = _operated(chosen)
+        settings = _operator_settings(options)
     except SettingsError as error:
-        log = Path(os.environ.get("AUDIT_LOG") or chosen.data / AUDIT_LOG)
-        unread = Settings.model_construct(
-            site_mode=os.environ.get("SITE_MODE", "unknown"), audit_log=log
+        unvalidated = Settings.model_construct(
+            site_mode=os.environ.get("SITE_MODE", "unknown"),
+            audit_log=Path(os.environ.get("AUDIT_LOG") or options.data / AUDIT_LOG),
         )
-        safety.record(unread, command, "refused", str(error))
+        destructive.record(unvalidated, command, "refused", str(error))
         raise
-    return safety.permitted(settings, command, yes_stg=chosen.yes_stg)
+    return destructive.permitted(settings, command, yes_stg=options.yes_stg)
 
 
 def _migrate(_: argparse.Namespace) -> None:
@@ -304,45 +303,45 @@ def _migrate(_: argparse.Namespace) -> None:
     print(f"Applied {', '.join(applied)}." if applied else "The database is up to date.")
 
 
-def _seed(chosen: argparse.Namespace) -> int:
-    from app import operators
+def _seed(options: argparse.Namespace) -> int:
+    from app import maintenance
 
-    with _permitted(chosen, "seed") as address:
-        seeded = asyncio.run(operators.seed(address, now=datetime.now(UTC)))
+    with _permitted(options, "seed") as address:
+        created = asyncio.run(maintenance.seed(address, now=datetime.now(UTC)))
     print(
-        "Demo people are there."
-        if seeded
+        "The demo accounts exist now."
+        if created
         else "The database is not empty, so nothing was changed. `reset` empties it."
     )
-    return 0 if seeded else NOT_DONE
+    return 0 if created else NOT_DONE
 
 
-def _reset(chosen: argparse.Namespace) -> None:
-    from app import operators
+def _reset(options: argparse.Namespace) -> None:
+    from app import maintenance
 
-    with _permitted(chosen, "reset") as address:
-        asyncio.run(operators.reset(address))
-    print("The database is new and empty. `seed` brings demo people.")
+    with _permitted(options, "reset") as address:
+        asyncio.run(maintenance.reset(address))
+    print("The database is new and empty. `seed` creates demo accounts.")
 
 
-def _admin(chosen: argparse.Namespace) -> int:
-    from app import operators
+def _admin(options: argparse.Namespace) -> int:
+    from app import maintenance
 
-    address = _operated(chosen).database_url.get_secret_value()
-    made = asyncio.run(operators.make_admin(address, chosen.email))
+    address = _operator_settings(options).database_url.get_secret_value()
+    exists = asyncio.run(maintenance.make_admin(address, options.email))
     print(
-        f"{chosen.email} is an admin."
-        if made
-        else f"There is no account with the address {chosen.email}. Register it first."
+        f"{options.email} is an admin."
+        if exists
+        else f"There is no account with the address {options.email}. Register it first."
     )
-    return 0 if made else NOT_DONE
+    return 0 if exists else NOT_DONE
 
 
-def _new_epoch(chosen: argparse.Namespace) -> None:
-    from app import operators
+def _new_epoch(options: argparse.Namespace) -> None:
+    from app import maintenance
 
-    asyncio.run(operators.new_epoch(_operated(chosen).database_url.get_secret_value()))
-    print("Every open screen starts afresh.")
+    asyncio.run(maintenance.new_epoch(_operator_settings(options).database_url.get_secret_value()))
+    print("Every open screen reloads its boards.")
 
 
 if __name__ == "__main__":

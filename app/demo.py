@@ -187,7 +187,7 @@ STUDENTS = (("john.smith@example.com", "John Smith"), ("emma.johnson@example.com
 ADMIN = ("admin@example.com", "Ada Admin")
 
 _lock_accounts = statement("lock_accounts", bool)
-_nobody_yet = statement("nobody_yet", bool)
+_no_accounts = statement("no_accounts", bool)
 
 
 async def seed(pool: Pool, *, now: datetime) -> bool:
@@ -198,7 +198,7 @@ async def seed(pool: Pool, *, now: datetime) -> bool:
 
     async def write(tx: Tx) -> bool:
         await _lock_accounts.run(tx)
-        if not await _nobody_yet.one(tx):
+        if not await _no_accounts.one(tx):
             return False
         password_hashes = iter(hashes)
         services: dict[str, UUID] = {}

@@ -16,8 +16,7 @@ from typing import IO, Self
 
 import psutil
 
-from app import embedded
-from app.embedded import process
+from app.embedded import data_directory, postgres, process, redis
 from app.embedded.process import Program
 from loadtests import own_server
 from loadtests.proxy import Proxy
@@ -77,29 +76,29 @@ def product(log: Path) -> Iterator["Product"]:
                 tempfile.TemporaryDirectory(prefix="instainstru-load-", ignore_cleanup_errors=True)
             )
         )
-        run = embedded.run_folder()
-        stack.callback(shutil.rmtree, run, ignore_errors=True)
+        sockets = data_directory.socket_folder()
+        stack.callback(shutil.rmtree, sockets, ignore_errors=True)
         output = stack.enter_context(log.open("wb"))
-        postgres = embedded.postgres(folder, run, ("max_connections=200",))
-        redis = embedded.redis(run)
+        database = postgres.prepare(folder, sockets, ("max_connections=200",))
+        cache = redis.prepare(sockets)
         stores = {
-            "postgres": stack.enter_context(Store(postgres.program(), postgres.answers, output)),
-            "redis": stack.enter_context(Store(redis.program(), redis.answers, output)),
+            "postgres": stack.enter_context(Store(database.program(), database.answers, output)),
+            "redis": stack.enter_context(Store(cache.program(), cache.answers, output)),
         }
         proxies = {
             "postgres": stack.enter_context(
-                Proxy(postgres.sockets / ".s.PGSQL.5432", run / "proxy" / ".s.PGSQL.5432")
+                Proxy(database.sockets / ".s.PGSQL.5432", sockets / "proxy" / ".s.PGSQL.5432")
             ),
-            "redis": stack.enter_context(Proxy(redis.socket, run / "proxy" / "redis.sock")),
+            "redis": stack.enter_context(Proxy(cache.socket, sockets / "proxy" / "redis.sock")),
         }
         settings = {
-            "DATABASE_URL": postgres.url.replace(str(postgres.sockets), str(run / "proxy")),
-            "REDIS_URL": f"unix://{run / 'proxy' / 'redis.sock'}",
+            "DATABASE_URL": database.url.replace(str(database.sockets), str(sockets / "proxy")),
+            "REDIS_URL": f"unix://{sockets / 'proxy' / 'redis.sock'}",
         }
         up = stack.enter_context(
             own_server.product(workers=WEB_PROCESSES, settings=settings, log=output)
         )
-        yield Product(up, postgres.url, stores, proxies)
+        yield Product(up, database.url, stores, proxies)
 
 
 class Store:
@@ -118,7 +117,7 @@ class Store:
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             _resume(self.processes)
-            process.end(self._process, self._program.stop_signal, 20)
+            process.stop(self._process, self._program.stop_signal, 20)
 
     @property
     def processes(self) -> list[psutil.Process]:

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
-from app import db, safety
+from app import db, destructive
 from app.db import Tx, transact
-from app.embedded import addresses
-from app.safety import NotPermitted
+from app.destructive import NotPermitted
+from app.embedded import run_file
 from app.settings import SettingsError, read
 from app.statements import statement
 
@@ -25,15 +25,15 @@ def permitted(data: Path) -> Iterator[str]:
     Raises SettingsError or NotPermitted, also where the site is not an `int` one."""
     settings = read()
     address = settings.database_url.get_secret_value()
-    address = address or addresses.noted(data).get("database_url", "")
+    address = address or run_file.read(data).get("database_url", "")
     if not address:
         raise SettingsError(f"Set DATABASE_URL, or have `python -m app up` running in {data}.")
     if settings.site_mode != "int":
         raise NotPermitted("A crowd visits only a site with SITE_MODE=int.")
-    chosen: dict[str, object] = {"database_url": address}
+    changes: dict[str, object] = {"database_url": address}
     if "audit_log" not in settings.model_fields_set:
-        chosen["audit_log"] = data / "audit.jsonl"
-    with safety.permitted(read(**chosen), "crowd") as permitted_address:
+        changes["audit_log"] = data / "audit.jsonl"
+    with destructive.permitted(read(**changes), "crowd") as permitted_address:
         yield permitted_address
 
 

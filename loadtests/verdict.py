@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from app.db import Pool, connect
-from app.embedded import addresses
+from app.embedded import run_file
 from app.statements import statement
 from loadtests.results import Results, ScreenState
 from loadtests.table import columns, milliseconds, percentile
@@ -94,7 +94,7 @@ _clock = statement("verdict_clock", datetime)
 def database_of(data: Path) -> str:
     """The address of the database: DATABASE_URL, else that of the `up` with this data folder; empty if
     neither exists."""
-    return os.environ.get("DATABASE_URL") or addresses.noted(data).get("database_url", "")
+    return os.environ.get("DATABASE_URL") or run_file.read(data).get("database_url", "")
 
 
 async def judge(

@@ -1,5 +1,5 @@
-"""The Postgres of a test run: one cluster in a temporary folder. Each test's database is cloned from
-a migrated template."""
+"""The Postgres of a test run: one cluster in a temporary folder. Each test's database is cloned
+from a migrated template."""
 
 import asyncio
 import os
@@ -16,9 +16,8 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from app import embedded
 from app.db import SQL
-from app.embedded import place, process
+from app.embedded import data_directory, postgres, process
 from app.migrate import migrate
 
 # Durability is not needed: the data is removed after the run.
@@ -79,8 +78,8 @@ class Server:
 
     def __init__(self, *settings: str) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="instainstru-tests-"))
-        self._run = embedded.run_folder()
-        self.embedded = embedded.postgres(self._folder, self._run, (*HASTE, *settings))
+        self._sockets = data_directory.socket_folder()
+        self.embedded = postgres.prepare(self._folder, self._sockets, (*HASTE, *settings))
         self._process: subprocess.Popen[bytes] | None = None
         self.cluster = Cluster(str(self.embedded.sockets))
         try:
@@ -101,7 +100,7 @@ class Server:
     def stop(self) -> None:
         """Fast shutdown: open connections are closed."""
         if self._process is not None:
-            process.end(self._process, signal.SIGINT, 15)
+            process.stop(self._process, signal.SIGINT, 15)
             self._process = None
 
     def kill(self) -> None:
@@ -115,7 +114,7 @@ class Server:
 
     def close(self) -> None:
         self.stop()
-        for folder in (self._folder, self._run):
+        for folder in (self._folder, self._sockets):
             shutil.rmtree(folder)
 
 
@@ -124,13 +123,13 @@ class Standby(Server):
 
     def __init__(self, source: Server) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="instainstru-tests-"))
-        self._run = embedded.run_folder()
+        self._sockets = data_directory.socket_folder()
         self._process = None
         data = self._folder / "postgres"
         data.mkdir(mode=0o700)
-        if account := source.embedded.account:
-            place.let_through(self._folder, account)
-            os.chown(data, account.uid, account.gid)
+        if user := source.embedded.user:
+            data_directory.grant_access(self._folder, user)
+            os.chown(data, user.uid, user.gid)
         program = str(source.embedded.binaries / "pg_basebackup")
         options = [
             "-D",
@@ -142,9 +141,9 @@ class Standby(Server):
             "-h",
             source.cluster.sockets,
         ]
-        result = place.run_as(account, [program, *options])
+        result = data_directory.run_as(user, [program, *options])
         assert result.returncode == 0, result.stderr
-        self.embedded = embedded.postgres(self._folder, self._run, HASTE)
+        self.embedded = postgres.prepare(self._folder, self._sockets, HASTE)
         self.cluster = Cluster(str(self.embedded.sockets))
         self.start()
 

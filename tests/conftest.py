@@ -1,5 +1,5 @@
-"""Fixtures: a new Postgres database per test, a real Redis, the application in-process (`client`) and
-as real processes (`start`, `server`). Our own parts are never mocked."""
+"""Fixtures: a new Postgres database per test, a real Redis, the application in-process (`client`)
+and as real processes (`start`, `server`). Our own parts are never mocked."""
 
 import asyncio
 import os
@@ -16,8 +16,8 @@ import hypothesis
 import pytest
 import pytest_asyncio
 
-from app import db, embedded
-from app.embedded import process
+from app import db
+from app.embedded import data_directory, process, redis
 from app.settings import Settings, read
 from tests.cluster import Cluster, Server, until
 from tests.processes import Running, Starter
@@ -36,7 +36,8 @@ OWNED = pytest.StashKey[Server]()
 SECRET_KEY = "a key for the tests, which is long enough"
 
 
-# ---- Postgres: one per run. Under xdist the controller starts it and passes its address to workers.
+# ---- Postgres: one per run. Under xdist the controller starts it and passes its address to
+# workers.
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -94,8 +95,8 @@ class RedisServer:
     """A real redis-server that a test may stop, kill and restart."""
 
     def __init__(self) -> None:
-        self.folder = embedded.run_folder()
-        self.embedded = embedded.redis(self.folder)
+        self.folder = data_directory.socket_folder()
+        self.embedded = redis.prepare(self.folder)
         self.url = self.embedded.url
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -106,7 +107,7 @@ class RedisServer:
 
     def stop(self) -> None:
         if self._process is not None:
-            process.end(self._process, signal.SIGTERM, 5)
+            process.stop(self._process, signal.SIGTERM, 5)
             self._process = None
 
     def kill(self) -> None:

@@ -50,7 +50,7 @@ class Running:
 
     def stop(self, seconds: float = 15) -> int:
         """Sends SIGTERM; returns the exit status."""
-        process.end(self.popen, signal.SIGTERM, seconds)
+        process.stop(self.popen, signal.SIGTERM, seconds)
         return self.popen.returncode
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app import db, demo
 from app.db import Pool
-from app.embedded import place
+from app.embedded import data_directory
 from tests.cluster import Cluster
 from tests.processes import ROOT
 
@@ -34,7 +34,7 @@ async def test_a_dump_is_restored_migrated_and_begins_a_new_epoch(
     await demo.seed(pool, now=datetime.now(UTC))
     before = await pool.fetchrow(CONTENT)
     epoch_seed = await pool.fetchval("select epoch_seed from site")
-    programs = place.binaries(None)
+    programs = data_directory.binaries(None)
     dump = tmp_path / "instainstru.dump"
     await asyncio.to_thread(
         run, programs / "pg_dump", "--format", "custom", "--file", dump, database_url

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from app.__main__ import _parser
-from app.embedded import MAJOR
+from app.embedded.postgres import MAJOR
 from app.settings import Settings, SettingsError, read
 from tests.processes import ROOT
 

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from app import db, operators, refusal
+from app import db, maintenance, refusal
 from app.catalog import service
 from app.db import Pool
 
@@ -100,23 +100,23 @@ async def test_a_statement_on_the_old_primary_fails_and_the_next_reaches_the_new
     old_primary: Pool,
 ) -> None:
     with pytest.raises(refusal.Unavailable):
-        await operators.replace_epoch_seed.run(old_primary)
-    assert await operators.replace_epoch_seed.run(old_primary) == 1
+        await maintenance.replace_epoch_seed.run(old_primary)
+    assert await maintenance.replace_epoch_seed.run(old_primary) == 1
 
 
 async def test_a_transaction_on_the_old_primary_fails_and_the_next_reaches_the_new_one(
     old_primary: Pool,
 ) -> None:
     with pytest.raises(refusal.Unavailable):
-        await db.transact(old_primary, operators.replace_epoch_seed.run)
-    assert await db.transact(old_primary, operators.replace_epoch_seed.run) == 1
+        await db.transact(old_primary, maintenance.replace_epoch_seed.run)
+    assert await db.transact(old_primary, maintenance.replace_epoch_seed.run) == 1
 
 
 async def test_a_separate_session_on_the_old_primary_expires_the_pool(old_primary: Pool) -> None:
     with pytest.raises(refusal.Unavailable):
         async with db.aside(old_primary) as connection:
-            await operators.replace_epoch_seed.run(connection)
-    assert await operators.replace_epoch_seed.run(old_primary) == 1
+            await maintenance.replace_epoch_seed.run(connection)
+    assert await maintenance.replace_epoch_seed.run(old_primary) == 1
 
 
 @pytest.mark.parametrize("begin", [True, False])
@@ -143,7 +143,7 @@ async def test_an_exhausted_pool_keeps_its_connections(
     with capture_logs() as lines:
         async with pool.acquire(), pool.acquire():
             with pytest.raises(refusal.Unavailable):
-                await operators.replace_epoch_seed.run(pool)
+                await maintenance.replace_epoch_seed.run(pool)
     assert [line["cause"] for line in lines] == ["NoConnectionError"]
     assert await _pids(pool) == before
     await db.close(pool)
@@ -237,7 +237,7 @@ async def test_a_lock_wait_ends_before_the_client_times_out(pool: Pool) -> None:
     async with pool.acquire() as holder, holder.transaction():
         await holder.execute("select from site for update")
         with capture_logs() as lines, pytest.raises(refusal.Unavailable):
-            await operators.replace_epoch_seed.run(pool)
+            await maintenance.replace_epoch_seed.run(pool)
     assert [line["cause"] for line in lines] == ["55P03 LockNotAvailableError"]
 
 

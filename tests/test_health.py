@@ -105,9 +105,8 @@ def small_disk(postgres_server: Server) -> Iterator[Path]:
             f"A full disk needs a mount, which only root may make: {mounted.stderr.decode().strip()}"
         )
     try:
-        account = postgres_server.embedded.account
-        if account:
-            os.chown(disk, account.uid, account.gid)
+        if user := postgres_server.embedded.user:
+            os.chown(disk, user.uid, user.gid)
         disk.chmod(0o700)
         yield disk
     finally:

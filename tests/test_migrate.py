@@ -14,7 +14,7 @@ import asyncpg
 import orjson
 import pytest
 
-from app import db, migrate, operators
+from app import db, maintenance, migrate
 from app.bookings import booking
 from app.db import Pool
 from app.migrate import MigrationError
@@ -451,7 +451,7 @@ async def test_reset_leaves_no_function_of_before(database: str) -> None:
         await connection.execute(
             "create function code.leftover() returns integer language sql as 'select 1'"
         )
-    await operators.reset(database)
+    await maintenance.reset(database)
     async with connected(database) as connection:
         assert await connection.fetchval(
             "select to_regproc('code.leftover') is null and to_regproc('code.reserve') is not null"

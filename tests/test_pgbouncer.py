@@ -16,10 +16,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app import db, embedded
+from app import db
 from app.db import Pool
-from app.embedded import place, process
-from app.embedded.process import Program
+from app.embedded import data_directory, process
+from app.embedded.process import Program, SystemUser
 from app.settings import Settings
 from tests import factories
 from tests.cluster import until
@@ -67,15 +67,11 @@ def pooled(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Setti
         pytest.skip(
             f"Transaction pooling needs PgBouncer 1.21, and this is {'.'.join(map(str, version()))}."
         )
-    folder = embedded.run_folder()
+    folder = data_directory.socket_folder()
     direct = urlsplit(settings.database_url.get_secret_value())
     postgres = Path(direct.query.partition("host=")[2].partition("&")[0])
     owner = postgres.stat()
-    account = (
-        process.Account(str(owner.st_uid), owner.st_uid, owner.st_gid)
-        if os.geteuid() == 0
-        else None
-    )
+    user = SystemUser(str(owner.st_uid), owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
     (folder / "users").write_text('"postgres" ""\n')
     further = "max_prepared_statements = 200" if version() >= PREPARES else ""
     (folder / "settings.ini").write_text(
@@ -89,12 +85,12 @@ def pooled(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Setti
             further=further,
         )
     )
-    if account:
-        place.let_through(folder, account)
+    if user:
+        data_directory.grant_access(folder, user)
         folder.chmod(0o770)
     with (folder / "log").open("wb") as log:
         running = process.start(
-            Program("pgbouncer", [PROGRAM, str(folder / "settings.ini")], account=account),
+            Program("pgbouncer", [PROGRAM, str(folder / "settings.ini")], user=user),
             log.fileno(),
         )
     try:
@@ -103,7 +99,7 @@ def pooled(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Setti
         yield settings.model_copy(update={"database_url": SecretStr(url)})
         assert running.poll() is None, (folder / "log").read_text()
     finally:
-        process.end(running, signal.SIGINT, 10)
+        process.stop(running, signal.SIGINT, 10)
         shutil.rmtree(folder)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import app.main
-import app.operators
+import app.maintenance
 import jobs.worker
 import realtime.relay
 from app.statements import CATALOG, STATEMENTS
@@ -135,7 +135,7 @@ async def test_hot_reads_scan_no_table(plans: QueryPlans, name: str) -> None:
 
 
 # Between them these import every module that declares a statement.
-PROCESSES = (app.main, app.operators, jobs.worker, realtime.relay)
+PROCESSES = (app.main, app.maintenance, jobs.worker, realtime.relay)
 
 # Statements without a plan test of their own, and why.
 ELSEWHERE = {
@@ -152,7 +152,7 @@ NO_TABLE_THAT_GROWS = {
     "raise_epoch", "try_relay_lock", "write_temporarily",
 }  # fmt: skip
 BY_AN_OPERATOR = {
-    "demo_accounts", "drop_everything", "end_other_connections", "lock_accounts", "make_admin", "nobody_yet",
+    "demo_accounts", "drop_everything", "end_other_connections", "lock_accounts", "make_admin", "no_accounts",
     "recreate_schema", "replace_epoch_seed",
 }  # fmt: skip
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import app.main
-import app.operators
+import app.maintenance
 import jobs.worker
 import loadtests.bench.__main__
 import loadtests.removal
@@ -18,7 +18,7 @@ from tests.statement_columns import mismatches
 # Together these import every module that declares a statement.
 PROCESSES = (
     app.main,
-    app.operators,
+    app.maintenance,
     jobs.worker,
     realtime.relay,
     loadtests.verdict,

@@ -1,4 +1,5 @@
-"""`python -m app up`, for real: from nothing to the first page, every child killed, every way to stop, every reason not to start."""
+"""`python -m app up`: from an empty folder to the first page, the death of every child, every way
+to stop, and every reason not to start."""
 
 import json
 import os
@@ -18,7 +19,7 @@ import httpx
 import psutil
 import pytest
 
-from app import embedded
+from app.embedded.postgres import MAJOR
 from app.settings import Settings, environment
 from tests.cluster import until
 from tests.conftest import RedisServer
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.timeout(180)
 
 
 class Up:
-    """An `up` on a port and in a folder of its own."""
+    """A running `up` on its own port."""
 
     def __init__(
         self, data: Path, *arguments: str, port: int | None = None, **settings: str
@@ -36,7 +37,7 @@ class Up:
         self.data = data
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._output = tempfile.NamedTemporaryFile(prefix="up-", suffix=".log")  # noqa: SIM115 — closed by close
+        self._output = tempfile.NamedTemporaryFile(prefix="up-", suffix=".log")  # noqa: SIM115
         command = [
             sys.executable,
             "-m",
@@ -48,12 +49,13 @@ class Up:
             str(data),
             *arguments,
         ]
-        chosen = {"LOG_FORMAT": "json"} | {name.upper(): value for name, value in settings.items()}
-        self.began = time.monotonic()
+        variables = {"LOG_FORMAT": "json"} | {
+            name.upper(): value for name, value in settings.items()
+        }
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | chosen,
+            env=os.environ | variables,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -80,14 +82,14 @@ class Up:
         return [
             int(line["pid"])
             for line in self.log
-            if line["event"] == "child started" and line["child"] == child
+            if line["event"] == "child_started" and line["child"] == child
         ][-1]
 
-    def deaths_of(self, child: str) -> int:
-        return sum(line["event"] == "child died" and line["child"] == child for line in self.log)
+    def exits_of(self, child: str) -> int:
+        return sum(line["event"] == "child_exited" and line["child"] == child for line in self.log)
 
     def family(self) -> list[psutil.Process]:
-        """Everything it runs, Postgres's own processes included."""
+        """All its descendants, including Postgres's processes."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def answers(self, path: str = "/health/ready") -> bool:
@@ -97,14 +99,14 @@ class Up:
             return False
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
-        """How long it took to end."""
+        """Sends the signal; returns the seconds until it ended."""
         began = time.monotonic()
         self.process.send_signal(number)
         self.process.wait(30)
         return time.monotonic() - began
 
     def fails(self, seconds: float = 30) -> tuple[int, list[str]]:
-        """Its exit status and what it said, apart from the log, when it does not start."""
+        """Waits until it ends; returns its exit status and its output without log lines."""
         status = self.process.wait(seconds)
         return status, [line for line in self.output.splitlines() if not line.startswith("{")]
 
@@ -116,15 +118,15 @@ class Up:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder Postgres's account can be let into (pytest's own are below one that it cannot)."""
-    made = Path(tempfile.mkdtemp(prefix="instainstru-up-"))
-    yield made
-    shutil.rmtree(made)
+    """A folder that Postgres's user can reach, unlike pytest's temporary folders."""
+    path = Path(tempfile.mkdtemp(prefix="instainstru-up-"))
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture
 def up(folder: Path) -> Iterator[Callable[..., Up]]:
-    """Starts `up` in the test's folder, and stops it."""
+    """Starts `up` in the test's folder, and stops it after the test."""
     started: list[Up] = []
 
     def start(*arguments: str, **settings: Any) -> Up:
@@ -136,11 +138,11 @@ def up(folder: Path) -> Iterator[Callable[..., Up]]:
         each.close()
 
 
-def gone(processes: list[psutil.Process]) -> bool:
+def ended(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=0)[1]
 
 
-def test_from_nothing_to_the_first_page_and_to_nothing_again(
+def test_up_starts_from_an_empty_folder_and_leaves_no_process(
     up: Callable[..., Up], folder: Path
 ) -> None:
     running = up()
@@ -155,125 +157,131 @@ def test_from_nothing_to_the_first_page_and_to_nothing_again(
     assert names & {"redis-server", "valkey-server"}
     assert running.stop() < 10
     assert running.process.returncode == 0
-    assert gone(family)
-    with socket.socket() as anybody:
-        assert anybody.connect_ex(("127.0.0.1", running.port)) != 0
+    assert ended(family)
+    with socket.socket() as visitor:
+        assert visitor.connect_ex(("127.0.0.1", running.port)) != 0
 
 
-def test_whoever_is_killed_is_named_and_comes_back(up: Callable[..., Up]) -> None:
+def test_a_killed_child_is_logged_and_restarted(up: Callable[..., Up]) -> None:
     running = up().ready()
     for child in ("redis", "relay", "worker", "web", "postgres"):
-        before = running.pid_of(child)
-        os.kill(before, signal.SIGKILL)
-        until(lambda child=child: running.deaths_of(child) == 1, f"the log to name {child}", 20)  # type: ignore[misc]
+        pid = running.pid_of(child)
+        os.kill(pid, signal.SIGKILL)
         until(
-            lambda child=child, before=before: running.pid_of(child) != before,  # type: ignore[misc]
-            f"{child} to be started again",
+            lambda child=child: running.exits_of(child) == 1,  # type: ignore[misc]
+            f"the log to report {child}",
+            20,
+        )
+        until(
+            lambda child=child, pid=pid: running.pid_of(child) != pid,  # type: ignore[misc]
+            f"{child} to be restarted",
             20,
         )
         until(running.answers, f"the site to answer after {child} was killed", 20)
-    died = [line["child"] for line in running.log if line["event"] == "child died"]
+    exited = [line["child"] for line in running.log if line["event"] == "child_exited"]
     assert all(
-        "SIGKILL" in line["how"]
+        "SIGKILL" in line["reason"]
         for line in running.log
-        if line["event"] == "child died" and line["child"] == "web"
+        if line["event"] == "child_exited" and line["child"] == "web"
     )
-    assert set(died) >= {"redis", "relay", "worker", "web", "postgres"}
+    assert set(exited) >= {"redis", "relay", "worker", "web", "postgres"}
     assert running.stop() < 10
 
 
-def test_a_child_that_cannot_run_is_tried_less_and_less_often(up: Callable[..., Up]) -> None:
+def test_a_child_that_keeps_dying_is_restarted_less_and_less_often(up: Callable[..., Up]) -> None:
     running = up().ready()
     for _ in range(3):
-        deaths = running.deaths_of("relay")
+        exits = running.exits_of("relay")
         os.kill(running.pid_of("relay"), signal.SIGKILL)
         until(
-            lambda deaths=deaths: running.deaths_of("relay") > deaths,  # type: ignore[misc]
-            "the relay to be missed",
+            lambda exits=exits: running.exits_of("relay") > exits,  # type: ignore[misc]
+            "the relay's exit to be logged",
             20,
         )
         started = running.pid_of("relay")
         until(
             lambda started=started: running.pid_of("relay") != started,  # type: ignore[misc]
-            "the relay to be started again",
+            "the relay to be restarted",
             20,
         )
     waits = [
-        line["again_in"]
+        line["restart_seconds"]
         for line in running.log
-        if line["event"] == "child died" and line["child"] == "relay"
+        if line["event"] == "child_exited" and line["child"] == "relay"
     ]
     assert waits == sorted(waits)
     assert waits[-1] >= 2 * waits[0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_ctrl_c_and_a_closed_terminal_stop_it_too(
+def test_ctrl_c_and_a_closed_terminal_stop_it(
     up: Callable[..., Up], number: signal.Signals
 ) -> None:
     running = up().ready()
     family = running.family()
     assert running.stop(number) < 10
-    assert gone(family)
+    assert ended(family)
 
 
-def test_a_child_that_will_not_stop_is_killed_in_time(up: Callable[..., Up]) -> None:
+def test_a_child_that_does_not_stop_is_killed_in_time(up: Callable[..., Up]) -> None:
     running = up().ready()
     family = running.family()
     for child in ("web", "relay", "redis"):
         os.kill(running.pid_of(child), signal.SIGSTOP)
     assert running.stop() < 10
-    assert gone(family)
+    assert ended(family)
 
 
-def test_stopped_while_it_starts_it_leaves_nothing_either(up: Callable[..., Up]) -> None:
+def test_a_stop_during_the_start_leaves_no_process(up: Callable[..., Up]) -> None:
     running = up()
     until(
-        lambda: any(line["event"] == "child started" for line in running.log), "the first child", 20
+        lambda: any(line["event"] == "child_started" for line in running.log), "the first child", 20
     )
     family = running.family()
     assert running.stop() < 10
-    assert gone(family)
+    assert ended(family)
 
 
-def test_when_up_itself_is_killed_nothing_lingers_and_the_next_one_starts(
+def test_a_killed_up_leaves_no_process_and_can_be_started_again(
     up: Callable[..., Up],
 ) -> None:
     running = up().ready()
     family = running.family()
-    sockets = Path(re.search(r"Redis: unix://(\S+)/redis.sock", running.output)[1])  # type: ignore[index]
+    match = re.search(r"Redis: unix://(\S+)/redis.sock", running.output)
+    assert match
+    sockets = Path(match[1])
     running.process.kill()
-    until(lambda: gone(family), "everything to end with it", 15)
+    until(lambda: ended(family), "its children to end", 15)
     assert up(port=running.port).ready().answers("/")
     assert not sockets.exists()
 
 
-def test_what_is_written_outlives_a_restart_and_so_do_sessions(
-    up: Callable[..., Up], folder: Path
-) -> None:
+def test_data_and_sessions_survive_a_restart(up: Callable[..., Up], folder: Path) -> None:
     first = up("--no-demo").ready()
-    person = {
+    registration = {
         "email": "ben@example.com",
         "password": "a long enough password",
         "full_name": "Ben",
         "role": "student",
     }
-    token = httpx.post(f"{first.url}/api/auth/register", json=person).json()["token"]
+    token = httpx.post(f"{first.url}/api/auth/register", json=registration).json()["token"]
     admin = [sys.executable, "-m", "app", "admin", "ben@example.com", "--data", str(folder)]
-    said = subprocess.run(admin, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)
-    assert said.stdout == "ben@example.com is an admin.\n", said.stderr
+    result = subprocess.run(
+        admin, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False
+    )
+    assert result.stdout == "ben@example.com is an admin.\n", result.stderr
     first.stop()
     second = up().ready()
-    who = httpx.get(f"{second.url}/api/auth/me", headers={"Authorization": f"Bearer {token}"})
-    assert who.json()["email"] == "ben@example.com"
-    assert "admin" in who.json()["roles"]
-    assert "sarah.chen" not in second.output  # demo people come into an empty database only
+    me = httpx.get(f"{second.url}/api/auth/me", headers={"Authorization": f"Bearer {token}"})
+    assert me.json()["email"] == "ben@example.com"
+    assert "admin" in me.json()["roles"]
+    assert "sarah.chen" not in second.output  # only an empty database gets demo accounts
     assert (folder / "secret_key").stat().st_mode & 0o777 == 0o600
 
 
 def test_two_web_processes_share_the_port(up: Callable[..., Up]) -> None:
     running = up("--workers", "2").ready()
-    assert {line["child"] for line in running.log if line["event"] == "child started"} >= {
+    assert {line["child"] for line in running.log if line["event"] == "child_started"} >= {
         "web 1",
         "web 2",
     }
@@ -281,11 +289,11 @@ def test_two_web_processes_share_the_port(up: Callable[..., Up]) -> None:
     assert all(
         httpx.get(f"{running.url}/health/live", timeout=15).status_code == 200 for _ in range(5)
     )
-    until(lambda: running.deaths_of("web 1") == 1, "web 1 to be missed")
+    until(lambda: running.exits_of("web 1") == 1, "the exit of web 1 to be logged")
     assert running.stop() < 10
 
 
-def test_two_with_different_folders_and_ports_do_not_disturb_each_other(
+def test_two_ups_with_different_folders_and_ports_are_independent(
     up: Callable[..., Up], folder: Path
 ) -> None:
     (folder / "one").mkdir()
@@ -296,91 +304,95 @@ def test_two_with_different_folders_and_ports_do_not_disturb_each_other(
     assert two.answers("/")
 
 
-def test_databases_that_are_given_are_used(
+def test_configured_databases_are_used(
     up: Callable[..., Up], settings: Settings, redis_server: RedisServer
 ) -> None:
     running = up(**environment(settings) | {"LOG_LEVEL": "info"}).ready()
-    started = {line["child"] for line in running.log if line["event"] == "child started"}
+    started = {line["child"] for line in running.log if line["event"] == "child_started"}
     assert started == {"relay", "worker", "web"}
     assert not (running.data / "postgres").exists()
     running.stop()
     assert redis_server.embedded.answers()
 
 
-# ---- reasons not to start, each one sentence
+# ---- Reasons not to start: each is one sentence.
 
 
-def test_a_port_in_use(up: Callable[..., Up]) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+def test_a_port_in_use_is_reported(up: Callable[..., Up]) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         assert up(port=port).fails() == (
             2,
             [f"Cannot listen on 127.0.0.1 port {port}: it is in use. Choose another with --port."],
         )
 
 
-def test_a_folder_in_use(up: Callable[..., Up], folder: Path) -> None:
+def test_a_folder_in_use_is_reported(up: Callable[..., Up], folder: Path) -> None:
     first = up().ready()
-    status, said = up().fails()
+    status, output = up().fails()
     assert status == 2
-    assert said == [
-        f"{folder} is in use by another `up` (process {first.process.pid}). Stop it, or choose another folder with --data."
-    ]
+    (sentence,) = output
+    assert sentence == (
+        f"{folder} is in use by another `up` (process {first.process.pid}). "
+        "Stop it, or choose another folder with --data."
+    )
     assert first.answers("/")
 
 
-def test_data_of_another_postgres(up: Callable[..., Up], folder: Path) -> None:
+def test_data_of_another_postgres_version_is_reported(up: Callable[..., Up], folder: Path) -> None:
     (folder / "postgres").mkdir()
     (folder / "postgres" / "PG_VERSION").write_text("17\n")
-    status, (said,) = up().fails()
+    status, (sentence,) = up().fails()
     assert status == 2
-    assert said.startswith(
-        f"{folder}/postgres was made by PostgreSQL 17, and this is PostgreSQL {embedded.MAJOR}."
+    assert sentence.startswith(
+        f"{folder}/postgres was created by PostgreSQL 17, and this is PostgreSQL {MAJOR}."
     )
 
 
-def test_something_else_where_the_data_should_be(up: Callable[..., Up], folder: Path) -> None:
+def test_other_files_in_the_data_directory_are_reported(
+    up: Callable[..., Up], folder: Path
+) -> None:
     (folder / "postgres").mkdir()
     (folder / "postgres" / "letters.txt").write_text("dear diary")
-    status, (said,) = up().fails()
+    status, (sentence,) = up().fails()
     assert status == 2
-    assert "is not a PostgreSQL data folder" in said
+    assert "is not a PostgreSQL data directory" in sentence
 
 
 @pytest.mark.parametrize(
     "data", ["/proc/no-such-place", "/dev/null/data", str(ROOT / "pyproject.toml")]
 )
-def test_a_folder_that_cannot_be_written(up: Callable[..., Up], data: str) -> None:
-    status, (said,) = up(data=Path(data)).fails()
+def test_a_folder_that_cannot_be_written_is_reported(up: Callable[..., Up], data: str) -> None:
+    status, (sentence,) = up(data=Path(data)).fails()
     assert status == 2
     assert re.fullmatch(
         rf"Cannot keep the data in {re.escape(data)}: .+\. Choose another folder with --data\.",
-        said,
+        sentence,
     )
 
 
-def test_an_address_that_is_none(up: Callable[..., Up]) -> None:
-    status, (said,) = up("--host", "no.such.host.invalid").fails()
+def test_an_unknown_host_is_reported(up: Callable[..., Up]) -> None:
+    status, (sentence,) = up("--host", "no.such.host.invalid").fails()
     assert status == 2
-    assert (
-        said
-        == "There is no address 'no.such.host.invalid' to listen on. Say --host 127.0.0.1, or 0.0.0.0 for all."
+    assert sentence == (
+        "There is no address 'no.such.host.invalid' to listen on. "
+        "Say --host 127.0.0.1, or 0.0.0.0 for all."
     )
 
 
-def test_a_database_that_does_not_answer(up: Callable[..., Up]) -> None:
-    status, (said,) = up(database_url=f"postgresql://someone@127.0.0.1:{free_port()}/x").fails()
+def test_a_database_that_does_not_answer_is_reported(up: Callable[..., Up]) -> None:
+    status, (sentence,) = up(database_url=f"postgresql://someone@127.0.0.1:{free_port()}/x").fails()
     assert status == 1
-    assert said.startswith("No Postgres answers at DATABASE_URL")
+    assert sentence.startswith("No Postgres answers at DATABASE_URL")
 
 
-def test_a_setting_that_is_wrong(up: Callable[..., Up]) -> None:
+def test_an_invalid_setting_is_reported(up: Callable[..., Up]) -> None:
     assert up(hold_seconds="0").fails() == (2, ["HOLD_SECONDS must be greater than or equal to 1."])
 
 
-def test_demo_people_are_not_brought_to_prod(up: Callable[..., Up], folder: Path) -> None:
+def test_demo_accounts_are_refused_on_prod(up: Callable[..., Up], folder: Path) -> None:
     prod = {
         "site_mode": "prod",
         "site_url": "https://lessons.example.com",
@@ -394,20 +406,20 @@ def test_demo_people_are_not_brought_to_prod(up: Callable[..., Up], folder: Path
     assert json.loads((folder / "audit.jsonl").read_text())["outcome"] == "refused"
 
 
-def test_data_that_postgres_cannot_read_is_named_with_its_last_words(
+def test_damaged_data_is_reported_with_the_output_of_postgres(
     up: Callable[..., Up], folder: Path
 ) -> None:
     first = up("--no-demo").ready()
     first.stop()
     (folder / "postgres" / "global" / "pg_control").write_bytes(b"no")
-    status, (said,) = up().fails()
+    status, (sentence,) = up().fails()
     assert status == 2
-    assert said.startswith(f"Postgres does not start on {folder}/postgres: ")
-    assert "pg_control" in said
+    assert sentence.startswith(f"Postgres does not start on {folder}/postgres: ")
+    assert "pg_control" in sentence
 
 
 @pytest.mark.parametrize("port", ["99999", "-1", "x", "80000000000"])
-def test_a_port_that_is_none(up: Callable[..., Up], port: str) -> None:
+def test_an_invalid_port_is_reported(up: Callable[..., Up], port: str) -> None:
     assert up("--port", port).fails() == (
         2,
         [f"There is no port {port}. Choose one from 1 to 65535 with --port."],
@@ -415,21 +427,23 @@ def test_a_port_that_is_none(up: Callable[..., Up], port: str) -> None:
 
 
 @pytest.mark.parametrize("workers", ["x", "0", "65", "1.5"])
-def test_a_number_of_workers_that_is_none(up: Callable[..., Up], workers: str) -> None:
-    status, said = up("--workers", workers).fails()
+def test_an_invalid_number_of_workers_is_reported(up: Callable[..., Up], workers: str) -> None:
+    status, output = up("--workers", workers).fails()
     assert status == 2
-    assert said == [f"--workers takes a number from 1 to 64, not {workers!r}."]
+    assert output == [f"--workers takes a number from 1 to 64, not {workers!r}."]
 
 
-def test_an_address_of_another_machine(up: Callable[..., Up]) -> None:
-    status, said = up("--host", "192.0.2.1").fails()
+def test_an_address_of_another_machine_is_reported(up: Callable[..., Up]) -> None:
+    status, output = up("--host", "192.0.2.1").fails()
     assert status == 2
-    assert said == [
-        "This machine does not have the address 192.0.2.1. Say --host 127.0.0.1, or 0.0.0.0 for all."
-    ]
+    (sentence,) = output
+    assert sentence == (
+        "This machine does not have the address 192.0.2.1. "
+        "Say --host 127.0.0.1, or 0.0.0.0 for all."
+    )
 
 
-def test_a_directory_with_a_space_in_its_name_is_used(up: Callable[..., Up], folder: Path) -> None:
+def test_a_folder_with_a_space_in_its_name_is_used(up: Callable[..., Up], folder: Path) -> None:
     folder.chmod(0o755)
     running = up("--no-demo", data=folder / "my data").ready()
     assert (folder / "my data" / "running.json").exists()
@@ -437,25 +451,25 @@ def test_a_directory_with_a_space_in_its_name_is_used(up: Callable[..., Up], fol
 
 
 @pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
-def test_demo_accounts_on_the_network_are_warned_about(
+def test_demo_accounts_on_the_network_produce_a_warning(
     up: Callable[..., Up], host: str, warned: bool
 ) -> None:
     running = up("--host", host).ready()
     assert ("this machine's network can reach the site" in running.output) is warned
     running.stop(signal.SIGINT)
-    # A normal end has nothing to warn about.
+    # A normal stop logs no warning.
     assert [line for line in running.log if line["level"] not in {"info", "debug"}] == []
 
 
 @pytest.mark.parametrize("command", ["serve", "relay", "worker"])
-def test_a_process_without_a_database_says_the_sentence_of_up(command: str) -> None:
+def test_a_single_process_reports_an_unreachable_database_like_up(command: str) -> None:
     port = free_port()
     settings = {
         "DATABASE_URL": f"postgresql://someone@127.0.0.1:{port}/x",
         "REDIS_URL": f"redis://127.0.0.1:{port}",
         "SECRET_KEY": "k" * 40,
     }
-    ended = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "app", command],
         env=os.environ | settings,
         capture_output=True,
@@ -464,18 +478,18 @@ def test_a_process_without_a_database_says_the_sentence_of_up(command: str) -> N
         timeout=60,
         check=False,
     )
-    assert ended.returncode == 1
-    (sentence,) = ended.stderr.splitlines()
+    assert result.returncode == 1
+    (sentence,) = result.stderr.splitlines()
     assert sentence.startswith("No Postgres answers at DATABASE_URL")
-    assert ended.stdout == ""
+    assert result.stdout == ""
 
 
 @pytest.mark.parametrize(
     ("command", "missing"),
     [("serve", "DATABASE_URL"), ("relay", "DATABASE_URL"), ("worker", "DATABASE_URL")],
 )
-def test_a_process_by_itself_says_what_it_needs(command: str, missing: str) -> None:
-    ran = subprocess.run(
+def test_a_single_process_reports_missing_settings(command: str, missing: str) -> None:
+    result = subprocess.run(
         [sys.executable, "-m", "app", command],
         capture_output=True,
         text=True,
@@ -483,6 +497,6 @@ def test_a_process_by_itself_says_what_it_needs(command: str, missing: str) -> N
         timeout=30,
         check=False,
     )
-    assert ran.returncode == 2
-    assert len(ran.stderr.splitlines()) == 1
-    assert missing in ran.stderr
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert missing in result.stderr

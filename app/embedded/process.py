@@ -1,5 +1,5 @@
-"""Starting another program so that it ends with us: its own process group (Ctrl-C reaches only us, and we stop it in order) and, on
-Linux, a signal from the kernel should we be killed. What is started when, and what happens when it dies, is supervisor's."""
+"""Starts a program in its own process group, so that Ctrl-C reaches only this process, which stops
+its children in order. On Linux the kernel stops the program if this process is killed."""
 
 import ctypes
 import os
@@ -17,32 +17,32 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True)
-class Account:
-    """An account of the operating system, as which a program may run."""
+class SystemUser:
+    """A user of the operating system."""
 
     name: str
     uid: int
     gid: int
 
     @staticmethod
-    def of(entry: pwd.struct_passwd) -> "Account":
-        return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    def of(entry: pwd.struct_passwd) -> "SystemUser":
+        return SystemUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to run, how, and the signal that asks it to stop."""
+    """A command, and how to run and stop it."""
 
     name: str
     command: Sequence[str]
-    environment: Mapping[str, str] | None = None  # None: ours
-    account: Account | None = None  # None: as ourselves
+    environment: Mapping[str, str] | None = None  # None: the current one
+    user: SystemUser | None = None  # None: the current user
     pass_fds: tuple[int, ...] = ()
     stop_signal: signal.Signals = signal.SIGTERM
-    wordy: bool = False  # its output is lines for people, to be put into our log
+    capture_output: bool = False  # its output is plain text, which the supervisor logs
 
 
-class Options(TypedDict, total=False):
+class PopenOptions(TypedDict, total=False):
     """Arguments that subprocess and asyncio's subprocesses have in common."""
 
     env: Mapping[str, str] | None
@@ -54,20 +54,25 @@ class Options(TypedDict, total=False):
     preexec_fn: Callable[[], None]
 
 
-def options(program: Program) -> Options:
-    """How to start it. To be started from the main thread: the kernel's signal comes when the *thread* that started it ends."""
-    chosen: Options = {"env": program.environment, "pass_fds": program.pass_fds, "process_group": 0}
-    if program.account:
-        chosen |= {"user": program.account.uid, "group": program.account.gid, "extra_groups": []}
+def popen_options(program: Program) -> PopenOptions:
+    """Start the program from the main thread: the kernel's signal is sent when the *thread* that
+    started it ends."""
+    options: PopenOptions = {
+        "env": program.environment,
+        "pass_fds": program.pass_fds,
+        "process_group": 0,
+    }
+    if user := program.user:
+        options |= {"user": user.uid, "group": user.gid, "extra_groups": []}
     if _libc is not None:
-        chosen["preexec_fn"] = _die_with_us(os.getpid(), program.stop_signal)
-    return chosen
+        options["preexec_fn"] = _stop_with_parent(os.getpid(), program.stop_signal)
+    return options
 
 
 def start(
     program: Program, output: int | None = None, folder: Path | None = None
 ) -> subprocess.Popen[bytes]:
-    """Starts it in `folder`, with everything it writes going to the file descriptor `output`."""
+    """Starts it in `folder`; its output goes to the file descriptor `output`."""
     errors = None if output is None else subprocess.STDOUT
     return subprocess.Popen(  # noqa: S603 — our own programs
         program.command,
@@ -75,12 +80,12 @@ def start(
         stdout=output,
         stderr=errors,
         cwd=folder,
-        **options(program),
+        **popen_options(program),
     )
 
 
-def end(process: subprocess.Popen[bytes], stop_signal: signal.Signals, seconds: float) -> None:
-    """Asks it to stop, and kills it when it has not within `seconds`."""
+def stop(process: subprocess.Popen[bytes], stop_signal: signal.Signals, seconds: float) -> None:
+    """Sends the signal; kills the process if it still runs after `seconds`."""
     if process.poll() is None:
         process.send_signal(stop_signal)
         try:
@@ -90,14 +95,15 @@ def end(process: subprocess.Popen[bytes], stop_signal: signal.Signals, seconds: 
     process.wait()
 
 
-def _die_with_us(parent: int, stop_signal: signal.Signals) -> Callable[[], None]:
-    """Runs in the child between fork and exec, after it changed its account (which would clear the wish)."""
+def _stop_with_parent(parent: int, stop_signal: signal.Signals) -> Callable[[], None]:
+    """To be run in the child between fork and exec, after it changed its user: that change would
+    clear the request."""
     libc = _libc
     assert libc is not None
 
-    def ask_the_kernel() -> None:
+    def request_signal() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, int(stop_signal), 0, 0, 0)
-        if os.getppid() != parent:  # we died in between
+        if os.getppid() != parent:  # the parent died before the request
             os._exit(1)
 
-    return ask_the_kernel
+    return request_signal

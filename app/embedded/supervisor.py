@@ -1,5 +1,5 @@
-"""Keeps child processes running: starts them, notices when one dies, says so and starts it again with back-off, and stops them in
-the order asked for. What the children are is `up`'s business."""
+"""Keeps child processes running: starts them, logs each exit, restarts them with back-off, and
+stops them. `up` decides which children there are and the order in which they stop."""
 
 import asyncio
 import contextlib
@@ -18,19 +18,19 @@ from app.embedded.process import Program
 log = structlog.get_logger("supervisor")
 
 FIRST_DELAY = 0.2
-LONGEST_DELAY = 10.0
-STABLE_SECONDS = 10  # who ran that long starts again without delay
+MAX_DELAY = 10.0
+STABLE_SECONDS = 10  # a child that ran this long is restarted after FIRST_DELAY
 
 
 class Child:
-    """One program that shall run until `stop`."""
+    """One program that is kept running until `stop`."""
 
     def __init__(self, program: Program, before: Callable[[], object] | None = None) -> None:
-        """`before` runs ahead of every start."""
+        """`before` is called before every start."""
         self.name = program.name
         self.program = program
-        self.last_words: deque[str] = deque(maxlen=8)
-        self.deaths = 0
+        self.last_output: deque[str] = deque(maxlen=8)
+        self.exits = 0
         self._before = before
         self._process: Process | None = None
         self._stopping = asyncio.Event()
@@ -44,14 +44,15 @@ class Child:
         self._task = group.create_task(self._keep_running(), name=self.name)
 
     async def stop(self, seconds: float) -> None:
-        """Asks it to stop, kills it (and what it started) when it has not within `seconds`, and waits until it is gone."""
+        """Sends the stop signal and waits until the child has ended. Kills it and its descendants
+        after `seconds`."""
         self._stopping.set()
         if self._process:
             _signal(self._process, self.program.stop_signal)
         if self._task:
             _, late = await asyncio.wait({self._task}, timeout=seconds)
             if late:
-                log.warning("killing", child=self.name, waited=seconds)
+                log.warning("child_killed", child=self.name, waited_seconds=seconds)
                 self._kill()
                 await asyncio.wait({self._task})
 
@@ -64,72 +65,66 @@ class Child:
         clock = asyncio.get_running_loop().time
         delay = FIRST_DELAY
         while not self._stopping.is_set():
-            began = clock()
-            died = await self._run_once()
+            started_at = clock()
+            reason = await self._run_once()
             if self._stopping.is_set():
                 return
-            self.deaths += 1
-            delay = (
-                FIRST_DELAY if clock() - began > STABLE_SECONDS else min(delay * 2, LONGEST_DELAY)
-            )
+            self.exits += 1
+            stable = clock() - started_at > STABLE_SECONDS
+            delay = FIRST_DELAY if stable else min(delay * 2, MAX_DELAY)
             log.warning(
-                "child died",
+                "child_exited",
                 child=self.name,
-                how=died,
-                again_in=delay,
-                last_words=" / ".join(self.last_words) or None,
+                reason=reason,
+                restart_seconds=delay,
+                last_output=" / ".join(self.last_output) or None,
             )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay)
 
     async def _run_once(self) -> str:
-        """How it ended."""
+        """Runs the program; returns why it ended."""
         if self._before:
             self._before()
-        self.last_words.clear()
+        self.last_output.clear()
         program = self.program
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *program.command,
                 stdin=DEVNULL,
-                stdout=PIPE if program.wordy else None,
-                stderr=STDOUT if program.wordy else None,
-                **process.options(program),
+                stdout=PIPE if program.capture_output else None,
+                stderr=STDOUT if program.capture_output else None,
+                **process.popen_options(program),
             )
         except OSError as error:
             return str(error)
-        log.info("child started", child=self.name, pid=self._process.pid)
-        if self._stopping.is_set():  # asked to stop while it was being started
+        log.info("child_started", child=self.name, pid=self._process.pid)
+        if self._stopping.is_set():  # `stop` was called during the start
             _signal(self._process, program.stop_signal)
         running = self._process
-        listening = asyncio.create_task(self._listen(running.stdout)) if running.stdout else None
+        reader = asyncio.create_task(self._log_output(running.stdout)) if running.stdout else None
         try:
             status = await running.wait()
-            if listening:
-                await asyncio.wait({listening}, timeout=1)
+            if reader:
+                await asyncio.wait({reader}, timeout=1)
         finally:
-            self._kill()  # also what it may have left behind
+            self._kill()  # including descendants that are still running
             self._process = None
-            if listening:
-                listening.cancel()
-        return (
-            f"killed by {signal.Signals(-status).name}"
-            if status < 0
-            else f"ended with status {status}"
-        )
+            if reader:
+                reader.cancel()
+        return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
 
-    async def _listen(self, output: asyncio.StreamReader) -> None:
-        """Puts what it says into our log: at debug, unless it sounds like trouble."""
+    async def _log_output(self, output: asyncio.StreamReader) -> None:
         while True:
             try:
                 line = (await output.readline()).decode(errors="replace")
-            except ValueError:  # longer than the reader's limit, and dropped by it
+            except ValueError:  # longer than the reader's limit; the reader dropped it
                 continue
             if not line:
                 return
-            if said := line.strip():
-                self.last_words.append(said)
-                log.log(_level(said), said, child=self.name)
+            if text := line.strip():
+                self.last_output.append(text)
+                log.log(_level(text), "child_output", child=self.name, text=text)
 
 
 def _signal(running: Process, number: signal.Signals) -> None:
@@ -138,11 +133,12 @@ def _signal(running: Process, number: signal.Signals) -> None:
 
 
 def _level(line: str) -> int:
-    """How loud a line of Postgres or Redis is. A statement's error is told by whoever sent the statement."""
+    """The log level of a line of Postgres or Redis. Errors of statements are logged by the process
+    that sent the statement."""
     if line.startswith("PANIC:"):
         return logging.ERROR
     trouble = line.startswith(("FATAL:", "WARNING:")) or "was terminated by signal" in line
-    # Both happen whenever a process or the database itself is stopped.
+    # Expected whenever a process or the database itself stops.
     lost = "terminating connection due to" in line or "connection to client lost" in line
-    passing = "the database system is" in line or lost
-    return logging.WARNING if trouble and not passing else logging.DEBUG
+    expected = "the database system is" in line or lost
+    return logging.WARNING if trouble and not expected else logging.DEBUG

@@ -1,5 +1,6 @@
-"""`python -m app up`: everything on one machine. Postgres and Redis (unless given), the web processes, relay and worker run as
-supervised children; this process itself only starts, watches and stops them."""
+"""`python -m app up`: everything on one machine. Postgres and Redis (unless configured), the web
+processes, the relay and the worker run as supervised children. This process only starts, watches
+and stops them."""
 
 import asyncio
 import os
@@ -12,9 +13,10 @@ from datetime import UTC, datetime
 
 import structlog
 
-from app import demo, embedded, operators, safety
-from app.embedded import addresses
-from app.embedded.ground import Ground, UpError, Wanted, ground, is_loopback, local
+from app import demo, destructive, maintenance
+from app.embedded import postgres, preflight, run_file
+from app.embedded.postgres import Postgres
+from app.embedded.preflight import UpContext, UpError, UpOptions
 from app.embedded.process import Program
 from app.embedded.supervisor import Child
 from app.migrate import MigrationError, migrate, wait_until_reachable
@@ -22,81 +24,79 @@ from app.settings import Settings, environment
 
 log = structlog.get_logger("up")
 
-# How long each may take to stop; together less than 10 s.
+# Time for each group of children to stop; less than 10 s together.
 WORKERS_SECONDS = 5.5
 RELAY_SECONDS = 1.0
 STORES_SECONDS = 1.8
 
-# How long to wait for our own database, which may have to recover from a crash first.
-OWN_DATABASE_SECONDS = 60
+# The embedded database may have to recover from a crash before it answers.
+POSTGRES_START_SECONDS = 60
 
 
-def up(wanted: Wanted) -> None:
-    """Runs until SIGTERM, SIGINT or SIGHUP. Raises UpError, SettingsError, EmbeddedError, MigrationError or NotPermitted."""
-    with ground(wanted) as prepared:
-        asyncio.run(_up(wanted, prepared))
+def up(options: UpOptions) -> None:
+    """Runs until SIGTERM, SIGINT or SIGHUP. Raises UpError, SettingsError, EmbeddedError,
+    MigrationError or NotPermitted."""
+    with preflight.prepare(options) as context:
+        asyncio.run(_up(options, context))
 
 
 class Children:
-    """The children, by when they stop."""
+    """The children, grouped by when they stop."""
 
     def __init__(self, group: asyncio.TaskGroup) -> None:
         self._group = group
-        self.workers: list[Child] = []  # web processes too: those who take work
+        self.workers: list[Child] = []  # including web processes: they accept work
         self.relay: list[Child] = []
         self.stores: list[Child] = []
 
-    def start(self, kind: list[Child], child: Child) -> Child:
-        kind.append(child)
+    def start(self, siblings: list[Child], child: Child) -> Child:
+        siblings.append(child)
         child.start(self._group)
         return child
 
     async def stop(self) -> None:
-        """First those who take work, then the relay, which tells screens of the last changes, then what all of them stand on."""
-        for kind, seconds in (
+        """First the children that accept work, then the relay, which publishes their last changes,
+        then the databases."""
+        for siblings, seconds in (
             (self.workers, WORKERS_SECONDS),
             (self.relay, RELAY_SECONDS),
             (self.stores, STORES_SECONDS),
         ):
-            await asyncio.gather(*(child.stop(seconds) for child in kind))
+            await asyncio.gather(*(child.stop(seconds) for child in siblings))
 
 
-async def _up(wanted: Wanted, prepared: Ground) -> None:
-    told = _told_to_stop()
+async def _up(options: UpOptions, context: UpContext) -> None:
+    stop_requested = _stop_event()
     failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         children = Children(group)
         try:
-            await _unless(told, _start(wanted, prepared, children))
-            await told.wait()
-        except (
-            UpError,
-            MigrationError,
-            safety.NotPermitted,
-            OSError,
-        ) as error:  # raised below, where no group wraps it
-            failure = error
+            await _run_unless(stop_requested, _start(options, context, children))
+            await stop_requested.wait()
+        except (UpError, MigrationError, destructive.NotPermitted, OSError) as error:
+            failure = error  # raised below, outside the task group, which would wrap it
         finally:
             log.info("stopping")
-            addresses.forget(wanted.data)
-            prepared.listener.close()
+            run_file.remove(options.data)
+            context.listener.close()
             await children.stop()
     if failure:
         raise failure
-    log.info("stopped; nothing is left running")
+    log.info("stopped")
 
 
-def _told_to_stop() -> asyncio.Event:
+def _stop_event() -> asyncio.Event:
     """Set by SIGTERM, SIGINT (Ctrl-C) and SIGHUP (the terminal was closed)."""
-    told = asyncio.Event()
+    event = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    return told
+        asyncio.get_running_loop().add_signal_handler(number, event.set)
+    return event
 
 
-async def _unless(told: asyncio.Event, work: Coroutine[None, None, None]) -> None:
-    """Does the work, or leaves it when told to stop meanwhile."""
-    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(told.wait())
+async def _run_unless(stop_requested: asyncio.Event, work: Coroutine[None, None, None]) -> None:
+    """Does the work, and cancels it when a stop is requested."""
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop_requested.wait())
     await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if not working.done():
@@ -105,73 +105,71 @@ async def _unless(told: asyncio.Event, work: Coroutine[None, None, None]) -> Non
         await working
 
 
-async def _start(wanted: Wanted, prepared: Ground, children: Children) -> None:
-    """Everything, in order, until the first page can be had."""
-    settings = prepared.settings
+async def _start(options: UpOptions, context: UpContext, children: Children) -> None:
+    """Starts everything in order; returns when a web process is ready."""
+    settings = context.settings
     log.info(
-        "starting", site_mode=settings.site_mode, url=prepared.url, data=str(wanted.data.resolve())
+        "starting", site_mode=settings.site_mode, url=context.url, data=str(options.data.resolve())
     )
-    if prepared.redis:
-        children.start(children.stores, Child(prepared.redis.program()))
-    if prepared.postgres:
-        await _answering(children, prepared.postgres)
-    await _migrated(settings)
-    if wanted.demo if wanted.demo is not None else settings.site_mode == "int":
-        await _seeded(settings)
+    if context.redis:
+        children.start(children.stores, Child(context.redis.program()))
+    if context.postgres:
+        await _start_postgres(children, context.postgres)
+    await _migrate(settings)
+    if options.demo if options.demo is not None else settings.site_mode == "int":
+        await _seed(settings)
 
-    inherited = os.environ | environment(settings)
-    listening = prepared.listener.fileno()
-    for number in range(1, wanted.workers + 1):
-        name = "web" if wanted.workers == 1 else f"web {number}"
-        children.start(
-            children.workers,
-            Child(_ours(name, ["serve", "--fd", str(listening)], inherited, (listening,))),
-        )
-    children.start(children.relay, Child(_ours("relay", ["relay"], inherited)))
-    children.start(children.workers, Child(_ours("worker", ["worker"], inherited)))
-    await _ready(prepared.listener)
-    addresses.note(wanted.data, settings)
-    await _say(prepared)
+    variables = os.environ | environment(settings)
+    fd = context.listener.fileno()
+    for number in range(1, options.workers + 1):
+        name = "web" if options.workers == 1 else f"web {number}"
+        web = _program(name, ["serve", "--fd", str(fd)], variables, (fd,))
+        children.start(children.workers, Child(web))
+    children.start(children.relay, Child(_program("relay", ["relay"], variables)))
+    children.start(children.workers, Child(_program("worker", ["worker"], variables)))
+    await _wait_until_ready(context.listener)
+    run_file.write(options.data, settings)
+    await _print_summary(context)
 
 
-def _ours(
-    name: str, arguments: list[str], inherited: Mapping[str, str], pass_fds: tuple[int, ...] = ()
+def _program(
+    name: str, arguments: list[str], variables: Mapping[str, str], pass_fds: tuple[int, ...] = ()
 ) -> Program:
-    return Program(name, [sys.executable, "-m", "app", *arguments], inherited, pass_fds=pass_fds)
+    return Program(name, [sys.executable, "-m", "app", *arguments], variables, pass_fds=pass_fds)
 
 
-async def _answering(children: Children, cluster: embedded.Postgres) -> None:
-    """Postgres, from its start until it answers."""
-    # A lock file whose process is gone would keep it from starting.
-    child = children.start(
-        children.stores, Child(cluster.program(), before=lambda: embedded.running_on(cluster.data))
-    )
+async def _start_postgres(children: Children, cluster: Postgres) -> None:
+    """Starts Postgres and waits until it answers."""
+    # A stale lock file would prevent a restart; `running_pid` removes it.
+    child = Child(cluster.program(), before=lambda: postgres.running_pid(cluster.data))
+    children.start(children.stores, child)
     clock = asyncio.get_running_loop().time
-    deadline = clock() + OWN_DATABASE_SECONDS
+    deadline = clock() + POSTGRES_START_SECONDS
     while not await asyncio.to_thread(cluster.answers):
-        if child.deaths > 2 or clock() > deadline:
+        if child.exits > 2 or clock() > deadline:
             raise UpError(
-                f"Postgres does not start on {cluster.data}: {' / '.join(child.last_words)}"
+                f"Postgres does not start on {cluster.data}: {' / '.join(child.last_output)}"
             )
         await asyncio.sleep(0.05)
 
 
-async def _migrated(settings: Settings) -> None:
+async def _migrate(settings: Settings) -> None:
     address = settings.database_url.get_secret_value()
     await wait_until_reachable(address)
     await migrate(address)
 
 
-async def _seeded(settings: Settings) -> None:
-    if not await operators.is_empty(settings.database_url.get_secret_value()):
+async def _seed(settings: Settings) -> None:
+    if not await maintenance.is_empty(settings.database_url.get_secret_value()):
         return
-    with safety.permitted(settings, "seed") as address:
-        await operators.seed(address, now=datetime.now(UTC))
-    log.info("seeded demo people")
+    with destructive.permitted(settings, "seed") as address:
+        await maintenance.seed(address, now=datetime.now(UTC))
+    log.info("demo_accounts_created")
 
 
-async def _ready(listener: socket.socket) -> None:
-    """Until a web process can do its work. One that cannot start is named by the supervisor, again and again."""
+async def _wait_until_ready(listener: socket.socket) -> None:
+    """Until a web process can do its work. The supervisor logs the exits of one that cannot
+    start."""
     while True:
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(3):
@@ -181,37 +179,37 @@ async def _ready(listener: socket.socket) -> None:
 
 
 async def _status(listener: socket.socket, path: str) -> int:
-    """The status of a GET at our own address."""
-    host, port = local(listener)
+    """The status of a GET request to this site; 0 without a response."""
+    host, port = preflight.local_address(listener)
     reader, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-        answer = (await reader.readline()).split()
-        return int(answer[1]) if len(answer) > 1 else 0
+        status_line = (await reader.readline()).split()
+        return int(status_line[1]) if len(status_line) > 1 else 0
     finally:
         writer.close()
 
 
-async def _say(prepared: Ground) -> None:
-    """What a newcomer needs to know, on standard output."""
-    settings = prepared.settings
-    lines = [f"InstaInstru is ready at {prepared.url}", f"  SITE_MODE={settings.site_mode}"]
+async def _print_summary(context: UpContext) -> None:
+    """The addresses and demo accounts, on standard output."""
+    settings = context.settings
+    lines = [f"InstaInstru is ready at {context.url}", f"  SITE_MODE={settings.site_mode}"]
     if not settings.smtp_url.get_secret_value():
-        lines.append(f"  Mails that would be sent: {prepared.url}/dev/mail")
-    if prepared.postgres:
-        lines.append(f"  Postgres: {prepared.postgres.url}")
-    if prepared.redis:
-        lines.append(f"  Redis: {prepared.redis.url}")
+        lines.append(f"  Mails that would be sent: {context.url}/dev/mail")
+    if context.postgres:
+        lines.append(f"  Postgres: {context.postgres.url}")
+    if context.redis:
+        lines.append(f"  Redis: {context.redis.url}")
     if settings.site_mode != "prod" and (
-        people := await operators.demo_accounts(settings.database_url.get_secret_value())
+        accounts := await maintenance.demo_accounts(settings.database_url.get_secret_value())
     ):
         lines.append(f"  Demo accounts, each with the password {demo.PASSWORD}")
-        lines += [f"    {person.email:<32}{person.roles}" for person in people]
-        if not is_loopback(prepared.listener):
+        lines += [f"    {account.email:<32}{account.roles}" for account in accounts]
+        if not preflight.is_loopback(context.listener):
             lines += [
                 "  WARNING: this machine's network can reach the site, and everyone knows these",
                 "  passwords. Use --host 127.0.0.1, or --no-demo with another --data directory.",
             ]
     lines.append("Ctrl-C stops everything.")
-    with suppress(OSError):  # nobody may be reading
-        print(*lines, sep="\n", flush=True)  # noqa: T201 — the answer to the command
+    with suppress(OSError):  # standard output may be closed
+        print(*lines, sep="\n", flush=True)  # noqa: T201 — the output of the command

@@ -15,7 +15,7 @@ import psutil
 import structlog
 import uvloop
 
-from app.embedded.place import EmbeddedError
+from app.embedded import EmbeddedError
 from loadtests.bench import booking, fanout, mails, million, next_free, peers, reconnect, screens
 from loadtests.bench.report import Result, say, table
 from loadtests.bench.stack import BenchError, Cluster, cluster, fresh_stack

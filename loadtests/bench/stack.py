@@ -19,10 +19,11 @@ import asyncpg
 import httpx
 from pydantic import SecretStr
 
-from app import embedded
 from app.db import Pool, connect
-from app.embedded import process
+from app.embedded import data_directory, postgres, process, redis
+from app.embedded.postgres import Postgres
 from app.embedded.process import Program
+from app.embedded.redis import Redis
 from app.migrate import migrate
 from app.settings import Settings, environment, read
 
@@ -38,8 +39,8 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class Cluster:
-    postgres: embedded.Postgres
-    redis: embedded.Redis
+    postgres: Postgres
+    redis: Redis
 
     def dsn(self, name: str) -> str:
         return self.postgres.database(name)
@@ -49,20 +50,20 @@ class Cluster:
 def cluster(folder: Path) -> Iterator[Cluster]:
     """Postgres with its data below `folder`, and a Redis. Raises EmbeddedError."""
     folder.mkdir(parents=True, exist_ok=True)
-    run = embedded.run_folder()
+    sockets = data_directory.socket_folder()
     started: list[tuple[subprocess.Popen[bytes], signal.Signals]] = []
     try:
-        made = Cluster(embedded.postgres(folder, run), embedded.redis(run))
+        databases = Cluster(postgres.prepare(folder, sockets), redis.prepare(sockets))
         with (folder / "bench.log").open("wb") as log:
-            for part in (made.postgres, made.redis):
-                program = part.program()
+            for server in (databases.postgres, databases.redis):
+                program = server.program()
                 started.append((process.start(program, log.fileno()), program.stop_signal))
-                _until(part.answers, f"{program.name} to answer")
-        yield made
+                _until(server.answers, f"{program.name} to answer")
+        yield databases
     finally:
         for running, stop in reversed(started):
-            process.end(running, stop, 20)
-        shutil.rmtree(run, ignore_errors=True)
+            process.stop(running, stop, 20)
+        shutil.rmtree(sockets, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,9 @@ class Stack:
                 except httpx.TransportError:
                     pass  # not listening yet
                 await asyncio.sleep(0.1)
-        said = self.log.read_text(errors="replace").strip().splitlines()[-5:]
+        last_lines = self.log.read_text(errors="replace").strip().splitlines()[-5:]
         raise BenchError(
-            "\n".join([f"The web process did not get ready. {self.log} ends with:", *said])
+            "\n".join([f"The web process did not get ready. {self.log} ends with:", *last_lines])
         )
 
     @contextmanager
@@ -123,7 +124,7 @@ class Stack:
         try:
             yield running
         finally:
-            process.end(running, signal.SIGTERM, 15)
+            process.stop(running, signal.SIGTERM, 15)
 
 
 @dataclass(frozen=True)
@@ -136,20 +137,20 @@ class Web:
 
 
 @asynccontextmanager
-async def fresh_stack(made: Cluster, folder: Path) -> AsyncIterator[Stack]:
+async def fresh_stack(databases: Cluster, folder: Path) -> AsyncIterator[Stack]:
     """A stack with an empty database."""
-    admin = await asyncpg.connect(made.dsn("postgres"), timeout=10)
+    admin = await asyncpg.connect(databases.dsn("postgres"), timeout=10)
     try:
         await admin.execute(f"drop database if exists {DATABASE} with (force)")
         await admin.execute(f"create database {DATABASE}")
     finally:
         await admin.close(timeout=10)
-    await migrate(made.dsn(DATABASE))
+    await migrate(databases.dsn(DATABASE))
     settings = read(
         _env_file=None,
         site_mode="int",
-        database_url=made.dsn(DATABASE),
-        redis_url=made.redis.url,
+        database_url=databases.dsn(DATABASE),
+        redis_url=databases.redis.url,
         secret_key=_SECRET,
         smtp_url="",
         rate_limits="off",
@@ -157,7 +158,7 @@ async def fresh_stack(made: Cluster, folder: Path) -> AsyncIterator[Stack]:
         database_pool=CONNECTIONS,
         drain_seconds=0,
     )
-    pool = await connect(made.dsn(DATABASE), size=CONNECTIONS, name="bench")
+    pool = await connect(databases.dsn(DATABASE), size=CONNECTIONS, name="bench")
     try:
         yield Stack(settings, pool, folder / "bench.log")
     finally:

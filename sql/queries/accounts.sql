@@ -86,5 +86,5 @@ select is_zone(:time_zone)
 -- Two processes that start on an empty database must not both create the demo accounts.
 lock table account in share row exclusive mode
 
--- name: nobody_yet
+-- name: no_accounts
 select not exists (select from account)

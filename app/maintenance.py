@@ -1,4 +1,5 @@
-"""What operators do to a database from the command line, beside migrating it. Who may is safety's."""
+"""The operator commands on a database, except migrating it. `destructive` decides whether a
+destructive one may run."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +26,7 @@ class DemoAccount:
     roles: str
 
 
-nobody_yet = statement("nobody_yet", bool)
+select_no_accounts = statement("no_accounts", bool)
 drop_everything = statement("drop_everything", bool)
 recreate_schema = statement("recreate_schema", bool)
 end_other_connections = statement("end_other_connections", int)
@@ -35,31 +36,32 @@ select_demo_accounts = statement("demo_accounts", DemoAccount)
 
 
 async def is_empty(address: str) -> bool:
-    """Whether nobody has an account yet."""
+    """Whether there are no accounts yet."""
     async with _connected(address) as pool:
-        return await nobody_yet.one(pool)
+        return await select_no_accounts.one(pool)
 
 
 async def seed(address: str, *, now: datetime) -> bool:
-    """Demo people, with services and availability for the weeks after `now`, in an empty database. False if it is not empty."""
+    """Creates the demo accounts, with services and availability for the weeks after `now`, in an
+    empty database. False if it is not empty."""
     async with _connected(address) as pool:
         return await demo.seed(pool, now=now)
 
 
 async def demo_accounts(address: str) -> list[DemoAccount]:
-    """Those of the demo people who are there."""
+    """The demo accounts that exist."""
     async with _connected(address) as pool:
         return await select_demo_accounts.all(pool, emails=list(DEMO_EMAILS))
 
 
 async def reset(address: str) -> None:
-    """Drops everything and makes it anew, empty. Screens that are open start afresh by the new epoch."""
+    """Drops everything and creates an empty schema. The new epoch makes open screens reload."""
 
     async def drop(tx: Tx) -> None:
         await drop_everything.run(tx)
         await recreate_schema.run(tx)
 
-    async with _connected(address, shape=False) as pool:
+    async with _connected(address, migrated=False) as pool:
         await db.transact(pool, drop)
     await migrate.migrate(address)
     async with _connected(address) as pool:
@@ -67,26 +69,27 @@ async def reset(address: str) -> None:
 
 
 async def make_admin(address: str, email: str) -> bool:
-    """Gives an account the role of admin. False if there is no such account."""
+    """Gives an account the admin role. False if there is no such account."""
     async with _connected(address) as pool:
         return await insert_admin.first(pool, email=email) is not None
 
 
 async def new_epoch(address: str) -> None:
-    """Makes every open screen start afresh: after a restore, for one."""
+    """Makes every open screen reload its boards, for example after a restore."""
     async with _connected(address) as pool:
         await replace_epoch_seed.run(pool)
 
 
 @asynccontextmanager
-async def _connected(address: str, *, shape: bool = True) -> AsyncIterator[Pool]:
-    """Raises MigrationError when there is no database, or (with `shape`) one that is not migrated."""
+async def _connected(address: str, *, migrated: bool = True) -> AsyncIterator[Pool]:
+    """Raises MigrationError if no database answers, or (with `migrated`) if its schema is not that
+    of this version."""
     try:
         await migrate.check(address)
     except migrate.ShapeError:
-        if shape:
+        if migrated:
             raise
-    pool = await db.connect(address, size=2, name="operators")
+    pool = await db.connect(address, size=2, name="maintenance")
     try:
         yield pool
     finally:

@@ -1,5 +1,6 @@
-"""Safety of the data: who may destroy or invent it. A destructive command gets the database's address from `permitted` and from
-nowhere else; it refuses on prod, asks on stg, and every attempt is one line of the audit log."""
+"""Permission to destroy or invent data. A destructive command gets the address of the database only
+from `permitted`, which refuses on prod and asks for confirmation on stg. Every attempt is one line
+of the audit log."""
 
 import getpass
 import json
@@ -14,17 +15,18 @@ from urllib.parse import urlsplit
 from app.settings import Settings
 
 
-class NotPermitted(Exception):  # noqa: N818 — an answer, not an error
+class NotPermitted(Exception):  # noqa: N818 — a decision, not an error
     """The command may not run here; the message says why."""
 
 
 @contextmanager
 def permitted(settings: Settings, command: str, *, yes_stg: bool = False) -> Iterator[str]:
-    """The database's address, for one destructive command, and what becomes of it in the audit log. Raises NotPermitted."""
+    """Yields the address of the database for one destructive command, and writes its outcome to the
+    audit log. Raises NotPermitted."""
     try:
         _check(settings, command, yes_stg=yes_stg)
-    except NotPermitted as refused:
-        record(settings, command, "refused", str(refused))
+    except NotPermitted as refusal:
+        record(settings, command, "refused", str(refusal))
         raise
     record(settings, command, "begun")
     try:
@@ -44,28 +46,25 @@ def _check(settings: Settings, command: str, *, yes_stg: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise NotPermitted(
-            f"`{command}` with SITE_MODE=stg asks on a terminal, and there is none. Say --yes-stg to go ahead."
+            f"`{command}` with SITE_MODE=stg needs a terminal for confirmation, and there is none. "
+            "Say --yes-stg to go ahead."
         )
-    if (
-        input(
-            f"`{command}` on the stg database {_where(settings.database_url.get_secret_value())}? Type stg to go ahead: "
-        )
-        != "stg"
-    ):
+    database = _database(settings)
+    if input(f"`{command}` on the stg database {database}? Type stg to go ahead: ") != "stg":
         raise NotPermitted(f"`{command}` was not confirmed.")
 
 
-def record(settings: Settings, command: str, outcome: str, why: str = "") -> None:
-    """Appends one line: who tried what, where, and what became of it."""
+def record(settings: Settings, command: str, outcome: str, reason: str = "") -> None:
+    """Appends one line to the audit log: user, command, database and outcome."""
     line = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "site_mode": settings.site_mode,
-        "database": _where(settings.database_url.get_secret_value()),
+        "database": _database(settings),
         "by": _user(),
         "host": socket.gethostname(),
         "outcome": outcome,
-    } | ({"why": why} if why else {})
+    } | ({"why": reason} if reason else {})
     settings.audit_log.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(
         os.open(settings.audit_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a"
@@ -73,14 +72,14 @@ def record(settings: Settings, command: str, outcome: str, why: str = "") -> Non
         file.write(json.dumps(line) + "\n")
 
 
-def _where(address: str) -> str:
-    """The database's place without name or password."""
-    parts = urlsplit(address)
+def _database(settings: Settings) -> str:
+    """Host and name of the database, without user or password."""
+    parts = urlsplit(settings.database_url.get_secret_value())
     return f"{parts.hostname or 'local'}{parts.path}"
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # an account without a name, as in some containers
+    except (KeyError, OSError):  # a user id without a name, as in some containers
         return str(os.getuid())

@@ -1,4 +1,4 @@
-"""The operators' commands as run in a shell, the protection against data loss, and the audit log."""
+"""The operator commands as run in a shell, the protection against data loss, and the audit log."""
 
 import json
 import os
@@ -84,7 +84,9 @@ async def test_reset_empties_the_database_and_changes_the_epoch(
 ) -> None:
     await factories.student(pool, "Ben")
     before = await pool.fetchval("select epoch_seed from site")
-    assert operate("reset").stdout == "The database is new and empty. `seed` brings demo people.\n"
+    assert (
+        operate("reset").stdout == "The database is new and empty. `seed` creates demo accounts.\n"
+    )
     await pool.expire_connections()
     assert await accounts(pool) == 0
     assert await pool.fetchval("select epoch_seed from site") != before
