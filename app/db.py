@@ -96,15 +96,17 @@ async def connect(
     size: int = 10,
     name: str = "instainstru",
     seconds: float = COMMAND_SECONDS,
+    at_once: bool = True,
 ) -> Pool:
     """A pool of up to `size` connections; `seconds` is the client's time-out of a statement. Time
     zone, search path and server-side time-outs are settings of the role (sql/session.sql), because
     PgBouncer rejects startup parameters that it does not know.
 
-    Raises OSError or asyncpg's errors when Postgres cannot be reached."""
+    Raises OSError or asyncpg's errors when Postgres cannot be reached; with `at_once=False` it
+    raises nothing, because the first connection is opened on demand."""
     return await asyncpg.create_pool(
         dsn,
-        min_size=1,
+        min_size=1 if at_once else 0,
         max_size=size,
         timeout=ACQUIRE_SECONDS,
         command_timeout=seconds,

@@ -48,8 +48,8 @@ class Event(NamedTuple):
 
 
 class Change:
-    """One step of a calendar's version. `days` holds the new content of each day as JSON. `events`
-    are None where another release wrote them and this one cannot read them."""
+    """One step of a calendar's version. `days` holds the new content of each day as JSON. `days`
+    and `events` are None where another release wrote them and this one cannot read them."""
 
     __slots__ = ("days", "epoch", "events", "instructor", "version", "whole")
 
@@ -58,16 +58,18 @@ class Change:
         instructor: str,
         epoch: str,
         version: int,
-        days: Mapping[str, Any],
+        days: Mapping[str, Any] | None,
         events: Sequence[Event] | None,
     ) -> None:
         self.instructor = instructor
         self.epoch = epoch
         self.version = version
         self.events = events
-        # More than days changed (a setting), or very many of them: only a fresh board tells it.
-        self.whole = len(days) > WIDEST_CHANGE or (not days and events is not None and not events)
-        self.days = {} if self.whole else {day: orjson.dumps(days[day]) for day in days}
+        # Screens need a new board: a setting changed, very many days did, or days are unreadable.
+        setting = events is not None and not events and not days
+        self.whole = setting or days is None or len(days) > WIDEST_CHANGE
+        content = {} if self.whole or days is None else days
+        self.days = {day: orjson.dumps(content[day]) for day in content}
 
     @property
     def size(self) -> int:

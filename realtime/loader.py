@@ -184,12 +184,15 @@ class Loader:
             if not hub.follows(calendar):
                 continue
             read = by_calendar.get(calendar.id)
-            if read is None:
-                hub.gone(calendar)
-            elif read[0].epoch != hub.epoch:
-                self.reconcile_later(EPOCH_SECONDS)
-            else:
-                hub.history_loaded(calendar, since, read[0].present, _changes(read))
+            try:
+                if read is None:
+                    hub.gone(calendar)
+                elif read[0].epoch != hub.epoch:
+                    self.reconcile_later(EPOCH_SECONDS)
+                else:
+                    hub.history_loaded(calendar, since, read[0].present, _changes(read))
+            except Exception as error:  # noqa: BLE001 — the others of the batch are answered
+                self._failed("history", error, hub, [calendar])
 
     async def _load_bookings(self, hub: Hub) -> None:
         while True:
@@ -261,14 +264,19 @@ class Loader:
 
 
 def change(
-    instructor: str, epoch: str, version: int, days: Mapping[str, Any], events: Sequence[Any]
+    instructor: str, epoch: str, version: int, days: Mapping[str, Any] | None, events: Sequence[Any]
 ) -> Change:
-    """A change as the outbox tells it."""
+    """A change from the outbox. A part that another release wrote, and this one cannot read, is
+    replaced by a new board or by a refresh."""
     try:
-        return Change(instructor, epoch, version, days, [_event(event) for event in events])
-    except (KeyError, TypeError):
+        readable = [_event(event) for event in events]
+    except (KeyError, TypeError, AttributeError):
         log.warning("events_unreadable", instructor=instructor, version=version)
-        return Change(instructor, epoch, version, days, None)
+        readable = None
+    if not isinstance(days, dict):
+        log.warning("days_unreadable", instructor=instructor, version=version)
+        days = None
+    return Change(instructor, epoch, version, days, readable)
 
 
 def _event(event: Mapping[str, Any]) -> Event:

@@ -103,9 +103,10 @@ class Reconciler:
             pass
 
     async def reconcile(self) -> bool:
-        """Compares everything once. False: Postgres is away. A fault in one part does not keep
-        the others from being compared."""
+        """Compares everything once. False: Postgres did not answer all of it. A part that fails
+        does not keep the others from being compared, unless Postgres is away altogether."""
         began = self._clock()
+        complete = True
         parts: tuple[Callable[[], Awaitable[None]], ...] = (
             self.calendars,
             self.accounts,
@@ -116,14 +117,16 @@ class Reconciler:
             try:
                 await part()
             except refusal.Unavailable:
-                log.warning("postgres_unavailable")
-                return False
+                log.warning("postgres_unavailable", part=part.__name__)
+                complete = False
+                if part == self.calendars:
+                    break
             except Exception:  # a fault of ours; the next reconcile tries again
                 log.exception("reconcile_failed", part=part.__name__)
             else:
                 if part == self.calendars:
                     self._succeeded = began
-        return True
+        return complete
 
     async def calendars(self) -> None:
         """Finds calendars that are behind, and a Postgres that is another than it was. Whatever is

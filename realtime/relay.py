@@ -8,10 +8,10 @@ import contextlib
 import os
 import socket
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from app import db, redis
 from app.db import Pool, Tx
@@ -57,14 +57,13 @@ async def main(settings: Settings, shard: int | None = None) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(forever("wake-ups", lambda: wakeup.listen(url, wakeups, name="relay")))
         for number, woken in zip(shards, wakeups, strict=True):
-            work = partial(_run, settings, number, woken)
-            group.create_task(forever("relay", work))
+            group.create_task(_run(settings, number, woken))
         log.info("relay_started", shards=list(shards))
 
 
 async def _run(settings: Settings, shard: int, woken: asyncio.Event) -> None:
     dsn = settings.database_url.get_secret_value()
-    pool = await db.connect(dsn, size=1, name="relay", seconds=STATEMENT_SECONDS)
+    pool = await db.connect(dsn, size=1, name="relay", seconds=STATEMENT_SECONDS, at_once=False)
     client = redis.client(settings.live_redis[shard % len(settings.live_redis)], name="relay")
     try:
         relay = Relay(client, settings, shard, woken)
@@ -86,6 +85,7 @@ class Relay:
         self._clock = asyncio.get_running_loop().time
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._next_heartbeat = 0.0
+        self._answered_at = self._clock()
 
     async def run(self, pool: Pool) -> None:
         """Waits for the lock and relays until Redis was away for long, then lets others try.
@@ -108,18 +108,24 @@ class Relay:
 
     async def _redis_answers(self) -> None:
         """Only one that reaches Redis takes part."""
+        logged = False
         while True:
-            with contextlib.suppress(*redis.AWAY):
+            try:
                 await self._client.ping()
+            except redis.AWAY as error:
+                if not logged:
+                    log.warning("redis_unavailable", error=type(error).__name__)
+                logged = True
+                await asyncio.sleep(LONGEST_PAUSE)
+            else:
                 return
-            await asyncio.sleep(LONGEST_PAUSE)
 
     async def _relay(self, connection: Tx) -> None:
         """Until Redis was away for AWAY_SECONDS."""
-        answered = self._clock()
+        self._answered_at = self._clock()
         pause = 0.0
         next_look = 0.0
-        while self._clock() - answered < AWAY_SECONDS:
+        while self._clock() - self._answered_at < AWAY_SECONDS:
             try:
                 if pause or self._woken.is_set() or self._clock() >= next_look:
                     self._woken.clear()
@@ -127,7 +133,6 @@ class Relay:
                     while await self.publish_batch(connection) == BATCH:
                         await self._beat()
                 await self._beat()
-                answered = self._clock()
                 pause = 0.0
             except redis.AWAY as error:
                 if not pause:
@@ -157,7 +162,7 @@ class Relay:
             async with self._client.pipeline(transaction=False) as pipeline:
                 for row in rows:
                     pipeline.publish(row.channel, row.payload)
-                await pipeline.execute()
+                await self._execute(pipeline)
             await _remove_published.run(connection, ids=[row.id for row in rows])
         return len(rows)
 
@@ -169,5 +174,12 @@ class Relay:
             pipeline.set(channels.relay_key(self._shard), self._name, ex=KEY_SECONDS)
             for channel in channels.BOARDS[self._shard :: self._shards]:
                 pipeline.publish(channel, b"")
-            await pipeline.execute()
+            await self._execute(pipeline)
         self._next_heartbeat = self._clock() + HEARTBEAT_SECONDS
+
+    async def _execute(self, pipeline: Pipeline) -> None:
+        """Ends when Redis was away for AWAY_SECONDS, whatever the client's own time-outs and
+        retries add up to. Raises redis.AWAY."""
+        async with asyncio.timeout_at(self._answered_at + AWAY_SECONDS):
+            await pipeline.execute()
+        self._answered_at = self._clock()

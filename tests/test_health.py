@@ -62,12 +62,31 @@ async def test_without_redis_it_is_ready_but_says_so(
     await wait_until_ready(client, 200, status="ok")
 
 
-async def test_not_ready_while_the_calendars_have_not_been_compared_with_postgres(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+async def reconcile_age(client: httpx.AsyncClient) -> float:
+    """What the metric says."""
+    lines = (await client.get("/metrics")).text.splitlines()
+    [age] = [line.split()[1] for line in lines if line.startswith("live_reconcile_age_seconds ")]
+    return float(age)
+
+
+async def test_the_age_of_the_last_successful_reconcile_is_a_metric_and_decides_readiness(
+    client: httpx.AsyncClient, pool: db.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lifespan, "RECONCILE_AGE_SECONDS", 4.0)
     await wait_until_ready(client, 200)
-    monkeypatch.setattr(lifespan, "RECONCILE_AGE_SECONDS", -1.0)
-    await wait_until_ready(client, 503, reason="postgres")
+    clock = asyncio.get_running_loop().time
+    # Postgres answers everything else, but no reconcile succeeds any more.
+    await pool.execute("alter table calendar rename column version to version_elsewhere")
+    broken_at = clock()
+    while clock() - broken_at < 3:
+        before = clock() - broken_at
+        assert await reconcile_age(client) >= before
+        await asyncio.sleep(0.5)
+    assert (await wait_until_ready(client, 503))["reason"] == "postgres"
+    assert await reconcile_age(client) > 4
+    await pool.execute("alter table calendar rename column version_elsewhere to version")
+    await wait_until_ready(client, 200)
+    assert await reconcile_age(client) < clock() - broken_at
 
 
 async def test_without_postgres_it_is_not_ready(

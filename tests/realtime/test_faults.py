@@ -355,6 +355,18 @@ async def test_signing_out_everywhere_closes_the_accounts_sockets_at_once(
     await screens.close()
 
 
+async def test_a_locked_table_of_bookings_keeps_no_ended_session_open(
+    screens: Screens, pool: Pool, settings: Settings
+) -> None:
+    ben = await factories.student(pool)
+    screen = await screens.open(token=await factories.token_of(pool, ben.id, settings))
+    await asyncio.sleep(0.5)  # its account's total has been read
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("lock table booking in access exclusive mode")
+        await pool.execute("delete from session where account_id = $1", ben.id)
+        assert await screen.ends(seconds=15) == 4403
+
+
 # ---- lost messages
 
 

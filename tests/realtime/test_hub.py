@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -360,6 +361,19 @@ async def test_what_a_calendar_keeps_is_bounded_whatever_changes() -> None:
     calendar = database.hub.calendars[database.id]
     assert calendar.version == HISTORY
     assert calendar.size <= HISTORY_BYTES + BOARDS_BYTES
+
+
+async def test_frames_of_a_change_are_referenced_by_nothing_after_the_fan_out() -> None:
+    database = Database()
+    papers = [Paper() for _ in range(10)]
+    for days, paper in enumerate(papers, 1):
+        database.watch(paper, Window.of(FIRST, days))
+    database.answer()
+    database.hub.take(database.step(DAYS))
+    frames = [paper.frames.pop() for paper in papers]
+    copies = [bytes(bytearray(frame)) for frame in frames]  # only this list refers to them
+    assert len(set(frames)) == len(papers)
+    assert list(map(sys.getrefcount, frames)) == list(map(sys.getrefcount, copies))
 
 
 # ---- the heartbeat

@@ -36,5 +36,38 @@ async def test_weeks_that_a_screen_has_left_already_are_not_read(
     assert boards_read() - before == 1
 
 
+async def test_a_change_that_cannot_be_read_delays_no_other_calendar_and_is_shown_by_a_board(
+    pool: Pool, settings: Settings
+) -> None:
+    anna, carl = await factories.instructor(pool), await factories.instructor(pool, "Carl")
+    loader = Loader(pool)
+    hub = Hub(settings, loader, now=lambda: NOW)
+    hub.begin_epoch(await pool.fetchval("select epoch()"))
+    papers = [Paper(), Paper()]
+    ben = await factories.student(pool)
+    week = Window.of(anna.day(), 7)
+    for instructor, paper in zip((anna, carl), papers, strict=True):
+        hub.watch(hub.join(paper, None), str(instructor.id), week)
+    loading = asyncio.create_task(loader.run(hub))
+    async with asyncio.timeout(10):
+        while not all(paper.versions() == [0] for paper in papers):
+            await asyncio.sleep(0.01)
+    for instructor, hour in ((anna, "09:00"), (carl, "11:00")):
+        await factories.lesson(pool, ben.id, instructor.service_id, instructor.at(hour))
+    await pool.execute(
+        "update outbox set days = $2, events = $3 where instructor_id = $1",
+        anna.id, ["of another release"], [["of another release"]],
+    )  # fmt: skip
+    for calendar in hub.calendars.values():
+        calendar.compare(1)
+    async with asyncio.timeout(10):
+        while not all(paper.versions() == [0, 1] for paper in papers):
+            await asyncio.sleep(0.01)
+    loading.cancel()
+    await asyncio.gather(loading, return_exceptions=True)
+    assert [message["type"] for message in papers[0].told] == ["board", "board"]
+    assert [message["type"] for message in papers[1].told] == ["board", "change"]
+
+
 def boards_read() -> float:
     return REGISTRY.get_sample_value("live_boards_total") or 0.0

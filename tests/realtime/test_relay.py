@@ -4,12 +4,16 @@ import asyncio
 import json
 import time
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest_asyncio
+from pydantic import SecretStr
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from structlog.testing import capture_logs
 
 from app import db, redis
 from app.db import Pool
@@ -17,7 +21,10 @@ from app.settings import Settings
 from realtime import channels, relay, wakeup
 from realtime.wakeup import Wakeup
 from tests import factories
+from tests.cluster import TEMPLATE, Server
 from tests.conftest import RedisServer
+from tests.processes import Starter
+from tests.realtime.faults import Proxy
 
 
 @pytest_asyncio.fixture
@@ -130,6 +137,80 @@ async def test_only_one_connection_has_the_lock_and_it_ends_with_the_connection(
         async with asyncio.timeout(5):
             while not await second.lock(other):
                 await asyncio.sleep(0.02)
+
+
+async def lock_holder(pool: Pool) -> str | None:
+    """The name of the connection that holds a relay's lock."""
+    name: str | None = await pool.fetchval(
+        "select a.application_name from pg_locks l join pg_stat_activity a using (pid)"
+        " where l.locktype = 'advisory' and l.granted and l.objsubid = 1"
+        " and l.database = (select oid from pg_database where datname = current_database())"
+    )
+    return name
+
+
+async def until_lock_holder(pool: Pool, name: str) -> None:
+    async with asyncio.timeout(20):
+        while await lock_holder(pool) != name:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_relay_that_loses_redis_gives_its_lock_to_a_standby_within_8_seconds(
+    pool: Pool, client: Redis, redis_server: RedisServer, settings: Settings, tmp_path: Path
+) -> None:
+    url = settings.database_url.get_secret_value()
+    pools = [await db.connect(url, size=1, name=name) for name in ("first", "standby")]
+    with Proxy(Path(urlsplit(redis_server.url).path), tmp_path / "redis.sock") as proxy:
+        proxied = redis.client(proxy.redis_url, name="test")
+        first = asyncio.create_task(relaying(proxied, settings).run(pools[0]))
+        await until_lock_holder(pool, "first")
+        standby = asyncio.create_task(relaying(client, settings).run(pools[1]))
+        await asyncio.sleep(1)
+        assert await lock_holder(pool) == "first"
+        proxy.unreachable = True  # no error, no answer, and Postgres is there as ever
+        proxy.silence()
+        silent_at = time.monotonic()
+        await until_lock_holder(pool, "standby")
+        assert relay.AWAY_SECONDS - 2 < time.monotonic() - silent_at <= 8
+        for task in (first, standby):
+            task.cancel()
+        await asyncio.gather(first, standby, return_exceptions=True)
+        await redis.close(proxied)
+    for one in pools:
+        await db.close(one)
+
+
+async def test_a_relay_that_starts_before_redis_says_so_and_begins_when_redis_answers(
+    start: Starter, redis_server: RedisServer
+) -> None:
+    redis_server.stop()
+    running = start("relay", log_level="info")
+    await asyncio.to_thread(running.wait_for, "redis_unavailable", 20)
+    redis_server.start()
+    await asyncio.to_thread(running.wait_for, "relay_active", 20)
+    assert "Traceback" not in running.log
+
+
+async def test_a_relay_that_meets_a_stopped_postgres_says_so_and_begins_when_it_answers(
+    postgres_server: Server, settings: Settings
+) -> None:
+    url = postgres_server.cluster.database(TEMPLATE)
+    postgres_server.stop()
+    with capture_logs() as logs:
+        changed = settings.model_copy(update={"database_url": SecretStr(url)})
+        task = asyncio.create_task(relay.main(changed))
+        await until_logged(logs, "postgres_unavailable")
+        postgres_server.start()
+        await until_logged(logs, "relay_active")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert "error" not in {line["log_level"] for line in logs}
+
+
+async def until_logged(logs: Sequence[Mapping[str, Any]], event: str) -> None:
+    async with asyncio.timeout(20):
+        while event not in [line["event"] for line in logs]:
+            await asyncio.sleep(0.05)
 
 
 async def test_a_wake_up_makes_the_relay_look_at_once(
