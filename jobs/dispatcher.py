@@ -8,7 +8,7 @@ from arq.connections import ArqRedis
 
 from app import refusal
 from app.notifications import delivery
-from app.notifications.delivery import Resources
+from app.notifications.delivery import WorkerContext
 from app.redis import AWAY, Subscription
 from jobs import queue
 
@@ -23,28 +23,28 @@ DIRECT_DELIVERY_SECONDS = 30
 RETRY_SECONDS = 0.2
 
 
-async def dispatch(redis: ArqRedis, resources: Resources, wakeup: asyncio.Event) -> None:
-    """Runs until `resources.stop` is set. Set `wakeup` too, to end a wait."""
-    while not resources.stop.is_set():
+async def dispatch(redis: ArqRedis, context: WorkerContext, wakeup: asyncio.Event) -> None:
+    """Runs until `context.stop` is set. Set `wakeup` too, to end a wait."""
+    while not context.stop.is_set():
         wakeup.clear()
         try:
-            more = await enqueue_due(redis, resources)
+            more = await enqueue_due(redis, context)
         except refusal.Unavailable:
             log.warning("postgres_unavailable")
             more = False
         try:
-            async with asyncio.timeout(RETRY_SECONDS if more else resources.settings.sweep_seconds):
+            async with asyncio.timeout(RETRY_SECONDS if more else context.settings.sweep_seconds):
                 await wakeup.wait()
         except TimeoutError:
             continue
 
 
-async def enqueue_due(redis: ArqRedis, resources: Resources) -> bool:
+async def enqueue_due(redis: ArqRedis, context: WorkerContext) -> bool:
     """Enqueues each due notification that has no job yet. Returns whether some have to wait for
     the next call, which should follow soon."""
     # Read the queue before the due rows: a job that finishes in between leaves no due row.
     queued = await _queued(redis)
-    due = await delivery.due(resources.pool, limit=QUEUE_LENGTH, now=resources.now())
+    due = await delivery.due(context.pool, limit=QUEUE_LENGTH, now=context.now())
     ready = [row.id for row in due if not row.waits and row.id not in queued]
     room = max(QUEUE_LENGTH - len(queued), 0)
     try:
@@ -52,7 +52,7 @@ async def enqueue_due(redis: ArqRedis, resources: Resources) -> bool:
             await queue.enqueue(redis, ready[first : min(first + BATCH_SIZE, room)])
     except AWAY as error:
         log.warning("redis_unavailable", direct_deliveries=len(ready), error=type(error).__name__)
-        await delivery.deliver_all(resources, ready, begin_within=DIRECT_DELIVERY_SECONDS)
+        await delivery.deliver_all(context, ready, begin_within=DIRECT_DELIVERY_SECONDS)
     return len(due) == QUEUE_LENGTH or any(row.waits for row in due) or len(ready) > room
 
 

@@ -8,7 +8,7 @@ import structlog
 
 from app import refusal
 from app.db import Pool
-from app.notifications.delivery import Resources
+from app.notifications.delivery import WorkerContext
 from app.privacy import retention
 from app.statements import statement
 
@@ -23,13 +23,13 @@ _claim = statement("claim_nightly_job", str)
 _finish = statement("finish_nightly_job", int)
 
 
-async def repeat(resources: Resources) -> None:
+async def repeat(context: WorkerContext) -> None:
     """Checks every PERIOD_SECONDS whether the job is due. Runs until cancelled."""
     while True:
         try:
-            await run_if_due(resources.pool, now=resources.now())
+            await run_if_due(context.pool, now=context.now())
         except refusal.Unavailable:
-            log.warning("nightly_job_postponed", reason="Postgres is unavailable")
+            log.warning("nightly_job_postponed", reason="postgres_unavailable")
         except Exception:  # a fault here must not stop mails
             log.exception("nightly_job_failed")
         await asyncio.sleep(PERIOD_SECONDS)

@@ -1,4 +1,4 @@
-"""Jobs that deliver notifications. A job unpacks its arguments, calls the domain and returns."""
+"""The jobs that deliver notifications."""
 
 from typing import Any
 
@@ -8,5 +8,5 @@ from app.notifications import delivery
 BEGIN_SECONDS = 4
 
 
-async def deliver(context: dict[Any, Any], notification_ids: list[int]) -> None:
-    await delivery.deliver_all(context["resources"], notification_ids, begin_within=BEGIN_SECONDS)
+async def deliver(arq_context: dict[Any, Any], notification_ids: list[int]) -> None:
+    await delivery.deliver_all(arq_context["worker"], notification_ids, begin_within=BEGIN_SECONDS)

@@ -11,7 +11,7 @@ from arq.worker import Worker, func
 
 from app import db, web
 from app.notifications import mail, smtp
-from app.notifications.delivery import Resources
+from app.notifications.delivery import WorkerContext
 from app.redis import AWAY
 from app.settings import Settings, SettingsError
 from jobs import next_starts, queue
@@ -23,7 +23,7 @@ log = structlog.get_logger("worker")
 
 MAX_JOBS = 10
 POLL_SECONDS = 0.1
-# More than a job's deliveries take (BEGIN_SECONDS plus smtp.SECONDS). If a worker is killed,
+# More than the deliveries of a job take (BEGIN_SECONDS plus smtp.SECONDS). If a worker is killed,
 # another one runs its job JOB_SECONDS + 1 later.
 JOB_SECONDS = 20
 # Time for running jobs to finish after SIGTERM (`up` waits 6 s for the worker).
@@ -61,22 +61,22 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         redis = queue.connect(redis_url)
         slots = asyncio.Semaphore(MAX_JOBS)
         try:
-            await _run_loops(redis, Resources(pool, settings, mailer, web.utc_now, slots, stop))
+            await _run_loops(redis, WorkerContext(pool, settings, mailer, web.utc_now, slots, stop))
         finally:
             await redis.aclose()
             await db.close(pool)
 
 
-async def _run_loops(redis: ArqRedis, resources: Resources) -> None:
-    wakeup, stop = asyncio.Event(), resources.stop
-    redis_url = resources.settings.redis_url.get_secret_value()
+async def _run_loops(redis: ArqRedis, context: WorkerContext) -> None:
+    wakeup, stop = asyncio.Event(), context.stop
+    redis_url = context.settings.redis_url.get_secret_value()
     async with asyncio.TaskGroup() as group:
-        nightly = group.create_task(repeat(resources))
+        nightly = group.create_task(repeat(context))
         listener = group.create_task(listen(redis_url, wakeup))
         loops = [
-            group.create_task(dispatch(redis, resources, wakeup)),
-            group.create_task(_run_arq(redis, resources)),
-            group.create_task(next_starts.refresh(resources)),
+            group.create_task(dispatch(redis, context, wakeup)),
+            group.create_task(_run_arq(redis, context)),
+            group.create_task(next_starts.refresh(context)),
         ]
         log.info("worker_started")
         await stop.wait()
@@ -89,26 +89,26 @@ async def _run_loops(redis: ArqRedis, resources: Resources) -> None:
     log.info("worker_stopped")
 
 
-async def _run_arq(redis: ArqRedis, resources: Resources) -> None:
-    """Runs arq's worker until `resources.stop` is set, and restarts it when Redis fails."""
-    while not resources.stop.is_set():
+async def _run_arq(redis: ArqRedis, context: WorkerContext) -> None:
+    """Runs arq's worker until `context.stop` is set, and restarts it when Redis fails."""
+    while not context.stop.is_set():
         try:
-            await _run_arq_once(redis, resources)
+            await _run_arq_once(redis, context)
         except AWAY as error:
-            log.warning("jobs_paused", reason="Redis is unavailable", error=type(error).__name__)
+            log.warning("jobs_paused", reason="redis_unavailable", error=type(error).__name__)
             try:
                 async with asyncio.timeout(_RESTART_SECONDS):
-                    await resources.stop.wait()
+                    await context.stop.wait()
             except TimeoutError:
                 continue
 
 
-async def _run_arq_once(redis: ArqRedis, resources: Resources) -> None:
+async def _run_arq_once(redis: ArqRedis, context: WorkerContext) -> None:
     worker = Worker(
         [func(deliver, name="deliver")],  # type: ignore[arg-type]  # arq wants *args, **kwargs
         queue_name=queue.NAME,
         redis_pool=redis,
-        ctx={"resources": resources},
+        ctx={"worker": context},
         handle_signals=False,
         max_jobs=MAX_JOBS,
         job_timeout=JOB_SECONDS,
@@ -121,7 +121,7 @@ async def _run_arq_once(redis: ArqRedis, resources: Resources) -> None:
     # arq's default adds 10 s. Even too short a time is safe, because a delivery locks its row.
     worker.in_progress_timeout_s = JOB_SECONDS + 1
     main_task = asyncio.create_task(worker.main())
-    stop_task = asyncio.create_task(resources.stop.wait())
+    stop_task = asyncio.create_task(context.stop.wait())
     try:
         await asyncio.wait({main_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -146,7 +146,7 @@ def test_up_starts_from_an_empty_folder_and_leaves_no_process(
     up: Callable[..., Up], folder: Path
 ) -> None:
     running = up()
-    until(lambda: running.answers("/"), "the first page", 15)
+    until(lambda: running.answers("/"), "the first page", 60)
     running.ready()
     for email in ("sarah.chen", "michael.rodriguez", "john.smith", "emma.johnson"):
         assert f"{email}@example.com" in running.output

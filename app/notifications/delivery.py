@@ -1,6 +1,7 @@
-"""Delivering one notification. The row is the truth: it is locked while its message is on the way and marked in the same
-transaction, so whoever dies at whatever instant, it is delivered later by someone else. Only between the SMTP server's "250"
-and our commit can a death cost a duplicate; its Message-ID is then the same."""
+"""Delivers one notification. One transaction locks its row, sends its message and marks it as sent.
+If the worker dies, the row is still due, and another worker delivers it. A message is sent twice
+only if the worker dies between the SMTP server's "250" and the commit; both then have the same
+Message-ID."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,12 +14,11 @@ from uuid import UUID
 
 import structlog
 
-from app.bookings import booking
-from app.bookings.booking import Booking
+from app.bookings.booking import Booking, from_row_json
 from app.bookings.ical import host
 from app.db import Pool, Tx, transact
 from app.notifications import mail, smtp
-from app.notifications.message import KINDS, Message, Reader, compose
+from app.notifications.message import KINDS, Message, Recipient, compose
 from app.notifications.smtp import Mailer
 from app.refusal import Unavailable
 from app.settings import Settings
@@ -26,23 +26,24 @@ from app.statements import statement
 
 log = structlog.get_logger("notifications")
 
-# 10 s, 20 s, 40 s … 1 h: thirty attempts last about a day.
+# Pauses of 10 s, 20 s, 40 s … 1 h: thirty attempts take about a day.
 FIRST_PAUSE = timedelta(seconds=10)
-LONGEST_PAUSE = timedelta(hours=1)
+MAX_PAUSE = timedelta(hours=1)
 ATTEMPTS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """A notification to be sent. `waits`: an earlier message to the same person about the same booking goes first."""
+class DueNotification:
+    """`waits`: an earlier message to the same account about the same booking goes first."""
 
     id: int
     waits: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A notification this transaction has locked, who it is for, and the lesson (a row of booking_detail)."""
+class PendingNotification:
+    """A notification that this transaction has locked, with its recipient and its booking (a row of
+    booking_detail)."""
 
     id: int
     kind: str
@@ -55,142 +56,155 @@ class Taken:
     booking: dict[str, Any]
 
 
-_due = statement("due_notifications", Due)
-_take = statement("take_notification", Taken)
+_due = statement("due_notifications", DueNotification)
+_lock = statement("lock_notification", PendingNotification)
 _mark_sent = statement("mark_notification_sent", int)
 _mark_failed = statement("mark_notification_failed", int)
 _drop = statement("drop_notification", int)
 _insert_dev_mail = statement("insert_dev_mail", int)
 
 
-async def due(pool: Pool, *, limit: int, now: datetime) -> list[Due]:
-    """The notifications that are to be sent now, those due longest first."""
+async def due(pool: Pool, *, limit: int, now: datetime) -> list[DueNotification]:
+    """The notifications to be sent now, the oldest first."""
     return await _due.all(pool, now=now, kinds=KINDS, limit=limit)
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
-    """What deliveries share. Without a mailer, mails are kept for /dev/mail. `places` bounds the deliveries that are under way at
-    once; none begins once `stop` is set."""
+class WorkerContext:
+    """Shared by all deliveries of a worker. Without a mailer, mails are stored for /dev/mail.
+    `slots` limits concurrent deliveries. No delivery starts once `stop` is set."""
 
     pool: Pool
     settings: Settings
     mailer: Mailer | None
     now: Callable[[], datetime]
-    places: asyncio.Semaphore
+    slots: asyncio.Semaphore
     stop: asyncio.Event
 
 
 async def deliver_all(
-    resources: Resources, notification_ids: Sequence[int], *, begin_within: float
+    context: WorkerContext, notification_ids: Sequence[int], *, begin_within: float
 ) -> None:
-    """Delivers each on its own, several at once, so that a slow recipient holds up nobody. What has not begun after so many
-    seconds, or ends by a fault of ours, stays due."""
+    """Delivers several at once, each in its own transaction, so that a slow recipient delays no
+    others. A delivery that does not start within `begin_within` seconds, or fails, stays due."""
     clock = asyncio.get_running_loop().time
-    ends = clock() + begin_within
+    deadline = clock() + begin_within
 
-    async def one(notification_id: int) -> None:
-        async with resources.places:
-            if clock() < ends and not resources.stop.is_set():
-                await deliver(resources, notification_id)
+    async def deliver_one(notification_id: int) -> None:
+        async with context.slots:
+            if clock() < deadline and not context.stop.is_set():
+                await deliver(context, notification_id)
 
-    for result in await asyncio.gather(*map(one, notification_ids), return_exceptions=True):
+    results = await asyncio.gather(*map(deliver_one, notification_ids), return_exceptions=True)
+    for result in results:
         if isinstance(result, Unavailable):
-            log.warning("notification_left_due", reason="Postgres is unavailable")
+            log.warning("delivery_postponed", reason="postgres_unavailable")
         elif isinstance(result, Exception):
             log.error("delivery_failed", exc_info=result)
 
 
-async def deliver(resources: Resources, notification_id: int) -> None:
-    """Sends it, if it is still to be sent and nobody else is sending it. A failure to send is noted in the row, which is due again
-    later. Raises Unavailable when Postgres is away."""
+async def deliver(context: WorkerContext, notification_id: int) -> None:
+    """Sends the notification if it is still due and no other worker is sending it. If that fails,
+    the row stores the error and becomes due again later. Raises Unavailable if Postgres is."""
 
     async def work(tx: Tx) -> None:
-        taken = await _take.first(tx, id=notification_id, now=resources.now(), kinds=KINDS)
-        if taken is not None:
-            await _attempt(tx, taken, resources)
+        notification = await _lock.first(tx, id=notification_id, now=context.now(), kinds=KINDS)
+        if notification is not None:
+            await _attempt(tx, notification, context)
 
-    await transact(resources.pool, work)
+    await transact(context.pool, work)
 
 
-async def _attempt(tx: Tx, taken: Taken, resources: Resources) -> None:
-    settings, now = resources.settings, resources.now
-    about = booking.from_row_json(taken.booking)
-    if _overtaken(taken, about):
-        await _drop.run(tx, id=taken.id, now=now(), reason="overtaken: the booking is cancelled")
-        log.info(
-            "notification dropped",
-            notification=taken.id,
-            kind=taken.kind,
-            reason="the booking is cancelled",
-        )
+async def _attempt(tx: Tx, notification: PendingNotification, context: WorkerContext) -> None:
+    settings, now = context.settings, context.now
+    booking = from_row_json(notification.booking)
+    fields = {"notification": notification.id, "kind": notification.kind}
+    if _is_obsolete(notification, booking):
+        reason = "obsolete: the booking is cancelled"
+        await _drop.run(tx, id=notification.id, now=now(), reason=reason)
+        log.info("notification_dropped", **fields, reason="booking_cancelled")
         return
     try:
-        message = _write(taken, about, settings, now())
-        if resources.mailer:
-            message_id = f"<{taken.booking_id}.{taken.id}@{host(settings.site_url)}>"
-            await resources.mailer.send(
+        message = _message(notification, booking, settings, now())
+        if context.mailer:
+            message_id = f"<{notification.booking_id}.{notification.id}@{host(settings.site_url)}>"
+            await context.mailer.send(
                 mail.mail(message, mail_from=settings.mail_from, message_id=message_id, now=now())
             )
-    except Exception as error:  # noqa: BLE001 — whatever is wrong with this one, it must not be tried again at once, for ever
-        await _failed(tx, taken, error, now())
+    except Exception as error:  # noqa: BLE001 — any failure is retried, but only after a pause
+        await _record_failure(tx, notification, error, now())
         return
-    if not resources.mailer:
-        await _keep(tx, taken, message, settings.mail_from, now())
-    await _mark_sent.run(tx, id=taken.id, now=now())
-    log.debug("notification sent", notification=taken.id, kind=taken.kind)
+    if not context.mailer:
+        await _store(tx, notification, message, settings.mail_from, now())
+    await _mark_sent.run(tx, id=notification.id, now=now())
+    log.debug("notification_sent", **fields)
 
 
-def _write(taken: Taken, about: Booking, settings: Settings, now: datetime) -> Message:
-    reader = Reader(taken.recipient_id, taken.full_name, taken.email)
+def _message(
+    notification: PendingNotification, booking: Booking, settings: Settings, now: datetime
+) -> Message:
     return compose(
-        taken.kind,
-        about,
-        reader,
-        cancelled_by=taken.cancelled_by,
+        notification.kind,
+        booking,
+        Recipient(notification.recipient_id, notification.full_name, notification.email),
+        cancelled_by=notification.cancelled_by,
         site_url=settings.site_url,
         mail_from=settings.mail_from,
         now=now,
     )
 
 
-def _overtaken(taken: Taken, about: Booking) -> bool:
-    """A confirmation that could not be sent in time is not sent after a cancellation: the person would believe the later mail.
-    One whose first turn comes only now is sent, before the cancellation's (see due_notifications): both happened."""
-    return taken.kind == "booking_confirmed" and taken.attempts > 0 and about.state == "cancelled"
-
-
-async def _failed(tx: Tx, taken: Taken, error: Exception, now: datetime) -> None:
-    attempts = taken.attempts + 1
-    hopeless = attempts >= ATTEMPTS or smtp.hopeless(error)
-    fault = smtp.fault(error)
-    pause = min(FIRST_PAUSE * 2 ** min(taken.attempts, 20), LONGEST_PAUSE)
-    await _mark_failed.run(
-        tx, id=taken.id, error=fault, due_at=now + pause, given_up_at=now if hopeless else None
+def _is_obsolete(notification: PendingNotification, booking: Booking) -> bool:
+    """Whether a delayed confirmation would arrive after the mail about the cancellation, and
+    contradict it. A confirmation that was never attempted is sent: it goes before the cancellation
+    (see due_notifications)."""
+    return (
+        notification.kind == "booking_confirmed"
+        and notification.attempts > 0
+        and booking.state == "cancelled"
     )
-    seen = {
-        "notification": taken.id,
-        "kind": taken.kind,
+
+
+async def _record_failure(
+    tx: Tx, notification: PendingNotification, error: Exception, now: datetime
+) -> None:
+    attempts = notification.attempts + 1
+    give_up = attempts >= ATTEMPTS or smtp.is_permanent(error)
+    description = smtp.describe(error)
+    pause = min(FIRST_PAUSE * 2 ** min(notification.attempts, 20), MAX_PAUSE)
+    await _mark_failed.run(
+        tx,
+        id=notification.id,
+        error=description,
+        due_at=now + pause,
+        given_up_at=now if give_up else None,
+    )
+    fields = {
+        "notification": notification.id,
+        "kind": notification.kind,
         "attempts": attempts,
-        "error": fault,
-        "at": _place(error),
+        "error": description,
+        "at": _location(error),
     }
-    if hopeless:
-        log.error("notification given up", **seen)
+    if give_up:
+        log.error("notification_given_up", **fields)
     else:
-        log.warning("notification not sent", **seen, again_seconds=int(pause.total_seconds()))
+        log.warning("notification_failed", **fields, retry_seconds=int(pause.total_seconds()))
 
 
-def _place(error: Exception) -> str:
-    """Where it was raised: enough to find a bug, without the error's words, which may name people."""
+def _location(error: Exception) -> str:
+    """File and line that raised the error. Its message is not logged: it may contain names."""
     frames = extract_tb(error.__traceback__)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
-async def _keep(tx: Tx, taken: Taken, message: Message, mail_from: str, now: datetime) -> None:
+async def _store(
+    tx: Tx, notification: PendingNotification, message: Message, mail_from: str, now: datetime
+) -> None:
+    """For /dev/mail."""
     await _insert_dev_mail.run(
         tx,
-        notification_id=taken.id,
+        notification_id=notification.id,
         now=now,
         sender=mail_from,
         recipient=message.address,

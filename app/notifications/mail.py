@@ -1,5 +1,5 @@
-"""Messages as mail: MIME, as the bytes that travel. The standard library's older classes write it,
-for a quarter of the CPU that EmailMessage takes. How it gets to the server is smtp's."""
+"""Encodes a message as MIME. The older classes of the standard library take a quarter of the CPU
+time of EmailMessage. `smtp` sends the result."""
 
 import re
 from binascii import b2a_qp
@@ -26,7 +26,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """Who it is from and to, as the SMTP server is told, and the mail itself."""
+    """The addresses of the SMTP envelope, and the encoded mail."""
 
     sender: str
     recipient: str
@@ -46,9 +46,9 @@ def sender(mail_from: str) -> Address:
 
 
 def mail(message: Message, *, mail_from: str, message_id: str, now: datetime) -> Mail:
-    """The message as text and HTML, with its calendar both as what mail programs act upon and as a
-    file to keep. Raises ValueError or IndexError for an invalid address, and ValueError for a
-    header that is not one line."""
+    """The message as text and HTML. The calendar is included twice: as an alternative, which mail
+    programs act on, and as an attachment. Raises ValueError or IndexError for an invalid address,
+    and ValueError for a header that is not one line."""
     origin = sender(mail_from)
     recipient = Address(message.name, addr_spec=_ascii(message.address))
     # The boundaries cannot occur in the parts: quoted-printable and base64 never contain "=_".
@@ -58,7 +58,7 @@ def mail(message: Message, *, mail_from: str, message_id: str, now: datetime) ->
     content["Subject"] = _header("Subject", message.subject)
     content["Date"] = format_datetime(now)
     content["Message-ID"] = _line(message_id)
-    content["Auto-Submitted"] = "auto-generated"  # RFC 3834: please no automatic answers
+    content["Auto-Submitted"] = "auto-generated"  # RFC 3834: asks for no automatic responses
     alternative = MIMEMultipart("alternative", "=_alternative")
     alternative.attach(_text("plain", message.text))
     alternative.attach(_text("html", message.html))
@@ -73,7 +73,7 @@ def mail(message: Message, *, mail_from: str, message_id: str, now: datetime) ->
 
 
 def _ascii(address: str) -> str:
-    """The address with its domain as DNS knows it (xn--…), which every server accepts."""
+    """The address with its domain in ASCII (xn--…), which every server accepts."""
     if address.isascii():
         return address
     local, _, domain = address.rpartition("@")
@@ -92,12 +92,12 @@ def _header(field: str, value: str) -> str:
 
 
 def _is_plain(field: str, value: str) -> bool:
-    """Whether a header can carry it as it is: on one line, and with nothing to be decoded."""
+    """Whether a header can contain the value unencoded, on one line."""
     return value.isascii() and "=?" not in value and len(field) + len(value) < _HEADER_CHARACTERS
 
 
 def _encoded(field: str, value: str) -> str:
-    """All of it as encoded words (RFC 2047), folded."""
+    """The value as encoded words (RFC 2047), folded."""
     return Header(_line(value), "utf-8", header_name=field).encode()
 
 

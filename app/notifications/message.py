@@ -1,5 +1,4 @@
-"""What a notification says: subject, text, HTML and the calendar file, for the one person who reads it. How it gets there is
-delivery's."""
+"""The content of a notification: subject, text, HTML and calendar file. `delivery` sends it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,18 +25,18 @@ _TEMPLATES = jinja2.Environment(
     auto_reload=False,
 )
 
-# The kinds that can be written, and what the calendar file of each asks for.
+# The kinds of notification, and the method of their calendar files.
 _METHODS: dict[str, Method] = {"booking_confirmed": "REQUEST", "booking_cancelled": "CANCEL"}
 KINDS = list(_METHODS)
-# Compiled when the process starts.
+# Loaded at the start, so that a missing template is noticed then.
 _TEXTS = {kind: _TEMPLATES.get_template(f"mail/{kind}.txt") for kind in KINDS}
 _PAGES = {kind: _TEMPLATES.get_template(f"mail/{kind}.html") for kind in KINDS}
 _CALENDAR_TEXT = _TEMPLATES.get_template("mail/calendar.txt")
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """One of the two people of a booking."""
+class Recipient:
+    """The student or the instructor of a booking."""
 
     id: UUID
     name: str
@@ -60,34 +59,39 @@ class Message:
 def compose(
     kind: str,
     booking: Booking,
-    reader: Reader,
+    recipient: Recipient,
     *,
     cancelled_by: UUID | None,
     site_url: str,
     mail_from: str,
     now: datetime,
 ) -> Message:
-    """The message of this kind (one of KINDS) about the booking, as the reader gets it."""
-    role: Role = "instructor" if reader.id == booking.instructor_id else "student"
-    words = _words(kind, booking, role, cancelled_by=cancelled_by, site_url=site_url, now=now)
-    words |= {"reader_name": phrases.line(reader.name), "subject": _subject(kind, role, words)}
+    """The message of this kind (one of KINDS) about the booking."""
+    role: Role = "instructor" if recipient.id == booking.instructor_id else "student"
+    variables = _variables(
+        kind, booking, role, cancelled_by=cancelled_by, site_url=site_url, now=now
+    )
+    variables |= {
+        "reader_name": phrases.line(recipient.name),
+        "subject": _subject(kind, role, variables),
+    }
     method = _METHODS[kind]
     return Message(
-        name=words["reader_name"],
-        address=reader.address,
-        subject=words["subject"],
-        text=_TEXTS[kind].render(words),
-        html=_PAGES[kind].render(words),
+        name=variables["reader_name"],
+        address=recipient.address,
+        subject=variables["subject"],
+        text=_TEXTS[kind].render(variables),
+        html=_PAGES[kind].render(variables),
         calendar=invitation(
             booking,
             method=method,
-            summary=f"{words['service']} with {words['other']}",
-            location=phrases.line(booking.location) or words["place"],
-            description=_CALENDAR_TEXT.render(words).strip(),
-            url=words["lessons_url"],
+            summary=f"{variables['service']} with {variables['other']}",
+            location=phrases.line(booking.location) or variables["place"],
+            description=_CALENDAR_TEXT.render(variables).strip(),
+            url=variables["lessons_url"],
             site_url=site_url,
             organizer=_organizer(mail_from),
-            attendee=Guest(words["reader_name"], reader.address),
+            attendee=Guest(variables["reader_name"], recipient.address),
             now=now,
         ),
         method=method,
@@ -99,15 +103,15 @@ def _organizer(mail_from: str) -> Guest:
     return Guest(*parseaddr(mail_from))
 
 
-def _subject(kind: str, role: Role, words: dict[str, Any]) -> str:
-    what = {
+def _subject(kind: str, role: Role, variables: dict[str, Any]) -> str:
+    event = {
         "booking_cancelled": "Cancelled",
         "booking_confirmed": "Confirmed" if role == "student" else "New lesson",
     }[kind]
-    return f"{what}: {words['service']} with {words['other']}, {words['moment']}"
+    return f"{event}: {variables['service']} with {variables['other']}, {variables['moment']}"
 
 
-def _words(
+def _variables(
     kind: str,
     booking: Booking,
     role: Role,
@@ -116,9 +120,9 @@ def _words(
     site_url: str,
     now: datetime,
 ) -> dict[str, Any]:
-    """What the templates say."""
+    """The variables of the templates."""
     zone = booking.time_zone
-    words = {
+    variables = {
         "reader": role,
         "other": phrases.line(
             booking.student_name if role == "instructor" else booking.instructor_name
@@ -133,10 +137,10 @@ def _words(
         "lessons_url": f"{site_url}/{'teach' if role == 'instructor' else 'lessons'}",
     }
     if kind == "booking_cancelled":
-        return words | {
+        return variables | {
             "canceller": phrases.canceller(booking, role, cancelled_by),
             "lateness": phrases.lateness(booking, cancelled_by, now),
             "reason": phrases.lines(booking.cancel_reason),
             "instructor_url": f"{site_url}/instructors/{booking.instructor_id}",
         }
-    return words | {"policy": phrases.policy(booking, role, now)}
+    return variables | {"policy": phrases.policy(booking, role, now)}

@@ -1,5 +1,5 @@
-"""Phrases of mails that app.formatting lacks: hours, place, policy; and user input made safe for headers
-and sentences."""
+"""Phrases used only in mails: hours, place, policy. User input is made safe for headers and
+sentences."""
 
 import re
 from datetime import datetime
@@ -31,18 +31,18 @@ def hours(start: datetime, end: datetime, zone: str) -> str:
 
 def place(booking: Booking, reader: Role) -> str:
     """at your place: 12 Main St"""
-    words = {
+    phrase = {
         ("student", "student"): "at your place",
         ("student", "instructor"): f"at {line(booking.student_name)}’s place",
         ("instructor", "student"): f"at {line(booking.instructor_name)}’s place",
         ("instructor", "instructor"): "at your place",
     }.get((booking.location_type, reader), "in a public place")
-    where = line(booking.location)
-    return f"{words}: {where}" if where else words
+    address = line(booking.location)
+    return f"{phrase}: {address}" if address else phrase
 
 
 def policy(booking: Booking, reader: Role, now: datetime) -> str:
-    """Until when the student can cancel this lesson for free."""
+    """The time until which the student can cancel this lesson for free."""
     name = "You" if reader == "student" else line(booking.student_name)
     if now > booking.free_cancel_until:
         return "The free cancellation period is over. A cancellation now counts as late."
@@ -78,5 +78,5 @@ def line(text: str) -> str:
 
 
 def lines(text: str) -> list[str]:
-    """User input, line by line."""
+    """The lines of user input, each as by `line`."""
     return [line(part) for part in text.strip().splitlines()]

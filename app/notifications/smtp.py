@@ -1,5 +1,5 @@
-"""The SMTP server that SMTP_URL names, and the connections to it. They stay open between mails, for a connection costs more than
-the mail itself; each carries one mail at a time."""
+"""The SMTP server of SMTP_URL, and the connections to it. They stay open between mails, because a
+connection costs more than a mail. A connection carries one mail at a time."""
 
 import asyncio
 import time
@@ -13,11 +13,11 @@ import aiosmtplib
 from app.notifications.mail import Mail
 from app.settings import Settings, SettingsError
 
-# A whole delivery. The transaction that holds the row's lock is open as long, so this stays below what Postgres (30 s) and the
-# job (jobs/worker.py) allow.
+# For a whole delivery. The transaction with the row's lock is open as long, so this is less than
+# the limits of Postgres (30 s) and of the job (jobs/worker.py).
 SECONDS = 15
 _STEP_SECONDS = 10
-# Servers hang up on connections that are silent for some minutes, and limit how many mails one carries.
+# Servers close connections that are idle for some minutes, and limit the mails per connection.
 IDLE_SECONDS = 30
 LIFETIME_SECONDS = 300
 MAILS_PER_CONNECTION = 100
@@ -35,7 +35,8 @@ class Server:
 
 
 def server(smtp_url: str) -> Server:
-    """`smtp://user:password@host:port` or `smtps://…`, with user and password percent-encoded. Raises SettingsError."""
+    """`smtp://user:password@host:port` or `smtps://…`, with user and password percent-encoded.
+    Raises SettingsError."""
     try:
         url = urlsplit(smtp_url)
         port = url.port
@@ -56,22 +57,22 @@ def server(smtp_url: str) -> Server:
 
 
 class Mailer:
-    """Sends mails to one server. As many connections are open as mails are on their way at once. An idle one is reused, the last
-    one first, so that those which are not needed close after IDLE_SECONDS."""
+    """Sends mails to one server, each concurrent mail on its own connection. The connection used
+    last is reused first, so that surplus ones close after IDLE_SECONDS."""
 
-    def __init__(self, to: Server) -> None:
-        self._server = to
+    def __init__(self, server: Server) -> None:
+        self._server = server
         self._idle: list[_Connection] = []
 
     async def send(self, mail: Mail) -> None:
-        """Returns when the server has accepted the mail. Raises aiosmtplib.SMTPException, OSError (also TimeoutError), and
-        ValueError for an address that no server could be told."""
+        """Returns when the server has accepted the mail. Raises aiosmtplib.SMTPException, OSError
+        (including TimeoutError), and ValueError for an address that SMTP cannot express."""
         async with asyncio.timeout(SECONDS):
-            connection = self._take() or await self._connect()
+            connection = self._idle_connection() or await self._connect()
             try:
                 await connection.send(mail)
             except _DroppedError:
-                self.close()  # a server that closes one has most likely restarted
+                self.close()  # the server has probably restarted and closed all of them
                 connection = await self._connect()
                 await connection.send(mail)
             finally:
@@ -79,10 +80,10 @@ class Mailer:
 
     def close(self) -> None:
         """Closes the idle connections."""
-        while connection := self._take():
+        while connection := self._idle_connection():
             connection.quit()
 
-    def _take(self) -> "_Connection | None":
+    def _idle_connection(self) -> "_Connection | None":
         while self._idle:
             connection = self._idle.pop()
             connection.closing.cancel()
@@ -91,14 +92,14 @@ class Mailer:
         return None
 
     async def _connect(self) -> "_Connection":
-        to = self._server
+        server = self._server
         client = aiosmtplib.SMTP(
-            hostname=to.host,
-            port=to.port,
-            username=to.username,
-            password=to.password,
-            use_tls=to.tls,
-            start_tls=False if to.tls else None,
+            hostname=server.host,
+            port=server.port,
+            username=server.username,
+            password=server.password,
+            use_tls=server.tls,
+            start_tls=False if server.tls else None,
             timeout=_STEP_SECONDS,
         )
         try:
@@ -123,7 +124,7 @@ class Mailer:
 
 
 class _DroppedError(Exception):
-    """The server closed a connection between two mails: it has seen nothing of the second one."""
+    """The server closed the connection between two mails, so it has not received the second one."""
 
 
 class _Connection:
@@ -167,7 +168,7 @@ class _Connection:
             raise
 
     def quit(self) -> None:
-        """Closes it without waiting for the server's goodbye: its mails are accepted already."""
+        """Closes it without waiting for a response: the server has already accepted its mails."""
         if self.client.protocol and self.client.is_connected:
             self.client.protocol.write(b"QUIT\r\n")
         self.client.close()
@@ -175,7 +176,7 @@ class _Connection:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Mailer | None]:
-    """A mailer for SMTP_URL; none where mails are shown at /dev/mail. Raises SettingsError for an SMTP_URL that is none."""
+    """A mailer for SMTP_URL; None if it is not set. Raises SettingsError if it is invalid."""
     smtp_url = settings.smtp_url.get_secret_value()
     mailer = Mailer(server(smtp_url)) if smtp_url else None
     try:
@@ -185,21 +186,21 @@ def opened(settings: Settings) -> Iterator[Mailer | None]:
             mailer.close()
 
 
-def fault(error: Exception) -> str:
-    """What went wrong, for the ledger and the log: kind and code alone, since servers repeat the address in their words."""
-    return f"{type(error).__name__}{''.join(f' {code}' for code in sorted(codes(error)))}"
+def describe(error: Exception) -> str:
+    """The type and SMTP codes of an error. Its message is left out: it often contains the
+    address."""
+    return " ".join([type(error).__name__, *map(str, sorted(_codes(error)))])
 
 
-def codes(error: Exception) -> set[int]:
-    """The SMTP codes of a refusal."""
+def _codes(error: Exception) -> set[int]:
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
-        return {one.code for one in error.recipients}
+        return {refusal.code for refusal in error.recipients}
     return {error.code} if isinstance(error, aiosmtplib.SMTPResponseException) else set()
 
 
-def hopeless(error: Exception) -> bool:
-    """Whether the server has said for good that there is no such recipient. Everything else is worth another attempt: a 5xx
-    about us (authentication, sender, relaying) is for an operator to mend."""
+def is_permanent(error: Exception) -> bool:
+    """Whether the server refused the recipient permanently. Other errors are retried: an operator
+    can fix the cause of a 5xx about authentication, sender or relaying."""
     return isinstance(error, aiosmtplib.SMTPRecipientsRefused) and all(
-        one.code // 100 == 5 for one in error.recipients
+        refusal.code // 100 == 5 for refusal in error.recipients
     )

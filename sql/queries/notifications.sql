@@ -16,7 +16,7 @@ where n.sent_at is null and n.given_up_at is null and n.due_at <= :now and n.kin
 order by n.due_at, n.id
 limit :limit;
 
--- name: take_notification
+-- name: lock_notification
 -- Locks the row until the transaction ends, if it is still due and not locked by another worker.
 -- Returns it with its booking.
 select n.id, n.kind, n.attempts, n.booking_id, n.recipient_id, recipient.email::text as email,

@@ -28,7 +28,7 @@ async def test_killed_before_the_server_accepts_the_mail(
         delivering.set()
         await dead.wait()
 
-    box.before_taking = wait_for_death
+    box.before_accepting = wait_for_death
     anna, ben = await couple(pool)
     await book(pool, anna, ben)
     first = workers(by_smtp)
@@ -54,7 +54,7 @@ async def test_killed_between_acceptance_and_commit_repeats_the_mail_with_the_sa
         if alive:
             await kill(alive.pop())
 
-    box.after_taking = kill_worker
+    box.after_accepting = kill_worker
     anna, ben = await couple(pool)
     await book(pool, anna, ben)
     alive.append(workers(by_smtp))

@@ -120,7 +120,7 @@ async def test_a_killed_or_flushed_redis_loses_and_repeats_no_mail(
     async def slowly() -> None:
         await asyncio.sleep(0.2)
 
-    box.before_taking = slowly
+    box.before_accepting = slowly
     anna, ben = await couple(pool)
     async with running_worker(by_smtp), running_worker(by_smtp):
         server = redis_server
@@ -185,7 +185,7 @@ async def test_a_slow_recipient_does_not_delay_others(
             first = False
             await release.wait()
 
-    box.before_taking = first_hangs
+    box.before_accepting = first_hangs
     for hour in range(9, 15):
         await book(pool, anna, ben, f"{hour:02}:00")
     async with running_worker(by_smtp):
@@ -203,7 +203,7 @@ async def test_a_stopping_worker_finishes_the_current_mail(
         delivering.set()
         await release.wait()
 
-    box.before_taking = wait
+    box.before_accepting = wait
     await book(pool, *await couple(pool))
     stop = asyncio.Event()
     task = asyncio.create_task(worker.run(by_smtp, stop))
@@ -227,7 +227,7 @@ async def test_a_stopping_worker_waits_only_for_drain_seconds(
         delivering.set()
         await never.wait()
 
-    box.before_taking = wait
+    box.before_accepting = wait
     await book(pool, *await couple(pool))
     stop = asyncio.Event()
     task = asyncio.create_task(worker.run(by_smtp, stop))

@@ -1,5 +1,5 @@
-"""A strict reader of iCalendar files (RFC 5545, RFC 6868) that shares nothing with the library that
-writes them."""
+"""A strict parser of iCalendar files (RFC 5545, RFC 6868), independent of the library that writes
+them."""
 
 import re
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Component:
 
 
 def parse(text: str) -> tuple[Component, Component]:
-    """The calendar and its only event. Fails for whatever the RFC does not allow."""
+    """The calendar and its only event. Fails on anything that the RFCs do not allow."""
     root = Component("")
     path = [root]
     for name, prop in _properties(text):
@@ -69,11 +69,11 @@ def _property(line: str) -> tuple[str, Property]:
     name, parameters, value = match.groups()
     if name in _TEXTS:
         assert not re.search(r"(?<!\\)(?:\\\\)*[;,]", value), f"not escaped: {line!r}"
-        value = _TEXT_ESCAPE.sub(lambda found: _TEXT_LETTERS[found[1]], value)
+        value = _TEXT_ESCAPE.sub(lambda escape: _TEXT_LETTERS[escape[1]], value)
     return name, Property(
         value,
         {
-            key: _PARAMETER_ESCAPE.sub(lambda found: _PARAMETER_LETTERS[found[1]], quoted or bare)
+            key: _PARAMETER_ESCAPE.sub(lambda escape: _PARAMETER_LETTERS[escape[1]], quoted or bare)
             for key, quoted, bare in _PARAMETER.findall(parameters)
         },
     )

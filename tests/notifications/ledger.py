@@ -1,4 +1,4 @@
-"""What the table of notifications says, and bookings that fill it."""
+"""The rows of the notification table, and bookings that create them."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +10,7 @@ from app.bookings import booking, cancellation
 from app.bookings.booking import Booking
 from app.db import Pool
 from app.notifications import delivery, smtp
-from app.notifications.delivery import Resources
+from app.notifications.delivery import WorkerContext
 from app.settings import Settings
 from tests import factories
 from tests.factories import Account, Instructor
@@ -21,7 +21,7 @@ def now() -> datetime:
 
 
 async def couple(pool: Pool) -> tuple[Instructor, Account]:
-    """Anna, who teaches, and Ben, who learns."""
+    """An instructor, Anna, and a student, Ben."""
     return await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
 
 
@@ -47,8 +47,8 @@ async def book(
     )
 
 
-async def cancel(pool: Pool, who: Account, made: Booking, reason: str = "") -> Booking:
-    return await cancellation.cancel(pool, who.id, made.id, reason=reason, now=now())
+async def cancel(pool: Pool, account: Account, booked: Booking, reason: str = "") -> Booking:
+    return await cancellation.cancel(pool, account.id, booked.id, reason=reason, now=now())
 
 
 async def rows(pool: Pool) -> list[dict[str, Any]]:
@@ -56,7 +56,8 @@ async def rows(pool: Pool) -> list[dict[str, Any]]:
     return [
         dict(row)
         for row in await pool.fetch(
-            """select n.id, n.kind, a.email::text, n.attempts, n.last_error, n.due_at, n.sent_at, n.given_up_at
+            """select n.id, n.kind, a.email::text, n.attempts, n.last_error, n.due_at, n.sent_at,
+                 n.given_up_at
                from notification n join account a on a.id = n.recipient_id order by n.id"""
         )
     ]
@@ -70,7 +71,7 @@ async def unsent(pool: Pool) -> int:
 
 
 async def dev_mails(pool: Pool) -> list[tuple[str, str]]:
-    """Recipient and subject of each, oldest first."""
+    """Recipient and subject of each stored mail, oldest first."""
     return [
         tuple(row)
         for row in await pool.fetch("select recipient, subject from dev_mail order by id")
@@ -78,7 +79,7 @@ async def dev_mails(pool: Pool) -> list[tuple[str, str]]:
 
 
 async def deliver_due(pool: Pool, settings: Settings, *, at: Callable[[], datetime] = now) -> int:
-    """One round: everything that is due and has nothing to wait for. Returns how many that were."""
+    """Delivers all due notifications that wait for no other; returns their number."""
     due = [row.id for row in await delivery.due(pool, limit=100, now=at()) if not row.waits]
     await deliver_each(pool, due, settings, at=at)
     return len(due)
@@ -87,19 +88,18 @@ async def deliver_due(pool: Pool, settings: Settings, *, at: Callable[[], dateti
 async def deliver_each(
     pool: Pool, ids: Sequence[int], settings: Settings, *, at: Callable[[], datetime] = now
 ) -> None:
-    """One after the other."""
-    with resources(pool, settings, at=at) as worker:
+    """Delivers them one after another."""
+    with worker_context(pool, settings, at=at) as context:
         for notification_id in ids:
-            await delivery.deliver(worker, notification_id)
+            await delivery.deliver(context, notification_id)
 
 
 @contextmanager
-def resources(
+def worker_context(
     pool: Pool, settings: Settings, *, at: Callable[[], datetime] = now
-) -> Iterator[Resources]:
-    """What a worker with these settings gives its deliveries."""
+) -> Iterator[WorkerContext]:
     with smtp.opened(settings) as mailer:
-        yield Resources(pool, settings, mailer, at, asyncio.Semaphore(10), asyncio.Event())
+        yield WorkerContext(pool, settings, mailer, at, asyncio.Semaphore(10), asyncio.Event())
 
 
 async def overdue_all(pool: Pool) -> None:

@@ -1,11 +1,11 @@
-"""A Booking and its messages, for tests of mails."""
+"""A booking and its messages, for tests of mails."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from app.bookings.booking import Booking
-from app.notifications.message import Message, Reader, compose
+from app.notifications.message import Message, Recipient, compose
 
 ANNA, BEN = uuid4(), uuid4()
 SITE = "https://lessons.example.com"
@@ -13,10 +13,10 @@ SITE = "https://lessons.example.com"
 HOSTILE = 'Eve\r\nBcc: victim@example.com\r\n\r\n<script>alert("x")</script> & \u202eevil\u0007'
 
 
-def lesson(**different: Any) -> Booking:
+def lesson(**changes: Any) -> Booking:
     """Ben's piano lesson with Anna, on Tuesday, November 24, 2026, 9:00 am in New York."""
-    start = different.pop("starts_at", datetime(2026, 11, 24, 14, 0, tzinfo=UTC))
-    minutes = different.pop("duration_minutes", 60)
+    start = changes.pop("starts_at", datetime(2026, 11, 24, 14, 0, tzinfo=UTC))
+    minutes = changes.pop("duration_minutes", 60)
     values: dict[str, Any] = {
         "id": UUID("0198c0de-0000-7000-8000-000000000001"),
         "state": "confirmed",
@@ -43,28 +43,30 @@ def lesson(**different: Any) -> Booking:
         "created_at": start - timedelta(days=5),
         "time_zone": "America/New_York",
     }
-    return Booking(**values | different)
+    return Booking(**values | changes)
 
 
-def written(
+def composed(
     kind: str,
-    about: Booking,
+    booking: Booking,
     reader: UUID,
     *,
     cancelled_by: UUID | None = None,
     now: datetime | None = None,
 ) -> Message:
-    """The message to this reader."""
+    """The message to the student or the instructor."""
     recipient = {
-        about.instructor_id: Reader(about.instructor_id, about.instructor_name, "anna@example.com"),
-        about.student_id: Reader(about.student_id, about.student_name, "ben@example.com"),
+        booking.instructor_id: Recipient(
+            booking.instructor_id, booking.instructor_name, "anna@example.com"
+        ),
+        booking.student_id: Recipient(booking.student_id, booking.student_name, "ben@example.com"),
     }[reader]
     return compose(
         kind,
-        about,
+        booking,
         recipient,
         cancelled_by=cancelled_by,
         site_url=SITE,
         mail_from="InstaInstru <lessons@example.com>",
-        now=now or about.starts_at - timedelta(days=3),
+        now=now or booking.starts_at - timedelta(days=3),
     )

@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback that keeps what it takes, and can be told to misbehave."""
+"""A real SMTP server on loopback that stores the mails it accepts, and can misbehave on request."""
 
 import asyncio
 import ssl
@@ -16,7 +16,7 @@ CERTIFICATE = Path(__file__).parent / "localhost.pem"
 LOGIN = ("us@example.com", "p@ss/word")
 
 
-async def _at_once() -> None:
+async def _no_delay() -> None:
     pass
 
 
@@ -25,12 +25,12 @@ class Mailbox:
         self.mails: list[EmailMessage] = []
         self.logins: list[tuple[str, str]] = []
         self.encrypted: list[bool] = []
-        self.refused: dict[str, str] = {}  # by recipient: the answer to RCPT
-        self.answer = "250 taken"  # to DATA
-        self.before_taking: Callable[[], Awaitable[None]] = _at_once
-        self.after_taking: Callable[[], Awaitable[None]] = _at_once
+        self.refused: dict[str, str] = {}  # by recipient: the response to RCPT
+        self.response = "250 accepted"  # the response to DATA
+        self.before_accepting: Callable[[], Awaitable[None]] = _no_delay
+        self.after_accepting: Callable[[], Awaitable[None]] = _no_delay
         self.port = 0
-        self.connections = 0  # that were ever made
+        self.connections = 0  # since the start, including closed ones
         self._tls, self._starttls, self._login = tls, starttls, login
         self._server: asyncio.Server | None = None
         self._connections: list[SMTP] = []
@@ -44,7 +44,7 @@ class Mailbox:
         return self._server is not None
 
     async def start(self) -> None:
-        """On the port it had before, if it had one."""
+        """Listens on the same port as before, or on a free one the first time."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(CERTIFICATE)
         self._server = await asyncio.get_running_loop().create_server(
@@ -56,7 +56,7 @@ class Mailbox:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Hangs up on everyone, and answers nobody."""
+        """Closes all connections and accepts no more."""
         if self._server:
             self._server.close()
             for connection in self._connections:
@@ -69,7 +69,7 @@ class Mailbox:
         return [mail for mail in self.mails if mail["To"].addresses[0].addr_spec == address]
 
     async def has(self, count: int, seconds: float = 10) -> None:
-        """Until so many mails are here."""
+        """Waits until there are `count` mails."""
         async with asyncio.timeout(seconds):
             while len(self.mails) < count:
                 await asyncio.sleep(0.02)
@@ -92,29 +92,31 @@ class Mailbox:
         self.logins.append((user.decode(), password.decode()))
         return self.logins[-1] == LOGIN
 
-    # ---- what aiosmtpd calls
+    # ---- called by aiosmtpd
 
-    async def handle_RCPT(self, _: Any, __: Any, envelope: Any, address: str, ___: Any) -> str:  # noqa: N802
+    async def handle_RCPT(  # noqa: N802
+        self, _: Any, __: Any, envelope: Any, address: str, ___: Any
+    ) -> str:
         if address in self.refused:
             return self.refused[address]
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, _: Any, session: Any, envelope: Any) -> str:  # noqa: N802
-        await self.before_taking()
-        if self.answer.startswith("250"):
+        await self.before_accepting()
+        if self.response.startswith("250"):
             mail = message_from_bytes(envelope.content, policy=SMTP_POLICY)
             assert isinstance(mail, EmailMessage)
             assert envelope.rcpt_tos == [mail["To"].addresses[0].addr_spec]
             self.mails.append(mail)
             self.encrypted.append(session.ssl is not None or self._tls)
-        await self.after_taking()
-        return self.answer
+        await self.after_accepting()
+        return self.response
 
 
 @asynccontextmanager
 async def mailbox(**options: bool) -> AsyncIterator[Mailbox]:
-    """A mailbox that runs."""
+    """A running mailbox."""
     box = Mailbox(**options)
     await box.start()
     try:

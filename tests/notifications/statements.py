@@ -7,6 +7,6 @@ from app.notifications.message import KINDS
 
 HOT: dict[str, dict[str, Any]] = {
     "due_notifications": {"now": datetime.now(UTC), "kinds": KINDS, "limit": 200},
-    "take_notification": {"id": 7, "now": datetime.now(UTC), "kinds": KINDS},
+    "lock_notification": {"id": 7, "now": datetime.now(UTC), "kinds": KINDS},
     "dev_mails": {"limit": 100},
 }

@@ -1,4 +1,4 @@
-"""One delivery: sent once, tried again, given up, and never in the way of others."""
+"""Delivery of notifications: each is sent once, retried after a failure, and delays no others."""
 
 import asyncio
 from datetime import timedelta
@@ -20,8 +20,8 @@ from tests.notifications.ledger import (
     dev_mails,
     now,
     overdue_all,
-    resources,
     rows,
+    worker_context,
 )
 from tests.notifications.mailbox import Mailbox
 
@@ -32,17 +32,19 @@ def by_smtp(settings: Settings, box: Mailbox) -> Settings:
     return settings.model_copy(update={"smtp_url": SecretStr(box.url)})
 
 
-async def test_both_people_get_each_mail_once(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+async def test_student_and_instructor_get_each_mail_once(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
     anna, ben = await couple(pool)
-    made = await book(pool, anna, ben)
+    booking = await book(pool, anna, ben)
     assert await deliver_due(pool, by_smtp) == 2
-    await cancel(pool, ben, made, "ill")
+    await cancel(pool, ben, booking, "ill")
     assert await deliver_due(pool, by_smtp) == 2
     assert await deliver_due(pool, by_smtp) == 0
     await deliver_each(pool, [row["id"] for row in await rows(pool)], by_smtp)
     assert len(box.mails) == 4
-    for person in (anna, ben):
-        assert [mail["Subject"].partition(":")[0] for mail in box.to(person.email)] in (
+    for account in (anna, ben):
+        assert [mail["Subject"].partition(":")[0] for mail in box.to(account.email)] in (
             ["New lesson", "Cancelled"],
             ["Confirmed", "Cancelled"],
         )
@@ -50,7 +52,7 @@ async def test_both_people_get_each_mail_once(pool: Pool, by_smtp: Settings, box
     assert len({mail["Message-ID"] for mail in box.mails}) == 4
 
 
-async def test_the_cancellation_says_who_cancelled(
+async def test_the_cancellation_names_who_cancelled(
     pool: Pool, by_smtp: Settings, box: Mailbox
 ) -> None:
     anna, ben = await couple(pool)
@@ -63,52 +65,54 @@ async def test_the_cancellation_says_who_cancelled(
     assert "> The piano is broken." in text.get_content()
 
 
-async def test_many_at_once_send_each_only_once(
+async def test_concurrent_deliveries_send_each_mail_once(
     pool: Pool, by_smtp: Settings, box: Mailbox
 ) -> None:
     async def slowly() -> None:
         await asyncio.sleep(0.1)
 
-    box.before_taking = slowly
+    box.before_accepting = slowly
     anna, ben = await couple(pool)
     await book(pool, anna, ben)
     ids = [row["id"] for row in await rows(pool)]
-    with resources(pool, by_smtp) as worker:
-        await asyncio.gather(*(delivery.deliver(worker, one) for one in ids * 4))
+    with worker_context(pool, by_smtp) as context:
+        await asyncio.gather(*(delivery.deliver(context, each) for each in ids * 4))
     assert len(box.mails) == 2
 
 
-async def test_without_a_server_mails_stay_here_each_once(pool: Pool, settings: Settings) -> None:
+async def test_without_an_smtp_server_each_mail_is_stored_once(
+    pool: Pool, settings: Settings
+) -> None:
     anna, ben = await couple(pool)
     await book(pool, anna, ben)
     ids = [row["id"] for row in await rows(pool)]
-    with resources(pool, settings) as worker:
-        await asyncio.gather(*(delivery.deliver(worker, one) for one in ids * 4))
+    with worker_context(pool, settings) as context:
+        await asyncio.gather(*(delivery.deliver(context, each) for each in ids * 4))
     assert sorted(recipient for recipient, _ in await dev_mails(pool)) == [anna.email, ben.email]
-    kept = await pool.fetchrow("select body_text, body_html, calendar from dev_mail limit 1")
-    assert kept is not None
-    assert "10:00–11:00 am (New York time)" in kept["body_text"]
-    assert "<h1" in kept["body_html"]
-    assert "METHOD:REQUEST" in kept["calendar"]
+    dev_mail = await pool.fetchrow("select body_text, body_html, calendar from dev_mail limit 1")
+    assert dev_mail is not None
+    assert "10:00–11:00 am (New York time)" in dev_mail["body_text"]
+    assert "<h1" in dev_mail["body_html"]
+    assert "METHOD:REQUEST" in dev_mail["calendar"]
 
 
-async def test_while_the_server_is_away_nothing_is_lost_and_the_pauses_grow(
+async def test_while_the_server_is_down_mails_are_retried_after_growing_pauses(
     pool: Pool, by_smtp: Settings, box: Mailbox
 ) -> None:
     await book(pool, *await couple(pool))
     await box.stop()
     pauses = []
     for attempt in range(1, 4):
-        began = now()
+        start = now()
         assert await deliver_due(pool, by_smtp) == 2
-        assert await deliver_due(pool, by_smtp) == 0  # not at once
+        assert await deliver_due(pool, by_smtp) == 0  # they pause first
         (row, _) = await rows(pool)
         assert (row["attempts"], row["last_error"], row["sent_at"]) == (
             attempt,
             "SMTPConnectError",
             None,
         )
-        pauses.append(round((row["due_at"] - began).total_seconds()))
+        pauses.append(round((row["due_at"] - start).total_seconds()))
         await overdue_all(pool)
     assert pauses == [10, 20, 40]
     await box.start()
@@ -117,7 +121,7 @@ async def test_while_the_server_is_away_nothing_is_lost_and_the_pauses_grow(
     assert all(row["sent_at"] and row["last_error"] is None for row in await rows(pool))
 
 
-async def test_the_pause_has_a_limit_and_in_the_end_it_is_given_up_loudly(
+async def test_the_pause_has_a_limit_and_the_last_failure_is_logged_as_an_error(
     pool: Pool, by_smtp: Settings, box: Mailbox
 ) -> None:
     anna, ben = await couple(pool)
@@ -130,12 +134,12 @@ async def test_the_pause_has_a_limit_and_in_the_end_it_is_given_up_loudly(
         for row in await rows(pool)
     )
     await overdue_all(pool)
-    with capture_logs() as said:
+    with capture_logs() as logs:
         await deliver_due(pool, by_smtp)
-    assert [(line["log_level"], line["event"]) for line in said] == [
-        ("error", "notification given up")
+    assert [(line["log_level"], line["event"]) for line in logs] == [
+        ("error", "notification_given_up")
     ] * 2
-    assert "@" not in str(said)
+    assert "@" not in str(logs)
     assert all(
         row["given_up_at"] and row["attempts"] == delivery.ATTEMPTS for row in await rows(pool)
     )
@@ -145,7 +149,7 @@ async def test_the_pause_has_a_limit_and_in_the_end_it_is_given_up_loudly(
     assert box.mails == []
 
 
-async def test_one_bad_recipient_holds_up_nobody(
+async def test_a_refused_recipient_is_given_up_and_delays_no_others(
     pool: Pool, by_smtp: Settings, box: Mailbox
 ) -> None:
     anna, ben = await couple(pool)
@@ -155,10 +159,10 @@ async def test_one_bad_recipient_holds_up_nobody(
     assert [mail["To"].addresses[0].addr_spec for mail in box.mails] == [ben.email]
     to_anna = next(row for row in await rows(pool) if row["email"] == anna.email)
     assert to_anna["given_up_at"]
-    assert to_anna["last_error"] == "SMTPRecipientsRefused 550"  # and not the address
+    assert to_anna["last_error"] == "SMTPRecipientsRefused 550"  # without the address
 
 
-async def test_not_now_is_tried_again(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
+async def test_a_temporary_refusal_is_retried(pool: Pool, by_smtp: Settings, box: Mailbox) -> None:
     anna, ben = await couple(pool)
     box.refused = {anna.email: "451 4.7.1 greylisted"}
     await book(pool, anna, ben)
@@ -169,7 +173,7 @@ async def test_not_now_is_tried_again(pool: Pool, by_smtp: Settings, box: Mailbo
     assert len(box.to(anna.email)) == len(box.to(ben.email)) == 1
 
 
-async def test_what_cannot_even_be_written_is_tried_again_later_and_holds_up_nobody(
+async def test_a_mail_that_cannot_be_composed_is_retried_later_and_delays_no_others(
     pool: Pool, by_smtp: Settings, box: Mailbox
 ) -> None:
     anna, ben = await couple(pool)
@@ -177,13 +181,13 @@ async def test_what_cannot_even_be_written_is_tried_again_later_and_holds_up_nob
     await book(pool, anna, ben)
     await deliver_due(pool, by_smtp)
     assert [mail["To"].addresses[0].addr_spec for mail in box.mails] == [ben.email]
-    bad = next(row for row in await rows(pool) if row["email"] != ben.email)
-    assert (bad["attempts"], bad["sent_at"], bad["given_up_at"]) == (1, None, None)
-    assert "@" not in bad["last_error"]
-    assert bad["due_at"] > now()
+    failed = next(row for row in await rows(pool) if row["email"] != ben.email)
+    assert (failed["attempts"], failed["sent_at"], failed["given_up_at"]) == (1, None, None)
+    assert "@" not in failed["last_error"]
+    assert failed["due_at"] > now()
 
 
-async def test_a_cancellation_waits_for_the_confirmation_to_have_its_turn(
+async def test_a_cancellation_is_sent_after_the_confirmation(
     pool: Pool, by_smtp: Settings, box: Mailbox
 ) -> None:
     anna, ben = await couple(pool)
@@ -198,24 +202,26 @@ async def test_a_confirmation_that_failed_is_not_sent_after_the_cancellation(
     pool: Pool, by_smtp: Settings, box: Mailbox
 ) -> None:
     anna, ben = await couple(pool)
-    made = await book(pool, anna, ben)
+    booking = await book(pool, anna, ben)
     await box.stop()
     await deliver_due(pool, by_smtp)
-    await cancel(pool, ben, made)
+    await cancel(pool, ben, booking)
     await box.start()
-    await deliver_due(pool, by_smtp)  # the confirmation's pause holds up nothing
+    await deliver_due(pool, by_smtp)  # during the pause of the confirmation
     await overdue_all(pool)
     await deliver_due(pool, by_smtp)
-    for person in (anna, ben):
-        assert [mail["Subject"].partition(":")[0] for mail in box.to(person.email)] == ["Cancelled"]
+    for account in (anna, ben):
+        assert [mail["Subject"].partition(":")[0] for mail in box.to(account.email)] == [
+            "Cancelled"
+        ]
     confirmed = [row for row in await rows(pool) if row["kind"] == "booking_confirmed"]
     assert all(
-        row["given_up_at"] and row["last_error"] == "overtaken: the booking is cancelled"
+        row["given_up_at"] and row["last_error"] == "obsolete: the booking is cancelled"
         for row in confirmed
     )
 
 
-async def test_what_is_due_later_is_not_sent_now(pool: Pool, settings: Settings) -> None:
+async def test_a_notification_is_not_sent_before_it_is_due(pool: Pool, settings: Settings) -> None:
     await book(pool, *await couple(pool))
     await pool.execute("update notification set due_at = now() + interval '1 minute'")
     assert await deliver_due(pool, settings) == 0
@@ -224,7 +230,7 @@ async def test_what_is_due_later_is_not_sent_now(pool: Pool, settings: Settings)
     assert await deliver_due(pool, settings, at=lambda: now() + timedelta(minutes=2)) == 2
 
 
-async def test_a_kind_that_cannot_be_written_here_is_left_for_who_can(
+async def test_an_unknown_kind_of_notification_is_left_for_newer_workers(
     pool: Pool, settings: Settings
 ) -> None:
     ada = await factories.admin(pool)

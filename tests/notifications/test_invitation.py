@@ -1,15 +1,15 @@
-"""The calendar file: what a calendar program makes of it."""
+"""The calendar file as a calendar program reads it."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.notifications.ics import parse
-from tests.notifications.lessons import ANNA, BEN, HOSTILE, SITE, lesson, written
+from tests.notifications.lessons import ANNA, BEN, HOSTILE, SITE, composed, lesson
 
 
-def test_a_confirmation_puts_the_lesson_into_the_calendar() -> None:
-    calendar, event = parse(written("booking_confirmed", lesson(), BEN).calendar)
+def test_a_confirmation_adds_the_lesson_to_the_calendar() -> None:
+    calendar, event = parse(composed("booking_confirmed", lesson(), BEN).calendar)
     assert (calendar["METHOD"], calendar["VERSION"]) == ("REQUEST", "2.0")
     assert event["UID"] == f"{lesson().id}@lessons.example.com"
     assert event["SEQUENCE"] == "0"
@@ -27,10 +27,10 @@ def test_a_confirmation_puts_the_lesson_into_the_calendar() -> None:
     assert event.properties["ATTENDEE"].parameters["PARTSTAT"] == "ACCEPTED"
 
 
-def test_a_cancellation_takes_out_the_same_entry() -> None:
-    _, before = parse(written("booking_confirmed", lesson(sequence=2), ANNA).calendar)
+def test_a_cancellation_removes_the_same_entry() -> None:
+    _, before = parse(composed("booking_confirmed", lesson(sequence=2), ANNA).calendar)
     calendar, event = parse(
-        written("booking_cancelled", lesson(sequence=2), ANNA, cancelled_by=BEN).calendar
+        composed("booking_cancelled", lesson(sequence=2), ANNA, cancelled_by=BEN).calendar
     )
     assert (calendar["METHOD"], event["STATUS"], event["UID"]) == (
         "CANCEL",
@@ -38,7 +38,7 @@ def test_a_cancellation_takes_out_the_same_entry() -> None:
         before["UID"],
     )
     assert int(event["SEQUENCE"]) > int(before["SEQUENCE"])
-    _, moved = parse(written("booking_confirmed", lesson(sequence=3), ANNA).calendar)
+    _, moved = parse(composed("booking_confirmed", lesson(sequence=3), ANNA).calendar)
     assert int(moved["SEQUENCE"]) > int(event["SEQUENCE"])
 
 
@@ -50,8 +50,8 @@ def test_a_cancellation_takes_out_the_same_entry() -> None:
         datetime(2027, 3, 14, 6, 30, tzinfo=UTC),  # half an hour before they go forward
     ],
 )
-def test_instants_are_exact_whatever_the_clocks_do(start: datetime) -> None:
-    text = written("booking_confirmed", lesson(starts_at=start), BEN).calendar
+def test_instants_are_exact_when_the_clocks_change(start: datetime) -> None:
+    text = composed("booking_confirmed", lesson(starts_at=start), BEN).calendar
     _, event = parse(text)
     assert (event.properties["DTSTART"].instant, event.properties["DTEND"].instant) == (
         start,
@@ -60,18 +60,18 @@ def test_instants_are_exact_whatever_the_clocks_do(start: datetime) -> None:
     assert f"DTSTART:{start:%Y%m%dT%H%M%SZ}\r\n" in text
 
 
-def test_nobody_is_told_the_other_persons_address() -> None:
-    assert "anna@example.com" not in written("booking_confirmed", lesson(), BEN).calendar
-    assert "ben@example.com" not in written("booking_confirmed", lesson(), ANNA).calendar
+def test_the_file_does_not_contain_the_other_accounts_address() -> None:
+    assert "anna@example.com" not in composed("booking_confirmed", lesson(), BEN).calendar
+    assert "ben@example.com" not in composed("booking_confirmed", lesson(), ANNA).calendar
 
 
-def test_what_people_typed_adds_no_line_to_it() -> None:
-    about = lesson(
+def test_user_input_adds_no_line() -> None:
+    booking = lesson(
         student_name=HOSTILE,
         location=HOSTILE,
         note=f"{HOSTILE}\nEND:VEVENT\nATTENDEE:mailto:victim@example.com",
     )
-    text = written("booking_confirmed", about, ANNA).calendar
+    text = composed("booking_confirmed", booking, ANNA).calendar
     _, event = parse(text)
     assert event["ATTENDEE"] == "mailto:anna@example.com"
     assert "Bcc" not in [line.partition(":")[0] for line in text.split("\r\n")]
@@ -81,17 +81,17 @@ def test_what_people_typed_adds_no_line_to_it() -> None:
 
 def test_long_lines_are_folded_between_characters() -> None:
     note = "Größe 🎹 " * 40
-    text = written("booking_confirmed", lesson(note=note), BEN).calendar
+    text = composed("booking_confirmed", lesson(note=note), BEN).calendar
     assert max(len(line.encode()) for line in text.split("\r\n")) <= 75
     _, event = parse(text)
     assert note.strip() in event["DESCRIPTION"]
 
 
-def test_commas_semicolons_backslashes_and_quotes_are_read_back_as_they_were() -> None:
-    text = written("booking_confirmed", lesson(location='12, Main; St\\ "rear"'), BEN).calendar
+def test_commas_semicolons_backslashes_and_quotes_are_preserved() -> None:
+    text = composed("booking_confirmed", lesson(location='12, Main; St\\ "rear"'), BEN).calendar
     _, event = parse(text)
     assert event["LOCATION"] == '12, Main; St\\ "rear"'
     _, event = parse(
-        written("booking_confirmed", lesson(student_name='Ben "B" Birch; Jr.'), BEN).calendar
+        composed("booking_confirmed", lesson(student_name='Ben "B" Birch; Jr.'), BEN).calendar
     )
     assert event.properties["ATTENDEE"].parameters["CN"] == "Ben 'B' Birch; Jr."

@@ -1,4 +1,4 @@
-"""Mails as they stand on the wire, and the way to the server."""
+"""Encoded mails, and how they reach the server."""
 
 import asyncio
 import ssl
@@ -16,14 +16,14 @@ from app.notifications.mail import Mail
 from app.notifications.smtp import Mailer, Server
 from app.settings import SettingsError
 from tests.notifications.ics import parse
-from tests.notifications.lessons import ANNA, BEN, HOSTILE, lesson, written
+from tests.notifications.lessons import ANNA, BEN, HOSTILE, composed, lesson
 from tests.notifications.mailbox import CERTIFICATE, LOGIN, Mailbox, mailbox
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
-def made(**different: object) -> Mail:
-    message = written("booking_confirmed", lesson(**different), BEN)
+def confirmation(**changes: object) -> Mail:
+    message = composed("booking_confirmed", lesson(**changes), BEN)
     return mail.mail(
         message,
         mail_from="InstaInstru <lessons@example.com>",
@@ -33,7 +33,7 @@ def made(**different: object) -> Mail:
 
 
 async def send(url: str, *mails: Mail) -> None:
-    """One after the other, by one mailer."""
+    """Sends them one after another with one mailer."""
     mailer = Mailer(smtp.server(url))
     try:
         for each in mails:
@@ -42,8 +42,8 @@ async def send(url: str, *mails: Mail) -> None:
         mailer.close()
 
 
-async def test_a_mail_arrives_with_text_html_and_the_calendar(box: Mailbox) -> None:
-    await send(box.url, made(note="Größe: 1,70 m 🎹"))
+async def test_a_mail_contains_text_html_and_the_calendar(box: Mailbox) -> None:
+    await send(box.url, confirmation(note="Größe: 1,70 m 🎹"))
     (arrived,) = box.mails
     assert arrived["From"] == "InstaInstru <lessons@example.com>"
     assert arrived["To"] == "Ben Birch <ben@example.com>"
@@ -64,8 +64,8 @@ async def test_a_mail_arrives_with_text_html_and_the_calendar(box: Mailbox) -> N
     assert "Größe" in event["DESCRIPTION"]
 
 
-async def test_dots_and_long_lines_arrive_as_they_were_typed(box: Mailbox) -> None:
-    await send(box.url, made(note="one\n.\n..two\nFrom me = you\n" + "x" * 1900))
+async def test_dots_and_long_lines_are_preserved(box: Mailbox) -> None:
+    await send(box.url, confirmation(note="one\n.\n..two\nFrom me = you\n" + "x" * 1900))
     text = box.mails[0].get_body(("plain",))
     assert text is not None
     assert (
@@ -75,7 +75,7 @@ async def test_dots_and_long_lines_arrive_as_they_were_typed(box: Mailbox) -> No
 
 
 async def test_a_hostile_name_stays_within_its_header(box: Mailbox) -> None:
-    message = written(
+    message = composed(
         "booking_confirmed", lesson(student_name=HOSTILE, instructor_name=HOSTILE), ANNA
     )
     await send(
@@ -106,8 +106,8 @@ async def test_a_hostile_name_stays_within_its_header(box: Mailbox) -> None:
         "😀" * 60,
     ],
 )
-def test_a_name_arrives_letter_by_letter_and_space_by_space(name: str) -> None:
-    message = written("booking_confirmed", lesson(student_name=name, instructor_name=name), BEN)
+def test_every_letter_and_space_of_a_name_is_preserved(name: str) -> None:
+    message = composed("booking_confirmed", lesson(student_name=name, instructor_name=name), BEN)
     message = replace(message, name=name)
     content = mail.mail(
         message, mail_from="us@example.com", message_id="<7@example.com>", now=NOW
@@ -126,11 +126,15 @@ def test_a_name_arrives_letter_by_letter_and_space_by_space(name: str) -> None:
 @pytest.mark.parametrize("field", ["subject", "name"])
 @pytest.mark.parametrize(
     "text",
-    ["Piano{}Bcc: victim@example.com", "Piano{0}{0}another body", "Größe{}Bcc: victim@example.com"],
+    [
+        "Piano{}Bcc: victim@example.com",
+        "Piano{0}{0}another body",
+        "Größe{}Bcc: victim@example.com",
+    ],
 )
 def test_a_header_of_several_lines_is_refused(text: str, field: str, line_break: str) -> None:
     value = text.format(line_break)
-    message = written("booking_confirmed", lesson(), BEN)
+    message = composed("booking_confirmed", lesson(), BEN)
     message = (
         replace(message, subject=value) if field == "subject" else replace(message, name=value)
     )
@@ -140,13 +144,13 @@ def test_a_header_of_several_lines_is_refused(text: str, field: str, line_break:
 
 def test_a_name_with_quotes_and_brackets_is_a_name_and_not_an_address() -> None:
     name = 'Birch, "Ben" <b@c.example>; Jr.'
-    message = replace(written("booking_confirmed", lesson(), BEN), name=name)
+    message = replace(composed("booking_confirmed", lesson(), BEN), name=name)
     sent = mail.mail(message, mail_from="us@example.com", message_id="<7@example.com>", now=NOW)
     assert getaddresses([message_from_bytes(sent.content)["To"]]) == [(name, "ben@example.com")]
 
 
 def test_an_international_sender_is_written_in_ascii() -> None:
-    message = written("booking_confirmed", lesson(note="Größe"), BEN)
+    message = composed("booking_confirmed", lesson(note="Größe"), BEN)
     mail_from = "Zoë’s lessons <a@bücher.example>"
     sent = mail.mail(message, mail_from=mail_from, message_id="<7@example.com>", now=NOW)
     assert sent.sender == "a@xn--bcher-kva.example"
@@ -156,15 +160,15 @@ def test_an_international_sender_is_written_in_ascii() -> None:
 
 
 def test_every_line_ends_with_cr_and_lf() -> None:
-    content = made(note="one\ntwo", student_name="Zoë " * 30).content
+    content = confirmation(note="one\ntwo", student_name="Zoë " * 30).content
     assert content.endswith(b"\r\n")
     assert not any(b"\n" in line or b"\r" in line for line in content.split(b"\r\n"))
 
 
-def test_a_long_message_id_stands_on_one_line() -> None:
+def test_a_long_message_id_is_on_one_line() -> None:
     message_id = f"<{lesson().id}.1234567@lessons.of.a.school.with.a.long.name.example.com>"
     sent = mail.mail(
-        written("booking_confirmed", lesson(), BEN),
+        composed("booking_confirmed", lesson(), BEN),
         mail_from="a@example.com",
         message_id=message_id,
         now=NOW,
@@ -175,8 +179,8 @@ def test_a_long_message_id_stands_on_one_line() -> None:
 @pytest.mark.parametrize(
     "address", ["a\r\nRCPT TO:<b@example.com>", "a@b>, <c@d", "", "no address"]
 )
-def test_what_is_no_address_is_not_sent_to(address: str) -> None:
-    message = written("booking_confirmed", lesson(), BEN)
+def test_an_invalid_address_is_rejected(address: str) -> None:
+    message = composed("booking_confirmed", lesson(), BEN)
     message = type(message)(
         message.name,
         address,
@@ -190,26 +194,26 @@ def test_what_is_no_address_is_not_sent_to(address: str) -> None:
         mail.mail(message, mail_from="a@example.com", message_id="<7@example.com>", now=NOW)
 
 
-async def test_smtps_and_a_login_whose_password_is_percent_encoded(
+async def test_smtps_and_a_login_with_a_percent_encoded_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     async with mailbox(tls=True) as box:
-        await send(box.url.replace("smtp:", "smtps:"), made())
+        await send(box.url.replace("smtp:", "smtps:"), confirmation())
         assert (len(box.mails), box.encrypted) == (1, [True])
     async with mailbox(starttls=True, login=True) as box:
-        await send(f"smtp://us%40example.com:p%40ss%2Fword@127.0.0.1:{box.port}", made())
+        await send(f"smtp://us%40example.com:p%40ss%2Fword@127.0.0.1:{box.port}", confirmation())
         assert (len(box.mails), box.encrypted, box.logins) == (1, [True], [LOGIN])
 
 
-async def test_starttls_is_used_where_offered_and_a_certificate_we_do_not_trust_is_not() -> None:
+async def test_starttls_is_used_if_offered_and_an_untrusted_certificate_is_rejected() -> None:
     async with mailbox(starttls=True) as box:
         with pytest.raises((aiosmtplib.SMTPException, ssl.SSLError)):
-            await send(box.url, made())
+            await send(box.url, confirmation())
         assert box.mails == []
 
 
-async def test_a_server_that_never_answers_is_not_waited_for_long(
+async def test_a_server_that_never_responds_causes_a_timeout(
     box: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(smtp, "SECONDS", 0.3)
@@ -218,21 +222,21 @@ async def test_a_server_that_never_answers_is_not_waited_for_long(
     async def wait() -> None:
         await never.wait()
 
-    box.before_taking = wait
+    box.before_accepting = wait
     with pytest.raises(TimeoutError):
-        await send(box.url, made())
+        await send(box.url, confirmation())
     never.set()
 
 
-async def test_once_taken_a_mail_counts_as_sent_whatever_happens_to_the_goodbye(
+async def test_an_accepted_mail_counts_as_sent_even_if_quit_fails(
     box: Mailbox,
 ) -> None:
     async def hang_up(*_: object) -> str:
         await box.stop()
-        return "221 never heard"
+        return "221 lost"
 
     box.handle_QUIT = hang_up  # type: ignore[attr-defined]
-    await send(box.url, made())
+    await send(box.url, confirmation())
     assert len(box.mails) == 1
 
 
@@ -248,7 +252,7 @@ async def test_once_taken_a_mail_counts_as_sent_whatever_happens_to_the_goodbye(
         ),
     ],
 )
-def test_smtp_url_names_server_port_encryption_and_login(url: str, expected: Server) -> None:
+def test_smtp_url_contains_server_port_encryption_and_login(url: str, expected: Server) -> None:
     assert smtp.server(url) == expected
 
 
@@ -263,22 +267,23 @@ def test_smtp_url_names_server_port_encryption_and_login(url: str, expected: Ser
         "smtp:",
     ],
 )
-def test_an_smtp_url_that_is_none_is_refused_in_a_sentence_without_its_password(url: str) -> None:
+def test_an_invalid_smtp_url_is_reported_without_its_password(url: str) -> None:
     with pytest.raises(SettingsError, match="SMTP_URL: must look like"):
         smtp.server(url)
 
 
-def test_what_went_wrong_is_said_without_naming_anyone() -> None:
+def test_the_description_of_an_error_names_no_one() -> None:
     refused = aiosmtplib.SMTPRecipientsRefused(
         [aiosmtplib.SMTPRecipientRefused(550, "no ben@example.com", "ben@example.com")]
     )
-    assert smtp.fault(refused) == "SMTPRecipientsRefused 550"
-    assert smtp.hopeless(refused)
+    assert smtp.describe(refused) == "SMTPRecipientsRefused 550"
+    assert smtp.is_permanent(refused)
     later = aiosmtplib.SMTPRecipientsRefused(
         [aiosmtplib.SMTPRecipientRefused(451, "not now", "ben@example.com")]
     )
-    assert not smtp.hopeless(later)
-    assert not smtp.hopeless(aiosmtplib.SMTPAuthenticationError(535, "who are you?"))
+    assert not smtp.is_permanent(later)
+    assert not smtp.is_permanent(aiosmtplib.SMTPAuthenticationError(535, "who are you?"))
     assert (
-        smtp.fault(ConnectionRefusedError(111, "Connect call failed")) == "ConnectionRefusedError"
+        smtp.describe(ConnectionRefusedError(111, "Connect call failed"))
+        == "ConnectionRefusedError"
     )

@@ -1,19 +1,19 @@
-"""What people read: who gets told what, and how times, places, prices and the policy are said."""
+"""The text of messages: content for student and instructor, times, places, prices and policy."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from app.notifications import phrases
-from tests.notifications.lessons import ANNA, BEN, HOSTILE, SITE, lesson, written
+from tests.notifications.lessons import ANNA, BEN, HOSTILE, SITE, composed, lesson
 
 
-def test_the_student_reads_who_what_when_where_price_note_and_policy() -> None:
-    message = written("booking_confirmed", lesson(), BEN)
+def test_the_student_gets_all_details_of_the_lesson() -> None:
+    message = composed("booking_confirmed", lesson(), BEN)
     assert message.subject == "Confirmed: Piano with Anna Ash, Tue, Nov 24, 9:00 am"
     assert (message.name, message.address) == ("Ben Birch", "ben@example.com")
     for body in (message.text, message.html):
-        for said in (
+        for text in (
             "Hello Ben Birch",
             "Piano",
             "Anna Ash",
@@ -25,15 +25,15 @@ def test_the_student_reads_who_what_when_where_price_note_and_policy() -> None:
             "You can cancel for free until Mon, Nov 23, 9:00 pm. After that, it counts as late.",
             f"{SITE}/lessons",
         ):
-            assert said in body
+            assert text in body
         assert "Anna’s eyes only" not in body
 
 
-def test_the_instructor_reads_the_same_lesson_from_the_other_side() -> None:
-    message = written("booking_confirmed", lesson(), ANNA)
+def test_the_instructor_gets_the_lesson_from_their_point_of_view() -> None:
+    message = composed("booking_confirmed", lesson(), ANNA)
     assert message.subject == "New lesson: Piano with Ben Birch, Tue, Nov 24, 9:00 am"
     for body in (message.text, message.html):
-        for said in (
+        for text in (
             "Hello Anna Ash",
             "Ben Birch booked a lesson with you",
             "At Ben Birch’s place: 12 Main St",
@@ -42,19 +42,19 @@ def test_the_instructor_reads_the_same_lesson_from_the_other_side() -> None:
             "Ben Birch can cancel for free until Mon, Nov 23, 9:00 pm.",
             f"{SITE}/teach",
         ):
-            assert said in body
+            assert text in body
 
 
-def test_without_a_note_nothing_is_said_of_one() -> None:
-    message = written("booking_confirmed", lesson(note="  \n"), ANNA)
+def test_a_missing_note_is_not_mentioned() -> None:
+    message = composed("booking_confirmed", lesson(note="  \n"), ANNA)
     assert "Note from" not in message.text
     assert "blockquote" not in message.html
 
 
-def test_a_cancellation_says_who_why_and_whether_it_was_free() -> None:
-    about = lesson(state="cancelled", late=False, cancel_reason="I am ill.\nSorry!")
+def test_a_cancellation_names_who_cancelled_the_reason_and_whether_it_was_free() -> None:
+    booking = lesson(state="cancelled", late=False, cancel_reason="I am ill.\nSorry!")
     to_ben, to_anna = (
-        written("booking_cancelled", about, person, cancelled_by=BEN) for person in (BEN, ANNA)
+        composed("booking_cancelled", booking, reader, cancelled_by=BEN) for reader in (BEN, ANNA)
     )
     assert to_ben.subject == "Cancelled: Piano with Anna Ash, Tue, Nov 24, 9:00 am"
     assert to_anna.subject == "Cancelled: Piano with Ben Birch, Tue, Nov 24, 9:00 am"
@@ -65,21 +65,21 @@ def test_a_cancellation_says_who_why_and_whether_it_was_free() -> None:
     assert "I am ill.<br>" in to_anna.html
 
 
-def test_a_late_cancellation_is_called_late_but_never_the_instructors() -> None:
-    about = lesson(state="cancelled", late=True)
+def test_only_the_students_cancellation_can_be_called_late() -> None:
+    booking = lesson(state="cancelled", late=True)
     late = "It counts as late: cancellation was free until Mon, Nov 23, 9:00 pm."
-    assert late in written("booking_cancelled", about, ANNA, cancelled_by=BEN).text
-    by_anna = written("booking_cancelled", about, BEN, cancelled_by=ANNA)
+    assert late in composed("booking_cancelled", booking, ANNA, cancelled_by=BEN).text
+    by_anna = composed("booking_cancelled", booking, BEN, cancelled_by=ANNA)
     assert "Anna Ash cancelled this lesson.\n" in by_anna.text
     assert "late" not in by_anna.text
     assert (
         "We cancelled this lesson."
-        in written("booking_cancelled", about, BEN, cancelled_by=None).text
+        in composed("booking_cancelled", booking, BEN, cancelled_by=None).text
     )
 
 
 @pytest.mark.parametrize(
-    ("start", "minutes", "said"),
+    ("start", "minutes", "text"),
     [
         (datetime(2026, 11, 24, 16, 30, tzinfo=UTC), 60, "11:30 am–12:30 pm"),
         (datetime(2026, 11, 24, 17, 0, tzinfo=UTC), 45, "12:00–12:45 pm"),
@@ -93,12 +93,12 @@ def test_a_late_cancellation_is_called_late_but_never_the_instructors() -> None:
         (datetime(2027, 3, 14, 6, 30, tzinfo=UTC), 60, "1:30 am EST–3:30 am EDT"),  # and forward
     ],
 )
-def test_hours_are_said_as_new_yorkers_say_them(start: datetime, minutes: int, said: str) -> None:
-    assert phrases.hours(start, start + timedelta(minutes=minutes), "America/New_York") == said
+def test_hours_are_formatted_in_american_style(start: datetime, minutes: int, text: str) -> None:
+    assert phrases.hours(start, start + timedelta(minutes=minutes), "America/New_York") == text
 
 
-def test_the_zone_is_the_lessons() -> None:
-    message = written("booking_confirmed", lesson(time_zone="America/Los_Angeles"), BEN)
+def test_the_time_zone_is_that_of_the_lesson() -> None:
+    message = composed("booking_confirmed", lesson(time_zone="America/Los_Angeles"), BEN)
     assert "Tuesday, November 24, 2026, 6:00–7:00 am (Los Angeles time)" in message.text
 
 
@@ -110,33 +110,33 @@ def test_the_zone_is_the_lessons() -> None:
         ("public", "in a public place", "in a public place"),
     ],
 )
-def test_the_place_is_said_to_whom_it_concerns(place: str, to_ben: str, to_anna: str) -> None:
-    about = lesson(location_type=place, location="")
-    assert phrases.place(about, "student") == to_ben
-    assert phrases.place(about, "instructor") == to_anna
+def test_the_place_is_phrased_for_its_reader(place: str, to_ben: str, to_anna: str) -> None:
+    booking = lesson(location_type=place, location="")
+    assert phrases.place(booking, "student") == to_ben
+    assert phrases.place(booking, "instructor") == to_anna
 
 
-def test_the_policy_is_what_holds_now() -> None:
-    about = lesson()
-    passed = phrases.policy(about, "student", about.free_cancel_until + timedelta(seconds=1))
+def test_the_policy_depends_on_the_current_time() -> None:
+    booking = lesson()
+    passed = phrases.policy(booking, "student", booking.free_cancel_until + timedelta(seconds=1))
     assert passed == "The free cancellation period is over. A cancellation now counts as late."
-    always = lesson(free_cancel_until=about.starts_at)
+    always = lesson(free_cancel_until=booking.starts_at)
     assert (
-        phrases.policy(always, "student", about.created_at)
+        phrases.policy(always, "student", booking.created_at)
         == "You can cancel for free until the lesson starts."
     )
 
 
-def test_names_places_and_notes_cannot_end_a_header_or_become_markup() -> None:
-    about = lesson(student_name=HOSTILE, location=HOSTILE, note=HOSTILE, cancel_reason=HOSTILE)
+def test_user_input_cannot_end_a_header_or_become_markup() -> None:
+    booking = lesson(student_name=HOSTILE, location=HOSTILE, note=HOSTILE, cancel_reason=HOSTILE)
     for kind in ("booking_confirmed", "booking_cancelled"):
         for reader in (ANNA, BEN):
-            message = written(kind, about, reader, cancelled_by=BEN)
+            message = composed(kind, booking, reader, cancelled_by=BEN)
             for header in (message.subject, message.name):
                 assert header.isprintable()
                 assert "\n" not in header
             assert "<script" not in message.html
             assert "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt; &amp;" in message.html
             assert "\u202e" not in message.subject + message.text + message.html + message.calendar
-            # In text, what someone typed is quoted line by line: it cannot pass for ours.
+            # In text, every line of user input is quoted, so it cannot pass for our own.
             assert "\nBcc:" not in message.text

@@ -14,7 +14,8 @@ async def test_hot_statements_scan_no_table(plans: QueryPlans, name: str) -> Non
     sql, parameters = CATALOG[name]
     await plans.connection.execute(
         """update notification set sent_at = null where id > 11900;
-           insert into booking_audit (booking_id, at, event, to_state) select id, now(), 'created', state from booking;
+           insert into booking_audit (booking_id, at, event, to_state)
+             select id, now(), 'created', state from booking;
            analyze booking_audit"""
     )
     assert await plans.scans(sql, *(HOT[name][parameter] for parameter in parameters)) == []

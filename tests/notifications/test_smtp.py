@@ -1,4 +1,5 @@
-"""Connections to the SMTP server: kept between mails, one mail at a time, and replaced when the server closes them."""
+"""Connections to the SMTP server: kept between mails, one mail at a time, and replaced when the
+server closes them."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -10,14 +11,14 @@ import pytest
 from app.notifications import mail, smtp
 from app.notifications.mail import Mail
 from app.notifications.smtp import Mailer
-from tests.notifications.lessons import ANNA, BEN, lesson, written
+from tests.notifications.lessons import ANNA, BEN, composed, lesson
 from tests.notifications.mailbox import Mailbox
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 def to(address: str = "ben@example.com", number: int = 1) -> Mail:
-    message = written("booking_confirmed", lesson(), BEN if address == "ben@example.com" else ANNA)
+    message = composed("booking_confirmed", lesson(), BEN if address == "ben@example.com" else ANNA)
     message_id = f"<{number}@example.com>"
     return mail.mail(
         message, mail_from="InstaInstru <lessons@example.com>", message_id=message_id, now=NOW
@@ -29,19 +30,19 @@ def mailer(box: Mailbox) -> Mailer:
     return Mailer(smtp.server(box.url))
 
 
-async def test_mails_one_after_the_other_share_a_connection(mailer: Mailer, box: Mailbox) -> None:
+async def test_consecutive_mails_share_a_connection(mailer: Mailer, box: Mailbox) -> None:
     for number in range(5):
         await mailer.send(to(number=number))
     assert (len(box.mails), box.connections) == (5, 1)
 
 
-async def test_mails_at_once_have_a_connection_each(mailer: Mailer, box: Mailbox) -> None:
+async def test_concurrent_mails_have_a_connection_each(mailer: Mailer, box: Mailbox) -> None:
     both = asyncio.Barrier(2)
 
     async def wait_for_the_other() -> None:
         await both.wait()
 
-    box.before_taking = wait_for_the_other
+    box.before_accepting = wait_for_the_other
     async with asyncio.timeout(5):
         await asyncio.gather(mailer.send(to(number=1)), mailer.send(to(number=2)))
     assert (len(box.mails), box.connections) == (2, 2)
@@ -64,9 +65,9 @@ async def test_a_server_that_closes_at_the_second_mail_gets_it_on_a_new_connecti
     async def one_mail_per_connection(
         server: Any, _: Any, envelope: Any, address: str, __: Any
     ) -> str:
-        if getattr(server, "seen_before", False):
+        if getattr(server, "had_a_mail", False):
             return "421 4.7.0 too many mails on this connection"
-        server.seen_before = True
+        server.had_a_mail = True
         envelope.mail_from = address
         return "250 OK"
 
@@ -80,7 +81,7 @@ async def test_a_mail_that_may_have_arrived_is_not_sent_again_on_a_new_connectio
     mailer: Mailer, box: Mailbox
 ) -> None:
     await mailer.send(to(number=1))
-    box.after_taking = box.stop
+    box.after_accepting = box.stop
     with pytest.raises(aiosmtplib.SMTPServerDisconnected):
         await mailer.send(to(number=2))
     assert (len(box.mails), box.connections) == (2, 1)
@@ -89,7 +90,7 @@ async def test_a_mail_that_may_have_arrived_is_not_sent_again_on_a_new_connectio
 async def test_after_a_refused_recipient_the_next_mail_arrives(
     mailer: Mailer, box: Mailbox
 ) -> None:
-    box.refused = {"ben@example.com": "550 5.1.1 no such person"}
+    box.refused = {"ben@example.com": "550 5.1.1 no such user"}
     await mailer.send(to("anna@example.com"))
     with pytest.raises(aiosmtplib.SMTPRecipientsRefused):
         await mailer.send(to("ben@example.com"))
@@ -97,7 +98,7 @@ async def test_after_a_refused_recipient_the_next_mail_arrives(
     assert len(box.mails) == 2
 
 
-async def test_after_a_time_out_the_late_answer_is_not_taken_for_that_of_the_next_mail(
+async def test_after_a_timeout_a_late_response_does_not_count_for_the_next_mail(
     mailer: Mailer, box: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await mailer.send(to(number=1))
@@ -106,19 +107,19 @@ async def test_after_a_time_out_the_late_answer_is_not_taken_for_that_of_the_nex
     async def wait() -> None:
         await released.wait()
 
-    box.before_taking = wait
+    box.before_accepting = wait
     with monkeypatch.context() as patched:
         patched.setattr(smtp, "SECONDS", 0.3)
         with pytest.raises(TimeoutError):
             await mailer.send(to(number=2))
     released.set()
-    box.answer = "451 4.3.0 not now"
+    box.response = "451 4.3.0 not now"
     with pytest.raises(aiosmtplib.SMTPDataError):
         await mailer.send(to(number=3))
     assert box.connections == 2
 
 
-async def test_a_connection_ends_after_so_many_mails_and_after_so_long(
+async def test_a_connection_has_a_maximum_number_of_mails_and_a_maximum_age(
     mailer: Mailer, box: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(smtp, "MAILS_PER_CONNECTION", 2)
@@ -134,25 +135,23 @@ async def test_a_connection_ends_after_so_many_mails_and_after_so_long(
 async def test_an_idle_connection_is_closed(
     mailer: Mailer, box: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    goodbyes = asyncio.Event()
+    quits = asyncio.Event()
 
-    async def goodbye(*_: object) -> str:
-        goodbyes.set()
+    async def on_quit(*_: object) -> str:
+        quits.set()
         return "221 bye"
 
-    box.handle_QUIT = goodbye  # type: ignore[attr-defined]
+    box.handle_QUIT = on_quit  # type: ignore[attr-defined]
     monkeypatch.setattr(smtp, "IDLE_SECONDS", 0.05)
     await mailer.send(to(number=1))
     async with asyncio.timeout(5):
-        await goodbyes.wait()
+        await quits.wait()
     await mailer.send(to(number=2))
     assert (len(box.mails), box.connections) == (2, 2)
 
 
-async def test_an_international_domain_is_written_as_dns_knows_it(
-    mailer: Mailer, box: Mailbox
-) -> None:
-    message = written("booking_confirmed", lesson(), BEN)
+async def test_an_international_domain_is_written_in_ascii(mailer: Mailer, box: Mailbox) -> None:
+    message = composed("booking_confirmed", lesson(), BEN)
     message = type(message)(
         message.name,
         "ben@bücher.example",
