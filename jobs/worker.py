@@ -26,6 +26,9 @@ POLL_SECONDS = 0.1
 # More than the deliveries of a job take (BEGIN_SECONDS plus smtp.SECONDS). If a worker is killed,
 # another one runs its job JOB_SECONDS + 1 later.
 JOB_SECONDS = 20
+# A job ends itself after JOB_SECONDS. To give back a connection that does not answer takes longer;
+# arq would log a job that exceeds its own limit as an error.
+RELEASE_SECONDS = 10
 # Time for running jobs to finish after SIGTERM (`up` waits 6 s for the worker).
 DRAIN_SECONDS = 4
 _RESTART_SECONDS = 1
@@ -108,10 +111,10 @@ async def _run_arq_once(redis: ArqRedis, context: WorkerContext) -> None:
         [func(deliver, name="deliver")],  # type: ignore[arg-type]  # arq wants *args, **kwargs
         queue_name=queue.NAME,
         redis_pool=redis,
-        ctx={"worker": context},
+        ctx={"worker": context, "seconds": JOB_SECONDS},
         handle_signals=False,
         max_jobs=MAX_JOBS,
-        job_timeout=JOB_SECONDS,
+        job_timeout=JOB_SECONDS + RELEASE_SECONDS,
         poll_delay=POLL_SECONDS,
         keep_result=0,  # a stored result would keep the same job from being enqueued again
         job_serializer=queue.pack,

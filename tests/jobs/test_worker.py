@@ -260,3 +260,30 @@ async def test_the_error_names_the_unusable_setting(settings: Settings) -> None:
     ):
         with pytest.raises(SettingsError, match=name.upper()):
             await worker.run(settings.model_copy(update={name: value}), asyncio.Event())
+
+
+async def test_a_job_that_gets_no_answer_ends_with_a_warning_and_its_mails_are_sent_later(
+    pool: Pool,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(worker, "JOB_SECONDS", 1)
+    anna, ben = await couple(pool)
+    await book(pool, anna, ben)
+    redis = queue.connect(settings.redis_url.get_secret_value())
+    await queue.enqueue(redis, [row["id"] for row in await rows(pool)])
+
+    async def queue_is_empty() -> bool:
+        return await queue.notification_ids(redis) == set()
+
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("lock table notification in access exclusive mode")
+        async with running_worker(settings):
+            await until(queue_is_empty)
+            await transaction.rollback()
+            await all_sent(pool)
+    await redis.aclose()
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
