@@ -86,7 +86,7 @@ async def _connected(address: str, *, migrated: bool = True) -> AsyncIterator[Po
     of this version."""
     try:
         await migrate.check(address)
-    except migrate.ShapeError:
+    except migrate.SchemaError:
         if migrated:
             raise
     pool = await db.connect(address, size=2, name="maintenance")

@@ -8,6 +8,7 @@ concurrently`). Needs a direct connection to Postgres, not through a transaction
 
 import asyncio
 import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -35,6 +36,11 @@ set search_path = public, code; set timezone = 'UTC'
 """
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.2
+# A comment, a string, a quoted name, a dollar-quoted string, a word, or a symbol.
+_TOKEN = re.compile(
+    r"""--[^\n]* | '(?:[^']|'')*' | "[^"]*" | (\$\w*\$).*?\1 | \w+ | \S""", re.DOTALL | re.VERBOSE
+)
+_CHECKSUM_PREFIX = "tokens:"
 # How often to check whether the sessions of the first release have ended.
 _SESSION_ATTEMPTS = 25
 
@@ -62,7 +68,7 @@ class MigrationError(Exception):
     """The database cannot be migrated. The message gives the reason and what to do."""
 
 
-class ShapeError(MigrationError):
+class SchemaError(MigrationError):
     """The database is not migrated to the current schema."""
 
 
@@ -77,7 +83,8 @@ async def migrate(dsn: str) -> list[str]:
     try:
         if await connection.fetchval("select pg_is_in_recovery()"):
             raise MigrationError(
-                "The database at DATABASE_URL is a standby, which only reads. Migrate its primary instead."
+                "The database at DATABASE_URL is a standby, which is read-only. "
+                "Migrate its primary instead."
             )
         await connection.execute(_OWN_SETTINGS)
         await _lock(connection)
@@ -91,7 +98,8 @@ async def migrate(dsn: str) -> list[str]:
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
                 log.info("migration_waiting", reason="locks", error=str(error))
         raise MigrationError(
-            "The database is too busy to be migrated: nothing was changed. Try again in a quieter moment."
+            "The database is too busy to be migrated: nothing was changed. "
+            "Try again when there is less traffic."
         )
     finally:
         await connection.close(timeout=10)
@@ -104,7 +112,8 @@ async def _apply(connection: Connection) -> list[str]:
     ]
     # Functions may refer to each other in any order.
     await connection.execute(
-        "create schema code; set local search_path = code, public; set local check_function_bodies = off"
+        "create schema code; set local search_path = code, public; "
+        "set local check_function_bodies = off"
     )
     for path in _files("functions"):
         await connection.execute(path.read_text())
@@ -132,8 +141,9 @@ async def _drop_code(connection: Connection) -> None:
         if len(postponed) == len(drops):
             reason = next(iter(postponed.values())).replace("\n", "; ")
             raise MigrationError(
-                "Functions and views in the schema code are made anew by each migration, and something "
-                f"outside of it depends on them: {reason}. Remove that first. Nothing was changed."
+                "Each migration recreates the functions and views in the schema code, and an "
+                f"object outside of it depends on them: {reason}. Remove that object first. "
+                "Nothing was changed."
             )
         drops = list(postponed)
 
@@ -147,9 +157,9 @@ async def _set_session_defaults(connection: Connection) -> None:
     await connection.execute((SQL / "session.sql").read_text())
     if not may_have_old_sessions:
         return
-    moment = await connection.fetchval("select clock_timestamp()")
+    started_at = await connection.fetchval("select clock_timestamp()")
     for attempts_left in reversed(range(_SESSION_ATTEMPTS)):
-        sessions = await connection.fetchval(_END_SESSIONS, moment, attempts_left > 0)
+        sessions = await connection.fetchval(_END_SESSIONS, started_at, attempts_left > 0)
         if not sessions:
             return
         await asyncio.sleep(_PAUSE_SECONDS)
@@ -174,7 +184,7 @@ async def wait_until_reachable(dsn: str) -> None:
 
 async def check(dsn: str) -> None:
     """Raises UnreachableError or another MigrationError if there is no usable database, and
-    ShapeError if its schema is not current."""
+    SchemaError if its schema is not current."""
     connection = await _connect(dsn)
     try:
         exists = await connection.fetchval("select to_regclass('migration') is not null")
@@ -183,8 +193,9 @@ async def check(dsn: str) -> None:
     finally:
         await connection.close(timeout=10)
     if applied != {path.name for path in _files("migrations")}:
-        raise ShapeError(
-            "The database is not of this version's shape. Run `python -m app migrate` first."
+        raise SchemaError(
+            "The database does not have the schema of this version. "
+            "Run `python -m app migrate` first."
         )
 
 
@@ -202,7 +213,8 @@ async def _connect(dsn: str) -> Connection:
     if version.major < MAJOR:
         await connection.close(timeout=10)
         raise MigrationError(
-            f"This needs PostgreSQL {MAJOR}; the one at DATABASE_URL is {version.major}.{version.minor}."
+            f"This needs PostgreSQL {MAJOR}, and the one at DATABASE_URL is "
+            f"{version.major}.{version.minor}."
         )
     return connection
 
@@ -225,24 +237,39 @@ async def _lock(connection: Connection) -> None:
     newer = [row["name"] for row in rows if row["name"] not in names]
     if newer:
         raise MigrationError(
-            f"The database was migrated by a newer version ({max(newer)}). Run that version, or reset."
+            f"The database was migrated by a newer version ({max(newer)}). "
+            "Run that version, or reset."
         )
 
 
 async def _apply_once(connection: Connection, path: Path) -> str | None:
     """Returns the migration's name, or None if it was applied before."""
     text = path.read_text()  # noqa: ASYNC240 — this process does nothing else
-    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    current = checksum(text)
     applied = await connection.fetchval("select sha256 from migration where name = $1", path.name)
-    if applied == sha256:
-        return None
-    if applied is not None:
-        raise MigrationError(
-            f"{path.name} was changed after it had been applied. Migrations are forward only: add a new one."
+    if applied is None:
+        await connection.execute(text)
+        await connection.execute(
+            "insert into migration (name, sha256) values ($1, $2)", path.name, current
         )
-    await connection.execute(text)
-    await connection.execute(
-        "insert into migration (name, sha256) values ($1, $2)", path.name, sha256
-    )
-    log.info("migration_applied", migration=path.name)
-    return path.name
+        log.info("migration_applied", migration=path.name)
+        return path.name
+    if not applied.startswith(_CHECKSUM_PREFIX):
+        await connection.execute(
+            "update migration set sha256 = $2 where name = $1", path.name, current
+        )
+    elif applied != current:
+        raise MigrationError(
+            f"{path.name} was changed after it had been applied. "
+            "Migrations are forward only: add a new one."
+        )
+    return None
+
+
+def checksum(sql: str) -> str:
+    """Independent of comments and layout, so that a released migration can be wrapped differently.
+    The first release hashed the exact text; its checksums have no prefix and cannot be compared, so
+    `migrate` replaces them."""
+    tokens = (match[0] for match in _TOKEN.finditer(sql))
+    statements = " ".join(token for token in tokens if not token.startswith("--"))
+    return _CHECKSUM_PREFIX + hashlib.sha256(statements.encode()).hexdigest()

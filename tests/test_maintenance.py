@@ -125,7 +125,8 @@ async def test_migrate_reports_the_applied_migrations(operate: Operate, postgres
     url = await postgres.empty("unmigrated")
     try:
         assert operate("admin", "a@example.com", DATABASE_URL=url).stderr == (
-            "The database is not of this version's shape. Run `python -m app migrate` first.\n"
+            "The database does not have the schema of this version. "
+            "Run `python -m app migrate` first.\n"
         )
         assert operate("migrate", DATABASE_URL=url).stdout.startswith("Applied 0001_people.sql, ")
         assert operate("migrate", DATABASE_URL=url).stdout == "The database is up to date.\n"

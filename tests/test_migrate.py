@@ -1,6 +1,8 @@
-"""Migrating: a database of the first release while its web process works, one that is in use, and what makes it fail."""
+"""Migrating: a database of the first release while its web process works, a database in use, and
+failures."""
 
 import asyncio
+import gzip
 import shutil
 import uuid
 from collections import defaultdict
@@ -40,17 +42,21 @@ FINNS_SERVICE = uuid.UUID("01a1fe91-fd2e-7f2b-a941-565e69a78140")
 NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)
 FIRST = date(2026, 11, 20)
 
-# What the old process asks, and what still makes sense to the new database. The others changed their shape: they may fail.
+# The statements of the old process. Those in LASTING work on the new database too. The shapes of
+# the others changed, so they may fail.
 CALLS: dict[str, dict[str, Any]] = {
     "session_by_id": {"session_id": BENS_SESSION, "now": NOW},
     "week": {"instructor_id": ANNA, "start": date(2026, 11, 23)},
     "board_message": {"instructor": ANNA, "first": FIRST, "days": 10},
     "booking": {"id": BENS_LESSON},
-    "student_bookings_upcoming": {"account_id": BEN, "now": NOW, "start": None, "id": None, "limit": 20},
+    "student_bookings_upcoming": {
+        "account_id": BEN, "now": NOW, "start": None, "id": None, "limit": 20,
+    },
     "versions_of": {"instructors": [ANNA, DORA]},
     "unpublished_changes": {"partitions": 64, "limit": 1},
     "reserve": {
-        "student_id": GUS, "service_id": FINNS_SERVICE, "start": datetime(2026, 11, 22, 15, tzinfo=UTC), "minutes": 60,
+        "student_id": GUS, "service_id": FINNS_SERVICE,
+        "start": datetime(2026, 11, 22, 15, tzinfo=UTC), "minutes": 60,
         "location_type": None, "location": "", "note": "", "now": NOW,
     },
 }  # fmt: skip
@@ -90,14 +96,20 @@ async def connected(url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Recor
 
 @pytest.fixture
 async def first_release(database: str) -> str:
-    """A database as the first release left it."""
-    async with connected(database) as connection:
-        await connection.execute((FIRST_RELEASE / "database.sql").read_text())
+    """A database of the first release."""
+    await restore_first_release(database)
     return database
 
 
+async def restore_first_release(url: str) -> None:
+    dump = gzip.decompress((FIRST_RELEASE / "database.sql.gz").read_bytes()).decode()
+    async with connected(url) as connection:
+        await connection.execute(dump)
+
+
 class OldProcess:
-    """A web process of the first release: its statements, prepared on connections that stand, sent without a pause."""
+    """A web process of the first release: sends its statements without a pause on pooled
+    connections, where they are prepared."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -105,7 +117,7 @@ class OldProcess:
         self._statements = load(FIRST_RELEASE)
 
     @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[None]:
         settings = {
             "application_name": "web",
             "timezone": "UTC",
@@ -123,7 +135,7 @@ class OldProcess:
         )
         callers = [asyncio.create_task(self._call_forever(pool)) for _ in range(3)]
         try:
-            # More than five times each, so that Postgres plans them for good.
+            # More than five times each, so that Postgres uses generic plans.
             await until(lambda: all(len(self.outcomes[name]) > 20 for name in CALLS))
             assert {name for name in CALLS if any(self.outcomes[name])} == set()
             yield
@@ -141,7 +153,7 @@ class OldProcess:
                     await pool.fetch(
                         sql, *(values[parameter] for parameter in parameters), timeout=5
                     )
-                except Exception as error:  # noqa: BLE001 — whatever it is, the test looks at it
+                except Exception as error:  # noqa: BLE001 — the test examines it
                     self.outcomes[name].append(error)
                 else:
                     self.outcomes[name].append(None)
@@ -154,15 +166,17 @@ async def until(condition: Any, seconds: float = 30) -> None:
 
 
 async def stored(connection: Any) -> dict[str, list[dict[str, Any]]]:
-    """Every row of every table, but Finn's: the old process books lessons with him meanwhile."""
+    """Every row of every table except Finn's: the old process books lessons with him meanwhile."""
     tables = await connection.fetch(
-        "select tablename from pg_tables where schemaname = 'public' and tablename <> 'migration' order by tablename"
+        "select tablename from pg_tables where schemaname = 'public' and tablename <> 'migration'"
+        " order by tablename"
     )
     return {
         table["tablename"]: [
             row["row"]
             for row in await connection.fetch(
-                f"select row_to_json(t) as row from public.{table['tablename']} t where strpos(t::text, $1) = 0 order by t::text",
+                f"select row_to_json(t) as row from public.{table['tablename']} t"
+                " where strpos(t::text, $1) = 0 order by t::text",
                 str(FINN),
             )
         ]
@@ -173,26 +187,34 @@ async def stored(connection: Any) -> dict[str, list[dict[str, Any]]]:
 def missing(
     before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]
 ) -> list[Any]:
-    """The rows that are no longer there, or not as they were, by the columns that both releases have."""
+    """The rows that were deleted or changed, compared by the columns that both releases have."""
     lost = []
     for table, rows in before.items():
         present = after[table]
         columns = (
             rows[0].keys() & present[0].keys() if rows and present else set()
         ) - RESHAPED.get(table, set())
-        there = [{column: row[column] for column in columns} for row in present]
+        remaining = [{column: row[column] for column in columns} for row in present]
         lost += [
-            (table, row) for row in rows if {column: row[column] for column in columns} not in there
+            (table, row)
+            for row in rows
+            if {column: row[column] for column in columns} not in remaining
         ]
     return lost
 
 
-# An event of the outbox names its booking now instead of containing it; a stored answer is a row.
+# Columns with a new shape: an event of the outbox refers to its booking instead of containing it,
+# and a stored answer is a row.
 RESHAPED = {"outbox": {"events"}, "idempotency_key": {"answer"}}
-BOARDS = "select c.instructor_id, b.version, b.days from calendar c, board(c.instructor_id, $1, 30) b where c.instructor_id <> $2 order by 1"
+BOARDS = """
+select c.instructor_id, b.version, b.days
+from calendar c, board(c.instructor_id, $1, 30) b
+where c.instructor_id <> $2
+order by 1
+"""
 
 
-async def test_a_database_of_the_first_release_is_migrated_while_its_web_process_works(
+async def test_a_database_of_the_first_release_is_migrated_while_its_web_process_runs(
     first_release: str,
 ) -> None:
     old = OldProcess(first_release)
@@ -200,16 +222,15 @@ async def test_a_database_of_the_first_release_is_migrated_while_its_web_process
         await db._prepare_connection(connection)
         await connection.execute("set search_path = public, code")
         before, boards = await stored(connection), await connection.fetch(BOARDS, FIRST, FINN)
-    async with old.at_work():
-        asked_before = {name: len(outcomes) for name, outcomes in old.outcomes.items()}
+    async with old.running():
+        calls_before = {name: len(outcomes) for name, outcomes in old.outcomes.items()}
         assert "0009_code_schema.sql" in await migrate.migrate(first_release)
         migrated = {name: len(outcomes) for name, outcomes in old.outcomes.items()}
         await until(lambda: all(len(old.outcomes[name]) > migrated[name] + 20 for name in CALLS))
 
-    for name in (
-        LASTING
-    ):  # a connection may have ended in the middle; nothing else goes wrong, and soon nothing does
-        meanwhile = [error for error in old.outcomes[name][asked_before[name] :] if error]
+    for name in LASTING:
+        # Connections may be lost during the migration. There are no other errors, and later none.
+        meanwhile = [error for error in old.outcomes[name][calls_before[name] :] if error]
         assert [error for error in meanwhile if not isinstance(error, LOST_CONNECTION)] == []
         assert old.outcomes[name][-10:] == [None] * 10
     for name in CALLS.keys() - LASTING:
@@ -232,7 +253,7 @@ async def test_a_database_of_the_first_release_is_migrated_while_its_web_process
     await db.close(pool)
 
 
-async def test_a_repeat_of_a_call_to_the_first_release_gets_the_answer_of_then(
+async def test_a_repeated_call_to_the_first_release_gets_the_stored_response(
     first_release: str,
 ) -> None:
     async with connected(first_release) as connection:
@@ -250,22 +271,26 @@ async def test_a_repeat_of_a_call_to_the_first_release_gets_the_answer_of_then(
 
 NAMES = """
 select n.nspname as schema, named.name, named.kind,
-       exists (select from pg_depend d where (d.classid, d.objid, d.deptype) = (named.catalog, named.oid, 'e')) as is_of_extension
-from (select pronamespace, proname, 'function', oid, 'pg_proc'::regclass from pg_proc
-      union all select relnamespace, relname, relkind::text, oid, 'pg_class'::regclass from pg_class)
-     as named (schema, name, kind, oid, catalog)
+       exists (
+         select from pg_depend d
+         where (d.classid, d.objid, d.deptype) = (named.catalog, named.oid, 'e')
+       ) as is_of_extension
+from (
+       select pronamespace, proname, 'function', oid, 'pg_proc'::regclass from pg_proc
+       union all
+       select relnamespace, relname, relkind::text, oid, 'pg_class'::regclass from pg_class
+     ) as named (schema, name, kind, oid, catalog)
 join pg_namespace n on n.oid = named.schema
 where n.nspname in ('public', 'code')
 """
 
 
 @pytest.mark.parametrize("before", ["nothing", "first release"])
-async def test_tables_are_in_public_functions_and_views_in_code_and_none_hides_another(
+async def test_tables_are_in_public_functions_and_views_in_code_and_names_are_unique(
     database: str, before: str
 ) -> None:
-    async with connected(database) as connection:
-        if before == "first release":
-            await connection.execute((FIRST_RELEASE / "database.sql").read_text())
+    if before == "first release":
+        await restore_first_release(database)
     await migrate.migrate(database)
     async with connected(database) as connection:
         assert await connection.fetchval("show search_path") == "public, code"
@@ -288,10 +313,12 @@ async def test_tables_are_in_public_functions_and_views_in_code_and_none_hides_a
 async def everything(url: str) -> Any:
     async with connected(url) as connection:
         functions = await connection.fetch(
-            "select p.oid::regprocedure::text, pg_get_functiondef(p.oid) from pg_proc p where pronamespace = 'code'::regnamespace order by 1"
+            "select p.oid::regprocedure::text, pg_get_functiondef(p.oid) from pg_proc p"
+            " where pronamespace = 'code'::regnamespace order by 1"
         )
         settings = await connection.fetch(
-            "select setconfig from pg_db_role_setting s join pg_database d on d.oid = setdatabase where datname = current_database()"
+            "select setconfig from pg_db_role_setting s join pg_database d on d.oid = setdatabase"
+            " where datname = current_database()"
         )
         return (
             await stored(connection),
@@ -308,9 +335,58 @@ async def test_migrating_again_changes_nothing(first_release: str) -> None:
     assert await everything(first_release) == before
 
 
+async def checksums(url: str) -> dict[str, str]:
+    async with connected(url) as connection:
+        rows = await connection.fetch("select name, sha256 from migration")
+    return {row["name"]: row["sha256"] for row in rows}
+
+
+async def test_the_checksums_of_the_first_release_are_renewed(first_release: str) -> None:
+    before = await checksums(first_release)
+    assert before
+    assert not any(each.startswith("tokens:") for each in before.values())
+    await migrate.migrate(first_release)
+    after = await checksums(first_release)
+    assert after == {
+        path.name: migrate.checksum(path.read_text())
+        for path in (db.SQL / "migrations").glob("*.sql")
+    }
+
+
+async def test_a_migration_with_another_layout_and_other_comments_is_the_same(
+    database: str, next_release: Path
+) -> None:
+    await migrate.migrate(database)
+    before = await everything(database)
+    path = next_release / "migrations" / "0001_people.sql"
+    path.write_text("-- A comment's apostrophe.\n" + path.read_text().replace(" (\n", "\n(  "))
+    assert await migrate.migrate(database) == []
+    assert await everything(database) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "edit"),
+    [
+        ("between 1 and 200", "between 1 and 100"),
+        ("'America/New_York'", "'America /New_York'"),
+        ("create extension if not exists citext;", "-- create extension if not exists citext;"),
+    ],
+)
+async def test_an_edited_migration_is_refused(
+    first_release: str, next_release: Path, text: str, edit: str
+) -> None:
+    await migrate.migrate(first_release)
+    path = next_release / "migrations" / "0001_people.sql"
+    content = path.read_text()
+    assert text in content
+    path.write_text(content.replace(text, edit))
+    with pytest.raises(MigrationError, match=r"0001_people\.sql was changed after"):
+        await migrate.migrate(first_release)
+
+
 @pytest.fixture
 def next_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The folder of the SQL of a release to come: a copy, which the test may change, and which `migrate` then uses."""
+    """A copy of the SQL folder, which `migrate` uses and the test may change."""
     folder = tmp_path / "sql"
     shutil.copytree(db.SQL, folder)
     monkeypatch.setattr(migrate, "SQL", folder)
@@ -327,13 +403,14 @@ SHAPES = (
     """
     create view lesson as select id, version, state from booking;
     create function lesson_state(lesson) returns text language sql stable as 'select ($1).state';
-    create function lessons(p_limit integer, p_state text default 'confirmed') returns table (id uuid, version bigint)
+    create function lessons(p_limit integer, p_state text default 'confirmed')
+    returns table (id uuid, version bigint)
     language sql stable as 'select id, version from lesson where state = p_state limit p_limit';
     """,
 )
 
 
-async def test_a_view_gains_a_column_and_a_function_an_output_and_a_parameter_while_both_are_used(
+async def test_a_view_and_a_function_change_their_shape_while_in_use(
     first_release: str, next_release: Path
 ) -> None:
     (next_release / "functions" / "lesson.sql").write_text(SHAPES[0])
@@ -369,7 +446,7 @@ async def test_a_view_gains_a_column_and_a_function_an_output_and_a_parameter_wh
         ),
     ],
 )
-async def test_what_is_stored_may_not_depend_on_code_and_a_migration_says_so_and_changes_nothing(
+async def test_a_stored_object_that_depends_on_code_is_reported_and_nothing_changes(
     database: str, next_release: Path, dependency: str, name: str
 ) -> None:
     await migrate.migrate(database)
@@ -378,12 +455,12 @@ async def test_what_is_stored_may_not_depend_on_code_and_a_migration_says_so_and
         await connection.execute(dependency)
     before = await everything(database)
     (next_release / "migrations" / "9999_more.sql").write_text("create table more (id integer)")
-    with pytest.raises(MigrationError, match=f"something outside of it depends on them: .*{name} "):
+    with pytest.raises(MigrationError, match=f"object outside of it depends on them: .*{name} "):
         await migrate.migrate(database)
     assert await everything(database) == before
 
 
-async def test_a_migration_that_fails_leaves_neither_the_one_before_it_nor_new_functions(
+async def test_a_failed_migration_undoes_earlier_ones_and_new_functions(
     database: str, next_release: Path
 ) -> None:
     await migrate.migrate(database)
@@ -398,7 +475,7 @@ async def test_a_migration_that_fails_leaves_neither_the_one_before_it_nor_new_f
     assert await everything(database) == before
 
 
-async def test_a_migration_waits_for_whoever_reads_without_making_others_wait_for_long(
+async def test_a_migration_waits_for_a_reader_without_blocking_other_readers(
     database: str,
 ) -> None:
     await migrate.migrate(database)
@@ -420,7 +497,7 @@ async def waiting_for_a_lock(connection: Any) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_database_that_is_never_let_go_is_not_migrated(
+async def test_a_database_that_stays_locked_is_not_migrated(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await migrate.migrate(database)
@@ -431,7 +508,7 @@ async def test_a_database_that_is_never_let_go_is_not_migrated(
             await migrate.migrate(database)
 
 
-async def test_a_restored_dump_has_the_settings_of_sessions_again_once_it_is_migrated(
+async def test_migrating_a_restored_dump_restores_the_session_settings(
     database: str,
 ) -> None:
     await migrate.migrate(database)
@@ -445,7 +522,7 @@ async def test_a_restored_dump_has_the_settings_of_sessions_again_once_it_is_mig
     await db.close(pool)
 
 
-async def test_reset_leaves_no_function_of_before(database: str) -> None:
+async def test_reset_leaves_no_earlier_function(database: str) -> None:
     await migrate.migrate(database)
     async with connected(database) as connection:
         await connection.execute(

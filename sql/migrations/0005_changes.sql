@@ -1,7 +1,9 @@
--- What must happen after a commit: changes to publish, and people to tell. Both are written in the transaction itself.
+-- Work after a commit: changes to publish, and mails to send. The transaction that causes the work
+-- writes the rows.
 
--- One step of a calendar's version. `days` is the complete new board content of every altered local day, so a change may be
--- applied twice or late without harm. `events` are the bookings it concerned, as booking_detail rows.
+-- One step of a calendar's version. `days` is the complete new board content of every changed local
+-- day, so applying a change twice or late does no harm. `events` are the bookings it changed, as
+-- booking_detail rows.
 create table outbox (
   id            bigint generated always as identity,
   instructor_id uuid not null references calendar on delete cascade,
@@ -12,16 +14,17 @@ create table outbox (
   published_at  timestamptz,
   constraint outbox_one_change_per_version primary key (instructor_id, version)
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);
--- Ids of one calendar are drawn under its lock, so id order is version order there; across calendars it means nothing,
--- which is why the relay asks for unpublished rows and never for `id > last`.
+-- Ids of one calendar are drawn under its lock, so id order is version order there. Across
+-- calendars it means nothing, so the relay reads unpublished rows and never `id > last`.
 create index outbox_unpublished on outbox (id) where published_at is null;
 create index outbox_age on outbox (created_at);
 
--- The ledger of messages to people: a row is due once and sent once.
+-- The ledger of messages to accounts: a row is due once and sent once.
 create table notification (
   id           bigint generated always as identity primary key,
   kind         text not null constraint notification_kind
-    check (kind in ('booking_confirmed', 'booking_cancelled', 'booking_rescheduled', 'reminder', 'welcome', 'password_reset')),
+    check (kind in ('booking_confirmed', 'booking_cancelled', 'booking_rescheduled', 'reminder',
+                    'welcome', 'password_reset')),
   recipient_id uuid not null references account on delete cascade,
   booking_id   uuid references booking on delete cascade,
   sequence     integer not null default 0,
@@ -32,9 +35,10 @@ create table notification (
   given_up_at  timestamptz,
   constraint notification_once unique (booking_id, recipient_id, kind, sequence)
 );
-create index notification_due on notification (due_at) where sent_at is null and given_up_at is null;
+create index notification_due
+  on notification (due_at) where sent_at is null and given_up_at is null;
 
--- Where mail goes when no SMTP server is configured; /dev/mail shows it.
+-- Mails of a site without an SMTP server; /dev/mail shows them.
 create table dev_mail (
   id              bigint generated always as identity primary key,
   notification_id bigint constraint dev_mail_once unique references notification on delete cascade,

@@ -1,10 +1,12 @@
--- Statements of the first release's processes, as they were sent. Never changed.
+-- Statements of the processes of the first release. Never change them, except for their layout.
 
 -- name: session_by_id
 select a.id as account_id, a.email::text, a.full_name, a.time_zone,
        array(select r.role from account_role r where r.account_id = a.id) as roles,
        array(
-         select distinct p.permission from account_role r join role_permission p on p.role = r.role where r.account_id = a.id
+         select distinct p.permission
+         from account_role r join role_permission p on p.role = r.role
+         where r.account_id = a.id
        ) as permissions,
        s.expires_at
 from session s
@@ -13,20 +15,23 @@ where s.id = :session_id and s.revoked_at is null and s.expires_at > :now;
 
 -- name: insert_account
 with made as (
-  insert into account (email, password_hash, full_name, time_zone) values (:email, :password_hash, :full_name, :time_zone)
+  insert into account (email, password_hash, full_name, time_zone)
+  values (:email, :password_hash, :full_name, :time_zone)
   returning id, time_zone
 ), given as (
   insert into account_role (account_id, role) select id, :role from made
 ), teaches as (
   insert into instructor (id) select id from made where :role = 'instructor'
 ), calendar as (
-  insert into calendar (instructor_id, time_zone) select id, time_zone from made where :role = 'instructor'
+  insert into calendar (instructor_id, time_zone)
+  select id, time_zone from made where :role = 'instructor'
 )
 select id from made;
 
 -- name: week
 select c.time_zone, c.version,
-       (select jsonb_object_agg(to_char(d.day, 'YYYY-MM-DD'), d.ranges) from local_days(c.instructor_id, :start, 7) as d) as days
+       (select jsonb_object_agg(to_char(d.day, 'YYYY-MM-DD'), d.ranges)
+        from local_days(c.instructor_id, :start, 7) as d) as days
 from calendar c where c.instructor_id = :instructor_id;
 
 -- name: board_message
@@ -38,18 +43,20 @@ select b.epoch, b.version,
 from board(:instructor, :first, :days) b;
 
 -- name: booking
-select id, state, starts_at, ends_at, duration_minutes, held_until, service_id, service_name, price_cents,
-       instructor_id, instructor_name, student_id, student_name, location_type, location, note, instructor_note,
-       free_cancel_until, late, cancel_reason, sequence, version, created_at, time_zone
+select id, state, starts_at, ends_at, duration_minutes, held_until, service_id, service_name,
+       price_cents, instructor_id, instructor_name, student_id, student_name, location_type,
+       location, note, instructor_note, free_cancel_until, late, cancel_reason, sequence, version,
+       created_at, time_zone
 from booking_detail where id = :id;
 
 -- name: student_bookings_upcoming
-select id, state, starts_at, ends_at, duration_minutes, held_until, service_id, service_name, price_cents,
-       instructor_id, instructor_name, student_id, student_name, location_type, location, note, instructor_note,
-       free_cancel_until, late, cancel_reason, sequence, version, created_at, time_zone
+select id, state, starts_at, ends_at, duration_minutes, held_until, service_id, service_name,
+       price_cents, instructor_id, instructor_name, student_id, student_name, location_type,
+       location, note, instructor_note, free_cancel_until, late, cancel_reason, sequence, version,
+       created_at, time_zone
 from booking_detail
 where student_id = :account_id and state in ('held', 'confirmed') and ends_at > :now
-  and starts_at > :now - interval '1 day'   -- a lesson lies within one day; this is what the index can use
+  and starts_at > :now - interval '1 day'  -- for the index: a lesson lies within one day
   and (:start::timestamptz is null or (starts_at, id) > (:start, :id::uuid))
 order by starts_at, id
 limit :limit;
@@ -79,4 +86,5 @@ order by o.id
 limit :limit;
 
 -- name: mark_published
-update outbox set published_at = clock_timestamp() where id = any(:ids::bigint[]) and published_at is null;
+update outbox set published_at = clock_timestamp()
+where id = any(:ids::bigint[]) and published_at is null;
