@@ -14,6 +14,7 @@ declare
   v_buffer interval := make_interval(mins => p_calendar.travel_buffer_minutes);
   v_busy   tstzmultirange;
   v_closed tstzmultirange;
+  v_has_held boolean;
 begin
   select
     case when p_calendar.is_active then (
@@ -24,16 +25,24 @@ begin
      where x.instructor_id = p_calendar.instructor_id
        and x.day between (p_from at time zone p_calendar.time_zone)::date
                      and (p_to at time zone p_calendar.time_zone)::date),
-    b.busy, b.held
-  into free, v_closed, v_busy, held
+    b.busy, b.has_held
+  into free, v_closed, v_busy, v_has_held
   from (
     select range_agg(tstzrange(lower(b.during) - v_buffer, upper(b.blocked))) as busy,
-           array_agg(b.during order by b.during) filter (
-             where b.state = 'held' and b.during && tstzrange(p_from, p_to)) as held
+           bool_or(b.state = 'held') as has_held
     from booking b
     where b.instructor_id = p_calendar.instructor_id
       and b.blocked && tstzrange(p_from, p_to + v_buffer) and b.occupies_time
   ) as b;
+  if v_has_held then
+    held := (
+      select array_agg(b.during order by b.during)
+      from booking b
+      where b.instructor_id = p_calendar.instructor_id
+        and b.blocked && tstzrange(p_from, p_to) and b.occupies_time
+        and b.state = 'held' and b.during && tstzrange(p_from, p_to)
+    );
+  end if;
   free := coalesce(free, '{}') * tstzmultirange(tstzrange(p_from, p_to));
   if v_busy is not null then
     free := free - v_busy;
@@ -67,6 +76,16 @@ begin
 end
 $$;
 
+-- {date: {free, held}} of one local date without holds.
+create function board_day(p_date date, p_free tstzmultirange) returns jsonb
+language plpgsql stable as $$
+begin
+  return jsonb_build_object(
+    to_char(p_date, 'YYYY-MM-DD'),
+    jsonb_build_object('free', wire_ranges(p_free), 'held', '[]'::jsonb));
+end
+$$;
+
 -- {date: {free, held}}, complete, for the given local dates.
 create function board_days(p_instructor uuid, p_dates date[]) returns jsonb
 language plpgsql stable strict set plan_cache_mode = force_generic_plan as $$
@@ -90,9 +109,7 @@ begin
   v_time := free_and_held(v_calendar, v_from, v_to);
   -- The common case: a change of one day without holds.
   if cardinality(p_dates) = 1 and v_time.held is null then
-    return jsonb_build_object(
-      to_char(p_dates[1], 'YYYY-MM-DD'),
-      jsonb_build_object('free', wire_ranges(v_time.free), 'held', '[]'::jsonb));
+    return board_day(p_dates[1], v_time.free);
   end if;
   return (
     select jsonb_object_agg(to_char(day, 'YYYY-MM-DD'), jsonb_build_object(

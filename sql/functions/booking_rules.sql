@@ -33,27 +33,36 @@ language sql stable as $$
   end
 $$;
 
--- A booking that conflicts with a lesson: the student's own first, an expired hold last (it blocks
--- nobody, but must be released before the constraints allow another booking). `p_except` is the
--- booking that is being moved. One statement, so that it sees one snapshot.
+-- The time that a lesson would block on its instructor's calendar: itself and the travel after it.
+create function blocked_time(p_during tstzrange, p_calendar calendar) returns tstzrange
+language plpgsql immutable as $$
+begin
+  return tstzrange(
+    lower(p_during), upper(p_during) + make_interval(mins => p_calendar.travel_buffer_minutes));
+end
+$$;
+
+-- A booking that conflicts with a lesson, and the refusal that it causes: the student's own first,
+-- an expired hold last (it causes none, but must be released before the constraints allow another
+-- booking). `p_except` is the booking that is being moved. One statement, so that it sees one
+-- snapshot.
 create function conflicting_booking(
   p_instructor uuid, p_student uuid, p_during tstzrange, p_blocked tstzrange, p_now timestamptz,
   p_except uuid default null
-) returns table (id uuid, instructor_id uuid, is_own boolean, is_expired boolean)
+) returns table (id uuid, refusal text, is_expired boolean)
 language sql stable as $$
-  select c.id, c.instructor_id, c.is_own, c.is_expired
+  select c.id, case when not c.is_expired then c.refusal end, c.is_expired
   from (
-    select b.id, b.instructor_id, true as is_own,
-           b.state = 'held' and b.held_until <= p_now as is_expired
+    select b.id, 'STUDENT_BUSY' as refusal, b.state = 'held' and b.held_until <= p_now as is_expired
     from booking b
     where b.student_id = p_student and b.during && p_during and b.occupies_time
     union all
-    select b.id, b.instructor_id, false, b.state = 'held' and b.held_until <= p_now
+    select b.id, 'SLOT_TAKEN', b.state = 'held' and b.held_until <= p_now
     from booking b
     where b.instructor_id = p_instructor and b.blocked && p_blocked and b.occupies_time
   ) as c
   where c.id is distinct from p_except
-  order by c.is_expired, c.is_own desc
+  order by c.is_expired, c.refusal desc
   limit 1
 $$;
 
@@ -102,15 +111,22 @@ begin
 end
 $$;
 
--- The local dates of the board that a booking affects: its own time and the travel around it.
+-- The time that a booking takes from the board: itself, the travel after it, as it was booked, and
+-- the travel before it, as the setting is now (free_and_held subtracts the same).
+create function busy_time(p_during tstzrange, p_blocked tstzrange, p_calendar calendar)
+returns tstzrange
+language plpgsql immutable as $$
+begin
+  return tstzrange(
+    lower(p_during) - make_interval(mins => p_calendar.travel_buffer_minutes), upper(p_blocked));
+end
+$$;
+
+-- The local dates of the board that a booking affects.
 create function board_dates(p_during tstzrange, p_blocked tstzrange, p_calendar calendar)
 returns date[]
 language plpgsql immutable as $$
 begin
-  return local_dates(
-    tstzrange(
-      lower(p_during) - make_interval(mins => p_calendar.travel_buffer_minutes), upper(p_blocked)),
-    p_calendar.time_zone
-  );
+  return local_dates(busy_time(p_during, p_blocked, p_calendar), p_calendar.time_zone);
 end
 $$;

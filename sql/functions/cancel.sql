@@ -44,7 +44,8 @@ begin
   returning b.* into v_booking;
   perform record_change(
     v_booking, p_actor, 'cancelled', 'confirmed', 'booking_cancelled',
-    board_dates(v_booking.during, v_booking.blocked, v_calendar),
+    board_days(v_booking.instructor_id,
+               board_dates(v_booking.during, v_booking.blocked, v_calendar)),
     jsonb_build_array(booking_event('cancelled', v_booking, v_previous)), p_now);
   perform forget_next_start(v_booking.instructor_id);
   booking := booking_json(p_booking);

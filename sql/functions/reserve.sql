@@ -15,11 +15,15 @@ as $$
 declare
   v_service  service;
   v_calendar calendar;
+  v_student  text;
   v_during   tstzrange := tstzrange(p_start, p_start + make_interval(mins => p_minutes));
   v_blocked  tstzrange;
+  v_day      date;
+  v_time     record;
   v_conflict record;
   v_booking  booking;
   v_dates    date[];
+  v_days     jsonb;
   v_events   jsonb := '[]';
 begin
   if p_key is not null then
@@ -30,35 +34,43 @@ begin
     end if;
   end if;
 
+  -- The first look takes no locks, so that most losers of a rush need not queue.
   select s.* into v_service from service s where s.id = p_service;
   select c.* into v_calendar from calendar c where c.instructor_id = v_service.instructor_id;
-  -- The first pass takes no locks, so that most losers of a rush need not queue.
-  for v_pass in 1..2 loop
-    refusal := lesson_refusal(
-      p_student, v_service, v_calendar, p_start, p_minutes, p_location_type, p_now);
-    exit when refusal is not null;
-    v_blocked := tstzrange(
-      p_start, upper(v_during) + make_interval(mins => v_calendar.travel_buffer_minutes));
+  refusal := lesson_refusal(
+    p_student, v_service, v_calendar, p_start, p_minutes, p_location_type, p_now);
+  if refusal is null then
     select c.* into v_conflict
-    from conflicting_booking(v_service.instructor_id, p_student, v_during, v_blocked, p_now) c;
-    if not v_conflict.is_expired then
-      refusal := case when v_conflict.is_own then 'STUDENT_BUSY' else 'SLOT_TAKEN' end;
-      exit;
-    end if;
-    if v_pass = 2 then
-      if not is_available(v_service.instructor_id, v_during, v_calendar.time_zone) then
-        refusal := 'OUTSIDE_AVAILABILITY';
-      end if;
-      exit;
-    end if;
-    perform from account a where a.id = p_student for no key update;
+    from conflicting_booking(
+      v_service.instructor_id, p_student, v_during, blocked_time(v_during, v_calendar), p_now) c;
+    refusal := v_conflict.refusal;
+  end if;
+
+  -- The second look, under the locks. Whether the time is free is read in the same way as for the
+  -- board; only if it is not, or a hold must be released, does it matter why.
+  if refusal is null then
+    select a.full_name into v_student from account a where a.id = p_student for no key update;
     if v_conflict.is_expired then
       perform lock_conflicting_calendars(p_student, v_service.instructor_id, v_during, p_now);
     end if;
     -- After a wait, this returns the row's newest version.
     select c.* into v_calendar from calendar c
     where c.instructor_id = v_service.instructor_id for no key update;
-  end loop;
+    v_blocked := blocked_time(v_during, v_calendar);
+    v_day := (p_start at time zone v_calendar.time_zone)::date;
+    v_time := free_and_held(
+      v_calendar, day_start(v_day, v_calendar.time_zone),
+      day_start(v_day + 1, v_calendar.time_zone));
+    refusal := lesson_refusal(
+      p_student, v_service, v_calendar, p_start, p_minutes, p_location_type, p_now);
+    if refusal is null and (v_conflict.is_expired or not v_time.free @> v_during) then
+      select c.* into v_conflict
+      from conflicting_booking(v_service.instructor_id, p_student, v_during, v_blocked, p_now) c;
+      refusal := coalesce(v_conflict.refusal, case
+        when not is_available(v_service.instructor_id, v_during, v_calendar.time_zone)
+        then 'OUTSIDE_AVAILABILITY' end);
+    end if;
+  end if;
 
   if refusal is not null then
     if p_key is not null then
@@ -86,9 +98,9 @@ begin
   end if;
 
   -- The service is read again, because it may have changed while this call waited; its writers lock
-  -- the calendar. Under the locks no new conflict can appear. If a writer bypassed the locks, the
-  -- constraints still hold, and the transaction is retried as after a deadlock (app/db.py:
-  -- transact).
+  -- the calendar. Under the locks no new conflict can appear, except with a lesson that the student
+  -- booked elsewhere since the first look, or if a writer bypassed the locks. Then the constraints
+  -- still hold, and the transaction is retried as after a deadlock (app/db.py: transact).
   insert into booking as b (
     instructor_id, student_id, service_id, state, during, blocked, service_name, price_cents,
     location_type, location, note, free_cancel_until, version, created_at
@@ -106,10 +118,19 @@ begin
   if not found then
     raise exception 'service % was changed', p_service using errcode = 'serialization_failure';
   end if;
+  if v_dates = array[v_day] and v_time.held is null then
+    v_days := board_day(
+      v_day, v_time.free - tstzmultirange(busy_time(v_during, v_blocked, v_calendar)));
+  else
+    v_days := board_days(v_service.instructor_id, v_dates);
+  end if;
   perform record_change(
-    v_booking, p_student, 'created', null, 'booking_confirmed', v_dates,
+    v_booking, p_student, 'created', null, 'booking_confirmed', v_days,
     v_events || booking_event('created', v_booking, 0), p_now);
-  booking := booking_json(v_booking.id);
+  select to_jsonb(d) into booking
+  from account a,
+       booking_columns(v_booking, a.full_name, v_student, v_calendar.time_zone) as d
+  where a.id = v_booking.instructor_id;
   if p_key is not null then
     perform store_answer(p_student, p_key, p_fingerprint, booking, p_now);
   end if;

@@ -65,10 +65,11 @@ language sql stable as $$
 $$;
 
 -- Records a booking's change in one statement: the audit, the notifications to student and
--- instructor (unless p_kind is null), and the step of its calendar, as in step().
+-- instructor (unless p_kind is null), and the step of its calendar, as in step(); p_days are the
+-- altered days of the board (board_days).
 create function record_change(
   p_booking booking, p_actor uuid, p_event text, p_from text, p_kind text,
-  p_dates date[], p_events jsonb, p_now timestamptz
+  p_days jsonb, p_events jsonb, p_now timestamptz
 ) returns void
 language plpgsql volatile as $$
 begin
@@ -88,8 +89,7 @@ begin
     values (p_booking.instructor_id, p_booking.version)
   )
   insert into outbox (instructor_id, version, days, events)
-  values (p_booking.instructor_id, p_booking.version,
-          board_days(p_booking.instructor_id, p_dates), p_events);
+  values (p_booking.instructor_id, p_booking.version, p_days, p_events);
 end
 $$;
 
