@@ -55,7 +55,8 @@ INSTRUCTORS = (
         "sarah.chen@example.com",
         "Sarah Chen",
         "Piano for people who always wanted to",
-        "Juilliard-trained, and patient with beginners of any age. We start with a piece you love and learn what it asks for.",
+        "Juilliard-trained, and patient with beginners of any age. "
+        "We start with a piece you love and learn the skills it needs.",
         12,
         ("upper-west-side", "morningside-heights", "harlem"),
         (
@@ -80,7 +81,8 @@ INSTRUCTORS = (
         "michael.rodriguez@example.com",
         "Michael Rodriguez",
         "Spanish you will use the same day",
-        "Born in Bogotá, teaching in Brooklyn. We speak from the first minute, and grammar comes when you ask for it.",
+        "Born in Bogotá, teaching in Brooklyn. "
+        "We speak from the first minute, and grammar comes when you ask for it.",
         8,
         ("park-slope", "carroll-gardens", "downtown-brooklyn"),
         (
@@ -105,7 +107,8 @@ INSTRUCTORS = (
         "priya.nair@example.com",
         "Priya Nair",
         "Yoga that meets you where you are",
-        "Hatha and vinyasa, with props and without hurry. Mornings in the park when the weather is kind.",
+        "Hatha and vinyasa, with props and without hurry. "
+        "Mornings in the park when the weather is kind.",
         10,
         ("williamsburg", "greenpoint"),
         (
@@ -159,7 +162,8 @@ INSTRUCTORS = (
         "kenji.sato@example.com",
         "Kenji Sato",
         "Drawing and watercolor, indoors and out",
-        "We look for a long time and draw for a short one. Materials are mine for the first lesson.",
+        "We look for a long time and draw for a short one. "
+        "I bring the materials to the first lesson.",
         9,
         ("east-village", "lower-east-side", "soho"),
         (
@@ -172,7 +176,8 @@ INSTRUCTORS = (
         "lena.fischer@example.com",
         "Lena Fischer",
         "Python and web development, for real projects",
-        "Fifteen years of software; I teach what I wish I had been taught. Bring your own idea, or borrow one of mine.",
+        "Fifteen years of software; I teach what I wish I had learned first. "
+        "Bring your own idea, or borrow one of mine.",
         15,
         ("dumbo", "brooklyn-heights", "cobble-hill"),
         (
@@ -282,7 +287,7 @@ def _coming_weeks(demo: DemoInstructor, today: date) -> dict[date, list[Range]]:
 async def _book(
     tx: Tx, student_id: UUID, service_id: UUID, now: datetime, *, days: int, at: time, note: str
 ) -> None:
-    """Books an hour `days` ahead. It is never the first free time, which stays free to try."""
+    """Books an hour `days` ahead, never the first free time, so that visitors can book that one."""
     start = datetime.combine(
         _today(now) + timedelta(days=days), at, ZoneInfo(accounts.DEFAULT_ZONE)
     )

@@ -36,7 +36,7 @@ Part = Literal["live", "http"]
 
 
 def application(only: Part | None = None) -> Starlette:
-    """What uvicorn calls to get the application of this process."""
+    """Called by uvicorn: the application of this process."""
     configuration = read_settings()
     logs.configure(configuration)
     return build(configuration, only=only)
@@ -81,7 +81,7 @@ def build(
             Exception: _unhandled_error,
         },
     )
-    # Starlette would redirect `/api/bookings/` before authentication, to whatever Host was sent.
+    # Starlette would redirect `/api/bookings/` before authentication, to any Host in the request.
     application.router.redirect_slashes = False
     return application
 

@@ -1,5 +1,6 @@
-"""Every setting of the product, read once from the environment (and `.env`). The database's address is given out here and nowhere
-else, so that what must never touch production can be refused in one place."""
+"""All settings, read once from the environment and `.env`. They are the only source of the
+database's address, so that operations that must never touch production can be refused in one
+place."""
 
 import difflib
 import ipaddress
@@ -22,8 +23,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = float
 
-# docker-compose.yml's, where none is given.
-TRYING_OUT_KEY = "a-key-for-trying-out-only-and-never-for-people"
+# The default of docker-compose.yml.
+TRIAL_KEY = "a-key-for-trying-out-only-and-never-for-people"
 
 
 class SettingsError(Exception):
@@ -36,11 +37,11 @@ class Settings(BaseSettings):
     )
 
     site_mode: Literal["int", "stg", "prod"] = Field(
-        "int", description="Which kind of site this is: int, stg or prod."
+        "int", description="The kind of site: int, stg or prod."
     )
     site_url: str = Field(
         "http://127.0.0.1:8000",
-        description="Where people reach the site; links in mails start with it.",
+        description="The site's public address, used for links in mails.",
     )
     database_url: SecretStr = Field(
         SecretStr(""), description="PostgreSQL 18 as postgresql://…; empty: `up` starts its own."
@@ -50,42 +51,43 @@ class Settings(BaseSettings):
     )
     live_redis_urls: SecretStr = Field(
         SecretStr(""),
-        description="Redis servers of the live path, with commas; empty: REDIS_URL. Partitions are spread over them.",
+        description="Redis servers of the live path, separated by commas; empty: REDIS_URL.",
     )
     relay_shards: int = Field(
         0,
         ge=0,
         le=64,
-        description="Relays active at a time, a multiple of the live path's servers; 0: one for each.",
+        description="Active relays, a multiple of the live path's Redis servers; 0: one each.",
     )
     database_pool: int = Field(10, ge=2, le=200, description="Database connections per process.")
     secret_key: SecretStr = Field(
-        SecretStr(""), description="Signs sessions; at least 32 characters. `up` makes one in int."
+        SecretStr(""),
+        description="Signs sessions; at least 32 characters. In int, `up` creates one.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Further origins, with commas, whose pages may call the API by cookie."
+        (),
+        description="More origins whose pages may call the API with cookies, separated by commas.",
     )
     trusted_proxies: str = Field(
-        "127.0.0.1", description="Addresses whose X-Forwarded-* headers are believed, with commas."
+        "127.0.0.1",
+        description="Proxies whose X-Forwarded-* headers are trusted, separated by commas.",
     )
     rate_limits: Literal["on", "off"] = Field(
-        "on", description="off switches rate limits off, in int only, for load tests."
+        "on", description="Rate limits; off is for load tests and only possible in int."
     )
-    hold_seconds: int = Field(
-        300, ge=1, le=3600, description="How long a held time is kept for a student."
-    )
+    hold_seconds: int = Field(300, ge=1, le=3600, description="Seconds until a hold expires.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least that is logged."
+        "info", description="The lowest level that is logged."
     )
     log_format: Literal["console", "json"] = Field(
-        "console", description="Logs for people or for machines."
+        "console", description="Log lines as text or as JSON."
     )
     audit_log: Path = Field(
         Path("var/audit.jsonl"),
-        description="Where attempts at destructive commands are written down.",
+        description="The log of attempts to run destructive commands.",
     )
     monitoring_api_key: SecretStr = Field(
-        SecretStr(""), description="What /metrics asks for outside int."
+        SecretStr(""), description="The key that /metrics requires outside int."
     )
 
     smtp_url: SecretStr = Field(
@@ -95,50 +97,53 @@ class Settings(BaseSettings):
     mail_from: str = Field("InstaInstru <lessons@example.com>", description="The sender of mails.")
 
     public_availability_days: int = Field(
-        30, ge=1, le=90, description="How far ahead public availability is shown."
+        30, ge=1, le=90, description="Days ahead that public availability shows."
     )
     public_availability_detail_level: Literal["full", "summary", "minimal"] = Field(
-        "full", description="How much it says."
+        "full", description="The detail of public availability."
     )
     public_availability_show_instructor_name: bool = Field(
-        True, description="Whether it names the instructor."
+        True, description="Whether public availability names the instructor."
     )
     public_availability_cache_ttl: int = Field(
-        300, ge=0, le=86400, description="Seconds our own cache of it may live."
+        300, ge=0, le=86400, description="Seconds that the product caches public availability."
     )
 
     reconcile_seconds: Seconds = Field(
-        10, gt=0, le=12, description="How often watched calendars are compared with Postgres."
+        10,
+        gt=0,
+        le=12,
+        description="Seconds between comparisons of watched calendars with Postgres.",
     )
     beacon_seconds: Seconds = Field(
-        20, gt=0, le=40, description="How often a socket hears a beacon."
+        20, gt=0, le=40, description="Seconds between beacons on a socket."
     )
     stuck_seconds: Seconds = Field(
-        25, gt=0, le=30, description="How long a client may take nothing before it is aborted."
+        25, gt=0, le=30, description="Seconds after which a client that reads nothing is aborted."
     )
     relay_poll_seconds: Seconds = Field(
-        1, gt=0, le=10, description="How often the relay looks without a wake-up."
+        1, gt=0, le=10, description="Seconds between the relay's checks without a wake-up."
     )
     sweep_seconds: Seconds = Field(
-        5, gt=0, le=60, description="How often the worker looks for due rows without a wake-up."
+        5, gt=0, le=60, description="Seconds between the worker's checks without a wake-up."
     )
     drain_seconds: Seconds = Field(
-        4, ge=0, le=60, description="How long open sockets are said goodbye to at SIGTERM."
+        4, ge=0, le=60, description="Seconds over which open sockets are closed after SIGTERM."
     )
     max_sockets: int = Field(
-        10_000, ge=1, description="Open sockets per web process; more are answered 503."
+        10_000, ge=1, description="Open sockets per web process; more get a 503."
     )
     sockets_per_address: int = Field(
-        50, ge=1, description="Of them, from one address; more are answered 429."
+        50, ge=1, description="Open sockets from one address; more get a 429."
     )
     sockets_per_account: int = Field(
-        20, ge=1, description="Of them, of one account; more are answered 429."
+        20, ge=1, description="Open sockets of one account; more get a 429."
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _empty_is_default(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in given.items() if value != ""}
+    def _empty_is_default(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if value != ""}
 
     @field_validator("site_url")
     @classmethod
@@ -147,7 +152,7 @@ class Settings(BaseSettings):
 
     @field_validator("allowed_origins", mode="before")
     @classmethod
-    def _listed(cls, value: Any) -> Any:
+    def _split(cls, value: Any) -> Any:
         return (
             tuple(part.strip() for part in value.split(",") if part.strip())
             if isinstance(value, str)
@@ -164,7 +169,8 @@ class Settings(BaseSettings):
     def _addresses(cls, value: str) -> str:
         for part in value.split(","):
             if part.strip() not in {"*", ""}:
-                ipaddress.ip_network(part.strip(), strict=False)  # its ValueError is a sentence
+                # The message of its ValueError is a sentence.
+                ipaddress.ip_network(part.strip(), strict=False)
         return value
 
     @field_validator("database_url", "redis_url", "smtp_url")
@@ -182,25 +188,26 @@ class Settings(BaseSettings):
     def _live_addresses(cls, value: SecretStr) -> SecretStr:
         if any(urlsplit(url).scheme not in _SCHEMES["redis_url"] for url in _addresses(value)):
             raise ValueError(
-                "must be addresses that start with redis:// or rediss:// or unix://, with commas."
+                "must be redis://, rediss:// or unix:// addresses, separated by commas."
             )
         return value
 
     @property
     def live_redis(self) -> tuple[str, ...]:
-        """The Redis servers that changes are published on."""
+        """The Redis servers that relays publish changes to."""
         return _addresses(self.live_redis_urls) or (self.redis_url.get_secret_value(),)
 
     @property
     def shards(self) -> int:
-        """Relays active at a time. Each speaks to one server, so that one that is away stops no other."""
+        """The number of active relays. Each publishes to one server, so that a server that is down
+        stops no other relay."""
         return self.relay_shards or len(self.live_redis)
 
     @field_validator("mail_from")
     @classmethod
     def _sender(cls, value: str) -> str:
         if "@" not in parseaddr(value)[1]:
-            raise ValueError("must hold an e-mail address, as in Name <name@example.com>.")
+            raise ValueError("must contain an e-mail address, as in Name <name@example.com>.")
         return value
 
     @model_validator(mode="after")
@@ -214,13 +221,13 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"SITE_MODE={self.site_mode} needs a SECRET_KEY of at least 32 characters."
                 )
-            if self.secret_key.get_secret_value() == TRYING_OUT_KEY:
+            if self.secret_key.get_secret_value() == TRIAL_KEY:
                 raise ValueError(
-                    f"SECRET_KEY is the one for trying out, which everybody knows; SITE_MODE={self.site_mode} needs its own."
+                    f"SITE_MODE={self.site_mode} needs its own SECRET_KEY: the trial key is public."
                 )
             if not self.smtp_url.get_secret_value():
                 raise ValueError(
-                    f"SITE_MODE={self.site_mode} needs an SMTP_URL: /dev/mail exists in int only."
+                    f"SITE_MODE={self.site_mode} needs an SMTP_URL: only int has /dev/mail."
                 )
         if self.site_mode == "prod" and not self.site_url.startswith("https://"):
             raise ValueError("SITE_MODE=prod needs a SITE_URL that starts with https://.")
@@ -239,10 +246,10 @@ def settings() -> Settings:
     return read()
 
 
-def read(**given: object) -> Settings:
-    """Settings from the environment, with `given` on top (tests and `up` give some)."""
+def read(**overrides: object) -> Settings:
+    """Settings from the environment, with overrides (of tests and `up`). Raises SettingsError."""
     try:
-        return Settings(**given)  # type: ignore[arg-type]  # pydantic validates what it is given
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates them
     except ValidationError as error:
         raise SettingsError(
             "\n".join(map(_sentence, error.errors(include_url=False, include_input=False)))
@@ -250,7 +257,7 @@ def read(**given: object) -> Settings:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The settings that were given (not the defaults), as a child process reads them from its environment."""
+    """The settings that are not defaults, as environment variables for a child process."""
     return {name.upper(): _text(getattr(settings, name)) for name in settings.model_fields_set}
 
 
@@ -272,7 +279,7 @@ _SCHEMES = {
 
 
 def _origin(value: str) -> str:
-    """`scheme://host[:port]` and nothing after it."""
+    """`scheme://host[:port]` without a path."""
     parts = urlsplit(value)
     if (
         parts.scheme not in {"http", "https"}
@@ -287,7 +294,7 @@ def _origin(value: str) -> str:
 
 
 def _sentence(item: ErrorDetails) -> str:
-    """What is wrong with one setting, without the value: it may be a secret."""
+    """One error as a sentence, without the value: it may be a secret."""
     name = str(item["loc"][0]) if item["loc"] else ""
     if item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name.lower(), Settings.model_fields, n=1)

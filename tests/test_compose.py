@@ -99,7 +99,7 @@ def test_our_processes_run_commands_that_exist_under_settings_that_are_accepted(
 
 def test_the_key_for_trying_out_is_refused_where_people_are(composed: dict[str, Any]) -> None:
     key = default_of(composed["services"]["web"]["environment"]["SECRET_KEY"])
-    with pytest.raises(SettingsError, match="SECRET_KEY is the one for trying out"):
+    with pytest.raises(SettingsError, match="the trial key is public"):
         read(
             _env_file=None,
             site_mode="prod",

@@ -26,19 +26,40 @@ def test_the_defaults_work_on_a_laptop() -> None:
         ({"site_mode": "production"}, "SITE_MODE must be 'int', 'stg' or 'prod'."),
         ({"hold_seconds": "0"}, "HOLD_SECONDS must be greater than or equal to 1."),
         ({"hold_seconds": "3601"}, "HOLD_SECONDS must be less than or equal to 3600."),
-        ({"database_pool": "many"}, "DATABASE_POOL must be a valid integer, unable to parse string as an integer."),
-        ({"database_url": "mysql://root:hunter2@db/x"}, "DATABASE_URL must start with postgresql:// or postgres://."),
-        ({"redis_url": "localhost:6379"}, "REDIS_URL must start with redis:// or rediss:// or unix://."),
+        (
+            {"database_pool": "many"},
+            "DATABASE_POOL must be a valid integer, unable to parse string as an integer.",
+        ),
+        (
+            {"database_url": "mysql://root:hunter2@db/x"},
+            "DATABASE_URL must start with postgresql:// or postgres://.",
+        ),
+        (
+            {"redis_url": "localhost:6379"},
+            "REDIS_URL must start with redis:// or rediss:// or unix://.",
+        ),
         ({"smtp_url": "mail.example.com"}, "SMTP_URL must start with smtp:// or smtps://."),
-        ({"site_url": "lessons.example.com"}, "SITE_URL must look like https://example.com or http://127.0.0.1:8000."),
-        ({"allowed_origins": "https://a.example/path"}, "ALLOWED_ORIGINS must look like https://example.com or http://127.0.0.1:8000."),
-        ({"mail_from": "nobody"}, "MAIL_FROM must hold an e-mail address, as in Name <name@example.com>."),
-        ({"trusted_proxies": "proxy"}, "TRUSTED_PROXIES: 'proxy' does not appear to be an IPv4 or IPv6 network."),
+        (
+            {"site_url": "lessons.example.com"},
+            "SITE_URL must look like https://example.com or http://127.0.0.1:8000.",
+        ),
+        (
+            {"allowed_origins": "https://a.example/path"},
+            "ALLOWED_ORIGINS must look like https://example.com or http://127.0.0.1:8000.",
+        ),
+        (
+            {"mail_from": "nobody"},
+            "MAIL_FROM must contain an e-mail address, as in Name <name@example.com>.",
+        ),
+        (
+            {"trusted_proxies": "proxy"},
+            "TRUSTED_PROXIES: 'proxy' does not appear to be an IPv4 or IPv6 network.",
+        ),
         ({"secret_key": "short"}, "SECRET_KEY must have at least 32 characters."),
         ({"hold_second": "3"}, "HOLD_SECOND is not a setting. Did you mean HOLD_SECONDS?"),
         ({"reconcile_seconds": "13"}, "RECONCILE_SECONDS must be less than or equal to 12."),
     ],
-)  # fmt: skip
+)
 def test_an_invalid_value_is_reported_in_one_sentence(
     values: dict[str, str], sentence: str
 ) -> None:
@@ -53,10 +74,16 @@ def test_an_invalid_value_is_reported_in_one_sentence(
         ({"rate_limits": "off", "site_mode": "stg"}, "RATE_LIMITS=off is for load tests"),
         ({"site_mode": "prod", "secret_key": ""}, "SITE_MODE=prod needs a SECRET_KEY"),
         ({"site_mode": "stg", "smtp_url": ""}, "SITE_MODE=stg needs an SMTP_URL"),
-        ({"site_mode": "prod", "site_url": "http://lessons.example.com"}, "SITE_MODE=prod needs a SITE_URL that starts with https://"),
-        ({"stuck_seconds": "1", "beacon_seconds": "20"}, "STUCK_SECONDS is far below BEACON_SECONDS"),
+        (
+            {"site_mode": "prod", "site_url": "http://lessons.example.com"},
+            "SITE_MODE=prod needs a SITE_URL that starts with https://",
+        ),
+        (
+            {"stuck_seconds": "1", "beacon_seconds": "20"},
+            "STUCK_SECONDS is far below BEACON_SECONDS",
+        ),
     ],
-)  # fmt: skip
+)
 def test_contradictory_values_are_refused(values: dict[str, str], part: str) -> None:
     with pytest.raises(SettingsError, match=part):
         read(_env_file=None, **(REAL | values))
@@ -133,7 +160,8 @@ def test_the_repr_of_settings_hides_secrets() -> None:
 def documented(name: str) -> str:
     field = Settings.model_fields[name]
     default = environment_of(name) or "empty"
-    return f"| `{name.upper()}` | {default if default == 'empty' else f'`{default}`'} | {field.description} |"
+    shown = default if default == "empty" else f"`{default}`"
+    return f"| `{name.upper()}` | {shown} | {field.description} |"
 
 
 def environment_of(name: str) -> str:
