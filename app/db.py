@@ -6,10 +6,10 @@ its own, one with `Tx` joins the caller's, and one with `Db` only reads."""
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 import asyncpg
 import orjson
@@ -145,43 +145,49 @@ async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]], *, begin: boo
     is a single statement, which is its own transaction: two round trips fewer while it holds locks.
     Raises Unavailable."""
 
-    async def attempt() -> T:
-        async with _acquire(pool) as connection:
-            if not begin:
-                return await work(connection)
-            async with connection.transaction():
-                return await work(connection)
+    async def in_transaction(connection: Tx) -> T:
+        async with connection.transaction():
+            return await work(connection)
 
-    async with _unavailable(pool):
+    unit = in_transaction if begin else work
+    try:
         try:
-            return await attempt()
+            return await _on_connection(pool, unit)
         except _RETRYABLE as error:
             log.info("transaction_retried", cause=_cause(error))
-            return await attempt()
+            return await _on_connection(pool, unit)
+    except _FAULTS as error:
+        await _fail(pool, error)
+
+
+async def execute(db: Db, statement: Callable[[Tx], Awaitable[T]]) -> T:
+    """Runs one statement. In a caller's transaction, database errors pass through unchanged: only
+    the function that acquired the connection can expire the pool or retry."""
+    if isinstance(db, asyncpg.Pool):
+        try:
+            return await _on_connection(db, statement)
+        except _FAULTS as error:
+            await _fail(db, error)
+    try:
+        return await statement(db)
+    except asyncpg.PostgresError as error:
+        raise _translated(error) from None
 
 
 @asynccontextmanager
 async def aside(pool: Pool) -> AsyncIterator[Tx]:
     """An exclusive connection outside any transaction, for session state such as an advisory lock.
     Raises Unavailable."""
-    async with _unavailable(pool), _acquire(pool) as connection:
+    try:
+        connection = await _acquire(pool)
         try:
             yield connection
         finally:
             with suppress(asyncpg.InterfaceError):  # the connection is lost
                 connection.terminate()  # ends the session and its state
-
-
-@asynccontextmanager
-async def connection(db: Db) -> AsyncIterator[Tx]:
-    """A connection for one statement. In a caller's transaction, database errors pass through
-    unchanged: only the function that acquired the connection can expire the pool or retry."""
-    if isinstance(db, asyncpg.Pool):
-        async with _unavailable(db), _acquire(db) as acquired:
-            yield acquired
-    else:
-        with _refusals():
-            yield db
+            await pool.release(connection)
+    except _FAULTS as error:
+        await _fail(pool, error)
 
 
 class _NoConnectionError(Exception):
@@ -192,15 +198,17 @@ class StatementTooSlowError(Exception):
     """A statement was cancelled at its time-out."""
 
 
-@asynccontextmanager
-async def _acquire(pool: Pool) -> AsyncIterator[Tx]:
+# These make a call Unavailable.
+_FAULTS = (*_UNAVAILABLE, _NoConnectionError, StatementTooSlowError)
+
+
+async def _on_connection(pool: Pool, work: Callable[[Tx], Awaitable[T]]) -> T:
+    # Plain functions instead of context managers: this is part of every statement.
+    connection = await _acquire(pool)
     try:
-        connection = await pool.acquire(timeout=ACQUIRE_SECONDS)
-    except TimeoutError as error:
-        raise _NoConnectionError(f"no connection within {ACQUIRE_SECONDS} s") from error
-    try:
-        with _refusals():
-            yield connection
+        return await work(connection)
+    except asyncpg.PostgresError as error:
+        raise _translated(error) from None
     except TimeoutError:
         connection.terminate()  # a release would wait for a server that does not answer
         raise
@@ -208,21 +216,24 @@ async def _acquire(pool: Pool) -> AsyncIterator[Tx]:
         await pool.release(connection)
 
 
-@asynccontextmanager
-async def _unavailable(pool: Pool) -> AsyncIterator[None]:
-    """Turns database faults into Unavailable, and logs the cause."""
+async def _acquire(pool: Pool) -> Tx:
     try:
-        yield
-    except (*_UNAVAILABLE, _NoConnectionError, StatementTooSlowError) as error:
-        if isinstance(error, ValueError):  # an invalid argument: our bug
-            raise
-        if isinstance(error, asyncpg.ReadOnlySQLTransactionError | TimeoutError):
-            # The pool is still connected to a demoted primary, or to a server that hangs.
-            await pool.expire_connections()
-        if isinstance(error, asyncpg.DiskFullError):
-            faults.disk_full = True
-        faults.record(_cause(error), error)
-        raise refusal.Unavailable from error
+        return await pool.acquire(timeout=ACQUIRE_SECONDS)
+    except TimeoutError as error:
+        raise _NoConnectionError(f"no connection within {ACQUIRE_SECONDS} s") from error
+
+
+async def _fail(pool: Pool, error: Exception) -> NoReturn:
+    """Turns a database fault into Unavailable, and logs the cause."""
+    if isinstance(error, ValueError):  # an invalid argument: our bug
+        raise error
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError | TimeoutError):
+        # The pool is still connected to a demoted primary, or to a server that hangs.
+        await pool.expire_connections()
+    if isinstance(error, asyncpg.DiskFullError):
+        faults.disk_full = True
+    faults.record(_cause(error), error)
+    raise refusal.Unavailable from error
 
 
 def _cause(error: Exception) -> str:
@@ -230,20 +241,16 @@ def _cause(error: Exception) -> str:
     return f"{getattr(error, 'sqlstate', None) or ''} {type(error).__name__.lstrip('_')}".strip()
 
 
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Turns errors that users can cause into refusals, and the effect of a concurrent migration
-    into _FunctionReplacedError."""
-    try:
-        yield
-    except asyncpg.IntegrityConstraintViolationError as error:
+def _translated(error: asyncpg.PostgresError) -> Exception:
+    """The refusal for an error that users can cause, _FunctionReplacedError for the effect of a
+    concurrent migration, else the error itself."""
+    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         refusal_type = refusal.BY_CONSTRAINT.get(error.constraint_name or "")
-        if refusal_type is None:
-            raise
-        raise refusal_type from None
-    except (asyncpg.UndefinedFunctionError, asyncpg.InternalServerError) as error:
-        if isinstance(error, asyncpg.UndefinedFunctionError) or "cache lookup failed" in str(error):
-            raise _FunctionReplacedError(str(error)) from error
-        raise
-    except asyncpg.CharacterNotInRepertoireError:
-        raise refusal.ValidationError("Text can’t contain NUL characters.") from None
+        return refusal_type() if refusal_type else error
+    if isinstance(error, asyncpg.CharacterNotInRepertoireError):
+        return refusal.ValidationError("Text can’t contain NUL characters.")
+    if isinstance(error, asyncpg.UndefinedFunctionError) or (
+        isinstance(error, asyncpg.InternalServerError) and "cache lookup failed" in str(error)
+    ):
+        return _FunctionReplacedError(str(error))
+    return error

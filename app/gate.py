@@ -66,6 +66,9 @@ async def _turn(gates: dict[UUID, _Gate], key: UUID | None, name: str) -> AsyncI
 
 
 async def _acquire(gate: _Gate, name: str) -> None:
+    if not gate.turns.locked():
+        await gate.turns.acquire()  # at once
+        return
     try:
         async with asyncio.timeout(WAIT_SECONDS):
             await gate.turns.acquire()

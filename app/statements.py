@@ -1,15 +1,15 @@
 """Named SQL statements from sql/queries, with typed rows."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from app.db import SQL, Db, StatementTooSlowError, connection
+from app.db import SQL, Db, StatementTooSlowError, execute
 
 Row = TypeVar("Row")
+T = TypeVar("T")
 
 # The time-out of a statement that anybody may trigger without signing in. A statement that takes
 # this long reads too much; its connection is fine.
@@ -30,6 +30,7 @@ class Statement(Generic[Row]):
         self.row = row
         self.seconds = seconds
         self.sql, self.parameters = CATALOG[name]
+        self._names = frozenset(self.parameters)
         self._make_row: Callable[..., Row] = row if is_dataclass(row) else _only_column
         if is_dataclass(row):
             # Name the columns, so that a process of an earlier release can still read a view
@@ -40,16 +41,22 @@ class Statement(Generic[Row]):
 
     async def all(self, db: Db, **values: Any) -> list[Row]:
         arguments = self._arguments(values)
-        async with connection(db) as session:
-            with self._time_out():
-                records = await session.fetch(self.sql, *arguments, timeout=self.seconds)
+        records = await execute(
+            db,
+            lambda session: self._in_time(
+                session.fetch(self.sql, *arguments, timeout=self.seconds)
+            ),
+        )
         return [self._make_row(*record) for record in records]
 
     async def first(self, db: Db, **values: Any) -> Row | None:
         arguments = self._arguments(values)
-        async with connection(db) as session:
-            with self._time_out():
-                record = await session.fetchrow(self.sql, *arguments, timeout=self.seconds)
+        record = await execute(
+            db,
+            lambda session: self._in_time(
+                session.fetchrow(self.sql, *arguments, timeout=self.seconds)
+            ),
+        )
         return None if record is None else self._make_row(*record)
 
     async def one(self, db: Db, **values: Any) -> Row:
@@ -61,22 +68,20 @@ class Statement(Generic[Row]):
     async def run(self, db: Db, **values: Any) -> int:
         """Executes the statement and returns the number of affected rows."""
         arguments = self._arguments(values)
-        async with connection(db) as session:
-            status = await session.execute(self.sql, *arguments)
+        status = await execute(db, lambda session: session.execute(self.sql, *arguments))
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
-    @contextmanager
-    def _time_out(self) -> Iterator[None]:
+    async def _in_time(self, fetching: Awaitable[T]) -> T:
         try:
-            yield
+            return await fetching
         except TimeoutError as error:
             if self.seconds is None:  # the pool's time-out: the server did not answer at all
                 raise
             raise StatementTooSlowError(f"{self.name} took {self.seconds} s") from error
 
     def _arguments(self, values: dict[str, Any]) -> list[Any]:
-        if values.keys() != set(self.parameters):
+        if values.keys() != self._names:
             raise TypeError(f"{self.name} takes {sorted(self.parameters)}, not {sorted(values)}")
         return [values[name] for name in self.parameters]
 

@@ -15,6 +15,8 @@ from realtime import channels
 log = structlog.get_logger("wakeup")
 
 SECONDS = 1.0
+# The shortest time between two hints: under load, one hint then stands for several commits.
+GAP_SECONDS = 0.004
 # Accounts whose hint waits. Beyond that, their sockets are closed by the reconciler.
 MAX_ACCOUNTS = 10_000
 
@@ -51,6 +53,7 @@ class Wakeup:
                 async with asyncio.timeout(SECONDS):
                     await self._publish()
                 away = False
+                await asyncio.sleep(GAP_SECONDS)
             except redis.AWAY as error:
                 self._accounts.clear()
                 if not away:

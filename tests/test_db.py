@@ -61,9 +61,11 @@ async def test_session_state_ends_with_aside(database_url: str, pool: Pool) -> N
     ],
 )
 async def test_a_lost_connection_is_unavailable(pool: Pool, error: Exception) -> None:
+    async def lost(_: db.Tx) -> None:
+        raise error
+
     with pytest.raises(refusal.Unavailable):
-        async with db.connection(pool):
-            raise error
+        await db.execute(pool, lost)
 
 
 async def test_a_terminated_backend_is_unavailable_and_the_next_one_serves(
@@ -71,10 +73,10 @@ async def test_a_terminated_backend_is_unavailable_and_the_next_one_serves(
 ) -> None:
     pool = await db.connect(database_url, size=1, name="test")
     with pytest.raises(refusal.Unavailable):
-        async with db.connection(pool) as connection:
-            await connection.execute("select pg_terminate_backend(pg_backend_pid())")
-    async with db.connection(pool) as connection:
-        assert await connection.fetchval("select 1") == 1
+        await db.execute(
+            pool, lambda tx: tx.execute("select pg_terminate_backend(pg_backend_pid())")
+        )
+    assert await db.execute(pool, lambda tx: tx.fetchval("select 1")) == 1
     await db.close(pool)
 
 

@@ -148,6 +148,7 @@ ELSEWHERE = {
     "mark_notification_failed", "mark_notification_sent",
 }  # fmt: skip
 NO_TABLE_THAT_GROWS = {
+    "permissions_of_roles",
     "areas", "areas_named", "catalog_services", "categories", "database_answers", "is_in_catalog", "is_zone",
     "raise_epoch", "try_relay_lock", "write_temporarily",
 }  # fmt: skip

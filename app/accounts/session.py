@@ -22,6 +22,10 @@ LIFE = timedelta(days=7)
 RENEW_AFTER = timedelta(days=1)
 _MAX_TOKEN = 200
 
+# The permissions of each combination of roles. Only a migration changes what a role permits, so a
+# process reads it once. (Which roles an account has is read for every request.)
+_permissions: dict[frozenset[str], frozenset[str]] = {}
+
 
 @dataclass(frozen=True)
 class SignedIn:
@@ -53,7 +57,6 @@ class _SessionRow:
     full_name: str
     time_zone: str
     roles: list[str]
-    permissions: list[str]
     expires_at: datetime
 
 
@@ -64,6 +67,7 @@ class _EndedSession:
 
 
 _session_by_id = statement("session_by_id", _SessionRow)
+_permissions_of_roles = statement("permissions_of_roles", str)
 _insert_session = statement("insert_session", UUID)
 _renew_session = statement("renew_session", UUID)
 _revoke_session = statement("revoke_session", UUID)
@@ -88,16 +92,25 @@ async def authenticate(
     if row.expires_at < now + LIFE - RENEW_AFTER:
         session = await _renew_session.first(db, session_id=session_id, expires_at=now + LIFE)
         renewed = session is not None
+    roles = frozenset(row.roles)
     return SignedIn(
         session_id,
         row.account_id,
         row.email,
         row.full_name,
         row.time_zone,
-        frozenset(row.roles),
-        frozenset(row.permissions),
+        roles,
+        await _permissions_of(db, roles),
         renewed,
     )
+
+
+async def _permissions_of(db: Db, roles: frozenset[str]) -> frozenset[str]:
+    permissions = _permissions.get(roles)
+    if permissions is None:
+        names = await _permissions_of_roles.all(db, roles=sorted(roles))
+        permissions = _permissions[roles] = frozenset(names)
+    return permissions
 
 
 async def open(  # noqa: A001 — read as session.open(…)
@@ -158,7 +171,9 @@ def _signer(secret: str) -> Signer:
         raise SettingsError(
             "SECRET_KEY is empty, so sessions cannot be signed. Give one of at least 32 characters."
         )
-    return Signer(secret, salt="session", digest_method=hashlib.sha256, key_derivation="hmac")
+    signer = Signer(secret, salt="session", digest_method=hashlib.sha256, key_derivation="hmac")
+    # Derive the key once, instead of for every signature.
+    return Signer(signer.derive_key(), digest_method=hashlib.sha256, key_derivation="none")
 
 
 def _text(session_id: UUID) -> str:

@@ -2,15 +2,13 @@
 -- The account behind a session; every request that is not public reads it.
 select a.id as account_id, a.email::text, a.full_name, a.time_zone,
        array(select r.role from account_role r where r.account_id = a.id) as roles,
-       array(
-         select distinct p.permission
-         from account_role r join role_permission p on p.role = r.role
-         where r.account_id = a.id
-       ) as permissions,
        s.expires_at
 from session s
 join account a on a.id = s.account_id
 where s.id = :session_id and s.revoked_at is null and s.expires_at > :now
+
+-- name: permissions_of_roles
+select distinct p.permission from role_permission p where p.role = any (:roles::text[])
 
 -- name: insert_session
 -- Also deletes the account's sessions that ended more than 30 days ago, so that the table stays
