@@ -1,1 +1,1 @@
-"""Who is watching, and telling them."""
+"""The live path: screens that follow calendars, and the changes sent to them."""

@@ -1,6 +1,6 @@
 """The signed-in accounts with open connections here, and which booking messages they get.
 
-A calendar that nobody here follows has no contiguous versions, so a lost message shows by a total:
+No versions are tracked of a calendar that nobody here follows, so a total reveals a lost message:
 the sum of the versions of a student's bookings rises with each change to one of them."""
 
 from collections import OrderedDict
@@ -31,22 +31,22 @@ class Recent(OrderedDict[Key, int]):
 
 
 class Account:
-    """One account and what it has heard. Messages may come twice, or late after a newer one."""
+    """One account and the events it got. Messages may come twice, or late after a newer one."""
 
-    __slots__ = ("_contained", "_heard", "_told", "_uncounted", "id", "total", "watchers")
+    __slots__ = ("_changes", "_contained", "_sent", "_uncounted", "id", "total", "watchers")
 
     def __init__(self, id: str) -> None:  # noqa: A002 — its name everywhere
         self.id = id
         self.watchers: set[Watcher] = set()
-        # What the total must be by all we know; None: it is being read.
+        # The total after all changes received so far; None: it is being read.
         self.total: int | None = None
         # By calendar, the newest version the total contained when it was read.
         self._contained: Mapping[str, int] = {}
-        # Heard while it is being read: calendar, version, and what it adds.
+        # Received while it is being read: calendar, version, and what it adds.
         self._uncounted: list[tuple[str, int, int]] = []
-        # The changes heard (calendar and version), and the newest version told of each booking.
-        self._heard: Recent[tuple[str, int]] = Recent()
-        self._told: Recent[str] = Recent()
+        # The changes received (calendar and version), and the newest version sent of each booking.
+        self._changes: Recent[tuple[str, int]] = Recent()
+        self._sent: Recent[str] = Recent()
 
     def reset(self) -> None:
         """The total is read (again)."""
@@ -54,8 +54,8 @@ class Account:
         self._uncounted.clear()
 
     def start(self, by_calendar: Mapping[str, tuple[int, int]]) -> None:
-        """Counts on from what Postgres says: by calendar, the sum of the versions and the newest
-        of them."""
+        """Counts on from what was read: by calendar, the sum of the versions and the newest of
+        them."""
         self.total = sum(versions for versions, _ in by_calendar.values())
         self._contained = {calendar: newest for calendar, (_, newest) in by_calendar.items()}
         for calendar, version, added in self._uncounted:
@@ -65,23 +65,23 @@ class Account:
     def forget(self) -> None:
         """Another epoch."""
         self.reset()
-        self._heard.clear()
-        self._told.clear()
+        self._changes.clear()
+        self._sent.clear()
 
-    def news(self, change: Change) -> list[Event]:
-        """The events this account is to be told: its own, none twice, and none that a newer one
-        has overtaken."""
-        if (change.instructor, change.version) in self._heard:
+    def new_events(self, change: Change) -> list[Event]:
+        """The events to send to this account: its own, none twice, and none that a newer one has
+        overtaken."""
+        if (change.instructor, change.version) in self._changes:
             return []
-        self._heard.put((change.instructor, change.version), 0)
-        own = [event for event in change.events or () if self.id in _concerned(event)]
+        self._changes.put((change.instructor, change.version), 0)
+        own = [event for event in change.events or () if self.id in _accounts_of(event)]
         as_student = [event for event in own if event.student_id == self.id]
         added = sum(change.version - event.previous_version for event in as_student)
         self._count(change.instructor, change.version, added)
-        news = [event for event in own if self._told.get(event.booking_id, 0) < change.version]
-        for event in news:
-            self._told.put(event.booking_id, change.version)
-        return news
+        events = [event for event in own if self._sent.get(event.booking_id, 0) < change.version]
+        for event in events:
+            self._sent.put(event.booking_id, change.version)
+        return events
 
     def _count(self, calendar: str, version: int, added: int) -> None:
         if self.total is None:
@@ -133,23 +133,22 @@ class Accounts:
             return
         events: dict[Event, list[str]] = {}
         for account_id in {
-            account_id for event in change.events for account_id in _concerned(event)
+            account_id for event in change.events for account_id in _accounts_of(event)
         }:
             if account := self._accounts.get(account_id):
-                for event in account.news(change):
+                for event in account.new_events(change):
                     events.setdefault(event, []).append(account_id)
         if events:
-            self._requests.bookings(events)
+            self._requests.announce(events)
 
-    def tell(self, event: Event, account_ids: Sequence[str], row: Booking) -> None:
-        """The booking as it is now, on every connection of these accounts. A connection that
-        cannot take it now is owed a refresh."""
+    def send(self, event: Event, account_ids: Sequence[str], row: Booking) -> None:
+        """The present booking, on every connection of these accounts. A paused connection gets a
+        refresh later."""
         for account_id in account_ids:
             if account := self._accounts.get(account_id):
-                shown = booking.as_json(row, UUID(account_id))
-                frame = messages.booking(event.name, shown)
+                frame = messages.booking(event.name, booking.as_json(row, UUID(account_id)))
                 for watcher in tuple(account.watchers):
-                    watcher.tell(frame)
+                    watcher.send_booking(frame)
 
     def refresh(self, account_ids: Iterable[str]) -> None:
         """Booking messages may have been missed."""
@@ -160,5 +159,5 @@ class Accounts:
                     watcher.refresh()
 
 
-def _concerned(event: Event) -> tuple[str, str]:
+def _accounts_of(event: Event) -> tuple[str, str]:
     return event.student_id, event.instructor_id

@@ -1,9 +1,11 @@
-"""One followed calendar: its version, its last changes, the boards kept ready, and the screens
-that show it. Synchronous and in memory. What is missing is requested (`Requests`), once."""
+"""One followed calendar: its version, its last changes, the cached boards, and the screens that
+show it. Synchronous and in memory. Missing data is requested (`Requests`)."""
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
-from typing import Protocol
+from dataclasses import dataclass
+from itertools import islice, pairwise
 
 from realtime import metrics
 from realtime.history import Board, Change, Event, History, Window
@@ -12,42 +14,79 @@ from realtime.history import Board, Change, Event, History, Window
 BOARDS = 16
 BOARDS_BYTES = 128 * 1024
 STEPS = 8
+# What all calendars of a process may keep.
+CACHE_BYTES = 64 * 1024 * 1024
 # A screen that was paused and is further behind than this gets a board instead of every step.
 PATIENCE = 8
 
 
-class Requests(Protocol):
-    """What the live path wants read from Postgres. A request is made once, however often it is
-    repeated before the answer; one that fails is repeated after the next reconcile."""
+class Requests:
+    """Reads from Postgres that realtime/loader.py is to make. A request is kept once, however often
+    it is repeated before the answer; one that fails is repeated after the next reconcile."""
 
-    def board(self, calendar: "Calendar", window: Window) -> None: ...
+    def __init__(self) -> None:
+        self.boards: asyncio.Queue[tuple[Calendar, Window]] = asyncio.Queue()
+        self.histories: dict[Calendar, int | None] = {}
+        self.bookings: list[tuple[Event, Sequence[str]]] = []
+        self.history_requested = asyncio.Event()
+        self.booking_requested = asyncio.Event()
+        self.totals_requested = asyncio.Event()
+        self.reconcile_requested = asyncio.Event()
+        # Queued or being read.
+        self._open_boards: set[tuple[Calendar, Window]] = set()
+
+    def board(self, calendar: "Calendar", window: Window) -> None:
+        if (calendar, window) not in self._open_boards:
+            self._open_boards.add((calendar, window))
+            self.boards.put_nowait((calendar, window))
+
+    def board_done(self, calendar: "Calendar", window: Window) -> None:
+        """It has been read, or could not be."""
+        self._open_boards.discard((calendar, window))
 
     def history(self, calendar: "Calendar", since: int | None) -> None:
         """The changes after `since`; None: only the present version."""
+        versions = (since, self.histories.get(calendar))
+        self.histories[calendar] = min((v for v in versions if v is not None), default=None)
+        self.history_requested.set()
 
-    def bookings(self, events: Mapping[Event, Sequence[str]]) -> None:
+    def take_histories(self, limit: int) -> "dict[Calendar, int | None]":
+        calendars = list(islice(self.histories, limit))
+        batch = {calendar: self.histories.pop(calendar) for calendar in calendars}
+        if not self.histories:
+            self.history_requested.clear()
+        return batch
+
+    def announce(self, events: Mapping[Event, Sequence[str]]) -> None:
         """The bookings of these events, each for some accounts."""
+        self.bookings += events.items()
+        self.booking_requested.set()
+
+    def take_bookings(
+        self, limit: int, waiting: int
+    ) -> tuple[list[tuple[Event, Sequence[str]]], list[tuple[Event, Sequence[str]]]]:
+        """The oldest of those beyond `waiting`, which are dropped, and up to `limit` others."""
+        dropped, rest = self.bookings[:-waiting], self.bookings[-waiting:]
+        batch, self.bookings = rest[:limit], rest[limit:]
+        if not self.bookings:
+            self.booking_requested.clear()
+        return dropped, batch
 
     def totals(self) -> None:
         """The totals of accounts that have none."""
+        self.totals_requested.set()
 
     def reconcile(self) -> None:
         """Messages may be missing: compare everything with Postgres now."""
+        self.reconcile_requested.set()
 
-
-class Viewer(Protocol):
-    """The connection a watch belongs to (realtime/watcher.py)."""
-
-    @property
-    def ready(self) -> bool: ...
-    @property
-    def write(self) -> Callable[[bytes], object]: ...
-    def caught_up(self, watch: "Watch") -> None: ...
+    def reconcile_later(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self.reconcile)
 
 
 class View:
     """The screens that show the same window. Those in step have exactly the calendar's version;
-    all others are apart: waiting for an answer, paused, or ahead by a newer board."""
+    all others are apart: waiting for an answer, paused, or ahead because of a newer board."""
 
     __slots__ = ("apart", "in_step", "window")
 
@@ -57,43 +96,25 @@ class View:
         self.apart: dict[Watch, None] = {}
 
 
+@dataclass(slots=True, eq=False)
 class Watch:
-    """One calendar on one screen."""
+    """One calendar on one screen. `Calendar.settle` answers it, and calls `caught_up(resumed)` each
+    time the screen has what it needs."""
 
-    __slots__ = (
-        "_sent",
-        "answered",
-        "calendar",
-        "delayed",
-        "in_step",
-        "refreshes",
-        "resumes",
-        "view",
-        "viewer",
-    )
+    calendar: "Calendar"
+    view: View
+    _sent: int | None  # at first, the version the screen has already
+    write: Callable[[bytes], object]
+    caught_up: Callable[[bool], None]
+    ready: bool = True  # its connection takes frames
+    in_step: bool = False
+    answered: bool = False  # has its first answer
+    resumes: bool = False  # goes on from a version, so its first answer ends with a beacon
+    _delayed: bool = False
 
-    def __init__(
-        self,
-        viewer: Viewer,
-        calendar: "Calendar",
-        view: View,
-        since: int | None,
-        *,
-        refreshes: bool,
-    ) -> None:
-        self.viewer = viewer
-        self.calendar = calendar
-        self.view = view
-        self._sent = since
-        self.in_step = False
-        # Got what it was opened for.
-        self.answered = False
-        # Goes on from a version, so its answer ends with a beacon.
-        self.resumes = since is not None
-        # Its account may have missed booking messages.
-        self.refreshes = refreshes
-        # Was told that its board takes longer.
-        self.delayed = False
+    def __post_init__(self) -> None:
+        self.resumes = self._sent is not None
+        self.view.apart[self] = None
 
     @property
     def sent(self) -> int | None:
@@ -103,57 +124,66 @@ class Watch:
     @property
     def pending(self) -> bool:
         """Whether something is still to be sent, as far as is known."""
-        if self.in_step or not self.answered or self.delayed:
+        if self.in_step or not self.answered or self._delayed:
             return False
         return self._sent is None or self._sent < (self.calendar.version or 0)
 
+    def pause(self) -> None:
+        """Its connection takes no more."""
+        self.ready = False
+        if self.in_step:
+            self.step_out(self.sent)
+
+    def resume(self) -> None:
+        """Its connection takes frames again."""
+        self.ready = True
+        behind = (self.calendar.version or 0) - (self.sent or 0)
+        if self.answered and not self.in_step and behind > PATIENCE:
+            self.step_out(None)
+        self.calendar.settle(self)
+
+    def close(self) -> None:
+        self.view.in_step.pop(self, None)
+        self.view.apart.pop(self, None)
+        self.calendar.close(self.view)
+
     def step_out(self, sent: int | None) -> None:
+        """Apart from now on, with this version."""
         self.in_step = False
         self.view.in_step.pop(self, None)
         self.view.apart[self] = None
         self._sent = sent
 
     def step_in(self) -> None:
+        """It has exactly the calendar's version."""
         self.in_step = True
         self.view.apart.pop(self, None)
-        self.view.in_step[self] = self.viewer.write
+        self.view.in_step[self] = self.write
 
     def show(self, board: Board) -> None:
-        self._sent = board.version
         self.resumes = False  # a board is the whole answer
-        self.viewer.write(board.frame)
+        self.send(board.frame, board.version)
 
-    def write(self, frame: bytes, version: int) -> None:
+    def send(self, frame: bytes, version: int) -> None:
         self._sent = version
-        self.viewer.write(frame)
+        self.write(frame)
 
-    def delay(self) -> bool:
-        """Its board takes longer. Whether its client is to be told so."""
-        first = not self.answered and not self.delayed and self.viewer.ready
-        self.delayed = True
-        return first
+    def delay(self, error: bytes) -> None:
+        """Its board takes longer. A screen without its first answer gets the error, once."""
+        if self.ready and not self.answered and not self._delayed:
+            self.write(error)
+        self._delayed = True
 
     def settle(self) -> None:
         """It has what it needs for now."""
         self.answered = True
-        self.delayed = False
-        self.viewer.caught_up(self)
-        self.resumes = self.refreshes = False
+        self._delayed = False
+        resumed, self.resumes = self.resumes, False
+        self.caught_up(resumed)
 
 
 class Calendar:
-    """`version` is None until Postgres has told it. `owned`: its instructor is connected here."""
-
-    __slots__ = (
-        "_boards",
-        "_catching_up",
-        "_history",
-        "_newest",
-        "_requests",
-        "id",
-        "owned",
-        "views",
-    )
+    """`version` is None until it was read. `owned`: its instructor is connected here."""
 
     def __init__(self, id: str, requests: Requests) -> None:  # noqa: A002 — its name everywhere
         self.id = id
@@ -161,7 +191,7 @@ class Calendar:
         self.owned = False
         self._requests = requests
         self._history: History | None = None
-        # The newest version ever heard of: above `version`, changes are missing.
+        # The newest version seen anywhere: if above `version`, changes are missing.
         self._newest = 0
         self._catching_up = False
         self._boards: dict[Window, Board] = {}
@@ -181,51 +211,33 @@ class Calendar:
         return bool(self.views) or self.owned
 
     def watches(self) -> list[Watch]:
-        """All of them; the list stays as it is while they come and go."""
+        """A copy, so that watches may open and close meanwhile."""
         return [watch for view in self.views.values() for watch in (*view.in_step, *view.apart)]
 
     # ---- screens
 
     def own(self, owned: bool) -> None:
-        """Follows it for its instructor, who hears of bookings without watching a board."""
+        """Follows it for its instructor, who gets booking messages without watching a board."""
         self.owned = owned
         if owned and self._history is None:
             self._requests.history(self, None)
 
-    def open(
-        self, viewer: Viewer, window: Window, since: int | None = None, *, refreshes: bool = False
-    ) -> Watch:
-        """A screen for this window, which may have a version already. `settle` answers it."""
+    def view(self, window: Window) -> View:
+        """The view of this window, which may be new."""
         view = self.views.get(window)
         if view is None:
             view = self.views[window] = View(window)
-        watch = Watch(viewer, self, view, since, refreshes=refreshes)
-        view.apart[watch] = None
-        return watch
+        return view
 
-    def close(self, watch: Watch) -> None:
-        view = watch.view
-        view.in_step.pop(watch, None)
-        view.apart.pop(watch, None)
+    def close(self, view: View) -> None:
+        """One of its watches has been closed."""
         if not view.in_step and not view.apart and self.views.get(view.window) is view:
             del self.views[view.window]
 
-    def pause(self, watch: Watch) -> None:
-        """Its connection takes no more."""
-        if watch.in_step:
-            watch.step_out(self.version)
-
-    def resume(self, watch: Watch) -> None:
-        """Its connection takes frames again."""
-        behind = (self.version or 0) - (watch.sent or 0)
-        if watch.answered and not watch.in_step and behind > PATIENCE:
-            watch.step_out(None)
-        self.settle(watch)
-
     def settle(self, watch: Watch) -> None:
-        """Brings one screen up to date, as far as its connection takes frames and what it needs
-        is here; what is not here is requested."""
-        while watch.viewer.ready and not watch.in_step:
+        """Brings one screen up to date, as far as its connection takes frames. Missing data is
+        requested."""
+        while watch.ready and not watch.in_step:
             history, sent = self._history, watch.sent
             if sent is None:
                 board = self._ready_board(watch.view.window)
@@ -234,8 +246,7 @@ class Calendar:
                     return
                 watch.show(board)
             elif history is None or (watch.resumes and not history.reaches(sent)):
-                known = sent if history is None else min(sent, history.version)
-                self._requests.history(self, known)
+                self._requests.history(self, min(sent, history.version) if history else sent)
                 return
             elif sent >= history.version:
                 if sent == history.version:
@@ -247,10 +258,10 @@ class Calendar:
                 if change is None or change.whole:
                     watch.step_out(None)
                 else:
-                    watch.write(change.frame(watch.view.window, {}), change.version)
+                    watch.send(change.frame(watch.view.window, {}), change.version)
 
     def settle_all(self) -> None:
-        """Brings up to date what is not, and requests again whatever is still missing."""
+        """Brings every screen up to date, and requests again all missing data."""
         if self._history is None and self.owned:
             self._requests.history(self, None)
         self._fetch_missing("reconcile")
@@ -261,13 +272,13 @@ class Calendar:
     # ---- changes
 
     def contradicts(self, change: Change) -> bool:
-        """Whether this version was told with another content: the database was rewound."""
-        known = self._history.get(change.version) if self._history else None
-        return known is not None and not known.equals(change)
+        """Whether this version was published with another content: the database was rewound."""
+        earlier = self._history.get(change.version) if self._history else None
+        return earlier is not None and not earlier.equals(change)
 
     def take(self, change: Change) -> None:
-        """A change that was published. Old ones do no harm; before one that comes too early, the
-        missing ones are fetched, and itself with them."""
+        """A change that was published. Old ones are ignored; after a gap, all missing ones are
+        fetched."""
         self._newest = max(self._newest, change.version)
         if self._history is None:
             return
@@ -281,7 +292,7 @@ class Calendar:
         self._fetch_missing("reconcile")
 
     def forget(self) -> None:
-        """Another epoch: nothing that is known counts."""
+        """Another epoch: start anew."""
         self._history = None
         self._newest = 0
         self._catching_up = False
@@ -291,8 +302,14 @@ class Calendar:
         self.settle_all()
 
     def forget_boards(self) -> None:
-        """Changes may pass unheard from now on."""
+        """Changes may be lost from now on."""
         self._boards.clear()
+
+    def drop_cache(self) -> None:
+        """Keeps the version alone. Screens that come back get boards."""
+        self._boards.clear()
+        if self._history is not None:
+            self._history = History(self._history.version)
 
     def _fetch_missing(self, source: str) -> None:
         if self._history is None or self._newest <= self._history.version:
@@ -327,7 +344,8 @@ class Calendar:
     # ---- what was read
 
     def board_loaded(self, window: Window, board: Board, *, keep: bool) -> None:
-        """For all who wait for it. `keep`: changes are heard, so it can serve others later."""
+        """For every screen that waits for it. `keep`: changes are received, so it can serve others
+        later."""
         if self._history is None:
             self._history = History(board.version)
         self._newest = max(self._newest, board.version)
@@ -335,7 +353,7 @@ class Calendar:
             self._keep_board(window, board)
         view = self.views.get(window)
         for watch in tuple(view.apart) if view else ():
-            if watch.sent is None and watch.viewer.ready:
+            if watch.sent is None and watch.ready:
                 watch.show(board)
             self.settle(watch)
         self._fetch_missing("board")
@@ -403,6 +421,30 @@ class Calendar:
         size = sum(len(board.frame) for board in self._boards.values())
         while len(self._boards) > BOARDS or size > BOARDS_BYTES:
             size -= len(self._boards.pop(next(iter(self._boards))).frame)
+
+
+class Cache:
+    """What all calendars keep, in bytes. Beyond the limit, those that changed longest ago drop
+    theirs."""
+
+    def __init__(self, limit: int = CACHE_BYTES) -> None:
+        self.size = 0
+        self._limit = limit
+        self._sizes: OrderedDict[Calendar, int] = OrderedDict()
+
+    def changed(self, calendar: Calendar) -> None:
+        """What this calendar keeps has changed."""
+        self.remove(calendar)
+        self._sizes[calendar] = calendar.size
+        self.size += calendar.size
+        while self.size > self._limit:
+            oldest = next(iter(self._sizes))
+            self.remove(oldest)
+            oldest.drop_cache()
+
+    def remove(self, calendar: Calendar) -> None:
+        """It keeps nothing any more, or nobody follows it."""
+        self.size -= self._sizes.pop(calendar, 0)
 
 
 def _leads(changes: Sequence[Change], version: int, present: int) -> bool:

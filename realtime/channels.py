@@ -1,19 +1,99 @@
-"""The names in Redis. All of it are hints or copies: what they carry is in Postgres too."""
+"""The channels in Redis, and the hints sent on them. All messages are hints or copies: Postgres has
+their content, too."""
 
-# Changes travel on static partitions, so that every process subscribes once, at start. Which one is
-# computed where the message is made (sql/queries/realtime.sql): crc32 of the instructor's id,
-# modulo PARTITIONS. Partition p is relayed by shard p % shards through Redis p % servers. An empty
-# message is the relay's heartbeat.
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+from redis.asyncio import Redis
+
+from app import redis
+
+log = structlog.get_logger("wakeup")
+
+# Changes travel on static partitions, so that every process subscribes once, at start. The number
+# is computed with the message (sql/queries/realtime.sql): crc32 of the instructor's id, modulo
+# PARTITIONS. Partition p is relayed by shard p % shards through Redis p % servers. An empty message
+# is the relay's heartbeat.
 PARTITIONS = 64
 BOARDS = tuple(f"board:{number}" for number in range(PARTITIONS))
-
-# Sessions of the account named ended: a hint to look, on the first of the live path's servers.
+# Sessions of the account named ended: a hint, on the first of the live path's servers.
 SESSIONS = "sessions"
-
-# "Something was committed": a bare hint to relay and worker.
+# "Something was committed": a hint without content to relay and worker.
 WAKEUP = "wakeup"
+
+PUBLISH_SECONDS = 1.0
+# The shortest time between two hints: under load, one hint then stands for several commits.
+GAP_SECONDS = 0.004
+# Accounts whose hint waits. Beyond that, their sockets are closed by the reconciler.
+MAX_ACCOUNTS = 10_000
 
 
 def relay_key(shard: int) -> str:
     """Kept by the active relay of a shard while it relays; expires soon after."""
     return f"relay:{shard}"
+
+
+class Wakeup:
+    """Called after a commit, so that relay, worker and the live path need not wait for their next
+    look. Handlers set a flag; one task publishes. However many calls there are, at most one hint is
+    on its way and one more follows. A lost hint costs a moment, never a message."""
+
+    def __init__(self, client: Redis, live_client: Redis) -> None:
+        """`live_client`: of the first of the live path's servers."""
+        self._client = client
+        self._live_client = live_client
+        self._committed = False
+        self._accounts: set[UUID] = set()
+        self._called = asyncio.Event()
+
+    def __call__(self) -> None:
+        """To relay and worker."""
+        self._committed = True
+        self._called.set()
+
+    def sessions_ended(self, account_id: UUID) -> None:
+        """To every process that may have sockets of this account."""
+        if len(self._accounts) < MAX_ACCOUNTS:
+            self._accounts.add(account_id)
+        self._called.set()
+
+    async def run(self) -> None:
+        away = False
+        while True:
+            await self._called.wait()
+            self._called.clear()
+            try:
+                async with asyncio.timeout(PUBLISH_SECONDS):
+                    await self._publish()
+                away = False
+                await asyncio.sleep(GAP_SECONDS)
+            except redis.AWAY as error:
+                self._accounts.clear()
+                if not away:
+                    log.warning("redis_unavailable", error=type(error).__name__)
+                away = True
+
+    async def _publish(self) -> None:
+        while self._accounts:
+            await self._live_client.publish(SESSIONS, str(self._accounts.pop()))
+        if self._committed:
+            self._committed = False
+            await self._client.publish(WAKEUP, b"")
+
+
+async def listen(url: str, events: Sequence[asyncio.Event], *, name: str) -> None:
+    """Sets all `events` at every wake-up, and when one may have been missed. Does not return."""
+
+    def wake(_: bool = True) -> None:
+        for event in events:
+            event.set()
+
+    subscription = redis.Subscription(url, [WAKEUP], name=name, changed=wake)
+    try:
+        while True:
+            await subscription.next()
+            wake()
+    finally:
+        await subscription.close()

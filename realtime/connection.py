@@ -1,11 +1,11 @@
-"""One open socket, from the upgrade to its end: frames in, limits, back-pressure, and an end in
-bounded time. uvicorn's objects are gone by then; what stays is the transport and this. A parser
-exists only while a part of a message is pending, so an idle socket holds none."""
+"""One open socket, from the upgrade to its end: frames in, limits and back-pressure. The hub's view
+of it is a Watcher (realtime/watcher.py). uvicorn's objects are gone by then. A parser exists only
+while a part of a message is pending, so an idle socket holds none."""
 
 import asyncio
 import socket
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import structlog
 from websockets.exceptions import PayloadTooBig, ProtocolError
@@ -37,19 +37,11 @@ MAX_CONTROL_FRAMES = 240
 MAX_CONTROL_PAYLOAD = 125
 # Bytes are parsed in slices, so that a flood is noticed before all of it was parsed.
 SLICE = 4 * 1024
-# How long a client may take to see our close frame and hang up.
-CLOSE_SECONDS = 3.0
-
-
-class Seat(Protocol):
-    """A place among the connections that are counted (realtime/endpoint.py)."""
-
-    def release(self) -> None: ...
 
 
 class FrameReader:
-    """Whole messages and control frames from bytes, by websockets' own parser, which checks reserved
-    bits, opcodes, masking and lengths. Joining fragments is done here."""
+    """Whole messages and control frames from bytes, by websockets' own parser, which checks
+    reserved bits, opcodes, masking and lengths. Joining fragments is done here."""
 
     __slots__ = ("_fragments", "_opcode", "_parser", "_stream")
 
@@ -102,13 +94,21 @@ class FrameReader:
 
 
 class Connection(asyncio.Protocol):
-    """What the hub writes to, and what the transport reports to. It belongs to the server's set of
-    `connections` until the transport is gone."""
+    """What the transport reports to. It belongs to the server's set of `connections` until the
+    transport is gone."""
 
     __slots__ = (
-        "_connections", "_control_frames", "_ended", "_frames", "_hub", "_malformed", "_messages", "_seat", "_timer",
-        "_transport", "_watcher", "_window_began_at", "last_received", "write",
-    )  # fmt: skip
+        "_connections",
+        "_control_frames",
+        "_frames",
+        "_hub",
+        "_malformed",
+        "_messages",
+        "_received_at",
+        "_release",
+        "_window_began_at",
+        "watcher",
+    )
 
     def __init__(
         self,
@@ -117,90 +117,66 @@ class Connection(asyncio.Protocol):
         account: SignedIn | None,
         *,
         connections: set[Any],
-        seat: Seat,
+        release: Callable[[], None],
     ) -> None:
-        self._transport = transport
-        self.write = transport.write  # a prebuilt, unmasked frame; not to be called after the end
-        self.last_received = self._window_began_at = _now()
+        """`release` is called when the transport is gone."""
+        self._received_at = self._window_began_at = _now()
         self._messages = self._malformed = self._control_frames = 0
         self._frames: FrameReader | None = None
-        self._ended = False
-        self._timer: asyncio.TimerHandle | None = None
         self._connections = connections
-        self._seat = seat
+        self._release = release
         self._hub = hub
         _bound_buffers(transport)
         connections.add(self)
-        self._watcher = hub.join(self, account)
+        self.watcher = hub.join(transport, account)
         transport.set_protocol(self)
 
-    # ---- for the hub
-
-    def close(self, code: int, reason: str = "") -> None:
-        """Says why and hangs up. What the client still sends is discarded; one that does not hang
-        up within CLOSE_SECONDS is aborted."""
-        if self._ended or self._transport.is_closing():
-            return
-        self.write(Frame(Opcode.CLOSE, Close(code, reason).serialize()).serialize(mask=False))
-        self._end()
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        # Reading goes on, because closing with unread bytes is a reset, which overtakes the frame.
-        self._transport.resume_reading()
-        self._abort_later()
-
-    def abort(self) -> None:
-        """Ends it now, whatever waits to be sent."""
-        self._end()
-        self._transport.abort()
-
     def shutdown(self) -> None:
-        """uvicorn ends, and this socket was not said goodbye to before."""
-        self.close(messages.RESTART, "restart")
+        """For uvicorn, which ends: this socket was not closed before."""
+        self.watcher.close(messages.RESTART, "restart")
 
     # ---- from the transport
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — asyncio's signature
-        self._end()
-        if self._timer is not None:
-            self._timer.cancel()
+        self.watcher.lost()
         self._connections.discard(self)
-        self._seat.release()
+        self._release()
 
     def eof_received(self) -> bool:
         return False  # the transport closes itself
 
     def pause_writing(self) -> None:
         """Stop reading from a client that is not reading."""
-        if not self._ended:
-            self._transport.pause_reading()
-            self._hub.pause(self._watcher)
+        if not self.watcher.closed:
+            self.watcher.transport.pause_reading()
+            self._hub.pause(self.watcher)
 
     def resume_writing(self) -> None:
-        if not self._ended:
-            self._transport.resume_reading()
-            self._hub.resume(self._watcher)
+        if not self.watcher.closed:
+            self.watcher.transport.resume_reading()
+            self._hub.resume(self.watcher)
 
     def data_received(self, data: bytes) -> None:
-        if self._ended:
+        if self.watcher.closed:
             return
-        self.last_received = _now()
-        frames = self._frames or FrameReader()
+        self._received_at = _now()
+        self.watcher.received(self._received_at)
+        frames, self._frames = self._frames or FrameReader(), None
         try:
             for start in range(0, len(data), SLICE):
                 for frame in frames.feed(data[start : start + SLICE]):
                     self._receive(frame)
-                    if self._ended:
+                    if self.watcher.closed:
                         return
         except ProtocolError as error:
-            self.close(CloseCode.PROTOCOL_ERROR, str(error))
+            self.watcher.close(CloseCode.PROTOCOL_ERROR, str(error))
         except UnicodeDecodeError:
-            self.close(CloseCode.INVALID_DATA, "not UTF-8")
+            self.watcher.close(CloseCode.INVALID_DATA, "not UTF-8")
         except PayloadTooBig:
-            self.close(CloseCode.MESSAGE_TOO_BIG, f"over {messages.MAX_FRAME} bytes")
+            self.watcher.close(CloseCode.MESSAGE_TOO_BIG, f"over {messages.MAX_FRAME} bytes")
         except Exception:  # a fault of ours ends this connection only, and says so
             log.exception("unhandled_error")
-            self.close(messages.BUG)
+            self.watcher.close(messages.BUG)
         else:
             self._frames = frames if frames.pending else None
 
@@ -211,9 +187,10 @@ class Connection(asyncio.Protocol):
         if frame.fin and (opcode is Opcode.TEXT or opcode is Opcode.BINARY):
             self._receive_message(bytes(frame.data), binary=opcode is Opcode.BINARY)
         elif opcode is Opcode.CLOSE:
-            self._closed_by_client(bytes(frame.data))
+            Close.parse(bytes(frame.data))
+            self.watcher.close_with(messages.control_frame(Opcode.CLOSE, frame.data))
         elif self._count_control_frame() and opcode is Opcode.PING:
-            self.write(Frame(Opcode.PONG, frame.data).serialize(mask=False))
+            self.watcher.write(messages.control_frame(Opcode.PONG, frame.data))
 
     def _receive_message(self, data: bytes, *, binary: bool) -> None:
         try:
@@ -223,20 +200,20 @@ class Connection(asyncio.Protocol):
             self._act(messages.read(data.decode()))
             self._malformed = 0
         except refusal.Refusal as refused:
-            self.write(messages.error(refused))
+            self.watcher.write(messages.error(refused))
             if isinstance(refused, messages.BadMessage):
                 self._malformed += 1
             if self._malformed > MAX_MALFORMED:
-                self.close(messages.BAD_CLIENT, "nothing but malformed messages")
+                self.watcher.close(messages.BAD_CLIENT, "nothing but malformed messages")
             elif self._messages > MAX_FLOOD:
-                self.close(messages.TOO_MANY, "too many messages")
+                self.watcher.close(messages.TOO_MANY, "too many messages")
 
     def _act(self, message: messages.Watch | messages.Unwatch) -> None:
         instructor = messages.calendar_id(message.instructor)
         if isinstance(message, messages.Unwatch):
-            self._hub.unwatch(self._watcher, instructor)
+            self._hub.unwatch(self.watcher, instructor)
             return
-        watches = self._watcher.watches
+        watches = self.watcher.watches
         if instructor not in watches and len(watches) >= messages.MAX_WATCHES:
             raise messages.Limit(
                 f"No more than {messages.MAX_WATCHES} calendars at a time, please.",
@@ -245,15 +222,7 @@ class Connection(asyncio.Protocol):
         resume = None
         if message.epoch is not None and message.version is not None:
             resume = message.epoch, message.version
-        self._hub.watch(self._watcher, instructor, Window.of(message.first, message.days), resume)
-
-    def _closed_by_client(self, data: bytes) -> None:
-        """Repeats the client's close frame, as the RFC asks, and hangs up."""
-        Close.parse(data)
-        self.write(Frame(Opcode.CLOSE, data).serialize(mask=False))
-        self._end()
-        self._transport.close()
-        self._abort_later()
+        self._hub.watch(self.watcher, instructor, Window.of(message.first, message.days), resume)
 
     # ---- limits
 
@@ -271,27 +240,13 @@ class Connection(asyncio.Protocol):
         self._begin_window()
         self._control_frames += 1
         if self._control_frames > MAX_CONTROL_FRAMES:
-            self.close(messages.TOO_MANY, "too many frames")
-        return not self._ended
+            self.watcher.close(messages.TOO_MANY, "too many frames")
+        return not self.watcher.closed
 
     def _begin_window(self) -> None:
-        if self.last_received - self._window_began_at > WINDOW_SECONDS:
-            self._window_began_at = self.last_received
+        if self._received_at - self._window_began_at > WINDOW_SECONDS:
+            self._window_began_at = self._received_at
             self._messages = self._control_frames = 0
-
-    # ---- the end
-
-    def _end(self) -> None:
-        """Nothing more is read or sent, whether or not the transport is gone already."""
-        if not self._ended:
-            self._ended = True
-            self._frames = None
-            self._hub.leave(self._watcher)
-
-    def _abort_later(self) -> None:
-        """A transport that closes waits for what is to be sent, and a stuck client never takes it."""
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(CLOSE_SECONDS, self._transport.abort)
 
 
 def _bound_buffers(transport: asyncio.Transport) -> None:

@@ -18,10 +18,11 @@ from app.accounts.session import SignedIn
 from app.settings import Settings
 from app.web.http_protocol import NotHttp, answer, hang_up
 from realtime import messages, metrics
-from realtime.connection import CLOSE_SECONDS, Connection
+from realtime.connection import Connection
 from realtime.hub import Hub
 from realtime.lifespan import Live
 from realtime.messages import SUBPROTOCOL
+from realtime.watcher import CLOSE_SECONDS
 
 log = structlog.get_logger("endpoint")
 
@@ -55,8 +56,8 @@ async def live_public(socket: WebSocket[State]) -> None:
 
 
 async def _admit(socket: WebSocket[State], token: str | None, insists: bool) -> None:
-    """`insists`: the client gave a bearer token, so a session that is over ends its connection. A
-    cookie whose session is over makes a visitor, because boards are public."""
+    """`insists`: the client gave a bearer token, so an ended session ends its connection. With a
+    cookie of an ended session it is a visitor, because boards are public."""
     seat: Seat | None = None
     try:
         upgrade = _upgrade(socket)
@@ -73,7 +74,7 @@ async def _admit(socket: WebSocket[State], token: str | None, insists: bool) -> 
         await _refuse(socket, refused)
     else:
         if account is None and insists:
-            connection.close(messages.SESSION_OVER, "session over")
+            connection.watcher.close(messages.SESSION_OVER, "session over")
     finally:
         if seat is not None:
             seat.release()
@@ -135,8 +136,8 @@ class Seats:
         self._accounts: Counter[str] = Counter()
 
     def take(self, address: str) -> "Seat":
-        """Raises Unavailable when all are taken, RateLimited when this address has too many. (Behind
-        a Unix socket there is no address.)"""
+        """Raises Unavailable when all are taken, RateLimited when this address has too many.
+        (Behind a Unix socket there is no address.)"""
         if self._taken >= self._max:
             raise _unavailable("There are too many connections right now.")
         if address and self._addresses[address] >= self._max_per_address:
@@ -204,7 +205,11 @@ class UpgradeProtocol(WebSocketsSansIOProtocol):
         self._handed_over = True
         self.connections.discard(self)
         connection = Connection(
-            transport, hub, account, connections=cast(set[Any], self.connections), seat=seat
+            transport,
+            hub,
+            account,
+            connections=cast(set[Any], self.connections),
+            release=seat.release,
         )
         transport.resume_reading()
         if self._early:
@@ -243,7 +248,7 @@ class UpgradeProtocol(WebSocketsSansIOProtocol):
             log.exception("unhandled_error")
             self.send_500_response()
         if self._handed_over:
-            # What refers to itself would wait for the garbage collector.
+            # A reference cycle would keep these objects until the next garbage collection.
             cast("dict[str, Any]", self.scope["extensions"]).clear()
             del self.conn.parser, self.transport
         else:
@@ -253,7 +258,8 @@ class UpgradeProtocol(WebSocketsSansIOProtocol):
         """The hub pings: one timer for all instead of one for each."""
 
     def _close(self) -> None:
-        """A transport that closes waits for what is to be sent, and a stuck client never takes it."""
+        """A transport that closes waits until everything is sent, and a stuck client takes
+        nothing."""
         self.transport.close()
         if self.close_timer is None and not self.disconnected:
             self.close_timer = asyncio.get_running_loop().call_later(

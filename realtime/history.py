@@ -1,4 +1,4 @@
-"""What is known of a calendar: boards, the changes between them, and the last of those in a row. No
+"""The data of a calendar: windows of days, boards, changes, and the last changes in a row. No
 screens and no I/O here."""
 
 from collections import deque
@@ -7,13 +7,16 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 import orjson
+import structlog
 
 from realtime import messages
+
+log = structlog.get_logger("history")
 
 # Changes kept per calendar, and their bytes. A screen that is further behind gets a board.
 HISTORY = 64
 HISTORY_BYTES = 128 * 1024
-# A change of more days than this is told by fresh boards.
+# Screens get a new board instead of a change of more days than this.
 WIDEST_CHANGE = 60
 
 
@@ -79,17 +82,45 @@ class Change:
         )
 
     def frame(self, window: Window, frames: dict[tuple[str, ...], bytes]) -> bytes:
-        """What this window is sent. `frames` are those already built for other windows."""
-        seen = tuple(day for day in self.days if window.first <= day <= window.last)
-        frame = frames.get(seen)
+        """The message for this window. `frames` holds those already built for other windows."""
+        names = tuple(day for day in self.days if window.first <= day <= window.last)
+        frame = frames.get(names)
         if frame is None:
-            days = {day: orjson.Fragment(self.days[day]) for day in seen}
-            frame = frames[seen] = messages.change(self.instructor, self.epoch, self.version, days)
+            days = {day: orjson.Fragment(self.days[day]) for day in names}
+            frame = frames[names] = messages.change(self.instructor, self.epoch, self.version, days)
         return frame
 
     def equals(self, other: "Change") -> bool:
-        """Whether it tells the same."""
+        """Whether it has the same content."""
         return (self.whole, self.days, self.events) == (other.whole, other.days, other.events)
+
+
+def change(
+    instructor: str, epoch: str, version: int, days: Mapping[str, Any] | None, events: Sequence[Any]
+) -> Change:
+    """A change from the outbox. A part that another release wrote, and this one cannot read, is
+    replaced by a new board or by a refresh."""
+    try:
+        readable = [_event(event) for event in events]
+    except (KeyError, TypeError, AttributeError):
+        log.warning("events_unreadable", instructor=instructor, version=version)
+        readable = None
+    if not isinstance(days, dict):
+        log.warning("days_unreadable", instructor=instructor, version=version)
+        days = None
+    return Change(instructor, epoch, version, days, readable)
+
+
+def _event(event: Mapping[str, Any]) -> Event:
+    # Before events carried only ids, they carried the booking.
+    booking = event.get("booking")
+    return Event(
+        event["event"],
+        booking["id"] if booking else event["booking_id"],
+        (booking or event)["student_id"],
+        (booking or event)["instructor_id"],
+        event["previous_version"],
+    )
 
 
 class History:

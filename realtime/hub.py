@@ -1,9 +1,9 @@
-"""The hub of a process: its connections, the calendars they watch and the accounts behind them.
-Synchronous and in memory. What must be read is requested from realtime/loader.py; whatever was
-missed is noticed by realtime/reconciler.py."""
+"""The hub of a process: its connections, the calendars they watch and their accounts. Synchronous
+and in memory. Missing data is requested from realtime/loader.py; realtime/reconciler.py finds what
+was lost."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -11,19 +11,15 @@ import structlog
 
 from app import refusal
 from app.accounts.session import SignedIn
-from app.bookings.booking import Booking
 from app.settings import Settings
 from realtime import messages
 from realtime.accounts import Accounts
-from realtime.calendar import Calendar, Requests
-from realtime.history import Board, Change, Event, Window
-from realtime.slots import Slots
-from realtime.watcher import Watcher, Wire
+from realtime.calendar import Cache, Calendar, Requests
+from realtime.heartbeat import Heartbeat
+from realtime.history import Board, Change, Window
+from realtime.watcher import Watcher
 
 log = structlog.get_logger("hub")
-
-# Pings per STUCK_SECONDS.
-PINGS = 2.5
 
 
 class Counts(NamedTuple):
@@ -32,67 +28,66 @@ class Counts(NamedTuple):
     sockets: int
     calendars: int
     watches: int
+    cache_bytes: int
 
 
 class Hub:
     def __init__(
         self, settings: Settings, requests: Requests, *, now: Callable[[], datetime]
     ) -> None:
-        self.now = now
-        self.clock = asyncio.get_running_loop().time
-        # Whether changes are heard as they happen. What is kept ready is not trusted otherwise.
+        # Whether changes are received as they happen. Cached boards are not trusted otherwise.
         self.connected = False
         self.epoch = ""
-        # A published change contradicted what was known, so Postgres may have been rewound.
+        # A published change contradicted an earlier one, so Postgres may have been rewound.
         self.rewound = False
         self.draining = False
         self.watchers: set[Watcher] = set()
-        self.paused: set[Watcher] = set()
         self.calendars: dict[str, Calendar] = {}
         self.accounts = Accounts(requests)
-        self.beacons: Slots[Watcher] = Slots(settings.beacon_seconds)
-        self.pings: Slots[Watcher] = Slots(settings.stuck_seconds / PINGS)
+        self.heartbeat = Heartbeat(settings)
+        self._cache = Cache()
         self._requests = requests
+        self._now = now
 
     @property
     def counts(self) -> Counts:
-        views = [view for calendar in self.calendars.values() for view in calendar.views.values()]
-        watches = sum(len(view.in_step) + len(view.apart) for view in views)
-        return Counts(len(self.watchers), len(self.calendars), watches)
+        watches = sum(len(watcher.watches) for watcher in self.watchers)
+        return Counts(len(self.watchers), len(self.calendars), watches, self._cache.size)
 
     def drain(self) -> None:
         """New connections are sent to other processes from now on."""
         self.draining = True
 
     def set_connected(self, connected: bool) -> None:
-        """Whether changes are heard as they happen (realtime/subscriber.py)."""
+        """Whether changes are received as they happen (realtime/subscriber.py)."""
         self.connected = connected
         if not connected:
             for calendar in self.calendars.values():
                 calendar.forget_boards()
+                self._cache.changed(calendar)
 
     # ---- connections
 
-    def join(self, wire: Wire, account: SignedIn | None) -> Watcher:
-        """An open socket. A signed-in one hears of its own bookings from now on."""
+    def join(self, transport: asyncio.Transport, account: SignedIn | None) -> Watcher:
+        """An open socket. A signed-in one gets messages about its own bookings from now on."""
         account_id = str(account.account_id) if account else None
-        watcher = Watcher(self, wire, account_id, account.session_id if account else None)
+        session_id = account.session_id if account else None
+        watcher = Watcher(transport, account_id, session_id, self._beacon, self._leave)
         self.watchers.add(watcher)
-        self.beacons.join(watcher)
-        self.pings.join(watcher)
+        self.heartbeat.join(watcher)
         if account is not None and account_id is not None:
             self.accounts.join(account_id, watcher)
             if "instructor" in account.roles:
                 self._follow(account_id).own(True)
         return watcher
 
-    def leave(self, watcher: Watcher) -> None:
-        """It ended, or is about to. May be called twice."""
-        watcher.end()
+    def _beacon(self, versions: Mapping[str, int]) -> bytes:
+        return messages.beacon(self._now(), self.epoch, versions)
+
+    def _leave(self, watcher: Watcher) -> None:
+        """It has ended."""
         self.watchers.discard(watcher)
-        self.beacons.leave(watcher)
-        self.pings.leave(watcher)
-        self.paused.discard(watcher)
+        self.heartbeat.leave(watcher)
         for instructor in tuple(watcher.watches):
             self.unwatch(watcher, instructor)
         if watcher.account_id and self.accounts.leave(watcher.account_id, watcher):
@@ -103,13 +98,12 @@ class Hub:
 
     def pause(self, watcher: Watcher) -> None:
         """Its transport takes no more."""
-        if not watcher.closed:
-            self.paused.add(watcher)
-            watcher.pause()
+        self.heartbeat.pause(watcher)
+        watcher.pause()
 
     def resume(self, watcher: Watcher) -> None:
         """Its transport takes frames again."""
-        self.paused.discard(watcher)
+        self.heartbeat.resume(watcher)
         watcher.resume()
 
     def watch(
@@ -119,24 +113,15 @@ class Hub:
         window: Window,
         resume: tuple[str, int] | None = None,
     ) -> None:
-        """Puts a board on the connection's screen, in place of an earlier one of that calendar.
-        `resume`: the epoch and version the screen has already."""
-        calendar = self._follow(instructor)
+        """Puts a board on the connection's screen. `resume`: the epoch and version the screen has
+        already."""
         since = resume[1] if resume is not None and resume[0] == self.epoch else None
-        refreshes = resume is not None and watcher.account_id is not None
-        # Registered before anything is read, so that nothing in between is lost.
-        watch = calendar.open(watcher, window, since, refreshes=refreshes)
-        earlier = watcher.watches.get(instructor)
-        if earlier is not None:
-            calendar.close(earlier)
-        watcher.watches[instructor] = watch
-        calendar.settle(watch)
+        watcher.watch(self._follow(instructor), window, since, back=resume is not None)
 
     def unwatch(self, watcher: Watcher, instructor: str) -> None:
-        watch = watcher.watches.pop(instructor, None)
-        if watch is not None:
-            watch.calendar.close(watch)
-            self._let_go(watch.calendar)
+        watcher.unwatch(instructor)
+        if calendar := self.calendars.get(instructor):
+            self._let_go(calendar)
 
     def _follow(self, instructor: str) -> Calendar:
         calendar = self.calendars.get(instructor)
@@ -145,13 +130,15 @@ class Hub:
         return calendar
 
     def _let_go(self, calendar: Calendar) -> None:
+        """Nothing is kept of a calendar that nobody follows."""
         if not calendar.followed and self.follows(calendar):
             del self.calendars[calendar.id]
+            self._cache.remove(calendar)
 
     def follows(self, calendar: Calendar) -> bool:
         return self.calendars.get(calendar.id) is calendar
 
-    # ---- what happens
+    # ---- changes and answers
 
     def take(self, change: Change) -> None:
         """A change that was published."""
@@ -166,6 +153,7 @@ class Hub:
                 self._requests.reconcile()
                 return
             calendar.take(change)
+            self._cache.changed(calendar)
         self.accounts.announce(change)
 
     def history_loaded(
@@ -174,6 +162,7 @@ class Hub:
         """The newest changes after `since` (None: none were requested) up to `present`, in order,
         of the present epoch."""
         missing, skipped = calendar.history_loaded(since, present, changes)
+        self._cache.changed(calendar)
         for change in missing:
             self.accounts.announce(change)
         if skipped:
@@ -182,15 +171,13 @@ class Hub:
     def board_loaded(self, calendar: Calendar, window: Window, board: Board) -> None:
         """Of the present epoch."""
         calendar.board_loaded(window, board, keep=self.connected)
-
-    def booking_loaded(self, event: Event, account_ids: Sequence[str], row: Booking) -> None:
-        self.accounts.tell(event, account_ids, row)
+        self._cache.changed(calendar)
 
     def unavailable(self, calendar: Calendar) -> None:
-        """Postgres is away. Screens that wait for their first answer are told so once."""
+        """Postgres is away."""
+        error = messages.error(refusal.Unavailable(), calendar.id)
         for watch in calendar.watches():
-            if watch.delay():
-                watch.viewer.write(messages.error(refusal.Unavailable(), calendar.id))
+            watch.delay(error)
 
     def gone(self, calendar: Calendar) -> None:
         """There is no such calendar (any more)."""
@@ -203,17 +190,17 @@ class Hub:
         self._let_go(calendar)
 
     def settle_all(self) -> None:
-        """After a reconcile: whatever is still missing is requested again."""
+        """After a reconcile: all missing data is requested again."""
         for calendar in tuple(self.calendars.values()):
             calendar.settle_all()
         if any(account.total is None for account in self.accounts):
             self._requests.totals()
 
     def begin_epoch(self, epoch: str) -> None:
-        """Postgres's history is another: nothing that was known counts, every screen and every
-        account starts afresh."""
+        """Postgres has another history: every screen and every account starts anew."""
         self.epoch = epoch
         self.rewound = False
         for calendar in tuple(self.calendars.values()):
             calendar.forget()
+            self._cache.remove(calendar)
         self.accounts.forget()

@@ -1,4 +1,4 @@
-"""The live path of a web process: what is opened and kept running beside the requests."""
+"""The live path of a web process: its resources and background tasks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,20 +12,21 @@ from app import db, redis, refusal, web
 from app.db import Pool
 from app.settings import Settings
 from app.statements import statement
-from realtime import heartbeat, metrics
+from realtime import metrics
+from realtime.calendar import Requests
+from realtime.channels import Wakeup
 from realtime.hub import Hub
 from realtime.loader import Loader
 from realtime.reconciler import Reconciler
 from realtime.subscriber import Status, Subscriber
 from realtime.supervise import forever
-from realtime.wakeup import Wakeup
 
 # Its own connections: requests that wait for a locked calendar hold none of these. Statements that
 # take longer are given up, and the connections with them (app/db.py): those that a failover left
 # without an answer are replaced before a screen is wrong for long.
 CONNECTIONS = 3
 STATEMENT_SECONDS = 2.5
-# Screens are not compared with Postgres for longer than they may be wrong: not ready.
+# Without a successful reconcile for this time, which is how long screens may be wrong: not ready.
 RECONCILE_AGE_SECONDS = 15.0
 
 _database_answers = statement("database_answers", bool)
@@ -33,7 +34,7 @@ _database_answers = statement("database_answers", bool)
 
 @dataclass(frozen=True)
 class Live:
-    """What the rest of the process needs of it."""
+    """The live path as the rest of the process uses it."""
 
     hub: Hub
     wakeup: Wakeup
@@ -52,8 +53,8 @@ class Live:
         return self._subscriber.status
 
     async def check_postgres(self) -> None:
-        """Raises Unavailable where screens could not be served from Postgres, or have not been
-        compared with it for too long."""
+        """Raises Unavailable if Postgres does not answer, or if no reconcile has succeeded for
+        RECONCILE_AGE_SECONDS."""
         await _database_answers.one(self._pool)
         if self._reconciler.age > RECONCILE_AGE_SECONDS:
             raise refusal.Unavailable
@@ -63,27 +64,28 @@ class Live:
 async def running(
     settings: Settings, *, now: Callable[[], datetime] = web.utc_now
 ) -> AsyncIterator[Live]:
-    """Runs the live path of this process. It does not need Redis to start; it goes on when Redis
-    comes."""
+    """Runs the live path of this process. It starts without Redis, and continues when Redis
+    answers."""
     async with AsyncExitStack() as stack:
         dsn = settings.database_url.get_secret_value()
         pool = await db.connect(dsn, size=CONNECTIONS, name="live", seconds=STATEMENT_SECONDS)
         stack.push_async_callback(db.close, pool)
         client = _client(stack, settings.redis_url.get_secret_value())
         clients = [_client(stack, url) for url in settings.live_redis]
-        loader = Loader(pool)
-        hub = Hub(settings, loader, now=now)
-        reconciler = Reconciler(hub, loader, pool, settings, now)
-        subscriber = Subscriber(hub, loader, settings, clients, reconciler.sessions_ended)
+        requests = Requests()
+        hub = Hub(settings, requests, now=now)
+        loader = Loader(hub, requests, pool)
+        reconciler = Reconciler(hub, requests, loader, pool, settings, now=now)
+        subscriber = Subscriber(hub, requests, settings, clients, reconciler.sessions_ended)
         wakeup = Wakeup(client, clients[0])
         metrics.observe(lambda: hub.counts, lambda: reconciler.age)
         works = {
             "reconciler": reconciler.run,
             "ended sessions": reconciler.run_sessions,
-            "loader": lambda: loader.run(hub),
+            "loader": loader.run,
             "subscriber": subscriber.run,
             "wake-ups": wakeup.run,
-            "heartbeat": lambda: heartbeat.run(hub, settings),
+            "heartbeat": hub.heartbeat.run,
         }
         failure: Exception | None = None
         async with asyncio.TaskGroup() as group:

@@ -1,13 +1,13 @@
-"""Reads what the hub requests from Postgres: boards, the changes a calendar missed, bookings to be
-told, the totals of accounts. Requests are coalesced, so that a storm of screens becomes a few
-queries at a time. Whatever fails is not lost: every reconcile requests again what is missing."""
+"""Reads from Postgres for the hub: boards, the changes a calendar missed, bookings to send, the
+totals of accounts. Requests are coalesced, so that a storm of screens becomes a few queries at a
+time. No failure is lost: every reconcile requests all missing data again."""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -19,8 +19,8 @@ from app.db import Pool
 from app.statements import statement
 from realtime import messages, metrics
 from realtime.accounts import Account
-from realtime.calendar import Calendar
-from realtime.history import HISTORY, Board, Change, Event, Window
+from realtime.calendar import Calendar, Requests
+from realtime.history import HISTORY, Board, Change, Event, Window, change
 from realtime.hub import Hub
 from realtime.supervise import forever
 
@@ -30,7 +30,7 @@ log = structlog.get_logger("loader")
 BOARD_READERS = 2
 # Calendars caught up, and bookings read, by one query.
 BATCH = 50
-# Bookings that wait to be read. Beyond that, their accounts are told to read their lists.
+# Bookings that wait to be read. Beyond that, their accounts get a refresh.
 WAITING_BOOKINGS = 2_000
 # After Postgres was away, or a board of another epoch came, everything is compared again.
 RETRY_SECONDS = 1.0
@@ -46,7 +46,7 @@ class _BoardMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Missed:
+class _MissedChange:
     epoch: str
     instructor_id: UUID
     present: int
@@ -64,86 +64,49 @@ class _Total:
 
 
 _board_message = statement("board_message", _BoardMessage)
-_missed_changes = statement("missed_changes", _Missed)
+_missed_changes = statement("missed_changes", _MissedChange)
 _booking_totals = statement("booking_totals_by_calendar", _Total)
-_bookings_to_tell = statement("bookings_to_tell", Booking)
+_bookings_to_send = statement("bookings_to_send", Booking)
 
 
 class Loader:
-    """`Requests` of a hub, and the tasks that answer them."""
+    """The tasks that answer the requests of a hub."""
 
-    def __init__(self, pool: Pool) -> None:
-        self.reconcile_requested = asyncio.Event()
+    def __init__(self, hub: Hub, requests: Requests, pool: Pool) -> None:
+        self._hub = hub
+        self._requests = requests
         self._pool = pool
-        # Requested or being read. The queue is never longer than this.
-        self._boards: set[tuple[Calendar, Window]] = set()
-        self._board_queue: asyncio.Queue[tuple[Calendar, Window]] = asyncio.Queue()
-        self._histories: dict[Calendar, int | None] = {}
-        self._some_history = asyncio.Event()
-        self._bookings: list[tuple[Event, Sequence[str]]] = []
-        self._some_booking = asyncio.Event()
-        self._totals_requested = asyncio.Event()
 
-    # ---- requests
-
-    def board(self, calendar: Calendar, window: Window) -> None:
-        if (calendar, window) not in self._boards:
-            self._boards.add((calendar, window))
-            self._board_queue.put_nowait((calendar, window))
-
-    def history(self, calendar: Calendar, since: int | None) -> None:
-        before = self._histories.get(calendar)
-        if since is None or before is None:
-            self._histories[calendar] = before if since is None else since
-        else:
-            self._histories[calendar] = min(since, before)
-        self._some_history.set()
-
-    def bookings(self, events: Mapping[Event, Sequence[str]]) -> None:
-        self._bookings += events.items()
-        self._some_booking.set()
-
-    def totals(self) -> None:
-        self._totals_requested.set()
-
-    def reconcile(self) -> None:
-        self.reconcile_requested.set()
-
-    def reconcile_later(self, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(seconds, self.reconcile)
-
-    # ---- the tasks
-
-    async def run(self, hub: Hub) -> None:
-        """Answers requests, for ever."""
+    async def run(self) -> None:
+        """Answers requests. Does not return."""
         async with asyncio.TaskGroup() as group:
             for _ in range(BOARD_READERS):
-                group.create_task(forever("boards", lambda: self._load_boards(hub)))
-            group.create_task(forever("histories", lambda: self._load_histories(hub)))
-            group.create_task(forever("bookings", lambda: self._load_bookings(hub)))
-            group.create_task(forever("totals", lambda: self._load_totals(hub)))
+                group.create_task(forever("boards", self._load_boards))
+            group.create_task(forever("histories", self._load_histories))
+            group.create_task(forever("bookings", self._load_bookings))
+            group.create_task(forever("totals", self._load_totals))
 
-    async def _load_boards(self, hub: Hub) -> None:
+    async def _load_boards(self) -> None:
         while True:
-            calendar, window = await self._board_queue.get()
+            calendar, window = await self._requests.boards.get()
             if window not in calendar.views:  # every screen has left it meanwhile
-                self._boards.discard((calendar, window))
+                self._requests.board_done(calendar, window)
                 continue
             try:
-                row = await self._read_board(calendar, window)
-            except Exception as error:  # noqa: BLE001 — screens must not wait for ever
-                self._failed("board", error, hub, [calendar])
+                board = await self._read_board(calendar, window)
+            except Exception as error:  # noqa: BLE001 — a screen must get an answer
+                self._failed("board", error, [calendar])
                 continue
             finally:
-                self._boards.discard((calendar, window))
-            if not hub.follows(calendar):
+                self._requests.board_done(calendar, window)
+            if not self._hub.follows(calendar):
                 continue
-            if row is None:
-                hub.gone(calendar)
-            elif row.epoch != hub.epoch:
-                self.reconcile_later(EPOCH_SECONDS)
+            if board is None:
+                self._hub.gone(calendar)
+            elif board.epoch != self._hub.epoch:
+                self._requests.reconcile_later(EPOCH_SECONDS)
             else:
-                hub.board_loaded(calendar, window, row)
+                self._hub.board_loaded(calendar, window, board)
 
     async def _read_board(self, calendar: Calendar, window: Window) -> Board | None:
         row = await _board_message.first(
@@ -155,22 +118,17 @@ class Loader:
         metrics.BOARDS.inc()
         return Board(row.epoch, row.version, messages.frame(row.message.encode())) if row else None
 
-    async def _load_histories(self, hub: Hub) -> None:
+    async def _load_histories(self) -> None:
         while True:
-            await self._some_history.wait()
-            batch = {calendar: self._histories.pop(calendar) for calendar in self._next_histories()}
-            if not self._histories:
-                self._some_history.clear()
-            followed = {calendar: batch[calendar] for calendar in batch if hub.follows(calendar)}
+            await self._requests.history_requested.wait()
+            batch = self._requests.take_histories(BATCH)
+            batch = {calendar: batch[calendar] for calendar in batch if self._hub.follows(calendar)}
             try:
-                await self._load_history(hub, followed)
-            except Exception as error:  # noqa: BLE001 — screens must not wait for ever
-                self._failed("history", error, hub, followed)
+                await self._load_history(batch)
+            except Exception as error:  # noqa: BLE001 — a screen must get an answer
+                self._failed("history", error, batch)
 
-    def _next_histories(self) -> list[Calendar]:
-        return list(islice(self._histories, BATCH))
-
-    async def _load_history(self, hub: Hub, batch: Mapping[Calendar, int | None]) -> None:
+    async def _load_history(self, batch: Mapping[Calendar, int | None]) -> None:
         rows = await _missed_changes.all(
             self._pool,
             instructors=[UUID(calendar.id) for calendar in batch],
@@ -181,66 +139,65 @@ class Loader:
             str(key): list(group) for key, group in groupby(rows, lambda row: row.instructor_id)
         }
         for calendar, since in batch.items():
-            if not hub.follows(calendar):
-                continue
-            read = by_calendar.get(calendar.id)
-            try:
-                if read is None:
-                    hub.gone(calendar)
-                elif read[0].epoch != hub.epoch:
-                    self.reconcile_later(EPOCH_SECONDS)
-                else:
-                    hub.history_loaded(calendar, since, read[0].present, _changes(read))
-            except Exception as error:  # noqa: BLE001 — the others of the batch are answered
-                self._failed("history", error, hub, [calendar])
+            if self._hub.follows(calendar):
+                try:
+                    self._answer_history(calendar, since, by_calendar.get(calendar.id))
+                except Exception as error:  # noqa: BLE001 — the others of the batch are answered
+                    self._failed("history", error, [calendar])
 
-    async def _load_bookings(self, hub: Hub) -> None:
+    def _answer_history(
+        self, calendar: Calendar, since: int | None, rows: Sequence[_MissedChange] | None
+    ) -> None:
+        if rows is None:
+            self._hub.gone(calendar)
+        elif rows[0].epoch != self._hub.epoch:
+            self._requests.reconcile_later(EPOCH_SECONDS)
+        else:
+            self._hub.history_loaded(calendar, since, rows[0].present, _changes(rows))
+
+    async def _load_bookings(self) -> None:
         while True:
-            await self._some_booking.wait()
-            await self.load_bookings(hub)
+            await self._requests.booking_requested.wait()
+            await self.load_bookings()
 
-    async def load_bookings(self, hub: Hub) -> None:
-        """Tells the bookings that were requested, BATCH at most."""
-        lost, batch = self._bookings[:-WAITING_BOOKINGS], self._bookings[-WAITING_BOOKINGS:]
-        batch, self._bookings = batch[:BATCH], batch[BATCH:]
-        if not self._bookings:
-            self._some_booking.clear()
-        for _, account_ids in lost:
-            hub.accounts.refresh(account_ids)
+    async def load_bookings(self) -> None:
+        """Sends the bookings that were requested, BATCH at most."""
+        dropped, batch = self._requests.take_bookings(BATCH, WAITING_BOOKINGS)
+        for _, account_ids in dropped:
+            self._hub.accounts.refresh(account_ids)
         try:
             ids = {UUID(event.booking_id) for event, _ in batch}
-            rows = await _bookings_to_tell.all(self._pool, ids=list(ids))
+            rows = await _bookings_to_send.all(self._pool, ids=list(ids))
         except Exception as error:  # noqa: BLE001 — its accounts read their lists instead
-            self._failed("bookings", error, hub, ())
+            self._failed("bookings", error, ())
             rows = []
         by_id = {str(row.id): row for row in rows}
         for event, account_ids in batch:
-            self._tell(hub, event, account_ids, by_id.get(event.booking_id))
+            self._send_booking(event, account_ids, by_id.get(event.booking_id))
 
-    def _tell(
-        self, hub: Hub, event: Event, account_ids: Sequence[str], row: Booking | None
+    def _send_booking(
+        self, event: Event, account_ids: Sequence[str], booking: Booking | None
     ) -> None:
         try:
-            if row is not None:
-                hub.booking_loaded(event, account_ids, row)
+            if booking is not None:
+                self._hub.accounts.send(event, account_ids, booking)
                 return
         except Exception:  # such as a row of a newer release: the lists are read instead
-            log.exception("booking_not_shown", booking_event=event.name)
-        hub.accounts.refresh(account_ids)
+            log.exception("booking_not_sent", booking_event=event.name)
+        self._hub.accounts.refresh(account_ids)
 
-    async def _load_totals(self, hub: Hub) -> None:
+    async def _load_totals(self) -> None:
         while True:
-            await self._totals_requested.wait()
-            self._totals_requested.clear()
+            await self._requests.totals_requested.wait()
+            self._requests.totals_requested.clear()
+            accounts = [account for account in self._hub.accounts if account.total is None]
             try:
-                await self.load_totals(
-                    [account for account in hub.accounts if account.total is None]
-                )
+                await self.load_totals(accounts)
             except Exception as error:  # noqa: BLE001 — requested again after the next reconcile
-                self._failed("totals", error, hub, ())
+                self._failed("totals", error, ())
 
     async def load_totals(self, accounts: Collection[Account]) -> None:
-        """Learns the sum of the versions of these accounts' bookings. Raises Unavailable."""
+        """Reads the sums of the versions of these accounts' bookings. Raises Unavailable."""
         for account in accounts:
             account.reset()
         totals: defaultdict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
@@ -252,46 +209,18 @@ class Loader:
         for account in accounts:
             account.start(totals[account.id])
 
-    def _failed(self, task: str, error: Exception, hub: Hub, calendars: Iterable[Calendar]) -> None:
-        """Postgres is away, or a fault of ours. Either way the screens keep waiting, and every
-        reconcile requests again what is missing."""
+    def _failed(self, task: str, error: Exception, calendars: Iterable[Calendar]) -> None:
+        """Postgres is away, or a fault of ours. The screens keep waiting, and every reconcile
+        requests all missing data again."""
         for calendar in calendars:
-            hub.unavailable(calendar)
+            self._hub.unavailable(calendar)
         if isinstance(error, refusal.Unavailable):
-            self.reconcile_later(RETRY_SECONDS)
+            self._requests.reconcile_later(RETRY_SECONDS)
         else:
             log.error("load_failed", task=task, exc_info=error)
 
 
-def change(
-    instructor: str, epoch: str, version: int, days: Mapping[str, Any] | None, events: Sequence[Any]
-) -> Change:
-    """A change from the outbox. A part that another release wrote, and this one cannot read, is
-    replaced by a new board or by a refresh."""
-    try:
-        readable = [_event(event) for event in events]
-    except (KeyError, TypeError, AttributeError):
-        log.warning("events_unreadable", instructor=instructor, version=version)
-        readable = None
-    if not isinstance(days, dict):
-        log.warning("days_unreadable", instructor=instructor, version=version)
-        days = None
-    return Change(instructor, epoch, version, days, readable)
-
-
-def _event(event: Mapping[str, Any]) -> Event:
-    # Before events carried only ids, they carried the booking.
-    booking = event.get("booking")
-    return Event(
-        event["event"],
-        booking["id"] if booking else event["booking_id"],
-        (booking or event)["student_id"],
-        (booking or event)["instructor_id"],
-        event["previous_version"],
-    )
-
-
-def _changes(rows: Sequence[_Missed]) -> list[Change]:
+def _changes(rows: Sequence[_MissedChange]) -> list[Change]:
     return [
         change(str(row.instructor_id), row.epoch, row.version, row.days, row.events)
         for row in rows

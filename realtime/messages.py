@@ -1,6 +1,6 @@
-"""All messages of the live protocol (docs/live-protocol.md, subprotocol lesson.v1): what a client
-may say, and what it is told, as the bytes of one WebSocket frame. Compression is off, so a frame is
-built once and is the same for every socket."""
+"""All messages of the live protocol (docs/live-protocol.md, subprotocol lesson.v1): those of the
+client, parsed, and those of the server, as the bytes of one WebSocket frame. Compression is off, so
+a frame is built once and is the same for every socket."""
 
 import re
 import struct
@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+from websockets.frames import Close, Frame, Opcode
 
 from app import refusal, wire
 from app.refusal import Refusal
@@ -43,7 +44,7 @@ class Limit(Refusal):
     code: ClassVar[str] = "LIMIT"
 
 
-# ---- what a client may say
+# ---- from the client
 
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -54,7 +55,7 @@ def _day(value: object) -> date:
         raise ValueError('must be a date like "2026-11-23"')
     day = date.fromisoformat(value)
     if not 1970 <= day.year <= 2200:
-        raise ValueError("is too far from today to be meant")
+        raise ValueError("is too far from today")
     return day
 
 
@@ -82,8 +83,8 @@ _CLIENT_MESSAGE: TypeAdapter[Watch | Unwatch] = TypeAdapter(
 
 
 def read(text: str) -> Watch | Unwatch:
-    """What the client said. Raises Limit, BadMessage, or ValidationError with the `instructor` it
-    was about."""
+    """A message of the client. Raises Limit, BadMessage, or ValidationError with the message's
+    `instructor`."""
     if len(text) > MAX_TEXT or len(text.encode()) > MAX_TEXT:
         raise Limit(f"A message may have up to {MAX_TEXT} bytes.")
     try:
@@ -107,15 +108,15 @@ def read(text: str) -> Watch | Unwatch:
 
 
 def calendar_id(instructor: str) -> str:
-    """The calendar's id in the one spelling that is used as a key. Raises NotFound: what is not a
-    UUID names nothing."""
+    """The calendar's id in the one spelling that is used as a key. Raises NotFound for anything but
+    a UUID."""
     try:
         return str(UUID(instructor))
     except ValueError:
         raise refusal.NotFound(instructor=instructor) from None
 
 
-# ---- what it is told
+# ---- to the client
 
 
 def frame(text: bytes) -> bytes:
@@ -131,8 +132,17 @@ def frame(text: bytes) -> bytes:
 PING = b"\x89\x00"
 
 
+def control_frame(opcode: Opcode, data: bytes | bytearray | memoryview) -> bytes:
+    """A pong or a close frame."""
+    return Frame(opcode, bytes(data)).serialize(mask=False)
+
+
+def close(code: int, reason: str) -> bytes:
+    return control_frame(Opcode.CLOSE, Close(code, reason).serialize())
+
+
 def change(instructor: str, epoch: str, version: int, days: Mapping[str, Any]) -> bytes:
-    """One step of a calendar, with the altered days that lie inside what is watched."""
+    """One step of a calendar, with the altered days of the watched window."""
     return _frame(
         {
             "type": "change",
@@ -144,13 +154,13 @@ def change(instructor: str, epoch: str, version: int, days: Mapping[str, Any]) -
     )
 
 
-def booking(event: str, shown: Mapping[str, Any]) -> bytes:
-    """Something happened to a booking, as the person who is told sees it."""
-    return _frame({"type": "booking", "event": event, "booking": shown})
+def booking(event: str, booking_json: Mapping[str, Any]) -> bytes:
+    """Something happened to a booking. Its two accounts see different fields of it."""
+    return _frame({"type": "booking", "event": event, "booking": booking_json})
 
 
 def beacon(now: datetime, epoch: str, versions: Mapping[str, int]) -> bytes:
-    """Where everything watched stands."""
+    """The versions of all watched calendars."""
     return _frame(
         {"type": "beacon", "now": wire.instant(now), "epoch": epoch, "versions": versions}
     )

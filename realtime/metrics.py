@@ -1,4 +1,4 @@
-"""What the live path counts, for /metrics."""
+"""The live path's part of /metrics."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 SOCKETS = Gauge("live_sockets", "Open live sockets of this process.")
 WATCHES = Gauge("live_watches", "Boards watched on them.")
 CALENDARS = Gauge("live_calendars", "Calendars this process follows.")
+CACHE = Gauge("live_cache_bytes", "What they keep: histories and boards.")
 CONNECTED = Gauge("live_connected", "1 while changes are received as they happen.")
 RECONCILE_AGE = Gauge(
     "live_reconcile_age_seconds", "Since this process last compared its calendars with Postgres."
@@ -14,7 +15,7 @@ RECONCILE_AGE = Gauge(
 OLDEST_UNPUBLISHED = Gauge(
     "live_oldest_unpublished_seconds", "How long the oldest change has been waiting for the relay."
 )
-CHANGES = Counter("live_changes", "Changes heard, whether or not anybody follows the calendar.")
+CHANGES = Counter("live_changes", "Changes received, whether or not the calendar is followed.")
 LAG = Histogram(
     "live_lag_seconds",
     "From a change's transaction to its arrival here.",
@@ -22,21 +23,26 @@ LAG = Histogram(
 )
 LOOP_DELAY = Histogram(
     "live_loop_delay_seconds",
-    "How late the loop was for what was due.",
+    "How late the event loop was.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
-GAPS = Counter("live_gaps", "Times a followed calendar was behind, by what showed it.", ["source"])
+GAPS = Counter(
+    "live_gaps", "Times a followed calendar was behind, by how it was noticed.", ["source"]
+)
 BOARDS = Counter("live_boards", "Boards read from Postgres.")
 FRAMES = Counter("live_frames", "Frames of changes written.")
-REFRESHES = Counter("live_refreshes", "Times an account was told to read its lists again.")
+REFRESHES = Counter("live_refreshes", "Times an account may have missed booking messages.")
 ABORTED = Counter("live_aborted", "Sockets aborted, by reason.", ["reason"])
 REFUSED = Counter("live_refused", "Upgrades refused, by status.", ["status"])
-EPOCHS = Counter("live_epochs", "Times Postgres's history was another.")
+EPOCHS = Counter("live_epochs", "Epochs that began.")
 
 
-def observe(counts: Callable[[], tuple[int, int, int]], reconcile_age: Callable[[], float]) -> None:
-    """Reads these when /metrics is asked. `counts`: sockets, calendars, watches."""
+def observe(
+    counts: Callable[[], tuple[int, int, int, int]], reconcile_age: Callable[[], float]
+) -> None:
+    """Reads these at each request. `counts`: sockets, calendars, watches, bytes of the cache."""
     SOCKETS.set_function(lambda: counts()[0])
     CALENDARS.set_function(lambda: counts()[1])
     WATCHES.set_function(lambda: counts()[2])
+    CACHE.set_function(lambda: counts()[3])
     RECONCILE_AGE.set_function(reconcile_age)

@@ -1,6 +1,6 @@
-"""The net under the live path: every few seconds, and whenever messages may be missing, everything
-this process shows is compared with Postgres. So whatever is lost on the way, and whatever failed to
-be read, a screen is right again within the interval and a moment."""
+"""The safety net of the live path: every few seconds, and whenever messages may be missing,
+everything this process shows is compared with Postgres. So after any loss and any failed read, a
+screen is right again within the interval and a moment."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
@@ -17,12 +17,14 @@ from app.settings import Settings
 from app.statements import statement
 from realtime import messages, metrics
 from realtime.accounts import Account
+from realtime.calendar import Requests
 from realtime.hub import Hub
 from realtime.loader import Loader
 
 log = structlog.get_logger("reconciler")
 
-# How often at most, how often while messages are not heard, and after Postgres did not answer.
+# The least time between two reconciles, the interval while messages are not received, and the
+# pause after Postgres did not answer.
 SPACING_SECONDS = 0.1
 DEGRADED_SECONDS = 2.0
 AWAY_SECONDS = 1.0
@@ -52,9 +54,17 @@ _oldest_unpublished = statement("oldest_unpublished", float)
 
 class Reconciler:
     def __init__(
-        self, hub: Hub, loader: Loader, pool: Pool, settings: Settings, now: Callable[[], datetime]
+        self,
+        hub: Hub,
+        requests: Requests,
+        loader: Loader,
+        pool: Pool,
+        settings: Settings,
+        *,
+        now: Callable[[], datetime],
     ) -> None:
         self._hub = hub
+        self._requests = requests
         self._loader = loader
         self._pool = pool
         self._seconds = settings.reconcile_seconds
@@ -76,7 +86,7 @@ class Reconciler:
             self._some_account.set()
 
     async def run_sessions(self) -> None:
-        """Looks after the sessions of accounts where some ended, for ever."""
+        """Checks the sessions of accounts given to `sessions_ended`. Does not return."""
         while True:
             await self._some_account.wait()
             self._some_account.clear()
@@ -84,9 +94,9 @@ class Reconciler:
             await self.sessions(accounts)
 
     async def run(self) -> None:
-        """Reconciles for ever."""
+        """Reconciles. Does not return."""
         while True:
-            self._loader.reconcile_requested.clear()
+            self._requests.reconcile_requested.clear()
             if await self.reconcile():
                 await asyncio.sleep(SPACING_SECONDS)
                 await self._pause()
@@ -98,7 +108,7 @@ class Reconciler:
         degraded = min(DEGRADED_SECONDS, self._seconds)
         try:
             async with asyncio.timeout(self._seconds if self._hub.connected else degraded):
-                await self._loader.reconcile_requested.wait()
+                await self._requests.reconcile_requested.wait()
         except TimeoutError:
             pass
 
@@ -129,8 +139,8 @@ class Reconciler:
         return complete
 
     async def calendars(self) -> None:
-        """Finds calendars that are behind, and a Postgres that is another than it was. Whatever is
-        still missing is requested again. Raises Unavailable."""
+        """Finds calendars that are behind, and a new epoch. All missing data is requested again.
+        Raises Unavailable."""
         hub = self._hub
         # Captured before the query begins: Postgres cannot be older, unless it was rewound.
         versions = {
@@ -157,9 +167,9 @@ class Reconciler:
         )
         if hub.rewound or older:
             log.error("postgres_rewound", epoch=epoch)
-            # Guarded by the epoch: the first process raises it, and all find the same new one.
+            # The statement compares the epoch: the first process raises it, all others read it.
             await _raise_epoch.run(self._pool, epoch=epoch)
-            self._loader.reconcile()
+            self._requests.reconcile()
             return
         for calendar in versions:
             if hub.follows(calendar):
@@ -170,8 +180,8 @@ class Reconciler:
         hub.settle_all()
 
     async def accounts(self) -> None:
-        """Finds accounts whose booking messages were lost, by the sum of the versions of their
-        bookings as students. Raises Unavailable."""
+        """Finds accounts that missed booking messages, by the sum of the versions of their bookings
+        as students. Raises Unavailable."""
         totals = {
             account: account.total for account in self._hub.accounts if account.total is not None
         }
@@ -210,9 +220,9 @@ class Reconciler:
         for watcher in watchers:
             reason = dead.get(watcher.session_id) if watcher.session_id else None
             if reason == "expired":
-                watcher.wire.close(messages.SESSION_OVER, "session over")
+                watcher.close(messages.SESSION_OVER, "session over")
             elif reason == "revoked":
-                watcher.wire.close(messages.SESSION_REVOKED, "session revoked")
+                watcher.close(messages.SESSION_REVOKED, "session revoked")
 
     async def _backlog(self) -> None:
         metrics.OLDEST_UNPUBLISHED.set(await _oldest_unpublished.first(self._pool) or 0)

@@ -1,7 +1,7 @@
-"""The relay: from the outbox to Redis, in order, nothing left out. Of each shard one is active at a
+"""The relay: from the outbox to Redis, in order, without a gap. One relay per shard is active at a
 time, by an advisory lock of its connection; the others stand by. It takes a change off the queue
-after publishing it, so after a crash the last ones are published again, which is harmless: a change
-says its version."""
+after publishing it, so after a crash the last ones are published again. That is harmless, because a
+change has a version."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from app import db, redis
 from app.db import Pool, Tx
 from app.settings import Settings
 from app.statements import statement
-from realtime import channels, wakeup
+from realtime import channels
 from realtime.supervise import forever
 
 log = structlog.get_logger("relay")
@@ -27,13 +27,13 @@ LOCK = 4_718_261_053
 BATCH = 500
 # A statement that takes this long is given up, and the connection with it.
 STATEMENT_SECONDS = 5.0
-# Heartbeats, and how long the relay's key outlives the last one.
+# The interval of heartbeats, and how long the relay's key outlives the last one.
 HEARTBEAT_SECONDS = 1.0
 KEY_SECONDS = 3
 # A relay that does not reach Redis for this long lets another one try.
 AWAY_SECONDS = 5.0
 LONGEST_PAUSE = 1.0
-# Postgres ends the session of a relay that vanished this long after its next look was due.
+# Postgres ends the session of a relay that disappeared this long after its next look was due.
 GRACE_SECONDS = 5.0
 
 
@@ -55,7 +55,7 @@ async def main(settings: Settings, shard: int | None = None) -> None:
     wakeups = [asyncio.Event() for _ in shards]
     url = settings.redis_url.get_secret_value()
     async with asyncio.TaskGroup() as group:
-        group.create_task(forever("wake-ups", lambda: wakeup.listen(url, wakeups, name="relay")))
+        group.create_task(forever("wake-ups", lambda: channels.listen(url, wakeups, name="relay")))
         for number, woken in zip(shards, wakeups, strict=True):
             group.create_task(_run(settings, number, woken))
         log.info("relay_started", shards=list(shards))

@@ -1,6 +1,5 @@
-"""The web process's server. When it is asked to end, its open sockets are not closed all at once:
-they are said goodbye to in paced batches, each told when to come back, while new ones are sent to
-other processes."""
+"""The web process's server. When it ends, its open sockets are closed in paced batches, each with a
+time to reconnect after, while new ones are sent to other processes."""
 
 import asyncio
 import contextlib
@@ -20,7 +19,7 @@ from realtime.watcher import Watcher
 log = structlog.get_logger("shutdown")
 
 STEP_SECONDS = 0.05
-# Clients come back no sooner, and spread over at least this long after it.
+# Clients reconnect after this time, spread over at least the second one.
 SOONEST_MS = 500
 SPREAD_SECONDS = 2.0
 # A client that has not hung up this long after the last goodbye is aborted.
@@ -46,7 +45,7 @@ class Server(server.Server):
                 while self._live():  # noqa: ASYNC110 — a second at most, at the end of a process
                     await asyncio.sleep(STEP_SECONDS)
         for connection in self._live():
-            connection.abort()
+            connection.watcher.abort()
 
     def _live(self) -> list[Connection]:
         connections = cast(set[object], self.server_state.connections)
@@ -54,23 +53,23 @@ class Server(server.Server):
 
 
 async def drain(hub: Hub, seconds: float, *, hurry: Callable[[], bool] = lambda: False) -> None:
-    """Says goodbye to all sockets within `seconds`, at once if `hurry()`. From now on upgrades are
+    """Closes all sockets within `seconds`, or at once if `hurry()`. From now on upgrades are
     refused."""
     hub.drain()
-    left = list(hub.watchers)
-    count = len(left)
-    if left:
+    watchers = list(hub.watchers)
+    count = len(watchers)
+    if watchers:
         log.info("draining", sockets=count)
-    random.shuffle(left)
+    random.shuffle(watchers)
     clock = asyncio.get_running_loop().time
     began = clock()
-    while left:
+    while watchers:
         passed = clock() - began + STEP_SECONDS
         stay = 0 if passed >= seconds or hurry() else int(count * (1 - passed / seconds))
-        for watcher in left[stay:]:
+        for watcher in watchers[stay:]:
             _goodbye(watcher, 1000 * max(SPREAD_SECONDS, seconds))
-        del left[stay:]
-        if left:
+        del watchers[stay:]
+        if watchers:
             await asyncio.sleep(STEP_SECONDS)
 
 
@@ -78,4 +77,4 @@ def _goodbye(watcher: Watcher, spread_ms: float) -> None:
     if watcher.ready:
         jitter = round(spread_ms * random.random())  # noqa: S311
         watcher.write(messages.bye(SOONEST_MS + jitter))
-    watcher.wire.close(messages.RESTART, "restart")
+    watcher.close(messages.RESTART, "restart")

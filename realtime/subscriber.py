@@ -1,6 +1,6 @@
-"""What is published, brought to the hub; and whether it is received at all. Each second the relay
-sends a heartbeat through every partition. A process that misses some of them is not connected, and
-asks Redis whether there is a relay: only then is it alone with that."""
+"""From Redis to the hub; and whether anything is received at all. Each second the relay sends a
+heartbeat through every partition. A process that misses some of them is degraded; if Redis says
+that there is a relay, only this process is disconnected."""
 
 import asyncio
 import time
@@ -16,8 +16,9 @@ from redis.asyncio import Redis
 from app import redis
 from app.settings import Settings
 from realtime import channels, metrics
+from realtime.calendar import Requests
+from realtime.history import change
 from realtime.hub import Hub
-from realtime.loader import Loader, change
 from realtime.supervise import forever
 
 log = structlog.get_logger("subscriber")
@@ -29,14 +30,13 @@ CHECK_SECONDS = 0.5
 STALE_SECONDS = 4.0
 # This long without heartbeats although there is a relay: this process is at fault.
 DISCONNECTED_SECONDS = 5.0
-# Nothing at all was received for so long: the connection is made anew.
+# After this time without any message the connection is replaced.
 SILENCE_SECONDS = 8.0
 # After this much work, others get a turn.
 WORK_SECONDS = 0.010
-# Broadcast's own queues have no bound, so no more than this is handed over before it was dealt
-# with. The rest waits in the socket; if that takes too long, Redis closes the connection, and that
-# is a loss like any other.
-HANDED_OVER = 256
+# Broadcast's own queues have no bound, so it gets no more than this at a time. The rest waits in
+# the socket; if that takes too long, Redis closes the connection, which is a loss like any other.
+MAX_QUEUED = 256
 
 # The one channel of the Broadcast, on which all partitions arrive.
 _ALL = "all"
@@ -46,14 +46,14 @@ class Subscriber:
     def __init__(
         self,
         hub: Hub,
-        loader: Loader,
+        requests: Requests,
         settings: Settings,
         clients: list[Redis],
         sessions_ended: Callable[[str], None],
     ) -> None:
         """`clients` are of the live path's servers, in their order."""
         self._hub = hub
-        self._loader = loader
+        self._requests = requests
         self._urls = settings.live_redis
         self._shards = settings.shards
         self._clients = clients
@@ -65,15 +65,15 @@ class Subscriber:
 
     @property
     def status(self) -> Status:
-        """`connected`: changes are received as they happen. Else screens are right within seconds,
-        from Postgres. `degraded`: Redis is away or there is no relay, so it is the same for every
-        process. `disconnected`: only this process receives nothing."""
+        """`connected`: changes are received as they happen. Otherwise screens are updated from
+        Postgres within seconds. `degraded`: Redis is away or there is no relay, so no process
+        receives any. `disconnected`: only this process receives none."""
         if self._hub.connected:
             return "connected"
         return "disconnected" if self._alone else "degraded"
 
     async def run(self) -> None:
-        """Receives for ever."""
+        """Receives. Does not return."""
         async with asyncio.TaskGroup() as group:
             for server in range(len(self._urls)):
                 work = partial(self._receive, server)
@@ -91,7 +91,7 @@ class Subscriber:
                     await self._take_all(events, backend)
                 except TimeoutError:
                     log.debug("redis_silent", server=server)
-            self._loader.reconcile()
+            self._requests.reconcile()
 
     async def _take_all(self, events: Any, backend: "Backend") -> None:
         """Raises TimeoutError when nothing comes any more."""
@@ -114,9 +114,9 @@ class Subscriber:
                 self._sessions_ended(data)
             else:
                 self._take_change(data)
-        except Exception:  # one message must not end the others; the reconciler finds what it told
+        except Exception:  # one message must not end the others; the reconciler finds its change
             log.exception("message_failed", channel=channel)
-            self._loader.reconcile()
+            self._requests.reconcile()
 
     def _take_change(self, data: str) -> None:
         metrics.CHANGES.inc()
@@ -128,8 +128,8 @@ class Subscriber:
     # ---- whether anything is received
 
     def _changed(self, subscribed: bool) -> None:
-        """Messages may have been missed, whichever it is."""
-        self._loader.reconcile()
+        """Messages may have been missed in both cases."""
+        self._requests.reconcile()
         if not subscribed:
             self._heartbeats = dict.fromkeys(self._heartbeats, float("-inf"))
             self._set_connected(False)
@@ -164,27 +164,28 @@ class Subscriber:
             return
         self._lost_at = self._clock()
         self._hub.set_connected(connected)
-        self._loader.reconcile()
+        self._requests.reconcile()
         metrics.CONNECTED.set(connected)
         if connected:
             log.info("redis_connected")
         else:
-            log.warning("redis_disconnected", effect="Postgres is asked every few seconds instead")
+            log.warning("redis_disconnected", effect="screens are updated from Postgres")
 
     def _set_alone(self, alone: bool) -> None:
         if alone and not self._alone:
-            log.error("receives_nothing", effect="not ready: other processes receive")
+            log.error("receives_nothing", effect="not ready, because other processes receive")
         self._alone = alone
 
 
 class Backend(BroadcastBackend):
-    """Redis as a backend of `broadcaster`, whose own one loses its connection without a word. All
-    channels are one of the Broadcast, subscribed to from the start on one connection that is made
-    anew for ever; `changed(subscribed)` is called at every subscription and every loss."""
+    """Redis as a backend of `broadcaster`, whose own backend does not report a lost connection. All
+    channels are one channel of the Broadcast. They are subscribed from the start on one connection,
+    which is replaced when it is lost. `changed(subscribed)` is called at every subscription and at
+    every loss."""
 
     def __init__(self, url: str, names: list[str], changed: Callable[[bool], None]) -> None:
         self._subscription = redis.Subscription(url, names, name="live", changed=changed)
-        self._room = asyncio.Semaphore(HANDED_OVER)
+        self._room = asyncio.Semaphore(MAX_QUEUED)
 
     async def connect(self) -> None:
         """Nothing to wait for: the first call of next_published connects."""
@@ -207,5 +208,5 @@ class Backend(BroadcastBackend):
         return Event(_ALL, f"{channel} {data.decode()}")
 
     def done(self) -> None:
-        """One event has been dealt with."""
+        """One event has been handled."""
         self._room.release()

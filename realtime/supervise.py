@@ -1,5 +1,5 @@
-"""Background coroutines that must not end: whatever one of them raises is logged, and it is started
-again after a pause."""
+"""Background coroutines that must not end: an error is logged, and the coroutine is started again
+after a pause."""
 
 import asyncio
 import random
@@ -14,8 +14,8 @@ log = structlog.get_logger("supervise")
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
-# What ran so long was well, so its next fault is a first one again.
-WELL_SECONDS = 30.0
+# After running this long, the next fault counts as the first one again.
+HEALTHY_SECONDS = 30.0
 
 
 async def forever(name: str, work: Callable[[], Awaitable[None]]) -> NoReturn:
@@ -32,7 +32,7 @@ async def forever(name: str, work: Callable[[], Awaitable[None]]) -> NoReturn:
             log.warning("postgres_unavailable", task=name)
         except Exception:  # a fault in one of these must neither end the others nor pass unseen
             log.exception("task_failed", task=name)
-        if clock() - began > WELL_SECONDS:
+        if clock() - began > HEALTHY_SECONDS:
             pause = FIRST_PAUSE
         await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 — a jitter
         pause = min(pause * 2, LONGEST_PAUSE)

@@ -399,8 +399,8 @@ async def test_silent_connections_shut_nobody_out_for_long(start: Starter) -> No
             answer
         ) in answers:  # none is reset, and on a slow machine the silent ones may be gone by now
             assert answer.status_code in {200, 503}
-        await screen.say(type="unwatch", instructor="nobody")
-        await screen.hears("error", code="NOT_FOUND")
+        await screen.send(type="unwatch", instructor="nobody")
+        await screen.receives("error", code="NOT_FOUND")
         while (await _answer(web.url)).status_code != 200:
             assert time.monotonic() - began < 30
             await asyncio.sleep(0.2)

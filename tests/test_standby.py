@@ -13,6 +13,7 @@ from app import db, migrate, refusal
 from app.db import Pool
 from app.migrate import MigrationError
 from app.settings import read
+from realtime.calendar import Requests
 from realtime.hub import Hub
 from realtime.loader import Loader
 from realtime.reconciler import Reconciler
@@ -95,9 +96,12 @@ async def test_a_standby_has_the_epoch_and_the_boards_of_its_primary_and_another
 
 async def test_screens_are_not_compared_with_a_standby(on_standby: Pool) -> None:
     now = datetime.now(UTC)
-    loader = Loader(on_standby)
-    hub = Hub(read(_env_file=None), loader, now=lambda: now)
-    reconciler = Reconciler(hub, loader, on_standby, read(_env_file=None), lambda: now)
+    requests = Requests()
+    hub = Hub(read(_env_file=None), requests, now=lambda: now)
+    loader = Loader(hub, requests, on_standby)
+    reconciler = Reconciler(
+        hub, requests, loader, on_standby, read(_env_file=None), now=lambda: now
+    )
     assert not await reconciler.reconcile()
     assert reconciler.age == float("inf")
     assert hub.epoch == ""

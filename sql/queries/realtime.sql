@@ -87,7 +87,7 @@ from outbox_unpublished q
 join outbox o on o.instructor_id = q.instructor_id and o.version = q.version
 order by q.id limit 1;
 
--- name: bookings_to_tell
+-- name: bookings_to_send
 -- The bookings of booking messages. `limit 1` makes the planner look up each by its key.
 select * from unnest(:ids::uuid[]) as message (booking_id),
      lateral (select * from booking_detail d where d.id = message.booking_id limit 1) as booking;

@@ -1,4 +1,5 @@
-"""A web process's server and a relay in the test's own loop, and screens at it. Tests that kill processes start real ones."""
+"""A web server and a relay in the test's own loop, and screens at them. Tests that kill processes
+start real ones."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Ways to break the live path from outside, without a hook in it."""
+"""Faults of the live path, made from outside."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,8 @@ async def lesson_whose_message_is_lost(
     *,
     with_its_history: bool = False,
 ) -> UUID:
-    """A booking like any other, but no relay will ever publish it, and the outbox may have forgotten it."""
+    """A booking that no relay will ever publish. With `with_its_history`, its change is not in the
+    outbox either."""
     async with pool.acquire() as connection, connection.transaction():
         row = await connection.fetchrow(RESERVE, student.id, instructor.service_id, start)
         assert row is not None
@@ -54,9 +55,10 @@ async def all_published(pool: Pool, seconds: float = 10) -> None:
 
 
 class Proxy:
-    """Between a process and Redis or Postgres, on a Unix socket of its own. In threads, because starting a process blocks the
-    test's loop. While `muted`, subscriptions stand, and nothing arrives on them. `silence` makes the connections that stand
-    silent for ever, as a failover behind a firewall does; while `unreachable`, new ones are silent too."""
+    """Between a process and Redis or Postgres, on a Unix socket of its own. In threads, because
+    starting a process blocks the test's loop. While `muted`, subscriptions deliver nothing.
+    `silence` makes the open connections silent from then on, as a failover behind a firewall does;
+    while `unreachable`, new ones are silent too."""
 
     def __init__(self, server: Path, own: Path) -> None:
         self.muted = False
@@ -114,7 +116,8 @@ class Proxy:
             selector.register(server, selectors.EVENT_READ)
             while True:
                 for key, _ in selector.select():
-                    data = key.fileobj.recv(65536)  # type: ignore[union-attr]  # one of the two sockets
+                    assert isinstance(key.fileobj, socket.socket)
+                    data = key.fileobj.recv(65536)
                     silent = self.unreachable or client in self._silent
                     if key.fileobj is client:
                         subscribed = subscribed or b"SUBSCRIBE" in data

@@ -1,4 +1,4 @@
-"""A client that sends whatever bytes a test wants, and reads the server's frames as they are."""
+"""A client that sends any bytes, and reads the server's frames unchanged."""
 
 import asyncio
 import base64
@@ -84,7 +84,7 @@ class RawSocket:
         return message
 
     async def close_code(self) -> int:
-        """The code of the server's close frame, which must be the next; after it the connection ends."""
+        """The code of the close frame, which must be the next frame and the last one."""
         opcode, payload = await self.frame()
         assert opcode == CLOSE, (opcode, payload)
         payload[2:].decode()

@@ -1,5 +1,5 @@
-"""Screens: WebSocket clients that keep to the contract's rules for watchers, remember all they were told, and can be held against the
-database."""
+"""Screens: WebSocket clients that follow the contract's rules for watchers, keep all messages, and
+can be compared with the database."""
 
 import asyncio
 import json
@@ -20,16 +20,16 @@ LESSON = [Subprotocol("lesson.v1")]
 
 
 class Screen:
-    """One socket. Its boards follow the contract: version = mine + 1 is applied, older is ignored, a gap is a failure of the server
-    here, because nothing between us and the server loses anything."""
+    """One socket. Its boards follow the contract: version = mine + 1 is applied, older is ignored.
+    Here a gap is a fault of the server, because the connection loses nothing."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
-        self.told: list[Message] = []
+        self.messages: list[Message] = []
         self.boards: dict[str, Message] = {}
         self.faults: list[str] = []
         self.closed_with: int | None = None
-        self._heard = asyncio.Condition()
+        self._received = asyncio.Condition()
         self._listening = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
@@ -37,14 +37,14 @@ class Screen:
             async for text in self.connection:
                 message = json.loads(text)
                 self._apply(message)
-                self.told.append(message | {"heard_at": time.time()})
-                async with self._heard:
-                    self._heard.notify_all()
+                self.messages.append(message | {"received_at": time.time()})
+                async with self._received:
+                    self._received.notify_all()
         except ConnectionClosed:
             pass
         self.closed_with = self.connection.close_code
-        async with self._heard:
-            self._heard.notify_all()
+        async with self._received:
+            self._received.notify_all()
 
     def _apply(self, message: Message) -> None:
         instructor = message.get("instructor", "")
@@ -61,14 +61,14 @@ class Screen:
             board["version"] = message["version"]
             board["days"] |= message["days"]
 
-    async def say(self, **message: Any) -> None:
+    async def send(self, **message: Any) -> None:
         await self.connection.send(json.dumps(message))
 
     async def watch(
         self, instructor: Instructor, *, days: int = 7, day: int = 0, **resume: Any
     ) -> None:
         """Asks for a board; does not wait for it."""
-        await self.say(
+        await self.send(
             type="watch",
             instructor=str(instructor.id),
             first=str(instructor.day(day)),
@@ -78,21 +78,21 @@ class Screen:
 
     async def shows(self, instructor: Instructor, *, days: int = 7, day: int = 0) -> Message:
         """Asks for a board and waits for it."""
-        before = len(self.told)
+        before = len(self.messages)
         await self.watch(instructor, days=days, day=day)
-        return await self.hears("board", after=before, instructor=str(instructor.id))
+        return await self.receives("board", after=before, instructor=str(instructor.id))
 
     def resume_from(self, board: Message) -> None:
         """Knows this board already, as a page does that came back."""
         self.boards[board["instructor"]] = board | {"days": dict(board["days"])}
 
-    async def hears(
+    async def receives(
         self, kind: str, *, after: int = 0, seconds: float = 5, **expected: Any
     ) -> Message:
         """The first message of this type with these values, among those from the `after`th on."""
         deadline = time.monotonic() + seconds
         while True:
-            for message in self.told[after:]:
+            for message in self.messages[after:]:
                 if message["type"] == kind and all(
                     message.get(name) == value for name, value in expected.items()
                 ):
@@ -112,27 +112,27 @@ class Screen:
         return self.closed_with
 
     async def _next(self, deadline: float, what: str) -> None:
-        left = deadline - time.monotonic()
-        assert left > 0, (
-            f"waited for {what}; heard {[_brief(message) for message in self.told[-20:]]}"
+        seconds = deadline - time.monotonic()
+        assert seconds > 0, (
+            f"waited for {what}; received {[_brief(message) for message in self.messages[-20:]]}"
         )
         assert not self._listening.done(), (
-            f"closed with {self.closed_with} while waiting for {what}; heard {self.told[-5:]}"
+            f"closed with {self.closed_with} while waiting for {what}; {self.messages[-5:]}"
         )
-        async with self._heard:
+        async with self._received:
             try:
-                await asyncio.wait_for(self._heard.wait(), left)
+                await asyncio.wait_for(self._received.wait(), seconds)
             except TimeoutError:
                 return
 
     def of(self, *kinds: str) -> list[Message]:
-        return [message for message in self.told if message["type"] in kinds]
+        return [message for message in self.messages if message["type"] in kinds]
 
     async def quiet(self, seconds: float) -> list[Message]:
-        """What is told within these seconds, beacons aside."""
-        before = len(self.told)
+        """The messages within these seconds, without beacons."""
+        before = len(self.messages)
         await asyncio.sleep(seconds)
-        return [message for message in self.told[before:] if message["type"] != "beacon"]
+        return [message for message in self.messages[before:] if message["type"] != "beacon"]
 
     async def close(self) -> None:
         if not self._listening.done():
@@ -174,7 +174,9 @@ class Screens:
         await self._stack.aclose()
 
 
-async def truth(pool: Pool, instructor: Instructor | UUID, first: str, days: int) -> dict[str, Any]:
+async def database_board(
+    pool: Pool, instructor: Instructor | UUID, first: str, days: int
+) -> dict[str, Any]:
     """The board as the database says."""
     instructor_id = instructor if isinstance(instructor, UUID) else instructor.id
     row = await pool.fetchrow(
@@ -188,18 +190,20 @@ async def equals_the_database(pool: Pool, screen: Screen, instructor: Instructor
     """The screen shows exactly what the database says, and came there without a fault."""
     board = screen.boards[str(instructor.id)]
     days = sorted(board["days"])
-    fresh = await truth(pool, instructor, days[0], len(days))
-    shown, present = (board["epoch"], board["version"]), (fresh["epoch"], fresh["version"])
-    assert shown == present, f"the screen shows {shown}, the database is at {present}"
+    fresh = await database_board(pool, instructor, days[0], len(days))
+    on_screen = board["epoch"], board["version"]
+    in_database = fresh["epoch"], fresh["version"]
+    assert on_screen == in_database
     assert board["days"] == fresh["days"]
     assert screen.faults == []
 
 
-async def becomes_true(
+async def catches_up(
     pool: Pool, screen: Screen, instructor: Instructor, *, seconds: float = 5
 ) -> float:
-    """Until the screen equals the database; how long it took. It is not enough to wait for the version: what was committed last may
-    still be on its way, and a database that was killed may be older than what the screen shows."""
+    """Waits until the screen equals the database; returns the seconds it took. The version is not
+    enough: the last change may still be on its way, and a database that was killed may be older
+    than the screen."""
     began = time.monotonic()
     while True:
         try:

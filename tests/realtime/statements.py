@@ -16,5 +16,5 @@ HOT: dict[str, dict[str, Any]] = {
     "booking_totals": {"students": [account_id(1000 + number) for number in range(300)]},
     "booking_totals_by_calendar": {"students": [account_id(1500)]},
     "oldest_unpublished": {},
-    "bookings_to_tell": {"ids": MANY[:50]},
+    "bookings_to_send": {"ids": MANY[:50]},
 }

@@ -1,4 +1,4 @@
-"""Who is told of which booking, and how an account knows whether it has heard of everything."""
+"""Which booking messages an account gets, and how missing ones are noticed."""
 
 import asyncio
 from uuid import UUID, uuid4
@@ -7,63 +7,70 @@ from app.db import Pool
 from app.settings import Settings
 from realtime import messages
 from realtime.accounts import Account
-from realtime.history import Board, Change, Event
+from realtime.calendar import Requests
+from realtime.history import Board, Change, Event, change
 from realtime.hub import Hub
-from realtime.loader import Loader, change
+from realtime.loader import Loader
 from realtime.reconciler import Reconciler
 from tests import factories
 from tests.realtime.faults import lesson_whose_message_is_lost
-from tests.realtime.paper import NOW, WEEK, Paper, signed_in
+from tests.realtime.in_memory import NOW, WEEK, Recorder, signed_in
 
 BEN, ANNA = str(uuid4()), str(uuid4())
 
 
-def told(version: int, *events: tuple[str, int], student: str = BEN, booking: str = "") -> Change:
-    """A change of Anna's calendar; each event says which version of the booking it replaces."""
+def step(version: int, *events: tuple[str, int], student: str = BEN, booking: str = "") -> Change:
+    """A change of Anna's calendar; each event has the version of the booking that it replaces."""
     return Change(
-        ANNA, "epoch", version, {},
-        [Event(event, booking or f"{version} {event}", student, ANNA, previous) for event, previous in events],
-    )  # fmt: skip
+        ANNA,
+        "epoch",
+        version,
+        {},
+        [
+            Event(event, booking or f"{version} {event}", student, ANNA, previous)
+            for event, previous in events
+        ],
+    )
 
 
-def test_the_total_follows_what_is_heard() -> None:
+def test_the_total_adds_up_the_changes_received() -> None:
     ben = Account(BEN)
     ben.start({ANNA: (3, 3)})
-    ben.news(told(5, ("created", 0)))
-    ben.news(told(6, ("cancelled", 5)))
+    ben.new_events(step(5, ("created", 0)))
+    ben.new_events(step(6, ("cancelled", 5)))
     assert ben.total == 3 + 6
-    ben.news(told(9, ("expired", 3), ("created", 0)))  # one change, two of his bookings
+    ben.new_events(step(9, ("expired", 3), ("created", 0)))  # one change, two of his bookings
     assert ben.total == 6 + 9 + 9
 
 
-def test_what_comes_twice_is_told_and_counted_once() -> None:
+def test_a_duplicate_is_sent_and_counted_once() -> None:
     ben = Account(BEN)
     ben.start({})
-    assert len(ben.news(told(1, ("created", 0)))) == 1
-    assert ben.news(told(1, ("created", 0))) == []
+    assert len(ben.new_events(step(1, ("created", 0)))) == 1
+    assert ben.new_events(step(1, ("created", 0))) == []
     assert ben.total == 1
 
 
-def test_a_late_message_is_told_and_counted_after_a_newer_one_but_not_of_the_same_booking() -> None:
+def test_a_late_message_is_sent_and_counted_unless_a_newer_one_of_its_booking_was() -> None:
     ben = Account(BEN)
     ben.start({})
-    assert len(ben.news(told(3, ("cancelled", 1), booking="the first"))) == 1
-    assert len(ben.news(told(2, ("created", 0), booking="the second"))) == 1
-    assert ben.news(told(1, ("created", 0), booking="the first")) == []
+    assert len(ben.new_events(step(3, ("cancelled", 1), booking="the first"))) == 1
+    assert len(ben.new_events(step(2, ("created", 0), booking="the second"))) == 1
+    assert ben.new_events(step(1, ("created", 0), booking="the first")) == []
     assert ben.total == 3 + 2
 
 
-def test_what_the_total_contains_already_is_told_but_not_counted() -> None:
+def test_a_change_that_the_total_contains_is_sent_but_not_counted() -> None:
     ben = Account(BEN)
     ben.start({ANNA: (7, 7)})
-    assert len(ben.news(told(7, ("created", 0)))) == 1
+    assert len(ben.new_events(step(7, ("created", 0)))) == 1
     assert ben.total == 7
 
 
-def test_what_is_heard_while_the_total_is_read_is_counted_after_it_unless_it_is_contained() -> None:
+def test_a_change_received_while_the_total_is_read_is_counted_unless_it_is_contained() -> None:
     ben = Account(BEN)
-    ben.news(told(4, ("created", 0)))
-    ben.news(told(5, ("created", 0)))
+    ben.new_events(step(4, ("created", 0)))
+    ben.new_events(step(5, ("created", 0)))
     ben.start({ANNA: (4, 4)})
     assert ben.total == 4 + 5
 
@@ -71,24 +78,28 @@ def test_what_is_heard_while_the_total_is_read_is_counted_after_it_unless_it_is_
 def test_an_instructors_own_lessons_do_not_count_for_the_student_in_them() -> None:
     anna = Account(ANNA)
     anna.start({})
-    assert len(anna.news(told(1, ("created", 0)))) == 1
+    assert len(anna.new_events(step(1, ("created", 0)))) == 1
     assert anna.total == 0
 
 
 class LivePath:
-    """A hub with what reads for it, one step at a time."""
+    """A hub with its loader and reconciler, one step at a time."""
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._pool = pool
-        self.loader = Loader(pool)
-        self.hub = Hub(settings, self.loader, now=lambda: NOW)
+        requests = Requests()
+        self.hub = Hub(settings, requests, now=lambda: NOW)
         self.hub.set_connected(True)
-        self.reconciler = Reconciler(self.hub, self.loader, pool, settings, lambda: NOW)
+        self.loader = Loader(self.hub, requests, pool)
+        self.reconciler = Reconciler(
+            self.hub, requests, self.loader, pool, settings, now=lambda: NOW
+        )
 
     async def take_all(self) -> None:
         """As if every change had been published again."""
         for row in await self._pool.fetch(
-            "select instructor_id, version, days, events from outbox order by instructor_id, version"
+            "select instructor_id, version, days, events from outbox"
+            " order by instructor_id, version"
         ):
             self.hub.take(
                 change(
@@ -99,7 +110,7 @@ class LivePath:
                     row["events"],
                 )
             )
-        await self.loader.load_bookings(self.hub)
+        await self.loader.load_bookings()
 
 
 async def live_path(settings: Settings, pool: Pool) -> LivePath:
@@ -108,15 +119,15 @@ async def live_path(settings: Settings, pool: Pool) -> LivePath:
     return live
 
 
-async def join(hub: Hub, account_id: UUID, *roles: str) -> tuple[Paper, Account]:
-    paper = Paper()
-    hub.join(paper, signed_in(account_id, *roles))
+async def join(hub: Hub, account_id: UUID, *roles: str) -> tuple[Recorder, Account]:
+    recorder = Recorder()
+    hub.join(recorder, signed_in(account_id, *roles))
     account = hub.accounts.get(str(account_id))
     assert account is not None
-    return paper, account
+    return recorder, account
 
 
-async def test_the_total_equals_the_databases_whatever_happens_to_the_bookings(
+async def test_the_total_equals_the_one_in_the_database_after_any_change_to_bookings(
     pool: Pool, settings: Settings
 ) -> None:
     anna, carl, ben = (
@@ -139,7 +150,7 @@ async def test_the_total_equals_the_databases_whatever_happens_to_the_bookings(
     assert account.total == before
 
 
-async def test_a_reconcile_finds_who_missed_a_message_and_only_them(
+async def test_a_reconcile_refreshes_only_accounts_that_missed_a_message(
     pool: Pool, settings: Settings
 ) -> None:
     anna, ben, eva = (
@@ -155,14 +166,14 @@ async def test_a_reconcile_finds_who_missed_a_message_and_only_them(
     await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"))
     await live.reconciler.accounts()
     await live.reconciler.accounts()
-    assert [message["type"] for message in bens.told] == ["refresh"]
-    assert evas.told == []
+    assert [message["type"] for message in bens.messages] == ["refresh"]
+    assert evas.messages == []
 
 
-async def test_a_message_that_is_only_late_is_no_lost_one(pool: Pool, settings: Settings) -> None:
+async def test_a_late_message_does_not_count_as_lost(pool: Pool, settings: Settings) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     live = await live_path(settings, pool)
-    paper, account = await join(live.hub, ben.id, "student")
+    recorder, account = await join(live.hub, ben.id, "student")
     await live.loader.load_totals([account])
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
 
@@ -171,30 +182,30 @@ async def test_a_message_that_is_only_late_is_no_lost_one(pool: Pool, settings: 
         await live.take_all()
 
     await asyncio.gather(live.reconciler.accounts(), late())
-    assert [message["type"] for message in paper.told] == ["booking"]
+    assert [message["type"] for message in recorder.messages] == ["booking"]
 
 
-async def test_who_is_paused_gets_a_refresh_instead_of_the_booking(
+async def test_a_paused_connection_gets_a_refresh_instead_of_the_booking(
     pool: Pool, settings: Settings
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     live = await live_path(settings, pool)
-    paper, _ = await join(live.hub, ben.id, "student")
+    recorder, _ = await join(live.hub, ben.id, "student")
     (watcher,) = live.hub.watchers
     live.hub.pause(watcher)
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     await live.take_all()
-    assert paper.told == []
+    assert recorder.messages == []
     live.hub.resume(watcher)
-    assert [message["type"] for message in paper.told] == ["refresh"]
+    assert [message["type"] for message in recorder.messages] == ["refresh"]
 
 
-async def test_a_booking_is_told_also_when_a_board_that_contains_it_was_quicker_than_its_message(
+async def test_a_booking_is_sent_even_if_a_board_that_contains_it_arrived_first(
     pool: Pool, settings: Settings
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     live = await live_path(settings, pool)
-    papers = [
+    recorders = [
         (await join(live.hub, anna.id, "instructor"))[0],
         (await join(live.hub, ben.id, "student"))[0],
     ]
@@ -202,23 +213,23 @@ async def test_a_booking_is_told_also_when_a_board_that_contains_it_was_quicker_
     live.hub.history_loaded(live.hub.calendars[str(anna.id)], None, 1, [])
     await live.take_all()
     await live.take_all()
-    for paper in papers:
-        assert [message["type"] for message in paper.told] == ["booking"]
+    for recorder in recorders:
+        assert [message["type"] for message in recorder.messages] == ["booking"]
 
 
-async def test_bookings_that_vanish_begin_a_new_count(pool: Pool, settings: Settings) -> None:
+async def test_deleted_bookings_begin_a_new_count(pool: Pool, settings: Settings) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     live = await live_path(settings, pool)
-    paper, account = await join(live.hub, ben.id, "student")
+    recorder, account = await join(live.hub, ben.id, "student")
     await live.loader.load_totals([account])
     await pool.execute("delete from booking where id = $1", lesson.id)
     await live.reconciler.accounts()
     assert account.total == 0
-    assert [message["type"] for message in paper.told] == ["refresh"]
+    assert [message["type"] for message in recorder.messages] == ["refresh"]
 
 
-async def test_a_booking_that_cannot_be_shown_is_a_refresh_for_its_account(
+async def test_a_booking_that_cannot_be_sent_is_a_refresh_for_its_account(
     pool: Pool, settings: Settings
 ) -> None:
     anna, ben, eva = (
@@ -232,16 +243,16 @@ async def test_a_booking_that_cannot_be_shown_is_a_refresh_for_its_account(
     lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     await pool.execute("delete from booking where id = $1", lesson.id)
     await live.take_all()
-    assert [message["type"] for message in bens.told] == ["refresh"]
-    assert evas.told == []
+    assert [message["type"] for message in bens.messages] == ["refresh"]
+    assert evas.messages == []
 
 
-async def test_events_of_another_release_are_a_refresh_and_their_change_is_shown(
+async def test_unreadable_events_are_a_refresh_and_their_change_is_sent(
     pool: Pool, settings: Settings
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     live = await live_path(settings, pool)
-    paper, _ = await join(live.hub, ben.id, "student")
+    recorder, _ = await join(live.hub, ben.id, "student")
     (watcher,) = live.hub.watchers
     live.hub.watch(watcher, str(anna.id), WEEK)
     calendar = live.hub.calendars[str(anna.id)]
@@ -251,4 +262,4 @@ async def test_events_of_another_release_are_a_refresh_and_their_change_is_shown
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     await pool.execute("""update outbox set events = '[{"what": "happened", "to": "whom"}]'""")
     await live.take_all()
-    assert [message["type"] for message in paper.told] == ["board", "change", "refresh"]
+    assert [message["type"] for message in recorder.messages] == ["board", "change", "refresh"]

@@ -1,5 +1,5 @@
-"""Clients that take what they are told slowly, or not at all: memory stays bounded, they get fewer and larger steps, and nobody else
-notices."""
+"""Clients that read slowly or not at all: memory stays bounded, they get fewer and larger steps,
+and other clients are not affected."""
 
 import asyncio
 import base64
@@ -18,14 +18,14 @@ from app.db import Pool
 from tests import factories
 from tests.factories import Instructor
 from tests.processes import Starter
-from tests.realtime.screens import Screens, becomes_true, truth
+from tests.realtime.screens import Screens, catches_up, database_board
 
 # Unasked for, but enough to seem alive.
 PONG = b"\x8a\x80\0\0\0\0"
 
 
 class Unread:
-    """A client that reads only when it is told to. It seems alive by sending pongs."""
+    """A client that reads only on request. It seems alive by sending pongs."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -98,7 +98,8 @@ class Unread:
 async def many_changes(pool: Pool, instructor: Instructor, count: int) -> None:
     """Steps that each carry 35 days."""
     await pool.execute(
-        "select step($1, array(select $2::date + n from generate_series(0, 34) as n)) from generate_series(1, $3)",
+        "select step($1, array(select $2::date + n from generate_series(0, 34) as n))"
+        " from generate_series(1, $3)",
         instructor.id, instructor.day(0), count,
     )  # fmt: skip
 
@@ -116,11 +117,11 @@ async def test_a_stuck_client_is_aborted_while_the_others_are_served(
         await stuck.watch(anna, 35)
         for _ in range(30):
             await many_changes(pool, anna, 20)
-            await becomes_true(pool, good, anna)
+            await catches_up(pool, good, anna)
         await asyncio.wait_for(stuck.cut_off(), 10)
         assert web.log.count("reason=stuck") == 1
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
-    await becomes_true(pool, good, anna)
+    await catches_up(pool, good, anna)
     await screens.close()
 
 
@@ -146,7 +147,7 @@ async def test_an_idle_socket_takes_little_memory(start: Starter, pool: Pool) ->
         assert (await resident() - before) / 400 < 12_000  # bytes; it was 25,000
 
 
-async def test_a_client_that_says_nothing_any_more_is_aborted(start: Starter) -> None:
+async def test_a_silent_client_is_aborted(start: Starter) -> None:
     web = start("serve", stuck_seconds=2, log_level="info")
     async with Unread.at(web.url) as client:
         client.be_silent()
@@ -165,12 +166,12 @@ async def test_a_slow_client_gets_fewer_and_larger_steps(start: Starter, pool: P
         await slow.watch(anna, 35)
         for _ in range(30):
             await many_changes(pool, anna, 20)
-            await becomes_true(pool, good, anna)
+            await catches_up(pool, good, anna)
         await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
-        told = [await slow.read()]
-        while told[-1].get("version") != 601:
-            told.append(await asyncio.wait_for(slow.read(), 5))
-    steps = [message for message in told if message["type"] in {"board", "change"}]
+        messages = [await slow.read()]
+        while messages[-1].get("version") != 601:
+            messages.append(await asyncio.wait_for(slow.read(), 5))
+    steps = [message for message in messages if message["type"] in {"board", "change"}]
     assert steps[0]["type"] == "board"
     assert len(steps) < 300
     board: dict[str, Any] = {}
@@ -181,7 +182,7 @@ async def test_a_slow_client_gets_fewer_and_larger_steps(start: Starter, pool: P
             assert step["version"] == board["version"] + 1
             board["version"] = step["version"]
             board["days"] |= step["days"]
-    assert board["days"] == (await truth(pool, anna, str(anna.day(0)), 35))["days"]
-    await becomes_true(pool, good, anna)
+    assert board["days"] == (await database_board(pool, anna, str(anna.day(0)), 35))["days"]
+    await catches_up(pool, good, anna)
     assert len(good.of("change")) == 601
     await screens.close()

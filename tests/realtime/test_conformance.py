@@ -1,6 +1,6 @@
-"""RFC 6455, byte by byte: what a client may send, and with which code each violation ends. Frames are
-parsed by websockets' code; joining fragments and closing are ours, and all of it is tested here, on a
-real transport and without what stands before it (test_protocol.py has that)."""
+"""RFC 6455, byte by byte: valid frames of a client, and the close code of each violation. Frames
+are parsed by websockets' code; joining fragments and closing are ours. All of it is tested here, on
+a real transport without an upgrade (for that see test_protocol.py)."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import pytest_asyncio
 from realtime import messages
 from realtime.connection import Connection
 from tests.processes import Starter
-from tests.realtime.paper import Database
+from tests.realtime.in_memory import Database
 from tests.realtime.raw import (
     BINARY,
     CLOSE,
@@ -27,21 +27,16 @@ from tests.realtime.raw import (
 )
 
 
-class NoSeat:
-    def release(self) -> None:
-        pass
-
-
 @pytest_asyncio.fixture
 async def port() -> AsyncIterator[int]:
-    """Where every connection is an open socket at once."""
+    """A port on which every connection is an open socket at once."""
     hub = Database().hub
     connections: set[Connection] = set()
 
     class Accepted(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             assert isinstance(transport, asyncio.Transport)
-            Connection(transport, hub, None, connections=connections, seat=NoSeat())
+            Connection(transport, hub, None, connections=connections, release=lambda: None)
 
     server = await asyncio.get_running_loop().create_server(Accepted, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]
@@ -53,7 +48,7 @@ async def port() -> AsyncIterator[int]:
 
 
 def message(size: int = 0) -> bytes:
-    """One that is answered by NOT_FOUND once it was read; of `size` bytes."""
+    """A message of `size` bytes that is answered by NOT_FOUND."""
     content = {"type": "unwatch", "instructor": "nobody", "padding": ""}
     content["padding"] = "x" * max(0, size - len(json.dumps(content)))
     return json.dumps(content).encode()
@@ -102,7 +97,7 @@ async def test_control_frames_may_come_between_fragments(port: int) -> None:
         await socket.send(frame(PONG, b"unasked for"), frame(CONTINUATION, text[20:]))
         assert (await socket.message())["code"] == "NOT_FOUND"
     async with connected(port) as socket:
-        # Even where hardly anything more may come of the message itself.
+        # Even if the message itself has almost reached its limit.
         await socket.send(
             frame(TEXT, b"x" * (messages.MAX_FRAME - 1), final=False), frame(PING, b"p" * 125)
         )
@@ -164,7 +159,7 @@ async def test_a_close_frame_may_come_between_fragments(port: int) -> None:
         ],
     ],
 )
-async def test_what_the_rfc_forbids_ends_with_1002(port: int, frames: list[bytes]) -> None:
+async def test_a_protocol_error_ends_with_1002(port: int, frames: list[bytes]) -> None:
     async with connected(port) as socket:
         await socket.send(*frames)
         assert await socket.close_code() == 1002
@@ -198,7 +193,7 @@ async def test_nothing_after_a_close_frame_is_answered(port: int) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 124, 125])
-async def test_a_ping_is_answered_with_what_it_carries(port: int, size: int) -> None:
+async def test_a_ping_is_answered_with_its_payload(port: int, size: int) -> None:
     async with connected(port) as socket:
         await socket.send(frame(PING, b"\xff" * size))
         assert await socket.frame() == (PONG, b"\xff" * size)
@@ -216,7 +211,7 @@ async def test_any_mask_is_undone(port: int, mask: bytes) -> None:
     ("size", "length_bytes"),
     [
         (125, 0), (126, 2), (127, 2), (128, 2), (4095, 2), (4096, 2),
-        (125, 2), (125, 8), (126, 8), (200, 8), (4096, 8),  # longer than needed, which no peer refuses
+        (125, 2), (125, 8), (126, 8), (200, 8), (4096, 8),  # longer than needed, which is accepted
     ],
 )  # fmt: skip
 async def test_a_message_may_have_any_length_up_to_4_kb(
@@ -244,14 +239,16 @@ async def test_a_message_up_to_16_kb_is_refused_and_the_socket_stays_open(
 
 
 @pytest.mark.parametrize("size", [messages.MAX_FRAME + 1, 65535, 65536, 65537])
-async def test_a_longer_one_ends_with_1009(port: int, size: int) -> None:
+async def test_a_longer_message_ends_with_1009(port: int, size: int) -> None:
     async with connected(port) as socket:
         await socket.send(frame(TEXT, b"x" * size))
         assert await socket.close_code() == 1009
 
 
 @pytest.mark.parametrize("size", [2**31, 2**32, 2**62, 2**63, 2**64 - 1])
-async def test_a_huge_length_ends_with_1009_before_any_of_it_has_come(port: int, size: int) -> None:
+async def test_a_huge_length_ends_with_1009_before_the_payload_arrives(
+    port: int, size: int
+) -> None:
     async with connected(port) as socket:
         await socket.send(bytes([0x81, 0xFF]) + size.to_bytes(8))
         assert await socket.close_code() == 1009
@@ -345,7 +342,7 @@ async def test_a_web_process_on_its_own_event_loop_does_the_same(start: Starter)
     assert web.log == "", web.log
 
 
-async def test_a_client_that_just_leaves_is_forgotten(port: int) -> None:
+async def test_a_client_that_disconnects_leaves_the_hub(port: int) -> None:
     for _ in range(3):
         async with connected(port) as socket:
             await socket.send(frame(TEXT, message())[:7])

@@ -1,5 +1,5 @@
-"""Everything that can break does, in any order, while people book and cancel. Afterwards every screen of every process equals the
-database, and on none of them was ever a gap."""
+"""Every part breaks, in random order, while students book and cancel. Afterwards every screen of
+every process equals the database, and none of them ever had a gap."""
 
 import asyncio
 import contextlib
@@ -17,14 +17,14 @@ from tests.cluster import TEMPLATE, Server
 from tests.conftest import RedisServer
 from tests.processes import Running, Starter
 from tests.realtime.faults import all_published
-from tests.realtime.screens import Screens, becomes_true
+from tests.realtime.screens import Screens, catches_up
 
 SECONDS = 12
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, refusal.Refusal)
 
 
 class Crowd:
-    """Students who book and cancel, whatever the weather."""
+    """Students who book and cancel all the time."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Crowd:
         self.lessons.append((student.id, lesson.id))
 
 
-async def test_whatever_breaks_in_whatever_order_every_screen_ends_equal_to_the_database(
+async def test_after_faults_in_random_order_every_screen_equals_the_database(
     postgres_server: Server, redis_server: RedisServer, settings: Settings
 ) -> None:
     chance = random.Random(11)
@@ -91,7 +91,7 @@ async def test_whatever_breaks_in_whatever_order_every_screen_ends_equal_to_the_
         by_id = {str(instructor.id): instructor for instructor in instructors}
         for screen in watching:
             for instructor_id in screen.boards:
-                await becomes_true(pool, screen, by_id[instructor_id], seconds=15)
+                await catches_up(pool, screen, by_id[instructor_id], seconds=15)
         await all_published(pool)
         assert sum(len(screen.of("change")) for screen in watching) > 500
         await screens.close()

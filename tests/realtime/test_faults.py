@@ -1,5 +1,5 @@
-"""Whatever breaks between a commit and a screen: afterwards nothing is lost, and every screen equals the database within the bound.
-Intervals are short here, but for the one test that shows the real bound."""
+"""Faults between a commit and a screen: afterwards nothing is lost, and every screen equals the
+database within the bound. Intervals are short, except in the tests of the real bound."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from tests.cluster import TEMPLATE, Cluster, Server
 from tests.conftest import RedisServer
 from tests.processes import Running, Starter
 from tests.realtime.faults import Proxy, all_published, lesson_whose_message_is_lost, unpublished
-from tests.realtime.screens import Screen, Screens, becomes_true
+from tests.realtime.screens import Screen, Screens, catches_up
 
 
 def socket_of(server: RedisServer) -> Path:
@@ -32,7 +32,7 @@ def socket_of(server: RedisServer) -> Path:
 
 
 async def status_of(web: Running, code: int, **expected: str) -> dict[str, str]:
-    """What it says of itself, once it is that."""
+    """Waits until readiness has this status and these fields; returns the answer."""
     async with asyncio.timeout(20), httpx.AsyncClient() as client:
         while True:
             answer = await client.get(f"{web.url}/health/ready")
@@ -72,7 +72,7 @@ async def test_a_relay_killed_between_publishing_and_marking_loses_and_doubles_n
     await all_published(pool)
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("12:00"))
     for screen in watching:
-        await becomes_true(pool, screen, anna)
+        await catches_up(pool, screen, anna)
         assert [message["version"] for message in screen.of("change")] == [1, 2, 3, 4]
     async with asyncio.timeout(5):
         while len(bens.of("booking")) < 4:
@@ -93,7 +93,7 @@ async def test_of_two_relays_one_works_and_the_other_takes_over_when_it_is_kille
     for relay in (first, second):
         relay.wait_for("relay_started")
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
-    await becomes_true(pool, screen, anna)
+    await catches_up(pool, screen, anna)
     async with asyncio.timeout(10):
         while "relay_active" not in first.log + second.log:
             await asyncio.sleep(0.02)
@@ -101,7 +101,7 @@ async def test_of_two_relays_one_works_and_the_other_takes_over_when_it_is_kille
     assert "relay_active" not in standing_by.log
     active.kill()
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
-    await becomes_true(pool, screen, anna)
+    await catches_up(pool, screen, anna)
     await asyncio.to_thread(standing_by.wait_for, "relay_active", 20)
     await screens.close()
 
@@ -118,14 +118,14 @@ async def test_a_relay_that_was_away_publishes_all_of_it_in_order(
     await screen.shows(anna)
     start("relay")
     await all_published(pool, 20)
-    await becomes_true(pool, screen, anna)
+    await catches_up(pool, screen, anna)
     await screens.close()
 
 
 # ---- Redis
 
 
-async def test_with_redis_stopped_it_works_slower_and_with_redis_back_as_before(
+async def test_without_redis_screens_are_slower_and_with_redis_back_as_fast_as_before(
     screens: Screens, pool: Pool, redis_server: RedisServer, settings: Settings
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
@@ -133,19 +133,19 @@ async def test_with_redis_stopped_it_works_slower_and_with_redis_back_as_before(
     await screen.shows(anna)
     redis_server.stop()
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
-    await becomes_true(pool, screen, anna, seconds=4)
-    await screen.hears("booking", event="created")
+    await catches_up(pool, screen, anna, seconds=4)
+    await screen.receives("booking", event="created")
     newcomer = await screens.open()
     await newcomer.shows(anna)
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     for watching in (screen, newcomer):
-        await becomes_true(pool, watching, anna, seconds=4)
+        await catches_up(pool, watching, anna, seconds=4)
     redis_server.start()
     await all_published(pool)
     await asyncio.sleep(1)
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("11:00"))
     for watching in (screen, newcomer):
-        await becomes_true(pool, watching, anna)
+        await catches_up(pool, watching, anna)
     assert len(screen.of("booking")) == 3
 
 
@@ -177,7 +177,7 @@ async def test_redis_killed_and_started_while_people_book_loses_nothing(
     await all_published(pool)
     for screen in watching:
         for instructor in instructors:
-            await becomes_true(pool, screen, instructor)
+            await catches_up(pool, screen, instructor)
 
 
 async def test_a_flushed_redis_costs_nothing(
@@ -189,11 +189,11 @@ async def test_a_flushed_redis_costs_nothing(
     for hour in range(9, 15):
         redis_server.flush()
         await factories.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
-    await becomes_true(pool, screen, anna)
+    await catches_up(pool, screen, anna)
     await all_published(pool)
 
 
-async def test_a_process_that_hears_nothing_though_all_seems_well_notices_it(
+async def test_a_process_whose_subscription_is_muted_notices_it(
     start: Starter, pool: Pool, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
@@ -203,20 +203,20 @@ async def test_a_process_that_hears_nothing_though_all_seems_well_notices_it(
         screens = Screens(web.url)
         screen = await screens.open()
         await screen.shows(anna)
-        await asyncio.sleep(2.5)  # the comparisons of the start are over
+        await asyncio.sleep(2.5)  # the reconciles of the start are over
         proxy.muted = True
         await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
-        # Found out by the missing heartbeats, long before the next comparison is due.
-        await becomes_true(pool, screen, anna, seconds=9)
+        # Noticed by the missing heartbeats, long before the next reconcile.
+        await catches_up(pool, screen, anna, seconds=9)
         assert "redis_disconnected" in web.log
-        # Other processes receive what the relay publishes, so this one is given no more work.
+        # Other processes receive changes, so this one is not ready.
         assert (await status_of(web, 503))["reason"] == "live"
         proxy.muted = False
         async with asyncio.timeout(15):
             while web.log.count("redis_connected") < 2:
                 await asyncio.sleep(0.1)
         await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
-        await becomes_true(pool, screen, anna, seconds=1)
+        await catches_up(pool, screen, anna, seconds=1)
         await screens.close()
         web.stop()
 
@@ -233,7 +233,7 @@ async def test_without_a_relay_every_process_is_degraded_and_goes_on_working(
     relay.kill()
     assert (await status_of(web, 200, live="degraded"))["status"] == "degraded"
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
-    await becomes_true(pool, screen, anna, seconds=4)
+    await catches_up(pool, screen, anna, seconds=4)
     await asyncio.sleep(5)  # long enough to be called disconnected, if there were a relay
     assert (await status_of(web, 200))["live"] == "degraded"
     await screens.close()
@@ -256,7 +256,7 @@ async def test_a_relay_that_does_not_reach_redis_leaves_the_work_to_one_that_doe
         await asyncio.to_thread(second.wait_for, "relay_active", 20)
         await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
         await all_published(pool)
-        await becomes_true(pool, screen, anna)
+        await catches_up(pool, screen, anna)
         await screens.close()
         first.stop()
 
@@ -291,13 +291,13 @@ async def test_partitions_are_spread_over_shards_and_redis_servers(
 
         await book("10:00")
         for instructor in instructors:
-            await becomes_true(pool, screen, instructor, seconds=2)
-        # One of the servers dies: its half of the calendars is compared with Postgres meanwhile, the others go on as ever.
+            await catches_up(pool, screen, instructor, seconds=2)
+        # One server dies: its half of the calendars is updated from Postgres meanwhile.
         other.kill()
         await status_of(web, 200, live="degraded")
         await book("12:00")
         for instructor in instructors:
-            await becomes_true(pool, screen, instructor, seconds=5)
+            await catches_up(pool, screen, instructor, seconds=5)
         published = {
             partition(instructor) % 2
             for instructor in instructors
@@ -377,7 +377,7 @@ async def test_when_only_the_last_message_is_lost_the_screen_is_right_within_the
     screen = await screens.open()
     await screen.shows(anna)
     await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"))
-    await becomes_true(pool, screen, anna, seconds=2.5)
+    await catches_up(pool, screen, anna, seconds=2.5)
     assert [message["version"] for message in screen.of("change")] == [1]
 
 
@@ -392,7 +392,7 @@ async def test_a_gap_is_filled_as_soon_as_the_next_message_shows_it(
     for hour in (9, 10, 11):
         await lesson_whose_message_is_lost(pool, ben, anna, anna.at(f"{hour:02}:00"))
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("12:00"))
-    await becomes_true(pool, screen, anna, seconds=2)
+    await catches_up(pool, screen, anna, seconds=2)
     assert [message["version"] for message in screen.of("change")] == [1, 2, 3, 4]
     assert screen.of("board")[1:] == []
     await screens.close()
@@ -405,13 +405,13 @@ async def test_a_gap_whose_history_is_gone_is_filled_by_a_board(
     screen = await screens.open(token=await factories.token_of(pool, anna.id, settings))
     await screen.shows(anna)
     await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"), with_its_history=True)
-    await becomes_true(pool, screen, anna)
+    await catches_up(pool, screen, anna)
     assert [message["version"] for message in screen.of("board", "change")] == [0, 1]
     assert screen.of("change") == []
-    await screen.hears("refresh")
+    await screen.receives("refresh")
 
 
-async def test_people_learn_of_booking_messages_that_were_lost(
+async def test_both_accounts_learn_of_a_lost_booking_message(
     screens: Screens, pool: Pool, settings: Settings
 ) -> None:
     anna, ben, eva = (
@@ -426,14 +426,14 @@ async def test_people_learn_of_booking_messages_that_were_lost(
     ]
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     for screen in (annas, bens):
-        await screen.hears("booking")
+        await screen.receives("booking")
     await asyncio.sleep(1)
     lesson_id = await lesson_whose_message_is_lost(pool, ben, anna, anna.at("10:00"))
     # The instructor's calendar is followed by version, so the message itself is found again.
-    message = await annas.hears("booking", after=len(annas.told))
+    message = await annas.receives("booking", after=len(annas.messages))
     assert message["booking"]["id"] == str(lesson_id)
-    # So it is for the student here, because somebody follows the calendar; nobody is told twice or without need.
-    await bens.hears("booking", after=1)
+    # Here the student gets it too, because the calendar is followed; there are no duplicates.
+    await bens.receives("booking", after=1)
     assert await evas.quiet(2) == []
     assert [screen.of("refresh") for screen in (annas, bens, evas)] == [[], [], []]
 
@@ -445,10 +445,10 @@ async def test_a_student_learns_of_a_lost_message_of_a_calendar_that_nobody_foll
     screen = await screens.open(token=await factories.token_of(pool, ben.id, settings))
     await asyncio.sleep(0.5)
     await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"))
-    await screen.hears("refresh", seconds=4)
-    # And it is counted from there: what follows is told as ever, and nothing is missed any more.
+    await screen.receives("refresh", seconds=4)
+    # Counting goes on from there: the next message arrives, and there is no further refresh.
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
-    await screen.hears("booking")
+    await screen.receives("booking")
     assert await screen.quiet(2.5) == []
 
 
@@ -475,15 +475,15 @@ async def test_postgres_restarted_twice_and_nothing_is_lost(
             end()
             newcomer = await screens.open()
             await newcomer.watch(carl)
-            error = await newcomer.hears("error", seconds=8)
+            error = await newcomer.receives("error", seconds=8)
             assert (error["code"], error["instructor"]) == ("UNAVAILABLE", str(carl.id))
             postgres_server.start()
             await pool.expire_connections()
             await factories.lesson(pool, ben.id, anna.service_id, anna.at(f"{hour:02}:00"))
-            await becomes_true(pool, screen, anna, seconds=8)
-            # Who was told to wait gets the answer now.
-            await newcomer.hears("board", seconds=8)
-            await becomes_true(pool, newcomer, carl)
+            await catches_up(pool, screen, anna, seconds=8)
+            # The delayed watch is answered now.
+            await newcomer.receives("board", seconds=8)
+            await catches_up(pool, newcomer, carl)
             await newcomer.close()
         await all_published(pool)
         await screens.close()
@@ -492,7 +492,7 @@ async def test_postgres_restarted_twice_and_nothing_is_lost(
         pool.terminate()
 
 
-async def test_postgres_connections_that_fall_silent_are_replaced_and_the_screen_is_right_within_15_seconds(
+async def test_silent_postgres_connections_are_replaced_and_screens_are_right_within_15_seconds(
     start: Starter, pool: Pool, settings: Settings, postgres: Cluster, tmp_path: Path
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
@@ -512,15 +512,15 @@ async def test_postgres_connections_that_fall_silent_are_replaced_and_the_screen
         await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"))
         newcomer = await screens.open()
         await newcomer.watch(anna, days=3)
-        await newcomer.hears("board", seconds=15)
-        seconds = await becomes_true(pool, screen, anna, seconds=15)
+        await newcomer.receives("board", seconds=15)
+        seconds = await catches_up(pool, screen, anna, seconds=15)
         assert seconds < 15
         await status_of(web, 200)
         await screens.close()
         web.stop()
 
 
-async def test_a_locked_calendar_delays_no_other_ones_screen(
+async def test_a_locked_calendar_delays_the_screen_of_no_other_calendar(
     start: Starter, pool: Pool, settings: Settings
 ) -> None:
     anna, carl, ben = (
@@ -562,9 +562,9 @@ async def test_a_locked_calendar_delays_no_other_ones_screen(
         waiting = [asyncio.create_task(keep_booking(hour)) for hour in range(9, 17)]
         await asyncio.sleep(1)
         await lesson_whose_message_is_lost(pool, eva, carl, carl.at("09:00"))
-        await becomes_true(pool, screen, carl, seconds=4)
+        await catches_up(pool, screen, carl, seconds=4)
         newcomer = await screens.open()
-        await newcomer.shows(anna)  # also the locked calendar can be read
+        await newcomer.shows(anna)  # the locked calendar can be read, too
         assert (await status_of(web, 200))["postgres"] == "ok"
         for task in waiting:
             task.cancel()
@@ -573,26 +573,27 @@ async def test_a_locked_calendar_delays_no_other_ones_screen(
     await screens.close()
 
 
-async def test_whatever_keeps_a_board_from_being_read_its_screen_gets_it_once_it_can_be(
+async def test_a_board_that_could_not_be_read_is_sent_once_it_can_be(
     screens: Screens, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool)
     await pool.execute(
         "alter function board(uuid, date, int) rename to board_elsewhere"
-    )  # a fault like no other
+    )  # an unexpected error
     screen = await screens.open()
     await screen.watch(anna)
-    assert (await screen.hears("error"))["code"] == "UNAVAILABLE"
+    assert (await screen.receives("error"))["code"] == "UNAVAILABLE"
     await pool.execute("alter function board_elsewhere(uuid, date, int) rename to board")
-    await screen.hears("board", seconds=4)
-    await becomes_true(pool, screen, anna)
+    await screen.receives("board", seconds=4)
+    await catches_up(pool, screen, anna)
 
 
 async def rewind(pool: Pool, instructor: factories.Instructor) -> None:
-    """As if yesterday's dump had been put back: everything since is gone, under the same epoch."""
+    """As after the restore of an older dump: later rows are gone, under the same epoch."""
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
-            "delete from notification; delete from booking_audit; delete from booking; delete from outbox"
+            "delete from notification; delete from booking_audit;"
+            " delete from booking; delete from outbox"
         )
         await connection.execute(
             "update calendar set version = 0 where instructor_id = $1", instructor.id
@@ -618,30 +619,30 @@ async def test_a_rewound_database_begins_a_new_epoch_for_every_process(
     await all_published(pool)
     await rewind(pool, anna)
     for screen in watching:
-        board = await screen.hears("board", after=4, version=0)
+        board = await screen.receives("board", after=4, version=0)
         assert board["epoch"] != epoch
-    await bens.hears("refresh")
+    await bens.receives("refresh")
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("12:00"))
     for screen in watching:
-        await becomes_true(pool, screen, anna)
+        await catches_up(pool, screen, anna)
         assert len({message["epoch"] for message in screen.of("board")}) == 2
-    await bens.hears("booking", after=len(bens.of("booking", "refresh")) - 1)
+    await bens.receives("booking", after=len(bens.of("booking", "refresh")) - 1)
     await screens.close()
 
 
-async def test_an_operators_new_epoch_gives_everybody_a_fresh_board(
+async def test_a_new_epoch_by_an_operator_gives_every_screen_a_new_board(
     screens: Screens, pool: Pool, settings: Settings
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen = await screens.open(token=await factories.token_of(pool, ben.id, settings))
     board = await screen.shows(anna)
     await pool.execute("update site set epoch_seed = gen_random_uuid()")
-    fresh = await screen.hears("board", after=screen.told.index(board) + 1)
+    fresh = await screen.receives("board", after=screen.messages.index(board) + 1)
     assert fresh["epoch"] != board["epoch"]
-    await screen.hears("refresh")
+    await screen.receives("refresh")
     await screen.watch(anna, epoch=board["epoch"], version=0)
-    await screen.hears("board", after=screen.told.index(fresh) + 1)
-    await becomes_true(pool, screen, anna)
+    await screen.receives("board", after=screen.messages.index(fresh) + 1)
+    await catches_up(pool, screen, anna)
 
 
 # ---- several processes
@@ -659,16 +660,16 @@ async def test_two_processes_show_the_same_board_and_one_outlives_the_other(
         await screen.shows(anna)
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
     for screen in (ones, others):
-        await becomes_true(pool, screen, anna)
+        await catches_up(pool, screen, anna)
     one.kill()
     assert await ones.ends() == 1006
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
-    await becomes_true(pool, others, anna)
+    await catches_up(pool, others, anna)
     again = await screens.open(url=other.url)
     board = ones.boards[str(anna.id)]
     again.resume_from(board)
     await again.watch(anna, epoch=board["epoch"], version=board["version"])
-    await becomes_true(pool, again, anna)
+    await catches_up(pool, again, anna)
     assert [message["version"] for message in again.of("change")] == [2]
     await screens.close()
 
@@ -676,7 +677,7 @@ async def test_two_processes_show_the_same_board_and_one_outlives_the_other(
 # ---- the end of a process
 
 
-async def test_a_process_that_ends_says_goodbye_in_paced_batches(
+async def test_a_process_that_ends_closes_its_sockets_in_paced_batches(
     start: Starter, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool)
@@ -723,8 +724,8 @@ async def test_a_connected_screen_is_stale_for_15_seconds_at_most(
     await screen.shows(anna)
     await asyncio.sleep(
         3
-    )  # the comparisons of the start are over, so the next one is a whole interval away
+    )  # the reconciles of the start are over, so the next one is a whole interval away
     await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"))
-    seconds = await becomes_true(pool, screen, anna, seconds=15)
+    seconds = await catches_up(pool, screen, anna, seconds=15)
     assert 2 < seconds < 15
     await screens.close()

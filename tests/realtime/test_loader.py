@@ -1,4 +1,4 @@
-"""From Postgres to the hub: what is read, and what need not be."""
+"""From Postgres to the hub."""
 
 import asyncio
 from datetime import timedelta
@@ -7,32 +7,33 @@ from prometheus_client import REGISTRY
 
 from app.db import Pool
 from app.settings import Settings
+from realtime.calendar import Requests
 from realtime.history import Window
 from realtime.hub import Hub
 from realtime.loader import Loader
 from tests import factories
-from tests.realtime.paper import FIRST, NOW, Paper
+from tests.realtime.in_memory import FIRST, NOW, Recorder
 
 
-async def test_weeks_that_a_screen_has_left_already_are_not_read(
+async def test_weeks_that_a_screen_has_already_left_are_not_read(
     pool: Pool, settings: Settings
 ) -> None:
     anna = await factories.instructor(pool)
-    loader = Loader(pool)
-    hub = Hub(settings, loader, now=lambda: NOW)
+    requests = Requests()
+    hub = Hub(settings, requests, now=lambda: NOW)
     hub.begin_epoch(await pool.fetchval("select epoch()"))
-    watcher = hub.join(paper := Paper(), None)
+    watcher = hub.join(recorder := Recorder(), None)
     weeks = [Window.of(FIRST + timedelta(weeks=number), 7) for number in range(20)]
     for week in weeks:
         hub.watch(watcher, str(anna.id), week)
     before = boards_read()
-    loading = asyncio.create_task(loader.run(hub))
+    loading = asyncio.create_task(Loader(hub, requests, pool).run())
     async with asyncio.timeout(10):
-        while not paper.told:
+        while not recorder.messages:
             await asyncio.sleep(0.01)
     loading.cancel()
     await asyncio.gather(loading, return_exceptions=True)
-    assert [min(board["days"]) for board in paper.of("board")] == [weeks[-1].first]
+    assert [min(board["days"]) for board in recorder.of("board")] == [weeks[-1].first]
     assert boards_read() - before == 1
 
 
@@ -40,17 +41,17 @@ async def test_a_change_that_cannot_be_read_delays_no_other_calendar_and_is_show
     pool: Pool, settings: Settings
 ) -> None:
     anna, carl = await factories.instructor(pool), await factories.instructor(pool, "Carl")
-    loader = Loader(pool)
-    hub = Hub(settings, loader, now=lambda: NOW)
+    requests = Requests()
+    hub = Hub(settings, requests, now=lambda: NOW)
     hub.begin_epoch(await pool.fetchval("select epoch()"))
-    papers = [Paper(), Paper()]
+    recorders = [Recorder(), Recorder()]
     ben = await factories.student(pool)
     week = Window.of(anna.day(), 7)
-    for instructor, paper in zip((anna, carl), papers, strict=True):
-        hub.watch(hub.join(paper, None), str(instructor.id), week)
-    loading = asyncio.create_task(loader.run(hub))
+    for instructor, recorder in zip((anna, carl), recorders, strict=True):
+        hub.watch(hub.join(recorder, None), str(instructor.id), week)
+    loading = asyncio.create_task(Loader(hub, requests, pool).run())
     async with asyncio.timeout(10):
-        while not all(paper.versions() == [0] for paper in papers):
+        while not all(recorder.versions() == [0] for recorder in recorders):
             await asyncio.sleep(0.01)
     for instructor, hour in ((anna, "09:00"), (carl, "11:00")):
         await factories.lesson(pool, ben.id, instructor.service_id, instructor.at(hour))
@@ -61,12 +62,12 @@ async def test_a_change_that_cannot_be_read_delays_no_other_calendar_and_is_show
     for calendar in hub.calendars.values():
         calendar.compare(1)
     async with asyncio.timeout(10):
-        while not all(paper.versions() == [0, 1] for paper in papers):
+        while not all(recorder.versions() == [0, 1] for recorder in recorders):
             await asyncio.sleep(0.01)
     loading.cancel()
     await asyncio.gather(loading, return_exceptions=True)
-    assert [message["type"] for message in papers[0].told] == ["board", "board"]
-    assert [message["type"] for message in papers[1].told] == ["board", "change"]
+    assert [message["type"] for message in recorders[0].messages] == ["board", "board"]
+    assert [message["type"] for message in recorders[1].messages] == ["board", "change"]
 
 
 def boards_read() -> float:

@@ -16,7 +16,7 @@ from app.settings import Settings
 from tests import factories
 from tests.realtime import raw
 from tests.realtime.conftest import serving
-from tests.realtime.screens import LESSON, Screen, Screens, becomes_true, truth
+from tests.realtime.screens import LESSON, Screen, Screens, catches_up, database_board
 
 NOBODY = "00000000-0000-4000-8000-00000000dead"
 
@@ -31,7 +31,7 @@ async def refused(url: str, **options: Any) -> tuple[int, dict[str, Any], Header
     return response.status_code, json.loads(response.body), response.headers
 
 
-async def test_a_foreign_origin_is_403_the_own_one_and_none_are_welcome(
+async def test_a_foreign_origin_is_403_the_own_origin_and_none_are_accepted(
     screens: Screens, url: str
 ) -> None:
     status, error, _ = await refused(screens.url, origin="https://elsewhere.example")
@@ -48,10 +48,12 @@ async def test_an_upgrade_that_does_not_offer_the_protocol_is_400(screens: Scree
     assert status == 400
 
 
-async def test_the_accepted_protocol_is_named_and_nothing_is_compressed(screens: Screens) -> None:
+async def test_the_subprotocol_is_accepted_and_nothing_is_compressed(screens: Screens) -> None:
     screen = await screens.open()
     assert screen.connection.subprotocol == "lesson.v1"
-    assert "Sec-WebSocket-Extensions" not in screen.connection.response.headers  # type: ignore[union-attr]
+    response = screen.connection.response
+    assert response is not None
+    assert "Sec-WebSocket-Extensions" not in response.headers
 
 
 async def test_a_full_process_answers_503_with_retry_after(settings: Settings) -> None:
@@ -78,7 +80,7 @@ async def test_the_last_place_is_not_given_away_twice(settings: Settings) -> Non
         await screens.close()
 
 
-async def test_an_address_has_so_many_sockets_and_gets_429_above(settings: Settings) -> None:
+async def test_an_address_with_too_many_sockets_gets_429(settings: Settings) -> None:
     limited = settings.model_copy(update={"rate_limits": "on", "sockets_per_address": 2})
     async with serving(limited) as url:
         screens = Screens(url)
@@ -89,8 +91,8 @@ async def test_an_address_has_so_many_sockets_and_gets_429_above(settings: Setti
             assert int(headers["Retry-After"]) >= 30
         await first.close()
         await screens.open()
-        # Behind a trusted proxy, its client's address counts. All of an IPv6 network is one client, and
-        # an IPv4 address is the same in its IPv6 spelling.
+        # Behind a trusted proxy, its client's address counts. An IPv6 network is one client, and an
+        # IPv4 address is the same in its IPv6 spelling.
         for one, same in (
             ("203.0.113.7", "::ffff:203.0.113.7"),
             ("2001:db8:1:2::3", "2001:db8:1:2:ffff::4"),
@@ -104,9 +106,7 @@ async def test_an_address_has_so_many_sockets_and_gets_429_above(settings: Setti
         await screens.close()
 
 
-async def test_an_account_has_so_many_sockets_and_gets_429_above(
-    settings: Settings, pool: Pool
-) -> None:
+async def test_an_account_with_too_many_sockets_gets_429(settings: Settings, pool: Pool) -> None:
     limited = settings.model_copy(update={"rate_limits": "on", "sockets_per_account": 2})
     ben, eva = await factories.student(pool), await factories.student(pool, "Eva")
     tokens = [await factories.token_of(pool, person.id, settings) for person in (ben, eva)]
@@ -124,9 +124,7 @@ async def test_an_account_has_so_many_sockets_and_gets_429_above(
         await screens.close()
 
 
-async def test_with_limits_off_only_the_process_is_full_at_last(
-    settings: Settings, pool: Pool
-) -> None:
+async def test_with_limits_off_only_the_process_has_a_limit(settings: Settings, pool: Pool) -> None:
     token = await factories.token_of(pool, (await factories.student(pool)).id, settings)
     few = {"sockets_per_address": 1, "sockets_per_account": 1, "max_sockets": 3}
     async with serving(settings.model_copy(update=few)) as url:
@@ -137,7 +135,7 @@ async def test_with_limits_off_only_the_process_is_full_at_last(
         await screens.close()
 
 
-async def test_what_comes_together_with_the_upgrade_is_read_after_it(url: str) -> None:
+async def test_a_message_sent_with_the_upgrade_is_read_after_it(url: str) -> None:
     unwatch = raw.frame(raw.TEXT, b'{"type": "unwatch", "instructor": "nobody"}')
     async with raw.upgraded(url, early=unwatch + raw.frame(raw.PING, b"early")[:4]) as socket:
         await socket.send(raw.frame(raw.PING, b"early")[4:])
@@ -145,7 +143,7 @@ async def test_what_comes_together_with_the_upgrade_is_read_after_it(url: str) -
         assert await socket.frame() == (raw.PONG, b"early")
 
 
-async def test_the_public_path_takes_any_origin_and_knows_nobody(
+async def test_the_public_path_takes_any_origin_and_reads_no_session(
     url: str, pool: Pool, settings: Settings
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
@@ -155,39 +153,39 @@ async def test_the_public_path_takes_any_origin_and_knows_nobody(
     forged = await screens.open(origin="https://elsewhere.example", token="forged")
     board = await screen.shows(anna)
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
-    await screen.hears("change", version=1)
-    await becomes_true(pool, screen, anna)
+    await screen.receives("change", version=1)
+    await catches_up(pool, screen, anna)
     await screen.watch(anna, epoch=board["epoch"], version=1)
-    await screen.hears("beacon", versions={str(anna.id): 1})
+    await screen.receives("beacon", versions={str(anna.id): 1})
     assert screen.of("booking", "refresh") == []
     await forged.shows(anna)
     assert (await refused(screens.url, subprotocols=None))[0] == 400
     await screens.close()
 
 
-async def test_the_server_says_nothing_before_it_is_asked_but_a_beacon(screens: Screens) -> None:
+async def test_the_server_speaks_first_only_with_a_beacon(screens: Screens) -> None:
     screen = await screens.open()
-    beacon = await screen.hears("beacon")
+    beacon = await screen.receives("beacon")
     assert beacon["versions"] == {}
     assert abs(datetime.fromisoformat(beacon["now"]) - datetime.now(UTC)).total_seconds() < 3
-    assert {message["type"] for message in screen.told} == {"beacon"}
+    assert {message["type"] for message in screen.messages} == {"beacon"}
 
 
 # ---- watching
 
 
-async def test_a_watch_is_answered_by_the_board_of_exactly_the_days_asked_for(
+async def test_a_watch_is_answered_by_the_board_of_exactly_the_watched_days(
     screens: Screens, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, buffer_minutes=15)
     screen = await screens.open()
     board = await screen.shows(anna, days=35, day=-3)
-    fresh = await truth(pool, anna, str(anna.day(-3)), 35)
+    fresh = await database_board(pool, anna, str(anna.day(-3)), 35)
     assert board["days"] == fresh["days"]
     assert len(board["days"]) == 35
     assert (board["epoch"], board["version"]) == (fresh["epoch"], fresh["version"])
     assert (board["time_zone"], board["min_advance_minutes"]) == ("America/New_York", 120)
-    assert set(board) - {"heard_at"} == {
+    assert set(board) - {"received_at"} == {
         "type",
         "instructor",
         "epoch",
@@ -205,12 +203,12 @@ async def test_a_change_carries_the_whole_altered_day_and_nothing_else(
     screen = await screens.open()
     await screen.shows(anna)
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=2))
-    change = await screen.hears("change", version=1)
-    fresh = await truth(pool, anna, str(anna.day(2)), 1)
+    change = await screen.receives("change", version=1)
+    fresh = await database_board(pool, anna, str(anna.day(2)), 1)
     assert change["days"] == fresh["days"]
     assert change["epoch"] == fresh["epoch"]
-    assert set(change) - {"heard_at"} == {"type", "instructor", "epoch", "version", "days"}
-    await becomes_true(pool, screen, anna)
+    assert set(change) - {"received_at"} == {"type", "instructor", "epoch", "version", "days"}
+    await catches_up(pool, screen, anna)
 
 
 async def test_a_change_outside_the_days_watched_arrives_empty(
@@ -220,8 +218,8 @@ async def test_a_change_outside_the_days_watched_arrives_empty(
     screen = await screens.open()
     await screen.shows(anna, days=2)
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=9))
-    assert (await screen.hears("change", version=1))["days"] == {}
-    await becomes_true(pool, screen, anna)
+    assert (await screen.receives("change", version=1))["days"] == {}
+    await catches_up(pool, screen, anna)
 
 
 async def test_a_second_watch_of_an_instructor_replaces_the_first(
@@ -232,27 +230,27 @@ async def test_a_second_watch_of_an_instructor_replaces_the_first(
     await screen.shows(anna, days=2)
     await screen.shows(anna, days=3, day=7)
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=8))
-    await screen.hears("change", version=1)
+    await screen.receives("change", version=1)
     assert len(screen.of("change")) == 1
-    await becomes_true(pool, screen, anna)
+    await catches_up(pool, screen, anna)
 
 
-async def test_after_unwatch_nothing_more_is_told(screens: Screens, pool: Pool) -> None:
+async def test_after_unwatch_nothing_more_is_sent(screens: Screens, pool: Pool) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen, other = await screens.open(), await screens.open()
     await screen.shows(anna)
     await other.shows(anna)
-    await screen.say(type="unwatch", instructor=str(anna.id))
-    await screen.say(type="unwatch", instructor=NOBODY)  # never watched: no error
+    await screen.send(type="unwatch", instructor=str(anna.id))
+    await screen.send(type="unwatch", instructor=NOBODY)  # never watched: no error
     await asyncio.sleep(0.1)
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
-    await other.hears("change", version=1)
+    await other.receives("change", version=1)
     assert await screen.quiet(0.3) == []
-    beacon = await screen.hears("beacon", after=len(screen.told))
+    beacon = await screen.receives("beacon", after=len(screen.messages))
     assert beacon["versions"] == {}
 
 
-async def test_every_screen_hears_every_change_in_order(screens: Screens, pool: Pool) -> None:
+async def test_every_screen_gets_every_change_in_order(screens: Screens, pool: Pool) -> None:
     anna, carl = await factories.instructor(pool), await factories.instructor(pool, "Carl")
     ben = await factories.student(pool)
     watching = [await screens.open() for _ in range(10)]
@@ -265,12 +263,12 @@ async def test_every_screen_hears_every_change_in_order(screens: Screens, pool: 
         )
         await factories.lesson(pool, ben.id, carl.service_id, carl.at(f"{hour:02}:00", day=3))
     for screen in watching:
-        await becomes_true(pool, screen, anna)
-        await becomes_true(pool, screen, carl)
+        await catches_up(pool, screen, anna)
+        await catches_up(pool, screen, carl)
         assert len(screen.of("change")) == 12
 
 
-async def test_the_beacon_says_where_everything_watched_stands(
+async def test_the_beacon_has_the_versions_of_all_watched_calendars(
     screens: Screens, pool: Pool
 ) -> None:
     anna, carl, ben = (
@@ -282,7 +280,7 @@ async def test_the_beacon_says_where_everything_watched_stands(
     screen = await screens.open()
     board = await screen.shows(anna)
     await screen.shows(carl)
-    beacon = await screen.hears("beacon", after=len(screen.told))
+    beacon = await screen.receives("beacon", after=len(screen.messages))
     assert beacon["versions"] == {str(anna.id): 0, str(carl.id): 1}
     assert beacon["epoch"] == board["epoch"]
 
@@ -296,15 +294,15 @@ async def test_a_setting_that_changes_comes_as_a_board(screens: Screens, pool: P
             "update calendar set min_advance_minutes = 45 where instructor_id = $1", anna.id
         )
         await connection.execute("select step($1, '{}')", anna.id)
-    board = await screen.hears("board", version=1)
+    board = await screen.receives("board", version=1)
     assert board["min_advance_minutes"] == 45
     assert screen.of("change") == []
 
 
-# ---- going on from a version
+# ---- resume
 
 
-async def test_a_resumed_watch_is_answered_by_what_was_missed_and_a_beacon(
+async def test_a_resume_is_answered_by_the_missed_changes_and_a_beacon(
     screens: Screens, pool: Pool
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
@@ -316,8 +314,10 @@ async def test_a_resumed_watch_is_answered_by_what_was_missed_and_a_beacon(
     again = await screens.open()
     again.resume_from(board)
     await again.watch(anna, epoch=board["epoch"], version=board["version"])
-    beacon = await again.hears("beacon", versions={str(anna.id): 7})
-    assert [message.get("version") for message in again.told[: again.told.index(beacon)]] == [
+    beacon = await again.receives("beacon", versions={str(anna.id): 7})
+    assert [
+        message.get("version") for message in again.messages[: again.messages.index(beacon)]
+    ] == [
         1,
         2,
         3,
@@ -327,21 +327,23 @@ async def test_a_resumed_watch_is_answered_by_what_was_missed_and_a_beacon(
         7,
     ]
     assert again.of("board") == []
-    await becomes_true(pool, again, anna)
+    await catches_up(pool, again, anna)
 
 
-async def test_who_missed_nothing_gets_only_the_beacon(screens: Screens, pool: Pool) -> None:
+async def test_a_resume_that_missed_nothing_gets_only_the_beacon(
+    screens: Screens, pool: Pool
+) -> None:
     anna = await factories.instructor(pool)
     first = await screens.open()
     board = await first.shows(anna)
     again = await screens.open()
     again.resume_from(board)
     await again.watch(anna, epoch=board["epoch"], version=board["version"])
-    await again.hears("beacon", versions={str(anna.id): 0})
+    await again.receives("beacon", versions={str(anna.id): 0})
     assert again.of("board", "change", "refresh") == []
 
 
-async def test_a_process_that_follows_the_calendar_since_later_still_finds_what_was_missed(
+async def test_a_process_that_did_not_follow_the_calendar_still_sends_the_missed_changes(
     screens: Screens, pool: Pool
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
@@ -352,30 +354,30 @@ async def test_a_process_that_follows_the_calendar_since_later_still_finds_what_
     later = await screens.open()
     await later.shows(anna)
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
-    await later.hears("change", version=2)
+    await later.receives("change", version=2)
     again = await screens.open()
     again.resume_from(board)
     await again.watch(anna, epoch=board["epoch"], version=0)
-    await again.hears("beacon", versions={str(anna.id): 2})
+    await again.receives("beacon", versions={str(anna.id): 2})
     assert [message["version"] for message in again.of("change")] == [1, 2]
     assert again.of("board") == []
 
 
-async def test_who_comes_from_another_epoch_or_the_future_gets_a_board(
+async def test_a_resume_from_another_epoch_or_the_future_gets_a_board(
     screens: Screens, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool)
     epoch = await pool.fetchval("select epoch()")
     screen = await screens.open()
     for resume in ({"epoch": "another", "version": 0}, {"version": 999}, {"version": 2**63 - 1}):
-        before = len(screen.told)
+        before = len(screen.messages)
         await screen.watch(anna, **({"epoch": epoch} | resume))
-        board = await screen.hears("board", after=before)
+        board = await screen.receives("board", after=before)
         assert (board["epoch"], board["version"]) == (epoch, 0)
     assert await pool.fetchval("select epoch()") == epoch
 
 
-async def test_who_was_away_too_long_gets_a_board(screens: Screens, pool: Pool) -> None:
+async def test_a_resume_after_too_long_gets_a_board(screens: Screens, pool: Pool) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     first = await screens.open()
     board = await first.shows(anna)
@@ -385,8 +387,8 @@ async def test_who_was_away_too_long_gets_a_board(screens: Screens, pool: Pool) 
     await pool.execute("delete from outbox where version < 3")
     again = await screens.open()
     await again.watch(anna, epoch=board["epoch"], version=0)
-    assert (await again.hears("board"))["version"] == 4
-    await becomes_true(pool, again, anna)
+    assert (await again.receives("board"))["version"] == 4
+    await catches_up(pool, again, anna)
 
 
 # ---- booking messages
@@ -398,7 +400,7 @@ async def signed_in(
     return await screens.open(token=await factories.token_of(pool, person.id, settings))
 
 
-async def test_both_people_hear_of_a_booking_and_nobody_else(
+async def test_both_participants_and_nobody_else_get_a_booking_message(
     screens: Screens, pool: Pool, settings: Settings
 ) -> None:
     anna, ben, eva = (
@@ -414,20 +416,20 @@ async def test_both_people_hear_of_a_booking_and_nobody_else(
     await stranger.shows(anna)
     lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     for screen in (annas, bens):
-        message = await screen.hears("booking", event="created")
+        message = await screen.receives("booking", event="created")
         assert message["booking"]["id"] == str(lesson.id)
         assert message["booking"]["state"] == "confirmed"
         assert message["booking"]["student"] == {"id": str(ben.id), "name": "Ben"}
     assert "instructor_note" in annas.of("booking")[0]["booking"]
     assert "instructor_note" not in bens.of("booking")[0]["booking"]
-    await evas.hears("change", version=1)
-    await stranger.hears("change", version=1)
+    await evas.receives("change", version=1)
+    await stranger.receives("change", version=1)
     assert evas.of("booking") == stranger.of("booking") == []
-    # Who watches no board is told of no board.
+    # A socket that watches no board gets no board.
     assert annas.of("change", "board") == bens.of("change", "board") == []
 
 
-async def test_a_cancellation_is_told_to_every_socket_of_both(
+async def test_a_cancellation_is_sent_to_every_socket_of_both_participants(
     screens: Screens, pool: Pool, settings: Settings
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
@@ -436,16 +438,14 @@ async def test_a_cancellation_is_told_to_every_socket_of_both(
     ]
     lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     for screen in open_screens:
-        await screen.hears("booking", event="created")
+        await screen.receives("booking", event="created")
     await pool.fetchrow("select * from cancel_booking($1, $2, '', now())", ben.id, lesson.id)
     for screen in open_screens:
-        await screen.hears("booking", event="cancelled")
+        await screen.receives("booking", event="cancelled")
         assert [message["event"] for message in screen.of("booking")] == ["created", "cancelled"]
 
 
-async def test_who_resumes_is_told_to_read_the_lists_again_once(
-    screens: Screens, pool: Pool, settings: Settings
-) -> None:
+async def test_resumes_get_one_refresh(screens: Screens, pool: Pool, settings: Settings) -> None:
     anna, carl, ben = (
         await factories.instructor(pool),
         await factories.instructor(pool, "Carl"),
@@ -455,15 +455,15 @@ async def test_who_resumes_is_told_to_read_the_lists_again_once(
     screen = await signed_in(screens, pool, settings, ben)
     await screen.watch(anna, epoch=epoch, version=0)
     await screen.watch(carl, epoch=epoch, version=0)
-    await screen.hears("refresh")
-    await screen.hears("beacon", versions={str(anna.id): 0, str(carl.id): 0})
+    await screen.receives("refresh")
+    await screen.receives("beacon", versions={str(anna.id): 0, str(carl.id): 0})
     assert len(screen.of("refresh")) == 1
 
 
 # ---- sessions
 
 
-async def test_a_bearer_token_that_is_no_session_is_told_that_it_is_over(
+async def test_a_bearer_token_without_a_session_is_closed_with_4401(
     screens: Screens, pool: Pool, settings: Settings
 ) -> None:
     ben = await factories.student(pool)
@@ -474,7 +474,7 @@ async def test_a_bearer_token_that_is_no_session_is_told_that_it_is_over(
     assert await (await screens.open(token=token)).ends() == 4401
 
 
-async def test_a_cookie_works_and_one_that_is_over_makes_a_visitor(
+async def test_a_cookie_works_and_one_of_an_ended_session_makes_a_visitor(
     screens: Screens, pool: Pool, settings: Settings
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
@@ -482,7 +482,7 @@ async def test_a_cookie_works_and_one_that_is_over_makes_a_visitor(
     with_cookie = await connect(screens.url, subprotocols=LESSON, additional_headers=cookie)
     screen = Screen(with_cookie)
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
-    await screen.hears("booking")
+    await screen.receives("booking")
     await screen.close()
     visitor = Screen(
         await connect(
@@ -493,7 +493,7 @@ async def test_a_cookie_works_and_one_that_is_over_makes_a_visitor(
     await visitor.close()
 
 
-async def test_credentials_for_something_else_in_front_of_us_are_no_session_that_is_over(
+async def test_credentials_of_another_scheme_do_not_count_as_an_ended_session(
     screens: Screens, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool)
@@ -513,13 +513,13 @@ async def test_sessions_that_end_close_their_sockets(
     await pool.execute("update session set revoked_at = now() where account_id = $1", eva.id)
     assert await bens.ends() == 4401
     assert await evas.ends() == 4403
-    await visitor.hears("beacon", after=len(visitor.told))
+    await visitor.receives("beacon", after=len(visitor.messages))
 
 
-# ---- what is refused
+# ---- refusals
 
 
-async def test_what_is_no_message_is_refused_and_the_socket_stays_open(
+async def test_an_invalid_message_is_refused_and_the_socket_stays_open(
     screens: Screens, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool)
@@ -545,22 +545,26 @@ async def test_what_is_no_message_is_refused_and_the_socket_stays_open(
 async def test_a_watch_with_a_wrong_value_is_refused_by_name(screens: Screens, pool: Pool) -> None:
     anna = await factories.instructor(pool)
     screen = await screens.open()
-    wrongs: list[dict[str, Any]] = [
-        {"first": "tomorrow"}, {"first": "2026-02-30"}, {"first": 20261123}, {"first": "9999-12-31"}, {"first": "0001-01-01"},
-        {"first": None}, {"days": 0}, {"days": 36}, {"days": "7"}, {"days": True}, {"days": 7.5}, {"days": None},
-        {"epoch": 5}, {"epoch": "e", "version": -1}, {"epoch": "e", "version": "1"}, {"epoch": "e", "version": 2**70},
-    ]  # fmt: skip
-    for wrong in wrongs:
-        before = len(screen.told)
-        await screen.say(
+    firsts = ["tomorrow", "2026-02-30", 20261123, "9999-12-31", "0001-01-01", None]
+    numbers = [0, 36, "7", True, 7.5, None]
+    versions = [-1, "1", 2**70]
+    invalid: list[dict[str, Any]] = [
+        *({"first": first} for first in firsts),
+        *({"days": days} for days in numbers),
+        {"epoch": 5},
+        *({"epoch": "e", "version": version} for version in versions),
+    ]
+    for fields in invalid:
+        before = len(screen.messages)
+        await screen.send(
             **(
                 {"type": "watch", "instructor": str(anna.id), "first": str(anna.day()), "days": 7}
-                | wrong
+                | fields
             )
         )
-        error = await screen.hears("error", after=before)
+        error = await screen.receives("error", after=before)
         assert (error["code"], error["instructor"]) == ("VALIDATION_ERROR", str(anna.id))
-        assert next(reversed(wrong)) in error["detail"]
+        assert next(reversed(fields)) in error["detail"]
     await screen.shows(anna)
 
 
@@ -573,26 +577,26 @@ async def test_an_unknown_instructor_is_not_found(screens: Screens, pool: Pool) 
             {"epoch": "e", "version": 3},
             {"epoch": await pool.fetchval("select epoch()"), "version": 3},
         ):
-            before = len(screen.told)
-            await screen.say(
+            before = len(screen.messages)
+            await screen.send(
                 type="watch", instructor=instructor, first="2026-11-23", days=7, **resume
             )
-            error = await screen.hears("error", after=before, code="NOT_FOUND")
+            error = await screen.receives("error", after=before, code="NOT_FOUND")
             assert error.get("instructor", "") == instructor
     await screen.shows(anna)
 
 
-async def test_more_than_4_kb_is_refused_and_more_than_16_kb_ends_it(
+async def test_more_than_4_kb_is_refused_and_more_than_16_kb_closes(
     screens: Screens, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool)
     screen = await screens.open()
     await screen.watch(anna, padding="x" * 3800)
-    await screen.hears("board")
+    await screen.receives("board")
     await screen.watch(anna, padding="x" * 4100)
-    await screen.hears("error", code="LIMIT")
+    await screen.receives("error", code="LIMIT")
     await screen.watch(anna, padding="é" * 2100)  # bytes count, not characters
-    await screen.hears("error", after=len(screen.of("board", "error", "beacon")), code="LIMIT")
+    await screen.receives("error", after=len(screen.of("board", "error", "beacon")), code="LIMIT")
     for size in (17_000, 10_000_000):
         screen = await screens.open()
         await screen.watch(anna, padding="x" * size)
@@ -606,31 +610,31 @@ async def test_more_than_50_calendars_are_refused(screens: Screens, pool: Pool) 
     screen = await screens.open()
     for instructor in instructors:
         await screen.watch(instructor, days=1)
-    error = await screen.hears("error")
+    error = await screen.receives("error")
     assert (error["code"], error["instructor"]) == ("LIMIT", str(instructors[50].id))
     for instructor in instructors[:50]:
-        await screen.hears("board", instructor=str(instructor.id))
+        await screen.receives("board", instructor=str(instructor.id))
     await screen.shows(
         instructors[49], days=2
     )  # another window of one that is watched is no further calendar
     for instructor in instructors[:50]:
-        await screen.hears("board", instructor=str(instructor.id))
-    await screen.say(type="unwatch", instructor=str(instructors[0].id))
+        await screen.receives("board", instructor=str(instructor.id))
+    await screen.send(type="unwatch", instructor=str(instructors[0].id))
     await screen.shows(instructors[50])
     assert len(screen.boards) == 51
 
 
-async def test_more_than_120_messages_in_10_seconds_are_refused_and_a_flood_ends_it(
+async def test_more_than_120_messages_in_10_seconds_are_refused_and_a_flood_closes(
     screens: Screens, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool)
     screen = await screens.open()
     await screen.shows(anna)
     for _ in range(119):
-        await screen.say(type="unwatch", instructor=NOBODY)
+        await screen.send(type="unwatch", instructor=NOBODY)
     assert await screen.quiet(0.3) == []
-    await screen.say(type="unwatch", instructor=NOBODY)
-    await screen.hears("error", code="LIMIT")
+    await screen.send(type="unwatch", instructor=NOBODY)
+    await screen.receives("error", code="LIMIT")
     flooding = asyncio.create_task(_flood(screen, 1000))
     assert await screen.ends() == 4429
     await flooding
@@ -639,13 +643,13 @@ async def test_more_than_120_messages_in_10_seconds_are_refused_and_a_flood_ends
 async def _flood(screen: Screen, count: int) -> None:
     try:
         for _ in range(count):
-            await screen.say(type="unwatch", instructor=NOBODY)
+            await screen.send(type="unwatch", instructor=NOBODY)
             await asyncio.sleep(0)
     except ConnectionClosed:
         pass
 
 
-async def test_nothing_but_nonsense_ends_it_for_good(screens: Screens) -> None:
+async def test_nothing_but_invalid_messages_closes_with_4400(screens: Screens) -> None:
     screen = await screens.open()
     for number in range(100):
         await screen.connection.send(f"nonsense {number}")
@@ -653,7 +657,7 @@ async def test_nothing_but_nonsense_ends_it_for_good(screens: Screens) -> None:
     assert len(screen.of("error")) > 20
 
 
-async def test_a_flood_of_pings_or_of_fragments_ends_it(screens: Screens) -> None:
+async def test_a_flood_of_pings_or_of_fragments_closes(screens: Screens) -> None:
     pinging = await screens.open()
     with contextlib.suppress(ConnectionClosed):  # the client may notice while it sends, or after
         for number in range(1000):
@@ -670,7 +674,7 @@ async def test_a_flood_of_pings_or_of_fragments_ends_it(screens: Screens) -> Non
     assert await dribbling.ends() == 4429
 
 
-async def test_other_sockets_notice_nothing_of_all_that(screens: Screens, pool: Pool) -> None:
+async def test_other_sockets_are_not_affected(screens: Screens, pool: Pool) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     good = await screens.open()
     await good.shows(anna)
@@ -679,4 +683,4 @@ async def test_other_sockets_notice_nothing_of_all_that(screens: Screens, pool: 
         for _ in range(150):
             await screen.connection.send("{" * 100)
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
-    await good.hears("change", version=1, seconds=2)
+    await good.receives("change", version=1, seconds=2)

@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 from app import db, redis
 from app.db import Pool
 from app.settings import Settings
-from realtime import channels, relay, wakeup
-from realtime.wakeup import Wakeup
+from realtime import channels, relay
+from realtime.channels import Wakeup
 from tests import factories
 from tests.cluster import TEMPLATE, Server
 from tests.conftest import RedisServer
@@ -35,20 +35,20 @@ async def client(redis_url: str) -> AsyncIterator[Redis]:
 
 
 @pytest_asyncio.fixture
-async def hearing(client: Redis) -> AsyncIterator[PubSub]:
+async def subscriber(client: Redis) -> AsyncIterator[PubSub]:
     """Subscribed to all partitions."""
-    async with client.pubsub() as hearing:
-        await hearing.subscribe(*channels.BOARDS)
+    async with client.pubsub() as subscriber:
+        await subscriber.subscribe(*channels.BOARDS)
         for _ in channels.BOARDS:
-            await hearing.get_message(timeout=1)
-        yield hearing
+            await subscriber.get_message(timeout=1)
+        yield subscriber
 
 
-async def heard(hearing: PubSub, count: int) -> list[tuple[str, dict[str, Any]]]:
+async def received(subscriber: PubSub, count: int) -> list[tuple[str, dict[str, Any]]]:
     messages: list[tuple[str, dict[str, Any]]] = []
     async with asyncio.timeout(5):
         while len(messages) < count:
-            message = await hearing.get_message(timeout=1)
+            message = await subscriber.get_message(timeout=1)
             if message is not None and message["data"]:  # no heartbeat
                 messages.append((message["channel"].decode(), json.loads(message["data"])))
     return messages
@@ -64,7 +64,7 @@ def relaying(client: Redis, settings: Settings, shard: int = 0) -> relay.Relay:
 
 
 async def test_each_change_travels_on_its_calendars_partition_in_order(
-    pool: Pool, client: Redis, hearing: PubSub, settings: Settings
+    pool: Pool, client: Redis, subscriber: PubSub, settings: Settings
 ) -> None:
     instructors = [await factories.instructor(pool, f"Anna {number}") for number in range(5)]
     ben = await factories.student(pool)
@@ -75,7 +75,7 @@ async def test_each_change_travels_on_its_calendars_partition_in_order(
             )
     assert await publish(pool, client, settings) == 10
     assert await publish(pool, client, settings) == 0
-    messages = await heard(hearing, 10)
+    messages = await received(subscriber, 10)
     for instructor in instructors:
         own = [
             (channel, message)
@@ -87,13 +87,13 @@ async def test_each_change_travels_on_its_calendars_partition_in_order(
         assert [message["version"] for _, message in own] == [1, 2]
 
 
-async def test_a_message_says_what_changed_and_whom_it_concerns(
-    pool: Pool, client: Redis, hearing: PubSub, settings: Settings
+async def test_a_message_has_the_altered_days_and_the_events(
+    pool: Pool, client: Redis, subscriber: PubSub, settings: Settings
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await publish(pool, client, settings)
-    [(_, message)] = await heard(hearing, 1)
+    [(_, message)] = await received(subscriber, 1)
     row = await pool.fetchrow("select epoch, days from board($1, $2, 1)", anna.id, anna.day())
     assert row is not None
     assert message["epoch"] == row["epoch"]
@@ -109,7 +109,7 @@ async def test_a_message_says_what_changed_and_whom_it_concerns(
     }
 
 
-async def test_nothing_is_marked_that_redis_did_not_take(
+async def test_a_change_that_redis_did_not_accept_stays_in_the_queue(
     pool: Pool, client: Redis, redis_server: RedisServer, settings: Settings
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
@@ -214,7 +214,7 @@ async def until_logged(logs: Sequence[Mapping[str, Any]], event: str) -> None:
 
 
 async def test_a_wake_up_makes_the_relay_look_at_once(
-    pool: Pool, client: Redis, hearing: PubSub, settings: Settings
+    pool: Pool, client: Redis, subscriber: PubSub, settings: Settings
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     slow = settings.model_copy(update={"relay_poll_seconds": 10.0})
@@ -224,14 +224,14 @@ async def test_a_wake_up_makes_the_relay_look_at_once(
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     began = time.monotonic()
     tell()
-    await heard(hearing, 1)
+    await received(subscriber, 1)
     assert time.monotonic() - began < 1
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_many_wake_ups_become_few_hints_and_the_last_one_is_heard(
+async def test_many_wake_ups_become_few_hints_and_the_last_one_arrives(
     client: Redis, redis_url: str
 ) -> None:
     tell, woken = Wakeup(client, client), asyncio.Event()
@@ -244,7 +244,7 @@ async def test_many_wake_ups_become_few_hints_and_the_last_one_is_heard(
             woken.clear()
             hints += 1
 
-    work = [tell.run(), wakeup.listen(redis_url, [woken], name="test"), count()]
+    work = [tell.run(), channels.listen(redis_url, [woken], name="test"), count()]
     tasks = [asyncio.create_task(one) for one in work]
     await asyncio.sleep(0.3)
     hints = 0
@@ -263,7 +263,7 @@ async def test_without_redis_a_wake_up_is_no_error_and_later_ones_work_again(
     tell, woken = Wakeup(client, client), asyncio.Event()
     tasks = [
         asyncio.create_task(tell.run()),
-        asyncio.create_task(wakeup.listen(redis_url, [woken], name="test")),
+        asyncio.create_task(channels.listen(redis_url, [woken], name="test")),
     ]
     redis_server.stop()
     tell()

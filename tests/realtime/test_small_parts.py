@@ -8,15 +8,15 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from realtime import messages
+from realtime.heartbeat import SLOT_SECONDS, Slots
 from realtime.history import HISTORY, Change, History, Window
-from realtime.slots import SLOT_SECONDS, Slots
 from realtime.supervise import forever
-from tests.realtime.paper import FIRST
+from tests.realtime.in_memory import FIRST
 
 # ---- supervision
 
 
-async def test_what_fails_or_ends_is_started_again() -> None:
+async def test_a_coroutine_that_fails_or_ends_is_started_again() -> None:
     runs = 0
 
     async def work() -> None:
@@ -93,13 +93,13 @@ def test_a_history_keeps_the_newest_and_knows_how_far_it_reaches() -> None:
     assert not History(5).reaches(4)
 
 
-def test_a_history_grows_backwards_only_by_what_joins() -> None:
+def test_a_history_grows_backwards_only_without_a_gap() -> None:
     history = History(11, changes(10, 11))
     history.extend_back(changes(5, 6, 8, 9))
     assert [version for version in range(1, 12) if history.get(version)] == [8, 9, 10, 11]
 
 
-def test_what_does_not_lead_up_to_the_present_is_no_history() -> None:
+def test_changes_that_do_not_lead_up_to_the_present_are_not_kept() -> None:
     history = History(5, changes(3, 4))
     assert not history.reaches(4)
     history.append(changes(6)[0])
@@ -107,7 +107,7 @@ def test_what_does_not_lead_up_to_the_present_is_no_history() -> None:
     assert [version for version in range(1, 8) if history.get(version)] == [6]
 
 
-def test_a_change_shows_a_window_its_own_days_only() -> None:
+def test_the_frame_of_a_change_has_only_the_days_of_its_window() -> None:
     days: dict[str, Any] = {
         day: {"free": [], "held": []}
         for day in ("2026-11-22", "2026-11-23", "2026-11-29", "2026-11-30")
@@ -126,7 +126,7 @@ def test_a_change_shows_a_window_its_own_days_only() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65535, 65536, 70000])
-def test_a_frame_is_what_a_client_reads(length: int) -> None:
+def test_a_client_reads_a_frame(length: int) -> None:
     text = b"x" * length
     reader = StreamReader()
     reader.feed_data(messages.frame(text))
