@@ -1,5 +1,5 @@
 """How pages and mails write times, money, places and names, for readers in New York. Instants are
-aware datetimes, zones are IANA names, money is cents. app/static/formatting.js is its mirror."""
+aware datetimes, zones are IANA names, money is cents. app/static/formatting.js mirrors it."""
 
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlencode
@@ -11,7 +11,7 @@ PLACES = {
     "instructor": "At the instructor’s place",
     "public": "In a public place",
 }
-# The same places as the instructor reads them.
+# The same places, from the instructor's point of view.
 PLACES_FOR_INSTRUCTOR = {
     "student": "At the student’s place",
     "instructor": "At your place",
@@ -37,7 +37,7 @@ def _clock(local: datetime) -> str:
 
 
 def zone_letters(instant: datetime, zone: str) -> str:
-    """EST. Distinguishes the two equal wall-clock times of the night the clocks go back."""
+    """EST. Distinguishes the two equal local times when the clocks go back."""
     return instant.astimezone(ZoneInfo(zone)).strftime("%Z")
 
 

@@ -1,4 +1,4 @@
-"""Every route says who may call it, and means it."""
+"""Access to every route, and errors that no handler causes."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from app.main import build, routes
 from app.settings import Settings
 from tests.conftest import _running
 
-# What anyone may call; each with its reason in the contract.
+# API calls without a session (docs/api.md).
 PUBLIC = {
     "GET /health/live",
     "GET /health/ready",
@@ -32,7 +32,7 @@ PUBLIC = {
 
 
 def calls() -> Iterator[tuple[str, str, str]]:
-    """(method, path, who may) of every HTTP route."""
+    """(method, path, access) of every HTTP route."""
     for route in routes():
         if isinstance(route, Mount | WebSocketRoute):
             continue
@@ -42,7 +42,7 @@ def calls() -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(("method", "path", "access"), [*calls()])
-def test_every_route_says_who_may_call_it(method: str, path: str, access: str) -> None:
+def test_every_route_declares_its_access(method: str, path: str, access: str) -> None:
     assert access, f"{method} {path} has no decorator of app.web"
     if access == "public" and path.startswith(("/api/", "/health/")):
         assert f"{method} {path}" in PUBLIC or method == "OPTIONS"
@@ -50,9 +50,9 @@ def test_every_route_says_who_may_call_it(method: str, path: str, access: str) -
 
 async def test_permissions_named_by_routes_exist(pool: Pool) -> None:
     named = {access for _, _, access in calls()} - {"public", "visitor", "signed in"}
-    known = {row["name"] for row in await pool.fetch("select name from permission")}
-    assert len(known) == 30
-    assert named <= known
+    permissions = {row["name"] for row in await pool.fetch("select name from permission")}
+    assert len(permissions) == 30
+    assert named <= permissions
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ async def test_permissions_named_by_routes_exist(pool: Pool) -> None:
         if p.startswith("/api/") and access not in {"public", "visitor"}
     ],
 )
-async def test_without_a_session_every_call_answers_401_before_anything_is_interpreted(
+async def test_without_a_session_every_call_answers_401_before_parsing_the_request(
     client: httpx.AsyncClient, method: str, path: str
 ) -> None:
     answer = await client.request(
@@ -75,7 +75,7 @@ async def test_without_a_session_every_call_answers_401_before_anything_is_inter
 @pytest.mark.parametrize(
     "path", ["/api/nothing", "/api/bookings/", "/nothing", "/instructors/none", "/static/none.css"]
 )
-async def test_what_is_not_there_is_404(client: httpx.AsyncClient, path: str) -> None:
+async def test_an_unknown_path_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert answer.status_code == 404
     if path.startswith("/api/"):
@@ -84,14 +84,16 @@ async def test_what_is_not_there_is_404(client: httpx.AsyncClient, path: str) ->
         assert "text/html" in answer.headers["content-type"]
 
 
-async def test_a_method_that_is_not_taken_is_405(client: httpx.AsyncClient) -> None:
+async def test_an_unsupported_method_is_refused_with_the_supported_ones(
+    client: httpx.AsyncClient,
+) -> None:
     answer = await client.delete("/api/bookings")
     assert (answer.status_code, answer.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
     assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
 @pytest.mark.parametrize("length_known", [True, False])
-async def test_ten_megabytes_are_refused_without_being_read(
+async def test_a_body_of_ten_megabytes_is_refused(
     client: httpx.AsyncClient, length_known: bool
 ) -> None:
     body = json.dumps({"email": "x" * 10_000_000}).encode()
@@ -100,11 +102,12 @@ async def test_ten_megabytes_are_refused_without_being_read(
         for start in range(0, len(body), 65536):
             yield body[start : start + 65536]
 
-    answer = await client.post("/api/auth/login", content=body if length_known else parts())  # type: ignore[arg-type]
+    content = body if length_known else parts()
+    answer = await client.post("/api/auth/login", content=content)  # type: ignore[arg-type]
     assert (answer.status_code, answer.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
 
 
-async def test_a_fault_of_ours_is_said_plainly_and_gives_nothing_away(settings: Settings) -> None:
+async def test_an_unhandled_error_reveals_nothing(settings: Settings) -> None:
     async def broken(_: Request) -> Response:
         raise RuntimeError("a secret")
 

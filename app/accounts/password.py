@@ -22,9 +22,12 @@ MAX_LENGTH = 200
 
 # OWASP's password storage cheat sheet: Argon2id with 19 MiB, two passes, one lane. About 20 ms.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-# Checked when there is no such account, so that the response takes as long. Nobody knows its
-# password.
-_DUMMY_HASH = "$argon2id$v=19$m=19456,t=2,p=1$cjfkpDCRL+xV9kNkAtpZNA$uNqko9/c40i5oDCtJgb0Hv+KXUGJi2phsVCqlVhfYUY"
+# The hash of a random password. It is checked for an unknown e-mail address, so that the response
+# takes equally long.
+_DUMMY_HASH = (
+    "$argon2id$v=19$m=19456,t=2,p=1$cjfkpDCRL+xV9kNkAtpZNA"
+    "$uNqko9/c40i5oDCtJgb0Hv+KXUGJi2phsVCqlVhfYUY"
+)
 
 _THREADS = 2
 _MAX_PENDING = 256

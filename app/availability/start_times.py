@@ -51,16 +51,16 @@ def of_day(
     *,
     zone: str,
     limits: Limits,
-    chosen: datetime | None = None,
+    selected: datetime | None = None,
 ) -> dict[datetime, str]:
     """The starts to show for a day of a board, in order, with their state: `free`, `held` (someone
-    is booking it) or `busy` (the viewer has a lesson then). If `chosen` fits, it is included even
+    is booking it) or `busy` (the viewer has a lesson then). If `selected` fits, it is included even
     between the half-hours."""
     lesson = timedelta(minutes=minutes)
     states: dict[datetime, str] = {}
     free_starts = list(_grid(free, lesson, zone))
-    if chosen and fits(chosen, free, minutes, limits):
-        free_starts.append(chosen)
+    if selected and fits(selected, free, minutes, limits):
+        free_starts.append(selected)
     for start in free_starts:
         states[start] = "busy" if meets((start, start + lesson), limits.busy) else "free"
     for start in [*_grid(_union([*free, *held]), lesson, zone), *(begin for begin, _ in held)]:

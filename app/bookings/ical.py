@@ -1,5 +1,5 @@
-"""A lesson as iCalendar (RFC 5545, RFC 5546): what mails attach. One UID per booking and a rising
-SEQUENCE, so that a calendar keeps one entry and moves or removes it."""
+"""A lesson as iCalendar (RFC 5545, RFC 5546), for the attachments of mails. Each booking has one UID
+and a rising SEQUENCE, so that calendars update or remove its entry."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,8 +13,8 @@ from app.bookings.booking import Booking
 
 Method = Literal["REQUEST", "CANCEL", "PUBLISH"]
 
-# No answer is requested: the lesson is agreed already.
-_AGREED = {"ROLE": "REQ-PARTICIPANT", "PARTSTAT": "ACCEPTED", "RSVP": "FALSE"}
+# The lesson is confirmed, so no reply is requested.
+_ACCEPTED = {"ROLE": "REQ-PARTICIPANT", "PARTSTAT": "ACCEPTED", "RSVP": "FALSE"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Guest:
 
 
 def uid(booking_id: UUID, site_url: str) -> str:
-    """Stays the same for as long as the booking exists."""
+    """The same for every version of a booking."""
     return f"{booking_id}@{host(site_url)}"
 
 
@@ -47,13 +47,13 @@ def invitation(
     attendee: Guest,
     now: datetime,
 ) -> str:
-    """A calendar of this one lesson. The site is the organizer and the reader the only attendee:
-    the two people of a lesson are not told each other's address."""
+    """A calendar with one lesson. The site is the organizer and the recipient the only attendee, so
+    that student and instructor don't see each other's e-mail address."""
     cancelled = method == "CANCEL"
     event = Event()
     event.add("uid", uid(booking.id, site_url))
     event.add("dtstamp", now.astimezone(UTC))
-    # Two steps per move, so that the cancellation comes after whatever it cancels.
+    # Two steps per change of the booking, so that its cancellation has the higher number.
     event.add("sequence", booking.sequence * 2 + cancelled)
     event.add("dtstart", booking.starts_at.astimezone(UTC))
     event.add("dtend", booking.ends_at.astimezone(UTC))
@@ -63,7 +63,7 @@ def invitation(
     event.add("url", url)
     event.add("status", "CANCELLED" if cancelled else "CONFIRMED")
     event.add("organizer", _address(organizer))
-    event.add("attendee", _address(attendee, **_AGREED))
+    event.add("attendee", _address(attendee, **_ACCEPTED))
     calendar = Calendar()
     calendar.add("prodid", "-//InstaInstru//Lessons//EN")
     calendar.add("version", "2.0")
@@ -73,6 +73,6 @@ def invitation(
 
 
 def _address(guest: Guest, **parameters: str) -> vCalAddress:
-    # A quotation mark would be written as ^' (RFC 6868), which many calendar programs show as such.
+    # RFC 6868 writes a quotation mark as ^', which many calendar programs show literally.
     name = guest.name.replace('"', "'")
     return vCalAddress(f"mailto:{guest.email}", params={"CN": name, **parameters})

@@ -42,7 +42,7 @@ async def _offer(request: Request, account: SignedIn | None, profile: Instructor
     """What the page offers; None if the instructor has no services."""
     state: web.PerRequest = request.scope["state"]
     pool, now = state["pool"], state["now"]()
-    fields = dict(request.query_params) | dict(state.get("typed", {}))
+    fields = dict(request.query_params) | dict(state.get("form_fields", {}))
     selected = selection.read(profile, fields, now)
     if selected is None:
         return None
@@ -55,7 +55,7 @@ async def _offer(request: Request, account: SignedIn | None, profile: Instructor
         now,
         own_zone=account.time_zone if account else "",
         own_lessons=await _own_lessons(request, account, now),
-        refused_alternatives=_refused_alternatives(state.get("refused")),
+        refused_alternatives=_refused_alternatives(state.get("refusal")),
     )
 
 

@@ -93,7 +93,7 @@ class Offer:
             selected.minutes,
             zone=selected.zone,
             limits=self.limits,
-            chosen=selected.start,
+            selected=selected.start,
         )
 
     def _spans(self, day: date) -> tuple[list[Span], list[Span]]:

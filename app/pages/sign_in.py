@@ -25,7 +25,7 @@ def _form(request: Request, account: SignedIn | None, template: str, **context: 
     account's start page."""
     next_page = web.local_path(request.query_params.get("next"), "")
     state: web.PerRequest = request.scope["state"]
-    if account is not None and "refused" not in state:
+    if account is not None and "refusal" not in state:
         start_page = "/teach" if "instructor" in account.roles else "/"
         return RedirectResponse(next_page or start_page, 303)
     return web.page(request, template, next=next_page, **context)

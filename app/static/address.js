@@ -1,4 +1,4 @@
-// After a refused form the page stands at the address the form was sent to. This gives it back its
-// own, so that loading it again shows the form and sends nothing.
+// A refused form is rendered at the address that it was sent to. This restores the address of the
+// form's page, so that a reload shows the form and sends nothing.
 
 history.replaceState(null, "", document.getElementById("main").dataset.address);

@@ -1,5 +1,5 @@
-// The live board: days with start times, first drawn by the server, then kept up to date here. It
-// handles elements and focus. Events: "choose" (a start), "visit" (a day).
+// The live board: the elements and the focus of a week's start times. The server draws them first.
+// Events: "select" with a start, "visit" with a day.
 
 import {
   clock, dayNumber, dayOf, daysBetween, longDay, nearDay, partOfDay, shortDay, shortWeekday,
@@ -7,28 +7,28 @@ import {
 } from "./formatting.js";
 import { announce, announceTogether } from "./status.js";
 
-const GONE_MS = 3_000; // how long a time that is gone stays, struck through
-const MARK_MS = 10_000; // how long a time that came back is marked
+const GONE_MS = 3_000; // an unavailable time stays this long, struck through
+const MARK_MS = 10_000; // a freed time is marked this long
 const HOUR = 3_600_000;
 
-const WHY = {
+const REASONS = {
   held: "being booked by someone else",
   busy: "you have a lesson at that time",
   gone: "just taken",
 };
 const TOO_SOON = "too soon to book";
-const SMALL = { held: "being booked", busy: "you’re busy" };
-const NEWS = {
-  taken: ["was just taken", "were just taken"],
+const NOTES = { held: "being booked", busy: "you’re busy" };
+const ANNOUNCEMENTS = {
+  gone: ["was just taken", "were just taken"],
   held: ["is being booked by someone", "are being booked by someone"],
-  back: ["just became free", "just became free"],
+  free: ["just became free", "just became free"],
 };
 
 export class Board extends EventTarget {
   #root;
   #offer;
   #columns;
-  #hovered = new Set(); // the days the pointer is in
+  #hovered = new Set(); // columns under the pointer
 
   constructor(root, offer) {
     super();
@@ -37,31 +37,31 @@ export class Board extends EventTarget {
     this.#columns = [...root.querySelectorAll(".day")];
     root.addEventListener("click", (event) => this.#onClick(event));
     root.addEventListener("keydown", (event) => this.#onKey(event));
-    for (const column of this.#columns) this.#wire(column);
+    for (const column of this.#columns) this.#listen(column);
     this.draw(false);
   }
 
-  // Draws the offer. With `live`, differences are shown as news; otherwise the viewer caused them.
+  // Draws the offer. `live`: changes came from the server and are announced.
   draw(live) {
     const { week: days } = this.#offer;
-    for (const [index, day] of days.entries()) this.#head(this.#columns[index], day);
-    for (const [index, day] of days.entries()) this.#fill(this.#columns[index], day, live);
-    for (const column of this.#columns) this.#tail(column);
-    this.#labels();
-    this.#frame();
+    for (const [index, day] of days.entries()) this.#drawHeading(this.#columns[index], day);
+    for (const [index, day] of days.entries()) this.#drawTimes(this.#columns[index], day, live);
+    for (const column of this.#columns) this.#drawNextFree(column);
+    this.#drawPartLabels();
+    this.#drawFrame();
   }
 
   focusDay(day) {
     const column = this.#columns.find((other) => other.dataset.day === day);
     column?.scrollIntoView({ block: "nearest", inline: "start" });
     const target = column?.querySelector('.time[tabindex="0"]')
-      ?? column?.querySelector(".none a[href]") ?? column;
+      ?? column?.querySelector(".nothing-free a[href]") ?? column;
     target?.focus({ preventScroll: true });
   }
 
   // ---- drawing
 
-  #head(column, day) {
+  #drawHeading(column, day) {
     const heading = column.querySelector("h3");
     const { today } = this.#offer;
     column.classList.toggle("today", day === today);
@@ -77,12 +77,12 @@ export class Board extends EventTarget {
     }
   }
 
-  #fill(column, day, live) {
+  #drawTimes(column, day, live) {
     const starts = this.#offer.starts(day);
     const present = new Map(timesOf(column).map((time) => [Date.parse(time.value), time]));
     for (const [start, time] of present) {
       const state = starts.get(start) ?? (live ? "gone" : null);
-      if (state) this.#set(time, start, state, live);
+      if (state) this.#drawTime(time, start, state, live);
       else this.#remove(time);
     }
     for (const [start, state] of starts) {
@@ -93,82 +93,83 @@ export class Board extends EventTarget {
       const time = document.createElement("button");
       Object.assign(time, { name: "start", className: "time", value: wire(start) });
       times.insertBefore(time, next ?? null);
-      this.#set(time, start, state, live);
+      this.#drawTime(time, start, state, live);
     }
-    this.#rove(column);
+    this.#updateTabStop(column);
   }
 
-  #set(time, start, state, live) {
+  #drawTime(time, start, state, live) {
     const before = time.dataset.state;
-    const off = state !== "free";
+    const disabled = state !== "free";
     time.dataset.state = state;
     // Not `disabled`: a disabled button loses focus and sends the keyboard user to the page's top.
-    attribute(time, "aria-disabled", off && "true");
-    attribute(time, "type", off && "button");
-    attribute(time, "aria-pressed", !off && start === this.#offer.chosen && "true");
-    if (live && state !== before) this.#changed(time, start, state);
-    this.#name(time, start, state);
+    attribute(time, "aria-disabled", disabled && "true");
+    attribute(time, "type", disabled && "button");
+    const pressed = !disabled && start === this.#offer.selected;
+    attribute(time, "aria-pressed", pressed && "true");
+    if (live && state !== before) this.#showChange(time, start, state);
+    this.#drawText(time, start, state);
   }
 
-  #changed(time, start, state) {
+  #showChange(time, start, state) {
     const { day } = time.closest(".day").dataset;
-    const tell = (kind) => {
-      const [one, many] = NEWS[kind];
+    const tell = () => {
+      const [one, many] = ANNOUNCEMENTS[state];
       const sentence = `${clock(start, this.#offer.zone)} on ${weekday(day)} ${one}.`;
       const summary = (count) => `${count} times on ${weekday(day)} ${many}.`;
-      announceTogether(`${kind} ${day}`, sentence, summary);
+      announceTogether(`${state} ${day}`, sentence, summary);
     };
-    delete time.dataset.due;
-    delete time.dataset.late;
-    clearTimeout(time.leaving);
-    time.classList.toggle("back", state === "free");
+    delete time.dataset.removable;
+    delete time.dataset.tooSoon;
+    clearTimeout(time.removal);
+    time.classList.toggle("freed", state === "free");
     if (state === "free") {
-      tell("back");
-      setTimeout(() => time.classList.remove("back"), MARK_MS);
+      tell();
+      setTimeout(() => time.classList.remove("freed"), MARK_MS);
     } else if (state === "held") {
-      tell("held");
+      tell();
     } else if (state === "gone") {
-      // A start that passed the minimum notice was not taken by anyone.
-      if (start < this.#offer.limits.earliest) time.dataset.late = "";
-      else tell("taken");
-      time.leaving = setTimeout(() => {
-        time.dataset.due = "";
-        if (!this.#occupied(time.closest(".day"))) this.#sweep(time.closest(".day"));
+      // A start within the minimum notice was not taken by anyone.
+      if (start < this.#offer.limits.earliest) time.dataset.tooSoon = "";
+      else tell();
+      time.removal = setTimeout(() => {
+        time.dataset.removable = "";
+        if (!this.#isInUse(time.closest(".day"))) this.#removeGone(time.closest(".day"));
       }, GONE_MS);
     }
   }
 
-  #name(time, start, state) {
+  #drawText(time, start, state) {
     const { zone } = this.#offer;
     const hint = this.#offer.hint(start);
     // On the night the clocks go back, one hour occurs twice.
     const twice = [HOUR, -HOUR].some((hour) => clock(start + hour, zone) === clock(start, zone));
     const text = clock(start, zone) + (twice ? ` ${zoneLetters(start, zone)}` : "");
-    const small = SMALL[state];
+    const note = NOTES[state];
     let label = this.#offer.sentence(start);
-    if (small) label = `${longDay(dayOf(start, zone))}, ${text} ${WHY[state]}`;
-    else if (state === "gone") label += `, ${"late" in time.dataset ? TOO_SOON : WHY.gone}`;
+    if (note) label = `${longDay(dayOf(start, zone))}, ${text} ${REASONS[state]}`;
+    else if (state === "gone") label += `, ${"tooSoon" in time.dataset ? TOO_SOON : REASONS.gone}`;
     else if (hint) label += `, ${hint} your time`;
     if (time.getAttribute("aria-label") !== label) time.setAttribute("aria-label", label);
-    if (hint && !small) time.dataset.hint = hint;
+    if (hint && !note) time.dataset.hint = hint;
     else delete time.dataset.hint;
-    if (time.textContent === (small ? `${text} ${small}` : text)) return;
+    if (time.textContent === (note ? `${text} ${note}` : text)) return;
     time.replaceChildren(text);
-    if (!small) return;
-    const note = Object.assign(document.createElement("small"), { textContent: small });
-    time.append(" ", note);
+    if (!note) return;
+    const small = Object.assign(document.createElement("small"), { textContent: note });
+    time.append(" ", small);
   }
 
-  // For a day without times, when the next one is.
-  #tail(column) {
+  // A day without times links to the next free time.
+  #drawNextFree(column) {
     const { day } = column.dataset;
     const loaded = day in this.#offer.days;
-    const none = column.querySelector(".none");
+    const nothingFree = column.querySelector(".nothing-free");
     column.classList.toggle("waiting", !loaded);
-    none.hidden = !loaded || column.querySelector(".time") !== null;
-    if (none.hidden) return;
-    const link = none.querySelector("a");
-    const next = this.#offer.nextAfter(day);
+    nothingFree.hidden = !loaded || column.querySelector(".time") !== null;
+    if (nothingFree.hidden) return;
+    const link = nothingFree.querySelector("a");
+    const next = this.#offer.nextFree(day);
     link.hidden = next === undefined;
     if (link.hidden) return;
     const other = dayOf(next, this.#offer.zone);
@@ -178,22 +179,22 @@ export class Board extends EventTarget {
     link.dataset.day = other;
   }
 
-  // "Morning" stands above the mornings of a week that has any.
-  #labels() {
+  // A part of the day has a label if the week has times in it.
+  #drawPartLabels() {
     for (const label of this.#root.querySelectorAll(".part")) {
       const times = `.times[data-part=${label.dataset.part}] .time`;
       label.hidden = this.#root.querySelector(times) === null;
     }
   }
 
-  // Around the days: the week's name, and on a phone the strip of its days.
-  #frame() {
+  // The week's name, and on a phone the strip of its days.
+  #drawFrame() {
     document.getElementById("week").textContent = week(this.#offer.first);
     const starts = this.#offer.week.flatMap((day) => [...this.#offer.starts(day).keys()]);
     const ownZone = starts.map((start) => this.#offer.hintZone(start)).find(Boolean);
-    const line = document.getElementById("own-zone");
-    line.hidden = !ownZone;
-    if (ownZone) line.textContent = smallPrint(ownZone);
+    const note = document.getElementById("own-zone");
+    note.hidden = !ownZone;
+    if (ownZone) note.textContent = smallPrint(ownZone);
     for (const [index, link] of [...document.querySelectorAll("#strip a")].entries()) {
       const day = this.#offer.week[index];
       const free = this.#offer.free(day).length > 0;
@@ -206,34 +207,34 @@ export class Board extends EventTarget {
     }
   }
 
-  // ---- leaving
+  // ---- times that are removed
 
-  #wire(column) {
+  #listen(column) {
     column.addEventListener("pointerenter", ({ pointerType }) => {
       if (pointerType !== "touch") this.#hovered.add(column);
     });
     column.addEventListener("pointerleave", () => {
       this.#hovered.delete(column);
-      this.#sweep(column);
+      this.#removeGone(column);
     });
     column.addEventListener("focusin", ({ target }) => {
-      if (target.matches(".time")) this.#rove(column, target);
+      if (target.matches(".time")) this.#updateTabStop(column, target);
     });
     column.addEventListener("focusout", () => setTimeout(() => {
-      if (!column.contains(document.activeElement)) this.#sweep(column);
+      if (!column.contains(document.activeElement)) this.#removeGone(column);
     }));
   }
 
-  #occupied(column) {
+  #isInUse(column) {
     return this.#hovered.has(column) || column.contains(document.activeElement);
   }
 
-  // Removes the times of a day that have been shown as gone for long enough.
-  #sweep(column) {
-    for (const time of column.querySelectorAll(".time[data-due]")) this.#remove(time);
-    this.#rove(column);
-    this.#tail(column);
-    this.#labels();
+  // Removes the times of a day that were struck through for GONE_MS.
+  #removeGone(column) {
+    for (const time of column.querySelectorAll(".time[data-removable]")) this.#remove(time);
+    this.#updateTabStop(column);
+    this.#drawNextFree(column);
+    this.#drawPartLabels();
   }
 
   #remove(time) {
@@ -251,7 +252,7 @@ export class Board extends EventTarget {
   // ---- pointer and keyboard
 
   #onClick(event) {
-    const link = event.target.closest(".none a");
+    const link = event.target.closest(".nothing-free a");
     const time = event.target.closest(".time");
     if (link) {
       event.preventDefault();
@@ -261,12 +262,13 @@ export class Board extends EventTarget {
       const start = Date.parse(time.value);
       const column = time.closest(".day");
       if (time.dataset.state === "free") {
-        this.dispatchEvent(new CustomEvent("choose", { detail: start }));
+        this.dispatchEvent(new CustomEvent("select", { detail: start }));
       } else {
-        const why = "late" in time.dataset ? TOO_SOON : WHY[time.dataset.state];
-        announce(`${clock(start, this.#offer.zone)} on ${weekday(column.dataset.day)}: ${why}.`);
+        const { tooSoon, state } = time.dataset;
+        const reason = tooSoon === undefined ? REASONS[state] : TOO_SOON;
+        announce(`${clock(start, this.#offer.zone)} on ${weekday(column.dataset.day)}: ${reason}.`);
       }
-      this.#sweep(column);
+      this.#removeGone(column);
     }
   }
 
@@ -281,17 +283,17 @@ export class Board extends EventTarget {
       ArrowUp: () => times[index - 1],
       Home: () => times[0],
       End: () => times.at(-1),
-      ArrowRight: () => this.#beside(column, time, 1),
-      ArrowLeft: () => this.#beside(column, time, -1),
+      ArrowRight: () => this.#inNextColumn(column, time, 1),
+      ArrowLeft: () => this.#inNextColumn(column, time, -1),
     }[event.key];
     if (!target) return;
     event.preventDefault();
     target()?.focus();
-    this.#sweep(column);
+    this.#removeGone(column);
   }
 
-  // The time of the next day that has any, at about the same hour.
-  #beside(column, time, step) {
+  // The time at about the same hour of the next day that has any.
+  #inNextColumn(column, time, step) {
     const hour = (other) => wallMinutes(Date.parse(other.value), this.#offer.zone);
     const distance = (other) => Math.abs(hour(other) - hour(time));
     let index = this.#columns.indexOf(column) + step;
@@ -302,8 +304,8 @@ export class Board extends EventTarget {
     return undefined;
   }
 
-  // One tab stop per day: the time last visited, the chosen one, or the first free one.
-  #rove(column, visited = null) {
+  // One tab stop per day: the time last visited, the selected one, or the first free one.
+  #updateTabStop(column, visited = null) {
     const times = timesOf(column);
     const stop = visited ?? times.find((time) => time === document.activeElement)
       ?? times.find((time) => time.getAttribute("aria-pressed") === "true")

@@ -1,6 +1,5 @@
-// Times, days and money as New Yorkers write them, and the server's clock. A mirror of
-// app/formatting.py: the server and the scripts write the same. Instants are milliseconds, days are
-// "2026-11-24", zones are IANA names.
+// Times, days and money as New Yorkers write them, and the server's clock; mirrors
+// app/formatting.py. Instants are milliseconds, days are "2026-11-24", zones are IANA names.
 
 const formats = new Map();
 
@@ -107,11 +106,11 @@ export const price = (hourlyRateCents, minutes) =>
 
 export const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
-// The device's clock may be wrong, and rules go by the server's.
-let ahead = 0;
+// The device's clock may be wrong; the server's clock counts.
+let offset = 0;
 
-export const now = () => Date.now() + ahead;
+export const now = () => Date.now() + offset;
 
-export function serverSays(instant) {
-  if (Number.isFinite(instant)) ahead = instant - Date.now();
+export function setServerTime(instant) {
+  if (Number.isFinite(instant)) offset = instant - Date.now();
 }

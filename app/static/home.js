@@ -1,7 +1,7 @@
-// /: the cards of "Free next", kept up to date. A time that is taken is struck through, then makes
-// room for the next one, unless the pointer or the focus is on the card.
+// /: keeps the cards of "Free next" up to date. A time that is taken is struck through, and then
+// replaced by the next one, unless the pointer or the focus is on the card.
 
-import { clock, dayOf, money, now, price, serverSays, soon, wire } from "./formatting.js";
+import { clock, dayOf, money, now, price, setServerTime, soon, wire } from "./formatting.js";
 import { Live } from "./live.js";
 import { Refresh, readPage } from "./refresh.js";
 import { ofDay, spans } from "./start_times.js";
@@ -9,23 +9,24 @@ import { announce, follow } from "./status.js";
 
 const startOf = (time) => Date.parse(time.dataset.start);
 
-const GONE_MS = 3_000; // how long a time that is gone stays, struck through
-const MARK_MS = 10_000; // how long a time that came back is marked
+const GONE_MS = 3_000; // an unavailable time stays this long, struck through
+const MARK_MS = 10_000; // a freed time is marked this long
+const REDRAW_EVERY = 10_000;
 const HORIZON = 90 * 86_400_000;
 
 class Card {
   #element;
-  #given;
+  #card;
   #board;
   #times;
-  #free; // what was free when the card was last drawn
+  #free; // the free starts when the card was last drawn
 
-  constructor(element, given) {
+  constructor(element, card) {
     this.#element = element;
-    this.#given = given;
-    this.#board = given.board;
+    this.#card = card;
+    this.#board = card.board;
     this.#times = element.querySelector(".next");
-    this.#free = this.#next;
+    this.#free = this.#freeStarts;
     this.#times.addEventListener("click", (event) => {
       const time = event.target.closest(".time:not([href])");
       if (time) announce("This time was just taken.");
@@ -44,8 +45,8 @@ class Card {
     this.update({ ...this.#board, days: {} });
   }
 
-  get #next() {
-    const { minutes } = this.#given;
+  get #freeStarts() {
+    const { minutes } = this.#card;
     const { days: board, min_advance_minutes: notice, time_zone: zone } = this.#board;
     const limits = { earliest: now() + notice * 60_000, latest: now() + HORIZON, busy: [] };
     const free = [];
@@ -59,15 +60,15 @@ class Card {
   }
 
   draw() {
-    const free = this.#next;
+    const free = this.#freeStarts;
     for (const time of this.#times.children) {
       const start = startOf(time);
       if (!free.includes(start)) this.#strike(time);
-      else if (time.dataset.state === "gone") this.#comeBack(time, start);
+      else if (time.dataset.state === "gone") this.#restore(time, start);
     }
-    // Nothing moves under the pointer or the focus, or while a time is being shown as gone.
-    const showing = this.#times.querySelector("[data-state=gone]:not([data-due])");
-    if (!this.#occupied && !showing) this.#arrange(free);
+    // Move nothing under the pointer or the focus, or while a struck-through time is shown.
+    const isShowing = this.#times.querySelector("[data-state=gone]:not([data-removable])");
+    if (!this.#isInUse && !isShowing) this.#arrange(free);
     this.#free = free;
   }
 
@@ -77,45 +78,45 @@ class Card {
       if (!starts.includes(startOf(time))) time.remove();
     }
     for (const start of starts) {
-      const after = [...this.#times.children].find((time) => startOf(time) >= start);
-      if (after && startOf(after) === start) continue;
+      const next = [...this.#times.children].find((time) => startOf(time) >= start);
+      if (next && startOf(next) === start) continue;
       const time = Object.assign(document.createElement("a"), { className: "time" });
-      this.#dress(time, start);
-      this.#times.insertBefore(time, after ?? null);
-      // Only a time that came back is marked, not one that is merely next.
+      this.#drawTime(time, start);
+      this.#times.insertBefore(time, next ?? null);
+      // Mark a freed time, but not one that was free all along.
       if (!this.#free.includes(start)) this.#mark(time);
     }
-    this.#element.querySelector(".none").hidden = this.#times.childElementCount > 0;
+    this.#element.querySelector(".nothing-free").hidden = this.#times.childElementCount > 0;
   }
 
-  get #occupied() {
+  get #isInUse() {
     return this.#element.matches(":hover") || this.#element.contains(document.activeElement);
   }
 
   #strike(time) {
     if (time.dataset.state === "gone") return;
     time.dataset.state = "gone";
-    time.classList.remove("back");
+    time.classList.remove("freed");
     time.removeAttribute("href");
     time.setAttribute("role", "link");
     time.setAttribute("aria-disabled", "true");
     time.setAttribute("tabindex", "0");
     time.setAttribute("aria-label", `${this.#sentence(startOf(time))}, just taken`);
     setTimeout(() => {
-      time.dataset.due = "";
+      time.dataset.removable = "";
       this.draw();
     }, GONE_MS);
   }
 
-  #comeBack(time, start) {
-    delete time.dataset.due;
+  #restore(time, start) {
+    delete time.dataset.removable;
     for (const name of ["role", "aria-disabled", "tabindex"]) time.removeAttribute(name);
-    this.#dress(time, start);
+    this.#drawTime(time, start);
     this.#mark(time);
   }
 
-  #dress(time, start) {
-    const { instructor, service, minutes } = this.#given;
+  #drawTime(time, start) {
+    const { instructor, service, minutes } = this.#card;
     Object.assign(time.dataset, { start: wire(start), state: "free" });
     const query = new URLSearchParams({ service: service.id, minutes, start: wire(start) });
     const day = Object.assign(document.createElement("small"), { textContent: this.#day(start) });
@@ -125,8 +126,8 @@ class Card {
   }
 
   #mark(time) {
-    time.classList.add("back");
-    setTimeout(() => time.classList.remove("back"), MARK_MS);
+    time.classList.add("freed");
+    setTimeout(() => time.classList.remove("freed"), MARK_MS);
   }
 
   #day(start) {
@@ -136,34 +137,37 @@ class Card {
 
   // "Today 5:30 pm, Piano with Sarah Chen, 60 minutes, $75"
   #sentence(start) {
-    const { name, service, minutes } = this.#given;
+    const { name, service, minutes } = this.#card;
     const when = `${this.#day(start)} ${clock(start, this.#board.time_zone)}`;
     const cost = money(price(service.hourly_rate_cents, minutes));
     return `${when}, ${service.name} with ${name}, ${minutes} minutes, ${cost}`;
   }
 }
 
-const given = JSON.parse(document.getElementById("page-data").textContent);
-const { days, times } = given;
-serverSays(Date.parse(given.now));
+const readData = (page) => JSON.parse(page.getElementById("page-data").textContent);
+
+const pageData = readData(document);
+const { days, times } = pageData;
+setServerTime(Date.parse(pageData.now));
 
 const live = new Live();
-const cards = new Map(given.cards.map((card) => [
+const cards = new Map(pageData.cards.map((card) => [
   card.instructor, new Card(document.querySelector(`[data-instructor="${card.instructor}"]`), card),
 ]));
 
 live.addEventListener("board", ({ detail: { instructor, board } }) => {
   cards.get(instructor)?.update(board);
 });
-// An instructor who is no longer public offers nothing.
+// The instructor is no longer public.
 live.addEventListener("refused", ({ detail: { instructor } }) => cards.get(instructor)?.withdraw());
 follow(live, new Refresh(async () => {
-  const fresh = JSON.parse((await readPage()).getElementById("page-data").textContent);
-  serverSays(Date.parse(fresh.now));
-  for (const { instructor, board } of fresh.cards) live.offer(instructor, board);
+  const page = await readPage();
+  const { now: serverTime, cards: newCards } = readData(page);
+  setServerTime(Date.parse(serverTime));
+  for (const { instructor, board } of newCards) live.update(instructor, board);
 }));
-for (const { instructor, first, board } of given.cards) {
-  live.watch(instructor, { first, days, known: board });
+for (const { instructor, first, board } of pageData.cards) {
+  live.watch(instructor, { first, days, board });
 }
-setInterval(() => cards.forEach((card) => card.draw()), 10_000);
+setInterval(() => cards.forEach((card) => card.draw()), REDRAW_EVERY);
 live.start();

@@ -1,75 +1,76 @@
-// /teach, "Your hours": a week of ranges, edited by choosing from and to, saved in one call with
-// the version it was based on. Hidden without scripts.
+// /teach, "Your hours": edits a week of availability, and saves it in one call with the version it
+// is based on. Hidden without scripts.
 
 import { addDays, longDay, nearDay, shortDay, week as weekName } from "./formatting.js";
 import { announce } from "./status.js";
 
-const STEP = 30;
-const DAY_ENDS = 24 * 60;
+const STEP = 30; // minutes
+const DAY_END = 24 * 60;
 
 const section = document.getElementById("hours");
 const form = section.querySelector("form");
 const days = section.querySelector(".hours");
 const statusLine = section.querySelector("[data-status]");
-const save = section.querySelector("[data-save]");
+const saveButton = section.querySelector("[data-save]");
 const conflict = section.querySelector("[data-conflict]");
 const { today } = section.dataset;
 
 let start = monday(today);
 let version = null;
-let saved = {}; // date → [{start, end}], as the server has it
+let saved = {}; // date → [{start, end}], as on the server
 let edited = {};
-let theirs = null; // the week that someone else saved in the meantime
+let conflictingWeek = null; // saved by someone else in the meantime
 
-export async function hours() {
+export async function showHours() {
   section.hidden = false;
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (unsaved()) put(version);
+    if (isUnsaved()) save(version);
   });
-  days.addEventListener("change", changed);
-  days.addEventListener("click", pressed);
+  days.addEventListener("change", onChange);
+  days.addEventListener("click", onClick);
   for (const [name, step] of [["earlier", -7], ["later", 7]]) {
     section.querySelector(`[data-${name}]`).addEventListener("click", () => turn(step));
   }
-  section.querySelector("[data-theirs]").addEventListener("click", () => take(theirs));
-  section.querySelector("[data-mine]").addEventListener("click", () => put(null));
-  addEventListener("beforeunload", (event) => unsaved() && event.preventDefault());
+  section.querySelector("[data-theirs]").addEventListener("click", () => show(conflictingWeek));
+  section.querySelector("[data-mine]").addEventListener("click", () => save(null));
+  addEventListener("beforeunload", (event) => isUnsaved() && event.preventDefault());
   await load();
 }
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
-const unsaved = () => !same(saved, edited);
+const isUnsaved = () => !same(saved, edited);
 
 async function turn(step) {
   if (addDays(start, step + 6) < today) return undefined;
-  if (unsaved()) return say("Save this week first, or reload the page to discard your changes.");
+  if (isUnsaved()) return say("Save this week first, or reload the page to discard your changes.");
   start = addDays(start, step);
   return load();
 }
 
 async function load() {
   const week = await call(`/api/availability/week?start=${start}`);
-  if (week) take(week);
+  if (week) show(week);
 }
 
-async function put(base) {
+// `base`: the version that the edits are based on, or null to overwrite any.
+async function save(base) {
   const edits = Object.entries(edited).filter(([day, ranges]) => !same(ranges, saved[day]));
   const content = { start, days: Object.fromEntries(edits) };
   const body = JSON.stringify(base === null ? content : { ...content, version: base });
   const headers = { "content-type": "application/json" };
-  const sent = structuredClone(edited);
+  const savedEdits = structuredClone(edited);
   const week = await call("/api/availability/week", { method: "PUT", body, headers });
   if (!week) return;
-  // Edits made during the call are kept, and still to be saved.
-  const later = same(edited, sent) ? null : edited;
-  take(week);
-  if (later) edited = later;
+  // Keep edits made during the call; they are not saved yet.
+  const newEdits = same(edited, savedEdits) ? null : edited;
+  show(week);
+  if (newEdits) edited = newEdits;
   draw();
   say("Saved. Students see your new hours now.");
 }
 
-// The response, or null after a refusal, which is shown.
+// The content of the response, or null after showing an error.
 async function call(address, options = {}) {
   try {
     const response = await fetch(address, { ...options, signal: AbortSignal.timeout(10_000) });
@@ -84,13 +85,13 @@ async function call(address, options = {}) {
 }
 
 function showConflict(week) {
-  theirs = week;
+  conflictingWeek = week;
   conflict.hidden = false;
   announce("Someone else changed this week. Choose which version to keep.");
   conflict.querySelector("button").focus();
 }
 
-function take(week) {
+function show(week) {
   version = week.version;
   saved = week.days;
   edited = structuredClone(saved);
@@ -101,15 +102,15 @@ function take(week) {
 }
 
 function say(sentence) {
-  statusLine.textContent = sentence || (unsaved() ? "Not saved yet." : "");
+  statusLine.textContent = sentence || (isUnsaved() ? "Not saved yet." : "");
   if (sentence) announce(sentence);
-  if (unsaved()) save.removeAttribute("aria-disabled");
-  else save.setAttribute("aria-disabled", "true");
+  if (isUnsaved()) saveButton.removeAttribute("aria-disabled");
+  else saveButton.setAttribute("aria-disabled", "true");
 }
 
 // ---- editing
 
-function changed({ target }) {
+function onChange({ target }) {
   const { day, index, edge } = target.dataset;
   const range = edited[day][index];
   range[edge] = target.value;
@@ -120,12 +121,12 @@ function changed({ target }) {
   redraw(day, `[data-index="${index}"][data-edge="${edge}"]`);
 }
 
-function pressed({ target }) {
+function onClick({ target }) {
   const { add, remove, index } = target.dataset;
   if (add) {
     const last = edited[add].at(-1);
-    const from = last ? Math.min(minutes(last.end) + 60, DAY_ENDS - STEP) : 9 * 60;
-    const to = Math.min(from + (last ? 120 : 8 * 60), DAY_ENDS);
+    const from = last ? Math.min(minutes(last.end) + 60, DAY_END - STEP) : 9 * 60;
+    const to = Math.min(from + (last ? 120 : 8 * 60), DAY_END);
     edited[add].push({ start: wall(from), end: wall(to) });
     redraw(add, `[data-index="${edited[add].length - 1}"][data-edge="start"]`);
   } else if (remove) {
@@ -142,7 +143,7 @@ function redraw(day, focus) {
 
 // ---- drawing
 
-// Past days can't be changed, and are left out.
+// Past days can't be changed, so they are not shown.
 function draw() {
   const editable = Object.entries(edited).filter(([day]) => day >= today);
   days.replaceChildren(...editable.map(([day, ranges]) => dayItem(day, ranges)));
@@ -183,7 +184,7 @@ function rangeGroup(day, index, range) {
 
 function edgeSelect(day, index, edge, value, label) {
   const first = edge === "start" ? 0 : STEP;
-  const steps = Array.from({ length: DAY_ENDS / STEP }, (_, count) => wall(first + count * STEP));
+  const steps = Array.from({ length: DAY_END / STEP }, (_, count) => wall(first + count * STEP));
   const select = element("select", { ariaLabel: label, dataset: { day, index, edge } });
   for (const step of [...new Set([...steps, value])].sort()) {
     const selected = step === value;
@@ -193,11 +194,11 @@ function edgeSelect(day, index, edge, value, label) {
 }
 
 function element(name, { dataset = {}, role, ...properties }, ...children) {
-  const created = Object.assign(document.createElement(name), properties);
-  Object.assign(created.dataset, dataset);
-  if (role) created.setAttribute("role", role);
-  created.append(...children);
-  return created;
+  const node = Object.assign(document.createElement(name), properties);
+  Object.assign(node.dataset, dataset);
+  if (role) node.setAttribute("role", role);
+  node.append(...children);
+  return node;
 }
 
 // ---- wall-clock times, "09:00" to "24:00"

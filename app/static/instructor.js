@@ -1,98 +1,101 @@
-// /instructors/{id}: puts together the live board, the card with the lesson, and the connection.
+// /instructors/{id}: connects the board, the lesson card and the live connection.
 
 import { Board } from "./board.js";
-import { addDays, dayOf, daysBetween, serverSays } from "./formatting.js";
+import { addDays, dayOf, daysBetween, setServerTime } from "./formatting.js";
 import { Lesson } from "./lesson.js";
 import { Live } from "./live.js";
 import { BOARD_DAYS, Offer, WEEK_DAYS } from "./offer.js";
 import { Refresh, readJson, readPage } from "./refresh.js";
 import { announce, follow } from "./status.js";
 
-const TICK = 10_000; // the minimum notice passes by the clock, not by a message
+// Times become too soon to book as time passes, without a message.
+const REDRAW_EVERY = 10_000;
 
-const given = JSON.parse(document.getElementById("page-data").textContent);
-serverSays(Date.parse(given.now));
+const pageData = JSON.parse(document.getElementById("page-data").textContent);
+setServerTime(Date.parse(pageData.now));
 
-const offer = new Offer(given);
+const offer = new Offer(pageData);
 const board = new Board(document.getElementById("board"), offer);
-const lesson = new Lesson(offer, given);
+const lesson = new Lesson(offer, pageData);
 const live = new Live();
 
-// ---- what the viewer does
+// ---- the viewer's actions
 
-function choose(change) {
-  const moved = change.first !== undefined && change.first !== offer.first;
-  Object.assign(offer, change);
-  const kept = change.chosen === undefined && offer.chosen !== null;
-  if (kept && offer.possible(offer.chosen) === false) {
+function select(changes) {
+  const isOtherWeek = changes.first !== undefined && changes.first !== offer.first;
+  Object.assign(offer, changes);
+  const keepsStart = changes.selected === undefined && offer.selected !== null;
+  if (keepsStart && offer.isBookable(offer.selected) === false) {
     announce(`That time doesn’t fit ${offer.minutes} minutes. Choose another.`);
-    offer.chosen = null;
+    offer.selected = null;
   }
-  if (moved) watch();
+  if (isOtherWeek) watch();
   board.draw(false);
   lesson.draw();
-  frame();
+  drawLinks();
   history.replaceState(null, "", offer.address());
 }
 
-board.addEventListener("choose", ({ detail: chosen }) => choose({ chosen }));
+board.addEventListener("select", ({ detail: selected }) => select({ selected }));
 board.addEventListener("visit", ({ detail: day }) => visit(day));
-lesson.addEventListener("choose", ({ detail: chosen }) => choose({ chosen }));
-lesson.addEventListener("answered", () => arrived());
+lesson.addEventListener("select", ({ detail: selected }) => select({ selected }));
+lesson.addEventListener("settled", () => redraw());
 
-// A day of another week needs its week first.
+// Moves to a day, if need be in another week.
 function visit(day) {
   const first = offer.weekOf(day);
-  if (first !== offer.first) choose({ first });
+  if (first !== offer.first) select({ first });
   board.focusDay(day);
 }
 
-on("durations", (link) => choose({ minutes: Number(link.dataset.minutes) }));
+on("durations", (link) => select({ minutes: Number(link.dataset.minutes) }));
 on("strip", (link) => board.focusDay(link.dataset.day));
 for (const [id, step] of [["earlier", -WEEK_DAYS], ["later", WEEK_DAYS]]) {
   document.getElementById(id).addEventListener("click", (event) => {
-    if (plain(event)) turn(event, addDays(offer.first, step));
+    if (isPlain(event)) turnTo(event, addDays(offer.first, step));
   });
 }
 
-function turn(event, first) {
+function turnTo(event, first) {
   const last = offer.weekOf(offer.last);
   const exists = first >= offer.today && first <= last;
-  // Offline, only loaded weeks can be shown here; the link leads to the server for the others.
+  // Offline, follow the link to a week that is not loaded.
   if (exists && live.state === "offline" && !(first in offer.days)) return;
   event.preventDefault();
-  if (exists) choose({ first });
+  if (exists) select({ first });
 }
 
-function on(id, act) {
+function on(id, action) {
   document.getElementById(id).addEventListener("click", (event) => {
     const link = event.target.closest("a");
-    if (!link || !plain(event)) return;
+    if (!link || !isPlain(event)) return;
     event.preventDefault();
-    act(link);
+    action(link);
   });
 }
 
-const plain = (event) => !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0;
+const isPlain = ({ ctrlKey, metaKey, shiftKey, button }) =>
+  !ctrlKey && !metaKey && !shiftKey && button === 0;
 
-// The links around the board say where they lead now.
-function frame() {
+// Updates the links and fields around the board.
+function drawLinks() {
   for (const link of document.querySelectorAll("#durations a")) {
     const minutes = Number(link.dataset.minutes);
     link.href = offer.address({ minutes });
     if (minutes === offer.minutes) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
-  point("earlier", addDays(offer.first, -WEEK_DAYS), offer.first > offer.today);
-  point("later", addDays(offer.first, WEEK_DAYS), addDays(offer.first, WEEK_DAYS) <= offer.last);
+  drawWeekLink("earlier", addDays(offer.first, -WEEK_DAYS), offer.first > offer.today);
+  const later = addDays(offer.first, WEEK_DAYS);
+  drawWeekLink("later", later, later <= offer.last);
   for (const [name, value] of [["minutes", offer.minutes], ["from", offer.first]]) {
     document.querySelector(`#board input[name=${name}]`).value = value;
   }
 }
 
-function point(id, first, possible) {
+function drawWeekLink(id, first, enabled) {
   const link = document.getElementById(id);
-  if (possible) {
+  if (enabled) {
     link.href = offer.address({ first });
     for (const name of ["role", "aria-disabled", "tabindex"]) link.removeAttribute(name);
   } else {
@@ -103,67 +106,67 @@ function point(id, first, possible) {
   }
 }
 
-// ---- what happens elsewhere
+// ---- changes from the server
 
-// The week shown and those after it, and the chosen time too while it is not too far off.
-function watch(known = { days: offer.days }) {
-  const chosen = offer.chosen === null ? offer.first : dayOf(offer.chosen, offer.zone);
-  const back = daysBetween(chosen, offer.first);
-  const first = back > 0 && back + WEEK_DAYS <= BOARD_DAYS ? chosen : offer.first;
-  live.watch(given.instructor, { first, days: BOARD_DAYS, known });
+// Watches from the first day of the week, or from the selected day if that is shortly before it.
+function watch(knownBoard = { days: offer.days }) {
+  const { first: week, selected } = offer;
+  const day = selected === null ? week : dayOf(selected, offer.zone);
+  const back = daysBetween(day, week);
+  const first = back > 0 && back + WEEK_DAYS <= BOARD_DAYS ? day : week;
+  live.watch(pageData.instructor, { first, days: BOARD_DAYS, board: knownBoard });
 }
 
-// Shows the calendar as it now is. While a booking is under way its own doing would look like
-// someone else's.
-function arrived() {
+// Not while a booking is being sent: its own change would look like someone else's.
+function redraw() {
   if (lesson.sending) return;
   board.draw(true);
   lesson.draw();
 }
 
-live.addEventListener("board", ({ detail: { board: fresh } }) => {
-  document.getElementById("refused").hidden = true;
-  offer.update(fresh);
-  arrived();
+live.addEventListener("board", ({ detail: { board: newBoard } }) => {
+  document.getElementById("not-public").hidden = true;
+  offer.update(newBoard);
+  redraw();
 });
 
 live.addEventListener("refused", () => {
-  document.getElementById("refused").hidden = false;
+  document.getElementById("not-public").hidden = false;
 });
 
 live.addEventListener("booking", ({ detail: { booking } }) => {
-  if (booking.student.id !== given.viewer) return;
-  const standing = ["held", "confirmed"].includes(booking.state);
+  if (booking.student.id !== pageData.viewer) return;
+  const isActive = ["held", "confirmed"].includes(booking.state);
   offer.busy = offer.busy.filter(([, , id]) => id !== booking.id);
-  if (standing) {
+  if (isActive) {
     offer.busy.push([Date.parse(booking.start), Date.parse(booking.end), booking.id]);
     lesson.onBooking(booking);
   }
-  arrived();
+  redraw();
   refresh.repeat();
 });
 
-// No board tells the viewer's own lessons. Without a connection the board is read too.
+// Boards don't contain the viewer's own lessons. Offline, the board is read, too.
 const refresh = new Refresh(() => (live.connected ? readLessons() : readAll()));
 
 async function readLessons() {
   const { items } = await readJson("/api/bookings?as=student&scope=upcoming&limit=100");
   offer.updateBusy(items.map(({ start, end, id }) => [start, end, id]));
   for (const booking of items) lesson.onBooking(booking);
-  arrived();
+  redraw();
 }
 
 async function readAll() {
   const page = await readPage();
-  const { board: fresh, busy, now } = JSON.parse(page.getElementById("page-data").textContent);
-  serverSays(Date.parse(now));
+  const { board: newBoard, busy, now } = JSON.parse(page.getElementById("page-data").textContent);
+  setServerTime(Date.parse(now));
   offer.updateBusy(busy);
-  live.offer(given.instructor, fresh);
-  arrived();
+  live.update(pageData.instructor, newBoard);
+  redraw();
 }
 
 live.addEventListener("refresh", ({ detail: { first } }) => {
-  if (!document.getElementById("book")) return; // who cannot book here has no lessons in the way
+  if (!document.getElementById("book")) return; // a viewer who can't book needs no own lessons
   if (first) refresh.now();
   else refresh.soon();
 });
@@ -172,17 +175,17 @@ live.addEventListener("state", ({ detail: { state } }) => {
   if (state === "live") lesson.reconnected();
 });
 
-setInterval(arrived, TICK);
+setInterval(redraw, REDRAW_EVERY);
 
-// The strip marks the days a phone shows.
-const seen = new IntersectionObserver((entries) => {
+// The strip marks the days that a phone shows.
+const visibleDays = new IntersectionObserver((entries) => {
   for (const { target, intersectionRatio } of entries) {
     const link = document.querySelector(`#strip a[data-day="${target.dataset.day}"]`);
-    link?.toggleAttribute("data-here", intersectionRatio > 0.9);
+    link?.toggleAttribute("data-visible", intersectionRatio > 0.9);
   }
 }, { root: document.getElementById("board"), threshold: [0, 0.95] });
-for (const column of document.querySelectorAll(".day")) seen.observe(column);
+for (const column of document.querySelectorAll(".day")) visibleDays.observe(column);
 
-frame();
-watch(given.board);
+drawLinks();
+watch(pageData.board);
 live.start();

@@ -1,30 +1,31 @@
-// The card "Your lesson": the choice, and booking it. The form works without this; with it, a
-// choice or a refusal changes the card in place, and everything typed stays.
+// The card "Your lesson" and the form that books it. A selection or a refusal changes the card in
+// place, and the form keeps what was typed. Events: "select" with a start, "settled" after an
+// attempt to book.
 
 import { clock, dayOf, moment, money, now, plural, soon, wire } from "./formatting.js";
 import { announce } from "./status.js";
 
-const SLOW = 300; // milliseconds before the button says that it is booking
+const BUSY_AFTER_MS = 300; // the button says "Booking…" after this long
 
 export class Lesson extends EventTarget {
   #offer;
-  #given;
+  #pageData;
   #card = document.getElementById("lesson");
   #form = document.querySelector("form#book");
   #button = document.getElementById("book-button");
   #sending = false;
-  #taken = false;
-  #refusal = null; // {start, version}: the start the server refused, at this calendar version
+  #unavailable = false;
+  #refusal = null; // {start, version}: a refused start, and the calendar version of its refusal
   #key = null; // the Idempotency-Key of #body
   #body = "";
-  #booking = null; // the id of this attempt's booking, if the live connection brought it
-  #unreachable = false; // the card says that the server could not be reached
+  #bookingId = null; // of this attempt's booking, from the live connection
+  #saysUnreachable = false; // the error is that the server cannot be reached
 
-  constructor(offer, given) {
+  constructor(offer, pageData) {
     super();
     this.#offer = offer;
-    this.#given = given;
-    this.#restoreTyped();
+    this.#pageData = pageData;
+    this.#restoreFields();
     this.#form?.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#book();
@@ -36,121 +37,123 @@ export class Lesson extends EventTarget {
     return this.#sending;
   }
 
-  // Shows the choice. A chosen time may have been taken, or may have become free again.
+  // Shows the selection. Its time may have been taken, or freed again.
   draw() {
-    const { chosen, zone, minutes, service, cents } = this.#offer;
-    const hint = chosen !== null && this.#offer.hint(chosen);
+    const { selected, zone, minutes, service, cents } = this.#offer;
+    const hint = selected !== null && this.#offer.hint(selected);
     text("what", `${service.name}, ${minutes} min`);
-    text("when", chosen === null ? "Choose a time" : moment(chosen, zone));
+    text("when", selected === null ? "Choose a time" : moment(selected, zone));
     if (hint) {
       const note = document.createElement("small");
       note.textContent = `${hint} your time`;
       document.getElementById("when").append(note);
     }
     text("price", money(cents));
-    text("policy", chosen === null ? "" : this.#policy(chosen));
-    document.getElementById("policy").hidden = chosen === null;
+    text("policy", selected === null ? "" : this.#policy(selected));
+    document.getElementById("policy").hidden = selected === null;
     this.#links();
     if (this.#form) {
-      this.#form.hidden = chosen === null;
-      this.#fields({
-        start: chosen === null ? "" : wire(chosen),
+      this.#form.hidden = selected === null;
+      this.#setFields({
+        start: selected === null ? "" : wire(selected),
         duration_minutes: minutes,
         service_id: service.id,
         _page: this.#offer.address(),
       });
     }
-    const possible = chosen === null ? undefined : this.#offer.possible(chosen);
-    const loaded = chosen === null || possible !== undefined;
-    if (loaded && !this.#sending) this.#update(possible !== false);
-    this.#shortcut();
+    const isBookable = selected === null ? undefined : this.#offer.isBookable(selected);
+    const isKnown = selected === null || isBookable !== undefined;
+    if (isKnown && !this.#sending) this.#update(isBookable !== false);
+    this.#drawLink();
   }
 
-  // On a phone the card is below the board; this button leads there.
-  #shortcut() {
-    const { chosen, zone, cents } = this.#offer;
-    const link = document.getElementById("go");
-    link.hidden = chosen === null;
-    if (chosen === null) return;
-    const when = moment(chosen, zone);
-    link.textContent = `${when} ${this.#taken ? "is taken: other times" : `· ${money(cents)}`} →`;
+  // The button that leads to the card, which a phone shows below the board.
+  #drawLink() {
+    const { selected, zone, cents } = this.#offer;
+    const link = document.getElementById("to-lesson");
+    link.hidden = selected === null;
+    if (selected === null) return;
+    const when = moment(selected, zone);
+    const rest = this.#unavailable ? "is taken: other times" : `· ${money(cents)}`;
+    link.textContent = `${when} ${rest} →`;
   }
 
-  // The viewer's own lesson was booked. If the response to this attempt was lost, this replaces it.
+  // The live connection says that the viewer booked a lesson. It replaces a lost response.
   onBooking({ id, start, service }) {
-    const { service: { id: chosenService }, chosen } = this.#offer;
-    if (!this.#body || service.id !== chosenService || Date.parse(start) !== chosen) return;
-    this.#booking = id;
-    if (!this.#sending) this.#done(id);
+    const { service: { id: serviceId }, selected } = this.#offer;
+    if (!this.#body || service.id !== serviceId || Date.parse(start) !== selected) return;
+    this.#bookingId = id;
+    if (!this.#sending) this.#leave(id);
   }
 
-  // The connection is back, so the card no longer says that the server can't be reached.
+  // The card must not say that the server can't be reached while the page is live.
   reconnected() {
-    if (this.#unreachable) this.#showError("");
+    if (this.#saysUnreachable) this.#showError("");
   }
 
   #policy(start) {
     const { zone } = this.#offer;
-    const until = start - this.#given.free_cancel_hours * 3_600_000;
+    const until = start - this.#pageData.free_cancel_hours * 3_600_000;
     const grace = until <= now() + 5 * 60_000;
     const limit = grace ? "for 5 minutes after booking" : `until ${moment(until, zone)}`;
     return `Free to cancel ${limit}. After that, it counts as late.`;
   }
 
-  // ---- a chosen time that is taken
+  // ---- a selected time that cannot be booked
 
-  #update(possible) {
-    const { chosen, version } = this.#offer;
-    // A refused start stays refused until a newer board arrives.
-    if (this.#refusal?.start === chosen && version <= this.#refusal.version) return;
-    if (possible) {
-      if (this.#taken) this.#restoreTime();
+  #update(isBookable) {
+    const { selected, version } = this.#offer;
+    // A refused start stays unavailable until a newer board arrives.
+    if (this.#refusal?.start === selected && version <= this.#refusal.version) return;
+    if (isBookable) {
+      if (this.#unavailable) this.#showAvailable();
       return;
     }
-    const why = this.#offer.whyNot(chosen);
-    const shown = this.#taken && document.getElementById("why-text").textContent === why;
-    if (shown) this.#offerInstead(this.#offer.near(chosen));
-    else this.#take(why, this.#offer.near(chosen));
+    const reason = this.#offer.obstacle(selected);
+    const starts = this.#offer.alternatives(selected);
+    const isShown = this.#unavailable && document.getElementById("reason").textContent === reason;
+    if (isShown) this.#showAlternatives(starts);
+    else this.#showUnavailable(reason, starts);
   }
 
-  // Says why the chosen time is unavailable, and offers others. Everything typed stays.
-  #take(why, starts, short = why.replace(/\.$/, "")) {
+  // Says why the selected time cannot be booked, and shows alternatives.
+  #showUnavailable(reason, starts, label = reason.replace(/\.$/, "")) {
     const others = starts.length ? `Choose from ${plural(starts.length, "time")} near it.` : "";
-    if (!this.#taken) announce(`${why} ${others}`);
-    this.#taken = true;
+    if (!this.#unavailable) announce(`${reason} ${others}`);
+    this.#unavailable = true;
     this.#showError("");
-    text("why-text", why);
-    document.getElementById("why").hidden = false;
+    text("reason", reason);
+    document.getElementById("unavailable").hidden = false;
     document.getElementById("when").classList.add("unavailable");
-    this.#offerInstead(starts);
-    this.#label(short, true);
+    this.#showAlternatives(starts);
+    this.#drawButton(label, true);
   }
 
-  #restoreTime() {
-    this.#taken = false;
-    document.getElementById("why").hidden = true;
+  #showAvailable() {
+    this.#unavailable = false;
+    document.getElementById("unavailable").hidden = true;
     document.getElementById("when").classList.remove("unavailable");
-    this.#label("Book this time", false);
+    this.#drawButton("Book this time", false);
   }
 
-  #offerInstead(starts) {
-    const list = document.getElementById("instead");
+  #showAlternatives(starts) {
+    const list = document.getElementById("alternatives");
     const key = starts.map(wire).join();
     list.hidden = !starts.length;
     if (list.dataset.starts === key) return;
-    // A button keeps its focus: the list is redrawn once the focus has left it.
+    // Redraw only after the focus has left the list.
     if (list.contains(document.activeElement)) return;
     list.dataset.starts = key;
     list.replaceChildren(...starts.map((start) => {
       const link = Object.assign(document.createElement("a"), {
-        className: "time", href: `${this.#offer.address({ chosen: start })}#lesson`,
+        className: "time", href: `${this.#offer.address({ selected: start })}#lesson`,
       });
       const day = soon(dayOf(start, this.#offer.zone), this.#offer.today);
       const dayLabel = Object.assign(document.createElement("small"), { textContent: day });
       link.append(dayLabel, ` ${clock(start, this.#offer.zone)}`);
       link.addEventListener("click", (event) => {
         event.preventDefault();
-        this.dispatchEvent(new CustomEvent("choose", { detail: start }));
+        this.dispatchEvent(new CustomEvent("select", { detail: start }));
         (this.#button ?? this.#card).focus({ preventScroll: true });
       });
       return link;
@@ -161,24 +164,24 @@ export class Lesson extends EventTarget {
 
   async #book() {
     if (this.#sending) return;
-    if (this.#taken) {
-      announce(document.getElementById("why-text").textContent);
-      document.querySelector("#instead a")?.focus();
+    if (this.#unavailable) {
+      announce(document.getElementById("reason").textContent);
+      document.querySelector("#alternatives a")?.focus();
       return;
     }
     this.#sending = true;
     this.#showError("");
-    const slow = setTimeout(() => this.#label("Booking…", true), SLOW);
+    const slow = setTimeout(() => this.#drawButton("Booking…", true), BUSY_AFTER_MS);
     try {
       await this.#send();
     } catch {
-      if (this.#booking) this.#done(this.#booking);
+      if (this.#bookingId) this.#leave(this.#bookingId);
       else this.#showUnreachable();
     } finally {
       clearTimeout(slow);
       this.#sending = false;
-      if (!this.#taken) this.#label("Book this time", false);
-      this.dispatchEvent(new Event("answered"));
+      if (!this.#unavailable) this.#drawButton("Book this time", false);
+      this.dispatchEvent(new Event("settled"));
     }
   }
 
@@ -187,7 +190,7 @@ export class Lesson extends EventTarget {
       .filter(([name, value]) => value !== "" && !name.startsWith("_"));
     const fields = Object.fromEntries(entries);
     const body = JSON.stringify({ ...fields, duration_minutes: Number(fields.duration_minutes) });
-    // A repeat of the same attempt keeps its key, so that it never books twice.
+    // The same attempt keeps its key, so that a repeat cannot book twice.
     if (body !== this.#body) this.#key = crypto.getRandomValues(new Uint32Array(4)).join("-");
     this.#body = body;
     const response = await fetch(this.#form.action, {
@@ -202,28 +205,27 @@ export class Lesson extends EventTarget {
     });
     const content = await response.json();
     if (response.ok) {
-      this.#done(content.id);
-      await new Promise(() => {}); // the browser leaves this page; the button stays as it is
+      this.#leave(content.id);
+      await new Promise(() => {}); // keep the button as it is until the next page is shown
     }
     this.#body = "";
-    this.#refused(content);
+    this.#onRefusal(content);
   }
 
-  #done(id) {
+  #leave(id) {
     sessionStorage.removeItem(this.#storageKey);
     location.assign(`/lessons#booking-${id}`);
   }
 
-  #refused({ code, detail, field, alternatives, version }) {
+  #onRefusal({ code, detail, field, alternatives, version }) {
     if (code === "NOT_SIGNED_IN") {
-      this.#saveTyped();
+      this.#saveFields();
       location.assign(`/login?${new URLSearchParams({ next: this.#offer.address() })}`);
     } else if (alternatives) {
-      this.#refusal = { start: this.#offer.chosen, version };
-      const reason = code === "SLOT_TAKEN" ? "was just taken" : "isn’t available";
-      const short = `This time ${reason}`;
-      this.#take(detail, alternatives.map((start) => Date.parse(start)), short);
-      document.getElementById("why").scrollIntoView({ block: "nearest" });
+      this.#refusal = { start: this.#offer.selected, version };
+      const label = `This time ${code === "SLOT_TAKEN" ? "was just taken" : "isn’t available"}`;
+      this.#showUnavailable(detail, alternatives.map((start) => Date.parse(start)), label);
+      document.getElementById("unavailable").scrollIntoView({ block: "nearest" });
     } else {
       this.#showError(detail);
       const input = this.#input(field ?? "");
@@ -236,8 +238,8 @@ export class Lesson extends EventTarget {
 
   #showError(sentence) {
     if (!this.#form) return;
-    this.#unreachable = false;
-    text("wrong", sentence);
+    this.#saysUnreachable = false;
+    text("form-error", sentence);
     for (const input of this.#form.querySelectorAll("[aria-invalid]")) {
       input.removeAttribute("aria-invalid");
     }
@@ -245,21 +247,21 @@ export class Lesson extends EventTarget {
 
   #showUnreachable() {
     this.#showError("We couldn’t reach the server. Try again. You won’t be booked twice.");
-    this.#unreachable = true;
+    this.#saysUnreachable = true;
   }
 
-  #label(words, disabled) {
+  #drawButton(label, disabled) {
     if (!this.#button) return;
-    this.#button.textContent = words;
+    this.#button.textContent = label;
     if (disabled) this.#button.setAttribute("aria-disabled", "true");
     else this.#button.removeAttribute("aria-disabled");
-    if (this.#taken) this.#button.setAttribute("aria-describedby", "why-text");
+    if (this.#unavailable) this.#button.setAttribute("aria-describedby", "reason");
     else this.#button.removeAttribute("aria-describedby");
   }
 
   // ---- fields and links
 
-  #fields(values) {
+  #setFields(values) {
     const input = Object.assign(document.createElement("input"), { type: "hidden" });
     input.name = "start";
     document.getElementById("other-times")?.replaceWith(input);
@@ -278,26 +280,26 @@ export class Lesson extends EventTarget {
     }
   }
 
-  // What was typed is kept while the student signs in again.
+  // The fields are saved while the student signs in again.
   get #storageKey() {
-    return `lesson ${this.#given.instructor}`;
+    return `lesson ${this.#pageData.instructor}`;
   }
 
-  #saveTyped() {
+  #saveFields() {
     const names = ["location_type", "location", "note"];
-    const typed = names.map((name) => [name, this.#input(name).value]);
-    sessionStorage.setItem(this.#storageKey, JSON.stringify(typed));
+    const fields = names.map((name) => [name, this.#input(name).value]);
+    sessionStorage.setItem(this.#storageKey, JSON.stringify(fields));
   }
 
-  #restoreTyped() {
-    const typed = this.#form && sessionStorage.getItem(this.#storageKey);
-    if (!typed) return;
+  #restoreFields() {
+    const fields = this.#form && sessionStorage.getItem(this.#storageKey);
+    if (!fields) return;
     sessionStorage.removeItem(this.#storageKey);
-    for (const [name, value] of JSON.parse(typed)) this.#input(name).value = value;
+    for (const [name, value] of JSON.parse(fields)) this.#input(name).value = value;
   }
 }
 
-function text(id, words) {
+function text(id, content) {
   const element = document.getElementById(id);
-  if (element && element.textContent !== words) element.textContent = words;
+  if (element && element.textContent !== content) element.textContent = content;
 }

@@ -1,7 +1,7 @@
 // /lessons: the student's lessons, kept up to date while the page is open.
 
 import { moment } from "./formatting.js";
-import { highlight, keep } from "./list.js";
+import { followBookings, highlight } from "./list.js";
 import { Live } from "./live.js";
 import { announce, follow } from "./status.js";
 
@@ -15,7 +15,7 @@ const CHANGES = {
 const { zone } = document.getElementById("lessons").dataset;
 
 const live = new Live();
-const refresh = keep(live, ({ event, booking }) => {
+const refresh = followBookings(live, ({ event, booking }) => {
   const change = CHANGES[event];
   if (!change) return null;
   const when = moment(Date.parse(booking.start), zone);
@@ -27,7 +27,7 @@ const refresh = keep(live, ({ event, booking }) => {
 follow(live, refresh);
 live.start();
 
-// After booking, the address names the new lesson.
+// After booking, the address contains the new lesson's id.
 const { hash } = location;
 const row = hash.startsWith("#booking-") && document.getElementById(hash.slice(1));
 if (row && row.dataset.state === "confirmed") {

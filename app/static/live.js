@@ -1,26 +1,30 @@
-// The client of the live protocol (lesson.v1): one socket per page keeps the watched boards equal
-// to the server's. Pages decide what to do with a board. Events: "state" (live · catching up
-// · offline), "board" {instructor, board, altered}, "booking" {event, booking}, "refresh" {first}
-// (read the lists again; `first` on the first connection), "refused" {instructor, code} (the server
-// does not show this calendar), "over" {why} (the session has ended).
+// The client of the live protocol (docs/live-protocol.md): one socket per page keeps the watched
+// boards equal to the server's. Events:
+//   state {state}: live · catching up · offline
+//   board {instructor, board, altered}: a board changed; `altered` are days, or null for all
+//   booking {event, booking}
+//   refresh {first}: read the lists again; `first` on the first connection
+//   refused {instructor, code}: the server does not show this calendar
+//   ended {reason}: the session has expired or was revoked
 
-import { serverSays } from "./formatting.js";
+import { setServerTime } from "./formatting.js";
 
-const LOOK = 2_000; // how often silence and unanswered watches are looked for
-const PROBE = 23_000; // the server speaks every 20 s: after this silence, ask whether it is there
-const PROBE_ANSWER = 7_000; // a probe without an answer by then: the connection is dead
-const SILENCE = 45_000; // the same for a page that watches nothing, and so has nothing to ask
-const ANSWER = 10_000; // a watch not answered by then is asked again
-const REFUSED = 60_000; // how often a calendar that was refused is asked for again
-const GRACE = 3_000; // a connection that comes back within this is not called offline
+// Milliseconds.
+const CHECK_EVERY = 2_000;
+const PROBE_AFTER = 23_000; // of silence; the server sends something every 20 s
+const PROBE_TIMEOUT = 7_000; // without an answer by then, the connection is dead
+const SILENCE_TIMEOUT = 45_000; // the same for a page that watches nothing, and cannot probe
+const WATCH_TIMEOUT = 10_000; // an unanswered watch is sent again
+const REFUSED_RETRY = 60_000; // a refused watch is sent again
+const GRACE = 3_000; // a connection lost for less than this is not called offline
 
-const NEVER = new Set([1009, 4400]); // a faulty client stays faulty when it comes back
-const OVER = { 4401: "expired", 4403: "revoked" };
+const NO_RETRY = new Set([1009, 4400]); // the client is at fault, and would be again
+const SESSION_ENDED = { 4401: "expired", 4403: "revoked" };
 
-// How long to stay away, in milliseconds, after a close with this code: random within 0.5–30 s, the
-// more attempts failed the longer. null: for good. `random` is in [0, 1).
+// The wait before reconnecting after a close with this code, in milliseconds: random between 0.5 s
+// and a bound that grows with failures, up to 30 s. null: never reconnect. `random` is in [0, 1).
 export function delay(code, failures, random, afterMs = null) {
-  if (NEVER.has(code) || code in OVER) return null;
+  if (NO_RETRY.has(code) || code in SESSION_ENDED) return null;
   if (afterMs !== null) return Math.max(500, afterMs) + random * Math.max(1_000, afterMs / 2);
   if (code === 4429) return 30_000 + random * 30_000;
   const most = Math.min(30_000, 1_500 * 2 ** failures);
@@ -29,14 +33,14 @@ export function delay(code, failures, random, afterMs = null) {
 
 export class Live extends EventTarget {
   #socket = null;
-  // instructor → {first, days, epoch, version, time_zone, min_advance_minutes, content, asked,
-  // refused}
+  // instructor → {first, days, epoch, version, time_zone, min_advance_minutes, boardDays,
+  // requestedAt, refusedAt}. A time of 0 means never.
   #watches = new Map();
   #failures = 0;
-  #opened = 0; // how often a connection stood
-  #lost = Date.now(); // since when there is none
-  #heard = 0; // when the last message came
-  #probed = 0; // when a probe was sent that nothing has come after
+  #connections = 0; // opened so far
+  #lostAt = Date.now(); // 0 while connected
+  #lastMessageAt = 0;
+  #probedAt = 0; // 0 if no probe is unanswered
   #afterMs = null;
   #stopped = false;
   #timer = null;
@@ -45,12 +49,12 @@ export class Live extends EventTarget {
   constructor(address = `${location.origin.replace("http", "ws")}/live`) {
     super();
     this.address = address;
-    setInterval(() => this.#look(), LOOK);
-    addEventListener("offline", () => this.#socket && this.#closed(1006));
+    setInterval(() => this.#check(), CHECK_EVERY);
+    addEventListener("offline", () => this.#socket && this.#onClose(1006));
     addEventListener("online", () => this.#socket || this.#connect());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#look());
-    // A page in the back-forward cache may keep no socket; it catches up when it is shown again.
-    addEventListener("pagehide", () => this.#socket && this.#closed(1001));
+    document.addEventListener("visibilitychange", () => document.hidden || this.#check());
+    // The back-forward cache keeps no page with an open socket.
+    addEventListener("pagehide", () => this.#socket && this.#onClose(1001));
     addEventListener("pageshow", (event) => event.persisted && (this.#socket || this.#connect()));
   }
 
@@ -60,13 +64,13 @@ export class Live extends EventTarget {
 
   get state() {
     if (!this.connected) {
-      const brief = !this.#stopped && navigator.onLine && Date.now() - this.#lost < GRACE;
-      return brief ? "catching up" : "offline";
+      const isBrief = !this.#stopped && navigator.onLine && Date.now() - this.#lostAt < GRACE;
+      return isBrief ? "catching up" : "offline";
     }
     const watches = [...this.#watches.values()];
-    if (watches.length && watches.every((watch) => watch.refused)) return "offline";
-    if (Date.now() - this.#heard > PROBE) return "catching up";
-    return watches.some((watch) => watch.asked && !watch.refused) ? "catching up" : "live";
+    if (watches.length && watches.every((watch) => watch.refusedAt)) return "offline";
+    if (Date.now() - this.#lastMessageAt > PROBE_AFTER) return "catching up";
+    return watches.some((watch) => watch.requestedAt && !watch.refusedAt) ? "catching up" : "live";
   }
 
   start() {
@@ -74,11 +78,12 @@ export class Live extends EventTarget {
     return this;
   }
 
-  // Follows a calendar from a first day on. `known` is a board to go on from, if there is one.
-  watch(instructor, { first, days, known = {} }) {
-    const watch = { first, days, content: known.days ?? {}, asked: 0, refused: 0, ...pick(known) };
+  // Watches `days` days of a calendar from `first` on. With a `board`, resumes from its version.
+  watch(instructor, { first, days, board = {} }) {
+    const times = { requestedAt: 0, refusedAt: 0 };
+    const watch = { first, days, boardDays: board.days ?? {}, ...times, ...header(board) };
     this.#watches.set(instructor, watch);
-    this.#ask(instructor, known.epoch !== undefined);
+    this.#request(instructor, board.epoch !== undefined);
   }
 
   unwatch(instructor) {
@@ -87,17 +92,17 @@ export class Live extends EventTarget {
 
   board(instructor) {
     const watch = this.#watches.get(instructor);
-    return watch && { ...pick(watch), days: watch.content };
+    return watch && { ...header(watch), days: watch.boardDays };
   }
 
-  // A board read another way, such as from a page fetched while the socket was away. Older ones are
-  // ignored.
-  offer(instructor, board) {
+  // Replaces a board by one read another way, such as from a page fetched while offline. Older ones
+  // are ignored.
+  update(instructor, board) {
     const watch = this.#watches.get(instructor);
     if (!watch || (watch.epoch === board.epoch && board.version <= watch.version)) return;
-    const { refused } = watch;
+    const { refusedAt } = watch;
     this.#replace(instructor, watch, board);
-    if (refused) this.#ask(instructor, true);
+    if (refusedAt) this.#request(instructor, true);
   }
 
   #connect() {
@@ -105,72 +110,78 @@ export class Live extends EventTarget {
     if (this.#stopped) return;
     const socket = new WebSocket(this.address, "lesson.v1");
     this.#socket = socket;
-    this.#heard = Date.now();
-    this.#probed = 0;
-    // An abandoned socket must not speak for its successor.
-    const own = (act) => (event) => socket === this.#socket && act(event);
-    socket.addEventListener("open", own(() => this.#connected()));
-    socket.addEventListener("message", own((event) => this.#received(event.data)));
-    socket.addEventListener("close", own((event) => this.#closed(event.code)));
-    this.#announce();
+    this.#lastMessageAt = Date.now();
+    this.#probedAt = 0;
+    // Ignore events of an abandoned socket.
+    const own = (handle) => (event) => socket === this.#socket && handle(event);
+    socket.addEventListener("open", own(() => this.#onOpen()));
+    socket.addEventListener("message", own((event) => this.#onMessage(event.data)));
+    socket.addEventListener("close", own((event) => this.#onClose(event.code)));
+    this.#emitState();
   }
 
-  #connected() {
-    this.#heard = Date.now();
+  #onOpen() {
+    this.#lastMessageAt = Date.now();
     this.#afterMs = null;
-    this.#opened += 1;
+    this.#connections += 1;
     for (const [instructor, watch] of this.#watches) {
-      this.#ask(instructor, watch.epoch !== undefined);
+      this.#request(instructor, watch.epoch !== undefined);
     }
-    // What was said since the page was drawn, or since the last connection, was said to nobody.
-    this.#emit("refresh", { first: this.#opened === 1 });
-    this.#announce();
+    // Messages may have been missed since the page was drawn or the last connection was lost.
+    this.#emit("refresh", { first: this.#connections === 1 });
+    this.#emitState();
   }
 
-  #closed(code) {
+  #onClose(code) {
     const socket = this.#socket;
     this.#socket = null;
     socket?.close();
-    this.#lost = this.#lost || Date.now();
-    for (const watch of this.#watches.values()) Object.assign(watch, { asked: 0, refused: 0 });
+    this.#lostAt = this.#lostAt || Date.now();
+    for (const watch of this.#watches.values()) {
+      Object.assign(watch, { requestedAt: 0, refusedAt: 0 });
+    }
     const wait = delay(code, this.#failures, Math.random(), this.#afterMs);
     this.#failures += 1;
-    if (code in OVER) this.#emit("over", { why: OVER[code] });
+    if (code in SESSION_ENDED) this.#emit("ended", { reason: SESSION_ENDED[code] });
     if (wait === null) this.#stopped = true;
     else this.#timer = setTimeout(() => this.#connect(), wait);
-    setTimeout(() => this.#announce(), GRACE + 50);
-    this.#announce();
+    setTimeout(() => this.#emitState(), GRACE + 50);
+    this.#emitState();
   }
 
-  #look() {
-    const past = (since) => Date.now() - since;
-    const dead = this.#probed ? past(this.#probed) > PROBE_ANSWER : past(this.#heard) > SILENCE;
-    if (this.#socket && dead) this.#closed(1006);
-    else if (this.connected && !this.#probed && past(this.#heard) > PROBE) this.#probe();
+  #check() {
+    const since = (time) => Date.now() - time;
+    const silence = since(this.#lastMessageAt);
+    const isDead = this.#probedAt
+      ? since(this.#probedAt) > PROBE_TIMEOUT
+      : silence > SILENCE_TIMEOUT;
+    if (this.#socket && isDead) this.#onClose(1006);
+    else if (this.connected && !this.#probedAt && silence > PROBE_AFTER) this.#probe();
     for (const [instructor, watch] of this.#watches) {
-      const patience = watch.refused ? REFUSED : ANSWER;
-      if (watch.asked && past(watch.asked) > patience) this.#ask(instructor, false);
+      const timeout = watch.refusedAt ? REFUSED_RETRY : WATCH_TIMEOUT;
+      if (watch.requestedAt && since(watch.requestedAt) > timeout) this.#request(instructor, false);
     }
-    this.#announce();
+    this.#emitState();
   }
 
-  // A half-open connection looks open from here. A resume is always answered, and costs nothing
-  // where nothing was missed.
+  // A half-open connection looks open. The server answers every resume, and cheaply if nothing was
+  // missed.
   #probe() {
     for (const [instructor, watch] of this.#watches) {
       if (watch.epoch === undefined) continue;
-      this.#probed = Date.now();
-      this.#ask(instructor, true);
+      this.#probedAt = Date.now();
+      this.#request(instructor, true);
       return;
     }
   }
 
-  #ask(instructor, resume) {
+  #request(instructor, resume) {
     const watch = this.#watches.get(instructor);
-    const from = resume ? { epoch: watch.epoch, version: watch.version } : {};
+    const position = resume ? { epoch: watch.epoch, version: watch.version } : {};
     const { first, days } = watch;
-    watch.asked = this.#send({ type: "watch", instructor, first, days, ...from }) ? Date.now() : 0;
-    this.#announce();
+    const sent = this.#send({ type: "watch", instructor, first, days, ...position });
+    watch.requestedAt = sent ? Date.now() : 0;
+    this.#emitState();
   }
 
   #send(message) {
@@ -179,72 +190,73 @@ export class Live extends EventTarget {
     return true;
   }
 
-  #received(text) {
-    this.#heard = Date.now();
-    this.#probed = 0;
-    this.#lost = 0;
+  #onMessage(text) {
+    this.#lastMessageAt = Date.now();
+    this.#probedAt = 0;
+    this.#lostAt = 0;
     this.#failures = 0;
     const message = JSON.parse(text);
     const watch = this.#watches.get(message.instructor);
     if (message.type === "board" && watch) this.#replace(message.instructor, watch, message);
-    else if (message.type === "change" && watch) this.#change(message, watch);
-    else if (message.type === "beacon") this.#beacon(message);
+    else if (message.type === "change" && watch) this.#onChange(message, watch);
+    else if (message.type === "beacon") this.#onBeacon(message);
     else if (["booking", "refresh"].includes(message.type)) this.#emit(message.type, message);
     else if (message.type === "bye") this.#afterMs = message.after_ms;
-    else if (message.type === "error" && watch) this.#refused(message, watch);
-    this.#announce();
+    else if (message.type === "error" && watch) this.#onError(message, watch);
+    this.#emitState();
   }
 
-  // LIMIT is about this message, UNAVAILABLE about this moment: the watch stays in force.
-  #refused({ instructor, code }, watch) {
+  // After LIMIT and UNAVAILABLE, the watch stays as it was.
+  #onError({ instructor, code }, watch) {
     if (["LIMIT", "UNAVAILABLE"].includes(code)) return;
-    if (!watch.refused) this.#emit("refused", { instructor, code });
-    watch.refused = Date.now();
+    if (!watch.refusedAt) this.#emit("refused", { instructor, code });
+    watch.refusedAt = Date.now();
   }
 
   #replace(instructor, watch, board) {
-    // The answer to an earlier watch may still come after the days wanted have moved on.
-    const meant = watch.first in board.days;
-    const content = meant ? board.days : { ...watch.content, ...board.days };
-    Object.assign(watch, pick(board), { content, asked: meant ? 0 : watch.asked, refused: 0 });
+    // A board for an earlier watch may arrive after the page has turned to other days.
+    const isCurrent = watch.first in board.days;
+    const boardDays = isCurrent ? board.days : { ...watch.boardDays, ...board.days };
+    const requestedAt = isCurrent ? 0 : watch.requestedAt;
+    Object.assign(watch, header(board), { boardDays, requestedAt, refusedAt: 0 });
     this.#emit("board", { instructor, board: this.board(instructor), altered: null });
   }
 
-  #change({ instructor, epoch, version, days }, watch) {
+  #onChange({ instructor, epoch, version, days }, watch) {
     if (epoch !== watch.epoch) return this.#gap(instructor, watch, false);
     if (version <= watch.version) return undefined;
     if (version !== watch.version + 1) return this.#gap(instructor, watch, true);
     watch.version = version;
-    watch.content = { ...watch.content, ...days };
+    watch.boardDays = { ...watch.boardDays, ...days };
     const altered = Object.keys(days);
     return this.#emit("board", { instructor, board: this.board(instructor), altered });
   }
 
-  #beacon({ now, epoch, versions }) {
-    serverSays(Date.parse(now));
+  #onBeacon({ now, epoch, versions }) {
+    setServerTime(Date.parse(now));
     for (const [instructor, watch] of this.#watches) {
       const version = versions[instructor];
-      if (epoch === watch.epoch && version === watch.version) watch.asked = 0;
+      if (epoch === watch.epoch && version === watch.version) watch.requestedAt = 0;
       else this.#gap(instructor, watch, epoch === watch.epoch && version > watch.version);
     }
   }
 
-  // Something was missed. While a watch is being answered that is what it is for.
+  // A message was missed. The answer to a pending watch fills the gap, too.
   #gap(instructor, watch, resume) {
-    if (!watch.asked) this.#ask(instructor, resume);
+    if (!watch.requestedAt) this.#request(instructor, resume);
   }
 
   #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  #announce() {
-    if (this.connected) this.#lost = 0;
+  #emitState() {
+    if (this.connected) this.#lostAt = 0;
     if (this.state === this.#state) return;
     this.#state = this.state;
     this.#emit("state", { state: this.#state });
   }
 }
 
-const pick = ({ epoch, version, time_zone, min_advance_minutes }) =>
+const header = ({ epoch, version, time_zone, min_advance_minutes }) =>
   ({ epoch, version, time_zone, min_advance_minutes });

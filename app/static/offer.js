@@ -1,5 +1,5 @@
-// The starts that an instructor's page offers for the chosen service and duration, from the board,
-// the clock and the viewer's own lessons. No elements: board.js draws it, lesson.js books from it.
+// What an instructor's page offers for the selected service and length, from the board, the clock
+// and the viewer's own lessons; mirrors app/pages/offer.py. board.js and lesson.js draw it.
 
 import {
   addDays, clock, dayOf, daysBetween, longDay, money, now, price, shortWeekday, wire,
@@ -7,28 +7,27 @@ import {
 import { fits, meets, nearest, ofDay, spans } from "./start_times.js";
 
 const HORIZON = 90 * 86_400_000;
-export const WEEK_DAYS = 7; // days of a week
-export const BOARD_DAYS = 35; // days watched, for the next weeks and the next free time
+export const WEEK_DAYS = 7;
+// The board that the page watches, for the next free time and for turning to the next weeks.
+export const BOARD_DAYS = 35;
 
 export class Offer {
-  // given: what the server says of the page (app/pages/instructor.py, `_page_data`).
-  constructor(given) {
-    Object.assign(this, {
-      service: given.service, minutes: given.minutes, first: given.first,
-      chosen: given.start ? Date.parse(given.start) : null,
-    });
-    this.update(given.board);
-    this.updateBusy(given.busy);
+  // `pageData`: see app/pages/instructor.py, `_page_data`.
+  constructor(pageData) {
+    const { service, minutes, first, start } = pageData;
+    Object.assign(this, { service, minutes, first, selected: start ? Date.parse(start) : null });
+    this.update(pageData.board);
+    this.updateBusy(pageData.busy);
     const device = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    this.ownZones = [given.viewer_zone, device].filter(Boolean);
+    this.ownZones = [pageData.viewer_zone, device].filter(Boolean);
   }
 
-  // The calendar as the server says it is now.
+  // Replaces the board.
   update({ version, days, time_zone: zone, min_advance_minutes: notice }) {
     Object.assign(this, { version, days, zone, notice });
   }
 
-  // The viewer's own lessons: [begin, end, id] as instants on the wire.
+  // Replaces the viewer's own lessons: [begin, end, id], with instants as in the API.
   updateBusy(lessons) {
     this.busy = lessons.map(([begin, end, id]) => [Date.parse(begin), Date.parse(end), id]);
   }
@@ -45,41 +44,43 @@ export class Offer {
     return Array.from({ length: WEEK_DAYS }, (_, count) => addDays(this.first, count));
   }
 
-  // The first day of the week, counted from today, in which a day is shown.
+  // The first day of the week that shows `day`. Weeks are counted from today.
   weekOf(day) {
     const weeks = Math.floor(daysBetween(this.today, day) / WEEK_DAYS);
     return addDays(this.today, Math.max(0, weeks * WEEK_DAYS));
   }
 
+  // The last day that can be booked.
   get last() {
     return dayOf(this.limits.latest, this.zone);
   }
 
-  // start → "free" | "held" | "busy" of a day; empty for a day that is not loaded.
+  // The starts of a day: a Map of start → "free" | "held" | "busy". Empty if it is not loaded.
   starts(day) {
     const board = this.days[day];
     if (!board) return new Map();
-    const { minutes, zone, limits, chosen } = this;
-    return ofDay(spans(board.free), spans(board.held), minutes, zone, limits, chosen);
+    const { minutes, zone, limits, selected } = this;
+    return ofDay(spans(board.free), spans(board.held), minutes, zone, limits, selected);
   }
 
   free(day) {
     return [...this.starts(day)].filter(([, state]) => state === "free").map(([start]) => start);
   }
 
-  nextAfter(day) {
+  // The first free start after a day.
+  nextFree(day) {
     const later = Object.keys(this.days).sort().filter((other) => other > day);
     return later.flatMap((other) => this.free(other)).at(0);
   }
 
-  // Whether a lesson can (still) be booked at this start; undefined for a day that is not loaded.
-  possible(start) {
+  // Whether a lesson can be booked at this start; undefined if the day is not loaded.
+  isBookable(start) {
     const day = this.days[dayOf(start, this.zone)];
     return day && fits(start, spans(day.free), this.minutes, this.limits);
   }
 
-  // Why a start is unavailable, for the viewer. Mirrors app/pages/offer.py.
-  whyNot(start) {
+  // Why a start cannot be booked.
+  obstacle(start) {
     const { held } = this.days[dayOf(start, this.zone)] ?? { held: [] };
     const end = start + this.minutes * 60_000;
     if (start < this.limits.earliest) return "This time is too soon to book.";
@@ -88,8 +89,8 @@ export class Offer {
     return "This time was just taken.";
   }
 
-  // The free starts of all known days, nearest to this one first.
-  near(start, limit = 5) {
+  // The nearest free starts of the loaded days, nearest first.
+  alternatives(start, limit = 5) {
     return nearest(start, Object.keys(this.days).flatMap((day) => this.free(day)), limit);
   }
 
@@ -103,13 +104,13 @@ export class Offer {
     return `${when}, ${this.minutes} minutes, ${money(this.cents)}`;
   }
 
-  // The viewer's own zone, where its wall clock differs from the lesson's at that time.
+  // The viewer's own zone, if its clock differs from the lesson's at that time.
   hintZone(start) {
     const read = (zone) => dayOf(start, zone) + clock(start, zone);
     return this.ownZones.find((own) => read(own) !== read(this.zone));
   }
 
-  // What that clock says: "6:00 am", "Wed 1:00 am"; else nothing.
+  // The time in the viewer's own zone if it differs: "6:00 am", "Wed 1:00 am"; else empty.
   hint(start) {
     const own = this.hintZone(start);
     if (!own) return "";
@@ -117,10 +118,10 @@ export class Offer {
     return `${day === dayOf(start, this.zone) ? "" : `${shortWeekday(day)} `}${clock(start, own)}`;
   }
 
-  // This page with this choice.
-  address({ first = this.first, minutes = this.minutes, chosen = this.chosen } = {}) {
+  // The address of this page with another selection.
+  address({ first = this.first, minutes = this.minutes, selected = this.selected } = {}) {
     const query = new URLSearchParams({ service: this.service.id, minutes, from: first });
-    if (chosen !== null) query.set("start", wire(chosen));
+    if (selected !== null) query.set("start", wire(selected));
     return `${location.pathname}?${query}`;
   }
 }

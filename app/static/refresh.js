@@ -1,18 +1,19 @@
-// Reading from the server again what a page shows: one read at a time, spread out where many pages
-// are told to read at the same moment, and tried again until it works.
+// Reads a page's data from the server again: one read at a time, at a random moment if all pages
+// are told to read at once, and repeated after a failure.
 
+// Milliseconds.
 const SPREAD = 5_000; // a new epoch or a restart tells every open page to read again at once
 const FIRST_RETRY = 2_000;
 const LAST_RETRY = 60_000;
-const PATIENCE = 10_000; // how long an answer may take
+const READ_TIMEOUT = 10_000;
 
-// How long to wait after so many failures in a row, in milliseconds. `random` is in [0, 1).
+// The wait after a number of failures in a row, in milliseconds. `random` is in [0, 1).
 export function retryDelay(failures, random) {
   const most = Math.min(LAST_RETRY, FIRST_RETRY * 2 ** (failures - 1));
   return most * (0.5 + random / 2);
 }
 
-// Event "change": `behind` may have changed.
+// Event "change": `isBehind` may have changed.
 export class Refresh extends EventTarget {
   #read;
   #running = null;
@@ -21,24 +22,23 @@ export class Refresh extends EventTarget {
   #timer = null;
   #due = Infinity;
 
-  // `read` reads and shows; it throws where the server cannot be reached or refuses.
+  // `read` reads and draws; it throws if the server cannot be reached or refuses.
   constructor(read) {
     super();
     this.#read = read;
   }
 
-  // What is shown may be outdated: a read is still to come.
-  get behind() {
+  // Whether the page may be outdated, because a read is still to come.
+  get isBehind() {
     return this.#timer !== null;
   }
 
-  // Reads at a random moment of the next seconds.
+  // Reads at a random moment within SPREAD.
   soon() {
     this.#schedule(Math.random() * SPREAD);
   }
 
-  // Reads at once, and resolves to whether it worked. Calls while a read is under way are answered
-  // by one more.
+  // Reads at once, and resolves to whether it worked. Calls during a read cause one more.
   now() {
     this.#cancel();
     if (this.#running) this.#repeat = true;
@@ -46,7 +46,7 @@ export class Refresh extends EventTarget {
     return this.#running;
   }
 
-  // What happened just now may be missing in a read that is under way.
+  // Reads once more if a read is running, since it may miss the latest change.
   repeat() {
     if (this.#running) this.#repeat = true;
   }
@@ -69,7 +69,7 @@ export class Refresh extends EventTarget {
     }
   }
 
-  // The earlier of two appointments stands.
+  // Of two scheduled reads, the earlier one counts.
   #schedule(wait) {
     const due = Date.now() + wait;
     if (due >= this.#due) return;
@@ -86,7 +86,7 @@ export class Refresh extends EventTarget {
   }
 }
 
-// This page as the server would draw it now.
+// This page as the server draws it now.
 export async function readPage() {
   const text = await (await read(location.href, "text/html")).text();
   return new DOMParser().parseFromString(text, "text/html");
@@ -97,7 +97,7 @@ export async function readJson(path) {
 }
 
 async function read(address, accept) {
-  const signal = AbortSignal.timeout(PATIENCE);
+  const signal = AbortSignal.timeout(READ_TIMEOUT);
   const response = await fetch(address, { headers: { accept }, signal });
   if (!response.ok || response.redirected) throw new Error(`${address}: ${response.status}`);
   return response;

@@ -1,4 +1,4 @@
-// /register: sends the browser's time zone, so that times can also be shown in the user's own zone.
+// /register: sends the browser's time zone, in which pages show hints.
 
 const field = document.getElementById("time-zone");
 field.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";

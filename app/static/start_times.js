@@ -1,5 +1,5 @@
-// The start times a board offers. A mirror of app/availability/start_times.py. Spans are
-// [begin, end) in milliseconds.
+// The start times of a board; mirrors app/availability/start_times.py. Spans are [begin, end) in
+// milliseconds.
 
 import { minuteOf } from "./formatting.js";
 
@@ -11,12 +11,12 @@ export const meets = (begin, end, spans) => spans.some(([from, to]) => from < en
 export const spans = (wire) => wire.map(([begin, end]) => [Date.parse(begin), Date.parse(end)]);
 
 // limits: {earliest, latest, busy}. Returns a Map of start → "free" | "held" | "busy", in order.
-export function ofDay(free, held, minutes, zone, limits, chosen = null) {
+export function ofDay(free, held, minutes, zone, limits, selected = null) {
   const lesson = minutes * 60_000;
   const states = new Map();
-  const offered = grid(free, lesson, zone);
-  if (chosen !== null && fits(chosen, free, minutes, limits)) offered.push(chosen);
-  for (const start of offered) {
+  const freeStarts = grid(free, lesson, zone);
+  if (selected !== null && fits(selected, free, minutes, limits)) freeStarts.push(selected);
+  for (const start of freeStarts) {
     states.set(start, meets(start, start + lesson, limits.busy) ? "busy" : "free");
   }
   const heldStarts = held.map(([begin]) => begin);
@@ -34,8 +34,8 @@ export function fits(start, free, minutes, limits) {
     && free.some(([from, to]) => from <= start && end <= to) && !meets(start, end, limits.busy);
 }
 
-export const nearest = (start, offered, limit = 5) =>
-  [...offered].sort((a, b) => Math.abs(a - start) - Math.abs(b - start) || a - b).slice(0, limit);
+export const nearest = (start, starts, limit = 5) =>
+  [...starts].sort((a, b) => Math.abs(a - start) - Math.abs(b - start) || a - b).slice(0, limit);
 
 function grid(spansOfDay, lesson, zone) {
   const starts = [];

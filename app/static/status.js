@@ -3,20 +3,20 @@
 import { clock, now } from "./formatting.js";
 
 const REFRESH_EVERY = 60_000;
-const GATHER = 700; // events of one kind within this time make one announcement
+const BATCH_MS = 700; // events of one kind within this time make one announcement
 
-// Tells screen readers. Sentences that come close together are all read out.
+// Announces a sentence to screen readers. They read all of several in quick succession.
 export function announce(sentence) {
-  const line = document.createElement("p");
-  line.textContent = sentence;
-  document.getElementById("announcements").append(line);
-  setTimeout(() => line.remove(), 10_000);
+  const paragraph = document.createElement("p");
+  paragraph.textContent = sentence;
+  document.getElementById("announcements").append(paragraph);
+  setTimeout(() => paragraph.remove(), 10_000);
 }
 
 const pending = new Map(); // kind → the sentences of its events
 
-// Announces an event, or the sum of several of its kind: "2 times on Tuesday were just taken."
-// `summary` words a number of them.
+// Announces an event, or several of its kind in one sentence: "2 times on Tuesday were just taken."
+// `summary` makes that sentence from their number.
 export function announceTogether(kind, sentence, summary) {
   const sentences = pending.get(kind);
   if (sentences) {
@@ -28,11 +28,11 @@ export function announceTogether(kind, sentence, summary) {
   setTimeout(() => {
     pending.delete(kind);
     announce(first.length === 1 ? sentence : summary(first.length));
-  }, GATHER);
+  }, BATCH_MS);
 }
 
-// Keeps the dot true. `refresh` (a Refresh) reads the page's data another way: each minute while
-// there is no connection. While it is behind, what is shown is not live.
+// Shows the state of the connection. While offline, `refresh` (a Refresh) reads the page each
+// minute. While it is behind, the page is not live.
 export function follow(live, refresh) {
   const dot = document.getElementById("live");
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -40,11 +40,11 @@ export function follow(live, refresh) {
   let asOf = now();
 
   const show = () => {
-    const state = live.state === "live" && refresh.behind ? "catching up" : live.state;
+    const state = live.state === "live" && refresh.isBehind ? "catching up" : live.state;
     if (state === "live") asOf = now();
     dot.dataset.state = state;
-    const words = state === "offline" ? `offline · as of ${clock(asOf, zone)}` : state;
-    document.getElementById("live-words").textContent = words;
+    const text = state === "offline" ? `offline · as of ${clock(asOf, zone)}` : state;
+    document.getElementById("live-text").textContent = text;
     if (state === "offline" && announced === "live" && !live.connected) {
       announced = state;
       announce("Connection lost. This page refreshes every minute, and forms still work.");
@@ -62,10 +62,10 @@ export function follow(live, refresh) {
 
   live.addEventListener("state", show);
   refresh.addEventListener("change", show);
-  live.addEventListener("over", ({ detail: { why } }) => {
-    document.getElementById("over").hidden = false;
-    const reason = why === "expired" ? "Your session has ended." : "You were signed out.";
-    announce(`${reason} Sign in again.`);
+  live.addEventListener("ended", ({ detail: { reason } }) => {
+    document.getElementById("session-ended").hidden = false;
+    const sentence = reason === "expired" ? "Your session has ended." : "You were signed out.";
+    announce(`${sentence} Sign in again.`);
   });
   setInterval(read, REFRESH_EVERY);
   show();

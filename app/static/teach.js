@@ -1,8 +1,8 @@
-// /teach: bookings arrive on the instructor's open page, and are announced in batches.
+// /teach: shows new bookings on the open page, and announces them in batches.
 
 import { moment } from "./formatting.js";
-import { hours } from "./hours.js";
-import { keep } from "./list.js";
+import { showHours } from "./hours.js";
+import { followBookings } from "./list.js";
 import { Live } from "./live.js";
 import { follow } from "./status.js";
 
@@ -35,7 +35,7 @@ const describe = ({ event, booking }) => {
 };
 
 const live = new Live();
-follow(live, keep(live, describe));
+follow(live, followBookings(live, describe));
 live.watch(instructor, { first: today, days: 1 });
 live.start();
-hours();
+showHours();

@@ -59,7 +59,7 @@ async def _form_again(request: Request, form_page: str, error: refusal.Refusal) 
         "path": target.path,
         "raw_path": target.path.encode(),
         "query_string": target.query.encode(),
-        "state": dict(request.scope["state"]) | {"refused": error},
+        "state": dict(request.scope["state"]) | {"refusal": error},
         "headers": [
             (k, v)
             for k, v in request.scope["headers"]

@@ -22,7 +22,7 @@ async def read(request: Request, model: type[Model]) -> Model:
     raw = await request.body()
     if is_form(request):
         fields: Any = form_fields(raw)
-        request.state["typed"] = fields
+        request.state["form_fields"] = fields
     else:
         try:
             fields = orjson.loads(raw) if raw.strip() else {}

@@ -38,16 +38,16 @@ def done(request: Request, content: Any, *, status: int = 200, see: str) -> Resp
 
 
 def page(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
-    """A page. Templates see `account`, `refused` (the refusal to show), `typed` (the form
-    fields as entered), `path`, `here`, `site_mode` and `now`."""
+    """A page. Templates see `account`, `refusal` (to show on the page), `form_fields`
+    (as entered), `path`, `here`, `site_mode` and `now`."""
     state: PerRequest = request.scope["state"]  # the dict behind request.state
     text = (
         state["templates"]
         .get_template(template)
         .render(
             account=state.get("account"),
-            refused=state.get("refused"),
-            typed=state.get("typed", {}),
+            refusal=state.get("refusal"),
+            form_fields=state.get("form_fields", {}),
             path=request.url.path,
             here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
             site_mode=state["settings"].site_mode,

@@ -31,11 +31,11 @@ class State(TypedDict):
 
 
 class PerRequest(State, total=False):
-    """`account` is set by app.web.auth; `refused` and `typed` (the form fields as entered) while a
-    form's page is rendered again."""
+    """`account` is set by app.web.auth; `refusal` and `form_fields` (as entered) while a form's page
+    is rendered again."""
 
-    refused: refusal.Refusal
-    typed: Mapping[str, str]
+    refusal: refusal.Refusal
+    form_fields: Mapping[str, str]
     account: SignedIn | None
 
 

@@ -127,7 +127,10 @@ async def check(pool: Pool, instructor: Any, zone: str, day: date, ranges: list[
         instant for instant, _ in quarters if any(a <= instant < b for a, b in edges if a and b)
     }
     rows = await pool.fetch(
-        """select r from availability a, lateral generate_series(lower(during), upper(during) - interval '1 minute', '15 minutes') as r
+        """select r from availability a,
+             lateral generate_series(
+               lower(during), upper(during) - interval '1 minute', '15 minutes'
+             ) as r
            where instructor_id = $1 and during && day_span($2, $3) and r <@ day_span($2, $3)""",
         instructor, day, zone,
     )  # fmt: skip

@@ -93,29 +93,35 @@ class Town:
 
     async def settle(self) -> None:
         for name in ("Anna", "Carl", "Dora", "Emil"):
+            hours = (("09:00", "17:00"), ("08:15", "10:00"), ("22:00", "24:00"))
             self.instructors.append(
                 await factories.instructor(
-                    self.pool, name, now=NOW, days=self.random.choice((0, 3, 30)),
+                    self.pool,
+                    name,
+                    now=NOW,
+                    days=self.random.choice((0, 3, 30)),
                     durations=self.random.choice(((30, 60), (15, 45), (60,))),
-                    hours=self.random.choice((("09:00", "17:00"), ("08:15", "10:00"), ("22:00", "24:00"))),
-                    notice_minutes=self.random.choice((0, 120)), buffer_minutes=self.random.choice((0, 15)),
+                    hours=self.random.choice(hours),
+                    notice_minutes=self.random.choice((0, 120)),
+                    buffer_minutes=self.random.choice((0, 15)),
                     time_zone=self.random.choice(("America/New_York", "Asia/Kathmandu")),
                 )
-            )  # fmt: skip
+            )
         self.students = [await factories.student(self.pool, name) for name in ("Ben", "Clara")]
 
     async def act(self) -> None:
         acts: list[Callable[[], Awaitable[object]]] = [
-            self.book, self.book, self.book, self.cancel, self.replace_day, self.settings, self.services,
-            self.teach, self.hold_ends, self.wait,
+            self.book, self.book, self.book, self.cancel, self.replace_day, self.settings,
+            self.services, self.teach, self.hold_ends, self.wait,
         ]  # fmt: skip
         await self.random.choice(acts)()
 
     async def book(self) -> None:
-        """Often the very next start, as people do; sometimes any quarter of an hour."""
+        """Often the next start; sometimes any quarter of an hour."""
         anna = self.random.choice(self.instructors)
         row = await self.pool.fetchrow(
-            "select id, durations_minutes from service where instructor_id = $1 and is_active limit 1",
+            """select id, durations_minutes from service
+               where instructor_id = $1 and is_active limit 1""",
             anna.id,
         )
         if row is None:
@@ -157,7 +163,8 @@ class Town:
     async def settings(self) -> None:
         change: dict[str, Any] = self.random.choice(
             ({"min_advance_minutes": 0}, {"min_advance_minutes": 600},
-             {"travel_buffer_minutes": 0}, {"travel_buffer_minutes": 40}, {"travel_buffer_minutes": 7})
+             {"travel_buffer_minutes": 0}, {"travel_buffer_minutes": 40},
+             {"travel_buffer_minutes": 7})
         )  # fmt: skip
         await instructor.change(
             self.pool, self.random.choice(self.instructors).id, change, now=self.now
@@ -190,19 +197,28 @@ class Town:
         """An expired hold on the next start, and a booking that takes it over."""
         anna, (ben, clara) = self.random.choice(self.instructors), self.students
         service_id = await self.pool.fetchval(
-            "select id from service where instructor_id = $1 and 30 = any (durations_minutes) limit 1",
+            """select id from service
+               where instructor_id = $1 and 30 = any (durations_minutes) limit 1""",
             anna.id,
         )
         start = await next_of_board(self.pool, anna.id, 60, self.now)
         if service_id is None or start is None:
             return
         await self.pool.execute(
-            """insert into booking (instructor_id, student_id, service_id, state, during, blocked, held_until, service_name,
-                 price_cents, location_type, free_cancel_until, version, created_at)
-               select $1, $2, $3, 'held', tstzrange($4, $6), tstzrange($4, $6), $5, '', 0, 'student', $5, 0, $5
+            """insert into booking (instructor_id, student_id, service_id, state, during, blocked,
+                                    held_until, service_name, price_cents, location_type,
+                                    free_cancel_until, version, created_at)
+               select $1, $2, $3, 'held', tstzrange($4, $6), tstzrange($4, $6),
+                      $5, '', 0, 'student',
+                      $5, 0, $5
                on conflict do nothing""",
-            anna.id, ben.id, service_id, start, self.now - timedelta(seconds=1), start + timedelta(hours=1),
-        )  # fmt: skip
+            anna.id,
+            ben.id,
+            service_id,
+            start,
+            self.now - timedelta(seconds=1),
+            start + timedelta(hours=1),
+        )
         try:
             lesson = await factories.lesson(
                 self.pool, clara.id, service_id, start, minutes=30, now=self.now
@@ -356,12 +372,19 @@ async def test_the_soonest_are_found_behind_many_outdated_bounds(pool: Pool) -> 
     for n in range(40):
         carl = await factories.instructor(pool, f"Carl {n}", hours=("09:00", "18:00"), now=NOW)
         await next_start.of(pool, [(carl.id, 60), (carl.id, 30)], now=evening)
+        ben = await factories.student(pool, f"Ben {n}")
         await pool.execute(
-            """insert into booking (instructor_id, student_id, service_id, state, during, blocked, service_name,
-                 price_cents, location_type, free_cancel_until, version, created_at)
-               values ($1, $5, $2, 'confirmed', tstzrange($3, $4), tstzrange($3, $4), '', 0, 'student', $3, 0, $3)""",
-            carl.id, carl.service_id, carl.at("09:00"), carl.at("17:00"), (await factories.student(pool, f"Ben {n}")).id,
-        )  # fmt: skip
+            """insert into booking (instructor_id, student_id, service_id, state, during, blocked,
+                                    service_name, price_cents, location_type, free_cancel_until,
+                                    version, created_at)
+               values ($1, $5, $2, 'confirmed', tstzrange($3, $4), tstzrange($3, $4),
+                       '', 0, 'student', $3, 0, $3)""",
+            carl.id,
+            carl.service_id,
+            carl.at("09:00"),
+            carl.at("17:00"),
+            ben.id,
+        )
     anna = await factories.instructor(pool, "Anna", hours=("10:00", "11:00"), now=NOW)
     await next_start.of(pool, [(anna.id, 60)], now=evening)
     soonest = await next_start.soonest(pool, limit=2, now=evening)
@@ -425,7 +448,8 @@ async def test_a_public_read_is_cancelled_at_its_time_out(
             await next_start.of(pool, [(anna.id, 60)], now=NOW)
         assert (await client.get(f"/api/instructors/{anna.id}")).status_code == 200
         # The cancelled statement does not keep running.
-        waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        waiting = """select count(*) from pg_stat_activity
+                     where wait_event_type = 'Lock' and datname = current_database()"""
         assert await connection.fetchval(waiting) == 0
         pids.add(await connection.fetchval("select pg_backend_pid()"))
         await transaction.rollback()

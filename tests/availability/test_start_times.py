@@ -67,3 +67,20 @@ def test_whole_ranges_offer_what_their_days_offer(day: date, zone: str) -> None:
         )
     ]
     assert list(start_times.of_ranges([(begin, end)], 45, zone)) == by_day
+
+
+def test_a_held_range_shows_as_held_where_a_lesson_would_meet_it() -> None:
+    day = "2026-11-24"
+    limits = start_times.Limits(at(f"{day} 00:00"), at(f"{day} 23:59"))
+    held = [(at(f"{day} 16:00"), at(f"{day} 17:00"))]
+    free = [(at(f"{day} 14:00"), at(f"{day} 16:00")), (at(f"{day} 17:00"), at(f"{day} 18:00"))]
+    states = start_times.of_day(free, held, 60, zone=NEW_YORK, limits=limits)
+    assert {clock([start])[0]: state for start, state in states.items()} == {
+        "Tue 14:00": "free",
+        "Tue 14:30": "free",
+        "Tue 15:00": "free",
+        "Tue 15:30": "held",
+        "Tue 16:00": "held",
+        "Tue 16:30": "held",
+        "Tue 17:00": "free",
+    }

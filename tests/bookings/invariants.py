@@ -19,7 +19,8 @@ async def assert_nothing_overlaps(pool: Pool) -> None:
 
 
 async def assert_changes_match_board(pool: Pool) -> None:
-    """Versions are contiguous from 1, and the last published content of each day equals the board."""
+    """Versions are contiguous from 1, and the last published content of each day equals the
+    board."""
     for calendar in await pool.fetch("select instructor_id, version from calendar"):
         changes = await pool.fetch(
             """select version, days, events from outbox

@@ -35,12 +35,19 @@ async def reserve(
 async def hold(
     db: Pool | Tx, student: Account, instructor: Instructor, start: datetime, until: datetime
 ) -> Any:
-    """Inserts a held booking, as it is before its student confirms; the booking's id."""
+    """Inserts a held booking and returns its id."""
     return await db.fetchval(
-        """insert into booking (instructor_id, student_id, service_id, state, during, blocked, held_until, service_name,
-             price_cents, location_type, free_cancel_until, version, created_at)
+        """insert into booking (instructor_id, student_id, service_id, state, during, blocked,
+                                held_until, service_name, price_cents, location_type,
+                                free_cancel_until, version, created_at)
            select $1, $2, $3, 'held', during, during, $5, 'Piano', 7000, 'student', $4, 0, $5
-           from (select tstzrange($4::timestamptz, $4::timestamptz + interval '1 h') as during) as lesson
+           from (
+             select tstzrange($4::timestamptz, $4::timestamptz + interval '1 h') as during
+           ) as lesson
            returning id""",
-        instructor.id, student.id, instructor.service_id, start, until,
-    )  # fmt: skip
+        instructor.id,
+        student.id,
+        instructor.service_id,
+        start,
+        until,
+    )

@@ -49,8 +49,9 @@ async def test_one_key_for_several_concurrent_bodies_books_once(pool: Pool) -> N
         outcomes: Counter[Any] = Counter()
         attempts = [
             booking.reserve(
-                pool, ben.id, service_id=anna.service_id, start=anna.at(hour, day=day + 1), minutes=60,
-                location_type=None, location="", note="", now=NOW, call=call(f"key {day}", hour),
+                pool, ben.id, service_id=anna.service_id, start=anna.at(hour, day=day + 1),
+                minutes=60, location_type=None, location="", note="", now=NOW,
+                call=call(f"key {day}", hour),
             )
             for hour in hours
         ]  # fmt: skip

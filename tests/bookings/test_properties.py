@@ -1,5 +1,5 @@
-"""Whatever people do, in whatever order: nothing overlaps, `apply(changes, stale board) == fresh board`, and the board tells the
-truth about what can be booked."""
+"""After any sequence of operations, nothing overlaps, an old board plus its changes equals the new
+one, and the board shows what can be booked."""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -16,77 +16,99 @@ from app.db import Pool
 from tests import factories
 from tests.bookings.invariants import assert_changes_match_board, assert_nothing_overlaps
 from tests.bookings.reservations import NOW, hold, reserve
-from tests.factories import Instructor
+from tests.factories import Account, Instructor
 
 DAYS = 4
-who, whom, day = st.integers(0, 2), st.integers(0, 1), st.integers(1, DAYS)
-quarter = st.integers(0, 95)
-book = st.tuples(st.just("book"), who, whom, day, st.integers(30, 74), st.sampled_from([30, 60]))
-held = st.tuples(st.just("hold"), who, whom, day, st.integers(30, 74), st.booleans())
+students, instructors, days = st.integers(0, 2), st.integers(0, 1), st.integers(1, DAYS)
+starts, quarters = st.integers(30, 74), st.integers(0, 95)
+ranges = st.lists(st.tuples(quarters, st.integers(1, 40)), max_size=3)
+book = st.tuples(st.just("book"), students, instructors, days, starts, st.sampled_from([30, 60]))
+expiring_hold = st.tuples(st.just("hold"), students, instructors, days, starts, st.booleans())
 cancel = st.tuples(st.just("cancel"), st.integers(0, 20))
-edit = st.tuples(
-    st.just("edit"), whom, day, st.lists(st.tuples(quarter, st.integers(1, 40)), max_size=3)
-)
-dark = st.tuples(st.just("dark"), whom, day)
-look = st.tuples(st.just("look"))
-operations = st.lists(st.one_of(book, book, book, held, cancel, edit, dark, look), max_size=25)
+edit = st.tuples(st.just("edit"), instructors, days, ranges)
+blackout = st.tuples(st.just("blackout"), instructors, days)
+read = st.tuples(st.just("read"))
+operation = st.one_of(book, book, book, expiring_hold, cancel, edit, blackout, read)
+
+
+class Town:
+    """The accounts and bookings of one example."""
+
+    def __init__(self, pool: Pool, instructors: list[Instructor], students: list[Account]) -> None:
+        self.pool = pool
+        self.instructors = instructors
+        self.students = students
+        self.bookings: list[Booking] = []
+        self.boards: list[list[dict[str, Any]]] = [[] for _ in instructors]
+
+    async def perform(self, operation: tuple[Any, ...]) -> None:
+        match operation:
+            case "book", student, instructor, day, start, minutes:
+                anna = self.instructors[instructor]
+                begin = anna.at(clock(start), day=day)
+                lesson = await reserve(self.pool, self.students[student], anna, begin, minutes)
+                self.bookings.append(lesson)
+            case "hold", student, instructor, day, start, is_expired:
+                await self._hold(student, self.instructors[instructor], day, start, is_expired)
+            case "cancel", number if self.bookings:
+                lesson = self.bookings[number % len(self.bookings)]
+                await cancellation.cancel(
+                    self.pool, lesson.student_id, lesson.id, reason="", now=NOW
+                )
+            case "edit", instructor, day, ranges:
+                anna = self.instructors[instructor]
+                edges = [[start * 15, min(1440, (start + length) * 15)] for start, length in ranges]
+                await self.pool.execute(
+                    "select replace_days($1, $2, null, $3)",
+                    anna.id,
+                    {anna.day(day).isoformat(): edges},
+                    NOW,
+                )
+            case "blackout", instructor, day:
+                await self._black_out(self.instructors[instructor], day)
+            case ("read",):
+                await self.read_boards()
+
+    async def _hold(
+        self, student: int, instructor: Instructor, day: int, start: int, is_expired: bool
+    ) -> None:
+        """What a hold leaves: a row and a step of the calendar."""
+        until = NOW - timedelta(seconds=1) if is_expired else NOW + timedelta(days=1)
+        begin = instructor.at(clock(start), day=day)
+        with suppress(ExclusionViolationError):
+            async with self.pool.acquire() as connection, connection.transaction():
+                await hold(connection, self.students[student], instructor, begin, until)
+                await connection.execute(
+                    "select step($1, $2)", instructor.id, [instructor.day(day)]
+                )
+
+    async def _black_out(self, instructor: Instructor, day: int) -> None:
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                """insert into blackout (instructor_id, day) values ($1, $2)
+                   on conflict do nothing""",
+                instructor.id,
+                instructor.day(day),
+            )
+            await connection.execute("select step($1, $2)", instructor.id, [instructor.day(day)])
+
+    async def read_boards(self) -> None:
+        for instructor, boards in zip(self.instructors, self.boards, strict=True):
+            boards.append(await read_board(self.pool, instructor))
 
 
 def clock(quarters: int) -> str:
     return f"{quarters // 4:02}:{quarters % 4 * 15:02}"
 
 
-async def board(pool: Pool, teacher: Instructor) -> dict[str, Any]:
+async def read_board(pool: Pool, instructor: Instructor) -> dict[str, Any]:
     (row,) = await pool.fetch(
-        "select epoch, version, days from board($1, $2, $3)", teacher.id, teacher.day(0), DAYS + 2
+        "select epoch, version, days from board($1, $2, $3)",
+        instructor.id,
+        instructor.day(0),
+        DAYS + 2,
     )
     return dict(row)
-
-
-async def perform(
-    pool: Pool,
-    operation: tuple[Any, ...],
-    students: list[Any],
-    teachers: list[Instructor],
-    made: list[Booking],
-) -> None:
-    match operation:
-        case "book", student, teacher, on, start, minutes:
-            target = teachers[teacher]
-            made.append(
-                await reserve(
-                    pool, students[student], target, target.at(clock(start), day=on), minutes
-                )
-            )
-        case "hold", student, teacher, on, start, runs_out:
-            # As the hold call will do it: a row, and a step of the calendar.
-            at = teachers[teacher].at(clock(start), day=on)
-            until = NOW - timedelta(seconds=1) if runs_out else NOW + timedelta(days=1)
-            with suppress(ExclusionViolationError):
-                async with pool.acquire() as connection, connection.transaction():
-                    await hold(connection, students[student], teachers[teacher], at, until)
-                    await connection.execute(
-                        "select step($1, $2)", teachers[teacher].id, [teachers[teacher].day(on)]
-                    )
-        case "cancel", number:
-            if made:
-                chosen = made[number % len(made)]
-                await cancellation.cancel(pool, chosen.student_id, chosen.id, reason="", now=NOW)
-        case "edit", teacher, on, ranges:
-            edges = [[start * 15, min(1440, (start + length) * 15)] for start, length in ranges]
-            days = {teachers[teacher].day(on).isoformat(): edges}
-            await pool.execute(
-                "select replace_days($1, $2, null, $3)", teachers[teacher].id, days, NOW
-            )
-        case "dark", teacher, on:
-            async with pool.acquire() as connection, connection.transaction():
-                await connection.execute(
-                    "insert into blackout (instructor_id, day) values ($1, $2) on conflict do nothing",
-                    teachers[teacher].id, teachers[teacher].day(on),
-                )  # fmt: skip
-                await connection.execute(
-                    "select step($1, $2)", teachers[teacher].id, [teachers[teacher].day(on)]
-                )
 
 
 @settings(
@@ -95,71 +117,70 @@ async def perform(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
-    operations=operations,
+    operations=st.lists(operation, max_size=25),
     buffer=st.sampled_from([0, 10, 45]),
-    probe=st.tuples(day, st.integers(30, 74)),
+    probe=st.tuples(days, starts),
 )
 async def test_any_sequence_of_operations(
     pool: Pool, operations: list[Any], buffer: int, probe: tuple[int, int]
 ) -> None:
     await pool.execute("truncate account cascade")
-    teachers = [
+    instructors = [
         await factories.instructor(pool, "Anna", buffer_minutes=buffer, days=DAYS + 2),
         await factories.instructor(pool, "Clara", days=DAYS + 2, hours=("00:00", "24:00")),
     ]
     students = [await factories.student(pool, name) for name in ("Ben", "Carl", "Dora")]
-    made: list[Booking] = []
-    seen = [[await board(pool, teacher)] for teacher in teachers]
+    town = Town(pool, instructors, students)
+    await town.read_boards()
     for operation in operations:
-        if operation[0] == "look":
-            for teacher, boards in zip(teachers, seen, strict=True):
-                boards.append(await board(pool, teacher))
-            continue
-        try:
-            await perform(pool, operation, students, teachers, made)
-        except refusal.Refusal:
-            continue
+        with suppress(refusal.Refusal):
+            await town.perform(operation)
 
     await assert_nothing_overlaps(pool)
     await assert_changes_match_board(pool)
-    for teacher, boards in zip(teachers, seen, strict=True):
-        fresh = await board(pool, teacher)
+    for instructor, boards in zip(instructors, town.boards, strict=True):
+        current = await read_board(pool, instructor)
         changes = await pool.fetch(
-            "select version, days from outbox where instructor_id = $1 order by version", teacher.id
+            "select version, days from outbox where instructor_id = $1 order by version",
+            instructor.id,
         )
-        for stale in boards:
+        for board in boards:
             for change in changes:
-                if change["version"] == stale["version"] + 1:
-                    stale["version"] = change["version"]
-                    stale["days"] |= {
-                        date: content
-                        for date, content in change["days"].items()
-                        if date in stale["days"]
-                    }
-            assert stale == fresh
-        await the_board_is_true(pool, teacher, fresh, probe)
+                apply(change, board)
+            assert board == current
+        await assert_free_times_can_be_booked(pool, instructor, current, probe)
 
 
-async def the_board_is_true(
-    pool: Pool, teacher: Instructor, fresh: dict[str, Any], probe: tuple[int, int]
+def apply(change: Any, board: dict[str, Any]) -> None:
+    """What a client does with a change of the live protocol."""
+    if change["version"] == board["version"] + 1:
+        board["version"] = change["version"]
+        board["days"] |= {
+            date: content for date, content in change["days"].items() if date in board["days"]
+        }
+
+
+async def assert_free_times_can_be_booked(
+    pool: Pool, instructor: Instructor, board: dict[str, Any], probe: tuple[int, int]
 ) -> None:
-    """A start whose lesson fits one free range can be booked by someone who is free then, and no other (but for holds that ran
-    out, which the board still shows)."""
-    on, start = probe
-    begins = teacher.at(clock(start), day=on)
-    ends = begins + timedelta(minutes=30)
-    free = fresh["days"][teacher.day(on).isoformat()]["free"]
+    """A student without lessons can book a start if and only if the lesson fits one free range.
+    Expired holds are the exception: the board still shows them."""
+    day, start = probe
+    begin = instructor.at(clock(start), day=day)
+    end = begin + timedelta(minutes=30)
+    free = board["days"][instructor.day(day).isoformat()]["free"]
     fits = any(
-        datetime.fromisoformat(a) <= begins and ends <= datetime.fromisoformat(b) for a, b in free
+        datetime.fromisoformat(first) <= begin and end <= datetime.fromisoformat(last)
+        for first, last in free
     )
-    stranger = await factories.student(pool, f"Stranger of {teacher.name}")
-    ran_out = await pool.fetchval(
+    student = await factories.student(pool, f"Student of {instructor.name}")
+    expired_holds = await pool.fetchval(
         "select count(*) from booking where state = 'held' and held_until <= $1", NOW
     )
     try:
-        await reserve(pool, stranger, teacher, begins, 30)
-        assert fits or ran_out
+        await reserve(pool, student, instructor, begin, 30)
+        assert fits or expired_holds
     except (refusal.SlotTaken, refusal.OutsideAvailability):
         assert not fits
     except refusal.TooSoon:
-        assert begins < NOW + timedelta(hours=2)
+        assert begin < NOW + timedelta(hours=2)

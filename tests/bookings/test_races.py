@@ -23,7 +23,7 @@ select exists (select from pg_stat_activity
 
 @pytest.fixture
 async def crowd(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
-    """A pool wide enough that each caller has a connection. The invariants are checked afterwards."""
+    """A pool with a connection for each caller. Afterwards the invariants are checked."""
     monkeypatch.setattr(gate, "WIDTH", 24)  # all calls reach Postgres at once
     pool = await db.connect(database_url, size=24)
     try:
@@ -122,11 +122,11 @@ async def test_a_cancellation_during_bookings_never_leads_to_overlaps(crowd: Poo
             *(reserve(crowd, other, anna, anna.at("10:30", day=day), 30) for other in others[3:]),
         )
         assert set(result) <= {"ok", "SLOT_TAKEN"}
-        standing = await crowd.fetchval(
+        confirmed = await crowd.fetchval(
             "select count(*) from booking where state = 'confirmed' and lower(during)::date = $1",
             anna.day(day),
         )
-        assert standing <= 2
+        assert confirmed <= 2
 
 
 async def test_twenty_concurrent_cancellations_cancel_once(crowd: Pool) -> None:
@@ -157,7 +157,8 @@ async def test_no_booking_succeeds_after_a_concurrent_edit_closed_its_day(crowd:
         )
         assert set(result) <= {"ok", "SLOT_TAKEN", "OUTSIDE_AVAILABILITY"}
         closed = await crowd.fetchval(
-            "select version from outbox where instructor_id = $1 and events = '[]' order by version desc limit 1",
+            """select version from outbox where instructor_id = $1 and events = '[]'
+               order by version desc limit 1""",
             anna.id,
         )
         late = await crowd.fetchval(
@@ -201,28 +202,28 @@ async def test_constraints_prevent_overlaps_without_the_functions(crowd: Pool) -
     )
     await reserve(crowd, ben, anna, anna.at("10:00"))
     clara = await factories.instructor(crowd, "Clara")
-    for who, whom, constraint in (
+    for student, instructor, constraint in (
         (carl, anna, "booking_instructor_no_overlap"),
         (ben, clara, "booking_student_no_overlap"),
     ):
         with pytest.raises(Exception, match=constraint):
-            await hold(crowd, who, whom, anna.at("10:30"), datetime.now(UTC))
+            await hold(crowd, student, instructor, anna.at("10:30"), datetime.now(UTC))
 
 
-async def test_whoever_goes_past_the_locks_leaves_nothing_half_written(crowd: Pool) -> None:
+async def test_a_writer_that_ignores_the_locks_leaves_nothing_half_written(crowd: Pool) -> None:
     anna = await factories.instructor(crowd, "Anna")
     ben, carl, dora = await students(crowd, 3)
-    await hold(
-        crowd, carl, anna, anna.at("09:30"), NOW
-    )  # it has run out, and ben's lesson would take it over
+    # An expired hold, which Ben's lesson would replace.
+    await hold(crowd, carl, anna, anna.at("09:30"), NOW)
     async with crowd.acquire() as intruder:
         transaction = intruder.transaction()
         await transaction.start()
         await hold(intruder, dora, anna, anna.at("10:30"), NOW + timedelta(hours=1))
         booking = asyncio.create_task(outcomes(reserve(crowd, ben, anna, anna.at("10:00"))))
-        await asyncio.sleep(
-            0.5
-        )  # ben's has seen that the time is free, and waits for what is not committed
+        # Ben's booking has seen that the time is free, and waits for the uncommitted hold.
+        async with asyncio.timeout(20):
+            while not await crowd.fetchval(IS_A_LOCK_AWAITED):
+                await asyncio.sleep(0.01)
         assert not booking.done()
         await transaction.commit()
     assert await booking == {"SLOT_TAKEN": 1}
@@ -240,7 +241,7 @@ async def test_whoever_goes_past_the_locks_leaves_nothing_half_written(crowd: Po
         ("location_types = '{student}'", "VALIDATION_ERROR"),
     ],
 )
-async def test_a_service_that_changes_while_a_booking_waits_is_booked_as_it_is_then(
+async def test_a_booking_that_waited_uses_the_service_as_it_is_now(
     crowd: Pool, change: str, code: str
 ) -> None:
     anna, ben = await factories.instructor(crowd, "Anna"), await factories.student(crowd, "Ben")

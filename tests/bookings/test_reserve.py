@@ -35,8 +35,8 @@ async def test_a_booking_is_confirmed_at_once_with_all_its_details(pool: Pool) -
         location="Bryant Park",
         note="hello",
     )
-    shown_to_ben = booking.as_json(lesson, ben.id)
-    assert shown_to_ben == {
+    ben_json = booking.as_json(lesson, ben.id)
+    assert ben_json == {
         "id": str(lesson.id),
         "state": "confirmed",
         "start": wire.instant(anna.at("10:00")),

@@ -1,4 +1,4 @@
-"""The booking calls over HTTP: shapes, refusals, keys, forms."""
+"""The booking calls over HTTP: shapes, refusals, keys, sites."""
 
 import asyncio
 from collections import Counter
@@ -18,11 +18,11 @@ from tests.factories import Account, Instructor
 
 
 class Browser:
-    """One person's requests, by bearer token."""
+    """The requests of one account, with its bearer token."""
 
-    def __init__(self, client: httpx.AsyncClient, person: Account, token: str) -> None:
+    def __init__(self, client: httpx.AsyncClient, account: Account, token: str) -> None:
         self.client = client
-        self.person = person
+        self.account = account
         self.headers = {"Authorization": f"Bearer {token}"}
 
     async def get(self, path: str, **query: Any) -> httpx.Response:
@@ -36,11 +36,11 @@ class Browser:
         )
 
     async def book(
-        self, teacher: Instructor, at: str, *, day: int = 2, key: str | None = None, **more: Any
+        self, instructor: Instructor, at: str, *, day: int = 2, key: str | None = None, **more: Any
     ) -> httpx.Response:
         body = {
-            "service_id": str(teacher.service_id),
-            "start": wire.instant(teacher.at(at, day=day)),
+            "service_id": str(instructor.service_id),
+            "start": wire.instant(instructor.at(at, day=day)),
             "duration_minutes": 60,
         }
         return await self.post(
@@ -54,9 +54,9 @@ async def anna(pool: Pool) -> Instructor:
 
 
 async def browser(
-    client: httpx.AsyncClient, pool: Pool, settings: Settings, person: Account
+    client: httpx.AsyncClient, pool: Pool, settings: Settings, account: Account
 ) -> Browser:
-    return Browser(client, person, await factories.token_of(pool, person.id, settings))
+    return Browser(client, account, await factories.token_of(pool, account.id, settings))
 
 
 @pytest.fixture
@@ -70,9 +70,9 @@ async def carl(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> Bro
 
 
 async def test_booking_reading_and_cancelling(ben: Browser, anna: Instructor) -> None:
-    made = await ben.book(anna, "10:00", note="hello", location="212 W 83rd St")
-    assert made.status_code == 201
-    lesson = made.json()
+    response = await ben.book(anna, "10:00", note="hello", location="212 W 83rd St")
+    assert response.status_code == 201
+    lesson = response.json()
     assert (lesson["state"], lesson["note"], lesson["version"], lesson["late"]) == (
         "confirmed",
         "hello",
@@ -95,14 +95,14 @@ async def test_booking_reading_and_cancelling(ben: Browser, anna: Instructor) ->
     )
 
 
-async def test_the_loser_is_told_what_is_free_and_which_version_that_is(
+async def test_a_taken_time_is_refused_with_free_times_and_their_version(
     ben: Browser, carl: Browser, anna: Instructor
 ) -> None:
     await ben.book(anna, "10:00")
-    lost = await carl.book(anna, "10:30")
-    assert lost.status_code == 409
-    assert lost.json() == {
-        "detail": lost.json()["detail"],
+    response = await carl.book(anna, "10:30")
+    assert response.status_code == 409
+    assert response.json() == {
+        "detail": response.json()["detail"],
         "code": "SLOT_TAKEN",
         "version": 1,
         "alternatives": [
@@ -133,7 +133,7 @@ async def test_the_loser_is_told_what_is_free_and_which_version_that_is(
         ({"note": "nul \x00"}, None),
     ],
 )
-async def test_bad_input_is_refused_by_field(
+async def test_a_validation_error_names_the_invalid_field(
     ben: Browser, anna: Instructor, change: dict[str, Any], field: str | None
 ) -> None:
     answer = await ben.book(anna, "10:00", **change)
@@ -145,7 +145,9 @@ async def test_bad_input_is_refused_by_field(
 @pytest.mark.parametrize(
     "body", [b"{not json", b"[]", b'"text"', b"\xff\xfe", b"null", b'{"start": NaN}']
 )
-async def test_what_is_not_a_json_object_is_a_validation_error(ben: Browser, body: bytes) -> None:
+async def test_a_body_that_is_no_json_object_is_a_validation_error(
+    ben: Browser, body: bytes
+) -> None:
     headers = ben.headers | {"Content-Type": "application/json"}
     answer = await ben.client.post("/api/bookings", content=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
@@ -160,7 +162,7 @@ async def test_any_offset_is_accepted_and_answers_are_in_utc(
     assert answer.json()["start"] == wire.instant(start)
 
 
-async def test_what_another_person_may_not_see_is_404(
+async def test_bookings_of_other_accounts_are_not_found(
     ben: Browser, carl: Browser, anna: Instructor
 ) -> None:
     lesson = (await ben.book(anna, "10:00")).json()
@@ -174,39 +176,45 @@ async def test_what_another_person_may_not_see_is_404(
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
 
 
-async def test_the_instructor_sees_and_cancels_and_has_a_note(
+async def test_the_instructor_reads_and_cancels_a_booking_and_has_a_private_note(
     ben: Browser, anna: Instructor, client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     lesson = (await ben.book(anna, "10:00")).json()
-    teacher = await browser(client, pool, settings, anna)
-    listed = await teacher.get("/api/bookings", **{"as": "instructor"})
+    instructor = await browser(client, pool, settings, anna)
+    listed = await instructor.get("/api/bookings", **{"as": "instructor"})
     assert listed.json() == {"items": [lesson | {"instructor_note": ""}], "next_cursor": None}
-    assert (await teacher.get("/api/bookings", **{"as": "student"})).json()["code"] == "NOT_ALLOWED"
-    assert (await teacher.post("/api/bookings", {})).json()["code"] == "NOT_ALLOWED"
-    cancelled = await teacher.post(
+    assert (await instructor.get("/api/bookings", **{"as": "student"})).json()[
+        "code"
+    ] == "NOT_ALLOWED"
+    assert (await instructor.post("/api/bookings", {})).json()["code"] == "NOT_ALLOWED"
+    cancelled = await instructor.post(
         f"/api/bookings/{lesson['id']}/cancellation", {"reason": "concert"}
     )
     assert cancelled.json()["state"] == "cancelled"
 
 
-async def test_lists_come_in_pages_in_the_contracts_order(
+async def test_lists_are_paged_in_the_documented_order(
     ben: Browser, anna: Instructor, pool: Pool
 ) -> None:
     for day in (5, 3, 4):
         await ben.book(anna, "10:00", day=day)
-    seen: list[str] = []
+    starts: list[str] = []
     cursor = None
     while True:
         page = (
             await ben.get("/api/bookings", limit=2, **({"cursor": cursor} if cursor else {}))
         ).json()
-        seen += [item["start"] for item in page["items"]]
+        starts += [item["start"] for item in page["items"]]
         cursor = page["next_cursor"]
         if cursor is None:
             break
-    assert seen == [wire.instant(anna.at("10:00", day=day)) for day in (3, 4, 5)]
-    back = "update booking set during = tstzrange(lower(during) - interval '30 d', upper(during) - interval '30 d'), blocked = tstzrange(lower(blocked) - interval '30 d', upper(blocked) - interval '30 d')"
-    await pool.execute(back)
+    assert starts == [wire.instant(anna.at("10:00", day=day)) for day in (3, 4, 5)]
+    await pool.execute(
+        """update booking
+           set during = tstzrange(lower(during) - month, upper(during) - month),
+               blocked = tstzrange(lower(blocked) - month, upper(blocked) - month)
+           from (select interval '30 d' as month) as shift"""
+    )
     past = (await ben.get("/api/bookings", scope="past")).json()
     assert [item["start"] for item in past["items"]] == sorted(
         (item["start"] for item in past["items"]), reverse=True
@@ -215,7 +223,7 @@ async def test_lists_come_in_pages_in_the_contracts_order(
     assert (await ben.get("/api/bookings", scope="cancelled")).json()["items"] == []
 
 
-async def test_a_lesson_is_in_one_of_the_lists_whatever_its_state(
+async def test_a_lesson_in_any_state_is_in_exactly_one_list(
     ben: Browser, anna: Instructor, pool: Pool
 ) -> None:
     lesson = (await ben.book(anna, "10:00")).json()
@@ -226,9 +234,9 @@ async def test_a_lesson_is_in_one_of_the_lists_whatever_its_state(
         ("cancelled", "cancelled"),
     ]:
         await pool.execute("update booking set state = $1", state)
-        for asked in ("upcoming", "past", "cancelled"):
-            found = (await ben.get("/api/bookings", scope=asked)).json()["items"]
-            assert [item["id"] for item in found] == ([lesson["id"]] if asked == scope else [])
+        for other in ("upcoming", "past", "cancelled"):
+            items = (await ben.get("/api/bookings", scope=other)).json()["items"]
+            assert [item["id"] for item in items] == ([lesson["id"]] if other == scope else [])
 
 
 @pytest.mark.parametrize(
@@ -243,14 +251,14 @@ async def test_a_lesson_is_in_one_of_the_lists_whatever_its_state(
         {"as": "admin"},
     ],
 )
-async def test_unreadable_list_parameters_are_validation_errors(
+async def test_invalid_list_parameters_are_validation_errors(
     ben: Browser, query: dict[str, Any]
 ) -> None:
     answer = await ben.get("/api/bookings", **query)
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
 
 
-async def test_a_key_gives_the_stored_answer_and_one_booking(
+async def test_repeats_with_a_key_get_the_stored_answer_and_one_booking(
     ben: Browser, carl: Browser, anna: Instructor, pool: Pool
 ) -> None:
     answers = await asyncio.gather(*(ben.book(anna, "10:00", key="k") for _ in range(8)))
@@ -258,13 +266,12 @@ async def test_a_key_gives_the_stored_answer_and_one_booking(
     assert len({answer.text for answer in answers}) == 1
     mismatch = await ben.book(anna, "12:00", key="k")
     assert (mismatch.status_code, mismatch.json()["code"]) == (422, "IDEMPOTENCY_MISMATCH")
-    assert (
-        await carl.book(anna, "12:00", key="k")
-    ).status_code == 201  # keys are each account's own
+    # Each account has its own keys.
+    assert (await carl.book(anna, "12:00", key="k")).status_code == 201
     assert await pool.fetchval("select count(*) from booking") == 2
-    for bad in ("", "x" * 201):
+    for key in ("", "x" * 201):
         answer = await ben.client.post(
-            "/api/bookings", json={}, headers=ben.headers | {"Idempotency-Key": bad}
+            "/api/bookings", json={}, headers=ben.headers | {"Idempotency-Key": key}
         )
         assert answer.json()["code"] == "VALIDATION_ERROR"
 
@@ -277,14 +284,15 @@ async def test_a_refusal_is_not_stored_and_the_key_can_be_used_again(
     await ben.post(f"/api/bookings/{lesson['id']}/cancellation", {})
     assert (await carl.book(anna, "10:00", key="k")).status_code == 201
     await pool.execute("update idempotency_key set created_at = created_at - interval '24 hours'")
-    fresh = await carl.book(anna, "12:00", key="k")  # kept for a day, then it is a new key
-    assert (fresh.status_code, fresh.json()["start"]) == (
+    # Keys are kept for a day.
+    later = await carl.book(anna, "12:00", key="k")
+    assert (later.status_code, later.json()["start"]) == (
         201,
         wire.instant(anna.at("12:00", day=2)),
     )
 
 
-async def test_a_cancellation_repeated_with_its_key_is_answered_the_same(
+async def test_a_repeated_cancellation_with_its_key_gets_the_same_answer(
     ben: Browser, anna: Instructor
 ) -> None:
     path = f"/api/bookings/{(await ben.book(anna, '10:00')).json()['id']}/cancellation"
@@ -294,7 +302,7 @@ async def test_a_cancellation_repeated_with_its_key_is_answered_the_same(
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201])
-async def test_a_key_that_will_not_do_is_said_before_anything_is_looked_for(
+async def test_an_invalid_key_is_refused_before_the_booking_is_looked_up(
     ben: Browser, key: str
 ) -> None:
     answer = await ben.post(f"/api/bookings/{uuid4()}/cancellation", {}, Idempotency_Key=key)
@@ -334,7 +342,7 @@ async def test_two_hundred_concurrent_requests_for_one_time_leave_one_lesson(
         ({"Origin": "http://127.0.0.1:8000"}, 201),
     ],
 )
-async def test_a_changing_request_by_cookie_must_come_from_our_own_pages(
+async def test_a_changing_request_with_a_cookie_must_come_from_our_own_pages(
     ben: Browser, anna: Instructor, headers: dict[str, str], status: int
 ) -> None:
     body = {
@@ -354,12 +362,12 @@ async def test_booking_works_without_redis(
     assert (await ben.book(anna, "10:00")).status_code == 201
 
 
-async def test_booking_too_often_is_refused_with_when_to_come_back(
+async def test_too_many_bookings_are_refused_with_the_time_to_wait(
     pool: Pool, settings: Settings, anna: Instructor
 ) -> None:
-    person = await factories.student(pool, "Ben")
+    account = await factories.student(pool, "Ben")
     async with visiting(settings.model_copy(update={"rate_limits": "on"})) as client:
-        ben = await browser(client, pool, settings, person)
+        ben = await browser(client, pool, settings, account)
         answers = [
             await ben.book(anna, "03:00") for _ in range(limits.BOOKINGS_OF_ACCOUNT.amount + 1)
         ]

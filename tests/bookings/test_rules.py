@@ -1,5 +1,5 @@
-"""The rules that stand in SQL: numbers that Python repeats, what the schema refuses, and locks that
-do not meet head-on."""
+"""The rules in SQL: limits that Python repeats, constraints of the schema, and locks that cannot
+deadlock."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
@@ -39,8 +39,8 @@ async def test_python_and_sql_agree_on_the_limits(pool: Pool) -> None:
             await pool.fetchval(f"select repeat('x', {most + 1})::{domain}")
 
 
-async def test_the_states_that_occupy_time_are_those_of_the_contract(pool: Pool) -> None:
-    """The board, the guards and every check read this one column."""
+async def test_only_the_documented_states_occupy_time(pool: Pool) -> None:
+    """The board, the constraints and every check read this one column."""
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     lesson = await reserve(pool, ben, anna, anna.at("10:00"))
     occupying = set()
@@ -53,7 +53,7 @@ async def test_the_states_that_occupy_time_are_those_of_the_contract(pool: Pool)
     assert occupying == {"held", "confirmed", "completed", "no_show"}
 
 
-async def test_the_schema_refuses_a_lesson_with_oneself_and_another_instructors_service(
+async def test_the_schema_refuses_lessons_with_oneself_and_services_of_another_instructor(
     pool: Pool,
 ) -> None:
     anna, clara = (
@@ -70,7 +70,7 @@ async def test_the_schema_refuses_a_lesson_with_oneself_and_another_instructors_
         )
 
 
-async def test_a_notification_that_belongs_to_no_booking_is_due_once_too(pool: Pool) -> None:
+async def test_a_notification_without_a_booking_also_exists_only_once(pool: Pool) -> None:
     ben = await factories.student(pool)
     welcome = "insert into notification (kind, recipient_id, due_at) values ('welcome', $1, now())"
     await pool.execute(welcome, ben.id)
@@ -78,7 +78,7 @@ async def test_a_notification_that_belongs_to_no_booking_is_due_once_too(pool: P
         await pool.execute(welcome, ben.id)
 
 
-async def test_cancelling_what_does_not_exist_is_not_found(pool: Pool) -> None:
+async def test_cancelling_an_unknown_booking_is_not_found(pool: Pool) -> None:
     with pytest.raises(refusal.NotFound):
         await cancellation.cancel(pool, uuid4(), uuid4(), reason="", now=NOW)
 
@@ -102,16 +102,16 @@ async def test_local_dates_do_not_depend_on_the_sessions_zone(pool: Pool, zone: 
     assert dates == [date(2026, 10, 31), date(2026, 11, 1)]
 
 
-async def test_an_account_that_changes_its_email_and_then_its_calendar_meets_no_booking_head_on(
+async def test_changing_an_email_and_then_the_calendar_does_not_deadlock_with_a_booking(
     pool: Pool,
 ) -> None:
-    """Changing a key column locks the account against key-share locks, which foreign keys would take."""
+    """Changing a key column conflicts with the key-share locks that foreign keys take."""
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
             "update account set email = 'new@example.com' where id = $1", anna.id
         )
-        # Booked in the meantime: nothing of it waits for Anna's account.
+        # A concurrent booking must not wait for Anna's account.
         await asyncio.wait_for(reserve(pool, ben, anna, anna.at("10:00")), 5)
         await connection.execute(
             "select from calendar where instructor_id = $1 for no key update", anna.id
@@ -124,15 +124,15 @@ async def test_an_account_that_changes_its_email_and_then_its_calendar_meets_no_
     )
 
 
-async def test_pressing_six_times_finds_ones_own_lesson_each_time(pool: Pool) -> None:
-    """Never SLOT_TAKEN for one's own lesson, and a refusal's version includes what was in the way."""
-    anna, ben, carl = (
-        await factories.instructor(pool), await factories.student(pool, "Ben"), await factories.student(pool, "Carl"),
-    )  # fmt: skip
+async def test_six_concurrent_attempts_of_one_student_meet_their_own_lesson(pool: Pool) -> None:
+    """Never SLOT_TAKEN for one's own lesson. A refusal's version includes the conflicting
+    lesson."""
+    anna = await factories.instructor(pool)
+    ben, carl = await factories.student(pool, "Ben"), await factories.student(pool, "Carl")
     for day in range(1, 9):
-        presses = [reserve(pool, ben, anna, anna.at("10:00", day=day)) for _ in range(6)]
+        attempts = [reserve(pool, ben, anna, anna.at("10:00", day=day)) for _ in range(6)]
         rivals = [reserve(pool, carl, anna, anna.at("10:00", day=day)) for _ in range(2)]
-        results = await asyncio.gather(*presses, *rivals, return_exceptions=True)
+        results = await asyncio.gather(*attempts, *rivals, return_exceptions=True)
         winner = next(result for result in results if not isinstance(result, BaseException))
         for result in results:
             if isinstance(result, refusal.SlotTaken):
@@ -148,21 +148,28 @@ async def test_pressing_six_times_finds_ones_own_lesson_each_time(pool: Pool) ->
         assert {getattr(result, "code", "ok") for result in others} == {"SLOT_TAKEN"}
 
 
-async def test_a_booking_that_is_moved_is_not_in_its_own_way(pool: Pool) -> None:
+async def test_a_rescheduled_booking_does_not_conflict_with_itself(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     lesson = await reserve(pool, ben, anna, anna.at("10:00"))
     later = await reserve(pool, ben, anna, anna.at("12:00"))
-    conflict = """select id from conflicting_booking($1, $2, tstzrange($3, $4), tstzrange($3, $4), $5, $6)"""
 
-    async def in_the_way(begin: str, end: str) -> Any:
-        begins, ends = anna.at(begin), anna.at(end)
-        return await pool.fetchval(conflict, anna.id, ben.id, begins, ends, NOW, lesson.id)
+    async def conflict(begin: str, end: str) -> Any:
+        return await pool.fetchval(
+            """select id
+               from conflicting_booking($1, $2, tstzrange($3, $4), tstzrange($3, $4), $5, $6)""",
+            anna.id,
+            ben.id,
+            anna.at(begin),
+            anna.at(end),
+            NOW,
+            lesson.id,
+        )
 
-    assert await in_the_way("10:30", "11:30") is None
-    assert await in_the_way("11:30", "12:30") == later.id
+    assert await conflict("10:30", "11:30") is None
+    assert await conflict("11:30", "12:30") == later.id
 
 
-async def test_the_end_of_confirmed_lessons_is_found_by_an_index(pool: Pool) -> None:
+async def test_an_index_finds_confirmed_lessons_by_their_end(pool: Pool) -> None:
     """For the jobs that complete lessons and remind of them."""
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
@@ -185,10 +192,11 @@ order by 1
 """
 
 
-async def test_every_foreign_key_has_an_index_that_deleting_from_the_other_table_can_use(
+async def test_every_foreign_key_has_an_index_for_deletions_from_the_other_table(
     pool: Pool,
 ) -> None:
-    """Erasure deletes a person's rows. What points to shipped data, which is never deleted, needs none."""
+    """Erasure deletes an account's rows. References to shipped data, which is never deleted, need
+    no index."""
     names = [row[0] for row in await pool.fetch(FOREIGN_KEYS_WITHOUT_INDEX)]
     assert [name for name in names if not name.startswith(SHIPPED)] == []
 

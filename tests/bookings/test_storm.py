@@ -37,7 +37,7 @@ EXPECTED = {
     "STUDENT_BUSY",
     "WRONG_STATE",
     "IDEMPOTENCY_MISMATCH",
-    "UNAVAILABLE",  # its connection was broken
+    "UNAVAILABLE",  # the connection was broken
 }
 
 
@@ -91,7 +91,7 @@ class Storm:
         await self._record(chance, self._reserve(student, target, start, minutes, None))
 
     async def _book_with_key(self, chance: random.Random) -> None:
-        """Sometimes repeats the call concurrently, sometimes sends another one with the same key."""
+        """Sometimes repeats the call concurrently, or sends another one with the same key."""
         student, target, start, minutes = self._lesson(chance)
         key = f"key {self.operations}"
 
@@ -167,7 +167,7 @@ class Storm:
             call=Call(key, hashlib.sha256(body.encode()).digest()) if key else None,
         )
 
-    # ---- what comes of it
+    # ---- outcomes
 
     async def _keyed(
         self, chance: random.Random, key: tuple[UUID, str], call: Coroutine[Any, Any, Booking]
@@ -185,7 +185,7 @@ class Storm:
         return answer
 
     async def _outcome(self, chance: random.Random, call: Coroutine[Any, Any, Any]) -> Any:
-        """The answer; none to a refusal, or where the client gave up waiting."""
+        """The answer; None after a refusal, or if the client gave up."""
         task = asyncio.create_task(call)
         if chance.random() < 0.15:
             await asyncio.sleep(chance.uniform(0, 0.03))
@@ -209,7 +209,8 @@ class Storm:
             await asyncio.sleep(0.5)
             await self._pool.execute(
                 """select pg_terminate_backend(pid) from pg_stat_activity
-                   where application_name = 'storm' and datname = current_database() and pid <> pg_backend_pid()
+                   where application_name = 'storm' and datname = current_database()
+                     and pid <> pg_backend_pid()
                    order by random() limit 1"""
             )
 
@@ -220,7 +221,7 @@ def _now() -> datetime:
 
 @asynccontextmanager
 async def published(redis_url: str) -> AsyncIterator[dict[str, list[int]]]:
-    """The versions that arrive from the relay, by instructor."""
+    """The versions that the relay publishes, by instructor."""
     versions: dict[str, list[int]] = defaultdict(list)
     client = redis.client(redis_url, name="test")
     async with client.pubsub() as subscription:
@@ -262,7 +263,7 @@ async def test_a_storm_leaves_everything_consistent(
     storm = Storm(crowd, instructors, students)
     async with published(settings.redis_url.get_secret_value()) as versions:
         await storm.run()
-        await db.close(crowd)  # backends tell their statistics when they end
+        await db.close(crowd)  # backends report their statistics when they end
 
         async def nothing_waits() -> bool:
             return not await pool.fetchval("select exists (select from outbox_unpublished)")
@@ -291,14 +292,14 @@ async def test_a_storm_leaves_everything_consistent(
     for each in instructors:
         await assert_board_equals_the_rows(pool, each)
     await assert_answers_match_rows(pool, storm)
-    await assert_every_booking_is_whole(pool)
+    await assert_every_booking_is_complete(pool)
     for outcome in ("ok", "gave up", "SLOT_TAKEN", "OUTSIDE_AVAILABILITY"):
         assert storm.outcomes[outcome] > 0, storm.outcomes
 
 
 async def assert_answers_match_rows(pool: Pool, storm: Storm) -> None:
-    """Every booking they were told of exists, no key has two, and none exists but those that somebody was told of or whose
-    caller left without an answer."""
+    """Every booking in an answer exists, no key has two, and every other booking belongs to a
+    caller that gave up."""
     existing = {row["id"] for row in await pool.fetch("select id from booking")}
     assert storm.bookings.keys() <= existing
     assert len(existing - storm.bookings.keys()) <= storm.unknown
@@ -320,19 +321,22 @@ async def assert_answers_match_rows(pool: Pool, storm: Storm) -> None:
             assert answer[name] == row[name]
 
 
-async def assert_every_booking_is_whole(pool: Pool) -> None:
-    """Each has its audit, its two messages and its event, and each cancelled one those of its cancellation. Its version is that
-    of its last event."""
+async def assert_every_booking_is_complete(pool: Pool) -> None:
+    """Each booking, and each cancellation, has its audit entry, two notifications and an event. A
+    booking's version is that of its last event."""
     counts = await pool.fetchrow(
         """select (select count(*) from booking) as booked,
                   (select count(*) from booking where state = 'cancelled') as cancelled,
                   (select count(*) from booking_audit where event = 'created') as audited,
-                  (select count(*) from booking_audit where event = 'cancelled') as audited_cancelled,
-                  (select count(*) from notification where kind = 'booking_confirmed') as told,
-                  (select count(*) from notification where kind = 'booking_cancelled') as told_cancelled,
-                  (select count(*) from outbox, jsonb_array_elements(events) e where e ->> 'event' = 'created') as events,
-                  (select count(*) from outbox, jsonb_array_elements(events) e where e ->> 'event' = 'cancelled')
-                    as events_cancelled,
+                  (select count(*) from booking_audit where event = 'cancelled')
+                    as audited_cancelled,
+                  (select count(*) from notification where kind = 'booking_confirmed') as notified,
+                  (select count(*) from notification where kind = 'booking_cancelled')
+                    as notified_cancelled,
+                  (select count(*) from outbox, jsonb_array_elements(events) e
+                   where e ->> 'event' = 'created') as events,
+                  (select count(*) from outbox, jsonb_array_elements(events) e
+                   where e ->> 'event' = 'cancelled') as events_cancelled,
                   (select count(*) from booking b
                    where b.version is distinct from (
                      select max(o.version) from outbox o, jsonb_array_elements(o.events) e
@@ -341,14 +345,14 @@ async def assert_every_booking_is_whole(pool: Pool) -> None:
     )
     assert counts is not None
     assert counts["audited"] == counts["events"] == counts["booked"]
-    assert counts["told"] == 2 * counts["booked"]
+    assert counts["notified"] == 2 * counts["booked"]
     assert counts["audited_cancelled"] == counts["events_cancelled"] == counts["cancelled"]
-    assert counts["told_cancelled"] == 2 * counts["cancelled"]
+    assert counts["notified_cancelled"] == 2 * counts["cancelled"]
     assert counts["out_of_step"] == 0
 
 
 async def assert_board_equals_the_rows(pool: Pool, instructor: Instructor) -> None:
-    """Recomputed in Python from availability and bookings, without any of the functions in SQL."""
+    """The board, recomputed in Python from availability and bookings without functions in SQL."""
     days = 14
     first = instructor.today + timedelta(days=1)
     board = json.loads(
@@ -370,14 +374,12 @@ async def assert_board_equals_the_rows(pool: Pool, instructor: Instructor) -> No
         )
     ]
     for lesson in await pool.fetch(
-        """select lower(during) as begins, upper(blocked) as ends from booking
+        """select lower(during) as begin, upper(blocked) as end from booking
            where instructor_id = $1 and state in ('held', 'confirmed', 'completed', 'no_show')""",
         instructor.id,
     ):
         free = [
-            part
-            for span in free
-            for part in without(span, lesson["begins"] - buffer, lesson["ends"])
+            part for span in free for part in without(span, lesson["begin"] - buffer, lesson["end"])
         ]
     expected = {}
     for day in (first + timedelta(days=n) for n in range(days)):
@@ -391,11 +393,11 @@ async def assert_board_equals_the_rows(pool: Pool, instructor: Instructor) -> No
 
 
 def without(
-    span: tuple[datetime, datetime], begins: datetime, ends: datetime
+    span: tuple[datetime, datetime], begin: datetime, end: datetime
 ) -> list[tuple[datetime, datetime]]:
-    """What is left of a span of time when another is taken out."""
+    """The rest of a span of time without another."""
     opens, closes = span
-    parts = [(opens, min(closes, begins)), (max(opens, ends), closes)]
+    parts = [(opens, min(closes, begin)), (max(opens, end), closes)]
     return [(first, last) for first, last in parts if first < last]
 
 

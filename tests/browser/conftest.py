@@ -1,5 +1,5 @@
-"""A real Chromium before real processes of ours. Every page a test opens must stay free of script errors and of anything the
-content security policy had to stop."""
+"""A real Chromium and a real server. No page that a test opens may have script errors, or break the
+content security policy."""
 
 import os
 import shutil
@@ -32,18 +32,22 @@ FLAGS = (
     "--no-first-run",
     "--disable-quic",
 )
-# A refused request is an answer, not a fault; Chromium reports it as an error all the same.
-ANSWERS = ("Failed to load resource", "WebSocket connection to", "net::ERR_INTERNET_DISCONNECTED")
-PATIENCE = 15_000  # milliseconds a page may take to show what happened, on a machine that is busy with other tests
-expect.set_options(timeout=PATIENCE)
+# Chromium reports refused and failed requests as errors. Tests cause them on purpose.
+EXPECTED_ERRORS = (
+    "Failed to load resource",
+    "WebSocket connection to",
+    "net::ERR_INTERNET_DISCONNECTED",
+)
+TIMEOUT = 15_000  # milliseconds, enough for a busy machine
+expect.set_options(timeout=TIMEOUT)
 
 Open = Callable[..., Awaitable[Page]]
 
 
 def chromium() -> str | None:
-    """The browser of the system where there is one; else playwright's own."""
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    return str(Path(found)) if found else None
+    """The path of the system's browser, or None to use Playwright's own."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    return str(Path(path)) if path else None
 
 
 @pytest_asyncio.fixture
@@ -64,21 +68,21 @@ async def browser() -> AsyncIterator[Browser]:
 async def open_page(
     browser: Browser, server: Running, pool: Pool, settings: Settings
 ) -> AsyncIterator[Open]:
-    """Opens `path` in a browser of its own, for a person or for a guest; `deaf` gives it a socket that stays silent,
-    `blocked` none at all. Further arguments are Playwright's for a new context."""
-    faults: list[str] = []
+    """Opens `path` in a new browser context, for an account or a guest. With `silent`, the
+    WebSocket opens and no message comes; with `blocked`, it is closed at once. Other arguments
+    are Playwright's for a new context."""
+    errors: list[str] = []
 
-    def heard(message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"} and not any(
-            answer in message.text for answer in ANSWERS
-        ):
-            faults.append(message.text)
+    def on_console(message: ConsoleMessage) -> None:
+        is_expected = any(error in message.text for error in EXPECTED_ERRORS)
+        if message.type in {"error", "warning"} and not is_expected:
+            errors.append(message.text)
 
     async def open_page(
         path: str,
-        who: Account | None = None,
+        account: Account | None = None,
         *,
-        deaf: bool = False,
+        silent: bool = False,
         blocked: bool = False,
         **options: Any,
     ) -> Page:
@@ -89,27 +93,27 @@ async def open_page(
         context: BrowserContext = await browser.new_context(
             base_url=server.url, **defaults | options
         )
-        context.set_default_timeout(PATIENCE)
-        if who is not None:
-            token = await factories.token_of(pool, who.id, settings)
+        context.set_default_timeout(TIMEOUT)
+        if account is not None:
+            token = await factories.token_of(pool, account.id, settings)
             await context.add_cookies([{"name": "session", "value": token, "url": server.url}])
-        if deaf:
+        if silent:
             await context.route_web_socket("**/live", lambda _: None)
         if blocked:
             await context.route_web_socket("**/live", lambda socket: socket.close(code=1011))
         page = await context.new_page()
-        page.on("console", heard)
-        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", on_console)
+        page.on("pageerror", lambda error: errors.append(str(error)))
         await page.goto(path)
         return page
 
     yield open_page
-    assert faults == []
+    assert errors == []
 
 
 async def timed_page(open_page: Open, path: str, viewer: Account | None = None) -> Page:
-    """A live page whose clock moves only when the test moves it: what shows for seconds is seen on
-    any machine."""
+    """A connected page whose clock moves only when the test moves it, so that even a slow machine
+    sees what is shown for seconds."""
     page = await open_page("about:blank", viewer)
     await page.clock.install()
     await page.goto(path)
@@ -119,6 +123,6 @@ async def timed_page(open_page: Open, path: str, viewer: Account | None = None) 
 
 
 async def stop_clock(page: Page) -> None:
-    """Stops the clock the test installed, ten seconds ahead: it cannot stop at a moment that has
-    passed when the call arrives."""
+    """Stops the page's installed clock ten seconds ahead. It cannot stop at a time that has passed
+    when the call arrives."""
     await page.clock.pause_at(await page.evaluate("Date.now() / 1_000 + 10"))

@@ -1,4 +1,4 @@
-"""The dot tells the truth about the connection, and a screen that was away catches up."""
+"""The dot shows the state of the connection, and a page that was offline catches up."""
 
 import re
 
@@ -6,13 +6,12 @@ from playwright.async_api import expect
 
 from app.db import Pool
 from tests import factories
+from tests.browser.board import book, expect_not_free, filled_form, time_button
 from tests.browser.conftest import Open
-from tests.browser.test_board import expect_not_free, take, time
-from tests.browser.test_booking import choosing
 from tests.processes import Running, Starter
 
 
-async def test_offline_and_live_again(open_page: Open, pool: Pool) -> None:
+async def test_a_page_goes_offline_and_is_live_again(open_page: Open, pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben = await factories.student(pool, "Ben")
     page = await open_page(f"/instructors/{anna.id}?minutes=30")
@@ -22,14 +21,14 @@ async def test_offline_and_live_again(open_page: Open, pool: Pool) -> None:
     await expect(dot).to_have_attribute("data-state", "offline")
     await expect(dot).to_contain_text(re.compile(r"offline · as of \d+:\d\d [ap]m"))
     await expect(page.locator("#announcements")).to_contain_text("Connection lost.")
-    await take(pool, anna, anna.at("09:00"), ben.id)
+    await book(pool, anna, anna.at("09:00"), ben.id)
     await page.context.set_offline(False)
     await expect(dot).to_have_attribute("data-state", "live")
     await expect(page.locator("#announcements")).to_contain_text("Connected again.")
     await expect_not_free(page, anna.at("09:00"))
 
 
-async def test_a_page_outlives_its_server_and_misses_nothing(
+async def test_a_page_reconnects_to_a_restarted_server_and_misses_nothing(
     open_page: Open, pool: Pool, server: Running, start: Starter
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
@@ -46,32 +45,32 @@ async def test_a_page_outlives_its_server_and_misses_nothing(
         await expect(page.locator("#live")).to_have_attribute(
             "data-state", "offline", timeout=15_000
         )
-    await take(pool, anna, anna.at("09:00"), ben.id)
+    await book(pool, anna, anna.at("09:00"), ben.id)
     start("serve", "--host", "127.0.0.1", "--port", port)
     for page in (board, list_):
         await expect(page.locator("#live")).to_have_attribute("data-state", "live", timeout=40_000)
     await expect_not_free(board, anna.at("09:00"))
-    await expect(time(board, anna.at("10:00"))).to_have_attribute("data-state", "free")
+    await expect(time_button(board, anna.at("10:00"))).to_have_attribute("data-state", "free")
     await expect(list_.locator(".row.new")).to_contain_text("Ben")
 
 
-async def test_offline_the_page_reads_itself_again_every_minute(
-    open_page: Open, pool: Pool
-) -> None:
+async def test_an_offline_page_refreshes_every_minute(open_page: Open, pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben = await factories.student(pool, "Ben")
-    # No WebSocket gets through where this page is; ordinary requests do.
+    # A network that blocks WebSockets, but not HTTP.
     page = await open_page("about:blank", blocked=True)
     await page.clock.install()
     await page.goto(f"/instructors/{anna.id}?minutes=30")
     await page.clock.run_for(5_000)
     await expect(page.locator("#live")).to_have_attribute("data-state", "offline")
-    await take(pool, anna, anna.at("09:00"), ben.id)
+    await book(pool, anna, anna.at("09:00"), ben.id)
     await page.clock.run_for(61_000)
     await expect_not_free(page, anna.at("09:00"))
 
 
-async def test_whoever_is_signed_out_elsewhere_is_told(open_page: Open, pool: Pool) -> None:
+async def test_a_session_that_is_revoked_elsewhere_is_announced(
+    open_page: Open, pool: Pool
+) -> None:
     ben = await factories.student(pool, "Ben")
     page = await open_page("/lessons", ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
@@ -80,18 +79,20 @@ async def test_whoever_is_signed_out_elsewhere_is_told(open_page: Open, pool: Po
     await expect(page.locator("#live")).to_have_attribute("data-state", "offline")
 
 
-async def test_back_online_the_card_no_longer_says_that_the_server_is_out_of_reach(
+async def test_back_online_the_card_no_longer_says_that_the_server_is_unreachable(
     open_page: Open, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
-    page = await choosing(open_page, anna, ben)
+    page = await filled_form(open_page, anna, ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     await page.context.set_offline(True)
     await expect(page.locator("#live")).to_have_attribute("data-state", "offline")
     await page.locator("#book-button").click()
-    await expect(page.locator("#wrong")).to_contain_text("Try again. You won’t be booked twice.")
-    await take(pool, anna, anna.at("11:00"), cleo.id)
+    await expect(page.locator("#form-error")).to_contain_text(
+        "Try again. You won’t be booked twice."
+    )
+    await book(pool, anna, anna.at("11:00"), cleo.id)
     await page.context.set_offline(False)
-    await expect(page.locator("#why")).to_contain_text("This time was just taken.")
-    await expect(page.locator("#wrong")).to_be_empty()
+    await expect(page.locator("#unavailable")).to_contain_text("This time was just taken.")
+    await expect(page.locator("#form-error")).to_be_empty()

@@ -1,5 +1,6 @@
-"""How pages stand up to narrow screens, the dark, assistive technology, and being without scripts."""
+"""Pages on narrow screens, in the dark, with assistive technology, and without scripts."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,12 @@ from playwright.async_api import Page, Request, expect
 from app import wire
 from app.db import Pool
 from tests import factories
+from tests.browser.board import book, hold, time_button
 from tests.browser.conftest import Open
-from tests.browser.test_board import hold, take, time
 from tests.factories import Account, Instructor
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
-MOST = 100_000  # bytes of a page with all it loads, on the wire
+MAX_BYTES = 100_000  # of a page with everything it loads, compressed
 
 
 async def town(pool: Pool) -> tuple[Instructor, Account]:
@@ -22,26 +23,29 @@ async def town(pool: Pool) -> tuple[Instructor, Account]:
     anna = await factories.instructor(pool, "Anna Diaz", durations=(30, 60, 90))
     await factories.service_of(pool, anna.id, "music-theory")
     await pool.execute(
-        "update instructor set headline = 'Patient with beginners', bio = 'We start with a piece you love.'"
+        """update instructor
+           set headline = 'Patient with beginners', bio = 'We start with a piece you love.'"""
     )
     ben, cleo = await factories.student(pool, "Ben Ode"), await factories.student(pool, "Cleo Park")
-    await take(pool, anna, anna.at("10:00"), ben.id)
-    await take(pool, anna, anna.at("10:00", day=9), ben.id)
+    await book(pool, anna, anna.at("10:00"), ben.id)
+    await book(pool, anna, anna.at("10:00", day=9), ben.id)
     await hold(pool, anna, anna.at("13:00"), cleo.id)
     await pool.execute(
         """insert into dev_mail (sender, recipient, subject, body_text, body_html)
-           values ('InstaInstru <lessons@example.com>', 'ben.ode@example.com', 'Confirmed: Piano', 'Hello', '<p>Hello</p>')"""
+           values ('InstaInstru <lessons@example.com>', 'ben.ode@example.com',
+                   'Confirmed: Piano', 'Hello', '<p>Hello</p>')"""
     )
     return anna, ben
 
 
 def pages(anna: Instructor, ben: Account) -> list[tuple[str, Account | None]]:
-    choice = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('11:00'))}"
-    dead = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('10:00'))}"
+    free = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('11:00'))}"
+    unavailable = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('10:00'))}"
     return [
         ("/", None), ("/?show=services", None), ("/?q=nothing+like+it", None), ("/", ben),
-        ("/dev/mail", None), ("/dev/mail/1", None), ("/login?next=/lessons", None), ("/register", None), ("/nowhere", None),
-        (f"/instructors/{anna.id}", None), (choice, None), (choice, ben), (dead, ben), (f"/instructors/{anna.id}", anna),
+        ("/dev/mail", None), ("/dev/mail/1", None), ("/login?next=/lessons", None),
+        ("/register", None), ("/nowhere", None), (f"/instructors/{anna.id}", None),
+        (free, None), (free, ben), (unavailable, ben), (f"/instructors/{anna.id}", anna),
         ("/lessons", ben), ("/lessons?scope=past", ben), ("/teach", anna),
     ]  # fmt: skip
 
@@ -52,34 +56,38 @@ async def test_axe_finds_nothing(
     open_page: Open, pool: Pool, theme: str, width: int, zone: str
 ) -> None:
     anna, ben = await town(pool)
-    look = {
+    options = {
         "color_scheme": theme,
         "viewport": {"width": width, "height": 800},
         "timezone_id": zone,
         "reduced_motion": "reduce",
     }
-    found: list[Any] = []
-    for path, who in pages(anna, ben):
-        page = await open_page(path, who, **look)
+    all_violations: list[Any] = []
+    for path, account in pages(anna, ben):
+        page = await open_page(path, account, **options)
         for summary in await page.locator("summary").all():
             await summary.click()
         await page.evaluate(AXE)
         violations = await page.evaluate("axe.run().then((result) => result.violations)")
-        found += [(path, v["id"], [node["target"] for node in v["nodes"]][:3]) for v in violations]
+        all_violations += [
+            (path, v["id"], [node["target"] for node in v["nodes"]][:3]) for v in violations
+        ]
         await page.context.close()
-    assert found == [], "\n".join(map(str, found))
+    assert all_violations == [], "\n".join(map(str, all_violations))
 
 
 async def test_nothing_is_wider_than_a_screen_of_320_pixels(open_page: Open, pool: Pool) -> None:
     anna, ben = await town(pool)
-    for path, who in pages(anna, ben):
-        page = await open_page(path, who, viewport={"width": 320, "height": 640})
+    for path, account in pages(anna, ben):
+        page = await open_page(path, account, viewport={"width": 320, "height": 640})
         assert await page.evaluate("document.documentElement.scrollWidth") == 320, path
         small = await page.evaluate(
-            """() => [...document.querySelectorAll("button, .btn, .pill, .time, .tabs a, .seg a, .strip a, .offer, summary, input:not([type=radio]):not([type=hidden])")]
+            """() => [...document.querySelectorAll(
+                   "button, .btn, .pill, .time, .tabs a, .segments a, .strip a, .offer, summary," +
+                   "input:not([type=radio]):not([type=hidden])")]
                  .filter((element) => element.checkVisibility())
                  .map((element) => [element.textContent.trim(), element.getBoundingClientRect()])
-                 .filter(([, box]) => box.height < 44).map(([words]) => words)"""
+                 .filter(([, box]) => box.height < 44).map(([text]) => text)"""
         )
         assert small == [], path
         await page.context.close()
@@ -95,19 +103,20 @@ async def test_a_long_name_widens_neither_the_page_nor_a_card(
     anna, ben = await town(pool)
     await pool.execute("update account set full_name = $1", LONG_NAME)
     await factories.instructor(pool, "Cora")
-    for path, who in pages(anna, ben):
-        page = await open_page(path, who, viewport={"width": width, "height": 800})
+    for path, account in pages(anna, ben):
+        page = await open_page(path, account, viewport={"width": width, "height": 800})
         assert await page.evaluate("document.documentElement.scrollWidth") == width, path
         wide = await page.evaluate(
             """() => [...document.querySelectorAll(".card, .bar, .row, .profile, .hero")]
-                 .filter((element) => element.checkVisibility() && element.scrollWidth > element.clientWidth + 1)
+                 .filter((element) => element.checkVisibility()
+                   && element.scrollWidth > element.clientWidth + 1)
                  .map((element) => element.className)"""
         )
         assert wide == [], path
         await page.context.close()
 
 
-async def test_cards_side_by_side_are_equally_high_and_their_times_stand_on_one_line(
+async def test_cards_in_a_row_have_equal_heights_and_aligned_times(
     open_page: Open, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")
@@ -128,20 +137,24 @@ async def test_cards_side_by_side_are_equally_high_and_their_times_stand_on_one_
     assert len(set(heights)) == len(set(tops)) == 1, (heights, tops)
 
 
-async def test_a_figure_on_a_phone_is_not_broken(open_page: Open, pool: Pool) -> None:
+async def test_a_figure_on_a_phone_stays_on_one_line(open_page: Open, pool: Pool) -> None:
     anna, _ = await town(pool)
     page = await open_page("/teach", anna, viewport={"width": 390, "height": 844})
     await pool.execute("update booking set price_cents = 14000050")
     await page.reload()
     figure = page.locator(".stats dd").last
     await expect(figure).to_contain_text("$")
-    lines = "(dd) => { const range = document.createRange(); range.selectNodeContents(dd); return range.getClientRects().length }"
+    lines = """(dd) => {
+      const range = document.createRange();
+      range.selectNodeContents(dd);
+      return range.getClientRects().length;
+    }"""
     assert await figure.evaluate(lines) == 1
     assert await figure.evaluate("(dd) => dd.scrollWidth <= dd.clientWidth")
     assert await page.evaluate("document.documentElement.scrollWidth") == 390
 
 
-async def test_a_disabled_button_does_not_answer_to_the_pointer(
+async def test_a_disabled_button_does_not_change_under_the_pointer(
     open_page: Open, pool: Pool
 ) -> None:
     anna, _ = await town(pool)
@@ -154,32 +167,35 @@ async def test_a_disabled_button_does_not_answer_to_the_pointer(
     ]
     for button in disabled:
         await expect(button).to_have_attribute("aria-disabled", "true")
-        before = await button.evaluate(LOOK)
+        before = await button.evaluate(COLORS)
         await button.hover()
-        assert await button.evaluate(LOOK) == before
+        assert await button.evaluate(COLORS) == before
     later = page.locator("#later")
-    before = await later.evaluate(LOOK)
+    before = await later.evaluate(COLORS)
     await later.hover()
-    assert await later.evaluate(LOOK) != before
+    assert await later.evaluate(COLORS) != before
 
 
-LOOK = "(element) => { const { backgroundColor, borderColor } = getComputedStyle(element); return [backgroundColor, borderColor] }"
+COLORS = """(element) => {
+  const { backgroundColor, borderColor } = getComputedStyle(element);
+  return [backgroundColor, borderColor];
+}"""
 
 
-async def test_what_is_chosen_shows_in_forced_colors(open_page: Open, pool: Pool) -> None:
+async def test_the_selection_is_visible_in_forced_colors(open_page: Open, pool: Pool) -> None:
     anna, ben = await town(pool)
-    choice = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('11:00'))}"
-    page = await open_page(choice, ben, forced_colors="active")
-    await expect(time(page, anna.at("11:00"))).to_have_attribute("aria-pressed", "true")
-    for chosen, other in (
-        (time(page, anna.at("11:00")), time(page, anna.at("11:30"))),
+    path = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('11:00'))}"
+    page = await open_page(path, ben, forced_colors="active")
+    await expect(time_button(page, anna.at("11:00"))).to_have_attribute("aria-pressed", "true")
+    for selected, other in (
+        (time_button(page, anna.at("11:00")), time_button(page, anna.at("11:30"))),
         (
             page.locator("#durations [aria-current]"),
             page.locator("#durations a:not([aria-current])").first,
         ),
         (page.locator(".offer[aria-current]"), page.locator(".offer:not([aria-current])").first),
     ):
-        assert (await chosen.evaluate(LOOK))[0] != (await other.evaluate(LOOK))[0]
+        assert (await selected.evaluate(COLORS))[0] != (await other.evaluate(COLORS))[0]
     outline = "(label) => getComputedStyle(label).outlineStyle"
     assert await page.locator(".pick:has(:checked)").evaluate(outline) == "solid"
     assert await page.locator(".pick:not(:has(:checked))").first.evaluate(outline) == "none"
@@ -191,7 +207,7 @@ async def test_mornings_afternoons_and_evenings_begin_at_the_same_height(
 ) -> None:
     anna = await factories.instructor(pool, "Anna", hours=("10:00", "19:00"))
     cleo = await factories.student(pool, "Cleo")
-    await take(pool, anna, anna.at("10:00", day=7), cleo.id, minutes=60)
+    await book(pool, anna, anna.at("10:00", day=7), cleo.id, minutes=60)
     page = await open_page(
         f"/instructors/{anna.id}?minutes=60&from={anna.day(7)}",
         viewport={"width": width, "height": 844},
@@ -216,16 +232,51 @@ async def test_a_part_of_the_day_without_times_has_no_label(open_page: Open, poo
     await expect(page.locator('.part[data-part="evening"]')).to_be_hidden()
 
 
-async def test_a_page_weighs_less_than_100_kilobytes(open_page: Open, pool: Pool) -> None:
+async def test_an_empty_day_says_so_below_the_first_label(open_page: Open, pool: Pool) -> None:
+    anna = await factories.instructor(pool, "Anna", hours=("13:00", "17:00"))
+    day = anna.day(8)
+    await pool.execute("insert into blackout (instructor_id, day) values ($1, $2)", anna.id, day)
+    page = await open_page(f"/instructors/{anna.id}?minutes=60&from={anna.day(7)}")
+    await expect(page.locator('.part[data-part="morning"]')).to_be_hidden()
+    label = await page.locator('.part[data-part="afternoon"] span').bounding_box()
+    text = await page.locator(f"#day-{day} .nothing-free span").bounding_box()
+    assert label is not None
+    assert text is not None
+    assert text["y"] >= label["y"] + label["height"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_a_mail_is_readable_in_both_themes(open_page: Open, pool: Pool, theme: str) -> None:
+    """The frame is transparent where the mail has the theme of the page."""
+    await pool.execute(
+        """insert into dev_mail (sender, recipient, subject, body_text, body_html)
+           values ('a@example.com', 'b@example.com', 'Hello', 'Hello',
+                   '<meta name="color-scheme" content="light dark"><p>Hello</p>')"""
+    )
+    page = await open_page("/dev/mail/1", color_scheme=theme)
+    frame = page.locator("iframe.mail")
+    text = page.frame_locator("iframe.mail").locator("p")
+    color = await text.evaluate("(element) => getComputedStyle(element).color")
+    background = await frame.evaluate("(element) => getComputedStyle(element).backgroundColor")
+    assert abs(brightness(color) - brightness(background)) > 128
+
+
+def brightness(color: str) -> float:
+    """Of `rgb(27, 26, 23)`: 0 to 255."""
+    red, green, blue = (int(part) for part in re.findall(r"\d+", color)[:3])
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+async def test_a_page_loads_less_than_100_kilobytes(open_page: Open, pool: Pool) -> None:
     anna, ben = await town(pool)
     for path in ("/", f"/instructors/{anna.id}", "/lessons"):
         page = await open_page("about:blank", ben)
-        sizes = await weighed(page, path)
-        assert 5_000 < sum(sizes.values()) < MOST, (path, sizes)
+        sizes = await response_sizes(page, path)
+        assert 5_000 < sum(sizes.values()) < MAX_BYTES, (path, sizes)
 
 
-async def weighed(page: Page, path: str) -> dict[str, int]:
-    """The bytes of each thing the page loads."""
+async def response_sizes(page: Page, path: str) -> dict[str, int]:
+    """The bytes of each response that the page loads."""
     requests: list[Request] = []
 
     def finished(request: Request) -> None:
@@ -247,7 +298,7 @@ async def test_without_scripts_a_lesson_is_booked_and_cancelled(
     await expect(page.locator("#live")).to_contain_text("as of")
     await page.get_by_role("link", name="30 min").click()
     await page.get_by_role("link", name="Later").click()
-    await time(page, anna.at("09:30", day=8)).click()
+    await time_button(page, anna.at("09:30", day=8)).click()
     await expect(page.locator("#when")).to_contain_text("9:30 am")
     await page.get_by_role("link", name="Sign in to book").click()
     await sign_in(page, ben)
@@ -261,7 +312,7 @@ async def test_without_scripts_a_lesson_is_booked_and_cancelled(
     await expect(page.locator(".row")).to_contain_text("cancelled")
 
 
-async def sign_in(page: Page, who: Account) -> None:
-    await page.get_by_label("E-mail").fill(who.email)
+async def sign_in(page: Page, account: Account) -> None:
+    await page.get_by_label("E-mail").fill(account.email)
     await page.get_by_label("Password").fill(factories.PASSWORD)
     await page.get_by_role("button", name="Sign in").click()

@@ -1,4 +1,4 @@
-"""Where the scripts repeat what the server does, both say the same: start times, clock times, days, money."""
+"""Modules that exist in Python and JavaScript give the same results: start times and formatting."""
 
 from datetime import UTC, date, datetime, timedelta
 from random import Random
@@ -29,31 +29,37 @@ DAYS = (
     date(2026, 4, 5),
 )
 
-IN_THE_BROWSER = """async (cases) => {
+SCRIPT = """async (cases) => {
   const { ofDay, fits, nearest, spans } = await import("/static/start_times.js");
-  const clock = await import("/static/formatting.js");
-  return cases.map(({ free, held, busy, minutes, zone, earliest, latest, chosen, own }) => {
-    const limits = { earliest: Date.parse(earliest), latest: Date.parse(latest), busy: spans(busy) };
-    const start = Date.parse(chosen);
-    const found = ofDay(spans(free), spans(held), minutes, zone, limits, start);
-    const day = clock.dayOf(start, zone);
+  const format = await import("/static/formatting.js");
+  return cases.map(({ free, held, busy, minutes, zone, earliest, latest, start: startText }) => {
+    const limits = {
+      earliest: Date.parse(earliest), latest: Date.parse(latest), busy: spans(busy),
+    };
+    const start = Date.parse(startText);
+    const states = ofDay(spans(free), spans(held), minutes, zone, limits, start);
+    const day = format.dayOf(start, zone);
     return {
-      starts: [...found].map(([at, state]) => [clock.wire(at), state]),
+      starts: [...states].map(([at, state]) => [format.wire(at), state]),
       fits: fits(start, spans(free), minutes, limits),
-      near: nearest(start, [...found.keys()]).map(clock.wire),
-      words: [clock.clock(start, zone), day, clock.longDay(day), clock.shortDay(day), clock.moment(start, zone), clock.week(day),
-              clock.soon(day, clock.dayOf(limits.earliest, zone)), clock.zoneName(zone),
-              ...[0, 1, 2, 6, 7].map((ahead) => clock.soon(clock.addDays(day, ahead), day)),
-              clock.nearDay(clock.addDays(day, 1), day), clock.partOfDay(start, zone), clock.smallPrint(zone),
-              clock.money(minutes * 37), clock.money(clock.price(4321, minutes))],
+      nearest: nearest(start, [...states.keys()]).map(format.wire),
+      texts: [
+        format.clock(start, zone), day, format.longDay(day), format.shortDay(day),
+        format.moment(start, zone), format.week(day),
+        format.soon(day, format.dayOf(limits.earliest, zone)), format.zoneName(zone),
+        ...[0, 1, 2, 6, 7].map((ahead) => format.soon(format.addDays(day, ahead), day)),
+        format.nearDay(format.addDays(day, 1), day), format.partOfDay(start, zone),
+        format.smallPrint(zone), format.money(minutes * 37),
+        format.money(format.price(4321, minutes)),
+      ],
     };
   });
 }"""
 
 
 def cases(random: Random) -> list[dict[str, Any]]:
-    """Days as boards could have them: ranges cut from one another, some held, some in the viewer's way."""
-    made = []
+    """Days of boards with random free and held ranges, and lessons of the viewer."""
+    days = []
     for day in DAYS:
         for zone in ZONES:
             begin = datetime.combine(day, datetime.min.time(), ZoneInfo(zone)).astimezone(UTC)
@@ -66,46 +72,50 @@ def cases(random: Random) -> list[dict[str, Any]]:
                 [wire.instant(start), wire.instant(end)]
                 for start, end in zip(edges[::2], edges[1::2], strict=True)
             ]
-            made.append(
+            days.append(
                 {
-                    "free": ranges[:4], "held": ranges[4:5], "busy": ranges[5:], "minutes": random.choice((30, 45, 60)), "zone": zone,
+                    "free": ranges[:4], "held": ranges[4:5], "busy": ranges[5:],
+                    "minutes": random.choice((30, 45, 60)), "zone": zone,
                     "earliest": wire.instant(edges[1]), "latest": wire.instant(edges[-1]),
-                    "chosen": wire.instant(begin + timedelta(minutes=15 * random.randrange(96))),
+                    "start": wire.instant(begin + timedelta(minutes=15 * random.randrange(96))),
                 }
             )  # fmt: skip
-    return made
+    return days
 
 
 def on_the_server(case: dict[str, Any]) -> dict[str, Any]:
-    zone, minutes, start = case["zone"], case["minutes"], formatting.instant_of(case["chosen"])
+    zone, minutes, start = case["zone"], case["minutes"], formatting.instant_of(case["start"])
     earliest = formatting.instant_of(case["earliest"])
     limits = start_times.Limits(
         earliest, formatting.instant_of(case["latest"]), start_times.spans(case["busy"])
     )
     free, held = start_times.spans(case["free"]), start_times.spans(case["held"])
-    found = start_times.of_day(free, held, minutes, zone=zone, limits=limits, chosen=start)
+    states = start_times.of_day(free, held, minutes, zone=zone, limits=limits, selected=start)
     day = formatting.local_day(start, zone)
     return {
-        "starts": [[wire.instant(at), state] for at, state in found.items()],
+        "starts": [[wire.instant(at), state] for at, state in states.items()],
         "fits": start_times.fits(start, free, minutes, limits),
-        "near": [wire.instant(at) for at in start_times.nearest(start, found)],
-        "words": [
-            formatting.clock(start, zone), str(day), formatting.long_day(day), formatting.short_day(day), formatting.moment(start, zone),
-            formatting.days(day, day + timedelta(days=selection.WEEK_DAYS - 1)), formatting.soon(day, formatting.local_day(earliest, zone)),
+        "nearest": [wire.instant(at) for at in start_times.nearest(start, states)],
+        "texts": [
+            formatting.clock(start, zone), str(day), formatting.long_day(day),
+            formatting.short_day(day), formatting.moment(start, zone),
+            formatting.days(day, day + timedelta(days=selection.WEEK_DAYS - 1)),
+            formatting.soon(day, formatting.local_day(earliest, zone)),
             formatting.zone_name(zone),
             *(formatting.soon(day + timedelta(days=ahead), day) for ahead in (0, 1, 2, 6, 7)),
-            formatting.near_day(day + timedelta(days=1), day), formatting.part_of_day(start, zone), formatting.small_print(zone),
+            formatting.near_day(day + timedelta(days=1), day),
+            formatting.part_of_day(start, zone), formatting.small_print(zone),
             formatting.money(minutes * 37), formatting.money(formatting.price(4321, minutes)),
         ],
     }  # fmt: skip
 
 
-async def test_the_scripts_and_the_server_offer_and_say_the_same(
+async def test_scripts_and_the_server_compute_and_write_the_same(
     open_page: Open, pool: Pool
 ) -> None:
     await factories.instructor(pool, "Anna")
     page = await open_page("/login")
-    given = cases(Random(20261124))
-    answers = await page.evaluate(IN_THE_BROWSER, given)
-    for case, answer in zip(given, answers, strict=True):
+    days = cases(Random(20261124))
+    answers = await page.evaluate(SCRIPT, days)
+    for case, answer in zip(days, answers, strict=True):
         assert answer == on_the_server(case), case

@@ -1,4 +1,4 @@
-"""The promise, in real browsers: one books, the others see it."""
+"""One visitor books, and the others see it on their open pages."""
 
 import re
 
@@ -9,11 +9,11 @@ from app.bookings import cancellation
 from app.db import Pool
 from app.web import utc_now
 from tests import factories
+from tests.browser.board import book
 from tests.browser.conftest import Open, timed_page
-from tests.browser.test_board import take
 
 
-async def test_one_books_and_the_other_sees_the_time_go_and_the_instructor_sees_it_come(
+async def test_a_booking_appears_on_the_open_pages_of_another_student_and_the_instructor(
     open_page: Open, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")
@@ -32,13 +32,13 @@ async def test_one_books_and_the_other_sees_the_time_go_and_the_instructor_sees_
     await bens.get_by_label("A note to Anna").fill("I have a keyboard.")
     await bens.get_by_role("button", name="Book this time").click()
 
-    gone = cleos.locator(f'.time[value="{wire.instant(anna.at("09:00"))}"]')
-    await expect(gone).to_have_attribute("data-state", "gone")
-    await expect(gone).to_have_attribute("aria-disabled", "true")
+    taken_time = cleos.locator(f'.time[value="{wire.instant(anna.at("09:00"))}"]')
+    await expect(taken_time).to_have_attribute("data-state", "gone")
+    await expect(taken_time).to_have_attribute("aria-disabled", "true")
     await cleos.clock.run_for(1_000)
     await expect(cleos.locator("#announcements")).to_contain_text("were just taken")
     await cleos.clock.run_for(3_000)
-    await expect(gone).to_have_count(0)  # nobody is there: it leaves by itself
+    await expect(taken_time).to_have_count(0)  # neither pointer nor focus keeps it
 
     row = annas.locator(".row.new")
     await expect(row).to_contain_text("Ben Ode")
@@ -48,23 +48,23 @@ async def test_one_books_and_the_other_sees_the_time_go_and_the_instructor_sees_
     await expect(annas.locator("#announcements")).to_contain_text("Ben Ode just booked Piano")
 
     await expect(bens).to_have_url(re.compile(r"/lessons#booking-"))
-    mine = bens.locator(".row")
-    await expect(mine).to_contain_text("Piano with Anna Diaz")
-    await mine.locator("summary").click()
-    await expect(mine).to_contain_text("Free to cancel")
-    await mine.get_by_label("Reason (optional)").fill("I have a cold.")
-    await mine.get_by_role("button", name="Cancel this lesson").click()
+    lesson = bens.locator(".row")
+    await expect(lesson).to_contain_text("Piano with Anna Diaz")
+    await lesson.locator("summary").click()
+    await expect(lesson).to_contain_text("Free to cancel")
+    await lesson.get_by_label("Reason (optional)").fill("I have a cold.")
+    await lesson.get_by_role("button", name="Cancel this lesson").click()
     await expect(bens.locator(".row")).to_contain_text("cancelled")
 
-    back = cleos.locator(f'.time[value="{wire.instant(anna.at("09:00"))}"]')
-    await expect(back).to_have_attribute("data-state", "free")
-    await expect(back).to_have_class(re.compile("back"))
+    freed_time = cleos.locator(f'.time[value="{wire.instant(anna.at("09:00"))}"]')
+    await expect(freed_time).to_have_attribute("data-state", "free")
+    await expect(freed_time).to_have_class(re.compile("freed"))
     await expect(annas.locator(".row")).to_have_count(0)
     await annas.clock.run_for(1_000)
     await expect(annas.locator("#announcements")).to_contain_text("was cancelled")
 
 
-async def test_on_the_start_page_a_time_that_goes_makes_room_for_the_next(
+async def test_a_taken_time_on_the_start_page_is_replaced_by_the_next(
     open_page: Open, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna Diaz", durations=(60,))
@@ -73,7 +73,7 @@ async def test_on_the_start_page_a_time_that_goes_makes_room_for_the_next(
     times = page.locator(".next .time")
     await expect(times).to_have_count(3)
     starts = [await time.get_attribute("data-start") or "" for time in await times.all()]
-    await take(pool, anna, formatting.instant_of(starts[0]), ben.id, minutes=60)
+    await book(pool, anna, formatting.instant_of(starts[0]), ben.id, minutes=60)
     await expect(times.first).to_have_attribute("aria-disabled", "true")
     await expect(times.first).to_have_attribute("aria-label", re.compile("just taken$"))
     await page.clock.run_for(3_000)
@@ -83,17 +83,17 @@ async def test_on_the_start_page_a_time_that_goes_makes_room_for_the_next(
     await expect(page.locator("#when")).not_to_have_text("Choose a time")
 
 
-async def test_a_lesson_the_instructor_cancels_leaves_the_students_open_page(
+async def test_a_lesson_cancelled_by_the_instructor_disappears_from_the_students_open_page(
     open_page: Open, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")
     ben = await factories.student(pool, "Ben Ode")
-    first = await take(pool, anna, anna.at("09:00"), ben.id)
-    await take(pool, anna, anna.at("10:00"), ben.id)
+    first = await book(pool, anna, anna.at("09:00"), ben.id)
+    await book(pool, anna, anna.at("10:00"), ben.id)
     page = await open_page("/lessons", ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     await expect(page.locator(".row")).to_have_count(2)
-    # What is open and half typed on another row stays as it is, focus and all.
+    # Open details, typed text and the focus on another row stay.
     other = page.locator(".row").nth(1)
     await other.locator("summary").click()
     await other.get_by_label("Reason").fill("I am not sure")
@@ -104,14 +104,14 @@ async def test_a_lesson_the_instructor_cancels_leaves_the_students_open_page(
     await expect(page.locator("#announcements")).to_contain_text("was cancelled")
 
 
-async def test_bookings_that_come_together_are_announced_to_the_instructor_together(
+async def test_bookings_in_quick_succession_are_announced_together(
     open_page: Open, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")
     ben = await factories.student(pool, "Ben Ode")
     page = await timed_page(open_page, "/teach", anna)
-    await take(pool, anna, anna.at("09:00"), ben.id)
-    await take(pool, anna, anna.at("10:00"), ben.id)
+    await book(pool, anna, anna.at("09:00"), ben.id)
+    await book(pool, anna, anna.at("10:00"), ben.id)
     await expect(page.locator(".row")).to_have_count(2)
     await expect(page.locator("#announcements")).to_be_empty()
     await page.clock.run_for(1_000)

@@ -1,0 +1,53 @@
+"""Sign-in and registration without scripts."""
+
+import re
+
+import httpx
+import pytest
+
+from app.db import Pool
+from tests import factories
+from tests.forms import Page
+from tests.pages.visitor import visit
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"],
+)
+async def test_next_never_leads_to_another_site(
+    client: httpx.AsyncClient, pool: Pool, address: str
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    page = Page(await client.get("/login", params={"next": address}))
+    response = await page.form("/api/auth/login").send(
+        client, email=ben.email, password=factories.PASSWORD
+    )
+    assert response.headers["location"] == "/"
+    response = await client.get("/login", params={"next": address})
+    assert response.headers["location"] == "/"
+
+
+async def test_a_refused_registration_keeps_everything_but_the_password(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    await factories.student(pool, "Ben")
+    page = await visit(client, "/register?role=instructor")
+    response = await page.form("/api/auth/register").send(
+        client, full_name="Ben", email="ben@example.com", password="correct horse battery"
+    )
+    assert response.status_code == 409
+    assert "correct horse battery" not in response.text
+    page = Page(response)
+    assert page.text.count("An account with this e-mail address already exists.") == 1
+    assert page.links["Sign in instead"] == "/login?next="
+    email = re.search(r'<input\s+id="email".*?>', response.text, re.DOTALL)
+    assert email is not None
+    assert 'aria-invalid="true"' in email[0]
+    assert "autofocus" in email[0]
+    form = page.form("/api/auth/register")
+    assert {
+        "role": "instructor",
+        "full_name": "Ben",
+        "email": "ben@example.com",
+    }.items() <= form.fields.items()
