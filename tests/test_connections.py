@@ -235,6 +235,46 @@ ENDLESS = {
 }
 
 
+async def test_a_head_without_a_body_is_sent_too(settings: Settings) -> None:
+    async with serving(settings) as url, stranger(url) as connection:
+        await connection.send(GET.replace(b"GET", b"HEAD") + b"\r\n")
+        async with asyncio.timeout(5):
+            assert b" 200 " in await connection.reader.readuntil(b"\r\n\r\n")
+        await connection.send(GET + b"\r\n")
+        assert await connection.response() == 200
+
+
+async def test_who_expects_a_100_gets_it_before_the_response(settings: Settings) -> None:
+    async with serving(settings) as url, stranger(url) as connection:
+        await connection.send(POST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        async with asyncio.timeout(5):
+            assert b" 100 " in await connection.reader.readuntil(b"\r\n\r\n")
+        await connection.send(b"{}")
+        assert await connection.response() == 422
+
+
+async def test_a_head_and_its_body_are_written_together() -> None:
+    writes: list[bytes] = []
+
+    class Recorder(asyncio.Transport):
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            writes.append(bytes(data))
+
+        def close(self) -> None:
+            writes.append(b"closed")
+
+    writer = http_protocol.WholeWriter(Recorder())
+    for data in (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"first", b"second"):
+        writer.write(data)
+    writer.close()
+    assert writes == [
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nfirst",
+        b"second",
+        b"closed",
+    ]
+
+
 async def test_what_never_ends_takes_no_memory_and_harms_nobody(start: Starter) -> None:
     web = start("serve")
     async with httpx.AsyncClient(base_url=web.url, timeout=10) as good:

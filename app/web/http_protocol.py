@@ -125,7 +125,10 @@ class HttpProtocol(HttpToolsProtocol):
         if not self.url.isascii() or len(self.pipeline) >= MAX_PIPELINE:
             self._stop(NotHttp())
         self._phase = "body"
+        previous = self.cycle
         super().on_headers_complete()
+        if self.cycle is not previous and self.scope["method"] != "HEAD":
+            self.cycle.transport = cast(asyncio.Transport, WholeWriter(self.transport))
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
@@ -201,6 +204,35 @@ class HttpProtocol(HttpToolsProtocol):
         if self._answering:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
+
+
+class WholeWriter:
+    """The transport of one response that has a body. uvicorn writes head and body apart; this sends
+    the head with the first part of the body, in one system call."""
+
+    __slots__ = ("_head", "_sent", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self._sent = False
+
+    def write(self, data: bytes) -> None:
+        if self._sent or data.startswith(b"HTTP/1.1 100 "):
+            self._transport.write(data)
+        elif self._head:
+            self._sent = True
+            self._transport.write(self._head + data)
+        else:
+            self._head = data
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        if not self._sent:
+            self._transport.write(self._head)
+        self._transport.close()
 
 
 def answer(error: Refusal, headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -44,6 +44,8 @@ class Server(uvicorn.Server):
             # Loaded modules never become garbage: exclude them from later collections.
             gc.collect()
             gc.freeze()
+            # Each request allocates thousands of objects, few of them in cycles.
+            gc.set_threshold(10_000, 20, 20)
         limit = descriptors.max_connections(self.lifespan.state["settings"])
         self.acceptors = tuple(
             Acceptor(listener, self._protocol, self._refusing, self._open, limit)
