@@ -1,6 +1,7 @@
 """The data of a calendar: windows of days, boards, changes, and the last changes in a row. No
 screens and no I/O here."""
 
+import sys
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
@@ -72,7 +73,10 @@ class Change:
         setting = events is not None and not events and not days
         self.whole = setting or days is None or len(days) > WIDEST_CHANGE
         content = {} if self.whole or days is None else days
-        self.days = {day: orjson.dumps(content[day]) for day in content}
+        # A copy, because orjson's own bytes keep a buffer of 4 kB each.
+        self.days = {
+            sys.intern(day): bytes(memoryview(orjson.dumps(content[day]))) for day in content
+        }
 
     @property
     def size(self) -> int:

@@ -1,15 +1,20 @@
 """Supervision, turns, history and frames."""
 
 import asyncio
+import gc
+import tracemalloc
+from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
+import orjson
 import pytest
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from realtime import messages
 from realtime.heartbeat import SLOT_SECONDS, Slots
-from realtime.history import HISTORY, Change, History, Window
+from realtime.history import HISTORY, Change, History, Window, change
 from realtime.supervise import forever
 from tests.realtime.in_memory import FIRST
 
@@ -120,6 +125,31 @@ def test_the_frame_of_a_change_has_only_the_days_of_its_window() -> None:
     assert b"2026-11-22" not in frame
     assert b"2026-11-30" not in frame
     assert change.frame(Window.of(FIRST, 7), frames) is frame
+
+
+@pytest.mark.parametrize("days", [1, 4, 60])
+def test_the_size_of_a_history_is_the_memory_it_takes(days: int) -> None:
+    def event(version: int) -> dict[str, Any]:
+        ids = {name: str(uuid4()) for name in ("booking_id", "student_id", "instructor_id")}
+        return {"event": "created", "previous_version": version - 1} | ids
+
+    def message(version: int) -> bytes:
+        names = [(FIRST + timedelta(days=number)).isoformat() for number in range(days)]
+        content = {"free": [["2026-11-23T14:00:00Z", "2026-11-23T15:00:00Z"]] * 2, "held": []}
+        return orjson.dumps([dict.fromkeys(names, content), [event(version)]])
+
+    messages = [message(version) for version in range(1, HISTORY + 1)]
+    history = History(0)
+    tracemalloc.start()
+    try:
+        for version, text in enumerate(messages, 1):
+            history.append(change(str(uuid4()), "epoch", version, *orjson.loads(text)))
+        gc.collect()
+        memory, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert history.version == HISTORY
+    assert memory < 1.25 * history.size
 
 
 # ---- frames
