@@ -1,8 +1,10 @@
 """A database large enough that a sequential scan is a planning mistake, and a connection that
 records every plan through auto_explain."""
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +12,7 @@ import asyncpg
 import pytest
 
 from app import db
+from tests.cluster import Cluster
 
 TABLES = "account|session|calendar|availability|booking|booking_audit|idempotency_key|outbox|notification|service|next_start"
 
@@ -77,12 +80,27 @@ class QueryPlans:
         return [plan for plan in self.plans if re.search(rf"Seq Scan on ({TABLES})\b", plan)]
 
 
+@pytest.fixture(scope="module")
+def large_database(postgres: Cluster) -> Iterator[str]:
+    """Filled once, because every statement here is rolled back."""
+
+    async def fill() -> str:
+        url = await postgres.clone(name)
+        connection = await asyncpg.connect(url)
+        await connection.execute(FILL)
+        await connection.close()
+        return url
+
+    name = f"test_{uuid.uuid4().hex}"
+    yield asyncio.run(fill())
+    asyncio.run(postgres.drop(name))
+
+
 @pytest.fixture
-async def plans(database_url: str) -> AsyncIterator[QueryPlans]:
+async def plans(large_database: str) -> AsyncIterator[QueryPlans]:
     """Uses generic plans, as a connection does after a few executions."""
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(large_database)
     await db._prepare_connection(connection)
-    await connection.execute(FILL)
     await connection.execute(
         """load 'auto_explain';
            set auto_explain.log_min_duration = 0;

@@ -11,10 +11,10 @@ import jobs.worker
 import realtime.relay
 from app.statements import CATALOG, STATEMENTS
 from tests.notifications.statements import HOT as NOTIFICATIONS
-from tests.query_plans import QueryPlans, account_id, plans
+from tests.query_plans import QueryPlans, account_id, large_database, plans
 from tests.realtime.statements import HOT as REALTIME
 
-__all__ = ["plans"]
+__all__ = ["large_database", "plans"]
 
 NOW = datetime.now(UTC)
 

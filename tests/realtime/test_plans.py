@@ -3,10 +3,10 @@
 import pytest
 
 from app.statements import CATALOG
-from tests.query_plans import QueryPlans, plans
+from tests.query_plans import QueryPlans, large_database, plans
 from tests.realtime.statements import HOT
 
-__all__ = ["plans"]
+__all__ = ["large_database", "plans"]
 
 
 @pytest.mark.parametrize("name", HOT)
