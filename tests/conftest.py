@@ -72,20 +72,32 @@ def postgres_server() -> Iterator[Server]:
     server.close()
 
 
-@pytest_asyncio.fixture
-async def database_url(postgres: Cluster) -> AsyncIterator[str]:
-    """A new, migrated database without accounts."""
+@asynccontextmanager
+async def new_database(postgres: Cluster) -> AsyncIterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     yield await postgres.clone(name)
     await postgres.drop(name)
 
 
-@pytest_asyncio.fixture
-async def pool(database_url: str) -> AsyncIterator[db.Pool]:
-    """Connections to the test's database."""
+@asynccontextmanager
+async def connected(database_url: str) -> AsyncIterator[db.Pool]:
     pool = await db.connect(database_url, size=10, name="test")
     yield pool
     await asyncio.wait_for(pool.close(), 10)
+
+
+@pytest_asyncio.fixture
+async def database_url(postgres: Cluster) -> AsyncIterator[str]:
+    """A new, migrated database without accounts."""
+    async with new_database(postgres) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def pool(database_url: str) -> AsyncIterator[db.Pool]:
+    """Connections to the test's database."""
+    async with connected(database_url) as pool:
+        yield pool
 
 
 # ---- Redis: one per worker, emptied for each test.

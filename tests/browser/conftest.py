@@ -21,6 +21,8 @@ from playwright.async_api import (
 from app.db import Pool
 from app.settings import Settings
 from tests import factories
+from tests.cluster import Cluster
+from tests.conftest import connected, new_database
 from tests.factories import Account
 from tests.processes import Running
 
@@ -50,8 +52,29 @@ def chromium() -> str | None:
     return str(Path(path)) if path else None
 
 
-@pytest_asyncio.fixture
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The browser belongs to one event loop, so its tests share that loop."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.parent == here and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def database_url(postgres: Cluster) -> AsyncIterator[str]:
+    async with new_database(postgres) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    async with connected(database_url) as pool:
+        yield pool
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
+    """One per worker; each page has a context of its own."""
     async with async_playwright() as playwright:
         executable = chromium() or playwright.chromium.executable_path
         if not Path(executable).is_file():
@@ -64,7 +87,7 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def open_page(
     browser: Browser, server: Running, pool: Pool, settings: Settings
 ) -> AsyncIterator[Open]:
@@ -72,6 +95,7 @@ async def open_page(
     WebSocket opens and no message comes; with `blocked`, it is closed at once. Other arguments
     are Playwright's for a new context."""
     errors: list[str] = []
+    contexts: list[BrowserContext] = []
 
     def on_console(message: ConsoleMessage) -> None:
         is_expected = any(error in message.text for error in EXPECTED_ERRORS)
@@ -93,6 +117,7 @@ async def open_page(
         context: BrowserContext = await browser.new_context(
             base_url=server.url, **defaults | options
         )
+        contexts.append(context)
         context.set_default_timeout(TIMEOUT)
         if account is not None:
             token = await factories.token_of(pool, account.id, settings)
@@ -108,6 +133,8 @@ async def open_page(
         return page
 
     yield open_page
+    for context in contexts:
+        await context.close()
     assert errors == []
 
 
