@@ -30,6 +30,9 @@ HASTE = (
     "autovacuum_naptime=5s",
 )
 TEMPLATE = "migrated"
+# Seconds until a wait fails. Waits end as soon as what they wait for happens, so this is long enough
+# for a machine that is busy with something else.
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Server:
         if self._process is None:
             with (self._folder / "log").open("ab") as output:
                 self._process = process.start(self.embedded.program(), output.fileno())
-            until(self.embedded.answers, "Postgres to answer", 20)
+            until(self.embedded.answers, "Postgres to answer")
 
     def stop(self) -> None:
         """Fast shutdown: open connections are closed."""
@@ -155,7 +158,7 @@ async def _template(cluster: Cluster) -> None:
     await migrate(cluster.database(TEMPLATE))
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 10) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
     """Waits until `condition()` is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -19,7 +19,7 @@ import pytest_asyncio
 from app import db
 from app.embedded import data_directory, process, redis
 from app.settings import Settings, read
-from tests.cluster import Cluster, Server, until
+from tests.cluster import PATIENCE, Cluster, Server, until
 from tests.processes import Running, Starter
 
 # Ignore the settings of the developer's environment.
@@ -83,7 +83,7 @@ async def new_database(postgres: Cluster) -> AsyncIterator[str]:
 async def connected(database_url: str) -> AsyncIterator[db.Pool]:
     pool = await db.connect(database_url, size=10, name="test")
     yield pool
-    await asyncio.wait_for(pool.close(), 10)
+    await asyncio.wait_for(pool.close(), PATIENCE)
 
 
 @pytest_asyncio.fixture
@@ -213,13 +213,13 @@ async def _running(stack: AsyncExitStack, application: Any) -> Callable[..., Any
 
     async def close() -> None:
         stopped.set()
-        await asyncio.wait_for(task, 15)
+        await asyncio.wait_for(task, PATIENCE)
 
     task = asyncio.create_task(lifespan())
     stack.push_async_callback(close)
     task.add_done_callback(lambda _: ready.done() or ready.cancel())
     try:
-        state = await asyncio.wait_for(ready, 15)
+        state = await asyncio.wait_for(ready, PATIENCE)
     except asyncio.CancelledError:
         await task  # raises the error of the start-up
         raise

@@ -5,10 +5,12 @@ from typing import Any
 
 import httpx
 
+from tests.cluster import PATIENCE
+
 
 async def wait_until_ready(client: httpx.AsyncClient, code: int, **expected: Any) -> dict[str, Any]:
     """Waits for this status code and these fields; the whole answer."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             answer = await client.get("/health/ready")
             body: dict[str, Any] = answer.json()

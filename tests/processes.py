@@ -1,7 +1,9 @@
 """Runs the product's processes, `python -m app serve`, `relay` and `worker`, with settings in their
 environment."""
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,10 +14,10 @@ from typing import IO, Any
 
 import httpx
 
-from app.embedded import process
+from app.embedded import preflight, process
 from app.embedded.process import Program
 from app.settings import Settings, environment
-from tests.cluster import until
+from tests.cluster import PATIENCE, until
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,7 +42,7 @@ class Running:
         """Its output so far."""
         return Path(self._output.name).read_text()
 
-    def wait_for(self, text: str, seconds: float = 10) -> None:
+    def wait_for(self, text: str, seconds: float = PATIENCE) -> None:
         """Waits until its output contains `text`."""
         until(lambda: text in self.log, f"{self.name} to write {text!r}", seconds)
 
@@ -48,7 +50,7 @@ class Running:
         self.popen.kill()
         self.popen.wait()
 
-    def stop(self, seconds: float = 15) -> int:
+    def stop(self, seconds: float = PATIENCE) -> int:
         """Sends SIGTERM; returns the exit status."""
         process.stop(self.popen, signal.SIGTERM, seconds)
         return self.popen.returncode
@@ -70,28 +72,29 @@ class Starter:
     ) -> Running:
         """Starts `python -m app <command> <arguments>`. `serve` gets a free port and is ready on return.
         `descriptors` limits open files; `changed` overrides settings."""
-        url = ""
-        if command == "serve" and "--port" not in arguments:
-            port = free_port()
-            arguments = (*arguments, "--host", "127.0.0.1", "--port", str(port))
-            url = f"http://127.0.0.1:{port}"
-        output = tempfile.NamedTemporaryFile(prefix=f"{command}-", suffix=".log")  # noqa: SIM115 — closed with the process
-        limit = (
-            ["/bin/sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"] if descriptors else []
-        )
-        program = Program(
-            command,
-            [*limit, sys.executable, "-m", "app", command, *arguments],
-            os.environ | environment(self.settings.model_copy(update=changed)),
-        )
-        running = Running(command, process.start(program, output.fileno(), ROOT), output, url)
+        with contextlib.ExitStack() as stack:
+            url, descriptor = "", tuple[int, ...]()
+            if command == "serve" and "--port" not in arguments:
+                listener = stack.enter_context(preflight.listening_socket("127.0.0.1", free_port()))
+                url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+                descriptor = (listener.fileno(),)
+                arguments = (*arguments, "--fd", str(listener.fileno()))
+            output = tempfile.NamedTemporaryFile(prefix=f"{command}-", suffix=".log")  # noqa: SIM115 — closed with the process
+            limit = (
+                ["/bin/sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"]
+                if descriptors
+                else []
+            )
+            program = Program(
+                command,
+                [*limit, sys.executable, "-m", "app", command, *arguments],
+                os.environ | environment(self.settings.model_copy(update=changed)),
+                pass_fds=descriptor,
+            )
+            running = Running(command, process.start(program, output.fileno(), ROOT), output, url)
         self._started.append(running)
         if url:
-            until(
-                lambda: running.popen.poll() is not None or _ready(url),
-                f"{command} to be ready",
-                20,
-            )
+            until(lambda: running.popen.poll() is not None or _ready(url), f"{command} to be ready")
             assert running.popen.poll() is None, running.log
         return running
 
@@ -108,7 +111,11 @@ def _ready(url: str) -> bool:
 
 
 def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
+    """A port below those that the kernel gives to outgoing connections: nobody takes it before the
+    process listens, nor between two that listen on it."""
+    while True:
+        port = random.SystemRandom().randrange(15_000, 32_000)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            return port

@@ -21,6 +21,7 @@ from app import descriptors
 from app.settings import Settings, read
 from app.web import http_protocol
 from app.web.http_protocol import HttpProtocol
+from tests.cluster import PATIENCE
 from tests.processes import Running, Starter
 from tests.realtime.conftest import serving
 from tests.realtime.raw import upgraded
@@ -54,7 +55,7 @@ class Stranger:
                     self.writer.write(pieces)
                     await self.writer.drain()
 
-    async def rest(self, seconds: float = 5) -> bytes:
+    async def rest(self, seconds: float = PATIENCE) -> bytes:
         """All that the server says until it hangs up."""
         async with asyncio.timeout(seconds):
             with contextlib.suppress(ConnectionError):
@@ -63,7 +64,7 @@ class Stranger:
 
     async def response(self) -> int:
         """The status of the next response, whose body is read too."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = next(
                 line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
@@ -442,9 +443,9 @@ async def test_silent_connections_shut_nobody_out_for_long(start: Starter) -> No
         await screen.send(type="unwatch", instructor="nobody")
         await screen.receives("error", code="NOT_FOUND")
         while (await _answer(web.url)).status_code != 200:
-            assert time.monotonic() - began < 30
+            assert time.monotonic() - began < PATIENCE
             await asyncio.sleep(0.2)
-        responses = [await client.rest(seconds=15) for client in silent]
+        responses = [await client.rest() for client in silent]
         assert {status(response) for response in responses} == {0, 503}
         refusal = next(response for response in responses if response)
         assert b'"UNAVAILABLE"' in refusal
@@ -463,7 +464,7 @@ async def test_while_there_is_no_descriptor_connections_wait_and_none_is_lost(
     soft, hard = process.rlimit(psutil.RLIMIT_NOFILE)
     process.rlimit(psutil.RLIMIT_NOFILE, (3, hard))  # as if all were taken
     waiting = [asyncio.create_task(_answer(web.url)) for _ in range(10)]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while "accept_failed" not in web.log:
             await asyncio.sleep(0.05)
     assert not any(task.done() for task in waiting)

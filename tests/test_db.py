@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from app import db, maintenance, refusal
 from app.catalog import service
 from app.db import Pool
+from tests.cluster import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -226,7 +227,7 @@ async def test_a_transaction_is_retried_after_a_migration_replaced_its_function(
         async with pool.acquire() as migration, migration.transaction():
             await migration.execute("select pg_advisory_xact_lock(1)")
             counting = asyncio.create_task(db.transact(pool, work, begin=begin))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while not await pool.fetchval(IS_A_LOCK_AWAITED):
                     await asyncio.sleep(0.01)
             await migration.execute("drop function code.pausing()")

@@ -17,6 +17,7 @@ from app.db import Pool
 from app.settings import Settings
 from tests import factories
 from tests.bookings.reservations import NOW, reserve
+from tests.cluster import PATIENCE
 from tests.factories import Instructor
 from tests.health import wait_until_ready
 
@@ -58,7 +59,7 @@ async def waiting(pool: Pool) -> int:
 
 
 async def until_they_wait(pool: Pool, count: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while await waiting(pool) < count:
             await asyncio.sleep(0.01)
 

@@ -22,7 +22,7 @@ from app.db import Pool
 from app.migrate import MigrationError
 from app.statements import STATEMENTS, load
 from tests import factories
-from tests.cluster import Cluster
+from tests.cluster import PATIENCE, Cluster
 from tests.statement_columns import mismatches
 
 FIRST_RELEASE = Path(__file__).parent / "first_release"
@@ -492,7 +492,7 @@ async def test_a_migration_waits_for_a_reader_without_blocking_other_readers(
 
 
 async def waiting_for_a_lock(connection: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not await connection.fetchval("select count(*) from pg_locks where not granted"):
             await asyncio.sleep(0.01)
 

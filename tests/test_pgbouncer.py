@@ -22,7 +22,7 @@ from app.embedded import data_directory, process
 from app.embedded.process import Program, SystemUser
 from app.settings import Settings
 from tests import factories
-from tests.cluster import until
+from tests.cluster import PATIENCE, until
 from tests.conftest import visiting
 from tests.health import wait_until_ready
 from tests.processes import Starter
@@ -184,6 +184,6 @@ async def test_changes_reach_redis_when_web_goes_through_it_and_the_relay_straig
             "duration_minutes": 60, "location": "12 Main Street",
         }  # fmt: skip
         assert (await client.post("/api/bookings", json=body)).status_code == 201
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while await pool.fetchval("select count(*) from outbox_unpublished"):
             await asyncio.sleep(0.05)

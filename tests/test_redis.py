@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from app import redis
 from app.redis import Subscription
+from tests.cluster import PATIENCE
 from tests.conftest import RedisServer
 
 
@@ -32,13 +33,13 @@ class Listening:
             self.heard.append(await self.subscription.next())
 
     async def until(self, changes: list[bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while self.changes != changes:
                 await asyncio.sleep(0.01)
 
     async def hears(self, client: Redis, channel: str, data: bytes) -> None:
         await client.publish(channel, data)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while (channel, data) not in self.heard:
                 await asyncio.sleep(0.01)
 

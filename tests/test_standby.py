@@ -19,7 +19,7 @@ from realtime.loader import Loader
 from realtime.reconciler import Reconciler
 from tests import factories
 from tests.bookings.reservations import reserve
-from tests.cluster import TEMPLATE, Server, Standby
+from tests.cluster import PATIENCE, TEMPLATE, Server, Standby
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ async def epoch(pool: Pool) -> str:
 
 
 async def until_it_says(pool: Pool, sql: str, expected: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while await pool.fetchval(sql) != expected:
             await asyncio.sleep(0.02)
 

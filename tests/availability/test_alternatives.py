@@ -14,6 +14,7 @@ from app.availability import alternatives, start_times
 from app.availability.board import snapshot
 from app.db import Db, Pool, Tx
 from tests import factories
+from tests.cluster import PATIENCE
 from tests.factories import Account, Instructor
 
 NOW = datetime.now(UTC)
@@ -209,6 +210,18 @@ async def test_two_hundred_refusals_of_one_version_read_the_calendar_once(
     assert await reads.count() == 2
 
 
+# A read that waits for a lock in this database.
+READING = (
+    """wait_event_type = 'Lock' and query like '%free_time%' and datname = current_database()"""
+)
+
+
+async def until_reading(pool: Pool) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not await pool.fetchval(f"select count(*) from pg_stat_activity where {READING}"):
+            await asyncio.sleep(0.01)
+
+
 async def test_another_caller_takes_over_a_cancelled_read(
     pool: Pool, anna: Instructor, ben: Account
 ) -> None:
@@ -217,14 +230,14 @@ async def test_another_caller_takes_over_a_cancelled_read(
         await blocked.start()
         await connection.execute("lock table calendar in access exclusive mode")
         first = asyncio.create_task(nearest(pool, anna, ben, anna.at("10:00"), busy=[]))
-        await asyncio.sleep(0.2)
+        await until_reading(pool)
         second = asyncio.create_task(nearest(pool, anna, ben, anna.at("10:00"), busy=[]))
         await asyncio.sleep(0.1)
         first.cancel()
         await asyncio.wait({first})
         await blocked.rollback()
     assert first.cancelled()
-    _, starts = await asyncio.wait_for(second, 10)
+    _, starts = await asyncio.wait_for(second, PATIENCE)
     assert len(starts) == 5
     assert alternatives._reads == {}
 
@@ -240,15 +253,9 @@ async def test_a_failed_read_fails_for_all_waiting_callers_and_is_not_cached(
             asyncio.create_task(nearest(pool, anna, ben, anna.at("10:00"), busy=[]))
             for _ in range(5)
         ]
-        await asyncio.sleep(0.3)
-        assert (
-            await connection.fetchval(
-                """select count(pg_terminate_backend(pid)) from pg_stat_activity
-               where wait_event_type = 'Lock' and query like '%free_time%'
-                 and datname = current_database()"""
-            )
-            == 1
-        )
+        await until_reading(pool)
+        killed = f"select count(pg_terminate_backend(pid)) from pg_stat_activity where {READING}"
+        assert await connection.fetchval(killed) == 1
         answers = await asyncio.gather(*waiting, return_exceptions=True)
         await blocked.rollback()
     assert [type(answer) for answer in answers] == [refusal.Unavailable] * 5

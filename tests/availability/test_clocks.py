@@ -207,10 +207,8 @@ async def test_a_skipped_edge_is_refused_by_name(
     assert await pool.fetchval("select count(*) from availability") == 0
 
 
-async def test_a_year_at_once_is_one_quick_step(pool: Pool) -> None:
+async def test_a_year_at_once_is_one_step(pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", days=0)
     days = {NOW.date() + timedelta(days=n): [(540, 720), (780, 1020)] for n in range(1, 366)}
-    started = datetime.now(UTC)
     assert await week.replace_days(pool, anna.id, days, now=NOW) == (365, 1)
-    assert datetime.now(UTC) - started < timedelta(seconds=5)
     assert await pool.fetchval("select count(*) from availability") == 730

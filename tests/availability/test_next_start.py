@@ -19,6 +19,7 @@ from app.bookings.booking import Booking
 from app.catalog import instructor, service
 from app.db import Pool
 from tests import factories
+from tests.cluster import PATIENCE
 from tests.factories import Account, Instructor
 
 NOW = datetime(2026, 11, 24, 13, 5, tzinfo=UTC)
@@ -342,7 +343,7 @@ async def test_storing_waits_for_no_lock(pool: Pool) -> None:
         await connection.execute("select forget_next_start($1)", anna.id)
         starts = await asyncio.wait_for(next_start.of(pool, [(anna.id, 60)], now=NOW), 5)
         assert starts == {(anna.id, 60): await next_of_board(pool, anna.id, 60, NOW)}
-        await asyncio.wait_for(next_start.refresh(pool, limit=10, now=NOW), 5)
+        await asyncio.wait_for(next_start.refresh(pool, limit=10, now=NOW), PATIENCE)
         await transaction.rollback()
 
 

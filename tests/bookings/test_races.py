@@ -14,6 +14,7 @@ from app.db import Pool
 from tests import factories
 from tests.bookings.invariants import assert_changes_match_board, assert_nothing_overlaps
 from tests.bookings.reservations import NOW, hold, reserve
+from tests.cluster import PATIENCE
 
 IS_A_LOCK_AWAITED = """
 select exists (select from pg_stat_activity
@@ -252,7 +253,7 @@ async def test_a_booking_that_waited_uses_the_service_as_it_is_now(
         attempt = asyncio.create_task(
             reserve(crowd, ben, anna, anna.at("10:00"), location_type="public")
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not await crowd.fetchval(IS_A_LOCK_AWAITED):
                 await asyncio.sleep(0.01)
         await writer.execute(f"update service set {change} where id = $1", anna.service_id)

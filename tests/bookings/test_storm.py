@@ -25,6 +25,7 @@ from app.settings import Settings
 from realtime import channels
 from tests import factories
 from tests.bookings.invariants import assert_changes_match_board, assert_nothing_overlaps
+from tests.cluster import PATIENCE
 from tests.factories import Account, Instructor
 from tests.processes import Starter
 
@@ -245,7 +246,7 @@ async def published(redis_url: str) -> AsyncIterator[dict[str, list[int]]]:
     await redis.close(client)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = PATIENCE) -> None:
     async with asyncio.timeout(seconds):
         while not await condition():
             await asyncio.sleep(0.05)
@@ -258,7 +259,7 @@ async def test_a_storm_leaves_everything_consistent(
         await factories.instructor(pool, name) for name in ("Anna", "Clara", "Dora", "Emma")
     ]
     students = [await factories.student(pool, f"Ben {number}") for number in range(12)]
-    start("relay", log_level="info").wait_for("relay_active", 20)
+    start("relay", log_level="info").wait_for("relay_active")
     crowd = await db.connect(settings.database_url.get_secret_value(), size=24, name="storm")
     storm = Storm(crowd, instructors, students)
     async with published(settings.redis_url.get_secret_value()) as versions:

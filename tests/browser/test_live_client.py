@@ -13,6 +13,7 @@ from app.db import Pool
 from tests import factories
 from tests.browser.board import book, expect_not_free, time_button
 from tests.browser.conftest import Open, stop_clock
+from tests.cluster import PATIENCE
 from tests.factories import Account, Instructor
 
 
@@ -31,7 +32,7 @@ class FakeServer:
         self.sockets[-1].send(json.dumps(message))
 
     async def watch(self) -> dict[str, Any]:
-        message = await asyncio.wait_for(self.messages.get(), 10)
+        message = await asyncio.wait_for(self.messages.get(), PATIENCE)
         assert message["type"] == "watch"
         return message
 
@@ -267,7 +268,7 @@ async def test_a_failed_read_of_a_list_is_repeated(open_page: Open, pool: Pool) 
     await book(pool, anna, anna.at("09:00"), ben.id)
     server.send(type="refresh")
     await page.clock.run_for(5_000)
-    await asyncio.wait_for(refusals.get(), 10)
+    await asyncio.wait_for(refusals.get(), PATIENCE)
     await expect(page.locator("#live")).to_have_attribute("data-state", "catching up")
     await page.unroute("**/lessons", refuse)
     await page.clock.run_for(60_000)
@@ -290,7 +291,7 @@ async def test_after_a_refresh_message_pages_read_at_random_moments(
     page.on("requestfinished", finished)
     await page.goto("/lessons")
     for _ in range(2):  # the page itself, and once more when connected
-        await asyncio.wait_for(answers.get(), 15)
+        await asyncio.wait_for(answers.get(), PATIENCE)
     await page.evaluate("Math.random = () => 0.8")
     await stop_clock(page)
     for _ in range(3):
@@ -300,7 +301,7 @@ async def test_after_a_refresh_message_pages_read_at_random_moments(
     await server.expect_no_message()
     assert answers.empty()
     await page.clock.run_for(200)
-    await asyncio.wait_for(answers.get(), 15)
+    await asyncio.wait_for(answers.get(), PATIENCE)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     assert answers.empty()
 

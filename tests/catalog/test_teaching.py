@@ -11,6 +11,7 @@ from app.catalog import service
 from app.db import Pool
 from app.settings import Settings
 from tests import factories
+from tests.cluster import PATIENCE
 from tests.factories import Instructor
 
 GUITAR = {
@@ -293,7 +294,7 @@ async def test_a_service_that_is_being_booked_is_not_deleted(pool: Pool, anna: I
 
 
 async def until_one_waits_for_a_lock(pool: Pool) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not await pool.fetchval(
             "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
         ):

@@ -18,6 +18,7 @@ from app.embedded import process
 from app.embedded.process import Program
 from app.settings import Settings, environment
 from jobs import worker
+from tests.cluster import PATIENCE
 from tests.notifications.ledger import unsent
 from tests.notifications.mailbox import Mailbox, mailbox
 from tests.processes import ROOT, Running
@@ -66,13 +67,13 @@ def workers() -> Iterator[Callable[[Settings], Running]]:
         running.close()
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = PATIENCE) -> None:
     async with asyncio.timeout(seconds):
         while not await condition():
             await asyncio.sleep(0.05)
 
 
-async def all_sent(pool: Pool, seconds: float = 10) -> None:
+async def all_sent(pool: Pool, seconds: float = PATIENCE) -> None:
     async def none_left() -> bool:
         return await unsent(pool) == 0
 

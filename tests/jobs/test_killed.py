@@ -7,6 +7,7 @@ from typing import Any
 
 from app.db import Pool
 from app.settings import Settings
+from tests.cluster import PATIENCE
 from tests.jobs.conftest import all_sent
 from tests.notifications.ledger import book, couple, dev_mails, rows, unsent
 from tests.notifications.mailbox import Mailbox
@@ -32,7 +33,7 @@ async def test_killed_before_the_server_accepts_the_mail(
     anna, ben = await couple(pool)
     await book(pool, anna, ben)
     first = workers(by_smtp)
-    await asyncio.wait_for(delivering.wait(), 20)
+    await asyncio.wait_for(delivering.wait(), PATIENCE)
     await kill(first)
     await box.stop()  # and its two connections of the dead worker
     assert [row["sent_at"] for row in await rows(pool)] == [None, None]
@@ -40,7 +41,7 @@ async def test_killed_before_the_server_accepts_the_mail(
     dead.set()
     await box.start()
     workers(by_smtp)
-    await all_sent(pool, 20)
+    await all_sent(pool)
     await asyncio.sleep(1)
     assert len(box.to(anna.email)) == len(box.to(ben.email)) == 1
 
@@ -58,11 +59,11 @@ async def test_killed_between_acceptance_and_commit_repeats_the_mail_with_the_sa
     anna, ben = await couple(pool)
     await book(pool, anna, ben)
     alive.append(workers(by_smtp))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while alive:
             await asyncio.sleep(0.05)
     workers(by_smtp)
-    await all_sent(pool, 20)
+    await all_sent(pool)
     await asyncio.sleep(1)
     for person in (anna, ben):
         copies = box.to(person.email)
@@ -76,7 +77,7 @@ async def test_killed_after_both_mails_repeats_neither(
 ) -> None:
     await book(pool, *await couple(pool))
     first = workers(by_smtp)
-    await all_sent(pool, 20)
+    await all_sent(pool)
     await kill(first)
     workers(by_smtp)
     await asyncio.sleep(4)  # twice as long as a dead worker keeps its job
@@ -95,7 +96,7 @@ async def test_repeated_kills_without_a_mail_server_store_each_mail_once(
     while await unsent(pool):
         before = await unsent(pool)
         running = workers(settings)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while await unsent(pool) > max(before - 40, 0):
                 await asyncio.sleep(0.01)
         await kill(running)

@@ -4,13 +4,14 @@ import asyncio
 
 from app.db import Pool
 from tests import factories
+from tests.cluster import PATIENCE
 from tests.processes import Starter
 
 INVALIDATED = "select count(*) from next_start where valid_until < now()"
 
 
 async def until_computed(pool: Pool) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while await pool.fetchval(INVALIDATED):
             await asyncio.sleep(0.1)
 

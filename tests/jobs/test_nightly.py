@@ -9,6 +9,7 @@ from app.db import Pool
 from app.privacy import retention
 from app.settings import Settings
 from jobs import nightly
+from tests.cluster import PATIENCE
 from tests.conftest import RedisServer
 from tests.jobs.conftest import running_worker
 
@@ -68,7 +69,7 @@ async def test_an_hour_later_another_worker_takes_over_an_unfinished_job(
     with monkeypatch.context() as patched:
         patched.setattr(retention, "PAUSE_SECONDS", 60)
         dying = asyncio.create_task(nightly.run_if_due(pool, now=EVENING))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while await mails(pool):
                 await asyncio.sleep(0.02)
         dying.cancel()
@@ -84,7 +85,7 @@ async def test_a_worker_runs_the_job_without_redis(
     redis_server.kill()
     finished = "select finished_at is not null from nightly_job where name = 'retention'"
     await old_mail(pool, datetime.now(UTC))
-    async with running_worker(settings), asyncio.timeout(10):
+    async with running_worker(settings), asyncio.timeout(PATIENCE):
         while not await pool.fetchval(finished):
             await asyncio.sleep(0.05)
     assert await mails(pool) == 0

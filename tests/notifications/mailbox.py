@@ -12,6 +12,8 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
+from tests.cluster import PATIENCE
+
 CERTIFICATE = Path(__file__).parent / "localhost.pem"
 LOGIN = ("us@example.com", "p@ss/word")
 
@@ -68,7 +70,7 @@ class Mailbox:
     def to(self, address: str) -> list[EmailMessage]:
         return [mail for mail in self.mails if mail["To"].addresses[0].addr_spec == address]
 
-    async def has(self, count: int, seconds: float = 10) -> None:
+    async def has(self, count: int, seconds: float = PATIENCE) -> None:
         """Waits until there are `count` mails."""
         async with asyncio.timeout(seconds):
             while len(self.mails) < count:

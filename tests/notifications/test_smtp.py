@@ -11,6 +11,7 @@ import pytest
 from app.notifications import mail, smtp
 from app.notifications.mail import Mail
 from app.notifications.smtp import Mailer
+from tests.cluster import PATIENCE
 from tests.notifications.lessons import ANNA, BEN, composed, lesson
 from tests.notifications.mailbox import Mailbox
 
@@ -43,7 +44,7 @@ async def test_concurrent_mails_have_a_connection_each(mailer: Mailer, box: Mail
         await both.wait()
 
     box.before_accepting = wait_for_the_other
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(mailer.send(to(number=1)), mailer.send(to(number=2)))
     assert (len(box.mails), box.connections) == (2, 2)
 
@@ -144,7 +145,7 @@ async def test_an_idle_connection_is_closed(
     box.handle_QUIT = on_quit  # type: ignore[attr-defined]
     monkeypatch.setattr(smtp, "IDLE_SECONDS", 0.05)
     await mailer.send(to(number=1))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await quits.wait()
     await mailer.send(to(number=2))
     assert (len(box.mails), box.connections) == (2, 2)

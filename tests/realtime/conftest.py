@@ -15,6 +15,7 @@ from app.web.http_protocol import HttpProtocol
 from realtime import messages, relay
 from realtime.endpoint import UpgradeProtocol
 from realtime.shutdown import Server
+from tests.cluster import PATIENCE
 from tests.realtime.screens import Screens
 
 
@@ -42,7 +43,7 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
-            await asyncio.wait_for(task, 15)
+            await asyncio.wait_for(task, PATIENCE)
 
 
 @pytest_asyncio.fixture

@@ -12,6 +12,7 @@ from typing import Self
 from uuid import UUID
 
 from app.db import Pool
+from tests.cluster import PATIENCE
 from tests.factories import Account, Instructor
 
 RESERVE = "select * from reserve($1, $2, $3, 60, null, '', '', now())"
@@ -48,7 +49,7 @@ async def unpublished(pool: Pool, instructor: Instructor | None = None) -> int:
     return count
 
 
-async def all_published(pool: Pool, seconds: float = 10) -> None:
+async def all_published(pool: Pool, seconds: float = PATIENCE) -> None:
     async with asyncio.timeout(seconds):
         while await unpublished(pool):
             await asyncio.sleep(0.02)

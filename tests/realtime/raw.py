@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.cluster import PATIENCE
+
 TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 1, 2, 8, 9, 10, 0
 
 
@@ -62,7 +64,7 @@ class RawSocket:
 
     async def frame(self) -> tuple[int, bytes]:
         """The server's next frame, pings and beacons aside: opcode and payload."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 first, second = await self._reader.readexactly(2)
                 assert first & 0xF0 == 0x80, "the server sends whole frames without reserved bits"
@@ -88,7 +90,7 @@ class RawSocket:
         opcode, payload = await self.frame()
         assert opcode == CLOSE, (opcode, payload)
         payload[2:].decode()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await self._reader.read() == b""
         return struct.unpack("!H", payload[:2])[0] if payload else 1005
 
@@ -128,7 +130,7 @@ async def upgraded(
     lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: lesson.v1", *headers, "", ""]
     writer.write("\r\n".join(lines).encode() + early)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             head = await reader.readuntil(b"\r\n\r\n")
         assert b" 101 " in head, head
         yield RawSocket(reader, writer)

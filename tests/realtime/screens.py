@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from app.db import Pool
+from tests.cluster import PATIENCE
 from tests.factories import Instructor
 
 Message = dict[str, Any]
@@ -87,7 +88,7 @@ class Screen:
         self.boards[board["instructor"]] = board | {"days": dict(board["days"])}
 
     async def receives(
-        self, kind: str, *, after: int = 0, seconds: float = 5, **expected: Any
+        self, kind: str, *, after: int = 0, seconds: float = PATIENCE, **expected: Any
     ) -> Message:
         """The first message of this type with these values, among those from the `after`th on."""
         deadline = time.monotonic() + seconds
@@ -99,14 +100,16 @@ class Screen:
                     return message
             await self._next(deadline, f"{kind} {expected}")
 
-    async def reaches(self, instructor: Instructor, version: int, *, seconds: float = 5) -> Message:
+    async def reaches(
+        self, instructor: Instructor, version: int, *, seconds: float = PATIENCE
+    ) -> Message:
         """The board, once it shows this version or a later one."""
         deadline = time.monotonic() + seconds
         while self.boards.get(str(instructor.id), {"version": -1})["version"] < version:
             await self._next(deadline, f"version {version}")
         return self.boards[str(instructor.id)]
 
-    async def ends(self, *, seconds: float = 5) -> int | None:
+    async def ends(self, *, seconds: float = PATIENCE) -> int | None:
         """The close code."""
         await asyncio.wait_for(asyncio.shield(self._listening), seconds)
         return self.closed_with
@@ -137,7 +140,7 @@ class Screen:
     async def close(self) -> None:
         if not self._listening.done():
             await self.connection.close()
-        await asyncio.wait_for(self._listening, 5)
+        await asyncio.wait_for(self._listening, PATIENCE)
 
 
 def _brief(message: Message) -> str:
@@ -199,7 +202,7 @@ async def equals_the_database(pool: Pool, screen: Screen, instructor: Instructor
 
 
 async def catches_up(
-    pool: Pool, screen: Screen, instructor: Instructor, *, seconds: float = 5
+    pool: Pool, screen: Screen, instructor: Instructor, *, seconds: float = PATIENCE
 ) -> float:
     """Waits until the screen equals the database; returns the seconds it took. The version is not
     enough: the last change may still be on its way, and a database that was killed may be older

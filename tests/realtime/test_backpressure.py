@@ -16,6 +16,7 @@ import psutil
 
 from app.db import Pool
 from tests import factories
+from tests.cluster import PATIENCE
 from tests.factories import Instructor
 from tests.processes import Starter
 from tests.realtime.screens import Screens, catches_up, database_board
@@ -118,7 +119,7 @@ async def test_a_stuck_client_is_aborted_while_the_others_are_served(
         for _ in range(30):
             await many_changes(pool, anna, 20)
             await catches_up(pool, good, anna)
-        await asyncio.wait_for(stuck.cut_off(), 10)
+        await asyncio.wait_for(stuck.cut_off(), PATIENCE)
         assert web.log.count("reason=stuck") == 1
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await catches_up(pool, good, anna)
@@ -151,7 +152,7 @@ async def test_a_silent_client_is_aborted(start: Starter) -> None:
     web = start("serve", stuck_seconds=2, log_level="info")
     async with Unread.at(web.url) as client:
         client.be_silent()
-        assert b"\x89\0" in await asyncio.wait_for(client.reader.read(), 10)
+        assert b"\x89\0" in await asyncio.wait_for(client.reader.read(), PATIENCE)
         assert web.log.count("reason=silent") == 1
 
 
@@ -170,7 +171,7 @@ async def test_a_slow_client_gets_fewer_and_larger_steps(start: Starter, pool: P
         await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
         messages = [await slow.read()]
         while messages[-1].get("version") != 601:
-            messages.append(await asyncio.wait_for(slow.read(), 5))
+            messages.append(await asyncio.wait_for(slow.read(), PATIENCE))
     steps = [message for message in messages if message["type"] in {"board", "change"}]
     assert steps[0]["type"] == "board"
     assert len(steps) < 300

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from realtime import messages
 from realtime.connection import Connection
+from tests.cluster import PATIENCE
 from tests.processes import Starter
 from tests.realtime.in_memory import Database
 from tests.realtime.raw import (
@@ -41,7 +42,7 @@ async def port() -> AsyncIterator[int]:
     server = await asyncio.get_running_loop().create_server(Accepted, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]
     server.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while connections:
             await asyncio.sleep(0.01)
     assert not hub.watchers, "every connection left the hub"

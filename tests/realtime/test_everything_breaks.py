@@ -91,7 +91,7 @@ async def test_after_faults_in_random_order_every_screen_equals_the_database(
         by_id = {str(instructor.id): instructor for instructor in instructors}
         for screen in watching:
             for instructor_id in screen.boards:
-                await catches_up(pool, screen, by_id[instructor_id], seconds=15)
+                await catches_up(pool, screen, by_id[instructor_id])
         await all_published(pool)
         assert sum(len(screen.of("change")) for screen in watching) > 500
         await screens.close()

@@ -17,6 +17,7 @@ from realtime.calendar import BOARDS_BYTES, CACHE_BYTES
 from realtime.heartbeat import SLOT_SECONDS
 from realtime.history import HISTORY, HISTORY_BYTES, Board, Change, Window
 from realtime.watcher import Watcher
+from tests.cluster import PATIENCE
 from tests.realtime.in_memory import EPOCH, FIRST, WEEK, Database, Recorder, signed_in
 
 NEXT_WEEK = Window.of(FIRST + timedelta(days=7), 7)
@@ -421,7 +422,7 @@ async def test_a_connection_gets_one_refresh_per_interval_and_none_is_lost(
     for version in range(1, 11):
         hub.take(Change(str(uuid4()), EPOCH, version, {}, None))
     assert {tuple(recorder.types) for recorder in recorders} == {("refresh",)}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not all(len(recorder.types) == 2 for recorder in recorders):
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.7)

@@ -12,6 +12,7 @@ from realtime.history import Window
 from realtime.hub import Hub
 from realtime.loader import Loader
 from tests import factories
+from tests.cluster import PATIENCE
 from tests.realtime.in_memory import FIRST, NOW, Recorder
 
 
@@ -28,7 +29,7 @@ async def test_weeks_that_a_screen_has_already_left_are_not_read(
         hub.watch(watcher, str(anna.id), week)
     before = boards_read()
     loading = asyncio.create_task(Loader(hub, requests, pool).run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not recorder.messages:
             await asyncio.sleep(0.01)
     loading.cancel()
@@ -50,7 +51,7 @@ async def test_a_change_that_cannot_be_read_delays_no_other_calendar_and_is_show
     for instructor, recorder in zip((anna, carl), recorders, strict=True):
         hub.watch(hub.join(recorder, None), str(instructor.id), week)
     loading = asyncio.create_task(Loader(hub, requests, pool).run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not all(recorder.versions() == [0] for recorder in recorders):
             await asyncio.sleep(0.01)
     for instructor, hour in ((anna, "09:00"), (carl, "11:00")):
@@ -61,7 +62,7 @@ async def test_a_change_that_cannot_be_read_delays_no_other_calendar_and_is_show
     )  # fmt: skip
     for calendar in hub.calendars.values():
         calendar.compare(1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not all(recorder.versions() == [0, 1] for recorder in recorders):
             await asyncio.sleep(0.01)
     loading.cancel()

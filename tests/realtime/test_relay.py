@@ -21,7 +21,7 @@ from app.settings import Settings
 from realtime import channels, relay
 from realtime.channels import Wakeup
 from tests import factories
-from tests.cluster import TEMPLATE, Server
+from tests.cluster import PATIENCE, TEMPLATE, Server
 from tests.conftest import RedisServer
 from tests.processes import Starter
 from tests.realtime.faults import Proxy
@@ -40,13 +40,13 @@ async def subscriber(client: Redis) -> AsyncIterator[PubSub]:
     async with client.pubsub() as subscriber:
         await subscriber.subscribe(*channels.BOARDS)
         for _ in channels.BOARDS:
-            await subscriber.get_message(timeout=1)
+            await subscriber.get_message(timeout=PATIENCE)
         yield subscriber
 
 
 async def received(subscriber: PubSub, count: int) -> list[tuple[str, dict[str, Any]]]:
     messages: list[tuple[str, dict[str, Any]]] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while len(messages) < count:
             message = await subscriber.get_message(timeout=1)
             if message is not None and message["data"]:  # no heartbeat
@@ -134,7 +134,7 @@ async def test_only_one_connection_has_the_lock_and_it_ends_with_the_connection(
         assert await first.lock(one)
         assert not await second.lock(other)
         await pool.execute("select pg_terminate_backend($1)", one.get_server_pid())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not await second.lock(other):
                 await asyncio.sleep(0.02)
 
@@ -150,7 +150,7 @@ async def lock_holder(pool: Pool) -> str | None:
 
 
 async def until_lock_holder(pool: Pool, name: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while await lock_holder(pool) != name:
             await asyncio.sleep(0.05)
 
@@ -185,9 +185,9 @@ async def test_a_relay_that_starts_before_redis_says_so_and_begins_when_redis_an
 ) -> None:
     redis_server.stop()
     running = start("relay", log_level="info")
-    await asyncio.to_thread(running.wait_for, "redis_unavailable", 20)
+    await asyncio.to_thread(running.wait_for, "redis_unavailable")
     redis_server.start()
-    await asyncio.to_thread(running.wait_for, "relay_active", 20)
+    await asyncio.to_thread(running.wait_for, "relay_active")
     assert "Traceback" not in running.log
 
 
@@ -208,7 +208,7 @@ async def test_a_relay_that_meets_a_stopped_postgres_says_so_and_begins_when_it_
 
 
 async def until_logged(logs: Sequence[Mapping[str, Any]], event: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while event not in [line["event"] for line in logs]:
             await asyncio.sleep(0.05)
 
@@ -225,7 +225,7 @@ async def test_a_wake_up_makes_the_relay_look_at_once(
     began = time.monotonic()
     tell()
     await received(subscriber, 1)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 8  # it looks by itself every ten seconds
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -269,7 +269,7 @@ async def test_without_redis_a_wake_up_is_no_error_and_later_ones_work_again(
     tell()
     await asyncio.sleep(0.2)
     redis_server.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await woken.wait()  # said at the subscription, because hints may have been missed
         woken.clear()
         tell()

@@ -16,6 +16,7 @@ from realtime import messages
 from realtime.heartbeat import SLOT_SECONDS, Slots
 from realtime.history import HISTORY, Change, History, Window, change
 from realtime.supervise import forever
+from tests.cluster import PATIENCE
 from tests.realtime.in_memory import FIRST
 
 # ---- supervision
@@ -33,7 +34,7 @@ async def test_a_coroutine_that_fails_or_ends_is_started_again() -> None:
             await asyncio.Event().wait()
 
     task = asyncio.create_task(forever("test", work))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while runs < 3:
             await asyncio.sleep(0.01)
     task.cancel()
