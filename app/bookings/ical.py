@@ -1,5 +1,5 @@
-"""A lesson as iCalendar (RFC 5545, RFC 5546), for the attachments of mails. Each booking has one UID
-and a rising SEQUENCE, so that calendars update or remove its entry."""
+"""A lesson as iCalendar (RFC 5545, RFC 5546), for the attachments of mails. Each booking has one
+UID and a rising SEQUENCE, so that calendars update or remove its entry."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -74,8 +74,8 @@ export class Lesson extends EventTarget {
     link.hidden = selected === null;
     if (selected === null) return;
     const when = moment(selected, zone);
-    const rest = this.#unavailable ? "is taken: other times" : `· ${money(cents)}`;
-    link.textContent = `${when} ${rest} →`;
+    const rest = this.#unavailable ? " isn’t free. Other times" : ` · ${money(cents)}`;
+    link.textContent = `${when}${rest} →`;
   }
 
   // The live connection says that the viewer booked a lesson. It replaces a lost response.
@@ -206,7 +206,7 @@ export class Lesson extends EventTarget {
     const content = await response.json();
     if (response.ok) {
       this.#leave(content.id);
-      await new Promise(() => {}); // keep the button as it is until the next page is shown
+      await new Promise(() => {}); // leave the button unchanged until the next page loads
     }
     this.#body = "";
     this.#onRefusal(content);

@@ -1,5 +1,5 @@
-// Reads a page's data from the server again: one read at a time, at a random moment if all pages
-// are told to read at once, and repeated after a failure.
+// Reads a page's data from the server again: one read at a time, repeated after a failure. When all
+// pages must read, each waits for a random time.
 
 // Milliseconds.
 const SPREAD = 5_000; // a new epoch or a restart tells every open page to read again at once

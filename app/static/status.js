@@ -35,7 +35,7 @@ export function announceTogether(kind, sentence, summary) {
 // minute. While it is behind, the page is not live.
 export function follow(live, refresh) {
   const dot = document.getElementById("live");
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const { zone } = dot.dataset;
   let announced = "live";
   let asOf = now();
 

@@ -1,10 +1,13 @@
 """The dot shows the state of the connection, and a page that was offline catches up."""
 
 import re
+from datetime import timedelta
 
 from playwright.async_api import expect
 
+from app import formatting
 from app.db import Pool
+from app.web import utc_now
 from tests import factories
 from tests.browser.board import book, expect_not_free, filled_form, time_button
 from tests.browser.conftest import Open
@@ -26,6 +29,25 @@ async def test_a_page_goes_offline_and_is_live_again(open_page: Open, pool: Pool
     await expect(dot).to_have_attribute("data-state", "live")
     await expect(page.locator("#announcements")).to_contain_text("Connected again.")
     await expect_not_free(page, anna.at("09:00"))
+
+
+async def test_an_offline_page_says_how_old_it_is_in_the_time_zone_it_names(
+    open_page: Open, pool: Pool
+) -> None:
+    """A viewer in Los Angeles looks at a board in New York time."""
+    anna = await factories.instructor(pool, "Anna")
+    page = await open_page(f"/instructors/{anna.id}", timezone_id="America/Los_Angeles")
+    dot = page.locator("#live")
+    await expect(dot).to_have_attribute("data-state", "live")
+    await page.context.set_offline(True)
+    await expect(dot).to_have_attribute("data-state", "offline")
+    now = utc_now()
+    times = [
+        formatting.clock(now - timedelta(minutes=minutes), "America/New_York")
+        for minutes in range(3)
+    ]
+    pattern = re.compile(f"offline · as of ({'|'.join(times)}) · New York time")
+    await expect(dot).to_contain_text(pattern)
 
 
 async def test_a_page_reconnects_to_a_restarted_server_and_misses_nothing(

@@ -71,6 +71,7 @@ async def test_a_refused_booking_keeps_the_typed_text_and_offers_alternatives(
     }.items() <= form.fields.items()
     assert "start" not in form.fields  # the student selects one of the alternatives
     assert "Choose another time" in page.text
+    assert "isn’t free. Other times →" in page.text
     response = await form.send(client, start=wire.instant(anna.at("11:00")))
     assert response.status_code == 303
     note = await pool.fetchval("select note from booking where student_id = $1", ben.id)
