@@ -18,6 +18,14 @@ async def expect_form_filled(page: Page) -> None:
     await expect(page.get_by_label("A note to Anna")).to_have_value(NOTE)
 
 
+# The distance in pixels between each element's text and its borders.
+MARGINS = """elements => elements.map((element) => {
+  const text = document.createRange();
+  text.selectNodeContents(element);
+  return (element.clientWidth - text.getBoundingClientRect().width) / 2;
+})"""
+
+
 async def test_when_the_selected_time_is_taken_others_are_offered(
     open_page: Open, pool: Pool
 ) -> None:
@@ -32,6 +40,7 @@ async def test_when_the_selected_time_is_taken_others_are_offered(
     await expect(button).to_have_text("This time was just taken")
     await expect(button).to_have_attribute("aria-disabled", "true")
     await expect(page.locator("#alternatives a")).to_have_count(5)
+    assert min(await page.locator("#alternatives a").evaluate_all(MARGINS)) >= 4
     await expect_form_filled(page)
 
     await button.focus()
