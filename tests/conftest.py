@@ -9,6 +9,7 @@ import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -51,6 +52,25 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if OWNED in config.stash:
         config.stash[OWNED].close()
+
+
+# The files that take longest, longest first: begun late, one of them would keep one worker busy
+# after the others are done.
+LONG = (
+    "realtime/test_faults.py", "test_up.py", "browser/test_looks.py", "loadtests/test_crowd.py",
+    "browser/test_live_client.py", "loadtests/", "browser/", "realtime/", "jobs/",
+    "test_connections.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        path = str(item.path.relative_to(tests))
+        return next((rank for rank, part in enumerate(LONG) if path.startswith(part)), len(LONG))
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")

@@ -228,7 +228,7 @@ async def published(redis_url: str) -> AsyncIterator[dict[str, list[int]]]:
     async with client.pubsub() as subscription:
         await subscription.subscribe(*channels.BOARDS)
         for _ in channels.BOARDS:
-            await subscription.get_message(timeout=5)
+            await subscription.get_message(timeout=PATIENCE)
 
         async def read() -> None:
             while True:

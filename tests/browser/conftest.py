@@ -21,7 +21,7 @@ from playwright.async_api import (
 from app.db import Pool
 from app.settings import Settings
 from tests import factories
-from tests.cluster import Cluster
+from tests.cluster import PATIENCE, Cluster
 from tests.conftest import connected, new_database
 from tests.factories import Account
 from tests.processes import Running
@@ -40,7 +40,7 @@ EXPECTED_ERRORS = (
     "WebSocket connection to",
     "net::ERR_INTERNET_DISCONNECTED",
 )
-TIMEOUT = 15_000  # milliseconds, enough for a busy machine
+TIMEOUT = 1_000 * PATIENCE
 expect.set_options(timeout=TIMEOUT)
 
 Open = Callable[..., Awaitable[Page]]
