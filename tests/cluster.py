@@ -32,7 +32,7 @@ HASTE = (
 TEMPLATE = "migrated"
 # Seconds until a wait fails. Waits end as soon as what they wait for happens, so this is long enough
 # for a machine that is busy with something else.
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ class Cluster:
         await self._run(f'drop database if exists "{name}" with (force)')
 
     async def _run(self, statement: str, *, database: str = "postgres") -> None:
-        connection = await asyncpg.connect(self.database(database), timeout=20)
+        connection = await asyncpg.connect(self.database(database), timeout=PATIENCE)
         try:
-            await connection.execute(statement, timeout=30)
+            await connection.execute(statement, timeout=PATIENCE)
         finally:
             await connection.close()
 
@@ -112,7 +112,7 @@ class Server:
             family = psutil.Process(self._process.pid).children(recursive=True)
             self._process.kill()
             self._process.wait()
-            psutil.wait_procs(family, timeout=10)
+            psutil.wait_procs(family, timeout=PATIENCE)
             self._process = None
 
     def close(self) -> None:

@@ -278,7 +278,7 @@ async def test_a_head_and_its_body_are_written_together() -> None:
 
 async def test_what_never_ends_takes_no_memory_and_harms_nobody(start: Starter) -> None:
     web = start("serve")
-    async with httpx.AsyncClient(base_url=web.url, timeout=10) as good:
+    async with httpx.AsyncClient(base_url=web.url, timeout=PATIENCE) as good:
         for name, (beginning, piece) in ENDLESS.items():
             before = megabytes(web)
             async with stranger(web.url) as client, stranger(web.url) as other:
@@ -491,5 +491,5 @@ async def test_more_live_sockets_than_descriptors_allow_are_answered_503(start: 
 
 async def _answer(url: str) -> httpx.Response:
     """Of a connection of its own, for as long as it takes to be accepted."""
-    async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
         return await client.get("/health/live")

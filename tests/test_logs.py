@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster import PATIENCE
 from tests.processes import ROOT
 
 BEGIN = """
@@ -29,7 +30,7 @@ REDACTIONS = {
 def output(script: str, form: str = "json") -> list[str]:
     command = [sys.executable, "-c", BEGIN.format(form=form) + script]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
     ).stderr.splitlines()
 
 

@@ -14,7 +14,7 @@ import pytest
 from app.db import Pool
 from app.settings import Settings, environment
 from tests import factories
-from tests.cluster import Cluster
+from tests.cluster import PATIENCE, Cluster
 from tests.processes import ROOT, free_port
 
 STG = {"SITE_MODE": "stg", "SMTP_URL": "smtp://mail.example.com"}
@@ -49,7 +49,7 @@ def operate(settings: Settings, audit_log: Path) -> Operate:
             stdin=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import PATIENCE
 from tests.processes import ROOT
 
 
@@ -19,7 +20,7 @@ def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[st
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

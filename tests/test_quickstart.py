@@ -11,6 +11,7 @@ import pytest
 
 from app import demo
 from app.db import Pool
+from tests.cluster import PATIENCE
 from tests.processes import ROOT, Starter
 
 PAGE = (ROOT / "docs" / "quickstart.md").read_text()
@@ -36,7 +37,7 @@ def run(language: str, block: str, site: str, folder: Path) -> str:
         env=os.environ | {"SITE": site},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr

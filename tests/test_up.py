@@ -165,7 +165,7 @@ def test_up_starts_from_an_empty_folder_and_leaves_no_process(
     up: Callable[..., Up], folder: Path
 ) -> None:
     running = up()
-    until(lambda: running.answers("/"), "the first page", 60)
+    until(lambda: running.answers("/"), "the first page")
     running.ready()
     for email in ("sarah.chen", "michael.rodriguez", "john.smith", "emma.johnson"):
         assert f"{email}@example.com" in running.output
@@ -275,7 +275,7 @@ def test_data_and_sessions_survive_a_restart(up: Callable[..., Up], folder: Path
     token = httpx.post(f"{first.url}/api/auth/register", json=registration).json()["token"]
     admin = [sys.executable, "-m", "app", "admin", "ben@example.com", "--data", str(folder)]
     result = subprocess.run(
-        admin, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False
+        admin, capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE, check=False
     )
     assert result.stdout == "ben@example.com is an admin.\n", result.stderr
     first.stop()
@@ -295,7 +295,8 @@ def test_two_web_processes_share_the_port(used_folder: Path, up: Callable[..., U
     }
     os.kill(running.pid_of("web 1"), signal.SIGKILL)
     assert all(
-        httpx.get(f"{running.url}/health/live", timeout=15).status_code == 200 for _ in range(5)
+        httpx.get(f"{running.url}/health/live", timeout=PATIENCE).status_code == 200
+        for _ in range(5)
     )
     until(lambda: running.exits_of("web 1") == 1, "the exit of web 1 to be logged")
     running.stop()
@@ -482,7 +483,7 @@ def test_a_single_process_reports_an_unreachable_database_like_up(command: str) 
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert result.returncode == 1
@@ -501,7 +502,7 @@ def test_a_single_process_reports_missing_settings(command: str, missing: str) -
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
     assert result.returncode == 2

@@ -16,7 +16,8 @@ from tests.browser.conftest import Open, timed_page
 async def test_a_booking_appears_on_the_open_pages_of_another_student_and_the_instructor(
     open_page: Open, pool: Pool
 ) -> None:
-    anna = await factories.instructor(pool, "Anna Diaz")
+    # From nine in the evening twelve hours would be over for tomorrow at nine.
+    anna = await factories.instructor(pool, "Anna Diaz", free_cancel_hours=1)
     ben, cleo = await factories.student(pool, "Ben Ode"), await factories.student(pool, "Cleo Park")
     path = f"/instructors/{anna.id}"
     bens, guests = await open_page(path, ben), await open_page("/")

@@ -12,7 +12,7 @@ from app.db import Pool
 from app.settings import Settings
 from jobs import worker
 from tests import factories
-from tests.cluster import until
+from tests.cluster import PATIENCE, until
 from tests.notifications.ledger import book, couple
 from tests.processes import Starter
 
@@ -26,7 +26,7 @@ async def test_a_booking_over_http_soon_sends_two_mails(
     web = start("serve")
     time.sleep(1)  # the worker's first sweep is over, so only a wake-up can start a delivery
     headers = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=web.url, headers=headers, timeout=10) as student:
+    with httpx.Client(base_url=web.url, headers=headers, timeout=PATIENCE) as student:
         start_time = wire.instant(anna.at("10:00", day=3))
         lesson = {"service_id": str(anna.service_id), "start": start_time, "duration_minutes": 60}
         assert student.post("/api/bookings", json=lesson).status_code == 201

@@ -19,6 +19,7 @@ from loadtests.bench.booking import Lesson
 from loadtests.bench.report import Result, table
 from loadtests.bench.sockets import Socket, _first_frame, frame
 from loadtests.table import columns, milliseconds, percentile
+from tests.cluster import PATIENCE
 from tests.processes import ROOT
 
 
@@ -108,7 +109,7 @@ def test_what_cannot_be_installed_is_skipped_with_a_reason(folder: Path) -> None
         str(folder),
     ]
     ran = subprocess.run(
-        command, cwd=ROOT, env=alone, capture_output=True, text=True, timeout=110, check=False
+        command, cwd=ROOT, env=alone, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert ran.returncode == 0, ran.stderr
     assert "InstaInstru: CPU of the serving process per write" in ran.stdout
@@ -132,7 +133,7 @@ def test_the_benchmarks_run(folder: Path) -> None:
         str(folder),
     ]
     ran = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert ran.returncode == 0, ran.stderr
     assert "memory of the web process per idle socket" in ran.stdout

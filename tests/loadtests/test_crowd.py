@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from app import demo
 from app.db import Pool
 from loadtests.scenarios import MAX_PEOPLE, refused
+from tests.cluster import PATIENCE
 from tests.processes import ROOT, Running, Starter
 
 Send = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -44,7 +45,7 @@ def send(database_url: str, tmp_path: Path) -> Send:
             env=os.environ | {"DATABASE_URL": database_url},
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=PATIENCE,
             check=False,
         )
 
@@ -151,7 +152,7 @@ def visit(database_url: str, *options: str, **settings: str) -> "subprocess.Comp
         env=os.environ | {"DATABASE_URL": database_url} | settings,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -97,6 +97,7 @@ async def test_of_two_relays_one_works_and_the_other_takes_over_when_it_is_kille
     for relay in (first, second):
         relay.wait_for("relay_started")
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await all_published(pool)
     await catches_up(pool, screen, anna, seconds=FASTER_THAN_A_COMPARISON)
     async with asyncio.timeout(PATIENCE):
         while "relay_active" not in first.log + second.log:
@@ -105,6 +106,7 @@ async def test_of_two_relays_one_works_and_the_other_takes_over_when_it_is_kille
     assert "relay_active" not in standing_by.log
     active.kill()
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    await all_published(pool)
     await catches_up(pool, screen, anna, seconds=FASTER_THAN_A_COMPARISON)
     await asyncio.to_thread(standing_by.wait_for, "relay_active")
     await screens.close()
@@ -396,6 +398,7 @@ async def test_a_gap_is_filled_as_soon_as_the_next_message_shows_it(
     for hour in (9, 10, 11):
         await lesson_whose_message_is_lost(pool, ben, anna, anna.at(f"{hour:02}:00"))
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("12:00"))
+    await all_published(pool)
     await catches_up(pool, screen, anna, seconds=FASTER_THAN_A_COMPARISON)
     assert [message["version"] for message in screen.of("change")] == [1, 2, 3, 4]
     assert screen.of("board")[1:] == []
@@ -541,7 +544,7 @@ async def test_a_locked_calendar_delays_the_screen_of_no_other_calendar(
     await screen.shows(carl)
     async with (
         pool.acquire() as connection,
-        httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=30) as client,
+        httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE) as client,
     ):
         transaction = connection.transaction()
         await transaction.start()
