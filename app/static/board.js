@@ -107,11 +107,11 @@ export class Board extends EventTarget {
     attribute(time, "type", disabled && "button");
     const pressed = !disabled && start === this.#offer.selected;
     attribute(time, "aria-pressed", pressed && "true");
-    if (live && state !== before) this.#showChange(time, start, state);
+    if (live && state !== before) this.#showChange(time, start, before, state);
     this.#drawText(time, start, state);
   }
 
-  #showChange(time, start, state) {
+  #showChange(time, start, before, state) {
     const { day } = time.closest(".day").dataset;
     const tell = () => {
       const [one, many] = ANNOUNCEMENTS[state];
@@ -131,7 +131,7 @@ export class Board extends EventTarget {
     } else if (state === "gone") {
       // A start within the minimum notice was not taken by anyone.
       if (start < this.#offer.limits.earliest) time.dataset.tooSoon = "";
-      else tell();
+      else if (before === "free") tell();
       time.removal = setTimeout(() => {
         time.dataset.removable = "";
         if (!this.#isInUse(time.closest(".day"))) this.#removeGone(time.closest(".day"));

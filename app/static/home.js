@@ -29,7 +29,9 @@ class Card {
     this.#free = this.#freeStarts;
     this.#times.addEventListener("click", (event) => {
       const time = event.target.closest(".time:not([href])");
-      if (time) announce("This time was just taken.");
+      if (!time) return;
+      const isTooSoon = time.dataset.tooSoon !== undefined;
+      announce(isTooSoon ? "This time is too soon to book." : "This time was just taken.");
     });
     for (const event of ["pointerleave", "focusout"]) {
       element.addEventListener(event, () => setTimeout(() => this.draw()));
@@ -45,10 +47,14 @@ class Card {
     this.update({ ...this.#board, days: {} });
   }
 
+  get #earliest() {
+    return now() + this.#board.min_advance_minutes * 60_000;
+  }
+
   get #freeStarts() {
     const { minutes } = this.#card;
-    const { days: board, min_advance_minutes: notice, time_zone: zone } = this.#board;
-    const limits = { earliest: now() + notice * 60_000, latest: now() + HORIZON, busy: [] };
+    const { days: board, time_zone: zone } = this.#board;
+    const limits = { earliest: this.#earliest, latest: now() + HORIZON, busy: [] };
     const free = [];
     for (const day of Object.keys(board).sort()) {
       const { free: ranges, held } = board[day];
@@ -101,7 +107,10 @@ class Card {
     time.setAttribute("role", "link");
     time.setAttribute("aria-disabled", "true");
     time.setAttribute("tabindex", "0");
-    time.setAttribute("aria-label", `${this.#sentence(startOf(time))}, just taken`);
+    const isTooSoon = startOf(time) < this.#earliest;
+    if (isTooSoon) time.dataset.tooSoon = "";
+    const reason = isTooSoon ? "too soon to book" : "just taken";
+    time.setAttribute("aria-label", `${this.#sentence(startOf(time))}, ${reason}`);
     setTimeout(() => {
       time.dataset.removable = "";
       this.draw();
@@ -110,6 +119,7 @@ class Card {
 
   #restore(time, start) {
     delete time.dataset.removable;
+    delete time.dataset.tooSoon;
     for (const name of ["role", "aria-disabled", "tabindex"]) time.removeAttribute(name);
     this.#drawTime(time, start);
     this.#mark(time);

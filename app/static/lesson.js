@@ -15,6 +15,7 @@ export class Lesson extends EventTarget {
   #button = document.getElementById("book-button");
   #sending = false;
   #unavailable = false;
+  #freeStart = null; // the last selected start that was free on this page
   #refusal = null; // {start, version}: a refused start, and the calendar version of its refusal
   #key = null; // the Idempotency-Key of #body
   #body = "";
@@ -106,10 +107,11 @@ export class Lesson extends EventTarget {
     // A refused start stays unavailable until a newer board arrives.
     if (this.#refusal?.start === selected && version <= this.#refusal.version) return;
     if (isBookable) {
+      this.#freeStart = selected;
       if (this.#unavailable) this.#showAvailable();
       return;
     }
-    const reason = this.#offer.obstacle(selected);
+    const reason = this.#offer.obstacle(selected, selected === this.#freeStart);
     const starts = this.#offer.alternatives(selected);
     const isShown = this.#unavailable && document.getElementById("reason").textContent === reason;
     if (isShown) this.#showAlternatives(starts);

@@ -79,14 +79,14 @@ export class Offer {
     return day && fits(start, spans(day.free), this.minutes, this.limits);
   }
 
-  // Why a start cannot be booked.
-  obstacle(start) {
+  // Why a start cannot be booked. `wasFree`: whether this page has shown it as free.
+  obstacle(start, wasFree = false) {
     const { held } = this.days[dayOf(start, this.zone)] ?? { held: [] };
     const end = start + this.minutes * 60_000;
     if (start < this.limits.earliest) return "This time is too soon to book.";
     if (meets(start, end, this.busy)) return "You already have a lesson at that time.";
     if (meets(start, end, spans(held))) return "Someone else is booking this time right now.";
-    return "This time was just taken.";
+    return wasFree ? "This time was just taken." : "This time isn’t available.";
   }
 
   // The nearest free starts of the loaded days, nearest first.

@@ -55,6 +55,19 @@ async def test_when_the_selected_time_is_taken_others_are_offered(
     assert await pool.fetchval("select note from booking where student_id = $1", ben.id) == NOTE
 
 
+async def test_a_link_to_a_taken_time_does_not_say_that_it_was_just_taken(
+    open_page: Open, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
+    await book(pool, anna, anna.at("11:00"), cleo.id)
+    start = wire.instant(anna.at("11:00"))
+    page = await open_page(f"/instructors/{anna.id}?minutes=30&start={start}", ben)
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    await expect(page.locator("#reason")).to_have_text("This time isn’t available.")
+    await expect(page.locator("#alternatives a")).to_have_count(5)
+
+
 async def test_a_time_taken_without_a_message_is_refused_in_place(
     open_page: Open, pool: Pool
 ) -> None:

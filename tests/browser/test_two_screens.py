@@ -10,7 +10,7 @@ from app.db import Pool
 from app.web import utc_now
 from tests import factories
 from tests.browser.board import book
-from tests.browser.conftest import Open, timed_page
+from tests.browser.conftest import Open, stop_clock, timed_page
 
 
 async def test_a_booking_appears_on_the_open_pages_of_another_student_and_the_instructor(
@@ -82,6 +82,20 @@ async def test_a_taken_time_on_the_start_page_is_replaced_by_the_next(
     await expect(times).to_have_count(3)
     await times.first.click()
     await expect(page.locator("#when")).not_to_have_text("Choose a time")
+
+
+async def test_a_time_on_the_start_page_that_passes_the_notice_is_not_called_taken(
+    open_page: Open, pool: Pool
+) -> None:
+    await factories.instructor(pool, "Anna", notice_minutes=60, hours=("00:00", "24:00"))
+    page = await open_page("about:blank", silent=True)
+    await page.clock.install()
+    await page.goto("/")
+    await stop_clock(page)
+    first = page.locator(".next .time").first
+    await expect(first).to_have_attribute("data-state", "free")
+    await page.clock.fast_forward("31:00")
+    await expect(first).to_have_attribute("aria-label", re.compile("too soon to book$"))
 
 
 async def test_a_lesson_cancelled_by_the_instructor_disappears_from_the_students_open_page(
