@@ -135,7 +135,7 @@ class Subscription:
         if pubsub is not None and redis is not None:
             with contextlib.suppress(*AWAY):
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    await pubsub.aclose()  # type: ignore[no-untyped-call]  # unannotated in redis-py
+                    await pubsub.aclose()  # type: ignore[no-untyped-call]  # not annotated
             await close(redis)
 
     async def _subscribe(self) -> PubSub:

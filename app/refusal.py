@@ -1,5 +1,5 @@
 """Every refusal a user can get. Its docstring is the sentence the user reads; `status` and `code`
-are part of the contract. Any other exception is a bug and answers 500."""
+are part of the API (docs/api.md). Any other exception is a bug and answers 500."""
 
 from typing import Any, ClassVar
 

@@ -16,11 +16,11 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-PASSWORD = "a password that crowds use"  # noqa: S105 — throw-away accounts
+PASSWORD = "a password that crowds use"  # noqa: S105 — disposable accounts
 ZONE = "America/New_York"
 # Opening hours of a crowd's instructors, and for how many days from tomorrow.
 OPENS, CLOSES, DAYS = 8, 20, 56
-# Concurrent registrations: hashing keeps about two cores busy, more would only queue.
+# Concurrent registrations: hashing keeps about two cores busy; more would only queue.
 _AT_ONCE = 8
 _CALL_SECONDS = 60
 
@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 
 class AccountsError(Exception):
-    """The accounts could not be created; the message holds the server's answer."""
+    """The accounts could not be created; the message holds the server's response."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Api:
     def call(
         self, method: str, path: str, body: object = None, *, token: str | None = None
     ) -> tuple[int, Any]:
-        """Status and JSON of the answer. Raises AccountsError without an answer."""
+        """Status and JSON of the response. Raises AccountsError without a response."""
         headers = {"Content-Type": "application/json"} | (
             {"Authorization": f"Bearer {token}"} if token else {}
         )
@@ -117,14 +117,14 @@ class Api:
             return answer.status, orjson.loads(text) if text else None
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._connection.close()
-            raise AccountsError(f"{method} {path} got no answer: {error!r}.") from None
+            raise AccountsError(f"{method} {path} got no response: {error!r}.") from None
 
     def must(self, method: str, path: str, body: object = None, *, token: str | None = None) -> Any:
-        """The JSON of a successful answer. Raises AccountsError for any other."""
+        """The JSON of a successful response. Raises AccountsError for others."""
         status, answer = self.call(method, path, body, token=token)
         if not 200 <= status < 300:
             hint = " Start the server with RATE_LIMITS=off for load tests." if status == 429 else ""
-            raise AccountsError(f"{method} {path} answered {status}: {answer}.{hint}")
+            raise AccountsError(f"{method} {path} got status {status}: {answer}.{hint}")
         return answer
 
     def close(self) -> None:
@@ -136,12 +136,12 @@ def _student(api: Api) -> Student:
 
 
 def _instructor(api: Api) -> Instructor:
-    """Teaches piano from tomorrow, the same hours every day, without minimum notice."""
+    """Offers piano lessons from tomorrow, at the same hours every day, without minimum notice."""
     account_id, token = _register(api, "instructor")
     api.must(
         "PUT",
         "/api/instructors/me",
-        {"headline": "Teaches a crowd", "min_advance_minutes": 0},
+        {"headline": "Instructor of a crowd", "min_advance_minutes": 0},
         token=token,
     )
     offer = {
@@ -171,7 +171,7 @@ def _register(api: Api, role: str) -> tuple[str, str]:
 
 
 def registration(role: str) -> dict[str, str]:
-    """The body of POST /api/auth/register for somebody new."""
+    """The body of POST /api/auth/register for a new account."""
     name = uuid.uuid4().hex[:12]
     return {
         "email": f"crowd-{name}@example.com",

@@ -22,7 +22,7 @@ from loadtests import own_server
 from loadtests.proxy import Proxy
 
 WEB_PROCESSES = 2
-# The crowd goes on this long after the last fault; what it sees then must be correct.
+# The crowd continues this long after the last fault; then its screens must be correct.
 CALM_SECONDS = 25
 # Minimum and maximum seconds: between faults, of a pause, and until a store is restarted.
 _GAP_SECONDS = (0.5, 4.0)
@@ -41,8 +41,8 @@ _KINDS = tuple(
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of `kind` in `target`, `at` seconds after the start. A killed store or a paused process
-    comes back after `lasts` seconds."""
+    """A fault of `kind` in `target`, `at` seconds after the start. A killed store or a paused
+    process comes back after `lasts` seconds."""
 
     at: float
     kind: str
@@ -51,8 +51,8 @@ class Fault:
 
 
 def plan(seed: int, seconds: float) -> list[Fault]:
-    """The faults of the first `seconds`. A seed always gives the same plan; a longer plan begins with
-    the shorter one."""
+    """The faults of the first `seconds`. A seed always gives the same plan; a longer plan begins
+    with the shorter one."""
     random = Random(seed)
     faults: list[Fault] = []
     at = 0.0
@@ -68,7 +68,8 @@ def plan(seed: int, seconds: float) -> list[Fault]:
 
 @contextmanager
 def product(log: Path) -> Iterator["Product"]:
-    """A product with two web processes. Its log is written to `log`. Raises own_server.NotReadyError."""
+    """A product with two web processes. Its log is written to `log`. Raises
+    own_server.NotReadyError."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         folder = Path(
@@ -125,13 +126,14 @@ class Store:
         return _family(self._process.pid) if self._process is not None else []
 
     def start(self) -> None:
-        """Starts it unless it is running; returns when it answers. Raises own_server.NotReadyError."""
+        """Starts it unless it is running; returns when it answers. Raises
+        own_server.NotReadyError."""
         if self._process is not None:
             return
         self._process = process.start(self._program, self._output.fileno())
-        ends = time.monotonic() + _STORE_SECONDS
+        deadline = time.monotonic() + _STORE_SECONDS
         while not self._answers():
-            if time.monotonic() > ends:
+            if time.monotonic() > deadline:
                 raise own_server.NotReadyError(f"{self._program.name} does not answer.")
             time.sleep(0.05)
 
@@ -139,9 +141,9 @@ class Store:
         """Kills all its processes, like a power cut that leaves the disk intact."""
         if self._process is not None:
             family = self.processes
-            for one in family:
+            for member in family:
                 with suppress(psutil.NoSuchProcess):
-                    one.kill()
+                    member.kill()
             self._process.wait()
             psutil.wait_procs(family, timeout=10)
             self._process = None
@@ -176,12 +178,12 @@ class Product:
     def inject(
         self, faults: list[Fault], running: Callable[[], bool], say: Callable[[str], None]
     ) -> float:
-        """Injects the faults on time while `running`, then repairs everything; returns when the last
-        repair was done (seconds since 1970)."""
-        began = time.monotonic()
+        """Injects the faults on time while `running`, then repairs everything; returns when the
+        last repair was done (seconds since 1970)."""
+        started = time.monotonic()
         try:
             for fault in faults:
-                self._wait(began + fault.at, running)
+                self._wait(started + fault.at, running)
                 if not running():
                     break
                 say(f"{fault.at:6.1f} s  {self._break(fault, Random(fault.at))}")
@@ -213,15 +215,15 @@ class Product:
             store.kill()
             self._repairs.append((back, store.start))
             return f"kill {fault.target}, back after {fault.lasts:.1f} s"
-        for one in self._processes(fault.target, random):
+        for victim in self._processes(fault.target, random):
             with suppress(psutil.NoSuchProcess):
-                one.send_signal(signal.SIGKILL)
+                victim.send_signal(signal.SIGKILL)
         return f"kill {fault.target}"
 
     def _pause(self, processes: list[psutil.Process]) -> list[psutil.Process]:
-        for one in processes:
+        for each in processes:
             with suppress(psutil.NoSuchProcess):
-                one.suspend()
+                each.suspend()
         return processes
 
     def _processes(self, target: str, random: Random) -> list[psutil.Process]:
@@ -241,6 +243,6 @@ def _command(child: psutil.Process) -> list[str]:
 
 
 def _resume(paused: list[psutil.Process]) -> None:
-    for one in paused:
+    for each in paused:
         with suppress(psutil.NoSuchProcess):
-            one.resume()
+            each.resume()

@@ -1,5 +1,5 @@
-"""The client rules of the live protocol (docs/live-protocol.md), without I/O. A `Screen` follows one
-board; a `Client` passes the messages of one socket to its screens."""
+"""The client rules of the live protocol (docs/live-protocol.md), without I/O. A `Screen` follows
+one board; a `Client` passes the messages of one socket to its screens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ _NO_RECONNECT = frozenset({1009, 4400, 4401, 4403})
 
 @dataclass
 class Step:
-    """Versions `above` < v ≤ `upto` reached this screen at `at` (seconds since 1970)."""
+    """Versions `above` < v ≤ `up_to` arrived at this screen at `at` (seconds since 1970)."""
 
     above: int
-    upto: int
+    up_to: int
     at: float
 
 
@@ -37,9 +37,9 @@ class Screen:
     steps: list[Step] = field(default_factory=list)
     boards: int = 0
     gaps: int = 0
-    # A watch was sent and not yet answered, so missing versions are on their way.
+    # A watch has no response yet, so missing versions are on their way.
     pending: bool = False
-    # The socket was disconnected: delays of missed versions say nothing about the server.
+    # The socket was disconnected, so delays of missed versions are not the server's.
     away: bool = False
 
     def watch(self) -> Message:
@@ -76,7 +76,7 @@ class Screen:
         return None
 
     def _check(self, version: int | None) -> Message | None:
-        """A beacon ends the answer to a resumed watch, and reveals that the last message was lost."""
+        """A beacon ends the response to a resumed watch, and reveals a lost last message."""
         if version is None:
             return None
         self.pending = self.away = False

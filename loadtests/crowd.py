@@ -1,5 +1,6 @@
-"""`python -m loadtests crowd`: a small crowd for a product that people are looking at. Students book
-with one instructor, so that the open board moves, and leave nothing behind. Rate limits stay on."""
+"""`python -m loadtests crowd`: a small crowd for a demonstration. Students book with one instructor
+on the running product, so that an open board changes, and are removed afterwards. Rate limits stay
+on."""
 
 import asyncio
 import json
@@ -25,7 +26,7 @@ _PAUSE_SECONDS = (1.0, 4.0)
 
 
 class CrowdError(Exception):
-    """The crowd could not be sent; the message says why."""
+    """The crowd could not run; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Student:
 
 @dataclass
 class Lesson:
-    """What the crowd books: one service of one instructor, and the board of the coming week."""
+    """The lesson that the crowd books: one service of one instructor, and next week's board."""
 
     instructor_id: str
     service_id: str
@@ -60,7 +61,7 @@ class Lesson:
 
 @dataclass
 class Tally:
-    """How the crowd's bookings were answered; `rush`: those that wanted the same time."""
+    """The results of the crowd's bookings; `rush`: counts of the responses in the rush."""
 
     booked: int = 0
     cancelled: int = 0
@@ -72,7 +73,7 @@ class Tally:
 
 
 class Crowd:
-    """The students of one run, and what they have booked."""
+    """The students of one run, and their lessons."""
 
     def __init__(self, url: str, client: httpx.AsyncClient) -> None:
         self.url = url
@@ -80,7 +81,7 @@ class Crowd:
         self.students: list[Student] = []
         self.tally = Tally()
         self.leaving = False
-        self._standing: dict[str, Student] = {}  # booking → student
+        self._lessons: dict[str, Student] = {}  # booking id → student
 
     async def gather(self, count: int) -> None:
         """Registers the students. Raises CrowdError."""
@@ -120,13 +121,13 @@ class Crowd:
         answer = await self.call(
             "GET", f"/api/public{path[4:]}/next-available?duration_minutes={minutes}"
         )
-        following = answer.json()
+        next_free = answer.json()
         return Lesson(
             offer["instructor"]["id"],
             offer["service"]["id"],
             minutes,
-            following["start"] or offer["next_available"],
-            ZoneInfo(following["time_zone"]),
+            next_free["start"] or offer["next_available"],
+            ZoneInfo(next_free["time_zone"]),
         )
 
     async def book(self, student: Student, lesson: Lesson, start: str) -> str:
@@ -141,62 +142,64 @@ class Crowd:
         if answer.status_code != httpx.codes.CREATED:
             return str(content.get("code"))
         self.tally.booked += 1
-        self._standing[content["id"]] = student
+        self._lessons[content["id"]] = student
         return "201"
 
     async def cancel(self, booking_id: str) -> None:
-        student = self._standing[booking_id]
+        student = self._lessons[booking_id]
         path = f"/api/bookings/{booking_id}/cancellation"
         answer = await self.call("POST", path, {"reason": "The crowd leaves."}, student)
         if answer.status_code == httpx.codes.OK:
-            del self._standing[booking_id]
+            del self._lessons[booking_id]
             self.tally.cancelled += 1
 
     async def rush(self, lesson: Lesson) -> None:
-        """Every student wants the same time at once."""
+        """All students book the same time at once."""
         start = lesson.next_available
         bookings = (self.book(student, lesson, start) for student in self.students)
         self.tally.rush.update(await asyncio.gather(*bookings))
 
     async def book_and_cancel(self, student: Student, lesson: Lesson) -> None:
-        """One student, with one lesson at a time, until the crowd is told to leave. A request is
-        never given up: its booking would stand."""
+        """Books and cancels as one student, with one lesson at a time, until `leaving` is set.
+        Requests are never abandoned: their bookings would remain."""
         while not self.leaving:
             await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))
-            for booking_id in [each for each, of in self._standing.items() if of == student]:
+            for booking_id in [each for each, owner in self._lessons.items() if owner == student]:
                 await self.cancel(booking_id)
                 await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))
             if starts := lesson.starts():
                 await self.book(student, lesson, random.choice(starts))
 
     async def leave(self) -> None:
-        """Cancels what stands, so that the times are free again on every board."""
+        """Cancels the remaining lessons, so that every board shows their times as free again."""
         for student in self.students:
             answer = await self.call("GET", "/api/bookings?as=student&limit=100", None, student)
             for booking in answer.json()["items"]:
-                self._standing[booking["id"]] = student
+                self._lessons[booking["id"]] = student
                 await self.cancel(booking["id"])
 
     async def call(
         self, method: str, path: str, body: object = None, student: Student | None = None
     ) -> httpx.Response:
-        """Raises CrowdError when there is no answer."""
+        """Raises CrowdError without a response."""
         headers = {"Authorization": f"Bearer {student.token}"} if student else {}
         try:
             return await self.client.request(method, path, json=body, headers=headers)
         except httpx.HTTPError as error:
-            raise CrowdError(f"{self.url}{path} did not answer: {error!r}.") from None
+            raise CrowdError(f"{self.url}{path} did not respond: {error!r}.") from None
 
 
 async def send(url: str, count: int, seconds: float, ids: list[str]) -> Tally:
-    """Runs `count` students for `seconds`. `ids` receives the accounts, even if the run fails. Raises
-    CrowdError."""
-    # Tokens only: the session cookie of one student would be sent for the next.
+    """Runs `count` students for `seconds`. `ids` receives the accounts, even if the run fails.
+    Raises CrowdError."""
+    # Tokens only: a cookie of one student would be sent with requests of the next.
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
     async with httpx.AsyncClient(base_url=url, timeout=30, cookies=no_cookies) as client:
         crowd = Crowd(url, client)
         if (await crowd.call("GET", "/dev/mail")).status_code != httpx.codes.OK:
-            raise CrowdError(f"{url} is not a site with SITE_MODE=int: the crowd stays away.")
+            raise CrowdError(
+                f"{url} is not a site with SITE_MODE=int, so the crowd does not visit it."
+            )
         lesson = await crowd.lesson()
         try:
             await crowd.gather(count)
@@ -208,12 +211,14 @@ async def send(url: str, count: int, seconds: float, ids: list[str]) -> Tally:
 
 
 async def _visit(crowd: Crowd, lesson: Lesson, seconds: float) -> None:
-    """Opens a board for every student, sends the rush, and lets them book and cancel."""
+    """Opens a board for every student, runs the rush, and then lets them book and cancel."""
     async with asyncio.TaskGroup() as group:
-        shown = asyncio.Event()
-        tasks = [group.create_task(_watch(crowd.url, lesson, shown)) for _ in crowd.students]
+        board_received = asyncio.Event()
+        tasks = [
+            group.create_task(_watch(crowd.url, lesson, board_received)) for _ in crowd.students
+        ]
         async with asyncio.timeout(10):
-            await shown.wait()
+            await board_received.wait()
         await crowd.rush(lesson)
         tasks += [
             group.create_task(crowd.book_and_cancel(student, lesson)) for student in crowd.students
@@ -223,8 +228,8 @@ async def _visit(crowd: Crowd, lesson: Lesson, seconds: float) -> None:
             task.cancel()
 
 
-async def _watch(url: str, lesson: Lesson, shown: asyncio.Event) -> None:
-    """A student's board: keeps `lesson.days` up to date, and sets `shown` once there is one."""
+async def _watch(url: str, lesson: Lesson, board_received: asyncio.Event) -> None:
+    """A student's board: keeps `lesson.days` up to date, and sets `board_received`."""
     address = f"{url.replace('http', 'ws', 1)}/live"
     watch = {
         "type": "watch",
@@ -238,4 +243,4 @@ async def _watch(url: str, lesson: Lesson, shown: asyncio.Event) -> None:
             message = json.loads(text)
             if message["type"] in {"board", "change"}:
                 lesson.days.update(message["days"])
-                shown.set()
+                board_received.set()

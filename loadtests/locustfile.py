@@ -1,5 +1,5 @@
 """For `locust -f loadtests/locustfile.py --headless --host URL --scenario rush`, which
-`python -m loadtests` runs, too. Defines the users and starts the runner."""
+`python -m loadtests` also runs. Defines the users and starts the runner."""
 
 import sys
 from pathlib import Path
@@ -10,13 +10,13 @@ from locust import events
 
 from loadtests.accounts import AccountsError, accounts_file
 from loadtests.runner import Plan, Runner
-from loadtests.scenarios import MAX_PEOPLE, MAX_SECONDS, SCENARIOS, refused
+from loadtests.scenarios import MAX_PEOPLE, MAX_SECONDS, SCENARIOS, problem
 from loadtests.users import InstructorUser, StudentUser, ViewerUser
 
 __all__ = ["InstructorUser", "StudentUser", "ViewerUser"]
 
 
-@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # locust has no types that mypy reads
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def _options(parser: Any) -> None:
     parser.add_argument(
         "--scenario", choices=sorted(SCENARIOS), default="rush", help="Kind of crowd"
@@ -40,11 +40,11 @@ def _options(parser: Any) -> None:
     )
 
 
-@events.init.add_listener  # type: ignore[untyped-decorator]  # locust has no types that mypy reads
+@events.init.add_listener  # type: ignore[untyped-decorator]
 def _set_up(environment: Any, **_: object) -> None:
     options = environment.parsed_options
     environment.host = url = (options.host or "http://127.0.0.1:8000").rstrip("/")
-    if error := refused(url, options.people, options.seconds, options.confirm_host):
+    if error := problem(url, options.people, options.seconds, options.confirm_host):
         sys.exit(error)
     scenario = SCENARIOS[options.scenario](options.people)
     StudentUser.fixed_count, InstructorUser.fixed_count, ViewerUser.fixed_count = (
@@ -58,7 +58,7 @@ def _set_up(environment: Any, **_: object) -> None:
     environment.process_exit_code = 0
 
 
-@events.test_start.add_listener  # type: ignore[untyped-decorator]  # locust has no types that mypy reads
+@events.test_start.add_listener  # type: ignore[untyped-decorator]
 def _start(environment: Any, **_: object) -> None:
     options = environment.parsed_options
     url = environment.host

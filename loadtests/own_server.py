@@ -48,7 +48,7 @@ def product(
 ) -> Iterator[Product]:
     """Runs until the context ends. `settings` override the defaults above; output goes to `log`.
     Raises NotReadyError."""
-    # As root, Postgres runs as another account, which can reach the system's temporary folder.
+    # As root, Postgres runs as another user, which can access the system's temporary folder.
     folder = Path(tempfile.mkdtemp(prefix="instainstru-load-"))
     command = [
         sys.executable,
@@ -85,15 +85,16 @@ def product(
 
 
 def _ready(process: "subprocess.Popen[bytes]", output: Path) -> str:
-    ends = time.monotonic() + READY_SECONDS
-    while time.monotonic() < ends:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
         if match := re.search(r"ready at (http://\S+)", output.read_text(errors="replace")):
             return match[1]
         if process.poll() is not None:
             break
         time.sleep(0.1)
     raise NotReadyError(
-        f"`python -m app up` did not get ready. Its output:\n{output.read_text(errors='replace')[-2000:]}"
+        "`python -m app up` did not get ready. Its output:\n"
+        + output.read_text(errors="replace")[-2000:]
     )
 
 

@@ -1,6 +1,6 @@
-"""A proxy between the product and Postgres or Redis, on a Unix socket. It can mute open connections:
-from then on it drops their bytes in both directions without closing them, like a firewall that
-lost its state. New connections work."""
+"""A proxy between the product and Postgres or Redis, on a Unix socket. It can mute open
+connections: from then on it drops their bytes in both directions without closing them, like a
+firewall that lost its state. New connections work."""
 
 import asyncio
 import threading
@@ -62,19 +62,19 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = _Link()
         try:
-            far_reader, far_writer = await asyncio.open_unix_connection(self.target)
+            target_reader, target_writer = await asyncio.open_unix_connection(self.target)
         except OSError:
             writer.close()
             return
         self._links.add(link)
-        answering = asyncio.create_task(link.carry(far_reader, writer, far_side=True))
+        responses = asyncio.create_task(link.carry(target_reader, writer, from_target=True))
         try:
-            await link.carry(reader, far_writer, far_side=False)
+            await link.carry(reader, target_writer, from_target=False)
         finally:
             # The product closed the connection, so close the other side as well.
             self._links.discard(link)
-            answering.cancel()
-            far_writer.close()
+            responses.cancel()
+            target_writer.close()
             writer.close()
 
 
@@ -85,12 +85,12 @@ class _Link:
         self.muted = False
 
     async def carry(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, far_side: bool
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_target: bool
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(_CHUNK):
                 if not self.muted:
                     writer.write(data)
                     await writer.drain()
-        if far_side and not self.muted:
+        if from_target and not self.muted:
             writer.close()

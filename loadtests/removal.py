@@ -22,7 +22,7 @@ _delete_accounts = statement("delete_crowd_accounts", int)
 @contextmanager
 def permitted(data: Path) -> Iterator[str]:
     """The address of the database: DATABASE_URL, or else that of the `up` running in `data`.
-    Raises SettingsError or NotPermitted, also where the site is not an `int` one."""
+    Raises SettingsError, or NotPermitted, which includes a site that is not `int`."""
     settings = read()
     address = settings.database_url.get_secret_value()
     address = address or run_file.read(data).get("database_url", "")
@@ -38,7 +38,7 @@ def permitted(data: Path) -> Iterator[str]:
 
 
 async def remove(address: str, ids: list[str]) -> int:
-    """Deletes these accounts of a crowd. Returns how many there were."""
+    """Deletes these accounts of a crowd. Returns the number of deleted ones."""
     accounts = [UUID(each) for each in ids]
 
     async def delete(tx: Tx) -> int:

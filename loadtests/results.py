@@ -1,4 +1,4 @@
-"""The results of a run: what the crowd saw and which answers it got, one JSON file per run. The
+"""The results of a run: the content of screens and the responses, in one JSON file per run. The
 verdict reads them."""
 
 from collections.abc import Mapping
@@ -66,11 +66,11 @@ class Results:
     cancelled: list[str] = field(default_factory=list)
     unanswered: int = 0  # bookings with an unknown outcome
     # bookings whose cancellation has an unknown outcome
-    doubtful: list[str] = field(default_factory=list)
-    # start of each request that got a 503 or no answer
-    troubled: list[float] = field(default_factory=list)
+    uncertain: list[str] = field(default_factory=list)
+    # start of each request with a 503 or without a response
+    failed_at: list[float] = field(default_factory=list)
     # With injected faults: when the last one was repaired (seconds since 1970).
-    mended: float | None = None
+    repaired_at: float | None = None
     rushes: list[Rush] = field(default_factory=list)
     requests: dict[str, Requests] = field(default_factory=dict)
     screens: list[ScreenState] = field(default_factory=list)
@@ -95,7 +95,8 @@ def started_file(results: Path) -> Path:
 
 
 def load(path: Path) -> Results:
-    """The results of a run. Raises OSError, or ValueError, KeyError or TypeError for another file."""
+    """The results of a run. Raises OSError, or ValueError, KeyError or TypeError for another
+    file."""
     raw: Mapping[str, Any] = orjson.loads(path.read_bytes())
     return Results(
         **(

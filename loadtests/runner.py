@@ -1,5 +1,5 @@
-"""Runs one load test inside Locust: create the accounts, wait until all users are ready, start them,
-stop them, let the screens settle, and save the results."""
+"""Runs one load test inside Locust: create the accounts, wait until all users are ready, start
+them, stop them, let the screens settle, and save the results."""
 
 import time
 from collections.abc import Callable
@@ -55,7 +55,7 @@ class Runner:
         self.students_ready = 0
         self.in_flight = 0
         self.watchers: list[Watcher] = []
-        self.own: dict[str, Watcher] = {}  # instructor id → the instructor's own, signed-in socket
+        self.own: dict[str, Watcher] = {}  # instructor id → own socket
         self._students: list[Student] = []
         self._instructors: list[Instructor] = []
         self._screens = 0
@@ -88,8 +88,8 @@ class Runner:
         return self._instructors.pop()
 
     def next_screens(self) -> list[Screen]:
-        """The screens of the next viewer: one board, and a second one for every third viewer. Window
-        lengths vary."""
+        """The screens of the next viewer: one board, and a second one for every third viewer.
+        Window lengths vary."""
         n, self._screens = self._screens, self._screens + 1
         instructors = self.accounts.instructors
         first = date.fromisoformat(self.starts[0][:10]) - timedelta(days=n % 3)
@@ -201,7 +201,7 @@ class Runner:
                 )
                 arrivals = results.arrivals.setdefault(screen.instructor, {})
                 for step in screen.steps:
-                    for version in range(step.above + 1, step.upto + 1):
+                    for version in range(step.above + 1, step.up_to + 1):
                         arrivals.setdefault(version, []).append(step.at)
         for instructor, watcher in self.own.items():
             created = [booking for event, booking in watcher.client.events if event == "created"]

@@ -55,11 +55,14 @@ SCENARIOS = {"rush": rush, "spread": spread, "watch-party": watch_party, "chaos"
 SHORT = {"rush": (200, 8), "spread": (100, 15), "watch-party": (300, 15)}
 
 
-def refused(url: str, people: int, seconds: float, confirmed: str) -> str | None:
+def problem(url: str, people: int, seconds: float, confirmed_host: str) -> str | None:
     """Why this run is not allowed; None if it is."""
     host = urlsplit(url).hostname or ""
-    if not _is_this_machine(host) and confirmed != host:
-        return f"{host or url} is not this machine. To load it on purpose, add --confirm-host {host or 'HOST'}."
+    if not _is_this_machine(host) and confirmed_host != host:
+        return (
+            f"{host or url} is not this machine. "
+            f"To load it on purpose, add --confirm-host {host or 'HOST'}."
+        )
     if not 2 <= people <= MAX_PEOPLE:
         return f"--people must be between 2 and {MAX_PEOPLE}."
     if not 0 < seconds <= MAX_SECONDS:

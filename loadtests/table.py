@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 
 def percentile(values: Sequence[float], q: float) -> float:
-    """The smallest value that at least q percent of the values do not exceed; NaN without values."""
+    """The smallest value that at least q percent of the values do not exceed; NaN if empty."""
     if not values:
         return math.nan
     ordered = sorted(values)

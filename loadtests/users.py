@@ -1,5 +1,5 @@
-"""The Locust users of a crowd: students who book, instructors, and viewers. Their answers are
-collected by the runner."""
+"""The Locust users of a crowd: students who book, instructors, and viewers. The runner
+collects their results."""
 
 import time
 import uuid
@@ -36,7 +36,8 @@ class ApiUser(FastHttpUser):
     def ask(
         self, method: str, path: str, body: Any = None, *, name: str | None = None, key: str = ""
     ) -> tuple[str, Any]:
-        """The answer ("201", "409 SLOT_TAKEN", "no answer") and its JSON. `key`: an Idempotency-Key."""
+        """The answer ("201", "409 SLOT_TAKEN", "no answer") and its JSON. `key`:
+        Idempotency-Key."""
         headers = {"Authorization": f"Bearer {self.token}"}
         if key:
             headers["Idempotency-Key"] = key
@@ -54,7 +55,7 @@ class ApiUser(FastHttpUser):
                 response.success()
         self.runner.results.request(f"{method} {name}", answer, seconds)
         if unknown(answer):
-            self.runner.results.troubled.append(time.time() - seconds)
+            self.runner.results.failed_at.append(time.time() - seconds)
         return answer, content
 
     def post_with_key(self, path: str, body: Any, *, name: str | None = None) -> tuple[str, Any]:
@@ -87,7 +88,7 @@ class ApiUser(FastHttpUser):
 
 
 def unknown(answer: str) -> bool:
-    """Whether it is unknown if the request was carried out."""
+    """Whether the outcome of the request is unknown."""
     return answer == "no answer" or answer.startswith("503")
 
 
@@ -153,13 +154,13 @@ class StudentUser(ApiUser):
     def _cancel(self, booking: str) -> None:
         answer, _ = self.post_with_key(
             f"/api/bookings/{quote(booking)}/cancellation",
-            {"reason": "Somebody is ill"},
+            {"reason": "I am ill."},
             name="/api/bookings/{id}/cancellation",
         )
         if answer == "200":
             self.runner.results.cancelled.append(booking)
         elif unknown(answer):
-            self.runner.results.doubtful.append(booking)
+            self.runner.results.uncertain.append(booking)
 
 
 class InstructorUser(ApiUser):
@@ -196,5 +197,5 @@ class ViewerUser(User):
         watcher = Watcher(runner.plan.url, runner.next_screens())
         runner.watchers.append(watcher)
         watcher.run()
-        # The run is over, or the server refused reconnecting. The last content is judged.
+        # The run is over, or the server refused reconnecting. The final content is checked.
         raise StopUser

@@ -1,5 +1,5 @@
-"""Checks the results of a load test against the database: bookings, changes and the content of every
-screen. No other module of the load tests reads the database, apart from the benchmarks."""
+"""Checks the results of a load test against the database: bookings, changes and the content of
+every screen. No other module of the load tests reads the database, apart from the benchmarks."""
 
 import asyncio
 import os
@@ -29,10 +29,10 @@ _EXPECTED = ("2", "409 SLOT_TAKEN", "409 STUDENT_BUSY", "409 OUTSIDE_AVAILABILIT
 
 @dataclass(frozen=True)
 class Check:
-    """One condition that must hold; `found` is what was measured."""
+    """One condition; `value` is the measured value."""
 
-    what: str
-    found: str
+    name: str
+    value: str
     passed: bool
 
 
@@ -92,8 +92,8 @@ _clock = statement("verdict_clock", datetime)
 
 
 def database_of(data: Path) -> str:
-    """The address of the database: DATABASE_URL, else that of the `up` with this data folder; empty if
-    neither exists."""
+    """The address of the database: DATABASE_URL, else that of the `up` with this data folder; empty
+    if neither exists."""
     return os.environ.get("DATABASE_URL") or run_file.read(data).get("database_url", "")
 
 
@@ -116,22 +116,22 @@ async def judge(
         )
         rows = await _bookings.all(
             pool,
-            told=[UUID(booking) for booking in results.booked],
+            booked=[UUID(booking) for booking in results.booked],
             students=[UUID(student) for student in results.students],
             since=since,
         )
         written = await commits.all(pool, instructors=instructors, since=since)
         delays = _delays(results, written, ahead)
-        promised = (
+        bounded_delays = (
             delays
-            if results.mended is None
-            else _delays(results, _after(results.mended, written), ahead)
+            if results.repaired_at is None
+            else _delays(results, _after(results.repaired_at, written), ahead)
         )
         checks = [
             *_overlap_checks(await _overlaps.one(pool)),
             _none("changes not published", unpublished),
             _none(
-                "calendars with a version left out",
+                "calendars with a missing version",
                 len(await _broken_versions.all(pool, instructors=instructors)),
             ),
             *_answer_checks(results, rows),
@@ -139,7 +139,7 @@ async def judge(
             *_instructor_event_checks(results),
             _none(
                 f"changes that reached a screen after more than {STALE_SECONDS:.0f} s",
-                sum(d > STALE_SECONDS for d in promised),
+                sum(d > STALE_SECONDS for d in bounded_delays),
             ),
             *await _mails(pool, results, mail_grace),
             *_request_checks(results),
@@ -161,7 +161,7 @@ async def _remaining(count: Callable[[], Awaitable[int]], grace: float) -> int:
 
 async def _mails(pool: Pool, results: Results, grace: float) -> list[Check]:
     """Whether all mails were sent. Checked after injected faults only; other runs do not wait."""
-    if results.mended is None:
+    if results.repaired_at is None:
         return []
     bookings = [UUID(booking) for booking in results.booked]
     return [
@@ -186,8 +186,8 @@ async def _clock_ahead(pool: Pool) -> timedelta:
 # ---- the checks
 
 
-def _none(what: str, count: int, of: str = "") -> Check:
-    return Check(what, f"{count}{of}", count == 0)
+def _none(name: str, count: int, of: str = "") -> Check:
+    return Check(name, f"{count}{of}", count == 0)
 
 
 def _overlap_checks(overlaps: Overlaps) -> list[Check]:
@@ -199,28 +199,28 @@ def _overlap_checks(overlaps: Overlaps) -> list[Check]:
 
 def _answer_checks(results: Results, rows: Sequence[Row]) -> list[Check]:
     """Every 201 must be a row in the right state; every row must have a 201 or belong to a request
-    without an answer."""
+    without a response."""
     states = {str(row.id): row.state for row in rows}
-    cancelled, doubtful = set(results.cancelled), set(results.doubtful)
+    cancelled, uncertain = set(results.cancelled), set(results.uncertain)
 
-    def true(booking: str) -> bool:
+    def is_correct(booking: str) -> bool:
         state = states.get(booking)
-        if booking in doubtful:
+        if booking in uncertain:
             return state in {"cancelled", "confirmed"}
         return state == ("cancelled" if booking in cancelled else "confirmed")
 
-    untrue = sum(not true(booking) for booking in results.booked)
-    untold = len(states.keys() - results.booked.keys())
+    wrong_rows = sum(not is_correct(booking) for booking in results.booked)
+    unknown_rows = len(states.keys() - results.booked.keys())
     checks = [
         _none(
-            "bookings that are not in the database as they were answered",
-            untrue,
+            "bookings whose database row contradicts the response",
+            wrong_rows,
             f" of {len(results.booked)}",
         ),
         Check(
-            "bookings in the database that nobody was told of",
-            str(untold),
-            untold <= results.unanswered,
+            "bookings in the database without a response",
+            str(unknown_rows),
+            unknown_rows <= results.unanswered,
         ),
     ]
     if results.rushes:
@@ -233,7 +233,7 @@ def _answer_checks(results: Results, rows: Sequence[Row]) -> list[Check]:
         )
         checks.append(
             _none(
-                "times wanted by all that did not become exactly one lesson",
+                "times requested by all that did not become exactly one lesson",
                 wrong,
                 f" of {len(lessons)}",
             )
@@ -265,7 +265,8 @@ def _screen_checks(results: Results, boards: dict[tuple[str, str, int], Board]) 
     value = f"{len(differ)} of {len(results.screens)}"
     if differ:
         board = boards.get((differ[0].instructor, differ[0].first, differ[0].days))
-        value += f" (say, version {differ[0].version} where the database has {board.version if board else 'none'})"
+        version = board.version if board else "none"
+        value += f" (for example version {differ[0].version}; the database has {version})"
     return [Check("screens whose board differs from the database", value, not differ)]
 
 
@@ -290,7 +291,7 @@ def _instructor_event_checks(results: Results) -> list[Check]:
             if instructor == own.instructor
         }
         missed += 0 if own.refreshed else len(booked - set(own.created))
-    return [_none("new lessons that an instructor's own screen was not told of", missed)]
+    return [_none("new lessons missing on the instructor's own socket", missed)]
 
 
 def _request_checks(results: Results) -> list[Check]:
@@ -300,27 +301,27 @@ def _request_checks(results: Results) -> list[Check]:
             counts[answer] = counts.get(answer, 0) + count
     total = sum(counts.values())
     errors, late = results.socket_errors, []
-    if results.mended is not None:
-        # During faults a 503 or a lost answer is allowed, but not after the repair.
+    if results.repaired_at is not None:
+        # During faults a 503 or a missing response is allowed, but not after the repair.
         excused = {answer: counts.pop(answer, 0) for answer in ("503 UNAVAILABLE", "no answer")}
         errors = [error for error in errors if not _excused(error)]
-        calm = results.mended + STALE_SECONDS
-        after = sum(began > calm for began in results.troubled)
+        calm = results.repaired_at + STALE_SECONDS
+        after = sum(began > calm for began in results.failed_at)
         named = ", ".join(f"{count} × {answer}" for answer, count in excused.items())
-        late = [_none("requests refused or lost after all was mended", after, f" ({named} before)")]
+        late = [_none("requests refused or lost after the repair", after, f" ({named} before)")]
     broken = sum(count for answer, count in counts.items() if answer.startswith("5"))
-    strange = {
+    unexpected = {
         answer: count
         for answer, count in counts.items()
         if not answer.startswith((*_EXPECTED, "5")) and answer != "no answer"
     }
-    named = ", ".join(f"{count} × {answer}" for answer, count in sorted(strange.items()))
+    named = ", ".join(f"{count} × {answer}" for answer, count in sorted(unexpected.items()))
     return [
-        _none("answers 5xx", broken, f" of {total}"),
-        _none("requests without an answer", counts.get("no answer", 0)),
+        _none("5xx responses", broken, f" of {total}"),
+        _none("requests without a response", counts.get("no answer", 0)),
         *late,
-        Check("refusals that were not expected", named or "0", not strange),
-        _none("errors said on sockets", len(errors), f" ({errors[0]})" if errors else ""),
+        Check("unexpected refusals", named or "0", not unexpected),
+        _none("errors on sockets", len(errors), f" ({errors[0]})" if errors else ""),
     ]
 
 
@@ -336,7 +337,7 @@ def _completeness_checks(results: Results, rows: Sequence[Row]) -> list[Check]:
     complete = results.ready == results.expected and len(results.screens) > 0
     return [
         Check(
-            "people and screens that were ready at the start",
+            "users and screens that were ready at the start",
             f"{results.ready} of {results.expected}",
             complete,
         ),
@@ -363,9 +364,11 @@ def _delays(results: Results, commits: Sequence[Commit], ahead: timedelta) -> li
     ]
 
 
-def _after(mended: float, commits: Sequence[Commit]) -> list[Commit]:
+def _after(repaired_at: float, commits: Sequence[Commit]) -> list[Commit]:
     """The commits made after the product had STALE_SECONDS to recover."""
-    return [commit for commit in commits if commit.created_at.timestamp() > mended + STALE_SECONDS]
+    return [
+        commit for commit in commits if commit.created_at.timestamp() > repaired_at + STALE_SECONDS
+    ]
 
 
 def _numbers(
@@ -394,7 +397,7 @@ def _numbers(
             "",
             "",
             "",
-            f"in {seconds:.0f} s, settling included",
+            f"in {seconds:.0f} s, including settling",
         )
     )
     return table
@@ -407,13 +410,13 @@ def _percentiles(seconds: Sequence[float]) -> tuple[str, ...]:
 def text(results: Results, verdict: Verdict) -> str:
     """The verdict as text."""
     checks = [
-        ("PASS" if check.passed else "FAIL", check.what, check.found) for check in verdict.checks
+        ("PASS" if check.passed else "FAIL", check.name, check.value) for check in verdict.checks
     ]
-    title = f"{results.scenario} · {results.people} people · {results.url}"
+    title = f"{results.scenario} · {results.people} users · {results.url}"
     ending = (
-        "PASS: all of it held."
+        "PASS: all checks passed."
         if verdict.passed
-        else f"FAIL: {sum(not check.passed for check in verdict.checks)} wrong."
+        else f"FAIL: {sum(not check.passed for check in verdict.checks)} failed."
     )
     return "\n".join(
         [

@@ -1,4 +1,4 @@
-"""Accounts and lessons for tests, written directly to the database: fast and independent of the API."""
+"""Accounts and lessons for tests, written directly to the database, independently of the API."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,22 +80,36 @@ async def instructor(
             f"{name} teaches {service}",
         )
         await connection.execute(
-            """insert into calendar (instructor_id, time_zone, min_advance_minutes, travel_buffer_minutes,
-                                     free_cancel_hours)
+            """insert into calendar (
+                 instructor_id, time_zone, min_advance_minutes, travel_buffer_minutes,
+                 free_cancel_hours
+               )
                values ($1, $2, $3, $4, $5)""",
-            account.id, time_zone, notice_minutes, buffer_minutes, free_cancel_hours,
-        )  # fmt: skip
+            account.id,
+            time_zone,
+            notice_minutes,
+            buffer_minutes,
+            free_cancel_hours,
+        )
         await connection.execute(
             """insert into availability (instructor_id, during)
                select $1, tstzrange(local_instant(day + $3::text::time, $5),
                                     local_end(day + $4::text::interval, $5))
                from (select $2::date + n as day from generate_series(0, $6 - 1) as n) as days""",
-            account.id, today, *hours, time_zone, days,
-        )  # fmt: skip
+            account.id,
+            today,
+            *hours,
+            time_zone,
+            days,
+        )
     return Instructor(
-        account.id, account.email, account.name,
-        await service_of(pool, account.id, service, rate_cents=rate_cents, durations=durations), time_zone, today,
-    )  # fmt: skip
+        account.id,
+        account.email,
+        account.name,
+        await service_of(pool, account.id, service, rate_cents=rate_cents, durations=durations),
+        time_zone,
+        today,
+    )
 
 
 async def service_of(
@@ -106,13 +120,17 @@ async def service_of(
     rate_cents: int = 7000,
     durations: Sequence[int] = (30, 60),
 ) -> UUID:
-    """Adds a service to an instructor; the service's id."""
+    """Adds a service to an instructor; returns the service's id."""
     service_id: UUID = await pool.fetchval(
-        """insert into service (instructor_id, catalog_service, hourly_rate_cents, durations_minutes,
-                                location_types)
+        """insert into service (
+             instructor_id, catalog_service, hourly_rate_cents, durations_minutes, location_types
+           )
            values ($1, $2, $3, $4, '{student,instructor,public}') returning id""",
-        instructor_id, service, rate_cents, list(durations),
-    )  # fmt: skip
+        instructor_id,
+        service,
+        rate_cents,
+        list(durations),
+    )
     await pool.execute("select offer_next_start($1)", instructor_id)
     return service_id
 
@@ -153,8 +171,11 @@ async def _account(
         account_id: UUID = await connection.fetchval(
             """insert into account (email, full_name, password_hash, time_zone)
                values ($1, $2, $3, $4) returning id""",
-            email, name, QUICK_HASH, time_zone,
-        )  # fmt: skip
+            email,
+            name,
+            QUICK_HASH,
+            time_zone,
+        )
         await connection.executemany(
             "insert into account_role (account_id, role) values ($1, $2)",
             [(account_id, role) for role in roles],

@@ -1,4 +1,4 @@
-"""Waiting for what /health/ready says."""
+"""Waits for a state of /health/ready."""
 
 import asyncio
 from typing import Any
@@ -9,7 +9,7 @@ from tests.cluster import PATIENCE
 
 
 async def wait_until_ready(client: httpx.AsyncClient, code: int, **expected: Any) -> dict[str, Any]:
-    """Waits for this status code and these fields; the whole answer."""
+    """Waits for this status code and these fields; returns the whole response."""
     async with asyncio.timeout(PATIENCE):
         while True:
             answer = await client.get("/health/ready")

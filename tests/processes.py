@@ -70,8 +70,8 @@ class Starter:
     def __call__(
         self, command: str, *arguments: str, descriptors: int | None = None, **changed: Any
     ) -> Running:
-        """Starts `python -m app <command> <arguments>`. `serve` gets a free port and is ready on return.
-        `descriptors` limits open files; `changed` overrides settings."""
+        """Starts `python -m app <command> <arguments>`. `serve` gets a free port and is ready on
+        return. `descriptors` limits open files; `changed` overrides settings."""
         with contextlib.ExitStack() as stack:
             url, descriptor = "", tuple[int, ...]()
             if command == "serve" and "--port" not in arguments:
@@ -79,7 +79,7 @@ class Starter:
                 url = f"http://127.0.0.1:{listener.getsockname()[1]}"
                 descriptor = (listener.fileno(),)
                 arguments = (*arguments, "--fd", str(listener.fileno()))
-            output = tempfile.NamedTemporaryFile(prefix=f"{command}-", suffix=".log")  # noqa: SIM115 — closed with the process
+            output = tempfile.NamedTemporaryFile(prefix=f"{command}-")  # noqa: SIM115 — see close
             limit = (
                 ["/bin/sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"]
                 if descriptors

@@ -14,12 +14,15 @@ import pytest
 from app import db
 from tests.cluster import Cluster
 
-TABLES = "account|session|calendar|availability|booking|booking_audit|idempotency_key|outbox|notification|service|next_start"
+TABLES = (
+    "account|session|calendar|availability|booking|booking_audit|idempotency_key|outbox"
+    "|notification|service|next_start"
+)
 
 FILL = """
 insert into account (id, email, full_name, password_hash)
 select ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid,
-       n || '@example.com', 'Person ' || n, ''
+       n || '@example.com', 'Account ' || n, ''
 from generate_series(1, 4000) as n;
 insert into account_role select id, 'student' from account;
 insert into instructor (id) select id from account order by id limit 1000;
@@ -51,7 +54,8 @@ insert into outbox (instructor_id, version, days)
 select instructor_id, version, '{}' from booking;
 insert into notification (kind, recipient_id, booking_id, due_at, sent_at)
 select 'booking_confirmed', student_id, id, now(), now() from booking;
-insert into session (id, account_id, expires_at) select id, id, now() + interval '1 day' from account;
+insert into session (id, account_id, expires_at)
+select id, id, now() + interval '1 day' from account;
 update calendar set version = 100;
 analyze;
 """

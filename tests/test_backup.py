@@ -21,11 +21,11 @@ select (select count(*) from account) as accounts, (select count(*) from booking
 
 
 def run(*command: str | Path, **environment: str) -> str:
-    ended = subprocess.run(
+    result = subprocess.run(
         command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False
     )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 async def test_a_dump_is_restored_migrated_and_begins_a_new_epoch(

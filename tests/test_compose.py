@@ -1,4 +1,4 @@
-"""docker-compose.yml: its shape always, and by Compose itself where that client exists."""
+"""docker-compose.yml: its content, and its validation by Compose if that is installed."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from app.settings import Settings, SettingsError, read
 from tests.processes import ROOT
 
 COMPOSE = ROOT / "docker-compose.yml"
-OURS = ("migrate", "web", "relay", "worker")
+OWN_SERVICES = ("migrate", "web", "relay", "worker")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def composed() -> dict[str, Any]:
 
 
 def default_of(value: str) -> str:
-    """The value where no NAME of a `${NAME:-default}` is set."""
+    """The value if no NAME of a `${NAME:-default}` is set."""
     while "${" in value:
         before, _, rest = value.partition("${")
         inside, _, after = rest.partition("}")
@@ -33,34 +33,34 @@ def default_of(value: str) -> str:
     return value
 
 
-def test_everything_a_deployment_needs_is_there(composed: dict[str, Any]) -> None:
-    assert set(composed["services"]) >= {*OURS, "postgres", "redis", "proxy", "mailpit"}
+def test_all_services_of_a_deployment_exist(composed: dict[str, Any]) -> None:
+    assert set(composed["services"]) >= {*OWN_SERVICES, "postgres", "redis", "proxy", "mailpit"}
     assert composed["services"]["postgres"]["image"].startswith(f"postgres:{MAJOR}.")
 
 
 def test_one_service_builds_the_image_before_the_others_need_it(composed: dict[str, Any]) -> None:
     services = composed["services"]
     assert [name for name, service in services.items() if "build" in service] == ["migrate"]
-    assert len({services[name]["image"] for name in OURS}) == 1
+    assert len({services[name]["image"] for name in OWN_SERVICES}) == 1
     for name in ("web", "relay", "worker"):
         assert services[name]["pull_policy"] == "never"
         condition = services[name]["depends_on"]["migrate"]["condition"]
         assert condition == "service_completed_successfully"
 
 
-def test_a_migration_that_fails_is_tried_a_few_times_only(composed: dict[str, Any]) -> None:
+def test_a_failed_migration_is_tried_at_most_five_times(composed: dict[str, Any]) -> None:
     assert composed["services"]["migrate"]["restart"] == "on-failure:5"
 
 
-def test_every_image_from_elsewhere_has_an_exact_version(composed: dict[str, Any]) -> None:
-    images = [s["image"] for name, s in composed["services"].items() if name not in OURS]
+def test_every_external_image_has_an_exact_version(composed: dict[str, Any]) -> None:
+    images = [s["image"] for name, s in composed["services"].items() if name not in OWN_SERVICES]
     images += re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert len(images) == 6
     for image in images:
         assert re.search(r":v?\d+\.\d+", image), image
 
 
-def test_redis_takes_no_command_without_the_password_that_the_processes_have(
+def test_redis_requires_the_password_that_the_processes_have(
     composed: dict[str, Any],
 ) -> None:
     redis = composed["services"]["redis"]
@@ -68,13 +68,13 @@ def test_redis_takes_no_command_without_the_password_that_the_processes_have(
     assert password
     assert redis["command"][-2] == "--requirepass"
     assert default_of(redis["command"][-1]) == password
-    for name in OURS:
+    for name in OWN_SERVICES:
         url = default_of(composed["services"][name]["environment"]["REDIS_URL"])
         assert urlsplit(url).password == password
 
 
 def test_a_database_password_may_have_any_characters(composed: dict[str, Any]) -> None:
-    for name in OURS:
+    for name in OWN_SERVICES:
         environment = composed["services"][name]["environment"]
         assert "${" not in environment["DATABASE_URL"]
         assert environment["PGPASSWORD"] == "${DATABASE_PASSWORD:-instainstru}"
@@ -84,20 +84,20 @@ def test_a_database_password_may_have_any_characters(composed: dict[str, Any]) -
     )
 
 
-@pytest.mark.parametrize("service", OURS)
-def test_our_processes_run_commands_that_exist_under_settings_that_are_accepted(
+@pytest.mark.parametrize("service", OWN_SERVICES)
+def test_the_processes_run_existing_commands_with_valid_settings(
     composed: dict[str, Any], service: str
 ) -> None:
     process = composed["services"][service]
     assert _parser().parse_args(process["command"]).run
-    given = {name.lower(): default_of(value) for name, value in process["environment"].items()}
-    given.pop("pgpassword")  # the database driver's own
-    assert set(given) <= set(Settings.model_fields)
-    settings = read(_env_file=None, **given)
+    values = {name.lower(): default_of(value) for name, value in process["environment"].items()}
+    values.pop("pgpassword")  # read by the database driver
+    assert set(values) <= set(Settings.model_fields)
+    settings = read(_env_file=None, **values)
     assert settings.database_url.get_secret_value().startswith("postgresql://")
 
 
-def test_the_key_for_trying_out_is_refused_where_people_are(composed: dict[str, Any]) -> None:
+def test_the_trial_key_is_refused_on_prod(composed: dict[str, Any]) -> None:
     key = default_of(composed["services"]["web"]["environment"]["SECRET_KEY"])
     with pytest.raises(SettingsError, match="the trial key is public"):
         read(
@@ -109,7 +109,7 @@ def test_the_key_for_trying_out_is_refused_where_people_are(composed: dict[str, 
         )
 
 
-def test_only_the_proxy_and_the_mails_are_published_and_only_on_loopback(
+def test_only_proxy_and_mails_are_published_and_only_on_loopback(
     composed: dict[str, Any],
 ) -> None:
     published = {n: s["ports"] for n, s in composed["services"].items() if "ports" in s}
@@ -118,7 +118,7 @@ def test_only_the_proxy_and_the_mails_are_published_and_only_on_loopback(
         assert default_of(port).startswith("127.0.0.1:"), port
 
 
-def test_the_settings_of_the_guide_are_settings() -> None:
+def test_the_settings_in_the_operations_guide_exist() -> None:
     guide = (ROOT / "docs" / "operating.md").read_text()
     blocks = re.findall(r"^```ini\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
     compose, systemd = ({line.partition("=")[0] for line in b.splitlines()} for b in blocks)
@@ -126,12 +126,12 @@ def test_the_settings_of_the_guide_are_settings() -> None:
     assert {name.lower() for name in systemd} <= set(Settings.model_fields)
 
 
-def test_whatever_a_service_waits_for_or_mounts_exists(composed: dict[str, Any]) -> None:
+def test_all_dependencies_and_volumes_of_services_exist(composed: dict[str, Any]) -> None:
     for service in composed["services"].values():
         assert set(service.get("depends_on", {})) <= set(composed["services"])
-        for waited, condition in service.get("depends_on", {}).items():
+        for dependency, condition in service.get("depends_on", {}).items():
             if condition["condition"] == "service_healthy":
-                assert "healthcheck" in composed["services"][waited]
+                assert "healthcheck" in composed["services"][dependency]
         assert {mount.split(":")[0] for mount in service.get("volumes", [])} <= set(
             composed["volumes"]
         )
@@ -140,7 +140,7 @@ def test_whatever_a_service_waits_for_or_mounts_exists(composed: dict[str, Any])
         )
 
 
-def test_the_image_holds_every_folder_the_product_needs() -> None:
+def test_the_image_contains_every_folder_of_the_product() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert "!requirements-production.lock" in (ROOT / ".dockerignore").read_text()
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
@@ -150,7 +150,7 @@ def test_the_image_holds_every_folder_the_product_needs() -> None:
 
 
 def locked(name: str) -> dict[str, str]:
-    """Package → version and marker."""
+    """The version and marker of each package."""
     lines = (ROOT / name).read_text().splitlines()
     return dict(line.rstrip(" \\").split("==", 1) for line in lines if re.match(r"[a-z]", line))
 
@@ -164,14 +164,14 @@ def test_the_image_has_the_tested_versions_and_no_development_packages() -> None
 
 
 @pytest.mark.parametrize("client", [["docker", "compose"], ["docker-compose"]])
-def test_compose_itself_accepts_the_file(client: list[str]) -> None:
+def test_compose_validates_the_file(client: list[str]) -> None:
     version = [*client, "version", "--short"]
     installed = (
         shutil.which(client[0])
         and not subprocess.run(version, check=False, capture_output=True).returncode
     )
     if not installed:
-        pytest.skip(f"There is no {' '.join(client)} here. CI has one.")
+        pytest.skip(f"{' '.join(client)} is not installed. CI has it.")
     checked = subprocess.run(
         [*client, "-f", str(COMPOSE), "config", "--quiet"],
         check=False,

@@ -1,6 +1,5 @@
-"""What strangers may do to a web process's connections: send garbage, endless heads, trailers and
-pipelines, or nothing at all, many times over. Memory stays bounded, others are served, and the log
-stays quiet."""
+"""Hostile connections to a web process: garbage, endless heads, trailers and pipelines, or silence,
+in large numbers. Memory stays bounded, other clients are served, and nothing is logged."""
 
 import asyncio
 import contextlib
@@ -40,7 +39,7 @@ class Stranger:
         self.writer = writer
 
     async def send(self, data: bytes) -> None:
-        """As long as the server takes it."""
+        """Ignores that the server closed the connection."""
         with contextlib.suppress(ConnectionError):
             self.writer.write(data)
             await self.writer.drain()
@@ -56,14 +55,14 @@ class Stranger:
                     await self.writer.drain()
 
     async def rest(self, seconds: float = PATIENCE) -> bytes:
-        """All that the server says until it hangs up."""
+        """Everything that the server sends until it closes the connection."""
         async with asyncio.timeout(seconds):
             with contextlib.suppress(ConnectionError):
                 return await self.reader.read()
         return b""
 
     async def response(self) -> int:
-        """The status of the next response, whose body is read too."""
+        """The status of the next response; also reads its body."""
         async with asyncio.timeout(PATIENCE):
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = next(
@@ -90,25 +89,23 @@ def megabytes(web: Running) -> float:
     return psutil.Process(web.pid).memory_info().rss / MEGABYTE
 
 
-# ---- what is sent
+# ---- content
 
 
 @pytest.mark.parametrize(
     ("request_bytes", "expected"),
     [
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 10, 400, id="TLS"),
-        pytest.param(b"hello\r\n\r\n", 400, id="no HTTP"),
+        pytest.param(b"hello\r\n\r\n", 400, id="not HTTP"),
         pytest.param(b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="a path that is not ASCII"),
-        pytest.param(
-            b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="an address that is none"
-        ),
+        pytest.param(b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="an invalid address"),
         pytest.param(b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="a tunnel"),
-        pytest.param(POST + b"Content-Length: x\r\n\r\n", 400, id="a length that is none"),
+        pytest.param(POST + b"Content-Length: x\r\n\r\n", 400, id="an invalid length"),
         pytest.param(
             POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400, id="two lengths"
         ),
         pytest.param(
-            POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, id="a chunk that is none"
+            POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, id="an invalid chunk"
         ),
         pytest.param(GET + b"A: b\r\n" * 101 + b"\r\n", 431, id="too many fields"),
         pytest.param(GET + b"A: " + b"b" * 60_000 + b"\r\n\r\n", 431, id="a long field"),
@@ -116,7 +113,7 @@ def megabytes(web: Running) -> float:
         pytest.param(GET + b"A" * 60_000 + b": b\r\n\r\n", 431, id="a long name"),
     ],
 )
-async def test_what_cannot_be_read_is_refused_and_the_connection_ends(
+async def test_an_invalid_request_is_refused_and_the_connection_ends(
     settings: Settings, request_bytes: bytes, expected: int
 ) -> None:
     async with serving(settings) as url, stranger(url) as client:
@@ -139,7 +136,7 @@ KEY = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
     [
         pytest.param(UPGRADE % b"/live" + b"\r\n", 400, id="no key"),
         pytest.param(
-            UPGRADE % b"/live" + b"Sec-WebSocket-Key: \xff\r\n\r\n", 400, id="a key that is none"
+            UPGRADE % b"/live" + b"Sec-WebSocket-Key: \xff\r\n\r\n", 400, id="an invalid key"
         ),
         pytest.param(UPGRADE % b"/live" + KEY + KEY + b"\r\n", 400, id="two keys"),
         pytest.param(UPGRADE % b"/live\xff" + KEY + b"\r\n", 400, id="a path that is not ASCII"),
@@ -164,11 +161,11 @@ KEY = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
             GET + b"Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n", 200, id="another protocol"
         ),
         pytest.param(
-            GET + b"Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 400, id="next to nothing"
+            GET + b"Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 400, id="no other fields"
         ),
     ],
 )
-async def test_an_upgrade_that_cannot_be_is_refused_and_the_connection_ends(
+async def test_an_invalid_upgrade_is_refused_and_the_connection_ends(
     settings: Settings, request_bytes: bytes, expected: int
 ) -> None:
     async with serving(settings) as url, stranger(url) as client:
@@ -176,7 +173,7 @@ async def test_an_upgrade_that_cannot_be_is_refused_and_the_connection_ends(
         assert status(await client.rest()) == expected
 
 
-async def test_what_follows_a_refusal_is_discarded(
+async def test_data_after_a_refusal_is_discarded(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     refusals = (
@@ -184,16 +181,16 @@ async def test_what_follows_a_refusal_is_discarded(
         UPGRADE % b"/live" + KEY + b"Content-Length: 10\r\n\r\n{",
     )
     async with serving(settings) as url:
-        for refused in refusals:
+        for invalid_request in refusals:
             async with stranger(url) as client:
-                for part in (refused, b"more", b"and more", b"and more"):
+                for part in (invalid_request, b"more", b"and more", b"and more"):
                     await client.send(part)
                     await asyncio.sleep(0.05)
                 assert status(await client.rest()) == 400
     assert [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
 
 
-async def test_trailers_are_no_part_of_the_head(settings: Settings) -> None:
+async def test_trailers_are_not_part_of_the_head(settings: Settings) -> None:
     async with serving(settings) as url, stranger(url) as client:
         chunked = (
             b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nAuthorization: Bearer x\r\n\r\n"
@@ -203,7 +200,7 @@ async def test_trailers_are_no_part_of_the_head(settings: Settings) -> None:
         assert await client.response() == 200
 
 
-async def test_a_few_requests_may_come_at_once_and_are_answered_in_turn(settings: Settings) -> None:
+async def test_pipelined_requests_are_answered_in_order(settings: Settings) -> None:
     async with serving(settings) as url, stranger(url) as client:
         await client.send((GET + b"\r\n") * 5 + GET.replace(b"live", b"nowhere") + b"\r\n")
         assert [await client.response() for _ in range(6)] == [200] * 5 + [404]
@@ -245,7 +242,7 @@ async def test_a_head_without_a_body_is_sent_too(settings: Settings) -> None:
         assert await connection.response() == 200
 
 
-async def test_who_expects_a_100_gets_it_before_the_response(settings: Settings) -> None:
+async def test_a_100_continue_is_sent_before_the_response(settings: Settings) -> None:
     async with serving(settings) as url, stranger(url) as connection:
         await connection.send(POST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
         async with asyncio.timeout(5):
@@ -276,7 +273,7 @@ async def test_a_head_and_its_body_are_written_together() -> None:
     ]
 
 
-async def test_what_never_ends_takes_no_memory_and_harms_nobody(start: Starter) -> None:
+async def test_endless_data_takes_no_memory_and_other_clients_are_served(start: Starter) -> None:
     web = start("serve")
     async with httpx.AsyncClient(base_url=web.url, timeout=PATIENCE) as good:
         for name, (beginning, piece) in ENDLESS.items():
@@ -290,7 +287,7 @@ async def test_what_never_ends_takes_no_memory_and_harms_nobody(start: Starter) 
     assert web.log == "", web.log
 
 
-async def test_many_half_requests_take_little_memory(start: Starter) -> None:
+async def test_many_incomplete_requests_take_little_memory(start: Starter) -> None:
     web = start("serve")
     before = megabytes(web)
     async with contextlib.AsyncExitStack() as stack:
@@ -303,7 +300,7 @@ async def test_many_half_requests_take_little_memory(start: Starter) -> None:
     assert web.log == "", web.log
 
 
-# ---- in how much time
+# ---- time limits
 
 
 @pytest.fixture
@@ -312,7 +309,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "BODY_SECONDS", 0.6)
 
 
-def test_a_whole_request_takes_at_most_30_seconds() -> None:
+def test_a_request_takes_at_most_30_seconds() -> None:
     assert http_protocol.HEAD_SECONDS + http_protocol.BODY_SECONDS <= 30
 
 
@@ -325,7 +322,7 @@ def test_a_whole_request_takes_at_most_30_seconds() -> None:
         pytest.param(POST + b"Content-Length: 10\r\n\r\n{", 408, id="a part of a body"),
     ],
 )
-async def test_a_request_that_does_not_come_is_given_up(
+async def test_an_incomplete_request_times_out(
     settings: Settings, quick: None, request_bytes: bytes, expected: int
 ) -> None:
     async with serving(settings) as url, stranger(url) as client:
@@ -333,21 +330,21 @@ async def test_a_request_that_does_not_come_is_given_up(
         assert status(await client.rest()) == expected
 
 
-async def test_a_head_that_comes_by_the_byte_is_given_up(settings: Settings, quick: None) -> None:
+async def test_a_head_that_arrives_byte_by_byte_times_out(settings: Settings, quick: None) -> None:
     async with serving(settings) as url, stranger(url) as client:
 
-        async def dribble() -> None:
+        async def send_slowly() -> None:
             while not client.writer.is_closing():
                 await client.send(b"x")
                 await asyncio.sleep(0.05)
 
         await client.send(GET)
-        dribbling = asyncio.create_task(dribble())
+        sender = asyncio.create_task(send_slowly())
         assert status(await client.rest()) == 408
-        dribbling.cancel()
+        sender.cancel()
 
 
-async def test_silence_between_requests_is_fine_but_not_an_unfinished_one(
+async def test_silence_is_allowed_between_requests_but_not_within_one(
     settings: Settings, quick: None
 ) -> None:
     async with serving(settings) as url, stranger(url) as client:
@@ -359,22 +356,24 @@ async def test_silence_between_requests_is_fine_but_not_an_unfinished_one(
         assert status(await client.rest()) == 408
 
 
-async def test_an_answer_that_is_not_taken_is_given_up(
+async def test_a_client_that_does_not_read_its_responses_is_disconnected(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_protocol, "STUCK_SECONDS", 0.5)
     async with serving(settings) as url, stranger(url) as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         style = GET.replace(b"/health/live", b"/static/board.js") + b"\r\n"
-        ends = asyncio.get_running_loop().time() + 20
+        deadline = asyncio.get_running_loop().time() + 20
         while not client.writer.transport.is_closing():
-            assert asyncio.get_running_loop().time() < ends
+            assert asyncio.get_running_loop().time() < deadline
             await client.send(style * 5)
             await asyncio.sleep(0.01)
 
 
-async def test_one_that_does_not_take_its_answers_gets_no_socket(settings: Settings) -> None:
-    """The transport would never report the new socket's back-pressure: it counts as paused already."""
+async def test_a_client_that_does_not_read_its_responses_gets_no_live_socket(
+    settings: Settings,
+) -> None:
+    """The transport is already paused, so it would never report the new socket's back-pressure."""
     style = GET.replace(b"/health/live", b"/static/style.css") + b"\r\n"
     async with serving(settings) as url, stranger(url) as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -396,7 +395,7 @@ async def test_one_that_does_not_take_its_answers_gets_no_socket(settings: Setti
         assert b" 101 " not in await client.rest()
 
 
-# ---- how many
+# ---- numbers of connections
 
 
 def test_the_soft_limit_of_descriptors_is_raised_to_the_hard_one() -> None:
@@ -413,7 +412,7 @@ print(*resource.getrlimit(resource.RLIMIT_NOFILE))
     assert output.split() == ["500", "500"]
 
 
-def test_live_sockets_leave_descriptors_for_the_rest() -> None:
+def test_live_sockets_leave_descriptors_for_requests() -> None:
     settings = read(_env_file=None, max_sockets=1_000_000)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     assert (
@@ -428,22 +427,21 @@ def test_live_sockets_leave_descriptors_for_the_rest() -> None:
 DESCRIPTORS = 300
 
 
-async def test_silent_connections_shut_nobody_out_for_long(start: Starter) -> None:
+async def test_silent_connections_block_others_only_briefly(start: Starter) -> None:
     web = start("serve", descriptors=DESCRIPTORS)
     screens = Screens(web.url)
     screen = await screens.open()
     async with contextlib.AsyncExitStack() as stack:
-        began = time.monotonic()
+        start_time = time.monotonic()
         silent = [await stack.enter_async_context(stranger(web.url)) for _ in range(DESCRIPTORS)]
         answers = [await _answer(web.url) for _ in range(5)]
-        for (
-            answer
-        ) in answers:  # none is reset, and on a slow machine the silent ones may be gone by now
+        for answer in answers:
+            # None is reset. On a slow machine the silent ones may have ended by now.
             assert answer.status_code in {200, 503}
         await screen.send(type="unwatch", instructor="nobody")
         await screen.receives("error", code="NOT_FOUND")
         while (await _answer(web.url)).status_code != 200:
-            assert time.monotonic() - began < PATIENCE
+            assert time.monotonic() - start_time < PATIENCE
             await asyncio.sleep(0.2)
         responses = [await client.rest() for client in silent]
         assert {status(response) for response in responses} == {0, 503}
@@ -456,13 +454,13 @@ async def test_silent_connections_shut_nobody_out_for_long(start: Starter) -> No
     assert [line for line in web.log.splitlines() if "connections_exhausted" not in line] == []
 
 
-async def test_while_there_is_no_descriptor_connections_wait_and_none_is_lost(
+async def test_without_free_descriptors_connections_wait_and_none_is_lost(
     start: Starter,
 ) -> None:
     web = start("serve")
     process = psutil.Process(web.pid)
     soft, hard = process.rlimit(psutil.RLIMIT_NOFILE)
-    process.rlimit(psutil.RLIMIT_NOFILE, (3, hard))  # as if all were taken
+    process.rlimit(psutil.RLIMIT_NOFILE, (3, hard))  # none is free
     waiting = [asyncio.create_task(_answer(web.url)) for _ in range(10)]
     async with asyncio.timeout(PATIENCE):
         while "accept_failed" not in web.log:
@@ -474,7 +472,7 @@ async def test_while_there_is_no_descriptor_connections_wait_and_none_is_lost(
     assert "Traceback" not in web.log
 
 
-async def test_more_live_sockets_than_descriptors_allow_are_answered_503(start: Starter) -> None:
+async def test_more_live_sockets_than_descriptors_get_a_503(start: Starter) -> None:
     web = start("serve", descriptors=DESCRIPTORS)
 
     async def open_all(stack: contextlib.AsyncExitStack) -> None:
@@ -490,6 +488,6 @@ async def test_more_live_sockets_than_descriptors_allow_are_answered_503(start: 
 
 
 async def _answer(url: str) -> httpx.Response:
-    """Of a connection of its own, for as long as it takes to be accepted."""
+    """The response on a new connection, which may wait to be accepted."""
     async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
         return await client.get("/health/live")

@@ -21,11 +21,11 @@ def new_fault_log(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_releasing_a_connection_sends_nothing_to_postgres(database_url: str) -> None:
-    """A reset could fail after the statement was committed and answered."""
+    """A reset could fail after the statement was committed."""
     pool = await db.connect(database_url, size=1, name="test")
     async with pool.acquire() as connection:
-        await connection.execute("set application_name = 'as it was'")
-    assert await pool.fetchval("show application_name") == "as it was"
+        await connection.execute("set application_name = 'unchanged'")
+    assert await pool.fetchval("show application_name") == "unchanged"
     await db.close(pool)
 
 
@@ -83,13 +83,15 @@ async def test_a_terminated_backend_is_unavailable_and_the_next_one_serves(
 
 async def _pids(pool: Pool) -> set[int]:
     """The server processes of two connections of the pool."""
-    async with pool.acquire() as one, pool.acquire() as other:
-        return {await connection.fetchval("select pg_backend_pid()") for connection in (one, other)}
+    async with pool.acquire() as first, pool.acquire() as second:
+        return {
+            await connection.fetchval("select pg_backend_pid()") for connection in (first, second)
+        }
 
 
 @pytest.fixture
 async def old_primary(database_url: str, pool: Pool) -> AsyncIterator[Pool]:
-    """A pool whose open connections are read-only, as after a failover; new connections can write."""
+    """A pool whose open connections are read-only, as after a failover; new ones can write."""
     name = await pool.fetchval("select current_database()")
     await pool.execute(f'alter database "{name}" set default_transaction_read_only = on')
     stale = await db.connect(database_url, size=2, name="stale")
@@ -162,7 +164,7 @@ async def deadlocking(pool: Pool) -> Pool:
         language plpgsql as $$
         begin
           perform nextval('attempt');
-          raise exception 'each waits for the other' using errcode = 'deadlock_detected';
+          raise exception 'a deadlock' using errcode = 'deadlock_detected';
         end
         $$
         """

@@ -14,11 +14,10 @@ from tests import factories
 
 MOMENTS = [
     datetime(2026, 11, 23, 15, tzinfo=UTC),  # a Monday morning
-    datetime(
-        2026, 11, 23, 4, 59, 59, tzinfo=UTC
-    ),  # late on Sunday night in New York, Monday in UTC
+    # Late on Sunday night in New York, Monday in UTC.
+    datetime(2026, 11, 23, 4, 59, 59, tzinfo=UTC),
     datetime(2027, 3, 13, 23, tzinfo=UTC),  # the evening before clocks go forward
-    datetime(2026, 11, 1, 5, 30, tzinfo=UTC),  # in the hour that comes twice
+    datetime(2026, 11, 1, 5, 30, tzinfo=UTC),  # in the hour that occurs twice
     datetime(2028, 2, 29, 12, tzinfo=UTC),
     datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC),
 ]

@@ -1,4 +1,5 @@
-"""One calendar that is locked by somebody else costs this process three connections, and nobody else anything."""
+"""A calendar locked by another process takes three connections of this process, and affects no
+other calendar."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -23,7 +24,7 @@ from tests.health import wait_until_ready
 
 
 class Lock:
-    """A transaction of somebody else's that holds a calendar's row."""
+    """Another process's transaction that locks a calendar's row."""
 
     def __init__(self, pool: Pool, calendar: UUID) -> None:
         self._pool = pool
@@ -49,51 +50,52 @@ async def outside(database_url: str) -> AsyncIterator[Pool]:
     await db.close(pool)
 
 
-async def waiting(pool: Pool) -> int:
-    """How many connections of others wait for a lock in this database."""
+async def lock_waits(pool: Pool) -> int:
+    """The number of other connections that wait for a lock in this database."""
     count: int = await pool.fetchval(
         """select count(*) from pg_stat_activity
-           where datname = current_database() and wait_event_type = 'Lock' and pid <> pg_backend_pid()"""
+           where datname = current_database() and wait_event_type = 'Lock'
+             and pid <> pg_backend_pid()"""
     )
     return count
 
 
-async def until_they_wait(pool: Pool, count: int) -> None:
+async def until_lock_waits(pool: Pool, count: int) -> None:
     async with asyncio.timeout(PATIENCE):
-        while await waiting(pool) < count:
+        while await lock_waits(pool) < count:
             await asyncio.sleep(0.01)
 
 
 async def book(
-    client: httpx.AsyncClient, token: str, teacher: Instructor, wall_clock: str
+    client: httpx.AsyncClient, token: str, instructor: Instructor, wall_clock: str
 ) -> httpx.Response:
     return await client.post(
         "/api/bookings",
         headers={"Authorization": f"Bearer {token}", "Idempotency-Key": str(uuid4())},
         json={
-            "service_id": str(teacher.service_id),
-            "start": teacher.at(wall_clock).isoformat(),
+            "service_id": str(instructor.service_id),
+            "start": instructor.at(wall_clock).isoformat(),
             "duration_minutes": 30,
             "location": "12 Main Street",
         },
     )
 
 
-async def test_with_thirty_waiting_for_one_calendar_everything_else_is_answered(
+async def test_thirty_bookings_of_a_locked_calendar_block_nothing_else(
     client: httpx.AsyncClient,
     pool: Pool,
     outside: Pool,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gate, "WAIT_SECONDS", 60)  # they still wait on the slowest machine
+    monkeypatch.setattr(gate, "WAIT_SECONDS", 60)  # so that they still wait on a slow machine
     anna, dora = (
         await factories.instructor(pool, "Anna"),
         await factories.instructor(pool, "Dora", service="guitar"),
     )
-    crowd = [await factories.student(pool, f"Student {number}") for number in range(30)]
-    tokens = [await factories.token_of(pool, student.id, settings) for student in crowd]
-    stranger = await factories.token_of(pool, (await factories.student(pool, "Ben")).id, settings)
+    students = [await factories.student(pool, f"Student {number}") for number in range(30)]
+    tokens = [await factories.token_of(pool, student.id, settings) for student in students]
+    bens_token = await factories.token_of(pool, (await factories.student(pool, "Ben")).id, settings)
     times = [f"{9 + n // 2 % 8:02}:{n % 2 * 30:02}" for n in range(30)]
     await wait_until_ready(client, 200)
     async with Lock(outside, anna.id):
@@ -101,13 +103,13 @@ async def test_with_thirty_waiting_for_one_calendar_everything_else_is_answered(
             asyncio.create_task(book(client, token, anna, wall_clock))
             for token, wall_clock in zip(tokens, times, strict=True)
         ]
-        await until_they_wait(outside, 3)
+        await until_lock_waits(outside, 3)
         assert (await client.get("/health/ready")).status_code == 200
         assert (await client.get(f"/instructors/{dora.id}")).status_code == 200
         assert (await client.get(f"/instructors/{anna.id}")).status_code == 200
-        other = await book(client, stranger, dora, "10:00")
+        other = await book(client, bens_token, dora, "10:00")
         assert other.status_code == 201
-        assert await waiting(outside) <= 3
+        assert await lock_waits(outside) <= 3
         assert sum(not task.done() for task in bookings) >= 15
     answers = await asyncio.gather(*bookings)
     for answer in answers:
@@ -115,7 +117,7 @@ async def test_with_thirty_waiting_for_one_calendar_everything_else_is_answered(
             assert answer.json()["code"] == "UNAVAILABLE"
             assert answer.headers["Retry-After"]
     created = sum(answer.status_code == 201 for answer in answers)
-    assert created >= 1  # there are 16 times; calls that waited too long or came late are refused
+    assert created >= 1  # of 16 times; calls that are late or wait too long are refused
     assert {answer.status_code for answer in answers} <= {201, 409, 503}
     counts = await pool.fetchrow(
         """select (select count(*) from booking where instructor_id = $1) as bookings,
@@ -131,7 +133,7 @@ async def test_with_thirty_waiting_for_one_calendar_everything_else_is_answered(
 @pytest.mark.parametrize(
     "write", ["reserve", "cancel", "week", "profile", "stop", "begin", "withdraw"]
 )
-async def test_every_writer_of_a_calendar_takes_its_turn(
+async def test_every_writer_of_a_calendar_passes_the_gate(
     pool: Pool, outside: Pool, write: str
 ) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
@@ -148,14 +150,14 @@ async def test_every_writer_of_a_calendar_takes_its_turn(
     }
     async with Lock(outside, anna.id):
         tasks = [asyncio.create_task(writes[write]()) for _ in range(6)]
-        await until_they_wait(outside, gate.WIDTH)
+        await until_lock_waits(outside, gate.WIDTH)
         assert gate._gates[anna.id].writers == 6
-        assert await waiting(outside) == gate.WIDTH
+        assert await lock_waits(outside) == gate.WIDTH
     await asyncio.gather(*tasks, return_exceptions=True)
     assert gate._gates == {}
 
 
-async def test_one_student_who_waits_for_a_calendar_takes_three_connections_whomever_else_they_book(
+async def test_a_student_who_waits_for_a_calendar_takes_at_most_three_connections(
     pool: Pool, outside: Pool
 ) -> None:
     anna, ben, carl = (
@@ -163,23 +165,24 @@ async def test_one_student_who_waits_for_a_calendar_takes_three_connections_whom
         await factories.student(pool, "Ben"),
         await factories.student(pool, "Carl"),
     )
-    teachers = [await factories.instructor(pool, f"Teacher {number}") for number in range(12)]
+    instructors = [await factories.instructor(pool, f"Instructor {number}") for number in range(12)]
     async with Lock(outside, anna.id):
         lessons = [asyncio.create_task(reserve(pool, ben, anna, anna.at("10:00")))]
-        await until_they_wait(outside, 1)  # he has the lock of his own row now
+        await until_lock_waits(outside, 1)  # it has the lock of Ben's row now
         lessons += [
-            asyncio.create_task(reserve(pool, ben, other, other.at("12:00"))) for other in teachers
+            asyncio.create_task(reserve(pool, ben, other, other.at("12:00")))
+            for other in instructors
         ]
-        await until_they_wait(outside, gate.WIDTH)
+        await until_lock_waits(outside, gate.WIDTH)
         assert (
-            await reserve(pool, carl, teachers[0], teachers[0].at("10:00"))
+            await reserve(pool, carl, instructors[0], instructors[0].at("10:00"))
         ).state == "confirmed"
-        assert await waiting(outside) <= gate.WIDTH
+        assert await lock_waits(outside) <= gate.WIDTH
     await asyncio.gather(*lessons, return_exceptions=True)
     assert gate._students == gate._gates == {}
 
 
-async def test_whoever_waits_too_long_for_a_turn_is_told_so(
+async def test_a_writer_that_waits_too_long_is_refused(
     pool: Pool, outside: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
@@ -187,15 +190,15 @@ async def test_whoever_waits_too_long_for_a_turn_is_told_so(
     monkeypatch.setattr(gate, "faults", db.Faults())
     async with Lock(outside, anna.id):
         first = [asyncio.create_task(instructor.stop(pool, anna.id)) for _ in range(gate.WIDTH)]
-        await until_they_wait(outside, gate.WIDTH)
+        await until_lock_waits(outside, gate.WIDTH)
         with capture_logs() as lines, pytest.raises(refusal.Unavailable):
             await instructor.stop(pool, anna.id)
     assert [line["cause"] for line in lines] == ["calendar_queue_slow"]
     await asyncio.gather(*first)
-    await instructor.stop(pool, anna.id)  # the turns were given back
+    await instructor.stop(pool, anna.id)  # the slots are free again
 
 
-async def test_when_too_many_wait_the_next_is_told_at_once(
+async def test_a_writer_is_refused_at_once_if_the_queue_is_full(
     pool: Pool, outside: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
@@ -205,7 +208,7 @@ async def test_when_too_many_wait_the_next_is_told_at_once(
         waiters = [
             asyncio.create_task(instructor.stop(pool, anna.id)) for _ in range(gate.WIDTH + 1)
         ]
-        await until_they_wait(outside, gate.WIDTH)
+        await until_lock_waits(outside, gate.WIDTH)
         with capture_logs() as lines, pytest.raises(refusal.Unavailable):
             await instructor.stop(pool, anna.id)
         assert not any(waiter.done() for waiter in waiters)
@@ -213,36 +216,34 @@ async def test_when_too_many_wait_the_next_is_told_at_once(
     await asyncio.gather(*waiters)
 
 
-async def test_a_client_that_leaves_while_it_waits_leaves_the_queue(
-    pool: Pool, outside: Pool
-) -> None:
+async def test_a_cancelled_writer_leaves_the_queue(pool: Pool, outside: Pool) -> None:
     anna = await factories.instructor(pool, "Anna")
     async with Lock(outside, anna.id):
         waiters = [
             asyncio.create_task(instructor.stop(pool, anna.id)) for _ in range(gate.WIDTH + 2)
         ]
-        await until_they_wait(outside, gate.WIDTH)
+        await until_lock_waits(outside, gate.WIDTH)
         for waiter in waiters:
             waiter.cancel()
         await asyncio.gather(*waiters, return_exceptions=True)
         assert gate._gates == {}
 
 
-async def test_whose_a_service_is_is_remembered_for_so_many_services_only(
+async def test_the_cache_of_instructors_by_service_is_bounded(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "_MAX_CACHED", 2)
     monkeypatch.setattr(service, "_instructors", {})
     anna = await factories.instructor(pool, "Anna")
-    offered = [
+    services = [
         anna.service_id,
         *[await factories.service_of(pool, anna.id, slug) for slug in ("guitar", "spanish")],
     ]
-    assert [await service.instructor_of(pool, service_id) for service_id in offered] == [
+    assert [await service.instructor_of(pool, service_id) for service_id in services] == [
         anna.id
     ] * 3
-    assert list(service._instructors) == offered[1:]
-    assert await service.instructor_of(pool, offered[1]) == anna.id
-    assert list(service._instructors) == [offered[2], offered[1]]
+    assert list(service._instructors) == services[1:]
+    assert await service.instructor_of(pool, services[1]) == anna.id
+    assert list(service._instructors) == [services[2], services[1]]
     assert await service.instructor_of(pool, uuid4()) is None
     assert len(service._instructors) == 2

@@ -1,4 +1,4 @@
-"""What a load balancer hears when things it stands on go away and come back."""
+"""Health checks while Redis, Postgres and the relay stop and return, and the metrics."""
 
 import asyncio
 import os
@@ -35,12 +35,14 @@ async def relaying(settings: Settings) -> AsyncIterator[None]:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_alive_needs_nothing(client: httpx.AsyncClient) -> None:
+async def test_live_needs_no_database(client: httpx.AsyncClient) -> None:
     answer = await client.get("/health/live")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
-async def test_ready_with_everything_there(client: httpx.AsyncClient, relaying: None) -> None:
+async def test_ready_with_postgres_redis_and_relay(
+    client: httpx.AsyncClient, relaying: None
+) -> None:
     assert await wait_until_ready(client, 200, status="ok") == {
         "status": "ok",
         "postgres": "ok",
@@ -48,7 +50,7 @@ async def test_ready_with_everything_there(client: httpx.AsyncClient, relaying: 
     }
 
 
-async def test_without_redis_it_is_ready_but_says_so(
+async def test_without_redis_it_is_ready_but_degraded(
     client: httpx.AsyncClient, relaying: None, redis_server: RedisServer
 ) -> None:
     await wait_until_ready(client, 200, status="ok")
@@ -63,7 +65,7 @@ async def test_without_redis_it_is_ready_but_says_so(
 
 
 async def reconcile_age(client: httpx.AsyncClient) -> float:
-    """What the metric says."""
+    """The value of the metric."""
     lines = (await client.get("/metrics")).text.splitlines()
     [age] = [line.split()[1] for line in lines if line.startswith("live_reconcile_age_seconds ")]
     return float(age)
@@ -75,7 +77,7 @@ async def test_the_age_of_the_last_successful_reconcile_is_a_metric_and_decides_
     monkeypatch.setattr(lifespan, "RECONCILE_AGE_SECONDS", 4.0)
     await wait_until_ready(client, 200)
     clock = asyncio.get_running_loop().time
-    # Postgres answers everything else, but no reconcile succeeds any more.
+    # Postgres answers everything else, but every reconcile fails.
     await pool.execute("alter table calendar rename column version to version_elsewhere")
     broken_at = clock()
     while clock() - broken_at < 3:
@@ -92,8 +94,8 @@ async def test_the_age_of_the_last_successful_reconcile_is_a_metric_and_decides_
 async def test_without_postgres_it_is_not_ready(
     settings: Settings, postgres_server: Server
 ) -> None:
-    there = SecretStr(postgres_server.cluster.database(TEMPLATE))
-    async with visiting(settings.model_copy(update={"database_url": there})) as client:
+    database_url = SecretStr(postgres_server.cluster.database(TEMPLATE))
+    async with visiting(settings.model_copy(update={"database_url": database_url})) as client:
         await wait_until_ready(client, 200)
         postgres_server.kill()
         answer = await client.get("/health/ready")
@@ -121,7 +123,7 @@ def small_disk(postgres_server: Server) -> Iterator[Path]:
     if mounted.returncode != 0:
         disk.rmdir()
         pytest.skip(
-            f"A full disk needs a mount, which only root may make: {mounted.stderr.decode().strip()}"
+            f"A full disk needs a mount, which needs root: {mounted.stderr.decode().strip()}"
         )
     try:
         if user := postgres_server.embedded.user:
@@ -141,7 +143,7 @@ def fill(disk: Path) -> None:
     assert shutil.disk_usage(disk).free == 0
 
 
-async def test_a_full_disk_is_seen_until_there_is_room_again(
+async def test_a_full_disk_is_reported_until_there_is_space_again(
     settings: Settings, postgres_server: Server, small_disk: Path
 ) -> None:
     url = await postgres_server.cluster.clone_onto("small", small_disk)
@@ -163,9 +165,8 @@ async def test_a_full_disk_is_seen_until_there_is_room_again(
         statuses = [await write_bio() for _ in range(20)]
         assert set(statuses) <= {200, 503}
         assert 503 in statuses
-        assert (
-            await client.get(f"/api/instructors/{anna.id}")
-        ).status_code == 200  # pages can still be read
+        read = await client.get(f"/api/instructors/{anna.id}")
+        assert read.status_code == 200
         await wait_until_ready(client, 200, status="degraded", postgres="disk_full")
         (small_disk / "filler").unlink()
         await wait_until_ready(client, 200, postgres="ok")
@@ -184,11 +185,11 @@ async def test_metrics_name_the_process_that_answered(client: httpx.AsyncClient)
 
 
 @pytest.mark.parametrize(
-    ("key", "given", "status"),
+    ("key", "header", "status"),
     [("k" * 20, "k" * 20, 200), ("k" * 20, "wrong", 403), ("", "", 403), ("k", "ü", 403)],
 )
 async def test_metrics_need_the_key_outside_int(
-    settings: Settings, key: str, given: str, status: int
+    settings: Settings, key: str, header: str, status: int
 ) -> None:
     outside = {
         "site_mode": "prod",
@@ -196,11 +197,11 @@ async def test_metrics_need_the_key_outside_int(
         "smtp_url": SecretStr("smtp://127.0.0.1:9"),
     }
     async with visiting(settings.model_copy(update=outside)) as client:
-        answer = await client.get("/metrics", headers={b"X-Monitoring-API-Key": given.encode()})
+        answer = await client.get("/metrics", headers={b"X-Monitoring-API-Key": header.encode()})
     assert answer.status_code == status
 
 
-async def test_one_that_alone_hears_nothing_is_given_no_work(
+async def test_a_process_that_alone_receives_no_changes_is_not_ready(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Subscriber, "status", "disconnected")

@@ -62,7 +62,7 @@ async def test_without_redis_each_process_counts_alone(
         assert 1 <= refused.value.retry_after <= 60
 
 
-async def test_keys_in_redis_hold_no_personal_data(
+async def test_keys_in_redis_contain_no_personal_data(
     limited: Settings, redis_server: RedisServer
 ) -> None:
     async with limits.opened(limited) as limiter:

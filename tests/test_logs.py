@@ -1,4 +1,5 @@
-"""Logs, as text or JSON, without secrets and personal data. Each test logs in a separate process."""
+"""Logs, as text or JSON, without secrets and personal data. Each test logs in a separate
+process."""
 
 import json
 import subprocess
@@ -79,15 +80,19 @@ def test_a_log_line_names_event_time_logger_and_process() -> None:
 
 def test_log_lines_and_warnings_of_libraries_have_the_same_form() -> None:
     error, warning = logged(
-        "logging.getLogger('somebody').error('this is %s', 'bad', extra={'count': 2}); warnings.warn('careful')"
+        "logging.getLogger('library').error('this is %s', 'bad', extra={'count': 2});"
+        "warnings.warn('careful')"
     )
     assert (error["event"], error["level"], error["count"]) == ("this is bad", "error", 2)
     assert "careful" in warning["event"]
 
 
 def test_lines_below_the_level_and_addresses_from_uvicorn_are_not_logged() -> None:
-    quiet = "structlog.get_logger('relay').debug('nothing'); logging.getLogger('uvicorn.error').info('203.0.113.7 - open')"
-    assert logged(quiet) == []
+    script = (
+        "structlog.get_logger('relay').debug('nothing');"
+        "logging.getLogger('uvicorn.error').info('203.0.113.7 - open')"
+    )
+    assert logged(script) == []
 
 
 def test_secrets_and_e_mail_addresses_are_redacted() -> None:
@@ -104,7 +109,8 @@ def test_secrets_and_e_mail_addresses_are_redacted() -> None:
 )
 def test_fields_with_a_secret_name_are_withheld(key: str) -> None:
     (line,) = logged(
-        f"structlog.get_logger('web').warning('odd', **{{{key!r}: 'hunter2'}}, headers={{{key!r}: 'hunter2'}})"
+        f"secret = {{{key!r}: 'hunter2'}};"
+        "structlog.get_logger('web').warning('odd', **secret, headers=secret)"
     )
     assert line[key] == "[withheld]"
     assert line["headers"] == {key: "[withheld]"}

@@ -34,7 +34,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def without_ensurepip(folder: Path) -> Path:
-    """Debian's python3 before `apt install python3-venv`: it leaves a venv without pip behind."""
+    """Debian's python3 before `apt install python3-venv`, which creates a venv without pip."""
     python = folder / "python-without-venv"
     python.write_text(
         "#!/bin/sh\n"
@@ -45,7 +45,7 @@ def without_ensurepip(folder: Path) -> Path:
     return python
 
 
-def test_a_python_without_venv_is_one_sentence_each_time_and_works_once_it_is_installed(
+def test_a_python_without_venv_is_reported_in_one_sentence_until_it_is_installed(
     checkout: Path,
 ) -> None:
     python = without_ensurepip(checkout)
@@ -54,7 +54,7 @@ def test_a_python_without_venv_is_one_sentence_each_time_and_works_once_it_is_in
         assert failed.returncode != 0
         (sentence,) = failed.stdout.splitlines()
         assert sentence.endswith("apt install python3-venv).")
-    # Installing an empty lock file is an error of pip's; what counts is that pip is there.
+    # pip refuses an empty lock file, but it is installed.
     make("setup", f"PYTHON={sys.executable}", folder=checkout)
     pip = subprocess.run([checkout / ".venv" / "bin" / "pip", "--version"], check=False)
     assert pip.returncode == 0
@@ -72,14 +72,14 @@ def test_a_python_without_venv_is_one_sentence_each_time_and_works_once_it_is_in
         ("-x tests/test_make.py", False),
     ],
 )
-def test_chromium_is_asked_for_only_when_browser_tests_run(arguments: str, installs: bool) -> None:
+def test_chromium_is_required_only_for_browser_tests(arguments: str, installs: bool) -> None:
     plan = make("--dry-run", "test", f"ARGS={arguments}")
     assert plan.returncode == 0, plan.stderr
     assert ("tests/browser/install" in plan.stdout) is installs
 
 
 def install_browser(folder: Path, *programs: str) -> subprocess.CompletedProcess[str]:
-    """Runs tests/browser/install as an ordinary user of a machine with only these programs."""
+    """Runs tests/browser/install as an ordinary user on a machine with only these programs."""
     (folder / "venv" / "bin").mkdir(parents=True)
     for program in ("id", *programs):
         (folder / program).write_text("#!/bin/sh\necho 1000\n")
@@ -93,7 +93,7 @@ def install_browser(folder: Path, *programs: str) -> subprocess.CompletedProcess
     )
 
 
-def test_a_chromium_that_is_installed_is_enough(tmp_path: Path) -> None:
+def test_an_installed_chromium_is_enough(tmp_path: Path) -> None:
     assert install_browser(tmp_path, "chromium", "venv/bin/playwright").returncode == 0
 
 
@@ -101,11 +101,11 @@ def test_a_chromium_that_is_installed_is_enough(tmp_path: Path) -> None:
 def test_without_chromium_or_its_driver_one_sentence_says_what_to_install(
     tmp_path: Path, programs: tuple[str, ...]
 ) -> None:
-    ended = install_browser(tmp_path, *programs)
-    assert ended.returncode == 1
-    (sentence,) = ended.stderr.splitlines()
+    result = install_browser(tmp_path, *programs)
+    assert result.returncode == 1
+    (sentence,) = result.stderr.splitlines()
     assert "sudo apt install chromium libatomic1" in sentence
 
 
-def test_a_data_directory_may_have_spaces_in_its_name() -> None:
+def test_a_data_folder_may_have_spaces_in_its_name() -> None:
     assert "--data 'my data'" in make("--dry-run", "run", "DATA=my data").stdout

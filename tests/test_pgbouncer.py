@@ -32,7 +32,7 @@ PROGRAM = (
     or shutil.which("pgbouncer")
     or shutil.which("pgbouncer", path="/usr/sbin")
 )
-# With this version it learned to keep prepared statements across transactions.
+# The first version that keeps prepared statements across transactions.
 PREPARES = (1, 21)
 
 SETTINGS = """
@@ -52,21 +52,20 @@ auth_file = {folder}/users
 
 def version() -> tuple[int, ...]:
     assert PROGRAM
-    said = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout
-    match = re.search(r"PgBouncer (\d+)\.(\d+)", said)
-    assert match, said
+    result = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True)
+    match = re.search(r"PgBouncer (\d+)\.(\d+)", result.stdout)
+    assert match, result.stdout
     return int(match[1]), int(match[2])
 
 
 @pytest.fixture(params=["transaction", "session"])
 def pooled(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Settings]:
-    """The settings of a process that reaches its database through a PgBouncer."""
+    """The settings of a process that connects to its database through PgBouncer."""
     if PROGRAM is None:
         pytest.skip("There is no pgbouncer (on Debian and Ubuntu: apt install pgbouncer).")
     if request.param == "transaction" and version() < PREPARES:
-        pytest.skip(
-            f"Transaction pooling needs PgBouncer 1.21, and this is {'.'.join(map(str, version()))}."
-        )
+        installed = ".".join(map(str, version()))
+        pytest.skip(f"Transaction pooling needs PgBouncer 1.21, and this is {installed}.")
     folder = data_directory.socket_folder()
     direct = urlsplit(settings.database_url.get_secret_value())
     postgres = Path(direct.query.partition("host=")[2].partition("&")[0])
@@ -79,9 +78,8 @@ def pooled(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Setti
             postgres=postgres,
             folder=folder,
             mode=request.param,
-            size=3
-            if request.param == "transaction"
-            else 50,  # fewer than the connections of the process, where it may
+            # With transaction pooling, fewer than the connections of the process are enough.
+            size=3 if request.param == "transaction" else 50,
             further=further,
         )
     )
@@ -122,24 +120,27 @@ async def free_starts(client: httpx.AsyncClient, anna: factories.Instructor) -> 
     return answer.json()["days"][str(anna.day())]
 
 
-async def test_people_sign_in_look_book_and_cancel_through_it(pooled: Settings, pool: Pool) -> None:
+async def test_students_sign_in_book_and_cancel_through_pgbouncer(
+    pooled: Settings, pool: Pool
+) -> None:
     anna = await factories.instructor(pool, "Anna")
-    crowd = [await factories.student(pool, f"Student {number}") for number in range(8)]
+    students = [await factories.student(pool, f"Student {number}") for number in range(8)]
     async with visiting(pooled) as client:
         await wait_until_ready(client, 200)
         before = await free_starts(client, anna)
 
-        async def come_and_go(number: int) -> list[int]:
-            headers = await signed_in(client, crowd[number].email)
+        async def book_and_cancel(number: int) -> list[int]:
+            headers = await signed_in(client, students[number].email)
             statuses = []
-            for round_ in range(
-                8
-            ):  # more than five times, so that plans become generic on each connection
+            # More than five times, so that each connection uses generic plans.
+            for turn in range(8):
                 body = {
-                    "service_id": str(anna.service_id), "start": anna.at(f"{9 + number:02}:00").isoformat(),
-                    "duration_minutes": 60, "location": "12 Main Street",
-                }  # fmt: skip
-                key = {"Idempotency-Key": f"{number}-{round_}"}
+                    "service_id": str(anna.service_id),
+                    "start": anna.at(f"{9 + number:02}:00").isoformat(),
+                    "duration_minutes": 60,
+                    "location": "12 Main Street",
+                }
+                key = {"Idempotency-Key": f"{number}-{turn}"}
                 booked = await client.post("/api/bookings", json=body, headers=headers | key)
                 assert booked.status_code == 201, booked.text
                 again = await client.post("/api/bookings", json=body, headers=headers | key)
@@ -150,8 +151,8 @@ async def test_people_sign_in_look_book_and_cancel_through_it(pooled: Settings, 
                 statuses += [page.status_code, cancelled.status_code]
             return statuses
 
-        statuses = await asyncio.gather(*(come_and_go(number) for number in range(8)))
-        assert {status for some in statuses for status in some} == {200}
+        statuses = await asyncio.gather(*(book_and_cancel(number) for number in range(8)))
+        assert {status for turns in statuses for status in turns} == {200}
         assert await free_starts(client, anna) == before
     assert await pool.fetchval("select count(*) from booking where state = 'cancelled'") == 64
     assert (
@@ -159,18 +160,22 @@ async def test_people_sign_in_look_book_and_cancel_through_it(pooled: Settings, 
     )
 
 
-async def test_a_session_through_it_has_the_settings_of_its_role(pooled: Settings) -> None:
-    through = await db.connect(pooled.database_url.get_secret_value(), size=2, name="test")
+async def test_a_session_through_pgbouncer_has_the_settings_of_its_role(pooled: Settings) -> None:
+    pooled_connections = await db.connect(
+        pooled.database_url.get_secret_value(), size=2, name="test"
+    )
     names = ("search_path", "TimeZone", "jit", "lock_timeout", "statement_timeout")
-    values = [await through.fetchval("select current_setting($1)", name) for name in names]
+    values = [
+        await pooled_connections.fetchval("select current_setting($1)", name) for name in names
+    ]
     assert values == ["public, code", "UTC", "off", "2s", "8s"]
-    await db.close(through)
+    await db.close(pooled_connections)
 
 
-async def test_changes_reach_redis_when_web_goes_through_it_and_the_relay_straight(
+async def test_the_relay_publishes_changes_of_a_web_process_behind_pgbouncer(
     pooled: Settings, pool: Pool, settings: Settings, start: Starter
 ) -> None:
-    """The relay holds a lock of its session, so it needs a connection of its own to Postgres."""
+    """The relay uses a session lock, so it connects to Postgres directly."""
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     assert settings.database_url != pooled.database_url
     web = start("serve", database_url=pooled.database_url)
@@ -180,9 +185,11 @@ async def test_changes_reach_redis_when_web_goes_through_it_and_the_relay_straig
         base_url=web.url, headers={"Authorization": f"Bearer {token}"}
     ) as client:
         body = {
-            "service_id": str(anna.service_id), "start": anna.at("10:00").isoformat(),
-            "duration_minutes": 60, "location": "12 Main Street",
-        }  # fmt: skip
+            "service_id": str(anna.service_id),
+            "start": anna.at("10:00").isoformat(),
+            "duration_minutes": 60,
+            "location": "12 Main Street",
+        }
         assert (await client.post("/api/bookings", json=body)).status_code == 201
     async with asyncio.timeout(PATIENCE):
         while await pool.fetchval("select count(*) from outbox_unpublished"):

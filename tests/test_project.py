@@ -1,4 +1,4 @@
-"""What surrounds the code: CI, the hooks, and the documents that name versions and commands."""
+"""CI, the pre-commit hooks, and the versions and commands in documents."""
 
 import re
 import tomllib
@@ -24,7 +24,7 @@ def commands(job: dict[str, Any]) -> list[str]:
     return [step["run"] for step in job["steps"] if "run" in step]
 
 
-def test_ci_checks_and_tests_on_the_oldest_python_and_on_the_one_of_the_image(
+def test_ci_tests_the_oldest_python_and_that_of_the_image(
     ci: dict[str, Any],
 ) -> None:
     oldest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
@@ -44,7 +44,7 @@ def test_ci_checks_the_compose_file_and_audits_both_lock_files(ci: dict[str, Any
         assert (ROOT / lock).is_file()
 
 
-def test_ci_may_read_the_repository_and_nothing_else(ci: dict[str, Any]) -> None:
+def test_ci_has_only_read_access(ci: dict[str, Any]) -> None:
     assert ci["permissions"] == {"contents": "read"}
 
 
@@ -61,7 +61,7 @@ def test_the_hooks_run_the_checks_of_make_lint() -> None:
     "document",
     ["README.md", "CONTRIBUTING.md", *(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/*.md"))],
 )
-def test_documents_name_commands_that_exist_and_work_without_an_activated_venv(
+def test_commands_in_documents_exist_and_work_without_an_activated_venv(
     document: str,
 ) -> None:
     text = (ROOT / document).read_text()
@@ -71,7 +71,7 @@ def test_documents_name_commands_that_exist_and_work_without_an_activated_venv(
         assert not re.match(r"(python3? -m|locust|playwright|pytest|pip) ", line), line
 
 
-def test_every_link_between_documents_leads_somewhere() -> None:
+def test_links_between_documents_have_a_target() -> None:
     for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name}: {target}"

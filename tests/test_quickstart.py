@@ -1,4 +1,4 @@
-"""docs/quickstart.md: every block runs as it is printed, and does what the page says."""
+"""docs/quickstart.md: every block runs as printed, with the output on the page."""
 
 import os
 import re
@@ -20,19 +20,19 @@ BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MUL
 
 @pytest.fixture
 async def site(pool: Pool, start: Starter) -> str:
-    """What `make run` starts, with its demo people."""
+    """The processes of `make run`, with its demo accounts."""
     await demo.seed(pool, now=datetime.now(UTC))
     start("relay")
     return start("serve").url
 
 
 def run(language: str, block: str, site: str, folder: Path) -> str:
-    """The output of a block that a reader copies."""
+    """Runs a block; returns its output."""
     script = folder / f"block.{language}"
     script.write_text(block)
     shell = ["bash", "-euo", "pipefail"]
     program = shell if language == "bash" else [sys.executable]
-    ended = subprocess.run(
+    result = subprocess.run(
         [*program, str(script)],
         env=os.environ | {"SITE": site},
         capture_output=True,
@@ -40,11 +40,11 @@ def run(language: str, block: str, site: str, folder: Path) -> str:
         timeout=PATIENCE,
         check=False,
     )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
-def test_every_block_is_run_or_is_the_output_of_one() -> None:
+def test_every_block_is_run_or_is_an_output() -> None:
     assert [language for language, _ in BLOCKS] == ["bash", "python", "text"]
 
 
@@ -54,8 +54,8 @@ def test_the_requests_are_answered(site: str, tmp_path: Path) -> None:
     assert '"state"' in output
 
 
-def test_the_client_prints_what_the_page_says(site: str, tmp_path: Path) -> None:
-    for _ in range(2):  # it leaves everything as it was
+def test_the_client_prints_the_output_on_the_page(site: str, tmp_path: Path) -> None:
+    for _ in range(2):  # it leaves no changes
         output = run(*BLOCKS[1], site, tmp_path)
         assert re.sub(r"\d+$", "N", output, flags=re.MULTILINE) == re.sub(
             r"\d+$", "N", BLOCKS[2][1], flags=re.MULTILINE

@@ -1,4 +1,4 @@
-"""Subscriptions that outlive whatever Redis does, and say so."""
+"""Subscriptions survive failures of Redis and report their state."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,28 +19,28 @@ async def client(redis_url: str) -> AsyncIterator[Redis]:
     await redis.close(client)
 
 
-class Listening:
-    """A subscription, what it brought, and what it said of itself."""
+class Listener:
+    """A subscription, its messages, and the changes of its state."""
 
     def __init__(self, url: str, *channels: str) -> None:
         self.changes: list[bool] = []
-        self.heard: list[tuple[str, bytes]] = []
+        self.messages: list[tuple[str, bytes]] = []
         self.subscription = Subscription(url, channels, name="test", changed=self.changes.append)
         self._task = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
         while True:
-            self.heard.append(await self.subscription.next())
+            self.messages.append(await self.subscription.next())
 
     async def until(self, changes: list[bool]) -> None:
         async with asyncio.timeout(PATIENCE):
             while self.changes != changes:
                 await asyncio.sleep(0.01)
 
-    async def hears(self, client: Redis, channel: str, data: bytes) -> None:
+    async def receives(self, client: Redis, channel: str, data: bytes) -> None:
         await client.publish(channel, data)
         async with asyncio.timeout(PATIENCE):
-            while (channel, data) not in self.heard:
+            while (channel, data) not in self.messages:
                 await asyncio.sleep(0.01)
 
     async def close(self) -> None:
@@ -49,46 +49,48 @@ class Listening:
         await self.subscription.close()
 
 
-async def test_it_hears_what_is_said_on_its_channels(client: Redis, redis_url: str) -> None:
-    listening = Listening(redis_url, "a", "b")
-    await listening.until([True])
-    await client.publish("c", b"not for us")
-    await listening.hears(client, "a", b"1")
-    await listening.hears(client, "b", b"\xff2")
-    assert len(listening.heard) == 2
-    await listening.close()
+async def test_a_subscription_receives_the_messages_of_its_channels(
+    client: Redis, redis_url: str
+) -> None:
+    listener = Listener(redis_url, "a", "b")
+    await listener.until([True])
+    await client.publish("c", b"another channel")
+    await listener.receives(client, "a", b"1")
+    await listener.receives(client, "b", b"\xff2")
+    assert len(listener.messages) == 2
+    await listener.close()
 
 
-async def test_a_lost_connection_is_reported_and_made_anew(
+async def test_a_lost_connection_is_reported_and_replaced(
     client: Redis, redis_url: str, redis_server: RedisServer
 ) -> None:
-    listening = Listening(redis_url, "a")
-    await listening.until([True])
+    listener = Listener(redis_url, "a")
+    await listener.until([True])
     redis_server.kill()
-    await listening.until([True, False])
+    await listener.until([True, False])
     redis_server.start()
-    await listening.until([True, False, True])
-    await listening.hears(client, "a", b"again")
+    await listener.until([True, False, True])
+    await listener.receives(client, "a", b"again")
     await client.client_kill_filter(_type="pubsub")
-    await listening.until([True, False, True, False, True])
-    await listening.hears(client, "a", b"and again")
-    await listening.close()
+    await listener.until([True, False, True, False, True])
+    await listener.receives(client, "a", b"and again")
+    await listener.close()
 
 
-async def test_it_waits_for_a_redis_that_is_not_there_yet(
+async def test_a_subscription_waits_for_redis_to_start(
     client: Redis, redis_url: str, redis_server: RedisServer
 ) -> None:
     redis_server.stop()
-    listening = Listening(redis_url, "a")
+    listener = Listener(redis_url, "a")
     await asyncio.sleep(0.5)
-    assert listening.changes == []
+    assert listener.changes == []
     redis_server.start()
-    await listening.until([True])
-    await listening.hears(client, "a", b"at last")
-    await listening.close()
+    await listener.until([True])
+    await listener.receives(client, "a", b"at last")
+    await listener.close()
 
 
-async def test_a_client_outlives_a_restart_without_an_error(
+async def test_a_client_survives_a_restart_without_an_error(
     client: Redis, redis_server: RedisServer
 ) -> None:
     await client.publish("a", b"")

@@ -160,8 +160,8 @@ def test_the_repr_of_settings_hides_secrets() -> None:
 def documented(name: str) -> str:
     field = Settings.model_fields[name]
     default = environment_of(name) or "empty"
-    shown = default if default == "empty" else f"`{default}`"
-    return f"| `{name.upper()}` | {shown} | {field.description} |"
+    text = default if default == "empty" else f"`{default}`"
+    return f"| `{name.upper()}` | {text} | {field.description} |"
 
 
 def environment_of(name: str) -> str:

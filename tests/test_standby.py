@@ -1,4 +1,4 @@
-"""A streaming standby: what it tells of the epoch, what may be read from it, and what a failover to it is to a process."""
+"""A streaming standby: its epoch, reads from it, and a failover to it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -24,7 +24,7 @@ from tests.cluster import PATIENCE, TEMPLATE, Server, Standby
 
 @pytest.fixture(scope="module")
 def primary() -> Iterator[Server]:
-    server = Server("full_page_writes=on")  # without, a standby cannot be copied
+    server = Server("full_page_writes=on")  # needed to copy a standby
     yield server
     server.close()
 
@@ -55,7 +55,7 @@ async def epoch(pool: Pool) -> str:
     return value
 
 
-async def until_it_says(pool: Pool, sql: str, expected: Any) -> None:
+async def until_value(pool: Pool, sql: str, expected: Any) -> None:
     async with asyncio.timeout(PATIENCE):
         while await pool.fetchval(sql) != expected:
             await asyncio.sleep(0.02)
@@ -65,7 +65,7 @@ async def promote(pool: Pool) -> None:
     assert await pool.fetchval("select pg_promote()")
 
 
-async def test_a_standby_has_the_epoch_and_the_boards_of_its_primary_and_another_epoch_once_promoted(
+async def test_a_standby_has_its_primarys_epoch_and_boards_until_it_is_promoted(
     on_primary: Pool, on_standby: Pool
 ) -> None:
     before = await epoch(on_primary)
@@ -77,24 +77,23 @@ async def test_a_standby_has_the_epoch_and_the_boards_of_its_primary_and_another
         await factories.student(on_primary, "Ben"),
     )
     await reserve(on_primary, ben, anna, anna.at("10:00"))
-    await until_it_says(on_standby, "select max(version) from calendar", 1)
-    shown = "select epoch, version, days::text from board($1, $2, 7)"
+    await until_value(on_standby, "select max(version) from calendar", 1)
+    board = "select epoch, version, days::text from board($1, $2, 7)"
     arguments = (anna.id, anna.day())
-    assert await on_standby.fetchrow(shown, *arguments) == await on_primary.fetchrow(
-        shown, *arguments
-    )
+    standby_board = await on_standby.fetchrow(board, *arguments)
+    assert standby_board == await on_primary.fetchrow(board, *arguments)
 
     await on_primary.execute("update site set epoch_seed = gen_random_uuid()")
-    raised = await epoch(on_primary)
-    await until_it_says(on_standby, "select epoch()", raised)
-    assert raised != before
+    new_epoch = await epoch(on_primary)
+    await until_value(on_standby, "select epoch()", new_epoch)
+    assert new_epoch != before
 
     await promote(on_standby)
-    assert await epoch(on_standby) not in {before, raised}
-    assert await epoch(on_primary) == raised
+    assert await epoch(on_standby) not in {before, new_epoch}
+    assert await epoch(on_primary) == new_epoch
 
 
-async def test_screens_are_not_compared_with_a_standby(on_standby: Pool) -> None:
+async def test_the_reconciler_does_not_use_a_standby(on_standby: Pool) -> None:
     now = datetime.now(UTC)
     requests = Requests()
     hub = Hub(read(_env_file=None), requests, now=lambda: now)
@@ -110,7 +109,7 @@ async def test_screens_are_not_compared_with_a_standby(on_standby: Pool) -> None
     assert hub.epoch == await epoch(on_standby)
 
 
-async def test_a_standby_of_a_standby_that_is_promoted_has_its_new_epoch(
+async def test_a_standby_of_a_promoted_standby_has_its_new_epoch(
     on_standby: Pool, standby: Standby
 ) -> None:
     follower = Standby(standby)
@@ -121,20 +120,21 @@ async def test_a_standby_of_a_standby_that_is_promoted_has_its_new_epoch(
         await promote(on_standby)
         after = await epoch(on_standby)
         assert after != before
-        await until_it_says(pool, "select epoch()", after)
+        await until_value(pool, "select epoch()", after)
         assert await pool.fetchval("select pg_is_in_recovery()")
         await db.close(pool)
     finally:
         follower.close()
 
 
-async def test_a_role_without_rights_to_look_at_replication_gets_the_same_epoch(
+async def test_a_role_that_may_not_read_the_replication_state_gets_the_same_epoch(
     on_primary: Pool, on_standby: Pool, standby: Standby
 ) -> None:
     await on_primary.execute(
-        "create role reader login; grant select on site to reader; grant usage on schema code to reader"
+        "create role reader login; grant select on site to reader;"
+        "grant usage on schema code to reader"
     )
-    await until_it_says(on_standby, "select count(*) from pg_roles where rolname = 'reader'", 1)
+    await until_value(on_standby, "select count(*) from pg_roles where rolname = 'reader'", 1)
     url = standby.cluster.database(TEMPLATE).replace("postgres@", "reader@")
     connection = await asyncpg.connect(url)
     await connection.execute("set search_path = public, code")
@@ -142,14 +142,14 @@ async def test_a_role_without_rights_to_look_at_replication_gets_the_same_epoch(
     await connection.close()
 
 
-async def test_who_writes_to_a_standby_is_told_to_try_again_and_can_once_it_is_promoted(
+async def test_a_write_to_a_standby_is_unavailable_until_it_is_promoted(
     on_primary: Pool, on_standby: Pool
 ) -> None:
     dora, carl = (
         await factories.instructor(on_primary, "Dora", service="guitar"),
         await factories.student(on_primary, "Carl"),
     )
-    await until_it_says(on_standby, f"select count(*) from account where id = '{carl.id}'", 1)
+    await until_value(on_standby, f"select count(*) from account where id = '{carl.id}'", 1)
     with capture_logs() as lines, pytest.raises(refusal.Unavailable):
         await reserve(on_standby, carl, dora, dora.at("10:00"))
     assert "25006 ReadOnlySQLTransactionError" in {line.get("cause") for line in lines}
@@ -158,19 +158,22 @@ async def test_who_writes_to_a_standby_is_told_to_try_again_and_can_once_it_is_p
     assert lesson.state == "confirmed"
 
 
-async def test_a_process_goes_on_at_the_new_primary_when_the_old_one_dies(
+async def test_a_process_continues_on_the_new_primary_after_a_failover(
     postgres_server: Server,
 ) -> None:
-    """With one address that names both servers."""
+    """One address contains both servers."""
     standby = Standby(postgres_server)
     try:
         hosts = f"{postgres_server.cluster.sockets},{standby.cluster.sockets}"
-        both = f"postgresql://postgres@/{TEMPLATE}?host={hosts}&port=5432,5432&target_session_attrs=read-write"
-        pool = await db.connect(both, size=4, name="test")
+        url = (
+            f"postgresql://postgres@/{TEMPLATE}?host={hosts}&port=5432,5432"
+            "&target_session_attrs=read-write"
+        )
+        pool = await db.connect(url, size=4, name="test")
         anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
         before = await epoch(pool)
         second = await db.connect(standby.cluster.database(TEMPLATE), size=1, name="test")
-        await until_it_says(second, f"select count(*) from account where id = '{ben.id}'", 1)
+        await until_value(second, f"select count(*) from account where id = '{ben.id}'", 1)
 
         postgres_server.kill()
         with pytest.raises(refusal.Unavailable):
@@ -185,6 +188,6 @@ async def test_a_process_goes_on_at_the_new_primary_when_the_old_one_dies(
         standby.close()
 
 
-async def test_a_standby_cannot_be_migrated_and_says_why(standby: Standby) -> None:
+async def test_migrating_a_standby_is_refused_with_the_reason(standby: Standby) -> None:
     with pytest.raises(MigrationError, match="standby"):
         await migrate.migrate(standby.cluster.database(TEMPLATE))

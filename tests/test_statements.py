@@ -31,7 +31,7 @@ def statements() -> list[Statement[Any]]:
     return STATEMENTS
 
 
-async def test_every_statement_prepares_and_its_rows_are_what_the_code_says(
+async def test_every_statement_prepares_and_its_columns_match_the_row_type(
     pool: Pool, statements: list[Statement[Any]]
 ) -> None:
     async with pool.acquire() as connection:
@@ -44,7 +44,8 @@ def test_every_statement_in_the_files_is_used_by_the_code(statements: list[State
 
 def test_names_in_comments_strings_and_casts_are_not_parameters() -> None:
     sql, names = positional(
-        "select ':no', x::text -- :no it's fine\n from t where a = :yes and b = :yes and c > :also::int"
+        "select ':no', x::text -- :no it's fine\n"
+        " from t where a = :yes and b = :yes and c > :also::int"
     )
     assert names == ("yes", "also")
     assert (
@@ -60,7 +61,7 @@ def test_two_statements_of_one_name_are_refused(tmp_path: Any) -> None:
         load(tmp_path)
 
 
-async def test_a_missing_parameter_is_named(pool: Pool, statements: list[Statement[Any]]) -> None:
+async def test_a_wrong_parameter_is_reported(pool: Pool, statements: list[Statement[Any]]) -> None:
     booking = next(statement for statement in statements if statement.name == "booking")
     with pytest.raises(TypeError, match="booking takes"):
         await booking.first(pool, identity=1)

@@ -1,4 +1,4 @@
-"""Invalid requests and private answers, which are handled before any handler."""
+"""Invalid requests and private responses, which the web layer handles."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -106,7 +106,7 @@ async def test_the_body_of_a_safe_request_is_not_read(client: httpx.AsyncClient)
     assert answer.status_code == 405
 
 
-async def test_private_answers_are_not_cached(ben: httpx.AsyncClient) -> None:
+async def test_private_responses_are_not_cached(ben: httpx.AsyncClient) -> None:
     for path in ("/api/auth/me", "/api/bookings", "/api/instructors/me", "/lessons"):
         assert (await ben.get(path)).headers["cache-control"] == "no-store"
 

@@ -120,7 +120,7 @@ def email_address(text: str) -> str:
 
 
 def as_json(account: SignedIn) -> dict[str, Any]:
-    """The contract's `account`."""
+    """The account in the API's JSON (docs/api.md)."""
     return {
         "id": str(account.account_id),
         "email": account.email,

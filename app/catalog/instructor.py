@@ -1,4 +1,4 @@
-"""Instructors: public profiles, the list of offers, and changes to a profile."""
+"""Instructors: public profiles, and changes to a profile."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,28 +36,12 @@ class Instructor:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """A service of an instructor. `minutes`: the requested length, or the shortest. `areas` are
-    slugs."""
-
-    instructor_id: UUID
-    instructor_name: str
-    service_id: UUID
-    service_name: str
-    catalog_service: str
-    hourly_rate_cents: int
-    areas: list[str]
-    minutes: int
-
-
-@dataclass(frozen=True, slots=True)
 class _NamedArea:
     name: str
     slug: str | None
 
 
 _instructor = statement("instructor", Instructor, seconds=PUBLIC_SECONDS)
-_offers = statement("offers", Offer, seconds=PUBLIC_SECONDS)
 _areas_named = statement("areas_named", _NamedArea)
 _update_instructor = statement("update_instructor", int)
 _become_instructor = statement("become_instructor", UUID)
@@ -87,34 +71,6 @@ async def own(db: Db, instructor_id: UUID) -> Instructor:
     if instructor is None:
         raise refusal.NotFound
     return instructor
-
-
-async def offers(
-    db: Db,
-    *,
-    limit: int,
-    after: UUID | None = None,
-    service: str | None = None,
-    category: str | None = None,
-    area: str | None = None,
-    min_price: int | None = None,
-    max_price: int | None = None,
-    minutes: int | None = None,
-) -> list[Offer]:
-    """The offers that match all filters, newest first. `service`, `category` and `area` are slugs,
-    prices are cents per hour, `after` is the id of the last service before this page. One round
-    trip."""
-    return await _offers.all(
-        db,
-        limit=limit,
-        after=after,
-        service=service,
-        category=category,
-        area=area,
-        min_price=min_price,
-        max_price=max_price,
-        minutes=minutes,
-    )
 
 
 async def begin(pool: Pool, account_id: UUID, changes: Mapping[str, Any], *, now: datetime) -> None:

@@ -184,5 +184,5 @@ def _program_name(pid: str) -> str:
         status = dict(line.split(":", 1) for line in lines)
         return "" if "Z" in status["State"].split()[0] else status["Name"].strip()
     command = ["/bin/ps", "-o", "stat=,comm=", "-p", pid]
-    result = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 — fixed
+    result = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
     return "" if result.stdout.startswith("Z") else result.stdout

@@ -7,9 +7,23 @@ from uuid import UUID
 
 from app import wire
 from app.availability import next_start
-from app.catalog import instructor
-from app.catalog.instructor import Offer
 from app.db import Db
+from app.statements import PUBLIC_SECONDS, statement
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A service of an instructor. `minutes`: the requested length, or the shortest. `areas` are
+    slugs."""
+
+    instructor_id: UUID
+    instructor_name: str
+    service_id: UUID
+    service_name: str
+    catalog_service: str
+    hourly_rate_cents: int
+    areas: list[str]
+    minutes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +32,9 @@ class Item:
 
     offer: Offer
     next_available: datetime | None
+
+
+_offers = statement("offers", Offer, seconds=PUBLIC_SECONDS)
 
 
 async def items(
@@ -35,7 +52,7 @@ async def items(
 ) -> list[Item]:
     """The offers that match all filters, newest first. `service`, `category` and `area` are slugs,
     prices are cents per hour, `after` is the id of the last service before this page."""
-    offers = await instructor.offers(
+    offers = await _offers.all(
         db,
         limit=limit,
         after=after,

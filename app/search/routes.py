@@ -28,7 +28,8 @@ class OffersQuery(wire.Paging):
     @classmethod
     def _unsupported(cls, _: str) -> str:
         raise ValueError(
-            "This filter is not offered yet. The others are: service, category, area, min_price, max_price, duration_minutes."
+            "This filter is not supported yet. Use service, category, area, min_price, max_price "
+            "or duration_minutes."
         )
 
 

@@ -1,6 +1,6 @@
-"""`python -m loadtests.bench` prints each measurement with a floor from the same run. Postgres, Redis,
-the web process, the relay and this process (the clients) share the machine's cores; only one thing
-is measured at a time."""
+"""`python -m loadtests.bench` prints each measurement with a floor from the same run. Postgres,
+Redis, the web process, the relay and this process (the clients) share the machine's cores.
+Measurements run one at a time."""
 
 import argparse
 import asyncio
@@ -25,13 +25,13 @@ _ON_A_STACK: dict[str, tuple[str, Callable[..., Awaitable[list[Result]]]]] = {
     "d": ("memory per idle socket", fanout.memory),
     "c": ("one change to 2,000 sockets", fanout.fan_out),
     "b": ("from commit to screen", screens.latency),
-    "f": ("200 people, one time", booking.rush),
+    "f": ("200 students, one time", booking.rush),
     "h": ("free next among 10,000 instructors", next_free.measure),
     "a": ("bookings a second", booking.rate),
     "i": ("5,000 sockets at once", reconnect.storm),
     "j": ("the loop with 5,000 idle sockets", reconnect.idle),
     "g": ("the two mails of a booking", mails.delivery),
-    "p": ("beside what people would pick instead", peers.compare),
+    "p": ("comparison with alternatives", peers.compare),
 }
 _NAMES = {"e": "the board's snapshot, alone and among a million bookings"} | {
     key: name for key, (name, _) in _ON_A_STACK.items()
@@ -40,19 +40,22 @@ _NAMES = {"e": "the board's snapshot, alone and among a million bookings"} | {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        "python -m loadtests.bench", description="Numbers beside floors measured in the same run."
+        "python -m loadtests.bench",
+        description="Measurements, each with a floor from the same run.",
     )
     letters = "; ".join(f"{letter}: {_NAMES[letter]}" for letter in sorted(_NAMES))
     parser.add_argument("--only", default="", metavar="a,c", help=f"some of: {letters}")
     parser.add_argument(
-        "--quick", action="store_true", help="fewer and shorter turns: a look, not a measurement"
+        "--quick",
+        action="store_true",
+        help="fewer and shorter rounds: a quick look, not a measurement",
     )
     parser.add_argument(
         "--data",
         type=Path,
         default=Path("var", "bench"),
         metavar="DIR",
-        help="where its databases are kept (default: var/bench)",
+        help="folder of its databases (default: var/bench)",
     )
     options = parser.parse_args(arguments)
     letters_to_run = [
@@ -97,13 +100,13 @@ async def _bounded(work: Awaitable[list[Result]]) -> list[Result]:
 def _machine(busy: float) -> str:
     """The machine of the measurement; `busy` is the load average before it."""
     gigabytes = psutil.virtual_memory().total / 2**30
-    text = f"{platform.system()} {platform.machine()}, {psutil.cpu_count()} cores, {gigabytes:.0f} GB, Python {platform.python_version()}"
-    others = (
-        f"; others kept it busy (load average {busy:.1f}), so look at the ratios"
-        if busy > 0.5 * (psutil.cpu_count() or 1)
-        else ""
+    text = (
+        f"{platform.system()} {platform.machine()}, {psutil.cpu_count()} cores, "
+        f"{gigabytes:.0f} GB, Python {platform.python_version()}"
     )
-    return text + others
+    if busy > 0.5 * (psutil.cpu_count() or 1):
+        text += f"; other programs kept it busy (load average {busy:.1f}), so compare the ratios"
+    return text
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Accounts with sessions for the benchmarks, written directly to the database to save the time of
-registrations."""
+"""Accounts with sessions for the benchmarks, written directly to the database, which is faster than
+registering them."""
 
 import asyncio
 from dataclasses import dataclass
@@ -33,20 +33,20 @@ _students = statement("bench_students", UUID)
 _instructors = statement("bench_instructors", Offer)
 
 
-async def students(db: Db, crowd: str, count: int) -> list[UUID]:
-    return await _students.all(db, crowd=crowd, count=count)
+async def students(db: Db, prefix: str, count: int) -> list[UUID]:
+    return await _students.all(db, prefix=prefix, count=count)
 
 
 async def instructors(
-    db: Db, crowd: str, count: int, *, first: date, days: int = DAYS, opens: int = OPENS
+    db: Db, prefix: str, count: int, *, first: date, days: int = DAYS, opens: int = OPENS
 ) -> list[Offer]:
-    """Piano instructors without minimum notice, available twelve hours a day for `days` days. Inserted
-    in batches, because one statement would exceed the time-out."""
+    """Piano instructors without minimum notice, available twelve hours a day for `days` days.
+    Inserted in batches, because one statement would exceed the time-out."""
     offers: list[Offer] = []
     while len(offers) < count:
         offers += await _instructors.all(
             db,
-            crowd=f"{crowd}-{len(offers)}",
+            prefix=f"{prefix}-{len(offers)}",
             count=min(BATCH, count - len(offers)),
             first=first,
             days=days,
@@ -56,20 +56,20 @@ async def instructors(
     return offers
 
 
-async def signed_in(stack: Stack, crowd: str, count: int) -> list[Student]:
+async def signed_in(stack: Stack, prefix: str, count: int) -> list[Student]:
     """Students with sessions."""
     now = datetime.now(UTC)
 
-    async def one(account_id: UUID) -> Student:
+    async def sign_in(account_id: UUID) -> Student:
         return Student(
             account_id, await session.open(stack.pool, account_id, stack.settings, now=now)
         )
 
-    ids = await students(stack.pool, crowd, count)
+    ids = await students(stack.pool, prefix, count)
     return [
         student
         for n in range(0, count, 100)
-        for student in await asyncio.gather(*map(one, ids[n : n + 100]))
+        for student in await asyncio.gather(*map(sign_in, ids[n : n + 100]))
     ]
 
 
@@ -78,9 +78,9 @@ def today() -> date:
 
 
 def half_hours(first_day: int, days: int) -> list[datetime]:
-    """Twenty half-hour starts a day, within the instructors' hours (9 am to 9 pm in New York) in summer
-    and in winter."""
-    begins = datetime.combine(today(), datetime.min.time(), UTC) + timedelta(
+    """Twenty half-hour starts a day, within the instructors' hours (9 am to 9 pm in New York) in
+    summer and in winter."""
+    start = datetime.combine(today(), datetime.min.time(), UTC) + timedelta(
         days=first_day, hours=14
     )
-    return [begins + timedelta(days=day, minutes=30 * n) for day in range(days) for n in range(20)]
+    return [start + timedelta(days=day, minutes=30 * n) for day in range(days) for n in range(20)]

@@ -1,5 +1,6 @@
-"""The floor for fan-out: a process that only writes bytes from Redis to its sockets. It uses the same
-event loop as the product's web process. `python -m loadtests.bench.bare REDIS_URL` prints its port."""
+"""The floor for fan-out: a process that only writes bytes from Redis to its sockets. It uses the
+same event loop as the product's web process. `python -m loadtests.bench.bare REDIS_URL` prints its
+port."""
 
 import asyncio
 import sys

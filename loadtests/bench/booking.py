@@ -1,6 +1,6 @@
-"""Bookings per second through HTTP, the CPU of Postgres per booking, and the answers when two hundred
-students book one time at once. Every booking has an Idempotency-Key, as on the pages. The floor is
-the same statement, sent to Postgres over as many connections as the web process has."""
+"""Bookings per second through HTTP, the CPU of Postgres per booking, and the answers when two
+hundred students book one time at once. Every booking has an Idempotency-Key, as on the pages. The
+floor is the same statement, sent to Postgres over as many connections as the web process has."""
 
 import asyncio
 import os
@@ -38,13 +38,13 @@ AIM_REFUSALS = 2_000.0
 DEADLOCK_SECONDS = 1.0
 
 # Application names of the connections, which identify their backends.
-WEB, STRAIGHT = "web", "straight"
+WEB, DIRECT = "web", "direct"
 FINGERPRINT = os.urandom(32)
 
 _reserve = statement("reserve", Outcome)
 _backends = statement("bench_backends", int)
 Lesson = tuple[Student, Offer, datetime]
-# Arguments: number of the caller, student, offer, start. The answer is a status with its code.
+# Arguments: number of the caller, student, offer, start. Returns the status with the code.
 Book = Callable[[int, Student, Offer, datetime], Awaitable[str]]
 
 
@@ -58,7 +58,7 @@ class Tally:
 
 
 @asynccontextmanager
-async def straight(stack: Stack) -> AsyncIterator[Book]:
+async def direct(stack: Stack) -> AsyncIterator[Book]:
     """Books with the product's own statement, without the product."""
     pool = await asyncpg.create_pool(
         stack.dsn(),
@@ -66,7 +66,7 @@ async def straight(stack: Stack) -> AsyncIterator[Book]:
         max_size=CONNECTIONS,
         command_timeout=60,
         reset=_no_reset,
-        server_settings={"application_name": STRAIGHT},
+        server_settings={"application_name": DIRECT},
     )
 
     async def book(_: int, student: Student, offer: Offer, start: datetime) -> str:
@@ -122,28 +122,34 @@ async def _no_reset(_: object) -> None:
 
 
 async def rate(stack: Stack, *, quick: bool) -> list[Result]:
-    """Bookings per second, spread over 2,000 instructors and for one instructor at a time, and the CPU
-    of Postgres per booking."""
+    """Bookings per second, spread over 2,000 instructors and for one instructor at a time, and the
+    CPU of Postgres per booking."""
     students = await accounts.signed_in(stack, "rate", STUDENTS)
     offers = await accounts.instructors(stack.pool, "rate", INSTRUCTORS, first=accounts.today())
     crowd = await accounts.signed_in(stack, "crowd", 1_000)
     popular = await accounts.instructors(stack.pool, "popular", 100, first=accounts.today())
     await stack.pool.execute("analyze")
-    async with over_http(stack, CALLERS) as book, straight(stack) as floor:
-        ways = {WEB: book, STRAIGHT: floor}
-        say("booking through HTTP and straight, in turns")
-        spread = await _in_turns(stack, ways, lessons(students, offers), quick=quick)
+    async with over_http(stack, CALLERS) as book, direct(stack) as floor:
+        methods = {WEB: book, DIRECT: floor}
+        say("bookings through HTTP and directly, alternately")
+        spread = await _alternately(stack, methods, lessons(students, offers), quick=quick)
         say("the same, all with one instructor at a time")
-        one = await _in_turns(stack, ways, lessons_with_one(crowd, popular), quick=quick)
-    cpu = {way: spread[way].cpu_us for way in ways}
+        one = await _alternately(stack, methods, lessons_with_one(crowd, popular), quick=quick)
+    cpu = {method: turns.cpu_us for method, turns in spread.items()}
     return [
-        _rate_result(f"bookings through HTTP with a key, one web process, {CALLERS} at once", spread),
-        _rate_result("… all of one calendar", one),
+        _rate_result(
+            f"bookings through HTTP with a key, one web process, {CALLERS} at once", spread
+        ),
+        _rate_result("… all with one calendar", one),
         Result(
             f"Postgres's CPU for a booking (through HTTP, with its session: {cpu[WEB]:,.0f} µs)",
-            f"{cpu[STRAIGHT]:,.0f} µs", "", "", f"≤ {AIM_CPU_US:.0f} µs", cpu[STRAIGHT] <= AIM_CPU_US,
+            f"{cpu[DIRECT]:,.0f} µs",
+            "",
+            "",
+            f"≤ {AIM_CPU_US:.0f} µs",
+            cpu[DIRECT] <= AIM_CPU_US,
         ),
-    ]  # fmt: skip
+    ]
 
 
 @dataclass
@@ -163,41 +169,46 @@ class Turns:
         return 1e6 * self.backend_seconds / len(self.latencies)
 
 
-async def _in_turns(
-    stack: Stack, ways: dict[str, Book], schedule: Iterator[Lesson], *, quick: bool
+async def _alternately(
+    stack: Stack, methods: dict[str, Book], schedule: Iterator[Lesson], *, quick: bool
 ) -> dict[str, Turns]:
     turns, seconds = (1, 3.0) if quick else (3, 5.0)
     # Warm up plans, caches and code. The web process has then seen every service of the schedule.
-    for book in ways.values():
+    for book in methods.values():
         await _book_for(book, islice(schedule, WARM_UP), 60)
     await stack.pool.execute("analyze booking")
-    results = {way: Turns() for way in ways}
+    results = {method: Turns() for method in methods}
     for _ in range(turns):
-        for way, book in ways.items():
-            before = await _backend_seconds(stack, way)
+        for method, book in methods.items():
+            before = await _backend_seconds(stack, method)
             tally = await _book_for(book, schedule, seconds)
-            results[way].backend_seconds += await _backend_seconds(stack, way) - before
-            results[way].seconds += seconds
-            results[way].latencies += tally.seconds
+            turns_of = results[method]
+            turns_of.backend_seconds += await _backend_seconds(stack, method) - before
+            turns_of.seconds += seconds
+            turns_of.latencies += tally.seconds
     return results
 
 
 async def _backend_seconds(stack: Stack, application: str) -> float:
     """The CPU seconds used by the backends of these connections."""
-    used = [
+    times_of_backends = [
         psutil.Process(pid).cpu_times()
         for pid in await _backends.all(stack.pool, application=application)
     ]
-    return float(sum(times.user + times.system for times in used))
+    return float(sum(times.user + times.system for times in times_of_backends))
 
 
-def _rate_result(what: str, turns: dict[str, Turns]) -> Result:
-    http, bare = turns[WEB].per_second, turns[STRAIGHT].per_second
+def _rate_result(name: str, turns: dict[str, Turns]) -> Result:
+    http, bare = turns[WEB].per_second, turns[DIRECT].per_second
     p50, p99 = (milliseconds(percentile(turns[WEB].latencies, q)) for q in (50, 99))
     return Result(
-        f"{what} (p50 {p50}, p99 {p99})",
-        f"{http:,.0f}/s", f"{bare:,.0f}/s (straight)", f"{http / bare:.2f}", f"≥ {AIM_RATIO}", http / bare >= AIM_RATIO,
-    )  # fmt: skip
+        f"{name} (p50 {p50}, p99 {p99})",
+        f"{http:,.0f}/s",
+        f"{bare:,.0f}/s (direct)",
+        f"{http / bare:.2f}",
+        f"≥ {AIM_RATIO}",
+        http / bare >= AIM_RATIO,
+    )
 
 
 def lessons(students: list[Student], offers: list[Offer]) -> Iterator[Lesson]:
@@ -217,14 +228,14 @@ def lessons_with_one(students: list[Student], offers: list[Offer]) -> Iterator[L
 async def _book_for(book: Book, schedule: Iterator[Lesson], seconds: float) -> Tally:
     """Books lessons for `seconds`, or until the schedule ends."""
     tally = Tally(Counter(), [])
-    ends = time.perf_counter() + seconds
+    deadline = time.perf_counter() + seconds
 
     async def caller(number: int) -> None:
         for lesson in schedule:
             started = time.perf_counter()
             tally.answers[await book(number, *lesson)] += 1
             tally.seconds.append(time.perf_counter() - started)
-            if time.perf_counter() > ends:
+            if time.perf_counter() > deadline:
                 break
 
     async with asyncio.TaskGroup() as group:
@@ -244,14 +255,14 @@ async def rush(stack: Stack, *, quick: bool) -> list[Result]:
     rounds, seconds = (3, 2.0) if quick else (10, 5.0)
     starts = accounts.half_hours(3, 2)
     http, bare = [], []
-    async with over_http(stack, CROWD) as book, straight(stack) as floor:
-        say("two hundred people want one time")
-        await _at_once(book, students, offer, starts[0])  # warm
+    async with over_http(stack, CROWD) as book, direct(stack) as floor:
+        say("two hundred students request one time")
+        await _at_once(book, students, offer, starts[0])  # warms up
         await _at_once(floor, students, offer, starts[1])
         for nth in range(rounds):
             http.append(await _at_once(book, students, offer, starts[2 + 2 * nth]))
             bare.append(await _at_once(floor, students, offer, starts[3 + 2 * nth]))
-        say("they go on wanting it")
+        say("they keep requesting it")
         refused = await _repeatedly(book, students, offer, starts[0], seconds)
         floor_refused = await _repeatedly(floor, students, offer, starts[0], seconds)
     one_each = sum(tally.answers == {"201": 1, "409 SLOT_TAKEN": CROWD - 1} for tally in http)
@@ -266,52 +277,67 @@ async def rush(stack: Stack, *, quick: bool) -> list[Result]:
     refusals, floor_refusals = refused / seconds, floor_refused / seconds
     return [
         Result(
-            f"{CROWD} people want one time, {rounds} times: one 201, the rest SLOT_TAKEN" + (f", {unexpected}" if unexpected else ""),
-            f"{one_each} of {rounds}", f"{sum(t.answers['201'] == 1 for t in bare)} of {rounds} (straight)", "", "all",
+            f"{CROWD} students request one time, {rounds} times: one 201, the rest SLOT_TAKEN"
+            + (f", {unexpected}" if unexpected else ""),
+            f"{one_each} of {rounds}",
+            f"{sum(t.answers['201'] == 1 for t in bare)} of {rounds} (direct)",
+            "",
+            "all",
             one_each == rounds,
         ),
         Result(
-            "… p99 of all answers", milliseconds(p99), f"{milliseconds(floor_p99)} (straight)",
-            f"{p99 / floor_p99:.1f}×", f"≤ {milliseconds(AIM_RUSH_P99)}", p99 <= AIM_RUSH_P99,
+            "… p99 of all responses",
+            milliseconds(p99),
+            f"{milliseconds(floor_p99)} (direct)",
+            f"{p99 / floor_p99:.1f}×",
+            f"≤ {milliseconds(AIM_RUSH_P99)}",
+            p99 <= AIM_RUSH_P99,
         ),
         Result(
-            "… the slowest answer of all", milliseconds(slowest), f"{milliseconds(floor_slowest)} (straight)",
-            f"{slowest / floor_slowest:.1f}×", "< 1 s", slowest < DEADLOCK_SECONDS,
+            "… the slowest response",
+            milliseconds(slowest),
+            f"{milliseconds(floor_slowest)} (direct)",
+            f"{slowest / floor_slowest:.1f}×",
+            "< 1 s",
+            slowest < DEADLOCK_SECONDS,
         ),
         Result(
-            f"refusals with alternatives for a time that is taken, {CROWD} at once, {seconds:.0f} s long",
-            f"{refusals:,.0f}/s", f"{floor_refusals:,.0f}/s (straight, without alternatives)",
-            f"{refusals / floor_refusals:.2f}", f"≥ {AIM_REFUSALS:,.0f}/s", refusals >= AIM_REFUSALS,
+            f"refusals with alternatives for a taken time, {CROWD} at once, for {seconds:.0f} s",
+            f"{refusals:,.0f}/s",
+            f"{floor_refusals:,.0f}/s (direct, without alternatives)",
+            f"{refusals / floor_refusals:.2f}",
+            f"≥ {AIM_REFUSALS:,.0f}/s",
+            refusals >= AIM_REFUSALS,
         ),
-    ]  # fmt: skip
+    ]
 
 
 async def _repeatedly(
     book: Book, students: list[Student], offer: Offer, start: datetime, seconds: float
 ) -> int:
-    """How often those who did not get the time were refused."""
+    """The number of refusals of those who did not get the time."""
     answers: Counter[str] = Counter()
-    ends = time.perf_counter() + seconds
+    deadline = time.perf_counter() + seconds
 
-    async def one(number: int, student: Student) -> None:
-        while time.perf_counter() < ends:
+    async def caller(number: int, student: Student) -> None:
+        while time.perf_counter() < deadline:
             answers[await book(number, student, offer, start)] += 1
 
     async with asyncio.TaskGroup() as group:
         for number, student in enumerate(students):
-            group.create_task(one(number, student))
+            group.create_task(caller(number, student))
     return answers["409 SLOT_TAKEN"]
 
 
 async def _at_once(book: Book, students: list[Student], offer: Offer, start: datetime) -> Tally:
     tally = Tally(Counter(), [])
-    begins = time.perf_counter()
+    started = time.perf_counter()
 
-    async def one(number: int, student: Student) -> None:
+    async def caller(number: int, student: Student) -> None:
         tally.answers[await book(number, student, offer, start)] += 1
-        tally.seconds.append(time.perf_counter() - begins)
+        tally.seconds.append(time.perf_counter() - started)
 
     async with asyncio.TaskGroup() as group:
         for number, student in enumerate(students):
-            group.create_task(one(number, student))
+            group.create_task(caller(number, student))
     return tally

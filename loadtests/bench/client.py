@@ -1,6 +1,6 @@
-"""A lean HTTP client: it sends prepared bytes, and reads only status and body. It runs in the process
-of the benchmark and uses about a tenth of the web process's CPU per answer, so it does not limit
-the result."""
+"""A lean HTTP client: it sends prepared bytes, and reads only status and body. It runs in the
+process of the benchmark and uses about a tenth of the web process's CPU per response, so it does
+not limit the result."""
 
 import asyncio
 import uuid
@@ -42,7 +42,7 @@ class Connection(asyncio.Protocol):
             self._answer.set_exception(ConnectionResetError("the server closed the connection"))
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer. Raises ConnectionResetError, TimeoutError."""
+        """Status and body of the response. Raises ConnectionResetError, TimeoutError."""
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
@@ -74,7 +74,8 @@ def booking(web: Web, student: Student, offer: Offer, start: datetime) -> bytes:
         {"service_id": str(offer.service_id), "start": start, "duration_minutes": 30}
     )
     head = (
-        f"POST /api/bookings HTTP/1.1\r\nHost: {web.host}:{web.port}\r\nAuthorization: Bearer {student.token}\r\n"
-        f"Idempotency-Key: {uuid.uuid4()}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"POST /api/bookings HTTP/1.1\r\nHost: {web.host}:{web.port}\r\n"
+        f"Authorization: Bearer {student.token}\r\nIdempotency-Key: {uuid.uuid4()}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

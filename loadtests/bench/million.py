@@ -1,9 +1,10 @@
-"""The snapshot of a board in a calendar with 5,000 lessons, alone and among a million other lessons.
-Both databases are built once with COPY and kept; their comments describe the content."""
+"""The snapshot of a board in a calendar with 5,000 lessons, alone and among a million other
+lessons. Both databases are built once with COPY and reused; a comment on each stores its form."""
 
 import hashlib
+import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -46,13 +47,13 @@ _window_rows = statement("bench_window_rows", Rows)
 
 
 async def measure(admin_dsn: str, *, quick: bool) -> list[Result]:
-    """p50 of the snapshot per window and database. The floor reads the same rows without computing a
-    board."""
+    """p50 of the snapshot per window and database. The floor reads the same rows without computing
+    a board."""
     addresses = {
-        "alone": await _kept(admin_dsn, "bench_alone", others=0),
-        "among 1,000,000": await _kept(admin_dsn, "bench_million", others=OTHERS),
+        "alone": await _database(admin_dsn, "bench_alone", others=0),
+        "among 1,000,000": await _database(admin_dsn, "bench_million", others=OTHERS),
     }
-    say("the board of a calendar with 5,000 lessons, alone and among a million, in turns")
+    say("the board of a calendar with 5,000 lessons, alone and among a million, alternately")
     results = []
     async with AsyncExitStack() as stack:
         calendars = {
@@ -68,8 +69,8 @@ async def measure(admin_dsn: str, *, quick: bool) -> list[Result]:
                     if turn >= WARM:
                         snapshots[name].append(snapshot)
                         floors[name].append(floor)
-            for name, taken in snapshots.items():
-                p50, floor50 = percentile(taken, 50), percentile(floors[name], 50)
+            for name, seconds in snapshots.items():
+                p50, floor50 = percentile(seconds, 50), percentile(floors[name], 50)
                 slower = p50 / percentile(snapshots["alone"], 50)
                 results.append(
                     Result(
@@ -123,14 +124,16 @@ async def _calendar(dsn: str) -> AsyncIterator[_Calendar]:
 async def _busiest(pool: Pool) -> tuple[UUID, date]:
     """The calendar with 5,000 lessons, and the day its window begins."""
     row = await pool.fetchrow(
-        """select i.id, (select min(lower(a.during)) from availability a where a.instructor_id = i.id)::date as first
+        """select i.id, (
+             select min(lower(a.during)) from availability a where a.instructor_id = i.id
+           )::date as first
            from account i where i.email = 'busy-instructor-1@example.com'"""
     )
     assert row is not None
     return row["id"], row["first"]
 
 
-async def _kept(admin_dsn: str, name: str, *, others: int) -> str:
+async def _database(admin_dsn: str, name: str, *, others: int) -> str:
     """Builds the database unless it exists in its current form; returns its address."""
     dsn = _address(admin_dsn, name)
     shape = _shape(others)
@@ -144,9 +147,8 @@ async def _kept(admin_dsn: str, name: str, *, others: int) -> str:
             return dsn
         await admin.execute(f'drop database if exists "{name}"')
         await admin.execute(f'create database "{name}"')
-        say(
-            f"building {name}: {LESSONS + others * LESSONS_OF_OTHERS:,} lessons; it is kept for the next time"
-        )
+        lessons = LESSONS + others * LESSONS_OF_OTHERS
+        say(f"building {name} with {lessons:,} lessons, which later runs reuse")
         started = time.perf_counter()
         await _build(dsn, others)
         await admin.execute(f"comment on database \"{name}\" is '{shape}'")
@@ -183,9 +185,8 @@ async def _build(dsn: str, others: int) -> None:
     try:
         await connection.execute("set statement_timeout = 0")
         await connection.execute((SQL / "bench" / "unguard.sql").read_text())
-        before = (
-            LESSONS * 5 // 6 // LESSONS_A_DAY
-        )  # most lessons are in the past, as after some years
+        # Most lessons are in the past, as after some years.
+        before = LESSONS * 5 // 6 // LESSONS_A_DAY
         await _copy(connection, busy, busy_students, first - timedelta(days=before), LESSONS)
         if offers:
             await _copy(connection, offers, students, first, LESSONS_OF_OTHERS)
@@ -197,9 +198,19 @@ async def _build(dsn: str, others: int) -> None:
 
 
 _COLUMNS = (
-    "instructor_id", "student_id", "service_id", "state", "during", "blocked", "service_name", "price_cents",
-    "location_type", "free_cancel_until", "version", "created_at",
-)  # fmt: skip
+    "instructor_id",
+    "student_id",
+    "service_id",
+    "state",
+    "during",
+    "blocked",
+    "service_name",
+    "price_cents",
+    "location_type",
+    "free_cancel_until",
+    "version",
+    "created_at",
+)
 
 
 async def _copy(
@@ -220,11 +231,13 @@ async def _copy(
             start = datetime(first.year, first.month, first.day, 14, tzinfo=UTC) + timedelta(
                 days=day, minutes=45 * nth
             )
-            during = f'["{start.isoformat()}","{(start + timedelta(minutes=30)).isoformat()}")'
-            rest = f"confirmed\t{during}\t{during}\tPiano\t3000\tstudent\t{start.isoformat()}\t{n + 1}\t{now}\n"
+            end = start + timedelta(minutes=30)
+            during = f'["{start.isoformat()}","{end.isoformat()}")'
+            terms = ("confirmed", during, during, "Piano", "3000", "student", start.isoformat())
+            rest = (*terms, str(n + 1), now)
             lines += [
-                f"{offer.instructor_id}\t{students[(i + 37 * n) % len(students)]}\t{offer.service_id}\t{rest}"
-                for i, offer in enumerate(offers)
+                "\t".join(map(str, (offer.instructor_id, student, offer.service_id, *rest))) + "\n"
+                for offer, student in zip(offers, _rotated(students, n), strict=False)
             ]
             if len(lines) >= _BATCH or n == lessons - 1:
                 yield "".join(lines).encode()
@@ -233,3 +246,8 @@ async def _copy(
     await connection.copy_to_table(
         "booking", source=batches(), columns=_COLUMNS, format="text", timeout=300
     )
+
+
+def _rotated(students: list[UUID], lesson: int) -> Iterator[UUID]:
+    """The students in an order that depends on the lesson, endlessly."""
+    return (students[(i + 37 * lesson) % len(students)] for i in itertools.count())

@@ -1,7 +1,7 @@
-"""The product beside what people would pick instead: python-socketio with its Redis manager, Django Channels
-with channels-redis, and Node's ws. Each is a small program in loadtests/peers, installed below the bench's
-folder the first time. All serve the same number of sockets, and get a change from another process through
-the same Redis."""
+"""Compares the product with alternatives: python-socketio with its Redis manager, Django Channels
+with channels-redis, and Node's ws. Each is a small program in loadtests/peers. The first run
+installs their packages below the bench's folder. All serve the same number of sockets and get a
+change from another process through the same Redis."""
 
 import asyncio
 import shutil
@@ -27,10 +27,10 @@ from loadtests.table import milliseconds
 
 PROGRAMS = Path(__file__).parent.parent / "peers"
 INSTALL_SECONDS = 240
-# The slowest of them takes a second for one change.
+# The slowest of them needs a second for one change.
 OUT_SECONDS = 1.5
 IDLE_SECONDS = 5
-FIRST_SOCKETS = 100  # what a process pays once is paid by these
+FIRST_SOCKETS = 100  # their memory includes the fixed costs of the process
 
 
 class MissingError(Exception):
@@ -39,7 +39,7 @@ class MissingError(Exception):
 
 @dataclass(frozen=True)
 class Peer:
-    """A program of loadtests/peers. `frames`: how many a socket gets before it has joined."""
+    """A program of loadtests/peers. A socket gets `frames` frames until it has joined."""
 
     name: str
     program: str
@@ -63,7 +63,7 @@ PEERS = (
 
 @dataclass(frozen=True)
 class Contender:
-    """A server that is running, and how one change reaches all of its sockets."""
+    """A running server, and a function that sends one change to all of its sockets."""
 
     name: str
     pid: int
@@ -75,7 +75,8 @@ class Contender:
 
 @dataclass(frozen=True)
 class Figures:
-    """Medians: seconds from the first socket to the last, CPU seconds per write, bytes per idle socket."""
+    """Medians: seconds from the first socket to the last, CPU seconds per write, and bytes per idle
+    socket."""
 
     span: float
     cpu: float
@@ -86,7 +87,8 @@ async def compare(stack: Stack, *, quick: bool) -> list[Result]:
     rounds, sockets = (3, 500) if quick else (7, SOCKETS)
     folder = stack.log.parent / "peers"
     say(
-        f"{sockets:,} idle sockets, then one change to all of them: the product and its peers, each in turns with bare writes"
+        f"{sockets:,} idle sockets, then one change to all of them: "
+        "the product and its peers, each alternately with bare writes"
     )
     async with _product(stack) as (product, sample):
         figures = [(product.name, *await _measure(stack, product, rounds, sockets, sample))]
@@ -100,18 +102,27 @@ async def compare(stack: Stack, *, quick: bool) -> list[Result]:
             peer, command, stack.settings.redis_url.get_secret_value(), sample
         ) as contender:
             figures.append((peer.name, *await _measure(stack, contender, rounds, sockets, sample)))
+    change = f"one change of {len(sample)} bytes to {sockets:,} sockets, first to last"
     return [
-        *(_result(f"{name}: one change of {len(sample)} bytes to {sockets:,} sockets, first to last",
-                  own.span, floor.span, milliseconds) for name, own, floor in figures),
-        *(_result(f"{name}: CPU of the serving process per write", own.cpu, floor.cpu, _microseconds)
-          for name, own, floor in figures),
-        *(_result(f"{name}: memory per idle socket", own.memory, floor.memory, _kilobytes)
-          for name, own, floor in figures),
-    ]  # fmt: skip
+        *(
+            _result(f"{name}: {change}", own.span, floor.span, milliseconds)
+            for name, own, floor in figures
+        ),
+        *(
+            _result(
+                f"{name}: CPU of the serving process per write", own.cpu, floor.cpu, _microseconds
+            )
+            for name, own, floor in figures
+        ),
+        *(
+            _result(f"{name}: memory per idle socket", own.memory, floor.memory, _kilobytes)
+            for name, own, floor in figures
+        ),
+    ]
 
 
-def _result(what: str, own: float, floor: float, text: Callable[[float], str]) -> Result:
-    return Result(what, text(own), f"{text(floor)} (bare)", f"{own / floor:.1f}×", "", None)
+def _result(name: str, own: float, floor: float, text: Callable[[float], str]) -> Result:
+    return Result(name, text(own), f"{text(floor)} (bare)", f"{own / floor:.1f}×", "", None)
 
 
 def _microseconds(seconds: float) -> str:
@@ -128,7 +139,7 @@ def _kilobytes(size: float) -> str:
 async def _measure(
     stack: Stack, contender: Contender, rounds: int, sockets: int, sample: bytes
 ) -> tuple[Figures, Figures]:
-    """What one contender takes, and what bare writes of as many bytes take in the same minute."""
+    """The figures of one contender, and those of bare writes of the same bytes."""
     own_crowd, bare_crowd = Crowd(), Crowd()
     try:
         async with bare(stack) as plain:
@@ -141,18 +152,18 @@ async def _measure(
             )
             floor_memory = await _connected(floor, bare_crowd, sockets)
             memory = await _connected(contender, own_crowd, sockets)
-            await _round(contender, own_crowd, 0, 0)  # warm
+            await _round(contender, own_crowd, 0, 0)  # warms up
             await _round(floor, bare_crowd, 0, 0)
             floor_idle = await _idle(floor, bare_crowd)
             idle = await _idle(contender, own_crowd)
-            own, least = [], []
+            own, bare_rounds = [], []
             for nth in range(1, rounds + 1):
                 own.append(await _round(contender, own_crowd, nth, idle))
-                least.append(await _round(floor, bare_crowd, nth, floor_idle))
+                bare_rounds.append(await _round(floor, bare_crowd, nth, floor_idle))
     finally:
         own_crowd.close()
         bare_crowd.close()
-    return _figures(own, memory), _figures(least, floor_memory)
+    return _figures(own, memory), _figures(bare_rounds, floor_memory)
 
 
 def _figures(rounds: list[tuple[float, float]], memory: float) -> Figures:
@@ -160,33 +171,34 @@ def _figures(rounds: list[tuple[float, float]], memory: float) -> Figures:
 
 
 async def _connected(contender: Contender, crowd: Crowd, sockets: int) -> float:
-    """Opens all sockets; the bytes that each of them costs the serving process."""
+    """Opens all sockets; returns the memory of the serving process per socket, in bytes."""
     process = psutil.Process(contender.pid)
     await crowd.connect(contender.address, [contender.opening] * FIRST_SOCKETS)
-    await crowd.hear(contender.frames, 30)
+    await crowd.receive(contender.frames, 30)
     await asyncio.sleep(1)
     before = process.memory_info().rss
     await crowd.connect(contender.address, [contender.opening] * (sockets - FIRST_SOCKETS))
-    await crowd.hear(contender.frames, 60)
+    await crowd.receive(contender.frames, 60)
     await asyncio.sleep(2)
     return max(1.0, (process.memory_info().rss - before) / (sockets - FIRST_SOCKETS))
 
 
 async def _round(contender: Contender, crowd: Crowd, nth: int, idle: float) -> tuple[float, float]:
-    """One change: seconds from the first socket to the last, and CPU seconds per socket beyond those of an idle server."""
-    cpu, began = cpu_seconds(contender.pid), time.monotonic()
+    """Sends one change; returns the seconds from the first socket to the last, and the CPU seconds
+    per socket without those of an idle server."""
+    cpu, started = cpu_seconds(contender.pid), time.monotonic()
     (span,) = await spans(crowd, contender.change, range(nth, nth + 1), OUT_SECONDS)
-    cpu, seconds = cpu_seconds(contender.pid) - cpu, time.monotonic() - began
+    cpu, seconds = cpu_seconds(contender.pid) - cpu, time.monotonic() - started
     return span, (cpu - idle * seconds) / len(crowd.sockets)
 
 
 async def _idle(contender: Contender, crowd: Crowd) -> float:
-    """CPU seconds a second while nothing changes: beacons, timers."""
+    """CPU seconds per second without changes: beacons, timers."""
     crowd.read()
-    cpu, began = cpu_seconds(contender.pid), time.monotonic()
+    cpu, started = cpu_seconds(contender.pid), time.monotonic()
     await asyncio.sleep(IDLE_SECONDS)
-    crowd.read()  # answers pings; a server ends a connection that does not for long
-    return (cpu_seconds(contender.pid) - cpu) / (time.monotonic() - began)
+    crowd.read()  # answers pings, so that the server keeps the connections
+    return (cpu_seconds(contender.pid) - cpu) / (time.monotonic() - started)
 
 
 # ---- the product
@@ -194,7 +206,7 @@ async def _idle(contender: Contender, crowd: Crowd) -> float:
 
 @asynccontextmanager
 async def _product(stack: Stack) -> AsyncIterator[tuple[Contender, bytes]]:
-    """The product, and a change as its sockets get it. Another web process answers the bookings."""
+    """The product, and a change as its sockets receive it. Another web process handles bookings."""
     (student,) = await accounts.signed_in(stack, "peers", 1)
     (offer,) = await accounts.instructors(stack.pool, "peers", 1, first=accounts.today())
     starts = accounts.half_hours(2, WINDOW_DAYS - 3)
@@ -206,16 +218,16 @@ async def _product(stack: Stack) -> AsyncIterator[tuple[Contender, bytes]]:
                 client.booking(booking, student, offer, starts[nth])
             )
             if status != 201:
-                raise BenchError(f"a booking was answered {status}: {body!r}")
+                raise BenchError(f"A booking got status {status}: {body!r}.")
 
         opening = watching(web, offer.instructor_id, accounts.today(), WINDOW_DAYS)
         crowd = Crowd()
         try:
             await crowd.connect((web.host, web.port), [opening])
-            await crowd.hear(1, 30)
+            await crowd.receive(1, 30)
             await book(len(starts) - 1)
-            await crowd.hear(2, 30)
-            sample = crowd.sockets[0].heard[-1][1]
+            await crowd.receive(2, 30)
+            sample = crowd.sockets[0].frames[-1][1]
         finally:
             crowd.close()
         yield Contender("InstaInstru", web.pid, (web.host, web.port), opening, 1, book), sample
@@ -229,7 +241,7 @@ async def _product(stack: Stack) -> AsyncIterator[tuple[Contender, bytes]]:
 async def _running(
     peer: Peer, command: list[str], redis_url: str, sample: bytes
 ) -> AsyncIterator[Contender]:
-    """A peer's server and, in a process of its own, its publisher."""
+    """A peer's server, and its publisher in another process."""
     pipe = asyncio.subprocess.PIPE
     serving = await asyncio.create_subprocess_exec(*command, "serve", redis_url, stdout=pipe)
     publishing = await asyncio.create_subprocess_exec(*command, "publish", redis_url, stdin=pipe)
@@ -262,18 +274,18 @@ async def _running(
 
 
 def _install(peer: Peer, folder: Path) -> list[str]:
-    """How its program is run. Raises MissingError."""
+    """Installs the program's packages; returns the command that runs it. Raises MissingError."""
     if peer.program.endswith(".js"):
         return _node(folder / "node", peer.program)
     return [str(_python(folder / "python")), str(PROGRAMS / peer.program)]
 
 
 def _python(folder: Path) -> Path:
-    """A Python with the packages of requirements.txt, in an environment of its own."""
-    python, wanted = folder / "bin" / "python", PROGRAMS / "requirements.txt"
-    installed = folder / wanted.name
-    if not installed.exists() or installed.read_bytes() != wanted.read_bytes():
-        say("installing what it is compared with, in Python")
+    """A Python with the packages of requirements.txt, in a separate environment."""
+    python, requirements = folder / "bin" / "python", PROGRAMS / "requirements.txt"
+    installed = folder / requirements.name
+    if not installed.exists() or installed.read_bytes() != requirements.read_bytes():
+        say("installing the Python peers")
         venv.create(folder, clear=True, with_pip=True)
         _run(
             [
@@ -284,23 +296,24 @@ def _python(folder: Path) -> Path:
                 "--quiet",
                 "--disable-pip-version-check",
                 "-r",
-                str(wanted),
+                str(requirements),
             ],
             folder,
         )
-        shutil.copy(wanted, installed)
+        shutil.copy(requirements, installed)
     return python
 
 
 def _node(folder: Path, program: str) -> list[str]:
-    """Node with the packages of package-lock.json, in a folder of its own: Node looks for them beside the program."""
+    """Node with the packages of package-lock.json. Node looks for them in the program's folder, so
+    the program is copied there."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         raise MissingError("There is no Node (node and npm) on this machine.")
     lock = PROGRAMS / "package-lock.json"
     installed = folder / "installed.json"
     if not installed.exists() or installed.read_bytes() != lock.read_bytes():
-        say("installing what it is compared with, in Node")
+        say("installing the Node peer")
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", lock.name):
             shutil.copy(PROGRAMS / name, folder / name)
@@ -312,12 +325,18 @@ def _node(folder: Path, program: str) -> list[str]:
 
 def _run(command: list[str], folder: Path) -> None:
     try:
-        ran = subprocess.run(  # noqa: S603 — the commands above
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            text=True, timeout=INSTALL_SECONDS, check=False,
-        )  # fmt: skip
+        result = subprocess.run(  # noqa: S603 — the commands above
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=INSTALL_SECONDS,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MissingError(f"Its packages could not be installed: {error}.") from None
-    if ran.returncode:
-        last = ran.stderr.strip().splitlines()[-1:] or [f"exit status {ran.returncode}"]
+    if result.returncode:
+        last = result.stderr.strip().splitlines()[-1:] or [f"exit status {result.returncode}"]
         raise MissingError(f"Its packages could not be installed: {last[0]}")

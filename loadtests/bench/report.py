@@ -11,7 +11,7 @@ from loadtests.table import columns
 class Result:
     """One row. `floor` was measured in the same run; `ok` is None without an aim."""
 
-    what: str
+    name: str
     measured: str
     floor: str
     ratio: str
@@ -30,6 +30,6 @@ _VERDICT = {True: "ok", False: "MISS", None: ""}
 def table(results: Sequence[Result]) -> str:
     heading = ("", "measured", "floor", "ratio", "aim", "")
     lines = columns(
-        [heading, *((r.what, r.measured, r.floor, r.ratio, r.aim, _VERDICT[r.ok]) for r in results)]
+        [heading, *((r.name, r.measured, r.floor, r.ratio, r.aim, _VERDICT[r.ok]) for r in results)]
     )
     return "\n".join([lines[0], "─" * max(map(len, lines)), *lines[1:]])

@@ -1,5 +1,6 @@
-"""The time from a booking's commit to the screens that watch its calendar, at 50 bookings per second.
-The floor is a commit, a message through Redis, and the same bytes written to as many sockets."""
+"""The time from a booking's commit to the screens that watch its calendar, at 200 bookings per
+second. The floor is a commit, a message through Redis, and the same bytes written to as many
+sockets."""
 
 import asyncio
 import itertools
@@ -33,7 +34,7 @@ _commit = statement("bench_commit", datetime)
 
 
 # Seconds from commits to arrivals, and the messages.
-Found = tuple[list[float], list[bytes]]
+Delays = tuple[list[float], list[bytes]]
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,10 @@ async def latency(stack: Stack, *, quick: bool) -> list[Result]:
     floor: list[float] = []
     async with _product(stack, offers) as booked, _floor(stack) as committed:
         say(
-            f"{PER_SECOND} bookings a second, {CALENDARS} calendars, {SOCKETS_EACH} sockets each; and the floor, in turns"
+            f"{PER_SECOND} bookings a second, {CALENDARS} calendars, "
+            f"{SOCKETS_EACH} sockets each, and the floor, alternately"
         )
-        (sample,) = (await booked(CALENDARS))[1][:1]  # warm, and a change as it was sent
+        (sample,) = (await booked(CALENDARS))[1][:1]  # warms up, and returns a change
         await committed(CALENDARS, sample)
         for _ in range(turns):
             product += (await booked(PER_SECOND * seconds))[0]
@@ -62,21 +64,24 @@ async def latency(stack: Stack, *, quick: bool) -> list[Result]:
     count = f"{len(product):,} arrivals"
     return [
         Result(
-            f"commit to screen, {PER_SECOND} bookings/s, {CALENDARS} × {SOCKETS_EACH} sockets ({count}): p{q}",
-            milliseconds(percentile(product, q)), f"{milliseconds(percentile(floor, q))} (commit, Redis, write)",
+            f"commit to screen, {PER_SECOND} bookings/s, {CALENDARS} × {SOCKETS_EACH} sockets "
+            f"({count}): p{q}",
+            milliseconds(percentile(product, q)),
+            f"{milliseconds(percentile(floor, q))} (commit, Redis, write)",
             f"{percentile(product, q) / percentile(floor, q):.1f}×",
-            f"≤ {AIMS[q] * 1000:.0f} ms" if q in AIMS else "", percentile(product, q) <= AIMS[q] if q in AIMS else None,
+            f"≤ {AIMS[q] * 1000:.0f} ms" if q in AIMS else "",
+            percentile(product, q) <= AIMS[q] if q in AIMS else None,
         )
         for q in (50, 95, 99)
-    ]  # fmt: skip
+    ]
 
 
 @asynccontextmanager
 async def _product(
     stack: Stack, offers: Sequence[Offer]
-) -> AsyncIterator[Callable[[int], Awaitable[Found]]]:
-    """Books `count` lessons at the given rate; returns the seconds from each commit to each screen, and
-    the messages."""
+) -> AsyncIterator[Callable[[int], Awaitable[Delays]]]:
+    """Books `count` lessons at the given rate; returns the seconds from each commit to each screen,
+    and the messages."""
     students = await accounts.signed_in(stack, "screens", 2 * CALENDARS)
     starts = accounts.half_hours(2, WINDOW_DAYS - 3)
     numbers = itertools.count()
@@ -86,15 +91,15 @@ async def _product(
 
         async def book(_: int) -> None:
             n = next(numbers)
-            nth, which = divmod(n, CALENDARS)
-            student = students[(which + 37 * nth) % len(students)]
+            nth, calendar = divmod(n, CALENDARS)
+            student = students[(calendar + 37 * nth) % len(students)]
             status, body = await connections[n % len(connections)].ask(
-                client.booking(web, student, offers[which], starts[nth])
+                client.booking(web, student, offers[calendar], starts[nth])
             )
             if status != 201:
-                raise BenchError(f"a booking was answered {status}: {body!r}")
+                raise BenchError(f"A booking got status {status}: {body!r}.")
 
-        async def booked(count: int) -> Found:
+        async def booked(count: int) -> Delays:
             since = datetime.now(UTC)
             await _steadily(book, count, crowd)
             rows = await commits.all(
@@ -103,15 +108,15 @@ async def _product(
             written = {
                 (str(row.instructor_id), row.version): row.created_at.timestamp() for row in rows
             }
-            heard = [
-                (at, orjson.loads(text), text) for one in crowd.sockets for at, text in one.heard
+            frames = [
+                (at, orjson.loads(text), text) for each in crowd.sockets for at, text in each.frames
             ]
             delays = [
-                at - written[said["instructor"], said["version"]]
-                for at, said, _ in heard
+                at - written[change["instructor"], change["version"]]
+                for at, change, _ in frames
                 if at is not None
             ]
-            return delays, [text for _, _, text in heard]
+            return delays, [text for _, _, text in frames]
 
         try:
             openings = [
@@ -119,7 +124,7 @@ async def _product(
                 for offer in offers
             ] * SOCKETS_EACH
             await crowd.connect((web.host, web.port), openings)
-            await crowd.hear(1, 30)
+            await crowd.receive(1, 30)
             yield booked
         finally:
             crowd.close()
@@ -129,8 +134,8 @@ async def _product(
 
 @asynccontextmanager
 async def _floor(stack: Stack) -> AsyncIterator[Callable[[int, bytes], Awaitable[list[float]]]]:
-    """Commits at the given rate and makes the bare server write as many bytes; returns the seconds from
-    each commit to each socket."""
+    """Commits at the given rate and makes the bare server write as many bytes; returns the seconds
+    from each commit to each socket."""
     ids = await accounts.students(stack.pool, "floor", CALENDARS)
     crowd = Crowd()
     async with bare(stack) as plain:
@@ -148,33 +153,34 @@ async def _floor(stack: Stack) -> AsyncIterator[Callable[[int, bytes], Awaitable
             await _steadily(commit, count, crowd)
             return [
                 at - written[int(text[:8])]
-                for one in crowd.sockets
-                for at, text in one.heard
+                for each in crowd.sockets
+                for at, text in each.frames
                 if at is not None
             ]
 
         try:
             openings = [Opening(f"{n}\n".encode()) for n in range(CALENDARS)] * SOCKETS_EACH
             await crowd.connect(("127.0.0.1", plain.port), openings)
-            await crowd.hear(1, 30)
+            await crowd.receive(1, 30)
             yield committed
         finally:
             crowd.close()
 
 
 async def _steadily(work: Callable[[int], Awaitable[None]], count: int, crowd: Crowd) -> None:
-    """Starts `work` at a constant rate, then waits until the crowd has received all its messages."""
+    """Starts `work` at a constant rate, then waits until the crowd has received all its
+    messages."""
     loop = asyncio.get_running_loop()
     crowd.read()
-    crowd.forget()
-    begins = loop.time()
+    crowd.clear()
+    started = loop.time()
     async with asyncio.TaskGroup() as group:
         for n in range(count):
-            await asyncio.sleep(begins + n / PER_SECOND - loop.time())
+            await asyncio.sleep(started + n / PER_SECOND - loop.time())
             group.create_task(_awaited(work(n)))
             if n % 5 == 0:
                 crowd.read()
-    await crowd.hear(count // CALENDARS, _LATEST_SECONDS)
+    await crowd.receive(count // CALENDARS, _LATEST_SECONDS)
 
 
 async def _awaited(work: Awaitable[None]) -> None:

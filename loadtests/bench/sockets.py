@@ -28,12 +28,12 @@ TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 @dataclass
 class Socket:
-    """One client. `heard` holds the arrival (seconds since 1970; None: unknown) and the content of each
-    text frame except beacons."""
+    """One client. `frames` contains the arrival (seconds since 1970; None: unknown) and the content
+    of each text frame except beacons."""
 
     socket: socket.socket
     buffer: bytearray = field(default_factory=bytearray)
-    heard: list[tuple[float | None, bytes]] = field(default_factory=list)
+    frames: list[tuple[float | None, bytes]] = field(default_factory=list)
     closed: bool = False
 
     def read(self) -> None:
@@ -53,23 +53,23 @@ class Socket:
                 if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
                     seconds, nanoseconds = _TIMESPEC.unpack(value[: _TIMESPEC.size])
                     at = seconds + nanoseconds / 1e9
-            self.take(data, at)
+            self.handle(data, at)
 
-    def take(self, data: bytes, at: float) -> None:
+    def handle(self, data: bytes, at: float) -> None:
         """Handles bytes that arrived at `at`."""
         self.buffer += data
-        texts, frames = [], 0
+        texts, count = [], 0
         while (frame := _first_frame(self.buffer)) is not None:
             opcode, payload, length = frame
             del self.buffer[:length]
-            frames += 1
+            count += 1
             if opcode == TEXT and b'"beacon"' not in payload[:40]:
                 texts.append(payload)
             elif opcode == PING:
                 self.socket.sendall(_masked(PONG, payload))
             elif opcode == CLOSE:
                 self.closed = True
-        self.heard += [(at if frames == 1 else None, text) for text in texts]
+        self.frames += [(at if count == 1 else None, text) for text in texts]
 
 
 def _first_frame(buffer: bytearray) -> tuple[int, bytes, int] | None:
@@ -112,7 +112,7 @@ class Crowd:
                     *(_open(address, opening) for opening in openings[n : n + _AT_ONCE])
                 )
 
-    async def hear(self, frames: int, seconds: float) -> None:
+    async def receive(self, frames: int, seconds: float) -> None:
         """Reads until every socket has received `frames` frames in total. Raises BenchError after
         `seconds`."""
         for _ in range(round(seconds / _SWEEP_SECONDS)):
@@ -120,34 +120,36 @@ class Crowd:
                 return
             await asyncio.sleep(_SWEEP_SECONDS)
         raise BenchError(
-            f"{self.behind(frames)} of {len(self.sockets)} sockets did not receive {frames} frames within {seconds:.0f} s."
+            f"{self.behind(frames)} of {len(self.sockets)} sockets did not receive {frames} frames "
+            f"within {seconds:.0f} s."
         )
 
     def behind(self, frames: int) -> int:
         """The number of sockets with fewer frames."""
         self.read()
-        return sum(len(one.heard) < frames for one in self.sockets)
+        return sum(len(each.frames) < frames for each in self.sockets)
 
     def read(self) -> None:
-        for one in self.sockets:
-            one.read()
+        for each in self.sockets:
+            each.read()
 
-    def forget(self) -> None:
-        for one in self.sockets:
-            one.heard.clear()
+    def clear(self) -> None:
+        for each in self.sockets:
+            each.frames.clear()
 
     def close(self) -> None:
-        for one in self.sockets:
-            one.socket.close()
+        for each in self.sockets:
+            each.socket.close()
         self.sockets.clear()
 
 
 @dataclass(frozen=True)
 class Opening:
-    """The first bytes of a socket, and the bytes `then` that follow an answer with `answer`."""
+    """The first bytes of a socket, and the bytes `then` to send after a response that contains
+    `response`."""
 
     first: bytes
-    answer: bytes = b""
+    response: bytes = b""
     then: bytes = b""
 
 
@@ -161,7 +163,7 @@ def frame(text: bytes) -> bytes:
         if size < 65536
         else None
     )
-    assert head is not None, "no change is that long"
+    assert head is not None, "changes are shorter"
     return head + text
 
 
@@ -172,7 +174,8 @@ def upgrade(
     host, port = address
     protocol = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
     head = (
-        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
         f"{protocol}\r\n"
     )
@@ -189,23 +192,25 @@ def watching(web: Web, instructor_id: UUID, first: date, days: int) -> Opening:
 
 async def _open(address: tuple[str, int], opening: Opening) -> Socket:
     loop = asyncio.get_running_loop()
-    made = socket.socket()
-    made.setblocking(False)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    client = socket.socket()
+    client.setblocking(False)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if _LINUX:
-        made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-    await loop.sock_connect(made, address)
-    await loop.sock_sendall(made, opening.first)
-    answer = b""
-    if opening.answer:
-        while opening.answer not in answer:
-            more = await loop.sock_recv(made, _CHUNK)
-            answer += more
-            if not more or not answer.startswith(b"HTTP/1.1 101"):
-                made.close()
-                raise ConnectionRefusedError(f"the socket was refused: {answer[:200]!r}")
-        await loop.sock_sendall(made, opening.then)
-    opened = Socket(made)
-    if opening.answer:
-        opened.take(answer.partition(opening.answer)[2], time.time())  # the server may send first
+        client.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    await loop.sock_connect(client, address)
+    await loop.sock_sendall(client, opening.first)
+    response = b""
+    if opening.response:
+        while opening.response not in response:
+            more = await loop.sock_recv(client, _CHUNK)
+            response += more
+            if not more or not response.startswith(b"HTTP/1.1 101"):
+                client.close()
+                raise ConnectionRefusedError(f"The socket was refused: {response[:200]!r}")
+        await loop.sock_sendall(client, opening.then)
+    opened = Socket(client)
+    if opening.response:
+        opened.handle(
+            response.partition(opening.response)[2], time.time()
+        )  # the server may send first
     return opened

@@ -1,6 +1,6 @@
-"""The product under test: embedded Postgres and Redis, one web process and a relay on this machine. No
-worker runs, so that mails do not affect the results. Postgres is started as by `up`, with its data
-in the folder of the benchmarks."""
+"""The product under test: embedded Postgres and Redis, one web process and a relay on this machine.
+No worker runs, so that mails do not affect the results. Postgres is started as by `up`, with its
+data in the folder of the benchmarks."""
 
 import asyncio
 import os
@@ -166,9 +166,9 @@ async def fresh_stack(databases: Cluster, folder: Path) -> AsyncIterator[Stack]:
 
 
 def _until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    ends = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while not condition():
-        if time.monotonic() > ends:
+        if time.monotonic() > deadline:
             raise BenchError(f"Waited {seconds:.0f} s for {what}.")
         time.sleep(0.05)
 

@@ -1,5 +1,6 @@
-"""Fan-out by Django Channels with channels-redis under uvicorn, as its documentation sets it up. `serve REDIS_URL` prints its port;
-`publish REDIS_URL` sends each line of its input to everybody, from a process of its own. Every client joins one group."""
+"""Fan-out by Django Channels with channels-redis under uvicorn, set up as in its documentation.
+`serve REDIS_URL` prints its port. `publish REDIS_URL`, in another process, sends each line of its
+input to all clients. They join one group."""
 
 import asyncio
 import socket

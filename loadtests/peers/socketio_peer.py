@@ -1,5 +1,6 @@
-"""Fan-out by python-socketio with its Redis manager, as its documentation sets it up. `serve REDIS_URL` prints its port; `publish REDIS_URL`
-sends each line of its input to everybody, from a process of its own. Every client joins one room."""
+"""Fan-out by python-socketio with its Redis manager, set up as in its documentation. `serve
+REDIS_URL` prints its port. `publish REDIS_URL`, in another process, sends each line of its input to
+all clients. They join one room."""
 
 import asyncio
 import socket
@@ -12,7 +13,7 @@ ROOM = "all"
 
 
 def serve(redis_url: str) -> None:
-    # No pings while it is measured.
+    # No pings during a measurement.
     server = socketio.AsyncServer(
         async_mode="asgi", client_manager=socketio.AsyncRedisManager(redis_url), ping_interval=600
     )

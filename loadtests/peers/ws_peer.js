@@ -1,6 +1,6 @@
 // Fan-out by Node's ws, with a Redis subscription, as its documentation shows a broadcast.
-// `serve REDIS_URL` prints its port; `publish REDIS_URL` sends each line of its input to everybody,
-// from a process of its own.
+// `serve REDIS_URL` prints its port. `publish REDIS_URL`, in another process, sends each line of
+// its input to all clients.
 
 import { once } from "node:events";
 import readline from "node:readline";

@@ -4,8 +4,8 @@
 -- name: bench_students
 with new_account as (
   insert into account (email, full_name, password_hash)
-  select format('%s-student-%s@example.com', :crowd::text, n), format('Student %s', n),
-         'nobody signs in with this'
+  select format('%s-student-%s@example.com', :prefix::text, n), format('Student %s', n),
+         'not a password hash'
   from generate_series(1, :count::integer) as n
   returning id
 ), new_role as (
@@ -17,8 +17,8 @@ select id from new_account
 -- Each teaches piano and is available on :days days from :first, from :from_hour to :to_hour.
 with new_account as (
   insert into account (email, full_name, password_hash)
-  select format('%s-instructor-%s@example.com', :crowd::text, n), format('Instructor %s', n),
-         'nobody signs in with this'
+  select format('%s-instructor-%s@example.com', :prefix::text, n), format('Instructor %s', n),
+         'not a password hash'
   from generate_series(1, :count::integer) as n
   returning id
 ), new_role as (

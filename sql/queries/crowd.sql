@@ -1,8 +1,8 @@
--- The accounts of a small crowd, which removes itself (loadtests/removal.py). Accounts that are not
--- a crowd's are never touched, whatever the list says.
+-- Removes the accounts of a small crowd (loadtests/removal.py). Other accounts are never deleted,
+-- even if they are in the list.
 
 -- name: delete_crowd_notifications
--- With the mails at /dev/mail: those to the crowd and those to its instructor.
+-- Also deletes the mails at /dev/mail, to the crowd and to its instructor.
 with crowd as (
   select id from account where id = any(:accounts::uuid[]) and email like 'crowd-%@example.com'
 ), deleted as (
@@ -14,7 +14,7 @@ with crowd as (
 select count(*) from deleted;
 
 -- name: delete_crowd_bookings
--- One that stands is kept, because boards would go on showing its time as taken.
+-- A confirmed lesson is kept, because boards would still show its time as taken.
 with deleted as (
   delete from booking
   where not occupies_time and student_id in (

@@ -53,7 +53,7 @@ where c.instructor_id = any(:instructors::uuid[])
 -- name: verdict_bookings
 select id, instructor_id, state, wire_instant(lower(during)) as start
 from booking
-where id = any(:told::uuid[])
+where id = any(:booked::uuid[])
    or (student_id = any(:students::uuid[]) and created_at >= :since);
 
 -- name: verdict_commits

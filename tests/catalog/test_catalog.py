@@ -10,7 +10,7 @@ from app.settings import Settings
 from tests import factories
 
 
-async def everything(client: httpx.AsyncClient, path: str, limit: int) -> list[Any]:
+async def all_items(client: httpx.AsyncClient, path: str, limit: int) -> list[Any]:
     items: list[Any] = []
     cursor = ""
     while True:
@@ -49,7 +49,7 @@ async def test_services_are_filtered_by_category(client: httpx.AsyncClient) -> N
 
 async def test_the_pages_of_a_list_add_up_to_all_items(client: httpx.AsyncClient) -> None:
     whole = (await client.get("/api/catalog/services")).json()["items"]
-    assert await everything(client, "/api/catalog/services", 7) == whole
+    assert await all_items(client, "/api/catalog/services", 7) == whole
 
 
 @pytest.mark.parametrize(
@@ -112,36 +112,43 @@ async def test_filters_combine(client: httpx.AsyncClient, pool: Pool) -> None:
         anna.id,
         dora.id,
     )
-    former = await factories.instructor(pool, "Gone")
+    former = await factories.instructor(pool, "Gina")
     await pool.execute("update calendar set is_active = false where instructor_id = $1", former.id)
 
-    async def found(**filters: Any) -> list[str]:
+    async def names_with(**filters: Any) -> list[str]:
         answer = await client.get("/api/instructors", params=filters)
         assert answer.status_code == 200, answer.text
         return [item["instructor"]["name"] for item in answer.json()["items"]]
 
-    assert await found() == ["Dora", "Carl", "Anna"]
-    assert await found(service="piano") == ["Anna"]
-    assert await found(service="pian") == []
-    assert await found(category="music") == ["Carl", "Anna"]
-    assert await found(area="park-slope") == ["Dora", "Anna"]
-    assert await found(area="park-slope", category="music") == ["Anna"]
-    assert await found(max_price=5000) == ["Dora", "Carl"]
-    assert await found(min_price=4001, max_price=5000) == ["Carl"]
-    assert await found(duration_minutes=30) == ["Dora", "Carl"]
-    assert await found(service="", area="", q="") == ["Dora", "Carl", "Anna"]
-    names = [item["instructor"]["name"] for item in await everything(client, "/api/instructors", 1)]
+    assert await names_with() == ["Dora", "Carl", "Anna"]
+    assert await names_with(service="piano") == ["Anna"]
+    assert await names_with(service="pian") == []
+    assert await names_with(category="music") == ["Carl", "Anna"]
+    assert await names_with(area="park-slope") == ["Dora", "Anna"]
+    assert await names_with(area="park-slope", category="music") == ["Anna"]
+    assert await names_with(max_price=5000) == ["Dora", "Carl"]
+    assert await names_with(min_price=4001, max_price=5000) == ["Carl"]
+    assert await names_with(duration_minutes=30) == ["Dora", "Carl"]
+    assert await names_with(service="", area="", q="") == ["Dora", "Carl", "Anna"]
+    names = [item["instructor"]["name"] for item in await all_items(client, "/api/instructors", 1)]
     assert names == ["Dora", "Carl", "Anna"]
     assert carl.name in names
 
 
 @pytest.mark.parametrize(
     ("query", "field"),
-    [("max_price=-1", "max_price"), ("max_price=ten", "max_price"), ("duration_minutes=0", "duration_minutes"), ("q=piano", "q"),
-     ("date=2026-11-23", "date"), ("part_of_day=evening", "part_of_day"), ("min_price=99999999999999999999", "min_price"),
-     ("service=%00", None)],
-)  # fmt: skip
-async def test_an_invalid_filter_is_named(
+    [
+        ("max_price=-1", "max_price"),
+        ("max_price=ten", "max_price"),
+        ("duration_minutes=0", "duration_minutes"),
+        ("q=piano", "q"),
+        ("date=2026-11-23", "date"),
+        ("part_of_day=evening", "part_of_day"),
+        ("min_price=99999999999999999999", "min_price"),
+        ("service=%00", None),
+    ],
+)
+async def test_an_invalid_filter_is_reported_with_its_field(
     client: httpx.AsyncClient, query: str, field: str | None
 ) -> None:
     answer = await client.get(f"/api/instructors?{query}")
@@ -187,8 +194,8 @@ async def test_a_student_has_no_instructor_profile(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     ben = await factories.student(pool, "Ben")
-    for wrong in (str(ben.id), "01980000-0000-7000-8000-000000000000", "anna", "%00"):
-        answer = await client.get(f"/api/instructors/{wrong}")
+    for invalid_id in (str(ben.id), "01980000-0000-7000-8000-000000000000", "anna", "%00"):
+        answer = await client.get(f"/api/instructors/{invalid_id}")
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
     headers = {"Authorization": f"Bearer {await factories.token_of(pool, ben.id, settings)}"}
     answer = await client.get("/api/instructors/me", headers=headers)

@@ -73,8 +73,8 @@ async def test_an_invalid_profile_grants_no_role(
     assert (await client.get("/api/auth/me")).json()["roles"] == ["student"]
 
 
-async def test_omitted_fields_stay(as_anna: httpx.AsyncClient) -> None:
-    everything = {
+async def test_omitted_fields_stay_unchanged(as_anna: httpx.AsyncClient) -> None:
+    profile = {
         "headline": "Piano with patience",
         "bio": "Fifteen years at it.",
         "years_experience": 15,
@@ -83,20 +83,20 @@ async def test_omitted_fields_stay(as_anna: httpx.AsyncClient) -> None:
         "travel_buffer_minutes": 15,
         "free_cancel_hours": 24,
     }
-    changed = (await as_anna.put("/api/instructors/me", json=everything)).json()
-    expected = everything | {"areas": ["harlem", "upper-west-side"]}
-    assert {name: changed[name] for name in everything} == expected
+    changed = (await as_anna.put("/api/instructors/me", json=profile)).json()
+    expected = profile | {"areas": ["harlem", "upper-west-side"]}
+    assert {name: changed[name] for name in profile} == expected
     again = (
         await as_anna.put(
             "/api/instructors/me", json={"bio": "", "headline": None, "areas": ["soho"]}
         )
     ).json()
-    assert {name: again[name] for name in everything} == expected | {"bio": "", "areas": ["soho"]}
+    assert {name: again[name] for name in profile} == expected | {"bio": "", "areas": ["soho"]}
     assert (await as_anna.get("/api/instructors/me")).json() == again
 
 
 @pytest.mark.parametrize(
-    ("wrong", "field"),
+    ("changes", "field"),
     [
         ({"headline": "x" * 201}, "headline"),
         ({"headline": 7}, "headline"),
@@ -112,10 +112,10 @@ async def test_omitted_fields_stay(as_anna: httpx.AsyncClient) -> None:
     ],
 )
 async def test_an_invalid_profile_is_refused(
-    as_anna: httpx.AsyncClient, wrong: dict[str, Any], field: str
+    as_anna: httpx.AsyncClient, changes: dict[str, Any], field: str
 ) -> None:
     before = (await as_anna.get("/api/instructors/me")).json()
-    answer = await as_anna.put("/api/instructors/me", json={"bio": "new"} | wrong)
+    answer = await as_anna.put("/api/instructors/me", json={"bio": "new"} | changes)
     assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (
         422,
         "VALIDATION_ERROR",
@@ -296,13 +296,14 @@ async def test_a_service_that_is_being_booked_is_not_deleted(pool: Pool, anna: I
 async def until_one_waits_for_a_lock(pool: Pool) -> None:
     async with asyncio.timeout(PATIENCE):
         while not await pool.fetchval(
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+            "select count(*) from pg_stat_activity"
+            " where datname = current_database() and wait_event_type = 'Lock'"
         ):
             await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "field"),
+    ("changes", "field"),
     [
         ({"catalog_service": "piano"}, "catalog_service"),
         ({"catalog_service": "levitation"}, "catalog_service"),
@@ -324,9 +325,9 @@ async def until_one_waits_for_a_lock(pool: Pool) -> None:
     ],
 )
 async def test_an_invalid_service_is_refused(
-    as_anna: httpx.AsyncClient, wrong: dict[str, Any], field: str
+    as_anna: httpx.AsyncClient, changes: dict[str, Any], field: str
 ) -> None:
-    answer = await as_anna.post("/api/instructors/me/services", json=GUITAR | wrong)
+    answer = await as_anna.post("/api/instructors/me/services", json=GUITAR | changes)
     assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (
         422,
         "VALIDATION_ERROR",

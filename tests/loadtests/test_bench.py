@@ -1,4 +1,5 @@
-"""The parts of the benchmarks, and a short run. Results are not judged, as test machines are busy."""
+"""The parts of the benchmarks, and a short run. The measurements are not checked, because test
+machines are busy."""
 
 import os
 import socket
@@ -23,7 +24,7 @@ from tests.cluster import PATIENCE
 from tests.processes import ROOT
 
 
-def test_a_percentile_is_a_value_that_was_measured() -> None:
+def test_a_percentile_is_one_of_the_values() -> None:
     assert [percentile([4, 1, 3, 2], q) for q in (1, 25, 50, 75, 99, 100)] == [1, 1, 2, 3, 4, 4]
     assert milliseconds(percentile([], 50)) == "–"
     assert [milliseconds(seconds) for seconds in (0.0012, 0.25, 1.5)] == [
@@ -40,7 +41,7 @@ def test_columns_are_as_wide_as_their_widest_cell() -> None:
     ]
 
 
-def test_a_miss_is_seen_in_the_table() -> None:
+def test_the_table_marks_a_missed_aim() -> None:
     lines = table(
         [
             Result("speed", "1/s", "10/s", "0.1", "≥ 0.3", False),
@@ -52,7 +53,7 @@ def test_a_miss_is_seen_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535])
-def test_frames_of_every_length_are_read_whole(size: int) -> None:
+def test_frames_of_every_length_are_read_completely(size: int) -> None:
     text = b"x" * size
     sent = frame(text)
     assert all(
@@ -61,15 +62,15 @@ def test_frames_of_every_length_are_read_whole(size: int) -> None:
     assert _first_frame(bytearray(sent + b"next")) == (1, text, len(sent))
 
 
-def test_what_a_server_says_first_is_not_lost() -> None:
-    with socket.socket() as own:
-        heard = Socket(own)
-        heard.take(frame(b"wel") + frame(b"come")[:3], 1)
-        heard.take(frame(b"come")[3:], 2)
-    assert heard.heard == [(1, b"wel"), (2, b"come")]
+def test_a_frame_in_two_parts_is_received() -> None:
+    with socket.socket() as client:
+        screen = Socket(client)
+        screen.handle(frame(b"wel") + frame(b"come")[:3], 1)
+        screen.handle(frame(b"come")[3:], 2)
+    assert screen.frames == [(1, b"wel"), (2, b"come")]
 
 
-def test_lessons_of_the_benchmarks_lie_within_instructors_hours() -> None:
+def test_lessons_of_the_benchmarks_are_within_the_instructors_hours() -> None:
     zone = ZoneInfo("America/New_York")
     for start in accounts.half_hours(0, 300):
         local = start.astimezone(zone)
@@ -77,24 +78,24 @@ def test_lessons_of_the_benchmarks_lie_within_instructors_hours() -> None:
 
 
 @pytest.mark.parametrize("schedule", [booking.lessons, booking.lessons_with_one])
-def test_no_student_is_in_two_places_at_once(schedule: Callable[..., Iterator[Lesson]]) -> None:
+def test_no_student_has_two_lessons_at_once(schedule: Callable[..., Iterator[Lesson]]) -> None:
     students = [Student(UUID(int=n), "") for n in range(40)]
     offers = [Offer(UUID(int=n), UUID(int=n)) for n in range(40)]
-    taken: set[tuple[UUID, datetime]] = set()
+    booked: set[tuple[UUID, datetime]] = set()
     for student, _, start in schedule(students, offers):
         assert start.tzinfo is UTC
-        assert (student.id, start) not in taken
-        taken.add((student.id, start))
+        assert (student.id, start) not in booked
+        booked.add((student.id, start))
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Not tmp_path: root's Postgres runs as another account, which cannot get there."""
+    """Not tmp_path: root's Postgres runs as another user, which cannot access it."""
     with tempfile.TemporaryDirectory(prefix="instainstru-tests-") as folder:
         yield Path(folder)
 
 
-def test_what_cannot_be_installed_is_skipped_with_a_reason(folder: Path) -> None:
+def test_a_peer_that_cannot_be_installed_is_skipped_with_a_reason(folder: Path) -> None:
     """Without Node and without an index of packages, the product is measured alone."""
     (folder / "pip.conf").write_text("[global]\nno-index = true\n")
     alone = os.environ | {"PATH": str(folder), "PIP_CONFIG_FILE": str(folder / "pip.conf")}
@@ -108,20 +109,20 @@ def test_what_cannot_be_installed_is_skipped_with_a_reason(folder: Path) -> None
         "--data",
         str(folder),
     ]
-    ran = subprocess.run(
+    result = subprocess.run(
         command, cwd=ROOT, env=alone, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
-    assert ran.returncode == 0, ran.stderr
-    assert "InstaInstru: CPU of the serving process per write" in ran.stdout
-    skipped = [line for line in ran.stderr.splitlines() if "skipped: " in line]
+    assert result.returncode == 0, result.stderr
+    assert "InstaInstru: CPU of the serving process per write" in result.stdout
+    skipped = [line for line in result.stderr.splitlines() if "skipped: " in line]
     assert len(skipped) == 3
     assert sum("could not be installed" in line for line in skipped) == 2
     assert skipped[2].endswith("There is no Node (node and npm) on this machine.")
-    assert not any(peer.name in ran.stdout for peer in peers.PEERS)
+    assert not any(peer.name in result.stdout for peer in peers.PEERS)
 
 
 def test_the_benchmarks_run(folder: Path) -> None:
-    """The two quickest ones, with sockets and with bookings."""
+    """The two fastest ones, with sockets and with bookings."""
     command = [
         sys.executable,
         "-m",
@@ -132,9 +133,9 @@ def test_the_benchmarks_run(folder: Path) -> None:
         "--data",
         str(folder),
     ]
-    ran = subprocess.run(
+    result = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
-    assert ran.returncode == 0, ran.stderr
-    assert "memory of the web process per idle socket" in ran.stdout
-    assert "3 of 3" in ran.stdout
+    assert result.returncode == 0, result.stderr
+    assert "memory of the web process per idle socket" in result.stdout
+    assert "3 of 3" in result.stdout

@@ -4,8 +4,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as some
+from hypothesis import given, strategies
 
 from loadtests.client import Client, Screen
 
@@ -43,8 +42,8 @@ def beacon(version: int, epoch: str = "e1") -> dict[str, Any]:
 
 
 def watch(version: int | None = None) -> dict[str, Any]:
-    resumed = {} if version is None else {"epoch": "e1", "version": version}
-    return {"type": "watch", "instructor": ANNA, "first": DAY, "days": 7} | resumed
+    resume = {} if version is None else {"epoch": "e1", "version": version}
+    return {"type": "watch", "instructor": ANNA, "first": DAY, "days": 7} | resume
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ def test_a_new_screen_requests_the_board() -> None:
 def test_the_next_version_is_applied(screen: Screen) -> None:
     assert screen.receive(change(6), 1.5) is None
     assert (screen.version, screen.board) == (6, {DAY: "less"})
-    assert [(step.above, step.upto, step.at) for step in screen.steps] == [(5, 6, 1.5)]
+    assert [(step.above, step.up_to, step.at) for step in screen.steps] == [(5, 6, 1.5)]
 
 
 def test_an_older_version_is_ignored(screen: Screen) -> None:
@@ -104,7 +103,7 @@ def test_a_board_replaces_the_content_and_counts_as_all_versions_up_to_its_own(
 ) -> None:
     screen.receive(board(9, "later"), 3)
     assert (screen.version, screen.board) == (9, {DAY: "later"})
-    assert [(step.above, step.upto) for step in screen.steps] == [(5, 9)]
+    assert [(step.above, step.up_to) for step in screen.steps] == [(5, 9)]
 
 
 def test_a_reconnected_socket_resumes_without_counting_its_absence_as_delay(screen: Screen) -> None:
@@ -115,7 +114,7 @@ def test_a_reconnected_socket_resumes_without_counting_its_absence_as_delay(scre
     assert client.receive(beacon(6), 100) == []
     assert (screen.version, screen.steps) == (6, [])
     client.receive(change(7), 101)
-    assert [(step.above, step.upto) for step in screen.steps] == [(6, 7)]
+    assert [(step.above, step.up_to) for step in screen.steps] == [(6, 7)]
 
 
 def test_a_beacon_for_one_board_does_not_end_the_resume_of_another(screen: Screen) -> None:
@@ -147,17 +146,17 @@ def test_after_these_close_codes_it_reconnects_at_random_within_half_a_minute(co
 
 
 @pytest.mark.parametrize("code", [1009, 4400, 4401, 4403])
-def test_after_these_it_does_not(code: int) -> None:
+def test_after_these_close_codes_it_does_not_reconnect(code: int) -> None:
     assert Client([]).delay_after_close(code, Random(1)) is None
 
 
-def test_too_many_means_half_a_minute_at_least() -> None:
+def test_after_too_many_messages_it_waits_at_least_half_a_minute() -> None:
     wait = Client([]).delay_after_close(4429, Random(1))
     assert wait is not None
     assert wait >= 30
 
 
-def test_a_goodbye_says_when_to_come_back() -> None:
+def test_a_bye_says_when_to_reconnect() -> None:
     client = Client([])
     client.receive({"type": "bye", "after_ms": 2000}, 1)
     wait = client.delay_after_close(1012, Random(1))
@@ -165,23 +164,23 @@ def test_a_goodbye_says_when_to_come_back() -> None:
     assert 2 <= wait <= 3
 
 
-@given(some.lists(some.integers(1, 12), max_size=40), some.integers(0, 6))
+@given(strategies.lists(strategies.integers(1, 12), max_size=40), strategies.integers(0, 6))
 def test_a_screen_recovers_from_lost_repeated_and_reordered_changes(
-    said: list[int], at_first: int
+    versions: list[int], first: int
 ) -> None:
-    """Answers to watches and a final beacon repair the screen."""
-    newest = max([at_first, *said])
+    """Responses to watches and a final beacon repair the screen."""
+    newest = max([first, *versions])
     screen = Screen(ANNA, DAY, 7)
     screen.watch()
-    screen.receive(board(at_first, str(at_first)), 0)
+    screen.receive(board(first, str(first)), 0)
 
-    def answer(asked: dict[str, Any] | None) -> None:
-        while asked is not None:
-            for version in range(asked["version"] + 1, newest + 1):
+    def respond(request: dict[str, Any] | None) -> None:
+        while request is not None:
+            for version in range(request["version"] + 1, newest + 1):
                 screen.receive(change(version, str(version)), 1)
-            asked = screen.receive(beacon(newest), 1)
+            request = screen.receive(beacon(newest), 1)
 
-    for version in said:
-        answer(screen.receive(change(version, str(version)), 1))
-    answer(screen.receive(beacon(newest), 2))
+    for version in versions:
+        respond(screen.receive(change(version, str(version)), 1))
+    respond(screen.receive(beacon(newest), 2))
     assert (screen.version, screen.board) == (newest, {DAY: str(newest)})
