@@ -1,5 +1,5 @@
 # One image for every process: `serve` by default, and `relay`, `worker`, `migrate` and the
-# operators' commands by name.
+# operator commands by name.
 FROM python:3.13.9-slim-bookworm AS packages
 COPY requirements-production.lock /
 RUN python -m venv --without-pip /opt/venv \

@@ -65,8 +65,8 @@ async def test_killed_between_acceptance_and_commit_repeats_the_mail_with_the_sa
     workers(by_smtp)
     await all_sent(pool)
     await asyncio.sleep(1)
-    for person in (anna, ben):
-        copies = box.to(person.email)
+    for account in (anna, ben):
+        copies = box.to(account.email)
         assert 1 <= len(copies) <= 2
         assert len({mail["Message-ID"] for mail in copies}) == 1
     assert 3 <= len(box.mails) <= 4  # the other mail may have been in the same gap
