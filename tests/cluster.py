@@ -30,8 +30,8 @@ HASTE = (
     "autovacuum_naptime=5s",
 )
 TEMPLATE = "migrated"
-# Seconds until a wait fails. Waits end as soon as what they wait for happens, so this is long enough
-# for a machine that is busy with something else.
+# Seconds until a wait fails. Long enough for a busy machine, because a wait ends as soon as its
+# condition is true.
 PATIENCE = 120.0
 
 

@@ -464,7 +464,7 @@ def test_demo_accounts_on_the_network_produce_a_warning(
     running = up("--host", host).ready()
     assert ("this machine's network can reach the site" in running.output) is warned
     running.stop(signal.SIGINT)
-    # A normal stop logs no warning, except that a busy machine may need longer than a child is given.
+    # A normal stop logs no warning, but on a busy machine a child may not stop in time.
     warnings = [line["event"] for line in running.log if line["level"] not in {"info", "debug"}]
     assert set(warnings) <= {"child_killed"}
 

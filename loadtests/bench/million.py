@@ -127,7 +127,7 @@ async def _busiest(pool: Pool) -> tuple[UUID, date]:
         """select i.id, (
              select min(lower(a.during)) from availability a where a.instructor_id = i.id
            )::date as first
-           from account i where i.email = 'busy-instructor-1@example.com'"""
+           from account i where i.email = 'busy-0-instructor-1@example.com'"""
     )
     assert row is not None
     return row["id"], row["first"]
