@@ -52,14 +52,14 @@ async def pairs_on_offer(pool: Pool) -> list[Pair]:
     return [(row[0], row[1]) for row in rows]
 
 
-async def truth(pool: Pool, now: datetime) -> dict[Pair, datetime | None]:
+async def starts_of_boards(pool: Pool, now: datetime) -> dict[Pair, datetime | None]:
     return {
         (instructor_id, minutes): await next_of_board(pool, instructor_id, minutes, now)
         for instructor_id, minutes in await pairs_on_offer(pool)
     }
 
 
-async def card_truth(pool: Pool, now: datetime) -> list[datetime | None]:
+async def card_starts_of_boards(pool: Pool, now: datetime) -> list[datetime | None]:
     """The next start of each instructor's card, soonest first."""
     starts: dict[UUID, datetime | None] = {}
     for row in await pool.fetch(
@@ -72,7 +72,9 @@ async def card_truth(pool: Pool, now: datetime) -> list[datetime | None]:
     return sorted(starts.values(), key=next_start._order)
 
 
-async def bounds_are_kept(pool: Pool, expected: dict[Pair, datetime | None], now: datetime) -> None:
+async def assert_bounds_hold(
+    pool: Pool, expected: dict[Pair, datetime | None], now: datetime
+) -> None:
     """No stored bound is later than the first free start on the boards."""
     for row in await pool.fetch("select instructor_id, minutes, start::text from next_start"):
         start = expected.get((row["instructor_id"], row["minutes"]))
@@ -261,12 +263,14 @@ async def test_the_next_start_matches_the_boards_after_random_changes(
     async with refreshing(pool, town, seed % 2):
         for _ in range(40):
             await town.act()
-            expected = await truth(pool, town.now)
+            expected = await starts_of_boards(pool, town.now)
             if town.random.random() < 0.6:
                 assert await next_start.of(pool, expected, now=town.now) == expected
             soonest = await next_start.soonest(pool, limit=3, now=town.now)
-            assert [row.start for row in soonest] == (await card_truth(pool, town.now))[:3]
-            await bounds_are_kept(pool, expected, town.now)
+            assert [row.start for row in soonest] == (await card_starts_of_boards(pool, town.now))[
+                :3
+            ]
+            await assert_bounds_hold(pool, expected, town.now)
 
 
 async def test_time_freed_during_a_computation_is_not_overwritten(pool: Pool) -> None:
@@ -362,8 +366,8 @@ async def test_racing_writers_and_readers_leave_no_bound_too_late(pool: Pool) ->
 
     async with refreshing(pool, town, 2):
         await asyncio.gather(writer(), writer(), writer(), reader(), reader())
-    expected = await truth(pool, town.now)
-    await bounds_are_kept(pool, expected, town.now)
+    expected = await starts_of_boards(pool, town.now)
+    await assert_bounds_hold(pool, expected, town.now)
     assert await next_start.of(pool, expected, now=town.now) == expected
 
 

@@ -5,11 +5,14 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from playwright.async_api import Page, expect
+
 from app import formatting, wire
 from app.availability import start_times
 from app.db import Pool
 from app.pages import selection
 from tests import factories
+from tests.browser.board import book
 from tests.browser.conftest import Open
 
 ZONES = (
@@ -119,3 +122,32 @@ async def test_scripts_and_the_server_compute_and_write_the_same(
     answers = await page.evaluate(SCRIPT, days)
     for case, answer in zip(days, answers, strict=True):
         assert answer == on_the_server(case), case
+
+
+async def test_the_card_of_the_server_and_of_the_script_say_the_same(
+    open_page: Open, pool: Pool
+) -> None:
+    """For a free start, a taken one, one at the student's own lesson, and one that is too soon."""
+    anna = await factories.instructor(pool, "Anna", notice_minutes=24 * 60)
+    cora = await factories.instructor(pool, "Cora")
+    ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
+    await book(pool, anna, anna.at("11:00", day=3), cleo.id)
+    await book(pool, cora, cora.at("15:00", day=3), ben.id)
+    for start, button in (
+        (anna.at("09:30", day=3), "Book this time"),
+        (anna.at("11:00", day=3), "This time isn’t available"),
+        (anna.at("15:00", day=3), "You already have a lesson at that time"),
+        (anna.at("09:00", day=0), "This time is too soon to book"),
+    ):
+        path = f"/instructors/{anna.id}?minutes=30&start={wire.instant(start)}"
+        page = await open_page(path, ben, java_script_enabled=False)
+        from_server = await card_text(page)
+        page = await open_page(path, ben)
+        await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+        await expect(page.locator("#book-button")).to_have_text(button)
+        assert await card_text(page) == from_server, path
+
+
+async def card_text(page: Page) -> list[str]:
+    parts = ("#lesson dl", "#policy", "#unavailable")
+    return [" ".join((await page.locator(part).inner_text()).split()) for part in parts]
