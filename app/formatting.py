@@ -111,6 +111,14 @@ def count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
+def length(minutes: int) -> str:
+    """90 minutes, 24 hours, 3 days"""
+    for unit, word in ((1440, "day"), (60, "hour")):
+        if minutes % unit == 0 and minutes >= 2 * unit:
+            return count(minutes // unit, word)
+    return count(minutes, "minute")
+
+
 def money(cents: int) -> str:
     """$75, $37.50"""
     return f"${cents // 100:,}" if cents % 100 == 0 else f"${cents / 100:,.2f}"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from app import gate, refusal, wire
+from app import formatting, gate, refusal, wire
 from app.availability import alternatives
 from app.bookings.idempotency import Call
 from app.catalog import service
@@ -188,16 +188,16 @@ def _refusal(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
     sentence = None
     match code:
         case "VALIDATION_ERROR":
-            places = ", ".join(detail.pop("offered"))
-            sentence = f"This service is not offered there. It is offered at: {places}."
+            places = ", ".join(formatting.PLACES[place].lower() for place in detail.pop("offered"))
+            sentence = f"This service isn’t offered there, only {places}."
         case "NOT_ALLOWED":
-            sentence = "You cannot book a lesson with yourself."
+            sentence = "You can’t book a lesson with yourself."
         case "DURATION_NOT_OFFERED":
-            lengths = ", ".join(str(minutes) for minutes in detail["durations_minutes"])
-            sentence = f"The instructor offers this service for {lengths} minutes."
+            lengths = " or ".join(str(minutes) for minutes in detail["durations_minutes"])
+            sentence = f"These lessons last {lengths} minutes."
         case "TOO_SOON":
-            notice = detail["min_advance_minutes"]
-            sentence = f"That’s too soon. This instructor needs {notice} minutes’ notice."
+            notice = formatting.length(detail["min_advance_minutes"])
+            sentence = f"That’s too soon. Book this instructor at least {notice} ahead."
         case "WRONG_STATE":
             state = detail["state"].replace("_", "-")
             sentence = f"This lesson is {state}, so you can’t do that anymore."

@@ -126,7 +126,7 @@ async def test_minimum_notice_and_horizon_are_enforced(pool: Pool) -> None:
     )
     ben = await factories.student(pool, "Ben")
     start = anna.at("12:00", day=2)
-    with pytest.raises(refusal.TooSoon):
+    with pytest.raises(refusal.TooSoon, match="Book this instructor at least 90 minutes ahead"):
         await reserve(pool, ben, anna, start, now=start - timedelta(minutes=89))
     far = anna.at("12:00", day=100)
     with pytest.raises(refusal.TooFarAhead):
@@ -148,9 +148,11 @@ async def test_of_several_refusals_the_first_in_the_documented_order_is_returned
     await pool.execute(
         "update service set location_types = '{public}' where id = $1", anna.service_id
     )
-    with pytest.raises(refusal.ValidationError):
+    with pytest.raises(
+        refusal.ValidationError, match="isn’t offered there, only in a public place"
+    ):
         await reserve(pool, anna, anna, night, 45, location_type="student")
-    with pytest.raises(refusal.DurationNotOffered):
+    with pytest.raises(refusal.DurationNotOffered, match="These lessons last 30 or 60 minutes"):
         await reserve(pool, ben, anna, NOW - timedelta(days=1), 45)
     lesson = await reserve(pool, ben, anna, morning)
     with pytest.raises(refusal.StudentBusy) as busy:  # the instructor is busy, too
