@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -15,7 +14,7 @@ from app.db import Pool
 from app.settings import Settings
 from tests import factories
 from tests.cluster import PATIENCE
-from tests.conftest import _running
+from tests.conftest import visiting
 
 
 async def test_a_hash_is_verified_by_its_password_only() -> None:
@@ -84,16 +83,8 @@ def test_every_listed_password_is_long_enough_to_matter() -> None:
 @pytest.fixture
 async def limited(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """The application with rate limits on."""
-    from app.main import build
-
-    async with AsyncExitStack() as stack:
-        application = await _running(
-            stack, build(settings.model_copy(update={"rate_limits": "on"}))
-        )
-        transport = httpx.ASGITransport(application)
-        yield await stack.enter_async_context(
-            httpx.AsyncClient(transport=transport, base_url=settings.site_url)
-        )
+    async with visiting(settings.model_copy(update={"rate_limits": "on"})) as client:
+        yield client
 
 
 async def test_guessing_at_one_account_is_limited_but_signing_in_is_not(
