@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Mount, Route, WebSocketRoute
 
 import app.accounts.routes
+import app.availability.public_routes
 import app.availability.routes
 import app.bookings.routes
 import app.catalog.routes
@@ -103,6 +104,7 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
         *app.catalog.routes.routes,
         *app.search.routes.routes,
         *app.availability.routes.routes,
+        *app.availability.public_routes.routes,
         *app.pages.routes.routes,
         *sockets,
         Mount("/static", web.static_files(HERE / "static"), name="static"),

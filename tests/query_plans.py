@@ -15,8 +15,8 @@ from app import db
 from tests.cluster import Cluster
 
 TABLES = (
-    "account|session|calendar|availability|booking|booking_audit|idempotency_key|outbox"
-    "|notification|service|next_start"
+    "account|session|calendar|availability|blackout|standing_pattern|edited_week|booking"
+    "|booking_audit|idempotency_key|outbox|notification|service|next_start"
 )
 
 FILL = """
@@ -32,6 +32,11 @@ select id, tstzrange(day + interval '13 h', day + interval '23 h')
 from instructor,
      (select date_trunc('day', now()) + n * interval '1 day' as day
       from generate_series(1, 14) as n) as days;
+insert into blackout (instructor_id, day)
+select id, current_date + n from instructor, generate_series(20, 24) as n;
+insert into edited_week (instructor_id, monday, edited_at)
+select id, date_trunc('week', now())::date + 7 * n, now() from instructor, generate_series(5, 7) as n;
+insert into standing_pattern (instructor_id, days, updated_at) select id, '{}', now() from instructor;
 insert into service (id, instructor_id, catalog_service, hourly_rate_cents, durations_minutes,
                      location_types)
 select id, id, 'piano', 7000, '{60}', '{student}' from instructor;

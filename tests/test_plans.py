@@ -53,6 +53,7 @@ async def test_reserving_cancelling_and_reading_a_board_scan_no_table(plans: Que
     assert await plans.scans("select remove_service($1, $1)", account_id(7)) == []
 
 
+DAY = (NOW + timedelta(days=2)).date()
 HOT: dict[str, dict[str, Any]] = {
     "session_by_id": {"session_id": account_id(1500), "now": NOW},
     "insert_session": {
@@ -111,6 +112,44 @@ HOT: dict[str, dict[str, Any]] = {
     "instructor_of_booking": {"booking_id": account_id(1)},
     "instructor_of_service": {"id": account_id(7)},
     "week": {"instructor_id": account_id(7), "start": NOW.date()},
+    "day": {"instructor_id": account_id(7), "day": NOW.date()},
+    "change_ranges": {
+        "instructor_id": account_id(7),
+        "preview": False,
+        "now": NOW,
+        "changes": [{"action": "add", "date": DAY, "start": 540, "end": 600}],
+    },
+    "fill_days": {
+        "instructor_id": account_id(7),
+        "pattern": {},
+        "first": DAY,
+        "last": DAY,
+        "preview": False,
+        "now": NOW,
+    },
+    "fill_from_week": {
+        "instructor_id": account_id(7),
+        "source": DAY,
+        "first": DAY,
+        "last": DAY,
+        "preview": False,
+        "now": NOW,
+    },
+    "standing_pattern": {"instructor_id": account_id(7)},
+    "store_standing_pattern": {"instructor_id": account_id(7), "days": {}, "now": NOW},
+    "remove_standing_pattern": {"instructor_id": account_id(7)},
+    "standing_patterns": {"after": account_id(7)},
+    "fill_by_standing_pattern": {"instructor_id": account_id(7), "now": NOW},
+    "gaps": {"instructor_id": account_id(7), "day": DAY},
+    "blackouts": {"instructor_id": account_id(7), "after": DAY, "limit": 20},
+    "add_blackouts": {
+        "instructor_id": account_id(7),
+        "first": DAY,
+        "last": DAY,
+        "reason": "",
+        "now": NOW,
+    },
+    "remove_blackout": {"instructor_id": account_id(7), "day": DAY},
     "board": {"instructor_id": account_id(7), "first": NOW.date(), "days": 7},
     "public_calendar": {"instructor_id": account_id(7), "now": NOW},
     "public_days": {

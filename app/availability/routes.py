@@ -1,7 +1,7 @@
-"""The availability API (docs/api.md): the instructor's own week, and public availability."""
+"""The availability API (docs/api.md): the signed-in instructor's weeks, days and blackouts."""
 
-import functools
-from typing import Annotated, Any, cast
+from datetime import date, timedelta
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -11,24 +11,24 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
 from app import refusal, web, wire
 from app.accounts.session import SignedIn
-from app.availability import public, week
-from app.availability.public import Answer
-from app.web import Handler, Request
+from app.availability import blackout, day, filling, gaps, week
+from app.availability.filling import Filled
+from app.web import Request
 from app.wire import LocalDate
 
 Minute = Annotated[int, BeforeValidator(week.minute)]
+MAX_REASON = 500
 
 
-def _monday(day: LocalDate) -> LocalDate:
-    if day.weekday() != 0:
+def _monday(first: LocalDate) -> LocalDate:
+    if first.weekday() != 0:
         raise ValueError("A week starts on a Monday.")
-    return day
+    return first
 
 
 Monday = Annotated[LocalDate, AfterValidator(_monday)]
@@ -53,30 +53,71 @@ class TimeRange(BaseModel):
         return end
 
 
+DayRanges = Annotated[list[TimeRange], Field(max_length=week.MAX_RANGES)]
+Version = Annotated[int | None, Field(ge=0, le=2**62)]
+
+
 class WeekQuery(BaseModel):
     start: Monday
 
 
 class WeekEdit(WeekQuery):
-    days: dict[str, Annotated[list[TimeRange], Field(max_length=week.MAX_RANGES)]]
-    version: int | None = Field(None, ge=0, le=2**62)
+    days: dict[str, DayRanges]
+    version: Version = None
 
 
-class DaysQuery(BaseModel):
-    start_date: LocalDate | None = None
-    end_date: LocalDate | None = None
-
-    @field_validator("end_date")
-    @classmethod
-    def _not_before_start(cls, end: LocalDate | None, info: ValidationInfo) -> LocalDate | None:
-        start = info.data.get("start_date")
-        if start is not None and end is not None and end < start:
-            raise ValueError("The end_date must not be before the start_date.")
-        return end
+class Copy(BaseModel):
+    source: Monday = Field(alias="from")
+    to: Monday
+    preview: bool = False
 
 
-class NextQuery(BaseModel):
-    duration_minutes: int | None = Field(None, ge=1, le=1440)
+class Apply(BaseModel):
+    source: Monday = Field(alias="from")
+    first: LocalDate
+    last: LocalDate
+    preview: bool = False
+
+
+class Preset(BaseModel):
+    preset: Literal["weekdays", "evenings", "weekends"]
+    first: LocalDate
+    last: LocalDate
+    preview: bool = False
+
+
+class DayEdit(BaseModel):
+    ranges: DayRanges
+    version: Version = None
+
+
+class RangeChange(TimeRange):
+    date: LocalDate
+
+
+class BulkChange(RangeChange):
+    action: Literal["add", "remove"]
+
+
+class Bulk(BaseModel):
+    changes: list[Any] = Field(min_length=1, max_length=day.MAX_CHANGES)
+
+
+class StandingPattern(BaseModel):
+    days: dict[filling.Weekday, DayRanges]
+
+
+class DateQuery(BaseModel):
+    date: LocalDate
+
+
+class BlackoutEdit(BaseModel):
+    first: LocalDate
+    last: LocalDate | None = None
+    reason: str = Field("", max_length=MAX_REASON)
+
+
+# ---- weeks
 
 
 @web.may("manage_availability")
@@ -89,10 +130,7 @@ async def show_week(request: Request, account: SignedIn) -> Response:
 @web.may("manage_availability")
 async def replace_week(request: Request, account: SignedIn) -> Response:
     edit = await web.read(request, WeekEdit)
-    days = {
-        _day(text): [(span.start, span.end) for span in ranges]
-        for text, ranges in edit.days.items()
-    }
+    days = {_date(text, "days"): _minutes(ranges) for text, ranges in edit.days.items()}
     state = request.state
     saved = await week.replace(
         state["pool"], account.account_id, edit.start, days, base=edit.version, now=state["now"]()
@@ -101,86 +139,299 @@ async def replace_week(request: Request, account: SignedIn) -> Response:
     return web.json(week.as_json(saved))
 
 
-def _day(text: str) -> LocalDate:
+@web.may("manage_availability")
+async def clear_week(request: Request, account: SignedIn) -> Response:
+    body = await web.read(request, WeekQuery)
+    return await _fill(request, account, filling.NOTHING, body.start, _sunday(body.start))
+
+
+@web.may("manage_availability")
+async def copy_week(request: Request, account: SignedIn) -> Response:
+    body = await web.read(request, Copy)
+    return await _fill(
+        request, account, body.source, body.to, _sunday(body.to), preview=body.preview
+    )
+
+
+@web.may("manage_availability")
+async def apply_week(request: Request, account: SignedIn) -> Response:
+    body = await web.read(request, Apply)
+    return await _fill(request, account, body.source, body.first, body.last, preview=body.preview)
+
+
+@web.may("manage_availability")
+async def apply_preset(request: Request, account: SignedIn) -> Response:
+    body = await web.read(request, Preset)
+    pattern = filling.PRESETS[body.preset]
+    return await _fill(request, account, pattern, body.first, body.last, preview=body.preview)
+
+
+async def _fill(
+    request: Request,
+    account: SignedIn,
+    pattern: filling.Pattern | date,
+    first: date,
+    last: date,
+    *,
+    preview: bool = False,
+) -> Response:
+    state = request.state
+    filled: Filled = await filling.fill(
+        state["pool"],
+        account.account_id,
+        pattern,
+        first,
+        last,
+        preview=preview,
+        now=state["now"](),
+    )
+    if preview:
+        return web.json({"days": filled.days, "days_changed": filled.days_changed})
+    state["wake_up"]()
+    return web.json({"days_changed": filled.days_changed, "version": filled.version})
+
+
+# ---- days and single ranges
+
+
+@web.may("manage_availability")
+async def show_day(request: Request, account: SignedIn) -> Response:
+    current = await day.read(request.state["pool"], account.account_id, _path_date(request))
+    return web.json(day.as_json(current))
+
+
+@web.may("manage_availability")
+async def replace_day(request: Request, account: SignedIn) -> Response:
+    on = _path_date(request)
+    edit = await web.read(request, DayEdit)
+    state = request.state
+    saved = await day.replace(
+        state["pool"],
+        account.account_id,
+        on,
+        _minutes(edit.ranges),
+        base=edit.version,
+        now=state["now"](),
+    )
+    state["wake_up"]()
+    return web.json(day.as_json(saved))
+
+
+@web.may("manage_availability")
+async def add_range(request: Request, account: SignedIn) -> Response:
+    return await _change_range(request, account, "add", await web.read(request, RangeChange))
+
+
+@web.may("manage_availability")
+async def remove_range(request: Request, account: SignedIn) -> Response:
+    if request.query_params:
+        change = web.query(request, RangeChange)
+    else:
+        change = await web.read(request, RangeChange)
+    return await _change_range(request, account, "remove", change)
+
+
+async def _change_range(
+    request: Request, account: SignedIn, action: Literal["add", "remove"], change: RangeChange
+) -> Response:
+    state = request.state
+    changed = await day.change(
+        state["pool"], account.account_id, [_change(action, change)], now=state["now"]()
+    )
+    for failure in changed.failures.values():
+        raise refusal.ValidationError(failure.detail, field="date")
+    state["wake_up"]()
+    on = change.date.isoformat()
+    return web.json({"date": on, "ranges": changed.days[on], "version": changed.version})
+
+
+@web.may("manage_availability")
+async def change_in_bulk(request: Request, account: SignedIn) -> Response:
+    changes, failures, changed = await _bulk(request, account, preview=False)
+    if failures:
+        raise refusal.ValidationError(
+            f"{len(failures)} of {changes} changes aren’t possible, so none was saved.",
+            failures=[_failure(index, failures[index]) for index in sorted(failures)],
+        )
+    request.state["wake_up"]()
+    results = [{"index": index, "ok": True} for index in range(changes)]
+    return web.json({"results": results, "version": changed.version})
+
+
+@web.may("manage_availability")
+async def preview_bulk(request: Request, account: SignedIn) -> Response:
+    changes, failures, changed = await _bulk(request, account, preview=True)
+    results = [
+        {**_failure(index, failures[index]), "ok": False}
+        if index in failures
+        else {"index": index, "ok": True}
+        for index in range(changes)
+    ]
+    return web.json({"results": results, "days": changed.days})
+
+
+async def _bulk(
+    request: Request, account: SignedIn, *, preview: bool
+) -> tuple[int, dict[int, refusal.Refusal], day.Changed]:
+    """The number of changes, what prevents each impossible one, by its index, and the outcome.
+    Nothing is stored if one is impossible."""
+    body = await web.read(request, Bulk)
+    failures: dict[int, refusal.Refusal] = {}
+    changes: list[tuple[int, day.Change]] = []
+    for index, item in enumerate(body.changes):
+        try:
+            change = web.check(BulkChange, item)
+        except refusal.ValidationError as error:
+            failures[index] = error
+        else:
+            changes.append((index, _change(change.action, change)))
+    changed = await day.change(
+        request.state["pool"],
+        account.account_id,
+        [change for _, change in changes],
+        preview=preview or bool(failures),
+        now=request.state["now"](),
+    )
+    failures |= {changes[nth][0]: error for nth, error in changed.failures.items()}
+    return len(body.changes), failures, changed
+
+
+def _failure(index: int, error: refusal.Refusal) -> dict[str, Any]:
+    return {"index": index, "code": error.code, "detail": error.detail}
+
+
+# ---- the standing pattern
+
+
+@web.may("manage_availability")
+async def show_pattern(request: Request, account: SignedIn) -> Response:
+    pattern = await filling.standing_pattern(request.state["pool"], account.account_id)
+    if pattern is None:
+        raise refusal.NotFound("You have no standing pattern.")
+    return web.json(_pattern_json(pattern))
+
+
+@web.may("manage_availability")
+async def keep_pattern(request: Request, account: SignedIn) -> Response:
+    body = await web.read(request, StandingPattern)
+    pattern = {
+        str(filling.WEEKDAYS.index(name) + 1): [
+            {"start": week.clock(span.start), "end": week.clock(span.end)}
+            for span in sorted(ranges, key=lambda span: span.start)
+        ]
+        for name, ranges in body.days.items()
+    }
+    state = request.state
+    await filling.keep(state["pool"], account.account_id, pattern, now=state["now"]())
+    state["wake_up"]()
+    return web.json(_pattern_json(pattern))
+
+
+@web.may("manage_availability")
+async def remove_pattern(request: Request, account: SignedIn) -> Response:
+    await filling.stop_keeping(request.state["pool"], account.account_id)
+    return Response(status_code=204)
+
+
+def _pattern_json(pattern: filling.Pattern) -> dict[str, Any]:
+    days = {name: pattern.get(str(number), []) for number, name in enumerate(filling.WEEKDAYS, 1)}
+    return {"days": days}
+
+
+# ---- gaps and blackouts
+
+
+@web.may("manage_availability")
+async def show_gaps(request: Request, account: SignedIn) -> Response:
+    on = web.query(request, DateQuery).date
+    between = await gaps.of_day(request.state["pool"], account.account_id, on)
+    return web.json({"date": on.isoformat(), "gaps": between})
+
+
+@web.may("manage_blackouts")
+async def list_blackouts(request: Request, account: SignedIn) -> Response:
+    query = web.query(request, wire.Paging)
+    position = query.position(wire.local_date)
+    rows = await blackout.lists(
+        request.state["pool"],
+        account.account_id,
+        after=position[0] if position else None,
+        limit=query.limit + 1,
+    )
+    return web.json(
+        wire.listing(
+            rows,
+            query,
+            lambda row: {"date": row.day.isoformat(), "reason": row.reason},
+            lambda row: (row.day,),
+        )
+    )
+
+
+@web.may("manage_blackouts")
+async def add_blackouts(request: Request, account: SignedIn) -> Response:
+    body = await web.read(request, BlackoutEdit)
+    last = body.last or body.first
+    state = request.state
+    await blackout.add(
+        state["pool"], account.account_id, body.first, last, reason=body.reason, now=state["now"]()
+    )
+    state["wake_up"]()
+    content = {"first": body.first.isoformat(), "last": last.isoformat(), "reason": body.reason}
+    return web.json(content, 201)
+
+
+@web.may("manage_blackouts")
+async def remove_blackout(request: Request, account: SignedIn) -> Response:
+    await blackout.remove(request.state["pool"], account.account_id, _path_date(request))
+    request.state["wake_up"]()
+    return Response(status_code=204)
+
+
+# ---- shapes
+
+
+def _sunday(monday: date) -> date:
+    return monday + timedelta(days=6)
+
+
+def _minutes(ranges: list[TimeRange]) -> list[week.Range]:
+    return [(span.start, span.end) for span in ranges]
+
+
+def _change(action: Literal["add", "remove"], change: RangeChange) -> day.Change:
+    return {"action": action, "date": change.date, "start": change.start, "end": change.end}
+
+
+def _date(text: str, field: str) -> date:
     try:
         return wire.local_date(text)
     except ValueError as error:
-        raise refusal.ValidationError(str(error), field=f"days.{text}") from None
+        raise refusal.ValidationError(str(error), field=f"{field}.{text}") from None
 
 
-# ---- public
-
-
-def _for_everyone(handler: Handler) -> Handler:
-    """Any site may read the response, including refusals (CORS)."""
-
-    @functools.wraps(handler)
-    async def with_cors(request: Request) -> Response:
-        try:
-            response = await handler(request)
-        except refusal.Refusal as error:
-            response = await web.render_refusal(cast(StarletteRequest, request), error)
-        response.headers["Access-Control-Allow-Origin"] = "*"
-        response.headers["Access-Control-Expose-Headers"] = "ETag"
-        return response
-
-    return web.public(with_cors)
-
-
-@_for_everyone
-async def availability(request: Request) -> Response:
-    query = web.query(request, DaysQuery)
-    state = request.state
-    answer = await public.availability(
-        state["pool"],
-        web.path_id(request),
-        query.start_date,
-        query.end_date,
-        state["settings"],
-        now=state["now"](),
-    )
-    return _cacheable(request, answer)
-
-
-@_for_everyone
-async def next_available(request: Request) -> Response:
-    query = web.query(request, NextQuery)
-    answer = await public.next_available(
-        request.state["pool"],
-        web.path_id(request),
-        query.duration_minutes,
-        now=request.state["now"](),
-    )
-    return _cacheable(request, answer)
-
-
-@_for_everyone
-async def preflight(_: Request) -> Response:
-    """Browsers send this before a request with If-None-Match to another site."""
-    allowed = {
-        "Access-Control-Allow-Methods": "GET",
-        "Access-Control-Allow-Headers": "If-None-Match",
-        "Access-Control-Max-Age": "86400",
-    }
-    return Response(status_code=204, headers=allowed)
-
-
-def _cacheable(request: Request, answer: Answer) -> Response:
-    headers = {"ETag": answer.etag, "Cache-Control": "public, max-age=0, must-revalidate"}
-    if_none_match = request.headers.get("if-none-match", "").split(",")
-    etags = {tag.strip().removeprefix("W/") for tag in if_none_match}
-    if answer.etag in etags or "*" in etags:
-        return Response(status_code=304, headers=headers)
-    return Response(answer.body, headers=headers, media_type="application/json")
-
-
-def _get(path: str, handler: Any) -> list[Route]:
-    return [Route(path, handler, methods=["GET"]), Route(path, preflight, methods=["OPTIONS"])]
+def _path_date(request: Request) -> date:
+    return _date(request.path_params["date"], "date")
 
 
 routes = [
     Route("/api/availability/week", show_week, methods=["GET"]),
     Route("/api/availability/week", replace_week, methods=["PUT"]),
-    *_get("/api/public/instructors/{id}/availability", availability),
-    *_get("/api/public/instructors/{id}/next-available", next_available),
+    Route("/api/availability/week/clear", clear_week, methods=["POST"]),
+    Route("/api/availability/week/copy", copy_week, methods=["POST"]),
+    Route("/api/availability/week/apply", apply_week, methods=["POST"]),
+    Route("/api/availability/presets", apply_preset, methods=["POST"]),
+    Route("/api/availability/days/{date}", show_day, methods=["GET"]),
+    Route("/api/availability/days/{date}", replace_day, methods=["PUT"]),
+    Route("/api/availability/ranges", add_range, methods=["POST"]),
+    Route("/api/availability/ranges", remove_range, methods=["DELETE"]),
+    Route("/api/availability/bulk", change_in_bulk, methods=["POST"]),
+    Route("/api/availability/bulk/preview", preview_bulk, methods=["POST"]),
+    Route("/api/availability/pattern", show_pattern, methods=["GET"]),
+    Route("/api/availability/pattern", keep_pattern, methods=["PUT"]),
+    Route("/api/availability/pattern", remove_pattern, methods=["DELETE"]),
+    Route("/api/availability/gaps", show_gaps, methods=["GET"]),
+    Route("/api/availability/blackouts", list_blackouts, methods=["GET"]),
+    Route("/api/availability/blackouts", add_blackouts, methods=["POST"]),
+    Route("/api/availability/blackouts/{date}", remove_blackout, methods=["DELETE"]),
 ]

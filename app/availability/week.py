@@ -103,11 +103,11 @@ async def replace_days(
     if outcome.refusal == "VERSION_CONFLICT":
         raise refusal.VersionConflict(version=outcome.version)
     if outcome.refusal is not None:
-        raise _invalid(outcome.detail or {})
+        raise invalid(outcome.detail or {})
     return outcome.days_changed, outcome.version
 
 
-def _invalid(detail: dict[str, Any]) -> refusal.ValidationError:
+def invalid(detail: dict[str, Any]) -> refusal.ValidationError:
     day = detail["date"]
     if detail["reason"] == "skipped":
         return refusal.ValidationError(
@@ -133,6 +133,11 @@ def minute(text: object) -> int:
     if minutes % ALIGNMENT_MINUTES:
         raise ValueError("Use times on a quarter hour, such as 9:15.")
     return minutes
+
+
+def clock(minutes: int) -> str:
+    """The reverse of `minute`: 555 as "09:15"."""
+    return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
 def as_json(week: Week) -> dict[str, Any]:

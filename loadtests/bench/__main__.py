@@ -16,7 +16,17 @@ import structlog
 import uvloop
 
 from app.embedded import EmbeddedError
-from loadtests.bench import booking, fanout, mails, million, next_free, peers, reconnect, screens
+from loadtests.bench import (
+    availability,
+    booking,
+    fanout,
+    mails,
+    million,
+    next_free,
+    peers,
+    reconnect,
+    screens,
+)
 from loadtests.bench.report import Result, say, table
 from loadtests.bench.stack import BenchError, Cluster, cluster, fresh_stack
 
@@ -31,6 +41,7 @@ _ON_A_STACK: dict[str, tuple[str, Callable[..., Awaitable[list[Result]]]]] = {
     "i": ("5,000 sockets at once", reconnect.storm),
     "j": ("the loop with 5,000 idle sockets", reconnect.idle),
     "g": ("the two mails of a booking", mails.delivery),
+    "k": ("a year and a week of availability", availability.editing),
     "p": ("comparison with alternatives", peers.compare),
 }
 _NAMES = {"e": "the board's snapshot, alone and among a million bookings"} | {

@@ -10,6 +10,59 @@ from calendar c where c.instructor_id = :instructor_id;
 select refusal, detail, version, days_changed
 from replace_days(:instructor_id, :days, :base, :now);
 
+-- name: day
+select c.version, d.ranges
+from calendar c, lateral local_days(c.instructor_id, :day, 1) as d
+where c.instructor_id = :instructor_id;
+
+-- name: change_ranges
+select failures, version, days from change_ranges(:instructor_id, :changes, :preview, :now);
+
+-- name: fill_days
+select refusal, detail, version, days_changed, days
+from fill_days(:instructor_id, :pattern, :first, :last, :preview, :now);
+
+-- name: fill_from_week
+select refusal, detail, version, days_changed, days
+from fill_days(
+  :instructor_id, week_pattern(:instructor_id, :source), :first, :last, :preview, :now);
+
+-- name: standing_pattern
+select days from standing_pattern where instructor_id = :instructor_id;
+
+-- name: store_standing_pattern
+insert into standing_pattern (instructor_id, days, updated_at)
+values (:instructor_id, :days, :now)
+on conflict (instructor_id) do update
+set days = excluded.days, updated_at = excluded.updated_at;
+
+-- name: remove_standing_pattern
+delete from standing_pattern where instructor_id = :instructor_id;
+
+-- name: standing_patterns
+-- The instructors with a standing pattern, in batches.
+select instructor_id from standing_pattern
+where instructor_id > :after order by instructor_id limit 500;
+
+-- name: fill_by_standing_pattern
+select days_changed from fill_by_standing_pattern(:instructor_id, :now);
+
+-- name: gaps
+select gaps(c.instructor_id, :day) from calendar c where c.instructor_id = :instructor_id;
+
+-- name: blackouts
+select x.day, x.reason
+from blackout x join calendar c on c.instructor_id = x.instructor_id
+where x.instructor_id = :instructor_id and x.day > :after
+order by x.day limit :limit;
+
+-- name: add_blackouts
+select refusal, detail, version
+from add_blackouts(:instructor_id, :first, :last, :reason, :now);
+
+-- name: remove_blackout
+select remove_blackout(:instructor_id, :day);
+
 -- name: board
 select epoch, version, time_zone, min_advance_minutes, days
 from board(:instructor_id, :first, :days);

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import refusal
-from app.availability import week
+from app.availability import filling, week
 from app.availability.week import Range
 from app.db import Pool
 from tests import factories
@@ -212,3 +212,32 @@ async def test_a_year_at_once_is_one_step(pool: Pool) -> None:
     days = {NOW.date() + timedelta(days=n): [(540, 720), (780, 1020)] for n in range(1, 366)}
     assert await week.replace_days(pool, anna.id, days, now=NOW) == (365, 1)
     assert await pool.fetchval("select count(*) from availability") == 730
+
+
+@pytest.mark.parametrize(
+    "zone", ["America/New_York", "Europe/London", "Australia/Lord_Howe", "Asia/Kathmandu"]
+)
+async def test_a_year_filled_by_a_week_keeps_its_clock_times(pool: Pool, zone: str) -> None:
+    """Through both clock changes: in the night of a change, the ranges contain just the quarter
+    hours that the clock shows, so repeated time lasts longer and skipped time is left out."""
+    anna = await factories.instructor(pool, "Anna", days=0, time_zone=zone, now=NOW)
+    monday = date(2026, 1, 5)
+    night, work = (60, 240), (540, 1020)
+    week_days = {monday + timedelta(days=n): [night, work] for n in range(7)}
+    await week.replace_days(pool, anna.id, week_days, now=NOW)
+    first = monday + timedelta(days=7)
+    filled = await filling.fill(pool, anna.id, monday, first, first + timedelta(days=363), now=NOW)
+    assert (filled.days_changed, filled.version) == (364, 2)
+    for day in (first, *(night for night in nights(zone) if night.year == 2026 and night > first)):
+        rows = await pool.fetch(
+            """select r from availability a,
+                 lateral generate_series(
+                   lower(during), upper(during) - interval '1 minute', '15 minutes') as r
+               where instructor_id = $1 and r <@ day_span($2, $3)""",
+            anna.id, day, zone,
+        )  # fmt: skip
+        assert {row["r"] for row in rows} == {
+            instant
+            for instant, minute in walk(day, zone)
+            if any(start <= minute < end for start, end in (night, work))
+        }, day

@@ -15,26 +15,6 @@ from tests.factories import Instructor
 MORNING = {"start": "09:00", "end": "12:00"}
 
 
-@pytest.fixture
-async def anna(pool: Pool) -> Instructor:
-    return await factories.instructor(pool, "Anna", days=0)
-
-
-@pytest.fixture
-async def as_anna(
-    client: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor
-) -> httpx.AsyncClient:
-    """The client, signed in as Anna."""
-    client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, anna.id, settings)}"
-    return client
-
-
-@pytest.fixture
-def monday(anna: Instructor) -> date:
-    """A Monday in two weeks."""
-    return anna.today + timedelta(days=14 - anna.today.weekday())
-
-
 async def put(
     client: httpx.AsyncClient, start: date, days: dict[date, Any], **more: Any
 ) -> httpx.Response:

@@ -1,6 +1,7 @@
 """After any sequence of operations, nothing overlaps, an old board plus its changes equals the new
 one, and the board shows what can be booked."""
 
+from collections.abc import Awaitable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import refusal
+from app.availability import blackout as blackouts
+from app.availability import day as availability_day
+from app.availability import filling
 from app.bookings import cancellation
 from app.bookings.booking import Booking
 from app.db import Pool
@@ -26,9 +30,18 @@ book = st.tuples(st.just("book"), students, instructors, days, starts, st.sample
 expiring_hold = st.tuples(st.just("hold"), students, instructors, days, starts, st.booleans())
 cancel = st.tuples(st.just("cancel"), st.integers(0, 20))
 edit = st.tuples(st.just("edit"), instructors, days, ranges)
-blackout = st.tuples(st.just("blackout"), instructors, days)
+blackout = st.tuples(st.just("blackout"), instructors, days, st.booleans())
+change = st.tuples(
+    st.just("change"),
+    instructors,
+    days,
+    st.sampled_from(["add", "remove"]),
+    quarters,
+    st.integers(1, 40),
+)
+fill = st.tuples(st.just("fill"), instructors, days, days, st.sampled_from([*filling.PRESETS, ""]))
 read = st.tuples(st.just("read"))
-operation = st.one_of(book, book, book, expiring_hold, cancel, edit, blackout, read)
+operation = st.one_of(book, book, book, expiring_hold, cancel, edit, change, fill, blackout, read)
 
 
 class Town:
@@ -64,8 +77,34 @@ class Town:
                     {anna.day(day).isoformat(): edges},
                     NOW,
                 )
-            case "blackout", instructor, day:
-                await self._black_out(self.instructors[instructor], day)
+            case "change", instructor, day, action, start, length:
+                anna = self.instructors[instructor]
+                await self._rug(
+                    availability_day.change(
+                        self.pool,
+                        anna.id,
+                        [
+                            {
+                                "action": action,
+                                "date": anna.day(day),
+                                "start": start * 15,
+                                "end": min(1440, (start + length) * 15),
+                            }
+                        ],
+                        now=NOW,
+                    )
+                )
+            case "fill", instructor, first, last, preset:
+                anna = self.instructors[instructor]
+                pattern = filling.PRESETS.get(preset, filling.NOTHING)
+                span = (anna.day(first), anna.day(last))
+                await self._rug(filling.fill(self.pool, anna.id, pattern, *span, now=NOW))
+            case "blackout", instructor, day, is_added:
+                anna, on = self.instructors[instructor], self.instructors[instructor].day(day)
+                if is_added:
+                    await self._rug(blackouts.add(self.pool, anna.id, on, on, reason="", now=NOW))
+                else:
+                    await self._rug(blackouts.remove(self.pool, anna.id, on))
             case ("read",):
                 await self.read_boards()
 
@@ -82,15 +121,14 @@ class Town:
                     "select step($1, $2)", instructor.id, [instructor.day(day)]
                 )
 
-    async def _black_out(self, instructor: Instructor, day: int) -> None:
-        async with self.pool.acquire() as connection, connection.transaction():
-            await connection.execute(
-                """insert into blackout (instructor_id, day) values ($1, $2)
-                   on conflict do nothing""",
-                instructor.id,
-                instructor.day(day),
-            )
-            await connection.execute("select step($1, $2)", instructor.id, [instructor.day(day)])
+    async def _rug(self, edit: Awaitable[Any]) -> None:
+        """Edits availability under the bookings, which stay as they are."""
+        bookings = "select array_agg(b order by b.id)::text from booking b"
+        before = await self.pool.fetchval(bookings)
+        try:
+            await edit
+        finally:
+            assert await self.pool.fetchval(bookings) == before
 
     async def read_boards(self) -> None:
         for instructor, boards in zip(self.instructors, self.boards, strict=True):

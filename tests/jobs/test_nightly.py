@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.availability import filling
 from app.db import Pool
 from app.privacy import retention
 from app.settings import Settings
 from jobs import nightly
+from tests import factories
 from tests.cluster import PATIENCE
 from tests.conftest import RedisServer
 from tests.jobs.conftest import running_worker
@@ -42,23 +44,30 @@ def test_the_job_is_due_at_eight_utc(now: datetime, due: datetime) -> None:
 
 
 async def test_the_job_runs_once_a_night(pool: Pool) -> None:
-    assert await nightly.run_if_due(pool, now=EVENING)
+    assert await nightly.run_if_due(pool, "retention", now=EVENING)
     for hours in (0, 1, 5, 9.9):
-        assert not await nightly.run_if_due(pool, now=EVENING + timedelta(hours=hours))
+        assert not await nightly.run_if_due(pool, "retention", now=EVENING + timedelta(hours=hours))
     await old_mail(pool, EVENING)
-    assert await nightly.run_if_due(pool, now=EVENING + timedelta(hours=10))
+    assert await nightly.run_if_due(pool, "retention", now=EVENING + timedelta(hours=10))
     assert await mails(pool) == 0
-    assert not await nightly.run_if_due(pool, now=EVENING + timedelta(hours=10, minutes=5))
+    assert not await nightly.run_if_due(
+        pool, "retention", now=EVENING + timedelta(hours=10, minutes=5)
+    )
 
 
 async def test_missed_nights_are_caught_up_once(pool: Pool) -> None:
-    assert await nightly.run_if_due(pool, now=EVENING)
+    assert await nightly.run_if_due(pool, "retention", now=EVENING)
     later = EVENING + timedelta(days=5)
-    assert [await nightly.run_if_due(pool, now=later) for _ in range(2)] == [True, False]
+    assert [await nightly.run_if_due(pool, "retention", now=later) for _ in range(2)] == [
+        True,
+        False,
+    ]
 
 
 async def test_only_one_of_several_workers_runs_the_job(pool: Pool) -> None:
-    ran = await asyncio.gather(*(nightly.run_if_due(pool, now=EVENING) for _ in range(5)))
+    ran = await asyncio.gather(
+        *(nightly.run_if_due(pool, "retention", now=EVENING) for _ in range(5))
+    )
     assert sorted(ran) == [False] * 4 + [True]
 
 
@@ -68,15 +77,27 @@ async def test_an_hour_later_another_worker_takes_over_an_unfinished_job(
     await old_mail(pool, EVENING)
     with monkeypatch.context() as patched:
         patched.setattr(retention, "PAUSE_SECONDS", 60)
-        dying = asyncio.create_task(nightly.run_if_due(pool, now=EVENING))
+        dying = asyncio.create_task(nightly.run_if_due(pool, "retention", now=EVENING))
         async with asyncio.timeout(PATIENCE):
             while await mails(pool):
                 await asyncio.sleep(0.02)
         dying.cancel()
     await old_mail(pool, EVENING)
-    assert not await nightly.run_if_due(pool, now=EVENING + timedelta(minutes=59))
-    assert await nightly.run_if_due(pool, now=EVENING + timedelta(minutes=61))
+    assert not await nightly.run_if_due(pool, "retention", now=EVENING + timedelta(minutes=59))
+    assert await nightly.run_if_due(pool, "retention", now=EVENING + timedelta(minutes=61))
     assert await mails(pool) == 0
+
+
+async def test_standing_patterns_are_filled_every_night(pool: Pool) -> None:
+    anna = await factories.instructor(pool, "Anna", days=0)
+    pattern = {"2": [{"start": "09:00", "end": "12:00"}]}
+    await filling.keep(pool, anna.id, pattern, now=datetime.now(UTC))
+    ranges = "select count(*) from availability where instructor_id = $1"
+    before = await pool.fetchval(ranges, anna.id)
+    later = datetime.now(UTC) + timedelta(days=14)
+    assert await nightly.run_if_due(pool, "standing_patterns", now=later)
+    assert await pool.fetchval(ranges, anna.id) == before + 2
+    assert not await nightly.run_if_due(pool, "standing_patterns", now=later)
 
 
 async def test_a_worker_runs_the_job_without_redis(

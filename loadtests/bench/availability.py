@@ -1,0 +1,116 @@
+"""Editing availability: a year filled by a weekly pattern, and a week saved through HTTP."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import orjson
+
+from app.accounts import session
+from app.availability import filling, week
+from loadtests.bench import accounts, client
+from loadtests.bench.report import Result, say
+from loadtests.bench.stack import Stack, Web
+from loadtests.table import milliseconds, percentile
+
+AIM_YEAR = 0.100
+AIM_WEEK = 0.006
+DAYS = 366
+
+_HOURS = (("09:00", "11:00"), ("12:00", "15:00"), ("16:00", "19:00"))
+_LATER = (("10:00", "11:30"), ("12:30", "15:30"), ("16:30", "20:00"))
+
+
+def _pattern(hours: tuple[tuple[str, str], ...]) -> filling.Pattern:
+    ranges = [{"start": start, "end": end} for start, end in hours]
+    return {str(number): ranges for number in range(1, 8)}
+
+
+async def editing(stack: Stack, *, quick: bool) -> list[Result]:
+    """The time of a year's change in Postgres, and of a week's change through HTTP; every change
+    alters every day."""
+    (offer,) = await accounts.instructors(stack.pool, "editing", 1, first=accounts.today(), days=7)
+    await stack.pool.execute("analyze")
+    say("a year of availability at once")
+    first = accounts.today() + timedelta(days=1)
+    years, floors = [], []
+    for nth in range(6 if quick else 20):
+        started = time.perf_counter()
+        filled = await filling.fill(
+            stack.pool,
+            offer.instructor_id,
+            _pattern((_HOURS, _LATER)[nth % 2]),
+            first,
+            first + timedelta(days=DAYS - 1),
+            now=datetime.now(UTC),
+        )
+        years.append(time.perf_counter() - started)
+        assert filled.days_changed == DAYS
+        floors.append(await _rewritten(stack))
+    say("a week saved through HTTP")
+    monday = first + timedelta(days=7 - first.weekday())
+    weeks, weeks_floor = [], []
+    token = await session.open(
+        stack.pool, offer.instructor_id, stack.settings, now=datetime.now(UTC)
+    )
+    async with stack.product() as web:
+        (connection,) = await client.connections(web, 1)
+        for nth in range(60 if quick else 400):
+            hours = (_HOURS, _LATER)[nth % 2]
+            days = {
+                monday + timedelta(days=n): [{"start": start, "end": end} for start, end in hours]
+                for n in range(7)
+            }
+            request = _save_week(web, token, {"start": monday, "days": days})
+            started = time.perf_counter()
+            status, _ = await connection.ask(request)
+            weeks.append(time.perf_counter() - started)
+            assert status == 200
+            started = time.perf_counter()
+            await week.replace_days(
+                stack.pool,
+                offer.instructor_id,
+                {monday + timedelta(days=n): [(600 + nth % 2 * 15, 720)] for n in range(7)},
+                now=datetime.now(UTC),
+            )
+            weeks_floor.append(time.perf_counter() - started)
+        connection.close()
+    year, year_floor = percentile(years, 50), percentile(floors, 50)
+    save, save_floor = percentile(weeks, 50), percentile(weeks_floor, 50)
+    return [
+        Result(
+            f"a year applied ({DAYS} days, 3 ranges a day), p50",
+            milliseconds(year), f"{milliseconds(year_floor)} (its rows written again)",
+            f"{year / year_floor:.1f}×", f"≤ {milliseconds(AIM_YEAR)}", year <= AIM_YEAR,
+        ),
+        Result(
+            "a week saved through HTTP, p50",
+            milliseconds(save), f"{milliseconds(save_floor)} (straight)",
+            f"{save / save_floor:.1f}×", f"≤ {milliseconds(AIM_WEEK)}", save <= AIM_WEEK,
+        ),
+    ]  # fmt: skip
+
+
+async def _rewritten(stack: Stack) -> float:
+    """The time to delete and insert as many ranges in a table of the same kind."""
+    async with stack.pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "create temp table floor_range on commit drop as select * from availability"
+        )
+        await connection.execute(
+            "alter table floor_range add primary key (instructor_id, during without overlaps)"
+        )
+        started = time.perf_counter()
+        rows = "select * from availability"
+        await connection.execute("delete from floor_range")
+        await connection.execute(f"insert into floor_range {rows}")
+        return time.perf_counter() - started
+
+
+def _save_week(web: Web, token: str, body: object) -> bytes:
+    content = orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
+    head = (
+        f"PUT /api/availability/week HTTP/1.1\r\nHost: {web.host}:{web.port}\r\n"
+        f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(content)}\r\n\r\n"
+    )
+    return head.encode() + content
