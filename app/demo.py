@@ -2,7 +2,6 @@
 lessons and an admin. They are created by the product's own functions, so the demo is no special
 case."""
 
-import asyncio
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from uuid import UUID
@@ -199,7 +198,8 @@ async def seed(pool: Pool, *, now: datetime) -> bool:
     """Creates the demo accounts in one transaction. Returns False, without changes, if the database
     has any account."""
     count = len(INSTRUCTORS) + len(STUDENTS) + 1
-    hashes = await asyncio.gather(*(password.hashed(PASSWORD) for _ in range(count)))
+    # One after the other: on a slow machine the last of a queue would be given up.
+    hashes = [await password.hashed(PASSWORD) for _ in range(count)]
 
     async def write(tx: Tx) -> bool:
         await _lock_accounts.run(tx)
