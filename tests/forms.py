@@ -16,9 +16,9 @@ class Form:
     fields: dict[str, str] = field(default_factory=dict)
     buttons: list[tuple[str, str, str]] = field(default_factory=list)  # name, value, label
 
-    async def send(self, client: httpx.AsyncClient, **typed: str) -> httpx.Response:
-        """Submits the form as a browser does: its values, overridden by `typed`."""
-        values = self.fields | typed
+    async def send(self, client: httpx.AsyncClient, **changes: str) -> httpx.Response:
+        """Submits the form as a browser does: its values, overridden by `changes`."""
+        values = self.fields | changes
         if self.method == "get":
             path, _, _ = self.action.partition("#")
             return await client.get(path, params=values)

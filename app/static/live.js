@@ -86,10 +86,6 @@ export class Live extends EventTarget {
     this.#request(instructor, board.epoch !== undefined);
   }
 
-  unwatch(instructor) {
-    if (this.#watches.delete(instructor)) this.#send({ type: "unwatch", instructor });
-  }
-
   board(instructor) {
     const watch = this.#watches.get(instructor);
     return watch && { ...header(watch), days: watch.boardDays };

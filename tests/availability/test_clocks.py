@@ -138,18 +138,18 @@ async def check(pool: Pool, instructor: Any, zone: str, day: date, ranges: list[
 
     monday = day - timedelta(days=day.weekday())
     before = await week.read(pool, instructor, monday)
-    typed = {
+    same_days = {
         date.fromisoformat(text): [
             (week.minute(span["start"]), week.minute(span["end"])) for span in spans
         ]
         for text, spans in before.days.items()
     }
-    again = await week.replace(pool, instructor, monday, typed, base=before.version, now=NOW)
+    again = await week.replace(pool, instructor, monday, same_days, base=before.version, now=NOW)
     assert again == before, (day, ranges)
 
 
 @pytest.mark.parametrize(
-    ("zone", "day", "typed", "minutes"),
+    ("zone", "day", "times", "minutes"),
     [
         ("America/New_York", "2026-11-01", ("01:00", "03:00"), 180),
         ("America/New_York", "2026-11-01", ("00:00", "01:30"), 90),
@@ -167,21 +167,21 @@ async def check(pool: Pool, instructor: Any, zone: str, day: date, ranges: list[
     ],
 )  # fmt: skip
 async def test_known_clock_changes(
-    pool: Pool, zone: str, day: str, typed: tuple[str, str], minutes: int
+    pool: Pool, zone: str, day: str, times: tuple[str, str], minutes: int
 ) -> None:
     anna = await factories.instructor(pool, "Anna", days=0, time_zone=zone)
     on = date.fromisoformat(day)
     await week.replace_days(
-        pool, anna.id, {on: [(week.minute(typed[0]), week.minute(typed[1]))]}, now=NOW
+        pool, anna.id, {on: [(week.minute(times[0]), week.minute(times[1]))]}, now=NOW
     )
     read = await week.read(pool, anna.id, on - timedelta(days=on.weekday()))
-    assert read.days[day] == [{"start": typed[0], "end": typed[1]}]
+    assert read.days[day] == [{"start": times[0], "end": times[1]}]
     length = await pool.fetchval("select upper(during) - lower(during) from availability")
     assert length == timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize(
-    ("zone", "day", "typed", "edge"),
+    ("zone", "day", "times", "edge"),
     [
         ("America/New_York", "2027-03-14", ("02:00", "04:00"), "start"),
         ("America/New_York", "2027-03-14", ("01:00", "02:30"), "end"),
@@ -192,7 +192,7 @@ async def test_known_clock_changes(
     ],
 )
 async def test_a_skipped_edge_is_refused_by_name(
-    pool: Pool, zone: str, day: str, typed: tuple[str, str], edge: str
+    pool: Pool, zone: str, day: str, times: tuple[str, str], edge: str
 ) -> None:
     anna = await factories.instructor(pool, "Anna", days=0, time_zone=zone)
     fine = (week.minute("08:00"), week.minute("09:00"))
@@ -200,7 +200,12 @@ async def test_a_skipped_edge_is_refused_by_name(
         await week.replace_days(
             pool,
             anna.id,
-            {date.fromisoformat(day): [fine, (week.minute(typed[0]), week.minute(typed[1]))]},
+            {
+                date.fromisoformat(day): [
+                    fine,
+                    (week.minute(times[0]), week.minute(times[1])),
+                ]
+            },
             now=NOW,
         )
     assert refused.value.field == f"days.{day}.1.{edge}"
