@@ -18,14 +18,19 @@ from tests.notifications.mailbox import Mailbox
 
 
 async def wake_up(settings: Settings) -> None:
-    async with Redis.from_url(settings.redis_url.get_secret_value()) as redis:
-        await redis.publish(dispatcher.WAKEUP, b"")
+    """Sends the message as soon as a worker is subscribed."""
+    async with (
+        Redis.from_url(settings.redis_url.get_secret_value()) as redis,
+        asyncio.timeout(PATIENCE),
+    ):
+        while not await redis.publish(dispatcher.WAKEUP, b""):
+            await asyncio.sleep(0.02)
 
 
 async def test_a_wake_up_sends_both_mails_at_once(pool: Pool, settings: Settings) -> None:
     anna, ben = await couple(pool)
     async with running_worker(settings.model_copy(update={"sweep_seconds": 60})):
-        await asyncio.sleep(0.5)  # the first sweep is over, and the worker is subscribed
+        await asyncio.sleep(0.5)  # the first sweep is over
         await book(pool, anna, ben)
         await wake_up(settings)
         await all_sent(pool, seconds=30)

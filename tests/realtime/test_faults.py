@@ -450,7 +450,7 @@ async def test_a_student_learns_of_a_lost_message_of_a_calendar_that_nobody_foll
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen = await screens.open(token=await factories.token_of(pool, ben.id, settings))
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(2)  # the total of the account is read
     await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"))
     await screen.receives("refresh")
     # Counting goes on from there: the next message arrives, and there is no further refresh.
