@@ -245,7 +245,10 @@ async def test_a_wake_up_makes_the_relay_look_at_once(
     slow = settings.model_copy(update={"relay_poll_seconds": 10.0})
     tell = Wakeup(client, client)
     tasks = [asyncio.create_task(relay.main(slow)), asyncio.create_task(tell.run())]
-    await asyncio.sleep(1)
+    async with asyncio.timeout(PATIENCE):
+        while not (await client.pubsub_numsub(channels.WAKEUP))[0][1]:
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(1)  # the relay has looked at its start
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     began = time.monotonic()
     tell()
