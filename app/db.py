@@ -141,13 +141,23 @@ async def _prepare_connection(connection: Any) -> None:
 
 async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]], *, begin: bool = True) -> T:
     """Runs `work` in its own transaction; the only place that retries. `work` runs a second time
-    after a deadlock, or when a migration invalidated its statements. Pass `begin=False` if `work`
+    after a deadlock, a conflict that its own checks could not see, or when a migration invalidated
+    its statements. Pass `begin=False` if `work`
     is a single statement, which is its own transaction: two round trips fewer while it holds locks.
     Raises Unavailable."""
 
     async def in_transaction(connection: Tx) -> T:
-        async with connection.transaction():
-            return await work(connection)
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            result = await work(connection)
+        except TimeoutError:
+            raise  # a rollback would wait as long again; the connection is closed instead
+        except BaseException:
+            await transaction.rollback()
+            raise
+        await transaction.commit()
+        return result
 
     unit = in_transaction if begin else work
     try:
@@ -161,8 +171,9 @@ async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]], *, begin: boo
 
 
 async def execute(db: Db, statement: Callable[[Tx], Awaitable[T]]) -> T:
-    """Runs one statement. In a caller's transaction, database errors pass through unchanged: only
-    the function that acquired the connection can expire the pool or retry."""
+    """Runs one statement. In a caller's transaction, errors that users can cause become refusals and
+    other database errors pass through: only the function that acquired the connection can expire
+    the pool or retry."""
     if isinstance(db, asyncpg.Pool):
         try:
             return await _on_connection(db, statement)
@@ -210,7 +221,8 @@ async def _on_connection(pool: Pool, work: Callable[[Tx], Awaitable[T]]) -> T:
     except asyncpg.PostgresError as error:
         raise _translated(error) from None
     except TimeoutError:
-        connection.terminate()  # a release would wait for a server that does not answer
+        with suppress(asyncpg.InterfaceError):  # it is closed already
+            connection.terminate()  # a release would wait for a server that does not answer
         raise
     finally:
         await pool.release(connection)

@@ -36,9 +36,12 @@ set search_path = public, code; set timezone = 'UTC'
 """
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.2
-# A comment, a string, a quoted name, a dollar-quoted string, a word, or a symbol.
+# A comment of either kind, a string with or without escapes, a quoted name, a dollar-quoted string,
+# a word, or a symbol.
 _TOKEN = re.compile(
-    r"""--[^\n]* | '(?:[^']|'')*' | "[^"]*" | (\$\w*\$).*?\1 | \w+ | \S""", re.DOTALL | re.VERBOSE
+    r"""--[^\n]* | /\*.*?\*/ | [eE]'(?:\\.|''|[^'\\])*' | '(?:[^']|'')*' | "[^"]*"
+        | (\$\w*\$).*?\1 | \w+ | \S""",
+    re.DOTALL | re.VERBOSE,
 )
 _CHECKSUM_PREFIX = "tokens:"
 # How often to check whether the sessions of the first release have ended.
@@ -267,9 +270,10 @@ async def _apply_once(connection: Connection, path: Path) -> str | None:
 
 
 def checksum(sql: str) -> str:
-    """Independent of comments and layout, so that a released migration can be wrapped differently.
+    """Independent of layout and of comments outside strings, so that a released migration can be
+    wrapped differently.
     The first release hashed the exact text; its checksums have no prefix and cannot be compared, so
     `migrate` replaces them."""
     tokens = (match[0] for match in _TOKEN.finditer(sql))
-    statements = " ".join(token for token in tokens if not token.startswith("--"))
+    statements = " ".join(token for token in tokens if not token.startswith(("--", "/*")))
     return _CHECKSUM_PREFIX + hashlib.sha256(statements.encode()).hexdigest()

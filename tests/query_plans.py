@@ -59,6 +59,8 @@ insert into outbox (instructor_id, version, days)
 select instructor_id, version, '{}' from booking;
 insert into notification (kind, recipient_id, booking_id, due_at, sent_at)
 select 'booking_confirmed', student_id, id, now(), now() from booking;
+insert into idempotency_key (account_id, key, fingerprint, answer, created_at)
+select id, 'an earlier key', '\\x00', '{}', now() from account;
 insert into session (id, account_id, expires_at)
 select id, id, now() + interval '1 day' from account;
 update calendar set version = 100;

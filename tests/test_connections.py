@@ -262,12 +262,17 @@ async def test_a_head_and_its_body_are_written_together() -> None:
             writes.append(b"closed")
 
     writer = http_protocol.WholeWriter(Recorder())
-    for data in (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"first", b"second"):
+    for data in (
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 100 is text",
+        b"second",
+    ):
         writer.write(data)
     writer.close()
     assert writes == [
         b"HTTP/1.1 100 Continue\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n\r\nfirst",
+        b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 100 is text",
         b"second",
         b"closed",
     ]

@@ -1,6 +1,8 @@
 """The connection pool: releases without a reset, time-outs, failover and retries."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -79,6 +81,29 @@ async def test_a_terminated_backend_is_unavailable_and_the_next_one_serves(
         )
     assert await db.execute(pool, lambda tx: tx.fetchval("select 1")) == 1
     await db.close(pool)
+
+
+@pytest.mark.parametrize("begin", [True, False])
+async def test_a_server_that_stops_answering_is_waited_for_once_and_its_pool_expires(
+    database_url: str, begin: bool
+) -> None:
+    """Also in a transaction, whose rollback would wait again."""
+    pool = await db.connect(database_url, size=2, name="test", seconds=0.5)
+    stopped: list[int] = []
+
+    async def work(tx: db.Tx) -> None:
+        stopped.append(await tx.fetchval("select pg_backend_pid()"))
+        os.kill(stopped[0], signal.SIGSTOP)
+        await tx.fetchval("select 1")
+
+    try:
+        with capture_logs() as lines, pytest.raises(refusal.Unavailable):
+            await db.transact(pool, work, begin=begin)
+        assert [line["cause"] for line in lines] == ["TimeoutError"]
+        assert stopped[0] not in await _pids(pool)
+    finally:
+        os.kill(stopped[0], signal.SIGCONT)
+        pool.terminate()
 
 
 async def _pids(pool: Pool) -> set[int]:

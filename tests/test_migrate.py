@@ -365,6 +365,19 @@ async def test_a_migration_with_another_layout_and_other_comments_is_the_same(
 
 
 @pytest.mark.parametrize(
+    ("sql", "other"),
+    [
+        (r"select E'it\'s --x'", r"select E'it\'s --y'"),
+        ("/* -- */ select 1;", "/* -- */ drop table account;"),
+        ("select $$ -- a\n$$", "select $$ -- b\n$$"),
+        ("select 'a  b'", "select 'a b'"),
+    ],
+)
+def test_different_statements_have_different_checksums(sql: str, other: str) -> None:
+    assert migrate.checksum(sql) != migrate.checksum(other)
+
+
+@pytest.mark.parametrize(
     ("text", "edit"),
     [
         ("between 1 and 200", "between 1 and 100"),

@@ -37,6 +37,11 @@ async def test_reserving_cancelling_and_reading_a_board_scan_no_table(plans: Que
         )
         == []
     )
+    keyed = "select refusal from reserve($1, $2, $3, 60, null, '', '', $4, 'key', '\\x00')"
+    at_four = start + timedelta(hours=4)
+    assert await plans.scans(keyed, account_id(3998), account_id(7), at_four, now) == []
+    cancel = "select refusal from cancel_booking($1, $2, '', $3, 'other key', '\\x00')"
+    assert await plans.scans(cancel, account_id(7), booking, now) == []
     assert await plans.scans("select days from board($1, $2, 7)", account_id(7), now.date()) == []
     day = (now + timedelta(days=2)).date().isoformat()
     assert (
@@ -300,6 +305,13 @@ OPERATOR_COMMANDS = {
     "recreate_schema",
     "replace_epoch_seed",
 }
+
+
+def test_what_anybody_may_read_is_cancelled_after_two_seconds() -> None:
+    public = {"instructor", "offers", "cards", "public_calendar", "public_days", "next_available"}
+    public |= {"board", "next_starts", "free_next", "free_times"}
+    limits = {each.name: each.seconds for each in STATEMENTS if each.name in public}
+    assert limits == dict.fromkeys(public, 2)
 
 
 def test_every_statement_has_a_plan_test_or_needs_none() -> None:

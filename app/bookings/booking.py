@@ -58,9 +58,12 @@ _IDS = frozenset(field.name for field in fields(Booking) if field.type is UUID)
 
 def from_row_json(row: dict[str, Any]) -> Booking:
     """A booking from a row of booking_detail in JSON, as the functions in SQL return it. A row of
-    a later release may have more columns."""
+    a later release may have more columns. An answer stored by an earlier one may lack some, so new
+    fields of Booking need a default."""
     values: dict[str, Any] = {}
     for name in Booking.__slots__:
+        if name not in row:
+            continue
         value = row[name]
         if name in _IDS:
             value = UUID(value)
@@ -196,8 +199,10 @@ def _refusal(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
             lengths = " or ".join(str(minutes) for minutes in detail["durations_minutes"])
             sentence = f"These lessons last {lengths} minutes."
         case "TOO_SOON":
-            notice = formatting.length(detail["min_advance_minutes"])
-            sentence = f"That’s too soon. Book this instructor at least {notice} ahead."
+            sentence = "That time has passed."
+            if notice := detail["min_advance_minutes"]:
+                length = formatting.length(notice)
+                sentence = f"That’s too soon. Book this instructor at least {length} ahead."
         case "WRONG_STATE":
             state = detail["state"].replace("_", "-")
             sentence = f"This lesson is {state}, so you can’t do that anymore."

@@ -207,7 +207,7 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 class WholeWriter:
-    """The transport of one response that has a body. uvicorn writes head and body apart; this sends
+    """The transport of one response that has a body. uvicorn writes them separately; this sends
     the head with the first part of the body, in one system call."""
 
     __slots__ = ("_head", "_sent", "_transport")
@@ -218,7 +218,7 @@ class WholeWriter:
         self._sent = False
 
     def write(self, data: bytes) -> None:
-        if self._sent or data.startswith(b"HTTP/1.1 100 "):
+        if self._sent or (not self._head and data.startswith(b"HTTP/1.1 100 ")):
             self._transport.write(data)
         elif self._head:
             self._sent = True

@@ -28,13 +28,16 @@ $$;
 -- One step of a calendar, whose row the caller has locked: the version rises by one, and the outbox
 -- gets the new content of the board's altered days. p_events: see booking_event. A step without
 -- dates and events makes watchers reload the board. So does a step of more than 60 dates, which
--- would be more data than the days they show.
+-- would be more data than the days they show; it cannot have events.
 create function step(p_instructor uuid, p_dates date[], p_events jsonb default '[]')
 returns bigint
 language plpgsql volatile as $$
 declare
   v_version bigint;
 begin
+  if cardinality(p_dates) > 60 and p_events <> '[]' then
+    raise exception 'a step of % dates cannot have events', cardinality(p_dates);
+  end if;
   with calendar_step as (
     update calendar c set version = c.version + 1 where c.instructor_id = p_instructor
     returning c.instructor_id, c.version

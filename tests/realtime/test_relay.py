@@ -20,7 +20,7 @@ from app.db import Pool
 from app.settings import Settings
 from app.statements import CATALOG
 from realtime import channels, relay
-from realtime.channels import Wakeup
+from realtime.channels import GAP_SECONDS, Wakeup
 from tests import factories
 from tests.cluster import PATIENCE, TEMPLATE, Server
 from tests.conftest import RedisServer
@@ -283,6 +283,24 @@ async def test_many_wake_ups_become_few_hints_and_the_last_one_arrives(
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_hints_keep_a_distance(client: Redis, redis_url: str) -> None:
+    tell, hints = Wakeup(client, client), 0
+    async with client.pubsub() as subscriber:
+        await subscriber.subscribe(channels.WAKEUP)
+        await subscriber.get_message(timeout=1)
+        task = asyncio.create_task(tell.run())
+        started = time.monotonic()
+        for _ in range(50):
+            tell()
+            await asyncio.sleep(0.001)
+        seconds = time.monotonic() - started
+        while await subscriber.get_message(timeout=0.2):
+            hints += 1
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert 1 <= hints <= seconds / GAP_SECONDS + 2
 
 
 async def test_without_redis_a_wake_up_is_no_error_and_later_ones_work_again(
