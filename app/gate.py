@@ -48,7 +48,7 @@ async def _turn(gates: dict[UUID, _Gate], key: UUID | None, name: str) -> AsyncI
     if key is None:
         yield
         return
-    gate = gates.setdefault(key, _Gate())
+    gate = gates.get(key) or gates.setdefault(key, _Gate())
     if gate.writers >= WIDTH + QUEUE:
         faults.record(f"{name}_queue_full", f"{QUEUE} writers wait for one {name}")
         raise refusal.Unavailable

@@ -99,7 +99,7 @@ async def test_around_a_clock_change_each_answer_is_what_the_rows_say(
     )
     hours: list[list[week.Range]] = [[(0, 1440)], [(0, 1440)], [(240, 1440)], []]
     days = {night + timedelta(days=n): chance.choice(hours) for n in range(-1, 3)} | {
-        night.date(): [(0, 1440)]
+        night: [(0, 1440)]
     }
     await week.replace_days(pool, anna.id, days, now=now)
     closed = night + timedelta(days=1) if chance.random() < 0.5 else None
