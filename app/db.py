@@ -171,9 +171,9 @@ async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]], *, begin: boo
 
 
 async def execute(db: Db, statement: Callable[[Tx], Awaitable[T]]) -> T:
-    """Runs one statement. In a caller's transaction, errors that users can cause become refusals and
-    other database errors pass through: only the function that acquired the connection can expire
-    the pool or retry."""
+    """Runs one statement. In a caller's transaction, errors that users can cause become refusals,
+    and other database errors pass through: only the function that acquired the connection can
+    expire the pool or retry."""
     if isinstance(db, asyncpg.Pool):
         try:
             return await _on_connection(db, statement)

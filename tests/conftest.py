@@ -34,8 +34,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("tests")
 
-# A limiter whose Redis answers late counts on its own for a while, and a password that is hashed late
-# is refused. Both would depend on the machine.
+# A limiter whose Redis answers late counts on its own for a while, and a password that is hashed
+# late is refused. Both would depend on the machine.
 limits._REDIS_SECONDS = PATIENCE
 password._SECONDS = int(PATIENCE)
 

@@ -35,8 +35,10 @@ from instructor,
 insert into blackout (instructor_id, day)
 select id, current_date + n from instructor, generate_series(20, 24) as n;
 insert into edited_week (instructor_id, monday, edited_at)
-select id, date_trunc('week', now())::date + 7 * n, now() from instructor, generate_series(5, 7) as n;
-insert into standing_pattern (instructor_id, days, updated_at) select id, '{}', now() from instructor;
+select id, date_trunc('week', now())::date + 7 * n, now()
+from instructor, generate_series(5, 7) as n;
+insert into standing_pattern (instructor_id, days, updated_at)
+select id, '{}', now() from instructor;
 insert into service (id, instructor_id, catalog_service, hourly_rate_cents, durations_minutes,
                      location_types)
 select id, id, 'piano', 7000, '{60}', '{student}' from instructor;

@@ -62,8 +62,8 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
 
 
 def templates(folder: Path) -> jinja2.Environment:
-    """Every template sees `formatting` and `wire` (the modules), and `static(name)`, a file's URL with
-    a hash of its content."""
+    """Every template sees `formatting` and `wire` (the modules), and `static(name)`, a file's URL
+    with a hash of its content."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,

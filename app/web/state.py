@@ -31,8 +31,8 @@ class State(TypedDict):
 
 
 class PerRequest(State, total=False):
-    """`account` is set by app.web.auth; `refusal` and `form_fields` (as entered) while a form's page
-    is rendered again."""
+    """`account` is set by app.web.auth; `refusal` and `form_fields` (as entered) while a form's
+    page is rendered again."""
 
     refusal: refusal.Refusal
     form_fields: Mapping[str, str]

@@ -1,4 +1,5 @@
--- The limits that rules depend on, defined once. tests/bookings/test_rules.py compares them with Python's.
+-- The limits that rules depend on, defined once. tests/bookings/test_rules.py compares them with
+-- Python's.
 
 -- How far ahead a lesson may start.
 create function booking_horizon() returns interval
