@@ -11,7 +11,7 @@ from app.db import SQL, Db, StatementTooSlowError, execute
 Row = TypeVar("Row")
 T = TypeVar("T")
 
-# The time-out of a statement that anybody may trigger without signing in. A statement that takes
+# The time-out of a statement that visitors cause without signing in. A statement that takes
 # this long reads too much; its connection is fine.
 PUBLIC_SECONDS = 2
 

@@ -215,7 +215,8 @@ class Offer:
 
 
 def _clock(start: datetime, zone: str) -> str:
-    """The clock time, with the zone's letters in the hour that comes twice when clocks go back."""
+    """The clock time, with the zone's abbreviation in the hour that is repeated when clocks go
+    back."""
     text = formatting.clock(start, zone)
     hour = timedelta(hours=1)
     if text in {formatting.clock(start - hour, zone), formatting.clock(start + hour, zone)}:

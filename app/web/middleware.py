@@ -74,8 +74,10 @@ def _closing(error: refusal.Refusal) -> Response:
 SECURITY_HEADERS = (
     (
         b"content-security-policy",
-        b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; "
-        b"form-action 'self'",
+        (
+            b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; "
+            b"form-action 'self'"
+        ),
     ),
     (b"referrer-policy", b"same-origin"),
     (b"x-content-type-options", b"nosniff"),

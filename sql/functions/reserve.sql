@@ -34,7 +34,7 @@ begin
     end if;
   end if;
 
-  -- The first look takes no locks, so that most losers of a rush need not queue.
+  -- The first check takes no locks, so that most losers of a rush need not queue.
   select s.* into v_service from service s where s.id = p_service;
   select c.* into v_calendar from calendar c where c.instructor_id = v_service.instructor_id;
   refusal := lesson_refusal(
@@ -46,7 +46,7 @@ begin
     refusal := v_conflict.refusal;
   end if;
 
-  -- The second look, under the locks. Whether the time is free is read in the same way as for the
+  -- The second check, under the locks. Whether the time is free is read in the same way as for the
   -- board; only if it is not, or a hold must be released, does it matter why.
   if refusal is null then
     select a.full_name into v_student from account a where a.id = p_student for no key update;
@@ -99,7 +99,7 @@ begin
 
   -- The service is read again, because it may have changed while this call waited; its writers lock
   -- the calendar. Under the locks no new conflict can appear, except with a lesson that the student
-  -- booked elsewhere since the first look, or if a writer bypassed the locks. Then the constraints
+  -- booked elsewhere since the first check, or if a writer bypassed the locks. Then the constraints
   -- still hold, and the transaction is retried as after a deadlock (app/db.py: transact).
   insert into booking as b (
     instructor_id, student_id, service_id, state, during, blocked, service_name, price_cents,

@@ -394,7 +394,7 @@ async def test_a_blackout_hides_free_time_and_its_removal_brings_it_back(
     assert (await days_of(pool, anna, monday))[0] == [MORNING]
     assert await version_of(pool, anna) == 2
 
-    # An editor who started before the blackout is told so.
+    # A save from before the blackout is a conflict.
     outdated = {"ranges": [], "version": 1}
     refused = await as_anna.put(f"/api/availability/days/{monday}", json=outdated)
     assert (await expect(refused, 409))["code"] == "VERSION_CONFLICT"

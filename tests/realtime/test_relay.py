@@ -130,7 +130,7 @@ async def test_a_change_that_redis_did_not_accept_stays_in_the_queue(
 async def test_a_published_change_leaves_the_queue_without_its_row_being_written_again(
     pool: Pool,
 ) -> None:
-    """The wide row of the outbox stays as it is: about 60 bytes of WAL for each change."""
+    """The wide row of the outbox is not written again: about 60 bytes of WAL for each change."""
     anna = await factories.instructor(pool, "Anna")
     await pool.execute(
         """

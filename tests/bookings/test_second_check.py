@@ -1,5 +1,5 @@
-"""What a booking reads under the locks, after a wait: the calendar as it is now. And what it writes
-to the board, also where its travel crosses midnight or the clocks change."""
+"""The check under the locks: after a wait, a booking sees the calendar as it is now. Also what it
+publishes to the board if its travel time crosses midnight or the clocks change."""
 
 import asyncio
 import random
