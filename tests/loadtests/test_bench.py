@@ -110,7 +110,13 @@ def test_a_peer_that_cannot_be_installed_is_skipped_with_a_reason(folder: Path) 
         str(folder),
     ]
     result = subprocess.run(
-        command, cwd=ROOT, env=alone, capture_output=True, text=True, timeout=PATIENCE, check=False
+        command,
+        cwd=ROOT,
+        env=alone,
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
     assert "InstaInstru: CPU of the serving process per write" in result.stdout
@@ -134,7 +140,7 @@ def test_the_benchmarks_run(folder: Path) -> None:
         str(folder),
     ]
     result = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=2 * PATIENCE, check=False
     )
     assert result.returncode == 0, result.stderr
     assert "memory of the web process per idle socket" in result.stdout

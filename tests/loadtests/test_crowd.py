@@ -45,7 +45,7 @@ def send(database_url: str, tmp_path: Path) -> Send:
             env=os.environ | {"DATABASE_URL": database_url},
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=2 * PATIENCE,
             check=False,
         )
 
@@ -151,7 +151,7 @@ def visit(database_url: str, *options: str, **settings: str) -> "subprocess.Comp
         env=os.environ | {"DATABASE_URL": database_url} | settings,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=2 * PATIENCE,
         check=False,
     )
 
