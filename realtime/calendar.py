@@ -11,13 +11,13 @@ from realtime import metrics
 from realtime.history import Board, Change, Event, History, Window
 
 # Boards kept ready per calendar, while at most STEPS changes lead from them to the present.
-BOARDS = 16
+MAX_BOARDS = 16
 BOARDS_BYTES = 128 * 1024
 STEPS = 8
 # What all calendars of a process may keep.
 CACHE_BYTES = 64 * 1024 * 1024
 # A screen that was paused and is further behind than this gets a board instead of every step.
-PATIENCE = 8
+MAX_STEPS_AFTER_PAUSE = 8
 
 
 class Requests:
@@ -138,7 +138,7 @@ class Watch:
         """Its connection takes frames again."""
         self.ready = True
         behind = (self.calendar.version or 0) - (self.sent or 0)
-        if self.answered and not self.in_step and behind > PATIENCE:
+        if self.answered and not self.in_step and behind > MAX_STEPS_AFTER_PAUSE:
             self.step_out(None)
         self.calendar.settle(self)
 
@@ -255,7 +255,7 @@ class Calendar:
                 return
             else:
                 change = history.get(sent + 1)
-                if change is None or change.whole:
+                if change is None or change.needs_board:
                     watch.step_out(None)
                 else:
                     watch.send(change.frame(watch.view.window, {}), change.version)
@@ -323,7 +323,7 @@ class Calendar:
         history.append(change)
         frames: dict[tuple[str, ...], bytes] = {}
         for view in tuple(self.views.values()):
-            if change.whole:
+            if change.needs_board:
                 for watch in tuple(view.in_step):
                     watch.step_out(None)
                     self.settle(watch)
@@ -411,7 +411,9 @@ class Calendar:
         if board is None or history is None or not history.reaches(board.version):
             return None
         later = range(board.version + 1, history.version + 1)
-        if len(later) > STEPS or any(change.whole for change in map(history.get, later) if change):
+        if len(later) > STEPS or any(
+            change.needs_board for change in map(history.get, later) if change
+        ):
             return None
         return board
 
@@ -419,7 +421,7 @@ class Calendar:
         self._boards.pop(window, None)
         self._boards[window] = board
         size = sum(len(board.frame) for board in self._boards.values())
-        while len(self._boards) > BOARDS or size > BOARDS_BYTES:
+        while len(self._boards) > MAX_BOARDS or size > BOARDS_BYTES:
             size -= len(self._boards.pop(next(iter(self._boards))).frame)
 
 

@@ -17,7 +17,7 @@ log = structlog.get_logger("wakeup")
 # PARTITIONS. Partition p is relayed by shard p % shards through Redis p % servers. An empty message
 # is the relay's heartbeat.
 PARTITIONS = 64
-BOARDS = tuple(f"board:{number}" for number in range(PARTITIONS))
+PARTITION_CHANNELS = tuple(f"board:{number}" for number in range(PARTITIONS))
 # Sessions of the account named ended: a hint, on the first of the live path's servers.
 SESSIONS = "sessions"
 # "Something was committed": a hint without content to relay and worker.

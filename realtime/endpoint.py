@@ -55,8 +55,8 @@ async def live_public(socket: WebSocket[State]) -> None:
     await _admit(socket, None, False)
 
 
-async def _admit(socket: WebSocket[State], token: str | None, insists: bool) -> None:
-    """`insists`: the client gave a bearer token, so an ended session ends its connection. With a
+async def _admit(socket: WebSocket[State], token: str | None, has_bearer: bool) -> None:
+    """`has_bearer`: the client gave a bearer token, so an ended session ends its connection. With a
     cookie of an ended session it is a visitor, because boards are public."""
     seat: Seat | None = None
     try:
@@ -73,7 +73,7 @@ async def _admit(socket: WebSocket[State], token: str | None, insists: bool) -> 
     except refusal.Refusal as refused:
         await _refuse(socket, refused)
     else:
-        if account is None and insists:
+        if account is None and has_bearer:
             connection.watcher.close(messages.SESSION_OVER, "session over")
     finally:
         if seat is not None:

@@ -55,7 +55,7 @@ class Change:
     """One step of a calendar's version. `days` holds the new content of each day as JSON. `days`
     and `events` are None where another release wrote them and this one cannot read them."""
 
-    __slots__ = ("days", "epoch", "events", "instructor", "version", "whole")
+    __slots__ = ("days", "epoch", "events", "instructor", "needs_board", "version")
 
     def __init__(
         self,
@@ -71,8 +71,8 @@ class Change:
         self.events = events
         # Screens need a new board: a setting changed, very many days did, or days are unreadable.
         setting = events is not None and not events and not days
-        self.whole = setting or days is None or len(days) > WIDEST_CHANGE
-        content = {} if self.whole or days is None else days
+        self.needs_board = setting or days is None or len(days) > WIDEST_CHANGE
+        content = {} if self.needs_board or days is None else days
         # A copy, because orjson's own bytes keep a buffer of 4 kB each.
         self.days = {
             sys.intern(day): bytes(memoryview(orjson.dumps(content[day]))) for day in content
@@ -96,7 +96,11 @@ class Change:
 
     def equals(self, other: "Change") -> bool:
         """Whether it has the same content."""
-        return (self.whole, self.days, self.events) == (other.whole, other.days, other.events)
+        return (self.needs_board, self.days, self.events) == (
+            other.needs_board,
+            other.days,
+            other.events,
+        )
 
 
 def change(

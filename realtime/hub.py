@@ -15,8 +15,8 @@ from app.settings import Settings
 from realtime import messages
 from realtime.accounts import Accounts
 from realtime.calendar import Cache, Calendar, Requests
-from realtime.heartbeat import Heartbeat
 from realtime.history import Board, Change, Window
+from realtime.keep_alive import KeepAlive
 from realtime.watcher import Watcher
 
 log = structlog.get_logger("hub")
@@ -44,7 +44,7 @@ class Hub:
         self.watchers: set[Watcher] = set()
         self.calendars: dict[str, Calendar] = {}
         self.accounts = Accounts(requests)
-        self.heartbeat = Heartbeat(settings)
+        self.keep_alive = KeepAlive(settings)
         self._cache = Cache()
         self._requests = requests
         self._now = now
@@ -74,7 +74,7 @@ class Hub:
         session_id = account.session_id if account else None
         watcher = Watcher(transport, account_id, session_id, self._beacon, self._leave)
         self.watchers.add(watcher)
-        self.heartbeat.join(watcher)
+        self.keep_alive.join(watcher)
         if account is not None and account_id is not None:
             self.accounts.join(account_id, watcher)
             if "instructor" in account.roles:
@@ -87,7 +87,7 @@ class Hub:
     def _leave(self, watcher: Watcher) -> None:
         """It has ended."""
         self.watchers.discard(watcher)
-        self.heartbeat.leave(watcher)
+        self.keep_alive.leave(watcher)
         for instructor in tuple(watcher.watches):
             self.unwatch(watcher, instructor)
         if watcher.account_id and self.accounts.leave(watcher.account_id, watcher):
@@ -98,12 +98,12 @@ class Hub:
 
     def pause(self, watcher: Watcher) -> None:
         """Its transport takes no more."""
-        self.heartbeat.pause(watcher)
+        self.keep_alive.pause(watcher)
         watcher.pause()
 
     def resume(self, watcher: Watcher) -> None:
         """Its transport takes frames again."""
-        self.heartbeat.resume(watcher)
+        self.keep_alive.resume(watcher)
         watcher.resume()
 
     def watch(

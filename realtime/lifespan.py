@@ -85,7 +85,7 @@ async def running(
             "loader": loader.run,
             "subscriber": subscriber.run,
             "wake-ups": wakeup.run,
-            "heartbeat": hub.heartbeat.run,
+            "keep_alive": hub.keep_alive.run,
         }
         failure: Exception | None = None
         async with asyncio.TaskGroup() as group:

@@ -35,7 +35,7 @@ WAITING_BOOKINGS = 2_000
 # After Postgres was away, or a board of another epoch came, everything is compared again.
 RETRY_SECONDS = 1.0
 EPOCH_SECONDS = 0.2
-_NEVER = 2**63 - 1
+_AFTER_ANY_VERSION = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Loader:
         rows = await _missed_changes.all(
             self._pool,
             instructors=[UUID(calendar.id) for calendar in batch],
-            versions=[_NEVER if since is None else since for since in batch.values()],
+            versions=[_AFTER_ANY_VERSION if since is None else since for since in batch.values()],
             limit=HISTORY,
         )
         by_calendar = {

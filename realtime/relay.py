@@ -172,7 +172,7 @@ class Relay:
             return
         async with self._client.pipeline(transaction=False) as pipeline:
             pipeline.set(channels.relay_key(self._shard), self._name, ex=KEY_SECONDS)
-            for channel in channels.BOARDS[self._shard :: self._shards]:
+            for channel in channels.PARTITION_CHANNELS[self._shard :: self._shards]:
                 pipeline.publish(channel, b"")
             await self._execute(pipeline)
         self._next_heartbeat = self._clock() + HEARTBEAT_SECONDS

@@ -59,7 +59,7 @@ class Subscriber:
         self._clients = clients
         self._sessions_ended = sessions_ended
         self._clock = asyncio.get_running_loop().time
-        self._heartbeats = dict.fromkeys(channels.BOARDS, float("-inf"))
+        self._heartbeats = dict.fromkeys(channels.PARTITION_CHANNELS, float("-inf"))
         self._lost_at = self._clock()
         self._alone = False
 
@@ -81,7 +81,7 @@ class Subscriber:
             group.create_task(forever("heartbeat check", self._check))
 
     async def _receive(self, server: int) -> None:
-        names = list(channels.BOARDS[server :: len(self._urls)])
+        names = list(channels.PARTITION_CHANNELS[server :: len(self._urls)])
         if server == 0:
             names.append(channels.SESSIONS)
         while True:
@@ -145,7 +145,7 @@ class Subscriber:
 
     async def _relayed(self, partitions: list[str]) -> bool:
         """Whether all of these partitions have a relay, so that others receive them."""
-        numbers = [channels.BOARDS.index(name) for name in partitions]
+        numbers = [channels.PARTITION_CHANNELS.index(name) for name in partitions]
         shards = {number % self._shards for number in numbers}
         try:
             async with asyncio.timeout(redis.ANSWER_SECONDS):

@@ -73,7 +73,7 @@ class Watcher:
         self._resumed_at = _now()
         for watch in tuple(self.watches.values()):
             watch.resume()
-        self.pay()
+        self.send_owed()
 
     def close(self, code: int, reason: str = "") -> None:
         """Says why and hangs up. What the client still sends is discarded; one that does not hang
@@ -150,14 +150,14 @@ class Watcher:
 
     def beacon(self) -> None:
         self._owes_beacon = True
-        self.pay()
+        self.send_owed()
 
     def refresh(self) -> None:
         """Booking messages may have been missed."""
         self._owes_refresh = True
-        self.pay()
+        self.send_owed()
 
-    def pay(self) -> None:
+    def send_owed(self) -> None:
         """Sends what is owed, once nothing else is to be sent before it."""
         if not self.ready or not (self._owes_beacon or self._owes_refresh):
             return
@@ -172,9 +172,9 @@ class Watcher:
             }
             self.write(self._beacon(versions))
         if self._owes_refresh:
-            self._pay_refresh()
+            self._send_owed_refresh()
 
-    def _pay_refresh(self) -> None:
+    def _send_owed_refresh(self) -> None:
         wait = self._refreshed_at + REFRESH_SECONDS - _now()
         if wait <= 0:
             self._owes_refresh = False
@@ -183,15 +183,15 @@ class Watcher:
         elif self._refresh_timer is None:
             wait += REFRESH_SPREAD_SECONDS * random.random()  # noqa: S311 — a jitter
             loop = asyncio.get_running_loop()
-            self._refresh_timer = loop.call_later(wait, self._pay_later)
+            self._refresh_timer = loop.call_later(wait, self._send_owed_later)
 
-    def _pay_later(self) -> None:
+    def _send_owed_later(self) -> None:
         self._refresh_timer = None
-        self.pay()
+        self.send_owed()
 
     def _caught_up(self, resumed: bool) -> None:
         self._owes_beacon |= resumed
-        self.pay()
+        self.send_owed()
 
 
 def _now() -> float:

@@ -226,8 +226,8 @@ async def published(redis_url: str) -> AsyncIterator[dict[str, list[int]]]:
     versions: dict[str, list[int]] = defaultdict(list)
     client = redis.client(redis_url, name="test")
     async with client.pubsub() as subscription:
-        await subscription.subscribe(*channels.BOARDS)
-        for _ in channels.BOARDS:
+        await subscription.subscribe(*channels.PARTITION_CHANNELS)
+        for _ in channels.PARTITION_CHANNELS:
             await subscription.get_message(timeout=PATIENCE)
 
         async def read() -> None:

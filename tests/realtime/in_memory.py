@@ -118,7 +118,7 @@ class Database:
         row = self.versions[version - 1]
         days = {day: orjson.Fragment(content) for day, content in row.days.items()}
         copy = Change(row.instructor, row.epoch, row.version, days, row.events)
-        copy.whole = row.whole
+        copy.needs_board = row.needs_board
         return copy
 
     def _board(self, window: Window) -> Board:

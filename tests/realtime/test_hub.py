@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from realtime import messages
 from realtime import watcher as watcher_module
 from realtime.calendar import BOARDS_BYTES, CACHE_BYTES
-from realtime.heartbeat import SLOT_SECONDS
 from realtime.history import HISTORY, HISTORY_BYTES, Board, Change, Window
+from realtime.keep_alive import SLOT_SECONDS
 from realtime.watcher import Watcher
 from tests.cluster import PATIENCE
 from tests.realtime.in_memory import EPOCH, FIRST, WEEK, Database, Recorder, signed_in
@@ -429,7 +429,7 @@ async def test_a_connection_gets_one_refresh_per_interval_and_none_is_lost(
     assert {tuple(recorder.types) for recorder in recorders} == {("refresh", "refresh")}
 
 
-# ---- the heartbeat
+# ---- beacons and pings
 
 
 async def test_each_socket_gets_pings_and_a_silent_one_is_aborted() -> None:
@@ -441,7 +441,7 @@ async def test_each_socket_gets_pings_and_a_silent_one_is_aborted() -> None:
     for slot in range(1, 301):
         now = start + slot * SLOT_SECONDS
         lively_watcher.received(now - 0.5)
-        hub.heartbeat.ping(now)
+        hub.keep_alive.ping(now)
     assert lively.frames == [messages.PING] * 3
     assert silent.aborted
     assert not lively.aborted
@@ -453,11 +453,11 @@ async def test_a_connection_that_was_paused_for_long_does_not_count_as_silent() 
     hub.pause(watcher)
     start = asyncio.get_running_loop().time()
     for slot in range(1, 250):
-        hub.heartbeat.ping(start + slot * SLOT_SECONDS)
+        hub.keep_alive.ping(start + slot * SLOT_SECONDS)
     watcher.received(start - 60)
     hub.resume(watcher)
     for _ in range(100):
-        hub.heartbeat.ping(asyncio.get_running_loop().time() + 10)
+        hub.keep_alive.ping(asyncio.get_running_loop().time() + 10)
     assert not recorder.aborted
     assert recorder.frames == [messages.PING]
 
@@ -466,9 +466,9 @@ async def test_a_connection_that_takes_nothing_for_too_long_is_aborted() -> None
     database = Database()
     watcher = database.watch(recorder := Recorder())
     database.hub.pause(watcher)
-    database.hub.heartbeat.abort_stuck(watcher.paused_at + 24.9)
+    database.hub.keep_alive.abort_stuck(watcher.paused_at + 24.9)
     assert not recorder.aborted
-    database.hub.heartbeat.abort_stuck(watcher.paused_at + 25.1)
+    database.hub.keep_alive.abort_stuck(watcher.paused_at + 25.1)
     assert recorder.aborted
     assert not watcher.ready
 

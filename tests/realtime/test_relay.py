@@ -39,8 +39,8 @@ async def client(redis_url: str) -> AsyncIterator[Redis]:
 async def subscriber(client: Redis) -> AsyncIterator[PubSub]:
     """Subscribed to all partitions."""
     async with client.pubsub() as subscriber:
-        await subscriber.subscribe(*channels.BOARDS)
-        for _ in channels.BOARDS:
+        await subscriber.subscribe(*channels.PARTITION_CHANNELS)
+        for _ in channels.PARTITION_CHANNELS:
             await subscriber.get_message(timeout=PATIENCE)
         yield subscriber
 

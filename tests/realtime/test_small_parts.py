@@ -13,8 +13,8 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from realtime import messages
-from realtime.heartbeat import SLOT_SECONDS, Slots
 from realtime.history import HISTORY, Change, History, Window, change
+from realtime.keep_alive import SLOT_SECONDS, Slots
 from realtime.supervise import forever
 from tests.cluster import PATIENCE
 from tests.realtime.in_memory import FIRST

@@ -29,7 +29,7 @@ async def test_a_burst_of_changes_does_not_block_the_loop(settings: Settings) ->
     calendar = hub.calendars[instructor]
     hub.board_loaded(calendar, WEEK, Board(EPOCH, 0, b""))
     receiving = asyncio.create_task(subscriber.run())
-    while await client.publish(channels.BOARDS[0], b"") == 0:
+    while await client.publish(channels.PARTITION_CHANNELS[0], b"") == 0:
         await asyncio.sleep(0.05)
 
     clock = asyncio.get_running_loop().time
@@ -44,7 +44,7 @@ async def test_a_burst_of_changes_does_not_block_the_loop(settings: Settings) ->
                 "events": [],
                 "at": 0,
             }
-            pipeline.publish(channels.BOARDS[0], json.dumps(change))
+            pipeline.publish(channels.PARTITION_CHANNELS[0], json.dumps(change))
         await pipeline.execute()
     began = last = clock()
     longest = 0.0

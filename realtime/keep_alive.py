@@ -13,7 +13,7 @@ from realtime import metrics
 from realtime.messages import PING
 from realtime.watcher import Watcher
 
-log = structlog.get_logger("heartbeat")
+log = structlog.get_logger("keep_alive")
 
 # Pings per STUCK_SECONDS. A client silent for this many intervals did not answer the last one.
 PINGS = 2.5
@@ -56,7 +56,7 @@ class Slots(Generic[Member]):
         return (member for member in tuple(slot) if member in slot)
 
 
-class Heartbeat:
+class KeepAlive:
     def __init__(self, settings: Settings) -> None:
         self._beacons: Slots[Watcher] = Slots(settings.beacon_seconds)
         self._pings: Slots[Watcher] = Slots(settings.stuck_seconds / PINGS)
