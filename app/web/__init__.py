@@ -1,8 +1,8 @@
 """The web layer between HTTP and the domains: authentication, parsing, responses, errors.
 
 A decorator on every handler says who may call it (`may`, `signed_in`, `visitor`, `public`);
-tests/test_routes.py fails for a handler without one. Checks run in the order of docs/api.md: 401, 403,
-then the handler parses the body (422), looks rows up (404) and acts (409)."""
+tests/test_routes.py fails for a handler without one. Checks run in the order of docs/api.md: 401,
+403, then the handler parses the body (422), looks rows up (404) and acts (409)."""
 
 from app.web.auth import (
     bearer,
