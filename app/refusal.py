@@ -158,7 +158,7 @@ class OutsideAvailability(Refusal):
 
 
 class TooLate(Refusal):
-    """The lesson has already started, so it can’t be cancelled or rescheduled."""
+    """The lesson has already started, so it can’t be cancelled."""
 
     status = 409
     code = "TOO_LATE"
@@ -172,7 +172,7 @@ class WrongState(Refusal):
 
 
 class VersionConflict(Refusal):
-    """Someone else changed this calendar. Review the current week, then save again."""
+    """This calendar was changed in another window. Review it, then save again."""
 
     status = 409
     code = "VERSION_CONFLICT"

@@ -26,7 +26,7 @@ POLL_SECONDS = 0.1
 # More than the deliveries of a job take (BEGIN_SECONDS plus smtp.SECONDS). If a worker is killed,
 # another one runs its job JOB_SECONDS + 1 later.
 JOB_SECONDS = 20
-# A job ends itself after JOB_SECONDS. To give back a connection that does not answer takes longer;
+# A job ends itself after JOB_SECONDS. Returning an unresponsive connection takes longer;
 # arq would log a job that exceeds its own limit as an error.
 RELEASE_SECONDS = 10
 # Time for running jobs to finish after SIGTERM (`up` waits 6 s for the worker).

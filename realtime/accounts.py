@@ -54,8 +54,8 @@ class Account:
         self._uncounted.clear()
 
     def start(self, by_calendar: Mapping[str, tuple[int, int]]) -> None:
-        """Counts on from what was read: by calendar, the sum of the versions and the newest of
-        them."""
+        """Continues counting from what was read: by calendar, the sum of the versions and the
+        newest of them."""
         self.total = sum(versions for versions, _ in by_calendar.values())
         self._contained = {calendar: newest for calendar, (_, newest) in by_calendar.items()}
         for calendar, version, added in self._uncounted:
@@ -127,7 +127,7 @@ class Accounts:
         self.refresh(self._accounts)
 
     def announce(self, change: Change) -> None:
-        """Has the bookings of this change read, for those of its accounts that are here."""
+        """Requests the bookings of this change for those of its accounts that are here."""
         if change.events is None:
             self.refresh(tuple(self._accounts))
             return

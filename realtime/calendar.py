@@ -445,7 +445,7 @@ class Cache:
             oldest.drop_cache()
 
     def remove(self, calendar: Calendar) -> None:
-        """It keeps nothing any more, or nobody follows it."""
+        """It keeps nothing anymore, or nobody follows it."""
         self.size -= self._sizes.pop(calendar, 0)
 
 

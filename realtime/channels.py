@@ -18,7 +18,7 @@ log = structlog.get_logger("wakeup")
 # is the relay's heartbeat.
 PARTITIONS = 64
 PARTITION_CHANNELS = tuple(f"board:{number}" for number in range(PARTITIONS))
-# Sessions of the account named ended: a hint, on the first of the live path's servers.
+# Sessions of the named account have ended: a hint, on the first of the live path's servers.
 SESSIONS = "sessions"
 # "Something was committed": a hint without content to relay and worker.
 WAKEUP = "wakeup"

@@ -138,7 +138,7 @@ class History:
     __slots__ = ("_bytes", "_changes", "version")
 
     def __init__(self, version: int, changes: Iterable[Change] = ()) -> None:
-        """Keeps of `changes` those that lead up to `version` without a gap."""
+        """Keeps those of `changes` that lead up to `version` without a gap."""
         self.version = version
         self._changes: deque[Change] = deque()
         self._bytes = 0

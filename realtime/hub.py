@@ -180,7 +180,7 @@ class Hub:
             watch.delay(error)
 
     def gone(self, calendar: Calendar) -> None:
-        """There is no such calendar (any more)."""
+        """There is no such calendar (anymore)."""
         for watcher in tuple(self.watchers):
             if calendar.id in watcher.watches:
                 if watcher.ready:

@@ -1,5 +1,5 @@
 """What each connection gets regularly: a beacon, a ping, and its end when it takes nothing or sends
-nothing any more. Turns are spread over the interval, so the loop never stalls."""
+nothing anymore. Turns are spread over the interval, so the loop never stalls."""
 
 import asyncio
 import random

@@ -1,6 +1,6 @@
 """The safety net of the live path: every few seconds, and whenever messages may be missing,
 everything this process shows is compared with Postgres. So after any loss and any failed read, a
-screen is right again within the interval and a moment."""
+screen is right again soon after the next interval at the latest."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection

@@ -25,7 +25,7 @@ log = structlog.get_logger("relay")
 # The lock of shard n is LOCK + n.
 LOCK = 4_718_261_053
 BATCH = 500
-# A statement that takes this long is given up, and the connection with it.
+# A statement that takes this long is cancelled and its connection closed.
 STATEMENT_SECONDS = 5.0
 # The interval of heartbeats, and how long the relay's key outlives the last one.
 HEARTBEAT_SECONDS = 1.0
@@ -149,8 +149,8 @@ class Relay:
                 await self._woken.wait()
 
     async def publish_batch(self, connection: Tx) -> int:
-        """Publishes the oldest unpublished changes and takes them off the queue; how many. Raises
-        redis.AWAY, having removed none."""
+        """Publishes the oldest unpublished changes and takes them off the queue; returns their
+        number. Raises redis.AWAY, having removed none."""
         rows = await _unpublished.all(
             connection,
             partitions=channels.PARTITIONS,

@@ -94,7 +94,7 @@ class Subscriber:
             self._requests.reconcile()
 
     async def _take_all(self, events: Any, backend: "Backend") -> None:
-        """Raises TimeoutError when nothing comes any more."""
+        """Raises TimeoutError when nothing comes anymore."""
         began = self._clock()
         while True:
             async with asyncio.timeout(SILENCE_SECONDS):

@@ -42,7 +42,7 @@ async def lists(db: Db, instructor_id: UUID, *, after: date | None, limit: int) 
 async def add(
     db: Pool | Tx, instructor_id: UUID, first: date, last: date, *, reason: str, now: datetime
 ) -> None:
-    """Closes the days from `first` to `last`. A day that is closed already keeps being so, with the
+    """Closes the days from `first` to `last`. A day that is already closed stays closed, with the
     new reason. Raises ValidationError for days in the past, too far ahead, or more than a year."""
     if last < first:
         raise refusal.ValidationError("The last day must not be before the first.", field="last")

@@ -1,4 +1,4 @@
-"""Filling many days by a weekly pattern: another week, a preset, nothing at all, or the standing
+"""Filling many days from a weekly pattern: another week, a preset, an empty one, or the standing
 pattern that the nightly job repeats. However many days change, the calendar makes one step."""
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from app.availability import week
 from app.db import Db, Pool, Tx, transact
 from app.statements import statement
 
-# The longest span of one call, in days: a year, and the day after a leap year's last.
+# The longest span of one call, in days: a leap year.
 MAX_DAYS = 366
 
 # {weekday 1–7 (Monday is "1"): [{"start": "09:00", "end": "12:00"}, …]}

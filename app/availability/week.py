@@ -1,5 +1,5 @@
-"""An instructor's week. Availability changes in one way only: whole local days are replaced, as one
-step of the calendar."""
+"""An instructor's week. Every edit of availability is stored as new content of whole local days, in
+one step of the calendar."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -203,6 +203,10 @@ def _refusal(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
             if notice := detail["min_advance_minutes"]:
                 length = formatting.length(notice)
                 sentence = f"That’s too soon. Book this instructor at least {length} ahead."
+        case "SLOT_TAKEN" if not detail["alternatives"]:
+            sentence = "Someone else just booked that time."
+        case "OUTSIDE_AVAILABILITY" if not detail["alternatives"]:
+            sentence = "The instructor isn’t available at that time."
         case "WRONG_STATE":
             state = detail["state"].replace("_", "-")
             sentence = f"This lesson is {state}, so you can’t do that anymore."

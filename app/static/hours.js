@@ -87,7 +87,7 @@ async function call(address, options = {}) {
 function showConflict(week) {
   conflictingWeek = week;
   conflict.hidden = false;
-  announce("Someone else changed this week. Choose which version to keep.");
+  announce("This week was changed in another window. Choose which version to keep.");
   conflict.querySelector("button").focus();
 }
 

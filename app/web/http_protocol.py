@@ -207,8 +207,8 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 class WholeWriter:
-    """The transport of one response that has a body. uvicorn writes them separately; this sends
-    the head with the first part of the body, in one system call."""
+    """The transport of one response that has a body. uvicorn writes head and body separately; this
+    sends the head with the first part of the body, in one system call."""
 
     __slots__ = ("_head", "_sent", "_transport")
 

@@ -1,4 +1,5 @@
--- Rules shared by booking, holding and moving a lesson. None of these functions writes.
+-- Rules for booking a lesson, separate from `reserve` because holding and moving one will share
+-- them. None of these functions writes.
 
 -- The refusal that applies to a lesson of this service regardless of the calendar's contents, or
 -- null. The caller has read `p_calendar` and `p_service`; they are null if there is no such row.
@@ -44,7 +45,8 @@ $$;
 
 -- A booking that conflicts with a lesson, and the refusal that it causes: the student's own first,
 -- an expired hold last (it causes none, but must be released before the constraints allow another
--- booking). `p_except` is the booking that is being moved. One statement, so that it sees one
+-- booking). `p_except` is the booking to leave
+-- out when it is moved. One statement, so that it sees one
 -- snapshot.
 create function conflicting_booking(
   p_instructor uuid, p_student uuid, p_during tstzrange, p_blocked tstzrange, p_now timestamptz,

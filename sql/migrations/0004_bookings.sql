@@ -1,5 +1,5 @@
--- Bookings. The two exclusion constraints keep the promise: lessons of one instructor, or of one
--- student, never overlap.
+-- Bookings. The two exclusion constraints (replaced in 0006) keep the promise: lessons of one
+-- instructor, or of one student, never overlap.
 
 create table booking (
   id                 uuid primary key default uuidv7(),
@@ -61,7 +61,7 @@ create table booking_audit (
 );
 create index booking_audit_of_booking on booking_audit (booking_id, id);
 
--- A key belongs to one account. The transaction of the booking writes it first, so a repeat waits.
+-- A key belongs to one account. The transaction of the booking stores it last (idempotency.sql).
 create table idempotency_key (
   account_id   uuid not null references account on delete cascade,
   key          text not null constraint idempotency_key_length
@@ -69,7 +69,7 @@ create table idempotency_key (
   method       text not null,
   path         text not null,
   body_sha256  bytea not null,
-  answer       json,  -- not jsonb, so that a repeat gets the same bytes
+  answer       json,  -- jsonb since 0006
   created_at   timestamptz not null,
   primary key (account_id, key)
 );

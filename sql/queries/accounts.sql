@@ -11,7 +11,7 @@ where s.id = :session_id and s.revoked_at is null and s.expires_at > :now
 select distinct p.permission from role_permission p where p.role = any (:roles::text[])
 
 -- name: insert_session
--- Also deletes the account's sessions that ended more than 30 days ago, so that the table stays
+-- Also deletes the account's sessions that expired more than 30 days ago, so that the table stays
 -- small.
 with old as (
   delete from session
