@@ -126,7 +126,7 @@ async def close(pool: Pool) -> None:
 
 async def _keep_session(_: Any) -> None:
     """Replaces asyncpg's reset, which costs a round trip and can fail after a commit. No session
-    state outlives a transaction, except in `aside`."""
+    state outlives a transaction, except in `exclusive_connection`."""
 
 
 async def _prepare_connection(connection: Any) -> None:
@@ -186,7 +186,7 @@ async def execute(db: Db, statement: Callable[[Tx], Awaitable[T]]) -> T:
 
 
 @asynccontextmanager
-async def aside(pool: Pool) -> AsyncIterator[Tx]:
+async def exclusive_connection(pool: Pool) -> AsyncIterator[Tx]:
     """An exclusive connection outside any transaction, for session state such as an advisory lock.
     Raises Unavailable."""
     try:

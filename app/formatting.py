@@ -36,7 +36,7 @@ def _clock(local: datetime) -> str:
     return f"{local.hour % 12 or 12}:{local.minute:02} {'am' if local.hour < 12 else 'pm'}"
 
 
-def zone_letters(instant: datetime, zone: str) -> str:
+def zone_abbreviation(instant: datetime, zone: str) -> str:
     """EST. Distinguishes the two equal local times when the clocks go back."""
     return instant.astimezone(ZoneInfo(zone)).strftime("%Z")
 

@@ -23,7 +23,7 @@ class _Gate:
 
 
 # For calendars with writers, and for students with a booking in progress.
-_gates: dict[UUID, _Gate] = {}
+_calendars: dict[UUID, _Gate] = {}
 _students: dict[UUID, _Gate] = {}
 
 
@@ -39,7 +39,7 @@ async def writer(
         yield
         return
     # In lock order, so that a student who waits for one calendar takes no turn of another.
-    async with _turn(_students, student, "student"), _turn(_gates, calendar, "calendar"):
+    async with _turn(_students, student, "student"), _turn(_calendars, calendar, "calendar"):
         yield
 
 

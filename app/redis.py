@@ -27,7 +27,7 @@ log = structlog.get_logger("redis")
 CONNECT_SECONDS = 2
 ANSWER_SECONDS = 3
 # What a call raises while Redis is down, restarting or too slow.
-AWAY = (RedisError, OSError, TimeoutError)
+UNREACHABLE_ERRORS = (RedisError, OSError, TimeoutError)
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
@@ -84,7 +84,7 @@ _CONNECTIONS: dict[type[AbstractConnection], type[AbstractConnection]] = {
 
 async def close(redis: Redis) -> None:
     """Closes a client and its connections; no error if Redis is down."""
-    with contextlib.suppress(*AWAY):
+    with contextlib.suppress(*UNREACHABLE_ERRORS):
         async with asyncio.timeout(CONNECT_SECONDS):
             await redis.aclose()
 
@@ -107,7 +107,7 @@ class Subscription:
         self._pause = _FIRST_PAUSE
 
     @property
-    def stands(self) -> bool:
+    def is_subscribed(self) -> bool:
         """Whether Redis has confirmed every channel."""
         return self._confirmed == len(self._channels)
 
@@ -118,7 +118,7 @@ class Subscription:
             try:
                 pubsub = self._pubsub or await self._subscribe()
                 message = await pubsub.get_message(timeout=1)
-            except AWAY as error:
+            except UNREACHABLE_ERRORS as error:
                 await self._lost(f"{type(error).__name__}: {error}")
                 await asyncio.sleep(self._pause * random.uniform(0.5, 1.5))  # noqa: S311 — a jitter
                 self._pause = min(self._pause * 2, _LONGEST_PAUSE)
@@ -133,7 +133,7 @@ class Subscription:
         self._pubsub = self._redis = None
         self._confirmed = 0
         if pubsub is not None and redis is not None:
-            with contextlib.suppress(*AWAY):
+            with contextlib.suppress(*UNREACHABLE_ERRORS):
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await pubsub.aclose()  # type: ignore[no-untyped-call]  # not annotated
             await close(redis)
@@ -147,13 +147,13 @@ class Subscription:
 
     def _confirm(self) -> None:
         self._confirmed += 1
-        if self.stands:
+        if self.is_subscribed:
             log.debug("redis_subscribed", channels=len(self._channels))
             self._pause = _FIRST_PAUSE
             self._changed(True)
 
     async def _lost(self, reason: str) -> None:
-        was_subscribed = self.stands
+        was_subscribed = self.is_subscribed
         await self.close()
         if was_subscribed:
             log.warning("redis_subscription_lost", reason=reason)

@@ -9,7 +9,7 @@ from arq.connections import ArqRedis
 from app import refusal
 from app.notifications import delivery
 from app.notifications.delivery import WorkerContext
-from app.redis import AWAY, Subscription
+from app.redis import UNREACHABLE_ERRORS, Subscription
 from jobs import queue
 
 log = structlog.get_logger("worker")
@@ -50,7 +50,7 @@ async def enqueue_due(redis: ArqRedis, context: WorkerContext) -> bool:
     try:
         for first in range(0, min(len(ready), room), BATCH_SIZE):
             await queue.enqueue(redis, ready[first : min(first + BATCH_SIZE, room)])
-    except AWAY as error:
+    except UNREACHABLE_ERRORS as error:
         log.warning("redis_unavailable", direct_deliveries=len(ready), error=type(error).__name__)
         await delivery.deliver_all(context, ready, begin_within=DIRECT_DELIVERY_SECONDS)
     return len(due) == QUEUE_LENGTH or any(row.waits for row in due) or len(ready) > room
@@ -60,7 +60,7 @@ async def _queued(redis: ArqRedis) -> set[int]:
     """The notifications that have a job; an empty set while Redis is unavailable."""
     try:
         return await queue.notification_ids(redis)
-    except AWAY:
+    except UNREACHABLE_ERRORS:
         return set()
 
 

@@ -22,7 +22,7 @@ PERIOD_SECONDS = 300
 STALE = timedelta(hours=1)
 
 JOBS: Mapping[str, Callable[..., Awaitable[object]]] = {
-    "standing_patterns": filling.fill_all,
+    "standing_patterns": filling.fill_standing_patterns,
     "retention": retention.run,
 }
 

@@ -12,7 +12,7 @@ from arq.worker import Worker, func
 from app import db, web
 from app.notifications import mail, smtp
 from app.notifications.delivery import WorkerContext
-from app.redis import AWAY
+from app.redis import UNREACHABLE_ERRORS
 from app.settings import Settings, SettingsError
 from jobs import next_starts, queue
 from jobs.dispatcher import dispatch, listen
@@ -97,7 +97,7 @@ async def _run_arq(redis: ArqRedis, context: WorkerContext) -> None:
     while not context.stop.is_set():
         try:
             await _run_arq_once(redis, context)
-        except AWAY as error:
+        except UNREACHABLE_ERRORS as error:
             log.warning("jobs_paused", reason="redis_unavailable", error=type(error).__name__)
             try:
                 async with asyncio.timeout(_RESTART_SECONDS):

@@ -129,15 +129,15 @@ async def judge(
         )
         checks = [
             *_overlap_checks(await _overlaps.one(pool)),
-            _none("changes not published", unpublished),
-            _none(
+            _must_be_zero("changes not published", unpublished),
+            _must_be_zero(
                 "calendars with a missing version",
                 len(await _broken_versions.all(pool, instructors=instructors)),
             ),
             *_answer_checks(results, rows),
             *_screen_checks(results, await _boards_of(pool, results.screens)),
             *_instructor_event_checks(results),
-            _none(
+            _must_be_zero(
                 f"changes that reached a screen after more than {STALE_SECONDS:.0f} s",
                 sum(d > STALE_SECONDS for d in bounded_delays),
             ),
@@ -165,7 +165,7 @@ async def _mails(pool: Pool, results: Results, grace: float) -> list[Check]:
         return []
     bookings = [UUID(booking) for booking in results.booked]
     return [
-        _none(
+        _must_be_zero(
             "mails not sent",
             await _remaining(lambda: _unsent_mails.one(pool, bookings=bookings), grace),
         )
@@ -186,14 +186,14 @@ async def _clock_ahead(pool: Pool) -> timedelta:
 # ---- the checks
 
 
-def _none(name: str, count: int, of: str = "") -> Check:
+def _must_be_zero(name: str, count: int, of: str = "") -> Check:
     return Check(name, f"{count}{of}", count == 0)
 
 
 def _overlap_checks(overlaps: Overlaps) -> list[Check]:
     return [
-        _none("lessons that overlap another of the instructor", overlaps.of_instructors),
-        _none("lessons that overlap another of the student", overlaps.of_students),
+        _must_be_zero("lessons that overlap another of the instructor", overlaps.of_instructors),
+        _must_be_zero("lessons that overlap another of the student", overlaps.of_students),
     ]
 
 
@@ -212,7 +212,7 @@ def _answer_checks(results: Results, rows: Sequence[Row]) -> list[Check]:
     wrong_rows = sum(not is_correct(booking) for booking in results.booked)
     unknown_rows = len(states.keys() - results.booked.keys())
     checks = [
-        _none(
+        _must_be_zero(
             "bookings whose database row contradicts the response",
             wrong_rows,
             f" of {len(results.booked)}",
@@ -232,7 +232,7 @@ def _answer_checks(results: Results, rows: Sequence[Row]) -> list[Check]:
             for n, rush in zip(lessons, results.rushes, strict=True)
         )
         checks.append(
-            _none(
+            _must_be_zero(
                 "times requested by all that did not become exactly one lesson",
                 wrong,
                 f" of {len(lessons)}",
@@ -291,7 +291,7 @@ def _instructor_event_checks(results: Results) -> list[Check]:
             if instructor == own.instructor
         }
         missed += 0 if own.refreshed else len(booked - set(own.created))
-    return [_none("new lessons missing on the instructor's own socket", missed)]
+    return [_must_be_zero("new lessons missing on the instructor's own socket", missed)]
 
 
 def _request_checks(results: Results) -> list[Check]:
@@ -308,7 +308,9 @@ def _request_checks(results: Results) -> list[Check]:
         calm = results.repaired_at + STALE_SECONDS
         after = sum(began > calm for began in results.failed_at)
         named = ", ".join(f"{count} × {answer}" for answer, count in excused.items())
-        late = [_none("requests refused or lost after the repair", after, f" ({named} before)")]
+        late = [
+            _must_be_zero("requests refused or lost after the repair", after, f" ({named} before)")
+        ]
     broken = sum(count for answer, count in counts.items() if answer.startswith("5"))
     unexpected = {
         answer: count
@@ -317,11 +319,11 @@ def _request_checks(results: Results) -> list[Check]:
     }
     named = ", ".join(f"{count} × {answer}" for answer, count in sorted(unexpected.items()))
     return [
-        _none("5xx responses", broken, f" of {total}"),
-        _none("requests without a response", counts.get("no answer", 0)),
+        _must_be_zero("5xx responses", broken, f" of {total}"),
+        _must_be_zero("requests without a response", counts.get("no answer", 0)),
         *late,
         Check("unexpected refusals", named or "0", not unexpected),
-        _none("errors on sockets", len(errors), f" ({errors[0]})" if errors else ""),
+        _must_be_zero("errors on sockets", len(errors), f" ({errors[0]})" if errors else ""),
     ]
 
 

@@ -69,7 +69,7 @@ class Wakeup:
                     await self._publish()
                 away = False
                 await asyncio.sleep(GAP_SECONDS)
-            except redis.AWAY as error:
+            except redis.UNREACHABLE_ERRORS as error:
                 self._accounts.clear()
                 if not away:
                     log.warning("redis_unavailable", error=type(error).__name__)

@@ -92,7 +92,7 @@ class Relay:
         Raises Unavailable when Postgres goes away, and the lock with it."""
         await self._redis_answers()
         # The connection that holds the lock does all the work, so losing the one ends the other.
-        async with db.aside(pool) as connection:
+        async with db.exclusive_connection(pool) as connection:
             while not await self.lock(connection):  # noqa: ASYNC110 — nobody tells us
                 await asyncio.sleep(self._poll_seconds)
             log.info("relay_active", shard=self._shard)
@@ -112,7 +112,7 @@ class Relay:
         while True:
             try:
                 await self._client.ping()
-            except redis.AWAY as error:
+            except redis.UNREACHABLE_ERRORS as error:
                 if not logged:
                     log.warning("redis_unavailable", error=type(error).__name__)
                 logged = True
@@ -134,7 +134,7 @@ class Relay:
                         await self._beat()
                 await self._beat()
                 pause = 0.0
-            except redis.AWAY as error:
+            except redis.UNREACHABLE_ERRORS as error:
                 if not pause:
                     log.warning("redis_unavailable", error=type(error).__name__)
                 pause = min(LONGEST_PAUSE, pause * 2 or 0.1)
@@ -150,7 +150,7 @@ class Relay:
 
     async def publish_batch(self, connection: Tx) -> int:
         """Publishes the oldest unpublished changes and takes them off the queue; returns their
-        number. Raises redis.AWAY, having removed none."""
+        number. Raises redis.UNREACHABLE_ERRORS, having removed none."""
         rows = await _unpublished.all(
             connection,
             partitions=channels.PARTITIONS,
@@ -179,7 +179,7 @@ class Relay:
 
     async def _execute(self, pipeline: Pipeline) -> None:
         """Ends when Redis was away for AWAY_SECONDS, whatever the client's own time-outs and
-        retries add up to. Raises redis.AWAY."""
+        retries add up to. Raises redis.UNREACHABLE_ERRORS."""
         async with asyncio.timeout_at(self._answered_at + AWAY_SECONDS):
             await pipeline.execute()
         self._answered_at = self._clock()

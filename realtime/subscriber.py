@@ -153,7 +153,7 @@ class Subscriber:
                     client = self._clients[shard % len(self._clients)]
                     if not await client.exists(channels.relay_key(shard)):
                         return False
-        except redis.AWAY:
+        except redis.UNREACHABLE_ERRORS:
             return False
         return True
 

@@ -364,7 +364,7 @@ async def test_silence_is_allowed_between_requests_but_not_within_one(
 async def test_a_client_that_does_not_read_its_responses_is_disconnected(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "STUCK_SECONDS", 0.5)
+    monkeypatch.setattr(http_protocol, "UNREAD_RESPONSE_SECONDS", 0.5)
     async with serving(settings) as url, stranger(url) as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         style = GET.replace(b"/health/live", b"/static/board.js") + b"\r\n"

@@ -44,7 +44,7 @@ async def test_a_failed_transaction_is_rolled_back(pool: Pool) -> None:
 async def test_session_state_ends_with_aside(database_url: str, pool: Pool) -> None:
     lock = "select pg_try_advisory_lock(4711)"
     alone = await db.connect(database_url, size=1, name="test")
-    async with db.aside(alone) as connection:
+    async with db.exclusive_connection(alone) as connection:
         assert await connection.fetchval(lock)
         assert not await pool.fetchval(lock)
     for _ in range(100):  # Postgres notices the end of the session with a delay
@@ -144,7 +144,7 @@ async def test_a_transaction_on_the_old_primary_fails_and_the_next_reaches_the_n
 
 async def test_a_separate_session_on_the_old_primary_expires_the_pool(old_primary: Pool) -> None:
     with pytest.raises(refusal.Unavailable):
-        async with db.aside(old_primary) as connection:
+        async with db.exclusive_connection(old_primary) as connection:
             await maintenance.replace_epoch_seed.run(connection)
     assert await maintenance.replace_epoch_seed.run(old_primary) == 1
 

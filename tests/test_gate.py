@@ -151,10 +151,10 @@ async def test_every_writer_of_a_calendar_passes_the_gate(
     async with Lock(outside, anna.id):
         tasks = [asyncio.create_task(writes[write]()) for _ in range(6)]
         await until_lock_waits(outside, gate.WIDTH)
-        assert gate._gates[anna.id].writers == 6
+        assert gate._calendars[anna.id].writers == 6
         assert await lock_waits(outside) == gate.WIDTH
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert gate._gates == {}
+    assert gate._calendars == {}
 
 
 async def test_a_student_who_waits_for_a_calendar_takes_at_most_three_connections(
@@ -179,7 +179,7 @@ async def test_a_student_who_waits_for_a_calendar_takes_at_most_three_connection
         ).state == "confirmed"
         assert await lock_waits(outside) <= gate.WIDTH
     await asyncio.gather(*lessons, return_exceptions=True)
-    assert gate._students == gate._gates == {}
+    assert gate._students == gate._calendars == {}
 
 
 async def test_a_writer_that_waits_too_long_is_refused(
@@ -226,7 +226,7 @@ async def test_a_cancelled_writer_leaves_the_queue(pool: Pool, outside: Pool) ->
         for waiter in waiters:
             waiter.cancel()
         await asyncio.gather(*waiters, return_exceptions=True)
-        assert gate._gates == {}
+        assert gate._calendars == {}
 
 
 async def test_the_cache_of_instructors_by_service_is_bounded(

@@ -90,7 +90,9 @@ async def _welcome(
         raise refusal.NotSignedIn
     home = "/teach" if "instructor" in account.roles else "/"
     content = {"account": accounts.as_json(account), "token": token}
-    response = web.done(request, content, status=status, see=web.local_path(next_page, home))
+    response = web.done(
+        request, content, status=status, redirect_to=web.local_path(next_page, home)
+    )
     return web.set_session_cookie(request, response, token)
 
 
@@ -104,7 +106,7 @@ async def logout(request: Request, account: SignedIn) -> Response:
     target = await web.read(request, Next)
     await session.revoke(request.state["pool"], account.session_id)
     request.state["sessions_ended"](account.account_id)
-    response = web.done(request, None, status=204, see=web.local_path(target.next))
+    response = web.done(request, None, status=204, redirect_to=web.local_path(target.next))
     return web.clear_session_cookie(request, response)
 
 
@@ -113,7 +115,7 @@ async def logout_everywhere(request: Request, account: SignedIn) -> Response:
     target = await web.read(request, Next)
     await session.revoke_all(request.state["pool"], account.account_id)
     request.state["sessions_ended"](account.account_id)
-    response = web.done(request, None, status=204, see=web.local_path(target.next))
+    response = web.done(request, None, status=204, redirect_to=web.local_path(target.next))
     return web.clear_session_cookie(request, response)
 
 
@@ -149,7 +151,7 @@ async def end_session(request: Request, account: SignedIn) -> Response:
     ):
         raise refusal.NotFound
     state["sessions_ended"](account.account_id)
-    response = web.done(request, None, status=204, see="/account")
+    response = web.done(request, None, status=204, redirect_to="/account")
     is_current = session_id == account.session_id
     return web.clear_session_cookie(request, response) if is_current else response
 

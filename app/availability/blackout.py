@@ -32,7 +32,7 @@ _add_blackouts = statement("add_blackouts", _Added)
 _remove_blackout = statement("remove_blackout", int)
 
 
-async def lists(db: Db, instructor_id: UUID, *, after: date | None, limit: int) -> list[Blackout]:
+async def list_of(db: Db, instructor_id: UUID, *, after: date | None, limit: int) -> list[Blackout]:
     """The blackout days after `after`, in order."""
     return await _blackouts.all(
         db, instructor_id=instructor_id, after=after or date.min, limit=limit

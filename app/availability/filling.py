@@ -18,8 +18,8 @@ MAX_DAYS = 366
 # {weekday 1–7 (Monday is "1"): [{"start": "09:00", "end": "12:00"}, …]}
 Pattern = Mapping[str, Sequence[Mapping[str, str]]]
 
-Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-WEEKDAYS: Sequence[Weekday] = get_args(Weekday)
+DayName = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+DAY_NAMES: Sequence[DayName] = get_args(DayName)
 NOTHING: Pattern = {}
 
 
@@ -95,7 +95,9 @@ async def standing_pattern(db: Db, instructor_id: UUID) -> Pattern | None:
     return await _standing_pattern.first(db, instructor_id=instructor_id)
 
 
-async def keep(pool: Pool, instructor_id: UUID, pattern: Pattern, *, now: datetime) -> None:
+async def set_standing_pattern(
+    pool: Pool, instructor_id: UUID, pattern: Pattern, *, now: datetime
+) -> None:
     """Stores the standing pattern and fills the next 12 weeks with it, except those that were
     edited by hand."""
 
@@ -109,12 +111,12 @@ async def keep(pool: Pool, instructor_id: UUID, pattern: Pattern, *, now: dateti
         await transact(pool, store)
 
 
-async def stop_keeping(db: Db, instructor_id: UUID) -> None:
+async def remove_standing_pattern(db: Db, instructor_id: UUID) -> None:
     """Removes the standing pattern. What it has filled stays."""
     await _remove_standing_pattern.run(db, instructor_id=instructor_id)
 
 
-async def fill_all(pool: Pool, *, now: datetime) -> int:
+async def fill_standing_patterns(pool: Pool, *, now: datetime) -> int:
     """The nightly job: keeps the next 12 weeks of every standing pattern filled. Returns the number
     of changed days. Each calendar is a transaction of its own."""
     changed, after = 0, UUID(int=0)

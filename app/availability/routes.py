@@ -104,7 +104,7 @@ class Bulk(BaseModel):
 
 
 class StandingPattern(BaseModel):
-    days: dict[filling.Weekday, DayRanges]
+    days: dict[filling.DayName, DayRanges]
 
 
 class DateQuery(BaseModel):
@@ -315,26 +315,28 @@ async def show_pattern(request: Request, account: SignedIn) -> Response:
 async def keep_pattern(request: Request, account: SignedIn) -> Response:
     body = await web.read(request, StandingPattern)
     pattern = {
-        str(filling.WEEKDAYS.index(name) + 1): [
+        str(filling.DAY_NAMES.index(name) + 1): [
             {"start": week.clock(span.start), "end": week.clock(span.end)}
             for span in sorted(ranges, key=lambda span: span.start)
         ]
         for name, ranges in body.days.items()
     }
     state = request.state
-    await filling.keep(state["pool"], account.account_id, pattern, now=state["now"]())
+    await filling.set_standing_pattern(
+        state["pool"], account.account_id, pattern, now=state["now"]()
+    )
     state["wake_up"]()
     return web.json(_pattern_json(pattern))
 
 
 @web.may("manage_availability")
 async def remove_pattern(request: Request, account: SignedIn) -> Response:
-    await filling.stop_keeping(request.state["pool"], account.account_id)
+    await filling.remove_standing_pattern(request.state["pool"], account.account_id)
     return Response(status_code=204)
 
 
 def _pattern_json(pattern: filling.Pattern) -> dict[str, Any]:
-    days = {name: pattern.get(str(number), []) for number, name in enumerate(filling.WEEKDAYS, 1)}
+    days = {name: pattern.get(str(number), []) for number, name in enumerate(filling.DAY_NAMES, 1)}
     return {"days": days}
 
 
@@ -352,7 +354,7 @@ async def show_gaps(request: Request, account: SignedIn) -> Response:
 async def list_blackouts(request: Request, account: SignedIn) -> Response:
     query = web.query(request, wire.Paging)
     position = query.position(wire.local_date)
-    rows = await blackout.lists(
+    rows = await blackout.list_of(
         request.state["pool"],
         account.account_id,
         after=position[0] if position else None,

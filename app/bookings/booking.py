@@ -221,7 +221,7 @@ async def find(db: Db, booking_id: UUID, *, viewer: UUID, sees_all: bool = False
     return booking
 
 
-async def lists(
+async def list_of(
     db: Db,
     account_id: UUID,
     *,

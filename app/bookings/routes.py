@@ -80,14 +80,14 @@ async def create(request: Request, account: SignedIn, call: Call | None) -> Resp
     )
     state["wake_up"]()
     content = booking.as_json(lesson, account.account_id)
-    return web.done(request, content, status=201, see=f"/lessons#booking-{lesson.id}")
+    return web.done(request, content, status=201, redirect_to=f"/lessons#booking-{lesson.id}")
 
 
 @web.signed_in
 async def lists(request: Request, account: SignedIn) -> Response:
     query = web.query(request, ListQuery)
     position = query.position(wire.moment, UUID)
-    rows = await booking.lists(
+    rows = await booking.list_of(
         request.state["pool"],
         account.account_id,
         role=_role(query, account),
@@ -137,8 +137,12 @@ async def cancel(request: Request, account: SignedIn, call: Call | None) -> Resp
         call=call,
     )
     request.state["wake_up"]()
-    see = "/teach" if account.account_id == lesson.instructor_id else "/lessons?scope=cancelled"
-    return web.done(request, booking.as_json(cancelled, account.account_id), see=see)
+    redirect_to = (
+        "/teach" if account.account_id == lesson.instructor_id else "/lessons?scope=cancelled"
+    )
+    return web.done(
+        request, booking.as_json(cancelled, account.account_id), redirect_to=redirect_to
+    )
 
 
 def _check_may_cancel(account: SignedIn, lesson: Booking) -> None:

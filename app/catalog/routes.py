@@ -169,7 +169,7 @@ async def begin_teaching(request: Request, account: SignedIn) -> Response:
     state = request.state
     await instructor.begin(state["pool"], account.account_id, changes, now=state["now"]())
     state["wake_up"]()
-    return web.done(request, await _own(request, account), status=201, see="/teach")
+    return web.done(request, await _own(request, account), status=201, redirect_to="/teach")
 
 
 @web.may("manage_instructor_profile")
@@ -179,7 +179,7 @@ async def change_profile(request: Request, account: SignedIn) -> Response:
     state = request.state
     await instructor.change(state["pool"], account.account_id, changes, now=state["now"]())
     state["wake_up"]()
-    return web.done(request, await _own(request, account), see="/teach")
+    return web.done(request, await _own(request, account), redirect_to="/teach")
 
 
 async def _own(request: Request, account: SignedIn) -> dict[str, Any]:
@@ -190,7 +190,7 @@ async def _own(request: Request, account: SignedIn) -> dict[str, Any]:
 async def stop_teaching(request: Request, account: SignedIn) -> Response:
     await instructor.stop(request.state["pool"], account.account_id)
     request.state["wake_up"]()
-    return web.done(request, None, status=204, see="/teach")
+    return web.done(request, None, status=204, redirect_to="/teach")
 
 
 # ---- an instructor's services
@@ -210,7 +210,7 @@ async def own_services(request: Request, account: SignedIn) -> Response:
 async def offer_service(request: Request, account: SignedIn) -> Response:
     offer = await web.read(request, ServiceOffer)
     created = await service.offer(request.state["pool"], account.account_id, **offer.model_dump())
-    return web.done(request, service.as_json(created), status=201, see="/teach")
+    return web.done(request, service.as_json(created), status=201, redirect_to="/teach")
 
 
 @web.may("manage_services")
@@ -220,13 +220,13 @@ async def change_service(request: Request, account: SignedIn) -> Response:
     changed = await service.change(
         request.state["pool"], account.account_id, web.path_id(request), changes
     )
-    return web.done(request, service.as_json(changed), see="/teach")
+    return web.done(request, service.as_json(changed), redirect_to="/teach")
 
 
 @web.may("manage_services")
 async def withdraw_service(request: Request, account: SignedIn) -> Response:
     await service.withdraw(request.state["pool"], account.account_id, web.path_id(request))
-    return web.done(request, None, status=204, see="/teach")
+    return web.done(request, None, status=204, redirect_to="/teach")
 
 
 routes = [

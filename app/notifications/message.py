@@ -108,7 +108,7 @@ def _subject(kind: str, role: Role, variables: dict[str, Any]) -> str:
         "booking_cancelled": "Cancelled",
         "booking_confirmed": "Confirmed" if role == "student" else "New lesson",
     }[kind]
-    return f"{event}: {variables['service']} with {variables['other']}, {variables['moment']}"
+    return f"{event}: {variables['service']} with {variables['other']}, {variables['when_short']}"
 
 
 def _variables(
@@ -128,8 +128,8 @@ def _variables(
             booking.student_name if role == "instructor" else booking.instructor_name
         ),
         "service": phrases.line(booking.service_name),
-        "when": phrases.when(booking),
-        "moment": formatting.moment(booking.starts_at, zone, now),
+        "when_long": phrases.when(booking),
+        "when_short": formatting.moment(booking.starts_at, zone, now),
         "place": phrases.place(booking, role),
         "price": f"{formatting.money(booking.price_cents)} for {booking.duration_minutes} minutes",
         "note": phrases.lines(booking.note),

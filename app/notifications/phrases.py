@@ -5,7 +5,7 @@ import re
 from datetime import datetime
 
 from app.bookings.booking import Booking, Role
-from app.formatting import clock, local_day, long_day, moment, zone_letters, zone_name
+from app.formatting import clock, local_day, long_day, moment, zone_abbreviation, zone_name
 
 # Control characters, and the direction overrides and isolates that let a name rearrange the words
 # around it.
@@ -23,7 +23,7 @@ def when(booking: Booking) -> str:
 def hours(start: datetime, end: datetime, zone: str) -> str:
     """9:00–10:00 am, 11:30 am–12:30 pm; across a clock change 1:30 am EDT–1:30 am EST"""
     first, last = clock(start, zone), clock(end, zone)
-    before, after = zone_letters(start, zone), zone_letters(end, zone)
+    before, after = zone_abbreviation(start, zone), zone_abbreviation(end, zone)
     if before != after:
         return f"{first} {before}–{last} {after}"
     return f"{first[:-3] if first[-3:] == last[-3:] else first}–{last}"

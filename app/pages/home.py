@@ -28,7 +28,7 @@ async def page(request: Request, account: SignedIn | None) -> Response:
     )
     lessons = []
     if account and "view_own_bookings" in account.permissions:
-        lessons = await booking.lists(
+        lessons = await booking.list_of(
             pool,
             account.account_id,
             role="student",

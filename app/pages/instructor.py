@@ -62,7 +62,7 @@ async def _offer(request: Request, account: SignedIn | None, profile: Instructor
 async def _own_lessons(request: Request, account: SignedIn | None, now: datetime) -> list[Lesson]:
     if account is None or "view_own_bookings" not in account.permissions:
         return []
-    lessons = await booking.lists(
+    lessons = await booking.list_of(
         request.state["pool"],
         account.account_id,
         role="student",

@@ -19,7 +19,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 async def page(request: Request, account: SignedIn) -> Response:
     requested = request.query_params.get("scope")
     scope = next((scope for scope in SCOPES if scope == requested), SCOPES[0])
-    lessons = await booking.lists(
+    lessons = await booking.list_of(
         request.state["pool"],
         account.account_id,
         role="student",

@@ -220,5 +220,5 @@ def _clock(start: datetime, zone: str) -> str:
     text = formatting.clock(start, zone)
     hour = timedelta(hours=1)
     if text in {formatting.clock(start - hour, zone), formatting.clock(start + hour, zone)}:
-        return f"{text} {formatting.zone_letters(start, zone)}"
+        return f"{text} {formatting.zone_abbreviation(start, zone)}"
     return text

@@ -40,10 +40,10 @@ async def page(request: Request, account: SignedIn) -> Response:
 async def _lessons_from(request: Request, account: SignedIn, today: date) -> list[Booking]:
     """The lessons of today and later, including those of today that have ended, by start."""
     pool, now, instructor_id = request.state["pool"], request.state["now"](), account.account_id
-    past = await booking.lists(
+    past = await booking.list_of(
         pool, instructor_id, role="instructor", scope="past", now=now, limit=PAST
     )
-    upcoming = await booking.lists(
+    upcoming = await booking.list_of(
         pool, instructor_id, role="instructor", scope="upcoming", now=now, limit=UPCOMING
     )
     by_id = {lesson.id: lesson for lesson in [*past, *upcoming]}

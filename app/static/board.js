@@ -3,7 +3,7 @@
 
 import {
   clock, dayNumber, dayOf, daysBetween, longDay, nearDay, partOfDay, shortDay, shortWeekday,
-  smallPrint, wallMinutes, week, weekday, wire, zoneLetters,
+  smallPrint, wallMinutes, week, weekday, wire, zoneAbbreviation,
 } from "./formatting.js";
 import { announce, announceTogether } from "./status.js";
 
@@ -144,7 +144,7 @@ export class Board extends EventTarget {
     const hint = this.#offer.hint(start);
     // On the night the clocks go back, one hour occurs twice.
     const twice = [HOUR, -HOUR].some((hour) => clock(start + hour, zone) === clock(start, zone));
-    const text = clock(start, zone) + (twice ? ` ${zoneLetters(start, zone)}` : "");
+    const text = clock(start, zone) + (twice ? ` ${zoneAbbreviation(start, zone)}` : "");
     const note = NOTES[state];
     let label = this.#offer.sentence(start);
     if (note) label = `${longDay(dayOf(start, zone))}, ${text} ${REASONS[state]}`;

@@ -37,7 +37,7 @@ export const clock = (instant, zone) => {
   return `${Number(hour) % 12 || 12}:${minute} ${Number(hour) < 12 ? "am" : "pm"}`;
 };
 
-export const zoneLetters = (instant, zone) =>
+export const zoneAbbreviation = (instant, zone) =>
   new Intl.DateTimeFormat("en-US", { timeZone: zone, timeZoneName: "short" })
     .formatToParts(instant).find((part) => part.type === "timeZoneName").value;
 

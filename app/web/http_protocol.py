@@ -29,7 +29,7 @@ MAX_UNREAD_BODY = 512 * 1024
 SLICE = 16 * 1024
 # How long a client may read nothing of a response, and how long it may take to close the connection
 # after a refusal.
-STUCK_SECONDS = 30.0
+UNREAD_RESPONSE_SECONDS = 30.0
 LINGER_SECONDS = 2.0
 
 Phase = Literal["idle", "head", "body"]
@@ -67,16 +67,16 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._allow("head")
+        self._set_deadline("head")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._allow(None)
+        self._set_deadline(None)
         self.resume_writing()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stuck = self.loop.call_later(STUCK_SECONDS, self.transport.abort)
+        self._stuck = self.loop.call_later(UNREAD_RESPONSE_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -105,7 +105,7 @@ class HttpProtocol(HttpToolsProtocol):
         # Empty lines between requests start no request, but the deadline applies to them.
         phase = "head" if self._phase == "idle" and not self._answering else self._phase
         if phase != self._timed:
-            self._allow(None if phase == "idle" else phase)
+            self._set_deadline(None if phase == "idle" else phase)
 
     # ---- from the parser, which turns exceptions into HttpParserError
 
@@ -150,7 +150,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             # The transport waits until its buffer is sent, which a stuck client prevents.
-            self.loop.call_later(STUCK_SECONDS, self.transport.abort)
+            self.loop.call_later(UNREAD_RESPONSE_SECONDS, self.transport.abort)
 
     def timeout_keep_alive_handler(self) -> None:
         if self.transport.get_write_buffer_size():
@@ -169,19 +169,19 @@ class HttpProtocol(HttpToolsProtocol):
         """The request asks for another protocol; `rest` are the bytes after it."""
         if not self._should_upgrade():
             self._finished = True
-            self._allow(None)
+            self._set_deadline(None)
             self.cycle.keep_alive = False
         elif self._answering or self.flow.write_paused:
             # A transport that is paused never tells the next protocol that it is.
             self._refuse(NotHttp())
         else:
-            self._allow(None)
+            self._set_deadline(None)
             self.handle_websocket_upgrade()
             self.parser = cast(Any, None)  # break the reference cycle
             if rest:
                 cast(asyncio.Protocol, self.transport.get_protocol()).data_received(rest)
 
-    def _allow(self, phase: Phase | None) -> None:
+    def _set_deadline(self, phase: Phase | None) -> None:
         """Starts the deadline of this phase, or clears it for None."""
         if self._deadline is not None:
             self._deadline.cancel()
@@ -194,7 +194,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse(self, error: Refusal) -> None:
         """Responds if that is still possible, and closes the connection."""
         self._finished = True
-        self._allow(None)
+        self._set_deadline(None)
         self._unset_keepalive_if_required()
         silent = self._unparsed == 0 and self._phase == "idle"
         if silent or self.pipeline or (self._answering and self.cycle.response_started):

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import refusal
-from app.web.parsing import SAFE, says_form
+from app.web.parsing import SAFE, has_form_content_type
 from app.web.responses import json
 
 MAX_BODY = 256 * 1024
@@ -51,7 +51,7 @@ class RequestBody:
         if too_large:
             await _closing(refusal.PayloadTooLarge())(scope, receive, send)
             return
-        if scope["method"] == "POST" and says_form(headers):
+        if scope["method"] == "POST" and has_form_content_type(headers):
             method = dict(parse_qsl(body.decode(errors="replace"))).get("_method", "").upper()
             if method in {"PUT", "PATCH", "DELETE"}:
                 scope = dict(scope) | {"method": method}

@@ -80,10 +80,10 @@ def path_id(request: Request, name: str = "id") -> UUID:
 
 def is_form(request: Request) -> bool:
     """Whether this is a changing request with a form; the body of a GET is ignored."""
-    return request.method not in SAFE and says_form(request.headers)
+    return request.method not in SAFE and has_form_content_type(request.headers)
 
 
-def says_form(headers: Headers) -> bool:
+def has_form_content_type(headers: Headers) -> bool:
     return (
         headers.get("content-type", "").partition(";")[0].strip().lower()
         == "application/x-www-form-urlencoded"

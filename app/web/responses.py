@@ -30,10 +30,10 @@ def json(content: Any, status: int = 200, headers: Mapping[str, str] | None = No
     )
 
 
-def done(request: Request, content: Any, *, status: int = 200, see: str) -> Response:
-    """The response to a changing call: JSON, or for a form a 303 to the page `see`."""
+def done(request: Request, content: Any, *, status: int = 200, redirect_to: str) -> Response:
+    """The response to a changing call: JSON, or for a form a 303 to the page `redirect_to`."""
     if is_form(request):
-        return RedirectResponse(see, HTTPStatus.SEE_OTHER)
+        return RedirectResponse(redirect_to, HTTPStatus.SEE_OTHER)
     return Response(status_code=204) if status == 204 else json(content, status)
 
 

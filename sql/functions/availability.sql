@@ -36,7 +36,7 @@ declare
   v_today  date := (p_now at time zone p_calendar.time_zone)::date;
   v_window tstzmultirange;
   v_old    tstzmultirange;
-  v_near   tstzrange;
+  v_span   tstzrange;
 begin
   version := p_calendar.version;
   changed := '{}';
@@ -71,12 +71,12 @@ begin
   -- insert are two statements: in one `with`, the constraint WITHOUT OVERLAPS would still see the
   -- old rows.
   select range_agg(day_span(day, p_calendar.time_zone)) into v_window from unnest(changed) as day;
-  v_near := range_merge(v_window);
+  v_span := range_merge(v_window);
   select coalesce(range_agg(a.during), '{}') into v_old
   from availability a
-  where a.instructor_id = v_instructor and (a.during && v_near or a.during -|- v_near);
+  where a.instructor_id = v_instructor and (a.during && v_span or a.during -|- v_span);
   delete from availability a
-  where a.instructor_id = v_instructor and (a.during && v_near or a.during -|- v_near);
+  where a.instructor_id = v_instructor and (a.during && v_span or a.during -|- v_span);
   insert into availability (instructor_id, during)
   select v_instructor, r from unnest(p_new * v_window + (v_old - v_window)) as r;
   perform forget_next_start(v_instructor);

@@ -331,7 +331,7 @@ async def test_a_standing_pattern_fills_twelve_weeks_but_none_edited_by_hand(
     await expect(await as_anna.get("/api/availability/pattern"), 404)
     days = {"tuesday": [MORNING, AFTERNOON], "sunday": [span("20:00", "24:00")]}
     saved = await expect(await as_anna.put("/api/availability/pattern", json={"days": days}))
-    assert saved == {"days": {name: [] for name in filling.WEEKDAYS} | days}
+    assert saved == {"days": {name: [] for name in filling.DAY_NAMES} | days}
     assert await expect(await as_anna.get("/api/availability/pattern")) == saved
     filled = [[], [MORNING, AFTERNOON], [], [], [], [], [span("20:00", "24:00")]]
     assert await days_of(pool, anna, monday) == [[AFTERNOON], *[[]] * 6]
@@ -341,13 +341,13 @@ async def test_a_standing_pattern_fills_twelve_weeks_but_none_edited_by_hand(
     assert await days_of(pool, anna, this_monday + 13 * WEEK) == [[]] * 7
     assert await version_of(pool, anna) == 2
 
-    assert await filling.fill_all(pool, now=NOW + WEEK) == 2
+    assert await filling.fill_standing_patterns(pool, now=NOW + WEEK) == 2
     assert await days_of(pool, anna, this_monday + 13 * WEEK) == filled
-    assert await filling.fill_all(pool, now=NOW + WEEK) == 0
+    assert await filling.fill_standing_patterns(pool, now=NOW + WEEK) == 0
     assert await version_of(pool, anna) == 3
 
     await expect(await as_anna.delete("/api/availability/pattern"), 204)
-    assert await filling.fill_all(pool, now=NOW + 5 * WEEK) == 0
+    assert await filling.fill_standing_patterns(pool, now=NOW + 5 * WEEK) == 0
     assert await days_of(pool, anna, monday + WEEK) == filled
 
 

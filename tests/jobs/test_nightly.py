@@ -91,7 +91,7 @@ async def test_an_hour_later_another_worker_takes_over_an_unfinished_job(
 async def test_standing_patterns_are_filled_every_night(pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", days=0)
     pattern = {"2": [{"start": "09:00", "end": "12:00"}]}
-    await filling.keep(pool, anna.id, pattern, now=datetime.now(UTC))
+    await filling.set_standing_pattern(pool, anna.id, pattern, now=datetime.now(UTC))
     ranges = "select count(*) from availability where instructor_id = $1"
     before = await pool.fetchval(ranges, anna.id)
     later = datetime.now(UTC) + timedelta(days=14)
