@@ -359,13 +359,12 @@ begin
     return;
   end if;
   v_added := array(
-    select day::date
-    from generate_series(p_first::timestamp, p_last::timestamp, interval '1 day') as day
+    select p_first + n
+    from generate_series(0, p_last - p_first) as n
     where not exists (
-      select from blackout x where x.instructor_id = p_instructor and x.day = day::date));
+      select from blackout x where x.instructor_id = p_instructor and x.day = p_first + n));
   insert into blackout as x (instructor_id, day, reason)
-  select p_instructor, day::date, p_reason
-  from generate_series(p_first::timestamp, p_last::timestamp, interval '1 day') as day
+  select p_instructor, p_first + n, p_reason from generate_series(0, p_last - p_first) as n
   on conflict (instructor_id, day) do update set reason = excluded.reason
     where x.reason <> excluded.reason;
   if v_added <> '{}' then

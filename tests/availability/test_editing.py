@@ -404,6 +404,11 @@ async def test_a_blackout_hides_free_time_and_its_removal_brings_it_back(
     assert await pool.fetchval(board, anna.id, first)
     assert await version_of(pool, anna) == 3
 
+    # A further day is a step of its own, a day that is closed already none.
+    for body in ({"first": str(last + timedelta(days=1))}, {"first": str(last)}):
+        await expect(await as_anna.post("/api/availability/blackouts", json=body), 201)
+    assert await version_of(pool, anna) == 4
+
 
 async def test_a_student_may_call_none_of_this(
     client: httpx.AsyncClient, pool: Pool, settings: Any, monday: date
