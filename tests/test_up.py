@@ -25,7 +25,7 @@ from app.embedded.process import Program
 from app.embedded.supervisor import Child
 from app.embedded.up import RELAY_SECONDS, STORES_SECONDS, WORKERS_SECONDS
 from app.settings import Settings, environment
-from tests.cluster import PATIENCE, until
+from tests.cluster import PATIENCE, temporary_folder, until
 from tests.conftest import RedisServer
 from tests.processes import ROOT, free_port
 
@@ -118,7 +118,7 @@ class Up:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that Postgres's user can reach, unlike pytest's temporary folders."""
-    path = Path(tempfile.mkdtemp(prefix="instainstru-up-"))
+    path = temporary_folder()
     yield path
     shutil.rmtree(path)
 
@@ -126,7 +126,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def earlier_folder() -> Iterator[Path]:
     """A folder as a first `up` left it."""
-    path = Path(tempfile.mkdtemp(prefix="instainstru-up-"))
+    path = temporary_folder()
     first = Up(path)
     try:
         first.ready()
