@@ -36,6 +36,7 @@ declare
   v_today  date := (p_now at time zone p_calendar.time_zone)::date;
   v_window tstzmultirange;
   v_old    tstzmultirange;
+  v_diff   tstzmultirange;
   v_span   tstzrange;
 begin
   version := p_calendar.version;
@@ -44,10 +45,12 @@ begin
   select coalesce(range_agg(a.during), '{}') * v_window into v_old
   from availability a
   where a.instructor_id = v_instructor and a.during && range_merge(v_window);
+  -- Computed once: in the query below it would be computed again for each day.
+  v_diff := (v_old - p_new) + (p_new - v_old);
   changed := array(
     select day
     from unnest(p_days) as day
-    where day_span(day, p_calendar.time_zone) && ((v_old - p_new) + (p_new - v_old))
+    where day_span(day, p_calendar.time_zone) && v_diff
     order by day
   );
   if changed[1] < v_today or changed[cardinality(changed)] > v_today + availability_horizon_days()
