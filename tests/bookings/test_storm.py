@@ -1,6 +1,6 @@
 """Random concurrent operations with real commits: bookings with and without a key, concurrent
-repeats, cancellations, edits of weeks and of the travel buffer, aborted calls and broken
-connections. Afterwards the rows are checked independently."""
+repeats, cancellations, availability edits of every kind, changes of the travel buffer, aborted
+calls and broken connections. Afterwards the rows are checked independently."""
 
 import asyncio
 import hashlib
@@ -10,12 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from app import db, redis, refusal, wire
-from app.availability import week
+from app.availability import blackout, day, filling, week
 from app.bookings import booking, cancellation
 from app.bookings.booking import Booking
 from app.bookings.idempotency import Call
@@ -38,13 +38,18 @@ EXPECTED = {
     "STUDENT_BUSY",
     "WRONG_STATE",
     "IDEMPOTENCY_MISMATCH",
+    "VERSION_CONFLICT",
     "UNAVAILABLE",  # the connection was broken
 }
+
+
+ALWAYS = {str(number): [{"start": "00:00", "end": "24:00"}] for number in range(1, 8)}
 
 
 class Storm:
     def __init__(self, pool: Pool, instructors: list[Instructor], students: list[Account]) -> None:
         self.outcomes: Counter[str] = Counter()
+        self.edits: Counter[str] = Counter()
         self.operations = 0
         # The answers: bookings by id, and the booking ids returned for each key.
         self.bookings: dict[UUID, Booking] = {}
@@ -79,7 +84,8 @@ class Storm:
             self._repeat,
             self._cancel,
         ]
-        operations += [self._cancel, self._replace_week, self._change_buffer]
+        operations += [self._cancel, self._change_buffer, self._edit_availability]
+        operations += [self._edit_availability, self._book_while_closing]
         ends = asyncio.get_running_loop().time() + SECONDS
         while asyncio.get_running_loop().time() < ends and self.operations < OPERATIONS:
             self.operations += 1
@@ -128,16 +134,100 @@ class Storm:
                 cancellation.cancel(self._pool, actor, lesson.id, reason="", now=_now(), call=call),
             )
 
-    async def _replace_week(self, chance: random.Random) -> None:
+    async def _edit_availability(self, chance: random.Random) -> None:
+        edit = chance.choice(
+            [
+                self._replace_week,
+                self._replace_week,
+                self._replace_day,
+                self._change_ranges,
+                self._change_ranges,
+                self._fill,
+                self._fill,
+                self._standing_pattern,
+                self._blackout,
+                self._blackout,
+            ]
+        )
         target = chance.choice(self._instructors)
+        if await self._outcome(chance, edit(chance, target.id)):
+            self.edits[edit.__name__] += 1
+
+    async def _book_while_closing(self, chance: random.Random) -> None:
+        """Opens a long time and closes it while several students book in it, so that some of them
+        wait for the calendar of which they have already read the availability."""
+        student, target, start, minutes = self._lesson(chance)
+        on = start.astimezone(ZoneInfo(target.time_zone)).date()
+        last = on + timedelta(days=chance.choice([0, 80]))
+        opened = filling.fill(self._pool, target.id, ALWAYS, on, last, now=_now())
+        await self._outcome(chance, opened)
+        others = [chance.choice(self._students) for _ in range(3)]
+        await asyncio.gather(
+            self._outcome(
+                chance, filling.fill(self._pool, target.id, filling.NOTHING, on, last, now=_now())
+            ),
+            *(
+                self._record(chance, self._reserve(other, target, start, minutes, None))
+                for other in (student, *others)
+            ),
+        )
+
+    async def _replace_week(self, chance: random.Random, target: UUID) -> bool:
         opens = chance.choice([540, 600, 720])
         days = {
             self._monday + timedelta(days=n): [(opens, opens + 240), (opens + 270, 1_260)]
             for n in chance.sample(range(7), 4)
         }
-        await self._outcome(
-            chance, week.replace(self._pool, target.id, self._monday, days, now=_now())
-        )
+        before = await week.read(self._pool, target, self._monday)
+        base = chance.choice([None, before.version])
+        await week.replace(self._pool, target, self._monday, days, base=base, now=_now())
+        return True
+
+    async def _replace_day(self, chance: random.Random, target: UUID) -> bool:
+        ranges: list[week.Range] = chance.choice([[], [(540, 720)], [(600, 720), (780, 1_260)]])
+        await day.replace(self._pool, target, self._day(chance), ranges, base=None, now=_now())
+        return True
+
+    async def _change_ranges(self, chance: random.Random, target: UUID) -> bool:
+        changes: list[day.Change] = []
+        for _ in range(chance.choice([1, 1, 5])):
+            start = chance.randrange(32, 80) * 15
+            end = start + chance.choice([15, 60, 180])
+            action: Literal["add", "remove"] = chance.choice(["add", "add", "remove"])
+            changes.append(
+                {"action": action, "date": self._day(chance), "start": start, "end": end}
+            )
+        preview = chance.random() < 0.2
+        await day.change(self._pool, target, changes, preview=preview, now=_now())
+        return True
+
+    async def _fill(self, chance: random.Random, target: UUID) -> bool:
+        """Clears, copies and applies a week, and applies a preset; sometimes as a preview."""
+        patterns: list[filling.Pattern | date] = [self._monday, *filling.PRESETS.values()]
+        pattern = chance.choice([filling.NOTHING, *patterns])
+        first = self._day(chance)
+        # A step of more than 60 days makes watchers reload the board.
+        last = first + timedelta(days=chance.choice([0, 6, 6, 30, 80]))
+        preview = chance.random() < 0.2
+        await filling.fill(self._pool, target, pattern, first, last, preview=preview, now=_now())
+        return True
+
+    async def _standing_pattern(self, chance: random.Random, target: UUID) -> bool:
+        pattern = chance.choice(list(filling.PRESETS.values()))
+        await filling.set_standing_pattern(self._pool, target, pattern, now=_now())
+        return True
+
+    async def _blackout(self, chance: random.Random, target: UUID) -> bool:
+        first = self._day(chance)
+        if chance.random() < 0.4:
+            last = first + timedelta(days=chance.choice([0, 2]))
+            await blackout.add(self._pool, target, first, last, reason="", now=_now())
+        else:
+            await blackout.remove(self._pool, target, first)
+        return True
+
+    def _day(self, chance: random.Random) -> date:
+        return self._monday + timedelta(days=chance.randrange(7))
 
     async def _change_buffer(self, chance: random.Random) -> None:
         target = chance.choice(self._instructors)
@@ -259,6 +349,7 @@ async def test_a_storm_leaves_everything_consistent(
         await factories.instructor(pool, name) for name in ("Anna", "Clara", "Dora", "Emma")
     ]
     students = [await factories.student(pool, f"Ben {number}") for number in range(12)]
+    await record_availability(pool)
     start("relay", log_level="info").wait_for("relay_active")
     crowd = await db.connect(settings.database_url.get_secret_value(), size=24, name="storm")
     storm = Storm(crowd, instructors, students)
@@ -294,6 +385,9 @@ async def test_a_storm_leaves_everything_consistent(
         await assert_board_equals_the_rows(pool, each)
     await assert_answers_match_rows(pool, storm)
     await assert_every_booking_is_complete(pool)
+    await assert_booked_within_availability(pool)
+    await assert_availability_leaves_bookings_alone(pool, storm)
+    assert len(storm.edits) == 6, storm.edits
     for outcome in ("ok", "gave up", "SLOT_TAKEN", "OUTSIDE_AVAILABILITY"):
         assert storm.outcomes[outcome] > 0, storm.outcomes
 
@@ -320,6 +414,84 @@ async def assert_answers_match_rows(pool: Pool, storm: Storm) -> None:
         unchanged = answer["version"] == row["version"]
         for name in row.keys() - (set() if unchanged else changing):
             assert answer[name] == row[name]
+
+
+async def record_availability(pool: Pool) -> None:
+    """Stores every state of availability and blackouts with its calendar's version, from now on.
+    The trigger runs at commit, so that it sees what the transaction has changed."""
+    await pool.execute(
+        """create table availability_history (
+             instructor_id uuid, version bigint, ranges tstzmultirange, closed date[],
+             primary key (instructor_id, version));
+           create function record_availability() returns trigger language plpgsql as $$
+           begin
+             insert into availability_history
+             select new.instructor_id, new.version,
+                    (select range_agg(a.during) from availability a
+                     where a.instructor_id = new.instructor_id),
+                    array(select x.day from blackout x where x.instructor_id = new.instructor_id)
+             on conflict do nothing;
+             return null;
+           end $$;
+           create constraint trigger record_availability after insert or update on calendar
+           deferrable initially deferred for each row execute function record_availability();
+           update calendar set version = version"""
+    )
+
+
+async def assert_booked_within_availability(pool: Pool) -> None:
+    """Each lesson was inside availability and outside blackouts at the step that created it."""
+    row = await pool.fetchrow(
+        """select count(*) as booked, count(*) filter (
+             where not coalesce(h.ranges @> b.during::tstzrange, false)
+               or (lower(b.during) at time zone c.time_zone)::date = any (h.closed)) as outside
+           from outbox o, jsonb_array_elements(o.events) as e, booking b, calendar c,
+                availability_history h
+           where e ->> 'event' = 'created' and b.id = (e ->> 'booking_id')::uuid
+             and c.instructor_id = b.instructor_id
+             and h.instructor_id = o.instructor_id and h.version = o.version"""
+    )
+    assert row is not None
+    assert row["booked"] == await pool.fetchval("select count(*) from booking")
+    assert row["outside"] == 0
+
+
+async def assert_availability_leaves_bookings_alone(pool: Pool, storm: Storm) -> None:
+    """Lessons are as they were booked, in both lists, and can be cancelled, also those that are
+    outside the availability by now."""
+    outside = {
+        row["id"]
+        for row in await pool.fetch(
+            """select b.id from booking b where b.state = 'confirmed' and (not exists (
+                 select from availability a
+                 where a.instructor_id = b.instructor_id and a.during @> b.during)
+               or exists (
+                 select from blackout x join calendar c on c.instructor_id = x.instructor_id
+                 where x.instructor_id = b.instructor_id
+                   and x.day = (lower(b.during) at time zone c.time_zone)::date))"""
+        )
+    }
+    assert outside
+    for lesson in storm.bookings.values():
+        row = await booking.find(pool, lesson.id, viewer=lesson.student_id)
+        if row.state != "confirmed":
+            assert row.state == "cancelled"
+            continue
+        assert row == lesson
+        roles: list[tuple[booking.Role, UUID]] = [
+            ("student", lesson.student_id),
+            ("instructor", lesson.instructor_id),
+        ]
+        for role, account_id in roles:
+            upcoming = await booking.list_of(
+                pool, account_id, role=role, scope="upcoming", now=_now(), limit=1_000
+            )
+            assert lesson in upcoming
+        if lesson.id in outside:
+            cancelled = await cancellation.cancel(
+                pool, lesson.student_id, lesson.id, reason="", now=_now()
+            )
+            assert cancelled.state == "cancelled"
 
 
 async def assert_every_booking_is_complete(pool: Pool) -> None:
@@ -374,6 +546,10 @@ async def assert_board_equals_the_rows(pool: Pool, instructor: Instructor) -> No
             instructor.id,
         )
     ]
+    closed = await pool.fetch("select day from blackout where instructor_id = $1", instructor.id)
+    for each in (row["day"] for row in closed):
+        begin, end = start_of(each, zone), start_of(each + timedelta(days=1), zone)
+        free = [part for span in free for part in without(span, begin, end)]
     for lesson in await pool.fetch(
         """select lower(during) as begin, upper(blocked) as end from booking
            where instructor_id = $1 and state in ('held', 'confirmed', 'completed', 'no_show')""",
@@ -383,13 +559,13 @@ async def assert_board_equals_the_rows(pool: Pool, instructor: Instructor) -> No
             part for span in free for part in without(span, lesson["begin"] - buffer, lesson["end"])
         ]
     expected = {}
-    for day in (first + timedelta(days=n) for n in range(days)):
-        midnight, next_midnight = start_of(day, zone), start_of(day + timedelta(days=1), zone)
+    for on in (first + timedelta(days=n) for n in range(days)):
+        midnight, next_midnight = start_of(on, zone), start_of(on + timedelta(days=1), zone)
         parts = [(max(opens, midnight), min(closes, next_midnight)) for opens, closes in free]
         ranges = [
             [wire.instant(opens), wire.instant(closes)] for opens, closes in parts if opens < closes
         ]
-        expected[day.isoformat()] = {"free": ranges, "held": []}
+        expected[on.isoformat()] = {"free": ranges, "held": []}
     assert board == expected
 
 
