@@ -47,6 +47,7 @@ class DemoInstructor:
     offers: tuple[Offer, ...]
     hours: tuple[tuple[str, str, str], ...]
     settings: dict[str, int] = field(default_factory=dict)
+    address: str = ""
 
 
 INSTRUCTORS = (
@@ -75,6 +76,7 @@ INSTRUCTORS = (
         ),
         ((WEEKDAYS, "09:00", "12:00"), (WEEKDAYS, "14:00", "20:00"), ("Sat Sun", "10:00", "16:00")),
         {"travel_buffer_minutes": 15},
+        address="214 West 82nd Street, Apt 4B, New York, NY 10024",
     ),
     DemoInstructor(
         "michael.rodriguez@example.com",
@@ -101,6 +103,7 @@ INSTRUCTORS = (
             ("Sat", "10:00", "15:00"),
             ("Sun", "12:00", "17:00"),
         ),
+        address="61 Seventh Avenue, Apt 2, Brooklyn, NY 11217",
     ),
     DemoInstructor(
         "priya.nair@example.com",
@@ -129,6 +132,7 @@ INSTRUCTORS = (
             Offer("bass-guitar", 65, (60,), "Time and tone."),
         ),
         (("Mon Wed Fri", "12:00", "20:00"), ("Sat", "11:00", "17:00")),
+        address="30-18 Steinway Street, Studio 3, Astoria, NY 11103",
     ),
     DemoInstructor(
         "rachel.goldberg@example.com",
@@ -170,6 +174,7 @@ INSTRUCTORS = (
             Offer("watercolor", 65, (90,), "Wash, edge, patience."),
         ),
         (("Tue Wed Thu", "10:00", "18:00"), ("Sat Sun", "13:00", "18:00")),
+        address="88 East 7th Street, Studio 5, New York, NY 10003",
     ),
     DemoInstructor(
         "lena.fischer@example.com",
@@ -252,6 +257,7 @@ async def _insert_instructor(
         "bio": demo.bio,
         "years_experience": demo.years,
         "areas": list(demo.areas),
+        "teaching_address": demo.address,
     }
     await instructor.change(tx, account_id, profile | demo.settings, now=now)
     services = {}

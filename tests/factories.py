@@ -12,6 +12,7 @@ from app.bookings.booking import Booking
 from app.db import Pool
 from app.settings import Settings
 
+ADDRESS = "5 Pine Street, New York"  # of every instructor's place
 PASSWORD = "TestPassword123!"
 # Argon2id of PASSWORD with the cheapest parameters.
 QUICK_HASH = (
@@ -75,9 +76,10 @@ async def instructor(
     today = (now or datetime.now(UTC)).astimezone(ZoneInfo(time_zone)).date()
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
-            "insert into instructor (id, headline) values ($1, $2)",
+            "insert into instructor (id, headline, teaching_address) values ($1, $2, $3)",
             account.id,
             f"{name} teaches {service}",
+            ADDRESS,
         )
         await connection.execute(
             """insert into calendar (

@@ -181,12 +181,12 @@ async def test_an_exhausted_pool_keeps_its_connections(
 
 @pytest.fixture
 async def deadlocking(pool: Pool) -> Pool:
-    """`select remove_service(…)` deadlocks, and counts its calls."""
+    """`select withdraw_service(…)` deadlocks, and counts its calls."""
     await pool.execute(
         """
         create sequence attempt;
-        create or replace function remove_service(p_instructor uuid, p_service uuid) returns boolean
-        language plpgsql as $$
+        create or replace function withdraw_service(p_instructor uuid, p_service uuid)
+        returns boolean language plpgsql as $$
         begin
           perform nextval('attempt');
           raise exception 'a deadlock' using errcode = 'deadlock_detected';

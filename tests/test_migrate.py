@@ -204,8 +204,12 @@ def missing(
 
 
 # Columns with a new shape: an event of the outbox refers to its booking instead of containing it,
-# and a stored answer is a row.
-RESHAPED = {"outbox": {"events"}, "idempotency_key": {"answer"}}
+# and a stored answer is a row. Lessons at the instructor's place are no longer offered.
+RESHAPED = {
+    "outbox": {"events"},
+    "idempotency_key": {"answer"},
+    "service": {"location_types"},
+}
 BOARDS = """
 select c.instructor_id, b.version, b.days
 from calendar c, board(c.instructor_id, $1, 30) b
@@ -325,6 +329,29 @@ async def everything(url: str) -> Any:
             functions,
             settings,
             await connection.fetch("select * from migration order by name"),
+        )
+
+
+async def test_services_are_not_offered_at_a_place_without_an_address(first_release: str) -> None:
+    async with connected(first_release) as connection:
+        await connection.execute(
+            "update service set location_types = '{instructor}' where instructor_id = $1", ANNA
+        )
+        others = await connection.fetchval(
+            "select count(*) from service where is_active and instructor_id <> $1", ANNA
+        )
+    await migrate.migrate(first_release)  # closes other connections
+    async with connected(first_release) as connection:
+        rows = await connection.fetch(
+            "select distinct is_active, location_types from service order by 1"
+        )
+        assert [tuple(row) for row in rows] == [
+            (False, ["instructor"]),
+            (True, ["student", "public"]),
+        ]
+        assert others == await connection.fetchval("select count(*) from service where is_active")
+        assert not await connection.fetchval(
+            "select exists (select from next_start where instructor_id = $1)", ANNA
         )
 
 

@@ -53,9 +53,9 @@ async def test_reserving_cancelling_and_reading_a_board_scan_no_table(plans: Que
         )
         == []
     )
-    buffer = "select update_instructor($1, null, null, null, null, null, 30, null, $2)"
+    buffer = "select update_instructor($1, null, null, null, null, null, null, 30, null, $2)"
     assert await plans.scans(buffer, account_id(7), now) == []
-    assert await plans.scans("select remove_service($1, $1)", account_id(7)) == []
+    assert await plans.scans("select withdraw_service($1, $1)", account_id(7)) == []
 
 
 DAY = (NOW + timedelta(days=2)).date()
@@ -112,7 +112,11 @@ HOT: dict[str, dict[str, Any]] = {
         "location_types": None,
         "levels": None,
         "audiences": None,
+        "active": True,
     },
+    "are_possible": {"instructor_id": account_id(7), "location_types": ["instructor"]},
+    "service_state": {"instructor_id": account_id(7), "id": account_id(7)},
+    "withdrawn_services": {"instructor_id": account_id(7)},
     "set_teaching": {"id": account_id(7), "teaches": False},
     "instructor_of_booking": {"booking_id": account_id(1)},
     "instructor_of_service": {"id": account_id(7)},
@@ -263,7 +267,7 @@ PROCESSES = (app.main, app.maintenance, jobs.worker, realtime.relay)
 COVERED_ELSEWHERE = {
     # called as functions in the first test above
     "cancel_booking",
-    "remove_service",
+    "withdraw_service",
     "replace_days",
     "reserve",
     "update_instructor",

@@ -15,7 +15,8 @@ from app.statements import PUBLIC_SECONDS, statement
 
 @dataclass(frozen=True, slots=True)
 class Instructor:
-    """A profile with the active services. `areas` are slugs."""
+    """A profile with the active services. `areas` are slugs. `teaching_address`, where lessons at
+    the instructor's place happen, is shown in booked lessons only."""
 
     id: UUID
     name: str
@@ -23,6 +24,7 @@ class Instructor:
     bio: str
     years_experience: int
     areas: list[str]
+    teaching_address: str
     time_zone: str
     min_advance_minutes: int
     travel_buffer_minutes: int
@@ -51,6 +53,7 @@ _CHANGEABLE = (
     "headline",
     "bio",
     "years_experience",
+    "teaching_address",
     "min_advance_minutes",
     "travel_buffer_minutes",
     "free_cancel_hours",
@@ -96,16 +99,21 @@ async def change(
     db: Pool | Tx, instructor_id: UUID, changes: Mapping[str, Any], *, now: datetime
 ) -> None:
     """Changes the fields in `changes` and keeps the others. `areas` are slugs or names. Raises
-    ValidationError for an area that is not in the catalog. A changed buffer or notice is a step of
-    the calendar."""
+    ValidationError for an area that is not in the catalog, and if a service would be offered
+    nowhere without the address. A changed buffer or notice is a step of the calendar."""
     areas = await _slugs(db, changes.get("areas"))
     async with gate.writer(db, instructor_id):
-        await _update_instructor.one(
+        version = await _update_instructor.first(
             db,
             id=instructor_id,
             now=now,
             areas=areas,
             **{name: changes.get(name) for name in _CHANGEABLE},
+        )
+    if version is None:
+        raise refusal.ValidationError(
+            "A service is offered only at your place. Change or withdraw it first.",
+            field="teaching_address",
         )
 
 
@@ -140,6 +148,7 @@ def as_json(instructor: Instructor) -> dict[str, Any]:
 def own_as_json(instructor: Instructor) -> dict[str, Any]:
     """The instructor's own view: the public profile and the private settings."""
     return as_json(instructor) | {
+        "teaching_address": instructor.teaching_address,
         "travel_buffer_minutes": instructor.travel_buffer_minutes,
         "is_active": instructor.is_active,
     }

@@ -66,6 +66,7 @@ LocationTypes = Annotated[
     AfterValidator(_once),
 ]
 Words = Annotated[list[str], BeforeValidator(_split), Field(max_length=10), AfterValidator(_words)]
+Address = Annotated[str, AfterValidator(str.strip), Field(max_length=500)]
 AreaNames = Annotated[
     list[Annotated[str, Field(max_length=100)]],
     BeforeValidator(_split),
@@ -91,7 +92,15 @@ class ServiceChange(BaseModel):
     location_types: LocationTypes | None = None
     levels: Words | None = None
     audiences: Words | None = None
+    active: bool | None = None
     catalog_service: Any = None
+
+    @field_validator("active")
+    @classmethod
+    def _only_reversed(cls, active: bool | None) -> bool | None:
+        if active is False:
+            raise ValueError("To withdraw a service, delete it. true reverses that.")
+        return active
 
     @field_validator("catalog_service")
     @classmethod
@@ -106,6 +115,7 @@ class Profile(BaseModel):
     bio: str | None = Field(None, max_length=5000)
     years_experience: int | None = Field(None, ge=0, le=80)
     areas: AreaNames | None = None
+    teaching_address: Address | None = None
     min_advance_minutes: int | None = Field(None, ge=0, le=43_200)
     travel_buffer_minutes: int | None = Field(None, ge=0, le=240)
     free_cancel_hours: int | None = Field(None, ge=1, le=48)

@@ -1,6 +1,6 @@
 """A service: an instructor's offer of a catalog service, with its price, lengths and locations."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from uuid import UUID
@@ -10,7 +10,6 @@ from app.db import Db, Pool, Tx
 from app.statements import statement
 
 LocationType = Literal["student", "instructor", "public"]
-EVERYWHERE: tuple[LocationType, ...] = ("student", "instructor", "public")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +28,21 @@ class Service:
     audiences: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    is_active: bool
+    location_types: list[str]
+
+
 _services_of = statement("services_of", Service)
 _insert_service = statement("insert_service", Service)
 _instructor_of_service = statement("instructor_of_service", UUID)
 _is_in_catalog = statement("is_in_catalog", bool)
 _update_service = statement("update_service", Service)
-_remove_service = statement("remove_service", bool)
+_are_possible = statement("are_possible", bool)
+_service_state = statement("service_state", _State)
+_withdraw_service = statement("withdraw_service", bool)
+_withdrawn_services = statement("withdrawn_services", Service)
 
 # By service, least recently used first.
 _instructors: dict[UUID, UUID] = {}
@@ -47,7 +55,11 @@ _CHANGEABLE = (
     "location_types",
     "levels",
     "audiences",
+    "active",
 )
+_OFFERED = "You offer this already. Change that service instead."
+_NOT_IN_CATALOG = "The catalog has no such service."
+_NO_ADDRESS = "Add the address of your place to your profile first, or offer other places."
 
 
 async def of_instructor(
@@ -55,6 +67,11 @@ async def of_instructor(
 ) -> list[Service]:
     """The active services, oldest first."""
     return await _services_of.all(db, instructor_id=instructor_id, after=after, limit=limit)
+
+
+async def withdrawn(db: Db, instructor_id: UUID) -> list[Service]:
+    """The withdrawn services that can be offered again, by name."""
+    return await _withdrawn_services.all(db, instructor_id=instructor_id)
 
 
 async def instructor_of(db: Db, service_id: UUID) -> UUID | None:
@@ -82,8 +99,9 @@ async def offer(
     levels: list[str] | None = None,
     audiences: list[str] | None = None,
 ) -> Service:
-    """Adds a service of this instructor. Raises ValidationError if the catalog has no such service
-    or the instructor already offers it."""
+    """Adds a service of this instructor, by default at every possible location type. Raises
+    ValidationError if the catalog has no such service, the instructor already offers it, or has no
+    address for lessons at their place."""
     async with gate.writer(db, instructor_id):
         service = await _insert_service.first(
             db,
@@ -92,39 +110,54 @@ async def offer(
             description=description,
             hourly_rate_cents=hourly_rate_cents,
             durations_minutes=durations_minutes,
-            location_types=location_types or list(EVERYWHERE),
+            location_types=location_types,
             levels=levels or [],
             audiences=audiences or [],
         )
     if service is None:
-        detail = "The catalog has no such service."
+        await _check_location_types(db, instructor_id, location_types or [])
         if await _is_in_catalog.one(db, slug=catalog_service):
-            detail = "You offer this already: change that service instead."
-        raise refusal.ValidationError(detail, field="catalog_service")
+            raise refusal.ValidationError(_OFFERED, field="catalog_service")
+        raise refusal.ValidationError(_NOT_IN_CATALOG, field="catalog_service")
     return service
 
 
 async def change(
     db: Pool | Tx, instructor_id: UUID, service_id: UUID, changes: Mapping[str, Any]
 ) -> Service:
-    """Changes the fields in `changes` and keeps the others. Raises NotFound, also for another
-    instructor's service."""
+    """Changes the fields in `changes` and keeps the others; `active` reverses a withdrawal. Booked
+    lessons keep their terms. Raises NotFound, also for another instructor's service, and
+    ValidationError as `offer` does."""
     values = {name: changes.get(name) for name in _CHANGEABLE}
     async with gate.writer(db, instructor_id):
         changed = await _update_service.first(
             db, id=service_id, instructor_id=instructor_id, **values
         )
     if changed is None:
-        raise refusal.NotFound
+        state = await _service_state.first(db, id=service_id, instructor_id=instructor_id)
+        if state is None or not (state.is_active or values["active"]):
+            raise refusal.NotFound
+        location_types = values["location_types"] or state.location_types
+        await _check_location_types(db, instructor_id, location_types)
+        raise refusal.ValidationError(_OFFERED, field="active")
     return changed
 
 
 async def withdraw(db: Pool | Tx, instructor_id: UUID, service_id: UUID) -> None:
-    """Withdraws a service. Its booked lessons stay. Raises NotFound."""
+    """Withdraws a service; `change` can offer it again. Its booked lessons stay. Raises
+    NotFound."""
     async with gate.writer(db, instructor_id):
-        removed = await _remove_service.one(db, instructor_id=instructor_id, id=service_id)
-    if not removed:
+        is_withdrawn = await _withdraw_service.one(db, instructor_id=instructor_id, id=service_id)
+    if not is_withdrawn:
         raise refusal.NotFound
+
+
+async def _check_location_types(db: Db, instructor_id: UUID, location_types: Sequence[str]) -> None:
+    """Raises ValidationError for lessons at the place of an instructor without an address."""
+    if not await _are_possible.one(
+        db, instructor_id=instructor_id, location_types=list(location_types)
+    ):
+        raise refusal.ValidationError(_NO_ADDRESS, field="location_types")
 
 
 def as_json(service: Service) -> dict[str, Any]:

@@ -39,9 +39,11 @@ $$;
 -- alters every board day on which time before a lesson is freed or blocked, in the past as far back
 -- as a board that includes today can start. A new minimum notice alters no board day, but it makes
 -- a step so that watchers learn of it. availability_version stays, so no concurrent edit conflicts.
+-- Without an address, services are no longer offered at the instructor's place. Null: a service
+-- would then be offered nowhere, so nothing was changed.
 create function update_instructor(
   p_instructor uuid, p_headline text, p_bio text, p_years integer, p_areas text[],
-  p_notice integer, p_buffer integer, p_free_cancel integer, p_now timestamptz
+  p_address text, p_notice integer, p_buffer integer, p_free_cancel integer, p_now timestamptz
 ) returns bigint
 language plpgsql volatile as $$
 declare
@@ -51,9 +53,20 @@ declare
 begin
   perform from calendar c where c.instructor_id = p_instructor for no key update;
   select c.* into strict v_old from calendar c where c.instructor_id = p_instructor;
+  if p_address = '' then
+    perform from service s
+    where s.instructor_id = p_instructor and s.is_active and s.location_types = '{instructor}';
+    if found then
+      return null;
+    end if;
+    update service s set location_types = array_remove(s.location_types, 'instructor')
+    where s.instructor_id = p_instructor and 'instructor' = any (s.location_types)
+      and s.location_types <> '{instructor}';
+  end if;
   update instructor i
   set headline = coalesce(p_headline, i.headline), bio = coalesce(p_bio, i.bio),
-      years_experience = coalesce(p_years, i.years_experience)
+      years_experience = coalesce(p_years, i.years_experience),
+      teaching_address = coalesce(p_address, i.teaching_address)
   where i.id = p_instructor;
   if p_areas is not null then
     delete from instructor_area x where x.instructor_id = p_instructor and x.area <> all (p_areas);
@@ -115,54 +128,75 @@ begin
 end
 $$;
 
--- Deletes one service of an instructor, or deactivates it if bookings refer to it. Under the
--- calendar's lock no booking of it can be in progress. False: there is no such active service.
-create function remove_service(p_instructor uuid, p_service uuid) returns boolean
+-- Withdraws a service. Under the calendar's lock no booking of it can be in progress. False: there
+-- is no such active service.
+create function withdraw_service(p_instructor uuid, p_service uuid) returns boolean
 language plpgsql volatile as $$
 begin
   perform from calendar c where c.instructor_id = p_instructor for no key update;
-  perform from service s where s.id = p_service and s.instructor_id = p_instructor and s.is_active;
+  update service s set is_active = false
+  where s.id = p_service and s.instructor_id = p_instructor and s.is_active;
   if not found then
     return false;
-  end if;
-  perform from booking b where b.service_id = p_service limit 1;
-  if found then
-    update service s set is_active = false where s.id = p_service;
-  else
-    delete from service s where s.id = p_service;
   end if;
   perform offer_next_start(p_instructor);
   return true;
 end
 $$;
 
--- Adds a service. No row: the catalog has no such service, or the instructor already offers it.
+-- Whether lessons can take place at these location types: those at the instructor's own place need
+-- an address.
+create function are_possible(p_instructor uuid, p_location_types text[]) returns boolean
+language sql stable as $$
+  select 'instructor' <> all (p_location_types) or exists (
+    select from instructor i where i.id = p_instructor and i.teaching_address <> ''
+  )
+$$;
+
+-- Adds a service. p_location_types null: all that are possible. Withdrawn services of the same
+-- subject are deleted unless they were booked. No row: the catalog has no such service, the
+-- instructor offers it already, or the location types are not possible.
 create function insert_service(
   p_instructor uuid, p_catalog_service text, p_description text, p_rate integer,
   p_durations integer[], p_location_types text[], p_levels text[], p_audiences text[]
 ) returns setof service
 language plpgsql volatile as $$
+declare
+  v_location_types text[] := p_location_types;
 begin
   perform from calendar c where c.instructor_id = p_instructor for no key update;
+  if v_location_types is null then
+    v_location_types := '{student,instructor,public}';
+    if not are_possible(p_instructor, v_location_types) then
+      v_location_types := '{student,public}';
+    end if;
+  end if;
   return query
     insert into service (
       instructor_id, catalog_service, description, hourly_rate_cents, durations_minutes,
       location_types, levels, audiences
     )
     select p_instructor, k.slug, p_description, p_rate, p_durations,
-           p_location_types, p_levels, p_audiences
-    from catalog_service k where k.slug = p_catalog_service
+           v_location_types, p_levels, p_audiences
+    from catalog_service k
+    where k.slug = p_catalog_service and are_possible(p_instructor, v_location_types)
     on conflict (instructor_id, catalog_service) where is_active do nothing
     returning service.*;
-  perform offer_next_start(p_instructor);
+  if found then
+    delete from service s
+    where s.instructor_id = p_instructor and s.catalog_service = p_catalog_service
+      and not s.is_active and not exists (select from booking b where b.service_id = s.id);
+    perform offer_next_start(p_instructor);
+  end if;
 end
 $$;
 
--- Updates a service; null leaves a value unchanged. Existing bookings keep their price and length.
--- No row: there is no such active service.
+-- Updates a service; null leaves a value unchanged. p_active true: also one that was withdrawn,
+-- which is then offered again. Existing bookings keep their price, length and place. No row: there
+-- is no such service, its subject is offered already, or the location types are not possible.
 create function update_service(
   p_instructor uuid, p_service uuid, p_description text, p_rate integer, p_durations integer[],
-  p_location_types text[], p_levels text[], p_audiences text[]
+  p_location_types text[], p_levels text[], p_audiences text[], p_active boolean
 ) returns setof service
 language plpgsql volatile as $$
 begin
@@ -173,8 +207,15 @@ begin
         hourly_rate_cents = coalesce(p_rate, s.hourly_rate_cents),
         durations_minutes = coalesce(p_durations, s.durations_minutes),
         location_types = coalesce(p_location_types, s.location_types),
-        levels = coalesce(p_levels, s.levels), audiences = coalesce(p_audiences, s.audiences)
-    where s.id = p_service and s.instructor_id = p_instructor and s.is_active
+        levels = coalesce(p_levels, s.levels), audiences = coalesce(p_audiences, s.audiences),
+        is_active = true
+    where s.id = p_service and s.instructor_id = p_instructor
+      and are_possible(p_instructor, coalesce(p_location_types, s.location_types))
+      and (s.is_active or p_active and not exists (
+        select from service other
+        where other.instructor_id = p_instructor and other.is_active
+          and other.catalog_service = s.catalog_service
+      ))
     returning s.*;
   perform offer_next_start(p_instructor);
 end

@@ -107,11 +107,16 @@ begin
   )
   select s.instructor_id, p_student, s.id, 'confirmed', v_during, v_blocked, k.name,
          (s.hourly_rate_cents * p_minutes + 30) / 60,
-         coalesce(p_location_type, s.location_types[1]), p_location, p_note,
+         coalesce(p_location_type, s.location_types[1]),
+         case coalesce(p_location_type, s.location_types[1])
+           when 'instructor' then i.teaching_address else p_location end,
+         p_note,
          least(p_start, greatest(p_start - make_interval(hours => v_calendar.free_cancel_hours),
                                  p_now + cancellation_grace())),
          v_calendar.version + 1, p_now
-  from service s join catalog_service k on k.slug = s.catalog_service
+  from service s
+  join catalog_service k on k.slug = s.catalog_service
+  join instructor i on i.id = s.instructor_id
   where s.id = p_service and s.is_active and p_minutes = any (s.durations_minutes)
     and (p_location_type is null or p_location_type = any (s.location_types))
   returning b.* into v_booking;

@@ -24,8 +24,8 @@ select i.id, a.full_name as name, i.headline, i.bio, i.years_experience,
        array(
          select x.area from instructor_area x where x.instructor_id = i.id order by x.area
        ) as areas,
-       c.time_zone, c.min_advance_minutes, c.travel_buffer_minutes, c.free_cancel_hours,
-       c.is_active,
+       i.teaching_address::text, c.time_zone, c.min_advance_minutes, c.travel_buffer_minutes,
+       c.free_cancel_hours, c.is_active,
        coalesce((
          select jsonb_agg(jsonb_build_object(
                   'id', s.id, 'name', k.name, 'catalog_service', s.catalog_service,
@@ -54,8 +54,8 @@ from offers(:service, :category, :area, :min_price, :max_price, :minutes, :after
 order by page.service_id desc;
 
 -- name: update_instructor
-select update_instructor(:id, :headline, :bio, :years_experience, :areas, :min_advance_minutes,
-                         :travel_buffer_minutes, :free_cancel_hours, :now);
+select update_instructor(:id, :headline, :bio, :years_experience, :areas, :teaching_address,
+                         :min_advance_minutes, :travel_buffer_minutes, :free_cancel_hours, :now);
 
 -- name: become_instructor
 -- Gives an account the instructor role, a profile and a calendar.
@@ -82,7 +82,8 @@ order by s.id
 limit :limit;
 
 -- name: insert_service
--- No row: the catalog has no such service, or the instructor already offers it (see is_in_catalog).
+-- No row: the catalog has no such service, the instructor offers it already, or has no address for
+-- lessons at their place.
 select s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.durations_minutes,
        s.location_types, s.levels, s.audiences
 from insert_service(:instructor_id, :catalog_service, :description, :hourly_rate_cents,
@@ -95,13 +96,34 @@ select instructor_id from service where id = :id;
 -- name: is_in_catalog
 select exists (select from catalog_service where slug = :slug);
 
+-- name: are_possible
+select are_possible(:instructor_id, :location_types);
+
+-- name: service_state
+select s.is_active, s.location_types
+from service s where s.id = :id and s.instructor_id = :instructor_id;
+
 -- name: update_service
--- Null leaves a value unchanged. No row: there is no such active service.
+-- Null leaves a value unchanged. No row: there is no such service, it is withdrawn and stays so,
+-- its subject is offered already, or there is no address for lessons at the instructor's place.
 select s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.durations_minutes,
        s.location_types, s.levels, s.audiences
 from update_service(:instructor_id, :id, :description, :hourly_rate_cents, :durations_minutes,
-                    :location_types, :levels, :audiences) as s
+                    :location_types, :levels, :audiences, :active) as s
 join catalog_service k on k.slug = s.catalog_service;
 
--- name: remove_service
-select remove_service(:instructor_id, :id);
+-- name: withdraw_service
+select withdraw_service(:instructor_id, :id);
+
+-- name: withdrawn_services
+-- The withdrawn services whose subject the instructor does not offer now: the latest of each.
+select distinct on (k.name, s.catalog_service)
+       s.id, k.name, s.catalog_service, s.description, s.hourly_rate_cents, s.durations_minutes,
+       s.location_types, s.levels, s.audiences
+from service s join catalog_service k on k.slug = s.catalog_service
+where s.instructor_id = :instructor_id and not s.is_active and not exists (
+  select from service other
+  where other.instructor_id = :instructor_id and other.is_active
+    and other.catalog_service = s.catalog_service
+)
+order by k.name, s.catalog_service, s.id desc;

@@ -36,11 +36,11 @@ NIGHTS = [
     [
         ("select set_teaching($1, false)", "NOT_FOUND"),
         (
-            "select update_instructor($1, null, null, null, null, 43200, null, null, now())",
+            "select update_instructor($1, null, null, null, null, null, 43200, null, null, now())",
             "TOO_SOON",
         ),
         (
-            "select update_instructor($1, null, null, null, null, null, 30, null, now())",
+            "select update_instructor($1, null, null, null, null, null, null, 30, null, now())",
             "SLOT_TAKEN",
         ),
     ],

@@ -1,12 +1,13 @@
 """An instructor's own profile and services."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from app import refusal
+from app import refusal, wire
 from app.catalog import service
 from app.db import Pool
 from app.settings import Settings
@@ -56,6 +57,7 @@ async def test_a_student_becomes_an_instructor_too(
         "min_advance_minutes": 120,
         "free_cancel_hours": 12,
         "services": [],
+        "teaching_address": "",
         "travel_buffer_minutes": 0,
         "is_active": True,
     }
@@ -82,6 +84,7 @@ async def test_omitted_fields_stay_unchanged(as_anna: httpx.AsyncClient) -> None
         "min_advance_minutes": 60,
         "travel_buffer_minutes": 15,
         "free_cancel_hours": 24,
+        "teaching_address": "40 Main Street, Brooklyn",
     }
     changed = (await as_anna.put("/api/instructors/me", json=profile)).json()
     expected = profile | {"areas": ["harlem", "upper-west-side"]}
@@ -105,6 +108,8 @@ async def test_omitted_fields_stay_unchanged(as_anna: httpx.AsyncClient) -> None
         ({"areas": ["park-slope", "Atlantis"]}, "areas.1"),
         ({"areas": {"a": 1}}, "areas"),
         ({"areas": [7]}, "areas.0"),
+        ({"teaching_address": "x" * 501}, "teaching_address"),
+        ({"teaching_address": ["40 Main Street"]}, "teaching_address"),
         ({"min_advance_minutes": 43_201}, "min_advance_minutes"),
         ({"travel_buffer_minutes": 241}, "travel_buffer_minutes"),
         ({"free_cancel_hours": 0}, "free_cancel_hours"),
@@ -234,6 +239,164 @@ async def test_a_service_is_offered_changed_and_withdrawn(
         await as_anna.patch(f"/api/instructors/me/services/{created['id']}", json={}),
     ):
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
+
+
+async def test_a_withdrawal_is_reversed(
+    as_anna: httpx.AsyncClient, pool: Pool, anna: Instructor
+) -> None:
+    path = f"/api/instructors/me/services/{anna.service_id}"
+    before = (await as_anna.get("/api/instructors/me/services")).json()["items"]
+    await as_anna.delete(path)
+    assert (await as_anna.patch(path, json={"hourly_rate_cents": 8000})).status_code == 404
+    answer = await as_anna.patch(path, json={"active": False})
+    assert (answer.status_code, answer.json()["field"]) == (422, "active")
+    for _ in range(2):
+        assert (await as_anna.patch(path, json={"active": True})).json() == before[0]
+    assert (await as_anna.get("/api/instructors/me/services")).json()["items"] == before
+    ben = await factories.student(pool, "Ben")
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+
+    await as_anna.delete(path)
+    piano = GUITAR | {"catalog_service": "piano"}
+    new = (await as_anna.post("/api/instructors/me/services", json=piano)).json()
+    answer = await as_anna.patch(path, json={"active": True})
+    assert (answer.status_code, answer.json()["field"]) == (422, "active")
+    assert (await as_anna.get("/api/instructors/me/services")).json()["items"] == [new]
+    carl = await factories.instructor(pool, "Carl")
+    await service.withdraw(pool, carl.id, carl.service_id)
+    answer = await as_anna.patch(
+        f"/api/instructors/me/services/{carl.service_id}", json={"active": True}
+    )
+    assert answer.status_code == 404
+
+
+async def test_withdrawn_services_that_nobody_booked_do_not_pile_up(
+    as_anna: httpx.AsyncClient, pool: Pool, anna: Instructor
+) -> None:
+    for _ in range(3):
+        created = (await as_anna.post("/api/instructors/me/services", json=GUITAR)).json()
+        await as_anna.delete(f"/api/instructors/me/services/{created['id']}")
+        assert [row.name for row in await service.withdrawn(pool, anna.id)] == ["Guitar"]
+    assert await pool.fetchval("select count(*) from service") == 2
+
+
+async def test_lessons_at_the_instructors_place_need_an_address(
+    as_anna: httpx.AsyncClient, anna: Instructor
+) -> None:
+    services = "/api/instructors/me/services"
+    answer = await as_anna.put("/api/instructors/me", json={"teaching_address": "  "})
+    assert (answer.status_code, answer.json()["teaching_address"]) == (200, "")
+    (piano,) = (await as_anna.get(services)).json()["items"]
+    assert piano["location_types"] == ["student", "public"]
+    guitar = (await as_anna.post(services, json=GUITAR)).json()
+    assert guitar["location_types"] == ["student", "public"]
+    drums = GUITAR | {"catalog_service": "drums", "location_types": ["public", "instructor"]}
+    for answer in (
+        await as_anna.post(services, json=drums),
+        await as_anna.patch(f"{services}/{guitar['id']}", json={"location_types": ["instructor"]}),
+    ):
+        assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (
+            422,
+            "VALIDATION_ERROR",
+            "location_types",
+        )
+    assert (await as_anna.get(services)).json()["items"] == [piano, guitar]
+
+    await as_anna.put("/api/instructors/me", json={"teaching_address": " 40 Main Street "})
+    assert (await as_anna.post(services, json=drums)).json()["location_types"] == [
+        "public",
+        "instructor",
+    ]
+    own = {"location_types": ["instructor"]}
+    await as_anna.patch(f"{services}/{guitar['id']}", json=own)
+    profile = (await as_anna.get("/api/instructors/me")).json()
+    assert profile["teaching_address"] == "40 Main Street"
+    answer = await as_anna.put("/api/instructors/me", json={"teaching_address": "", "bio": "new"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "teaching_address")
+    assert (await as_anna.get("/api/instructors/me")).json() == profile
+
+    await as_anna.delete(f"{services}/{guitar['id']}")
+    assert (
+        await as_anna.put("/api/instructors/me", json={"teaching_address": ""})
+    ).status_code == 200
+    answer = await as_anna.patch(f"{services}/{guitar['id']}", json={"active": True})
+    assert (answer.status_code, answer.json()["field"]) == (422, "location_types")
+    assert (
+        await as_anna.patch(
+            f"{services}/{guitar['id']}", json={"active": True, "location_types": ["public"]}
+        )
+    ).status_code == 200
+
+
+async def test_only_students_who_booked_at_the_instructors_place_see_the_address(
+    as_anna: httpx.AsyncClient, pool: Pool, settings: Settings, anna: Instructor
+) -> None:
+    address = "40 Main Street, Apartment 7"
+    await as_anna.put("/api/instructors/me", json={"teaching_address": address})
+    ben = await factories.student(pool, "Ben")
+    headers = {"Authorization": f"Bearer {await factories.token_of(pool, ben.id, settings)}"}
+    lessons = []
+    for clock, location_type in (("10:00", "instructor"), ("12:00", "student")):
+        body = {
+            "service_id": str(anna.service_id),
+            "start": anna.at(clock).isoformat(),
+            "duration_minutes": 60,
+            "location_type": location_type,
+            "location": "12 Oak Street",
+        }
+        answer = await as_anna.post("/api/bookings", json=body, headers=headers)
+        assert answer.status_code == 201, answer.text
+        lessons.append(answer.json())
+    assert [lesson["location"] for lesson in lessons] == [address, "12 Oak Street"]
+    answer = await as_anna.get(f"/api/bookings/{lessons[0]['id']}", headers=headers)
+    assert answer.json() == lessons[0]
+    cleo = await factories.student(pool, "Cleo")
+    others = {"Authorization": f"Bearer {await factories.token_of(pool, cleo.id, settings)}"}
+    for path in (f"/api/instructors/{anna.id}", "/api/instructors", f"/instructors/{anna.id}", "/"):
+        assert address not in (await as_anna.get(path, headers=others)).text
+
+    await as_anna.put("/api/instructors/me", json={"teaching_address": ""})
+    answer = await as_anna.get(f"/api/bookings/{lessons[0]['id']}", headers=headers)
+    assert answer.json() == lessons[0]
+
+
+async def test_new_terms_apply_to_new_lessons_and_boards_and_booked_lessons_keep_theirs(
+    as_anna: httpx.AsyncClient, pool: Pool, anna: Instructor
+) -> None:
+    ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
+    start = anna.at("10:00", day=3)
+    booked = await factories.lesson(pool, ben.id, anna.service_id, start)
+    await as_anna.put(
+        "/api/instructors/me",
+        json={"travel_buffer_minutes": 30, "min_advance_minutes": 2880, "free_cancel_hours": 48},
+    )
+    await as_anna.patch(
+        f"/api/instructors/me/services/{anna.service_id}",
+        json={"hourly_rate_cents": 9000, "location_types": ["public"]},
+    )
+    answer = await as_anna.get(f"/api/bookings/{booked.id}")
+    assert (answer.json()["price_cents"], answer.json()["location_type"]) == (7000, "student")
+    lesson = await pool.fetchrow("select * from booking where id = $1", booked.id)
+    assert lesson is not None
+    assert lesson["free_cancel_until"] == start - timedelta(hours=12)
+    assert lesson["blocked"].upper == start + timedelta(hours=1)
+
+    # The board keeps the new travel before the lesson free, and the booked travel after it.
+    day = anna.day(3)
+    row = await pool.fetchrow("select * from board($1, $2, 1)", anna.id, day)
+    assert row is not None
+    assert row["days"][str(day)]["free"] == [
+        [wire.instant(anna.at("09:00", day=3)), wire.instant(anna.at("09:30", day=3))],
+        [wire.instant(anna.at("11:00", day=3)), wire.instant(anna.at("17:00", day=3))],
+    ]
+    assert row["min_advance_minutes"] == 2880
+    with pytest.raises(refusal.SlotTaken):
+        await factories.lesson(pool, cleo.id, anna.service_id, anna.at("09:15", day=3), minutes=30)
+    with pytest.raises(refusal.TooSoon):
+        await factories.lesson(pool, cleo.id, anna.service_id, anna.at("10:00"))
+    new = await factories.lesson(pool, cleo.id, anna.service_id, anna.at("10:00", day=4))
+    assert (new.price_cents, new.location_type) == (9000, "public")
+    assert new.free_cancel_until == new.starts_at - timedelta(hours=48)
 
 
 async def test_a_service_with_lessons_is_deactivated_and_can_be_offered_again(
