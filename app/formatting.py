@@ -43,10 +43,27 @@ def zone_abbreviation(instant: datetime, zone: str) -> str:
 
 def span(start: datetime, end: datetime, zone: str) -> str:
     """9–10 am, 11:30 am–12:30 pm"""
-    first, last = (clock(instant, zone).replace(":00", "") for instant in (start, end))
+    return _span(clock(start, zone), clock(end, zone))
+
+
+def _span(start: str, end: str) -> str:
+    first, last = start.replace(":00", ""), end.replace(":00", "")
     if first[-2:] == last[-2:]:
         first = first[:-3]
     return f"{first}–{last}"
+
+
+def wall_clock(text: str) -> str:
+    """9:00 am for "09:00", midnight for "24:00"."""
+    hour = int(text[:2])
+    if hour == 24:
+        return "midnight"
+    return f"{hour % 12 or 12}:{text[3:]} {'am' if hour < 12 else 'pm'}"
+
+
+def wall_span(start: str, end: str) -> str:
+    """9 am–5 pm for "09:00" and "17:00"; 8 pm–midnight."""
+    return _span(wall_clock(start), wall_clock(end))
 
 
 def local_day(instant: datetime, zone: str) -> date:

@@ -149,6 +149,12 @@ HOT: dict[str, dict[str, Any]] = {
     "remove_standing_pattern": {"instructor_id": account_id(7)},
     "standing_patterns": {"after": account_id(7)},
     "fill_by_standing_pattern": {"instructor_id": account_id(7), "now": NOW},
+    "edited_weeks": {"instructor_id": account_id(7), "first": DAY},
+    "calendar_lessons": {
+        "instructor_id": account_id(7),
+        "from_instant": NOW,
+        "to_instant": NOW + timedelta(days=7),
+    },
     "gaps": {"instructor_id": account_id(7), "day": DAY},
     "blackouts": {"instructor_id": account_id(7), "after": DAY, "limit": 20},
     "add_blackouts": {

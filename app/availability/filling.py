@@ -60,6 +60,7 @@ _store_standing_pattern = statement("store_standing_pattern", int)
 _remove_standing_pattern = statement("remove_standing_pattern", int)
 _standing_patterns = statement("standing_patterns", UUID)
 _fill_by_standing_pattern = statement("fill_by_standing_pattern", int)
+_edited_weeks = statement("edited_weeks", date)
 
 
 async def fill(
@@ -114,6 +115,12 @@ async def set_standing_pattern(
 async def remove_standing_pattern(db: Db, instructor_id: UUID) -> None:
     """Removes the standing pattern. What it has filled stays."""
     await _remove_standing_pattern.run(db, instructor_id=instructor_id)
+
+
+async def edited_weeks(db: Db, instructor_id: UUID, first: date) -> list[date]:
+    """The Mondays, from `first` on, of the weeks that the standing pattern leaves alone because
+    they were edited by hand."""
+    return await _edited_weeks.all(db, instructor_id=instructor_id, first=first)
 
 
 async def fill_standing_patterns(pool: Pool, *, now: datetime) -> int:

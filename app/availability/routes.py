@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -10,6 +11,7 @@ from pydantic import (
     Field,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from starlette.responses import Response
 from starlette.routing import Route
@@ -23,6 +25,7 @@ from app.wire import LocalDate
 
 Minute = Annotated[int, BeforeValidator(week.minute)]
 MAX_REASON = 500
+PAGE = "/teach/calendar"
 
 
 def _monday(first: LocalDate) -> LocalDate:
@@ -90,6 +93,14 @@ class DayEdit(BaseModel):
     ranges: DayRanges
     version: Version = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_form(cls, fields: Any) -> Any:
+        """A form has the `date` and `ranges.0.start`, `ranges.0.end`, …; empty rows are ignored."""
+        if isinstance(fields, dict) and "date" in fields and "ranges" not in fields:
+            return fields | {"ranges": web.form_rows(fields, "ranges", "start", "end")}
+        return fields
+
 
 class RangeChange(TimeRange):
     date: LocalDate
@@ -103,8 +114,18 @@ class Bulk(BaseModel):
     changes: list[Any] = Field(min_length=1, max_length=day.MAX_CHANGES)
 
 
+def _parsed(value: Any) -> Any:
+    """A form sends its pattern as JSON."""
+    if isinstance(value, str):
+        try:
+            return orjson.loads(value)
+        except orjson.JSONDecodeError:
+            raise ValueError("The pattern is not valid JSON.") from None
+    return value
+
+
 class StandingPattern(BaseModel):
-    days: dict[filling.DayName, DayRanges]
+    days: Annotated[dict[filling.DayName, DayRanges], BeforeValidator(_parsed)]
 
 
 class DateQuery(BaseModel):
@@ -188,7 +209,8 @@ async def _fill(
     if preview:
         return web.json({"days": filled.days, "days_changed": filled.days_changed})
     state["wake_up"]()
-    return web.json({"days_changed": filled.days_changed, "version": filled.version})
+    content = {"days_changed": filled.days_changed, "version": filled.version}
+    return web.done(request, content, redirect_to=_page(first))
 
 
 # ---- days and single ranges
@@ -214,7 +236,7 @@ async def replace_day(request: Request, account: SignedIn) -> Response:
         now=state["now"](),
     )
     state["wake_up"]()
-    return web.json(day.as_json(saved))
+    return web.done(request, day.as_json(saved), redirect_to=f"{_page(on)}#day-{on}")
 
 
 @web.may("manage_availability")
@@ -326,13 +348,13 @@ async def keep_pattern(request: Request, account: SignedIn) -> Response:
         state["pool"], account.account_id, pattern, now=state["now"]()
     )
     state["wake_up"]()
-    return web.json(_pattern_json(pattern))
+    return web.done(request, _pattern_json(pattern), redirect_to=PAGE)
 
 
 @web.may("manage_availability")
 async def remove_pattern(request: Request, account: SignedIn) -> Response:
     await filling.remove_standing_pattern(request.state["pool"], account.account_id)
-    return Response(status_code=204)
+    return web.done(request, None, status=204, redirect_to=PAGE)
 
 
 def _pattern_json(pattern: filling.Pattern) -> dict[str, Any]:
@@ -380,17 +402,23 @@ async def add_blackouts(request: Request, account: SignedIn) -> Response:
     )
     state["wake_up"]()
     content = {"first": body.first.isoformat(), "last": last.isoformat(), "reason": body.reason}
-    return web.json(content, 201)
+    return web.done(request, content, status=201, redirect_to=_page(body.first))
 
 
 @web.may("manage_blackouts")
 async def remove_blackout(request: Request, account: SignedIn) -> Response:
-    await blackout.remove(request.state["pool"], account.account_id, _path_date(request))
+    on = _path_date(request)
+    await blackout.remove(request.state["pool"], account.account_id, on)
     request.state["wake_up"]()
-    return Response(status_code=204)
+    return web.done(request, None, status=204, redirect_to=_page(on))
 
 
 # ---- shapes
+
+
+def _page(on: date) -> str:
+    """The calendar's page with the week of a day, where forms lead."""
+    return f"{PAGE}?week={on - timedelta(days=on.weekday())}"
 
 
 def _sunday(monday: date) -> date:

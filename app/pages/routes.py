@@ -2,13 +2,14 @@
 
 from starlette.routing import Route
 
-from app.pages import dev_mail, home, instructor, lessons, sign_in, teach
+from app.pages import calendar, dev_mail, home, instructor, lessons, sign_in, teach
 
 routes = [
     Route("/", home.page, methods=["GET"]),
     Route("/instructors/{id}", instructor.page, methods=["GET"]),
     Route("/lessons", lessons.page, methods=["GET"]),
     Route("/teach", teach.page, methods=["GET"]),
+    Route("/teach/calendar", calendar.page, methods=["GET"]),
     Route("/login", sign_in.login, methods=["GET"]),
     Route("/register", sign_in.register, methods=["GET"]),
     Route("/dev/mail", dev_mail.inbox, methods=["GET"]),

@@ -1,4 +1,4 @@
-"""`/teach`: the instructor's coming lessons, working hours and services."""
+"""`/teach`: the instructor's coming lessons, a summary of their hours, and services."""
 
 from datetime import date, timedelta
 
@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from app import formatting, web
 from app.accounts.session import SignedIn
+from app.availability import blackout, week
 from app.bookings import booking
 from app.bookings.booking import Booking
 from app.catalog import category, instructor
@@ -24,6 +25,8 @@ async def page(request: Request, account: SignedIn) -> Response:
     lessons = await _lessons_from(request, account, today)
     days = [today + timedelta(days=n) for n in range(DAYS)]
     lessons_of = {day: [lesson for lesson in lessons if _day(lesson) == day] for day in days}
+    hours = await week.read(pool, profile.id, today)
+    blackouts = await blackout.list_of(pool, profile.id, after=today - timedelta(1), limit=DAYS)
     return web.page(
         request,
         "teach.html",
@@ -32,6 +35,9 @@ async def page(request: Request, account: SignedIn) -> Response:
         lessons_of=lessons_of,
         later=[lesson for lesson in lessons if _day(lesson) > days[-1]],
         confirmed=[lesson for day in days for lesson in lessons_of[day] if lesson.state != "held"],
+        hours={date.fromisoformat(day): ranges for day, ranges in hours.days.items()},
+        has_hours=any(hours.days.values()),
+        blackouts={row.day: row.reason for row in blackouts},
         categories=await category.categories(pool),
         catalog=await category.services(pool),
     )

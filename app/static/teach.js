@@ -1,7 +1,6 @@
 // /teach: shows new bookings on the open page, and announces them in batches.
 
 import { moment } from "./formatting.js";
-import { showHours } from "./hours.js";
 import { followBookings } from "./list.js";
 import { Live } from "./live.js";
 import { follow } from "./status.js";
@@ -38,4 +37,3 @@ const live = new Live();
 follow(live, followBookings(live, describe));
 live.watch(instructor, { first: today, days: 1 });
 live.start();
-showHours();

@@ -17,7 +17,7 @@ from app.web.auth import (
 )
 from app.web.errors import render_refusal
 from app.web.middleware import MAX_BODY, SECURITY_HEADERS, RequestBody, SecurityHeaders
-from app.web.parsing import check, form_fields, is_form, path_id, query, read
+from app.web.parsing import check, form_fields, form_rows, is_form, path_id, query, read
 from app.web.responses import done, json, local_path, page, static_files, templates
 from app.web.state import Handler, PerRequest, Request, State, utc_now
 
@@ -35,6 +35,7 @@ __all__ = [
     "clear_session_cookie",
     "done",
     "form_fields",
+    "form_rows",
     "is_form",
     "json",
     "local_path",

@@ -1,5 +1,7 @@
 """Parsing requests: JSON bodies, forms and query strings as pydantic models, ids in paths."""
 
+import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -98,3 +100,14 @@ def form_fields(raw: bytes) -> dict[str, str]:
     except ValueError:
         raise refusal.ValidationError("The form couldn’t be read.") from None
     return {name: value for name, value in pairs if value != "" and not name.startswith("_")}
+
+
+def form_rows(fields: Mapping[str, str], name: str, *keys: str) -> list[dict[str, str]]:
+    """The rows of a list in a form, whose fields are `name.0.key`, `name.1.key` and so on. Rows
+    without any value are left out; a missing value is empty."""
+    field = re.compile(rf"{name}\.([0-9]{{1,3}})\.({'|'.join(keys)})")
+    numbers = {int(match[1]) for each in fields if (match := field.fullmatch(each))}
+    return [
+        {key: fields.get(f"{name}.{number}.{key}", "") for key in keys}
+        for number in sorted(numbers)
+    ]

@@ -47,6 +47,11 @@ where instructor_id > :after order by instructor_id limit 500;
 -- name: fill_by_standing_pattern
 select days_changed from fill_by_standing_pattern(:instructor_id, :now);
 
+-- name: edited_weeks
+select monday from edited_week
+where instructor_id = :instructor_id and monday >= :first
+order by monday;
+
 -- name: gaps
 select gaps(c.instructor_id, :day) from calendar c where c.instructor_id = :instructor_id;
 

@@ -44,3 +44,13 @@ where instructor_id = :account_id and state = any(:states::text[])
   and (starts_at, id) < (:start::timestamptz, :id::uuid)
 order by starts_at desc, id desc
 limit :limit;
+
+-- name: calendar_lessons
+-- What occupies an instructor's time in a week, for the calendar's page.
+select b.id, lower(b.during) as starts_at, upper(b.during) as ends_at, b.state, b.service_name,
+       a.full_name as student_name
+from booking b join account a on a.id = b.student_id
+where b.instructor_id = :instructor_id and b.occupies_time
+  and b.blocked && tstzrange(:from_instant, :to_instant)
+  and b.during && tstzrange(:from_instant, :to_instant)
+order by lower(b.during);
