@@ -21,6 +21,7 @@ import app.availability.public_routes
 import app.availability.routes
 import app.bookings.routes
 import app.catalog.routes
+import app.notifications.routes
 import app.pages.routes
 import app.search.routes
 import realtime.lifespan
@@ -105,6 +106,7 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
         *app.search.routes.routes,
         *app.availability.routes.routes,
         *app.availability.public_routes.routes,
+        *app.notifications.routes.routes,
         *app.pages.routes.routes,
         *sockets,
         Mount("/static", web.static_files(HERE / "static"), name="static"),

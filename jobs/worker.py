@@ -14,9 +14,8 @@ from app.notifications import mail, smtp
 from app.notifications.delivery import WorkerContext
 from app.redis import UNREACHABLE_ERRORS
 from app.settings import Settings, SettingsError
-from jobs import next_starts, queue
+from jobs import next_starts, nightly, queue, reminders
 from jobs.dispatcher import dispatch, listen
-from jobs.nightly import repeat
 from jobs.notifications import deliver
 
 log = structlog.get_logger("worker")
@@ -58,9 +57,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         raise SettingsError("REDIS_URL: the worker needs a Redis. (`python -m app up` starts one.)")
     mail.sender(settings.mail_from)
     with smtp.opened(settings) as mailer:
-        # One connection per delivery, plus the dispatcher, the next starts and the nightly job.
+        # One connection per delivery, plus the dispatcher, the next starts, the nightly jobs and the
+        # reminders.
         database_url = settings.database_url.get_secret_value()
-        pool = await db.connect(database_url, size=MAX_JOBS + 3, name="worker")
+        pool = await db.connect(database_url, size=MAX_JOBS + 4, name="worker")
         redis = queue.connect(redis_url)
         slots = asyncio.Semaphore(MAX_JOBS)
         try:
@@ -74,8 +74,11 @@ async def _run_loops(redis: ArqRedis, context: WorkerContext) -> None:
     wakeup, stop = asyncio.Event(), context.stop
     redis_url = context.settings.redis_url.get_secret_value()
     async with asyncio.TaskGroup() as group:
-        nightly = group.create_task(repeat(context))
-        listener = group.create_task(listen(redis_url, wakeup))
+        endless = [
+            group.create_task(nightly.repeat(context)),
+            group.create_task(reminders.repeat(context, wakeup)),
+            group.create_task(listen(redis_url, wakeup)),
+        ]
         loops = [
             group.create_task(dispatch(redis, context, wakeup)),
             group.create_task(_run_arq(redis, context)),
@@ -83,8 +86,8 @@ async def _run_loops(redis: ArqRedis, context: WorkerContext) -> None:
         ]
         log.info("worker_started")
         await stop.wait()
-        listener.cancel()
-        nightly.cancel()
+        for task in endless:
+            task.cancel()
         wakeup.set()  # ends the dispatcher's wait
         _, unfinished = await asyncio.wait(loops, timeout=DRAIN_SECONDS)
         for loop in unfinished:

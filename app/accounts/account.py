@@ -27,6 +27,7 @@ class _Secret:
 
 
 _insert_account = statement("insert_account", UUID)
+_insert_welcome = statement("insert_welcome", int)
 _secret_by_email = statement("secret_by_email", _Secret)
 _replace_password_hash = statement("replace_password_hash", UUID)
 _is_zone = statement("is_zone", bool)
@@ -58,6 +59,7 @@ async def register(
             role=role,
             time_zone=time_zone,
         )
+        await _insert_welcome.run(tx, account_id=account_id, now=now)
         return await session.open(tx, account_id, settings, now=now)
 
     return await transact(pool, write)

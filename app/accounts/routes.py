@@ -54,7 +54,8 @@ async def register(request: Request, _: SignedIn | None) -> Response:
         settings=request.state["settings"],
         now=request.state["now"](),
     )
-    return await _welcome(request, token, registration.next, status=201)
+    request.state["wake_up"]()
+    return await _signed_in(request, token, registration.next, status=201)
 
 
 @web.visitor
@@ -76,10 +77,10 @@ async def login(request: Request, _: SignedIn | None) -> Response:
         await limiter.hit(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)
         raise
     await limiter.forget(limits.SIGN_IN_FAILURES_OF_EMAIL, credentials.email.casefold())
-    return await _welcome(request, token, credentials.next)
+    return await _signed_in(request, token, credentials.next)
 
 
-async def _welcome(
+async def _signed_in(
     request: Request, token: str, next_page: str | None, status: int = 200
 ) -> Response:
     """The response to a sign-in."""

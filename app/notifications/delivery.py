@@ -18,7 +18,7 @@ from app.bookings.booking import Booking, from_row_json
 from app.bookings.ical import host
 from app.db import Pool, Tx, transact
 from app.notifications import mail, smtp
-from app.notifications.message import KINDS, Message, Recipient, compose
+from app.notifications.message import KINDS, Message, Recipient, compose, welcome
 from app.notifications.smtp import Mailer
 from app.refusal import Unavailable
 from app.settings import Settings
@@ -43,23 +43,28 @@ class DueNotification:
 @dataclass(frozen=True, slots=True)
 class PendingNotification:
     """A notification that this transaction has locked, with its recipient and its booking (a row of
-    booking_detail)."""
+    booking_detail), if it is about one. `quiet_until` is the end of the present quiet hours."""
 
     id: int
     kind: str
     attempts: int
-    booking_id: UUID
+    sequence: int
+    booking_id: UUID | None
     recipient_id: UUID
     email: str
     full_name: str
+    is_instructor: bool
+    turned_off: bool
     cancelled_by: UUID | None
-    booking: dict[str, Any]
+    quiet_until: datetime | None
+    booking: dict[str, Any] | None
 
 
 _due = statement("due_notifications", DueNotification)
 _lock = statement("lock_notification", PendingNotification)
 _mark_sent = statement("mark_notification_sent", int)
 _mark_failed = statement("mark_notification_failed", int)
+_postpone = statement("postpone_notification", int)
 _drop = statement("drop_notification", int)
 _insert_dev_mail = statement("insert_dev_mail", int)
 
@@ -117,17 +122,20 @@ async def deliver(context: WorkerContext, notification_id: int) -> None:
 
 async def _attempt(tx: Tx, notification: PendingNotification, context: WorkerContext) -> None:
     settings, now = context.settings, context.now
-    booking = from_row_json(notification.booking)
+    booking = from_row_json(notification.booking) if notification.booking else None
     fields = {"notification": notification.id, "kind": notification.kind}
-    if _is_obsolete(notification, booking):
-        reason = "obsolete: the booking is cancelled"
+    if reason := _reason_to_drop(notification, booking, now()):
         await _drop.run(tx, id=notification.id, now=now(), reason=reason)
-        log.info("notification_dropped", **fields, reason="booking_cancelled")
+        log.info("notification_dropped", **fields, reason=reason)
+        return
+    if notification.kind == "reminder" and notification.quiet_until is not None:
+        await _postpone.run(tx, id=notification.id, due_at=notification.quiet_until)
         return
     try:
         message = _message(notification, booking, settings, now())
         if context.mailer:
-            message_id = f"<{notification.booking_id}.{notification.id}@{host(settings.site_url)}>"
+            about = notification.booking_id or notification.recipient_id
+            message_id = f"<{about}.{notification.id}@{host(settings.site_url)}>"
             await context.mailer.send(
                 mail.mail(message, mail_from=settings.mail_from, message_id=message_id, now=now())
             )
@@ -141,12 +149,17 @@ async def _attempt(tx: Tx, notification: PendingNotification, context: WorkerCon
 
 
 def _message(
-    notification: PendingNotification, booking: Booking, settings: Settings, now: datetime
+    notification: PendingNotification, booking: Booking | None, settings: Settings, now: datetime
 ) -> Message:
+    recipient = Recipient(notification.recipient_id, notification.full_name, notification.email)
+    if booking is None:
+        return welcome(
+            recipient, is_instructor=notification.is_instructor, site_url=settings.site_url
+        )
     return compose(
         notification.kind,
         booking,
-        Recipient(notification.recipient_id, notification.full_name, notification.email),
+        recipient,
         cancelled_by=notification.cancelled_by,
         site_url=settings.site_url,
         mail_from=settings.mail_from,
@@ -154,15 +167,31 @@ def _message(
     )
 
 
-def _is_obsolete(notification: PendingNotification, booking: Booking) -> bool:
-    """Whether a delayed confirmation would arrive after the mail about the cancellation, and
-    contradict it. A confirmation that was never attempted is sent: it goes before the cancellation
-    (see due_notifications)."""
-    return (
-        notification.kind == "booking_confirmed"
-        and notification.attempts > 0
-        and booking.state == "cancelled"
-    )
+def _reason_to_drop(
+    notification: PendingNotification, booking: Booking | None, now: datetime
+) -> str | None:
+    """Why this notification should not be sent any more; None if it should."""
+    if notification.turned_off:
+        return "turned_off"
+    if booking is None:
+        return None if notification.booking_id is None else "booking_deleted"
+    moved = booking.sequence != notification.sequence
+    match notification.kind:
+        case "booking_confirmed" if notification.attempts and booking.state == "cancelled":
+            # It would arrive after the mail about the cancellation and contradict it. (One that was
+            # never attempted goes before the cancellation, see due_notifications.)
+            return "booking_cancelled"
+        case "booking_rescheduled" if moved:
+            return "booking_moved"  # a later notification has the present time
+        case "booking_rescheduled" if booking.state == "cancelled":
+            return "booking_cancelled"
+        case "reminder" if moved:
+            return "booking_moved"
+        case "reminder" if booking.state != "confirmed":
+            return f"booking_{booking.state}"
+        case "reminder" if booking.starts_at <= (notification.quiet_until or now):
+            return "too_late"
+    return None
 
 
 async def _record_failure(
@@ -211,5 +240,5 @@ async def _store(
         subject=message.subject,
         body_text=message.text,
         body_html=message.html,
-        calendar=message.calendar,
+        calendar=message.calendar or None,
     )

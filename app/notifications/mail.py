@@ -46,7 +46,7 @@ def sender(mail_from: str) -> Address:
 
 
 def mail(message: Message, *, mail_from: str, message_id: str, now: datetime) -> Mail:
-    """The message as text and HTML. The calendar is included twice: as an alternative, which mail
+    """The message as text and HTML. A calendar is included twice: as an alternative, which mail
     programs act on, and as an attachment. Raises ValueError or IndexError for an invalid address,
     and ValueError for a header that is not one line."""
     origin = sender(mail_from)
@@ -62,13 +62,14 @@ def mail(message: Message, *, mail_from: str, message_id: str, now: datetime) ->
     alternative = MIMEMultipart("alternative", "=_alternative")
     alternative.attach(_text("plain", message.text))
     alternative.attach(_text("html", message.html))
-    calendar = MIMEText(message.calendar, "calendar", "utf-8")
-    calendar.set_param("method", message.method)
-    alternative.attach(calendar)
     content.attach(alternative)
-    file = MIMEApplication(message.calendar.encode(), "ics")
-    file.add_header("Content-Disposition", "attachment", filename="lesson.ics")
-    content.attach(file)
+    if message.calendar:
+        calendar = MIMEText(message.calendar, "calendar", "utf-8")
+        calendar.set_param("method", message.method)
+        alternative.attach(calendar)
+        file = MIMEApplication(message.calendar.encode(), "ics")
+        file.add_header("Content-Disposition", "attachment", filename="lesson.ics")
+        content.attach(file)
     return Mail(origin.addr_spec, recipient.addr_spec, content.as_bytes(policy=_POLICY))
 
 

@@ -1,11 +1,12 @@
-"""The content of a notification: subject, text, HTML and calendar file. `delivery` sends it."""
+"""The content of a notification: subject, text, HTML and, where a lesson enters, moves in or leaves
+a calendar, a calendar file. `delivery` sends it."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import jinja2
@@ -25,9 +26,14 @@ _TEMPLATES = jinja2.Environment(
     auto_reload=False,
 )
 
-# The kinds of notification, and the method of their calendar files.
-_METHODS: dict[str, Method] = {"booking_confirmed": "REQUEST", "booking_cancelled": "CANCEL"}
-KINDS = list(_METHODS)
+# The kinds of notification about a booking, and the methods of their calendar files.
+_METHODS: dict[str, Method | None] = {
+    "booking_confirmed": "REQUEST",
+    "booking_rescheduled": "REQUEST",
+    "booking_cancelled": "CANCEL",
+    "reminder": None,
+}
+KINDS = [*_METHODS, "welcome"]
 # Loaded at the start, so that a missing template is noticed then.
 _TEXTS = {kind: _TEMPLATES.get_template(f"mail/{kind}.txt") for kind in KINDS}
 _PAGES = {kind: _TEMPLATES.get_template(f"mail/{kind}.html") for kind in KINDS}
@@ -45,15 +51,28 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`name` and `subject` are single lines."""
+    """`name` and `subject` are single lines. `calendar` is an iCalendar file with this `method`;
+    both are empty in a message without one."""
 
     name: str
     address: str
     subject: str
     text: str
     html: str
-    calendar: str
-    method: Method
+    calendar: str = ""
+    method: Method | Literal[""] = ""
+
+
+def welcome(recipient: Recipient, *, is_instructor: bool, site_url: str) -> Message:
+    """The message to a new account."""
+    variables = {
+        "subject": "Welcome to InstaInstru",
+        "reader_name": phrases.line(recipient.name),
+        "reader": "instructor" if is_instructor else "student",
+        "site_url": site_url,
+        "start_url": f"{site_url}/{'teach' if is_instructor else ''}",
+    }
+    return _message("welcome", recipient, variables)
 
 
 def compose(
@@ -66,7 +85,7 @@ def compose(
     mail_from: str,
     now: datetime,
 ) -> Message:
-    """The message of this kind (one of KINDS) about the booking."""
+    """The message of this kind about the booking."""
     role: Role = "instructor" if recipient.id == booking.instructor_id else "student"
     variables = _variables(
         kind, booking, role, cancelled_by=cancelled_by, site_url=site_url, now=now
@@ -76,24 +95,38 @@ def compose(
         "subject": _subject(kind, role, variables),
     }
     method = _METHODS[kind]
+    if method is None:
+        return _message(kind, recipient, variables)
+    calendar = invitation(
+        booking,
+        method=method,
+        summary=f"{variables['service']} with {variables['other']}",
+        location=phrases.line(booking.location) or variables["place"],
+        description=_CALENDAR_TEXT.render(variables).strip(),
+        url=variables["lesson_url"],
+        site_url=site_url,
+        organizer=_organizer(mail_from),
+        attendee=Guest(variables["reader_name"], recipient.address),
+        now=now,
+    )
+    return _message(kind, recipient, variables, calendar=calendar, method=method)
+
+
+def _message(
+    kind: str,
+    recipient: Recipient,
+    variables: dict[str, Any],
+    *,
+    calendar: str = "",
+    method: Method | Literal[""] = "",
+) -> Message:
     return Message(
         name=variables["reader_name"],
         address=recipient.address,
         subject=variables["subject"],
         text=_TEXTS[kind].render(variables),
         html=_PAGES[kind].render(variables),
-        calendar=invitation(
-            booking,
-            method=method,
-            summary=f"{variables['service']} with {variables['other']}",
-            location=phrases.line(booking.location) or variables["place"],
-            description=_CALENDAR_TEXT.render(variables).strip(),
-            url=variables["lessons_url"],
-            site_url=site_url,
-            organizer=_organizer(mail_from),
-            attendee=Guest(variables["reader_name"], recipient.address),
-            now=now,
-        ),
+        calendar=calendar,
         method=method,
     )
 
@@ -107,6 +140,8 @@ def _subject(kind: str, role: Role, variables: dict[str, Any]) -> str:
     event = {
         "booking_cancelled": "Cancelled",
         "booking_confirmed": "Confirmed" if role == "student" else "New lesson",
+        "booking_rescheduled": "Moved",
+        "reminder": "Reminder",
     }[kind]
     return f"{event}: {variables['service']} with {variables['other']}, {variables['when_short']}"
 
@@ -122,6 +157,7 @@ def _variables(
 ) -> dict[str, Any]:
     """The variables of the templates."""
     zone = booking.time_zone
+    page = "teach" if role == "instructor" else "lessons"
     variables = {
         "reader": role,
         "other": phrases.line(
@@ -134,7 +170,7 @@ def _variables(
         "price": f"{formatting.money(booking.price_cents)} for {booking.duration_minutes} minutes",
         "note": phrases.lines(booking.note),
         "site_url": site_url,
-        "lessons_url": f"{site_url}/{'teach' if role == 'instructor' else 'lessons'}",
+        "lesson_url": f"{site_url}/{page}#booking-{booking.id}",
     }
     if kind == "booking_cancelled":
         return variables | {

@@ -125,6 +125,16 @@ begin
 end
 $$;
 
+-- The end of the quiet hours (22:00 to 8:00, docs/notifications.md) if they are at this instant.
+create function quiet_until(p_instant timestamptz, p_zone text) returns timestamptz
+language sql stable strict parallel safe as $$
+  select case
+    when local::time >= '22:00' then local_or_jump(local::date + 1 + time '08:00', p_zone)
+    when local::time < '08:00' then local_or_jump(local::date + time '08:00', p_zone)
+  end
+  from (values (p_instant at time zone p_zone)) as clock (local)
+$$;
+
 -- An instant in the wire format. Stable and not strict, like to_char, so that it can be inlined.
 create function wire_instant(p_instant timestamptz) returns text
 language sql stable parallel safe as $$

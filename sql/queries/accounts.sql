@@ -86,3 +86,7 @@ lock table account in share row exclusive mode
 
 -- name: no_accounts
 select not exists (select from account)
+
+-- name: insert_welcome
+-- The mail that welcomes a new account.
+insert into notification (kind, recipient_id, due_at) values ('welcome', :account_id, :now);

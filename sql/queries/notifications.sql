@@ -18,15 +18,26 @@ limit :limit;
 
 -- name: lock_notification
 -- Locks the row until the transaction ends, if it is still due and not locked by another worker.
--- Returns it with its booking.
-select n.id, n.kind, n.attempts, n.booking_id, n.recipient_id, recipient.email::text as email,
-       recipient.full_name,
+-- Returns it with its booking, which is null for a kind without one (and for a deleted booking).
+-- `quiet_until` is the end of the quiet hours, if they are now, in the zone of the lesson.
+select n.id, n.kind, n.attempts, n.sequence, n.booking_id, n.recipient_id,
+       recipient.email::text as email, recipient.full_name,
+       exists (
+         select from account_role r
+         where r.account_id = n.recipient_id and r.role = 'instructor'
+       ) as is_instructor,
+       exists (
+         select from notification_preference p
+         where p.account_id = n.recipient_id and p.kind = n.kind and not p.email
+       ) as turned_off,
        (select a.actor_id from booking_audit a
         where a.booking_id = n.booking_id and a.event = 'cancelled'
         order by a.id desc limit 1) as cancelled_by,
-       (select to_json(d) from booking_detail d where d.id = n.booking_id) as booking
+       quiet_until(:now, detail.time_zone) as quiet_until,
+       to_json(detail) as booking
 from notification n
 join account recipient on recipient.id = n.recipient_id
+left join lateral (select * from booking_detail d where d.id = n.booking_id) as detail on true
 where n.id = :id and n.sent_at is null and n.given_up_at is null and n.due_at <= :now
   and n.kind = any(:kinds::text[])
 for no key update of n skip locked;
@@ -39,9 +50,52 @@ update notification
 set attempts = attempts + 1, last_error = :error, due_at = :due_at, given_up_at = :given_up_at
 where id = :id;
 
+-- name: postpone_notification
+update notification set due_at = :due_at where id = :id;
+
 -- name: drop_notification
 -- For a notification whose content is no longer true.
 update notification set given_up_at = :now, last_error = :reason where id = :id;
+
+-- name: insert_reminders
+-- For both people of each lesson that starts within 24 hours, once per time of the lesson. A lesson
+-- booked or moved less than 24 hours ahead gets none. Returns the number of lessons.
+with lesson as (
+  select b.id, b.student_id, b.instructor_id, b.sequence,
+         lower(b.during) - interval '24 hours' as due_at
+  from booking b
+  where b.state = 'confirmed'
+    and lower(b.during) > :now and lower(b.during) <= :now::timestamptz + interval '24 hours'
+    -- For the index. A lesson lasts at most a day.
+    and upper(b.during) > :now and upper(b.during) <= :now::timestamptz + interval '48 hours'
+    and not exists (
+      select from notification n
+      where n.booking_id = b.id and n.recipient_id = b.student_id and n.kind = 'reminder'
+        and n.sequence = b.sequence
+    )
+    and not exists (
+      select from booking_audit a
+      where a.booking_id = b.id and a.event in ('created', 'confirmed', 'rescheduled')
+        and a.at > lower(b.during) - interval '24 hours'
+    )
+  order by lower(b.during)
+  limit :limit
+), reminder as (
+  insert into notification (kind, recipient_id, booking_id, sequence, due_at)
+  select 'reminder', recipient, id, sequence, due_at
+  from lesson, unnest(array[student_id, instructor_id]) as recipient
+  on conflict do nothing
+)
+select count(*) from lesson;
+
+-- name: preferences_of
+select kind::text as kind, email from notification_preference where account_id = :account_id;
+
+-- name: set_preferences
+insert into notification_preference (account_id, kind, email)
+select :account_id, kind, email
+from unnest(:kinds::text[], :emails::boolean[]) as preference (kind, email)
+on conflict (account_id, kind) do update set email = excluded.email;
 
 -- name: insert_dev_mail
 insert into dev_mail (

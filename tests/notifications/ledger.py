@@ -33,7 +33,9 @@ async def book(
     *,
     day: int = 3,
     note: str = "",
+    at: datetime | None = None,
 ) -> Booking:
+    """Books the time, `day` days from today on the instructor's clock."""
     return await booking.reserve(
         pool,
         ben.id,
@@ -43,7 +45,7 @@ async def book(
         location_type=None,
         location="12 Main St",
         note=note,
-        now=now(),
+        now=at or now(),
     )
 
 

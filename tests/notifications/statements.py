@@ -8,5 +8,6 @@ from app.notifications.message import KINDS
 HOT: dict[str, dict[str, Any]] = {
     "due_notifications": {"now": datetime.now(UTC), "kinds": KINDS, "limit": 200},
     "lock_notification": {"id": 7, "now": datetime.now(UTC), "kinds": KINDS},
+    "insert_reminders": {"now": datetime.now(UTC), "limit": 500},
     "dev_mails": {"limit": 100},
 }

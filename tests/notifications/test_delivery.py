@@ -215,10 +215,7 @@ async def test_a_confirmation_that_failed_is_not_sent_after_the_cancellation(
             "Cancelled"
         ]
     confirmed = [row for row in await rows(pool) if row["kind"] == "booking_confirmed"]
-    assert all(
-        row["given_up_at"] and row["last_error"] == "obsolete: the booking is cancelled"
-        for row in confirmed
-    )
+    assert all(row["given_up_at"] and row["last_error"] == "booking_cancelled" for row in confirmed)
 
 
 async def test_a_notification_is_not_sent_before_it_is_due(pool: Pool, settings: Settings) -> None:
@@ -235,10 +232,20 @@ async def test_an_unknown_kind_of_notification_is_left_for_newer_workers(
 ) -> None:
     ada = await factories.admin(pool)
     await pool.execute(
-        "insert into notification (kind, recipient_id, due_at) values ('welcome', $1, now())",
+        "insert into notification (kind, recipient_id, due_at) values ('password_reset', $1, now())",
         ada.id,
     )
     assert await deliver_due(pool, settings) == 0
     (row,) = await rows(pool)
     await deliver_each(pool, [row["id"]], settings)
     assert await rows(pool) == [row]
+
+
+async def test_a_notification_of_a_deleted_booking_is_dropped(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
+    booking = await book(pool, *await couple(pool))
+    await pool.execute("delete from booking where id = $1", booking.id)
+    await deliver_due(pool, by_smtp)
+    assert {row["last_error"] for row in await rows(pool)} == {"booking_deleted"}
+    assert box.mails == []

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.notifications import phrases
+from app.notifications.message import KINDS
 from tests.notifications.lessons import ANNA, BEN, HOSTILE, SITE, composed, lesson
 
 
@@ -23,7 +24,7 @@ def test_the_student_gets_all_details_of_the_lesson() -> None:
             "Your note to Anna Ash",
             "I have never played before.",
             "You can cancel for free until Mon, Nov 23, 9:00 pm. After that, it counts as late.",
-            f"{SITE}/lessons",
+            f"{SITE}/lessons#booking-{lesson().id}",
         ):
             assert text in body
         assert "Anna’s eyes only" not in body
@@ -40,7 +41,7 @@ def test_the_instructor_gets_the_lesson_from_their_point_of_view() -> None:
             "Note from Ben Birch",
             "I have never played before.",
             "Ben Birch can cancel for free until Mon, Nov 23, 9:00 pm.",
-            f"{SITE}/teach",
+            f"{SITE}/teach#booking-{lesson().id}",
         ):
             assert text in body
 
@@ -127,9 +128,34 @@ def test_the_policy_depends_on_the_current_time() -> None:
     )
 
 
+def test_a_moved_lesson_is_told_with_its_new_time() -> None:
+    booking = lesson(sequence=1)
+    to_ben, to_anna = (composed("booking_rescheduled", booking, reader) for reader in (BEN, ANNA))
+    assert to_ben.subject == "Moved: Piano with Anna Ash, Tue, Nov 24, 9:00 am"
+    assert to_anna.subject == "Moved: Piano with Ben Birch, Tue, Nov 24, 9:00 am"
+    assert "Ben Birch moved a lesson with you. It has a new time." in to_anna.text
+    for message in (to_ben, to_anna):
+        assert "Tuesday, November 24, 2026, 9:00–10:00 am (New York time)" in message.html
+
+
+def test_a_reminder_has_the_details_and_no_calendar_file() -> None:
+    message = composed("reminder", lesson(), BEN)
+    assert message.subject == "Reminder: Piano with Anna Ash, Tue, Nov 24, 9:00 am"
+    assert (message.calendar, message.method) == ("", "")
+    for text in ("At your place: 12 Main St", "$70 for 60 minutes", f"{SITE}/lessons#booking-"):
+        assert text in message.text
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "welcome"])
+def test_the_html_has_one_button_and_it_leads_to_the_lesson(kind: str) -> None:
+    html = composed(kind, lesson(), ANNA, cancelled_by=BEN).html
+    assert html.count("display:inline-block") == 1
+    assert f'href="{SITE}/teach#booking-{lesson().id}"' in html
+
+
 def test_user_input_cannot_end_a_header_or_become_markup() -> None:
     booking = lesson(student_name=HOSTILE, location=HOSTILE, note=HOSTILE, cancel_reason=HOSTILE)
-    for kind in ("booking_confirmed", "booking_cancelled"):
+    for kind in (kind for kind in KINDS if kind != "welcome"):
         for reader in (ANNA, BEN):
             message = composed(kind, booking, reader, cancelled_by=BEN)
             for header in (message.subject, message.name):
