@@ -217,6 +217,20 @@ async def test_a_booking_is_sent_even_if_a_board_that_contains_it_arrived_first(
         assert [message["type"] for message in recorder.messages] == ["booking"]
 
 
+async def test_a_booking_may_be_newer_than_its_event(pool: Pool, settings: Settings) -> None:
+    """Events carry ids only; the process that shows a booking reads its row."""
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
+    live = await live_path(settings, pool)
+    recorder, _ = await join(live.hub, ben.id, "student")
+    lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    await pool.fetchrow("select * from cancel_booking($1, $2, '', now())", ben.id, lesson.id)
+    await live.take_all()
+    assert [
+        (message["event"], message["booking"]["state"], message["booking"]["version"])
+        for message in recorder.messages
+    ] == [("created", "cancelled", 2), ("cancelled", "cancelled", 2)]
+
+
 async def test_deleted_bookings_begin_a_new_count(pool: Pool, settings: Settings) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
