@@ -164,6 +164,20 @@ class TooLate(Refusal):
     code = "TOO_LATE"
 
 
+class HoldExpired(Refusal):
+    """Your hold has run out. Choose the time again to see whether it is still free."""
+
+    status = 409
+    code = "HOLD_EXPIRED"
+
+
+class HoldLimit(Refusal):
+    """You can hold at most three times at once. Give one up first."""
+
+    status = 409
+    code = "HOLD_LIMIT"
+
+
 class WrongState(Refusal):
     """That isn’t possible for a lesson in this state."""
 

@@ -14,7 +14,7 @@ from app.notifications import mail, smtp
 from app.notifications.delivery import WorkerContext
 from app.redis import UNREACHABLE_ERRORS
 from app.settings import Settings, SettingsError
-from jobs import next_starts, nightly, queue, reminders
+from jobs import next_starts, nightly, queue, reminders, sweep
 from jobs.dispatcher import dispatch, listen
 from jobs.notifications import deliver
 
@@ -57,10 +57,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         raise SettingsError("REDIS_URL: the worker needs a Redis. (`python -m app up` starts one.)")
     mail.sender(settings.mail_from)
     with smtp.opened(settings) as mailer:
-        # One connection per delivery, plus the dispatcher, the next starts, the nightly jobs and the
-        # reminders.
+        # One connection per delivery, plus the dispatcher, the next starts, the nightly jobs, the
+        # reminders and the sweep.
         database_url = settings.database_url.get_secret_value()
-        pool = await db.connect(database_url, size=MAX_JOBS + 4, name="worker")
+        pool = await db.connect(database_url, size=MAX_JOBS + 5, name="worker")
         redis = queue.connect(redis_url)
         slots = asyncio.Semaphore(MAX_JOBS)
         try:
@@ -83,6 +83,7 @@ async def _run_loops(redis: ArqRedis, context: WorkerContext) -> None:
             group.create_task(dispatch(redis, context, wakeup)),
             group.create_task(_run_arq(redis, context)),
             group.create_task(next_starts.refresh(context)),
+            group.create_task(sweep.repeat(context)),
         ]
         log.info("worker_started")
         await stop.wait()

@@ -58,6 +58,25 @@ async def test_reserving_cancelling_and_reading_a_board_scan_no_table(plans: Que
     assert await plans.scans("select withdraw_service($1, $1)", account_id(7)) == []
 
 
+async def test_the_life_of_a_lesson_scans_no_table(plans: QueryPlans) -> None:
+    now = datetime.now(UTC)
+    start = now.replace(hour=20, minute=0, second=0, microsecond=0) + timedelta(days=3)
+    until = now + timedelta(minutes=5)
+    hold = "select refusal, booking from reserve($1, $2, $3, 60, null, '', '', $4, null, null, $5)"
+    parties = (account_id(3997), account_id(8))
+    assert await plans.scans(hold, *parties, start, now, until) == []
+    row = await plans.connection.fetchrow(hold, *parties, start, now, until)
+    held = row["booking"]["id"]
+    assert await plans.scans(hold, *parties, start + timedelta(hours=1), now, until) == []
+    for sql in (
+        "select refusal from extend_hold($1, $2, $3, $3, 'k', '\\x00')",
+        "select refusal from give_up_hold($1, $2, $3, 'k', '\\x00')",
+    ):
+        assert await plans.scans(sql, parties[0], held, now) == []
+    assert await plans.scans("select sweep(100, false, $1)", until) == []
+    assert await plans.scans("select sweep(1, true, $1)", until + timedelta(days=3)) == []
+
+
 DAY = (NOW + timedelta(days=2)).date()
 HOT: dict[str, dict[str, Any]] = {
     "session_by_id": {"session_id": account_id(1500), "now": NOW},
@@ -271,11 +290,14 @@ PROCESSES = (app.main, app.maintenance, jobs.worker, realtime.relay)
 
 # Statements that other tests cover, or that need no test.
 COVERED_ELSEWHERE = {
-    # called as functions in the first test above
+    # called as functions in the first tests above
     "cancel_booking",
+    "extend_hold",
+    "give_up_hold",
     "withdraw_service",
     "replace_days",
     "reserve",
+    "sweep_bookings",
     "update_instructor",
     # retention has a test of plans (tests/privacy)
     "delete_old_audit",

@@ -74,8 +74,11 @@ def from_row_json(row: dict[str, Any]) -> Booking:
 
 
 def as_json(booking: Booking, viewer: UUID) -> dict[str, Any]:
-    """`booking` in docs/api.md. Only the instructor sees the instructor's private note."""
-    held_until = booking.held_until if booking.state == "held" else None
+    """`booking` in docs/api.md. Only the instructor sees the instructor's private note, and only
+    the student sees when a hold ends."""
+    held_until = None
+    if booking.state == "held" and viewer == booking.student_id:
+        held_until = booking.held_until
     return {
         "id": str(booking.id),
         "state": booking.state,
@@ -110,6 +113,7 @@ class Outcome:
 
 _reserve = statement("reserve", Outcome)
 _booking = statement("booking", Booking)
+_instructor_of_booking = statement("instructor_of_booking", UUID)
 _lists = {
     ("student", "upcoming"): statement("student_bookings_upcoming", Booking),
     ("student", "earlier"): statement("student_bookings_earlier", Booking),
@@ -129,13 +133,15 @@ async def reserve(
     location: str,
     note: str,
     now: datetime,
+    held_until: datetime | None = None,
     call: Call | None = None,
 ) -> Booking:
-    """Books the time for the student, in the caller's transaction or one of its own.
-    sql/functions/reserve.sql decides. A repeated `call` returns the booking as first stored.
+    """Books the time for the student, or holds it until `held_until`, in the caller's transaction
+    or one of its own. sql/functions/reserve.sql decides. A repeated `call` returns the booking as
+    first stored.
 
     Raises ValidationError, NotFound, NotAllowed, DurationNotOffered, TooSoon, TooFarAhead,
-    StudentBusy, IdempotencyMismatch, and SlotTaken and OutsideAvailability with the nearest free
+    StudentBusy, HoldLimit, IdempotencyMismatch, and SlotTaken and OutsideAvailability with the nearest free
     starts."""
     outcome = await run(
         db,
@@ -152,6 +158,7 @@ async def reserve(
         now=now,
         key=call.key if call else None,
         fingerprint=call.fingerprint if call else None,
+        held_until=held_until,
     )
     if outcome.refusal in {"SLOT_TAKEN", "OUTSIDE_AVAILABILITY"}:
         assert outcome.detail is not None
@@ -159,6 +166,30 @@ async def reserve(
             db, outcome.detail, student_id, near=start, minutes=minutes, now=now
         )
         raise _refusal(outcome.refusal, detail)
+    return of_outcome(outcome)
+
+
+async def change(
+    db: Pool | Tx,
+    statement: Statement[Outcome],
+    actor_id: UUID,
+    booking_id: UUID,
+    *,
+    call: Call | None,
+    **values: Any,
+) -> Booking:
+    """Changes an existing booking by a function in SQL. A repeated `call` returns the booking as
+    first stored. Raises the function's refusals."""
+    outcome = await run(
+        db,
+        statement,
+        calendar=await _instructor_of_booking.first(db, booking_id=booking_id),
+        actor_id=actor_id,
+        booking_id=booking_id,
+        key=call.key if call else None,
+        fingerprint=call.fingerprint if call else None,
+        **values,
+    )
     return of_outcome(outcome)
 
 
@@ -185,6 +216,16 @@ def of_outcome(outcome: Outcome) -> Booking:
     raise _refusal(outcome.refusal, outcome.detail or {})
 
 
+_WRONG_STATE = {
+    "held": "This time is only held. Confirm it first.",
+    "confirmed": "This lesson is already booked.",
+    "completed": "This lesson is completed, so you can’t do that anymore.",
+    "cancelled": "This lesson is cancelled, so you can’t do that anymore.",
+    "no_show": "This lesson is marked as missed, so you can’t do that anymore.",
+    "expired": "This hold has ended.",
+}
+
+
 def _refusal(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
     """The refusal with this code. Its sentence includes the detail."""
     assert code is not None
@@ -208,8 +249,7 @@ def _refusal(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
         case "OUTSIDE_AVAILABILITY" if not detail["alternatives"]:
             sentence = "The instructor isn’t available at that time."
         case "WRONG_STATE":
-            state = detail["state"].replace("_", "-")
-            sentence = f"This lesson is {state}, so you can’t do that anymore."
+            sentence = _WRONG_STATE[detail["state"]]
     return refusal.BY_CODE[code](sentence, **detail)
 
 

@@ -11,7 +11,6 @@ from app.db import Pool, Tx
 from app.statements import statement
 
 _cancel = statement("cancel_booking", Outcome)
-_instructor_of_booking = statement("instructor_of_booking", UUID)
 
 
 async def cancel(
@@ -28,15 +27,6 @@ async def cancel(
 
     Raises NotFound, WrongState (not confirmed), TooLate (already started) and
     IdempotencyMismatch."""
-    outcome = await booking.run(
-        db,
-        _cancel,
-        calendar=await _instructor_of_booking.first(db, booking_id=booking_id),
-        actor_id=actor_id,
-        booking_id=booking_id,
-        reason=reason,
-        now=now,
-        key=call.key if call else None,
-        fingerprint=call.fingerprint if call else None,
+    return await booking.change(
+        db, _cancel, actor_id, booking_id, reason=reason, now=now, call=call
     )
-    return booking.of_outcome(outcome)

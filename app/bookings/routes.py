@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from app import limits, refusal, web, wire
 from app.accounts.session import SignedIn
-from app.bookings import booking, cancellation, idempotency
+from app.bookings import booking, cancellation, hold, idempotency
 from app.bookings.booking import Booking, LocationType, Role, Scope
 from app.bookings.idempotency import Call
 from app.web import Request
@@ -81,6 +81,57 @@ async def create(request: Request, account: SignedIn, call: Call | None) -> Resp
     state["wake_up"]()
     content = booking.as_json(lesson, account.account_id)
     return web.done(request, content, status=201, redirect_to=f"/lessons#booking-{lesson.id}")
+
+
+@web.may("hold_times")
+@idempotent
+async def hold_time(request: Request, account: SignedIn, call: Call | None) -> Response:
+    state = request.state
+    await state["limiter"].hit(limits.BOOKINGS_OF_ACCOUNT, str(account.account_id))
+    body = await web.read(request, BookingRequest)
+    held = await hold.create(
+        state["pool"],
+        account.account_id,
+        service_id=body.service_id,
+        start=body.start,
+        minutes=body.duration_minutes,
+        location_type=body.location_type,
+        location=body.location,
+        note=body.note,
+        seconds=state["settings"].hold_seconds,
+        now=state["now"](),
+        call=call,
+    )
+    state["wake_up"]()
+    content = booking.as_json(held, account.account_id)
+    return web.done(request, content, status=201, redirect_to=f"/book/{held.id}")
+
+
+@web.may("hold_times")
+@idempotent
+async def extend_hold(request: Request, account: SignedIn, call: Call | None) -> Response:
+    held = await _own(request, account)
+    extended = await hold.extend(
+        request.state["pool"],
+        account.account_id,
+        held.id,
+        seconds=request.state["settings"].hold_seconds,
+        now=request.state["now"](),
+        call=call,
+    )
+    content = booking.as_json(extended, account.account_id)
+    return web.done(request, content, redirect_to=f"/book/{held.id}")
+
+
+@web.may("hold_times")
+@idempotent
+async def give_up_hold(request: Request, account: SignedIn, call: Call | None) -> Response:
+    held = await _own(request, account)
+    await hold.give_up(
+        request.state["pool"], account.account_id, held.id, now=request.state["now"](), call=call
+    )
+    request.state["wake_up"]()
+    return web.done(request, None, status=204, redirect_to=f"/instructors/{held.instructor_id}")
 
 
 @web.signed_in
@@ -166,9 +217,21 @@ async def _find(request: Request, account: SignedIn) -> Booking:
     )
 
 
+async def _own(request: Request, account: SignedIn) -> Booking:
+    """The booking whose id is in the path, if the account is its student. Raises NotFound and
+    NotAllowed."""
+    lesson = await _find(request, account)
+    if account.account_id != lesson.student_id:
+        raise refusal.NotAllowed
+    return lesson
+
+
 routes = [
     Route("/api/bookings", create, methods=["POST"]),
     Route("/api/bookings", lists, methods=["GET"]),
     Route("/api/bookings/{id}", show, methods=["GET"]),
     Route("/api/bookings/{id}/cancellation", cancel, methods=["POST"]),
+    Route("/api/holds", hold_time, methods=["POST"]),
+    Route("/api/holds/{id}", give_up_hold, methods=["DELETE"]),
+    Route("/api/holds/{id}/extension", extend_hold, methods=["POST"]),
 ]

@@ -83,6 +83,7 @@ async def direct(stack: Stack) -> AsyncIterator[Book]:
             now,
             key,
             FINGERPRINT,
+            None,
             timeout=60,
         )
         assert record is not None

@@ -44,28 +44,57 @@ end
 $$;
 
 -- A booking that conflicts with a lesson, and the refusal that it causes: the student's own first,
--- an expired hold last (it causes none, but must be released before the constraints allow another
--- booking). `p_except` is the booking to leave
--- out when it is moved. One statement, so that it sees one
--- snapshot.
+-- a hold that the lesson replaces last (it causes none, but must be released before the constraints
+-- allow another booking): an expired one, or the student's own with this instructor. `p_except` is
+-- the booking to leave out when it is moved. One statement, so that it sees one snapshot.
 create function conflicting_booking(
   p_instructor uuid, p_student uuid, p_during tstzrange, p_blocked tstzrange, p_now timestamptz,
   p_except uuid default null
-) returns table (id uuid, refusal text, is_expired boolean)
+) returns table (id uuid, refusal text, is_replaced boolean)
 language sql stable as $$
-  select c.id, case when not c.is_expired then c.refusal end, c.is_expired
+  select c.id, case when not c.is_replaced then c.refusal end, c.is_replaced
   from (
-    select b.id, 'STUDENT_BUSY' as refusal, b.state = 'held' and b.held_until <= p_now as is_expired
+    select b.id, 'STUDENT_BUSY' as refusal,
+           b.state = 'held'
+             and (b.held_until <= p_now or b.instructor_id = p_instructor) as is_replaced
     from booking b
     where b.student_id = p_student and b.during && p_during and b.occupies_time
     union all
-    select b.id, 'SLOT_TAKEN', b.state = 'held' and b.held_until <= p_now
+    select b.id, 'SLOT_TAKEN',
+           b.state = 'held' and (b.held_until <= p_now or b.student_id = p_student)
     from booking b
     where b.instructor_id = p_instructor and b.blocked && p_blocked and b.occupies_time
   ) as c
   where c.id is distinct from p_except
-  order by c.is_expired, c.refusal desc
+  order by c.is_replaced, c.refusal desc
   limit 1
+$$;
+
+-- A student's live holds of later lessons.
+create function live_holds(p_student uuid, p_now timestamptz) returns setof booking
+language sql stable as $$
+  select b.* from booking b
+  where b.student_id = p_student and b.during && tstzrange(p_now, null) and b.occupies_time
+    and b.state = 'held' and b.held_until > p_now
+$$;
+
+-- The holds that a lesson replaces: those of `conflicting_booking` and, if the lesson is itself a
+-- hold, the student's other one with this instructor.
+create function replaced_holds(
+  p_instructor uuid, p_student uuid, p_during tstzrange, p_blocked tstzrange, p_is_hold boolean,
+  p_now timestamptz
+) returns setof booking
+language sql stable as $$
+  select b.* from booking b
+  where b.instructor_id = p_instructor and b.blocked && p_blocked and b.occupies_time
+    and b.state = 'held' and (b.held_until <= p_now or b.student_id = p_student)
+  union
+  select b.* from booking b
+  where b.student_id = p_student and b.during && p_during and b.occupies_time
+    and b.state = 'held' and (b.held_until <= p_now or b.instructor_id = p_instructor)
+  union
+  select b.* from live_holds(p_student, p_now) as b
+  where p_is_hold and b.instructor_id = p_instructor
 $$;
 
 -- Whether a lesson lies inside availability, outside blackouts and within one local day.

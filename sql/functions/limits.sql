@@ -13,6 +13,14 @@ language sql immutable parallel safe as $$ select 730 $$;
 create function cancellation_grace() returns interval
 language sql immutable parallel safe as $$ select interval '5 minutes' $$;
 
+-- How many times a student may hold at once.
+create function most_holds() returns integer
+language sql immutable parallel safe as $$ select 3 $$;
+
+-- How long after its end a lesson counts as completed if the instructor has said nothing.
+create function completion_delay() returns interval
+language sql immutable parallel safe as $$ select interval '24 hours' $$;
+
 -- How long an Idempotency-Key is valid.
 create function idempotency_key_life() returns interval
 language sql immutable parallel safe as $$ select interval '24 hours' $$;

@@ -1,11 +1,11 @@
--- Books a lesson: one call, one transaction, no round trip while anything is locked. All writers
--- lock in the same order: the student's row, then calendars by id. Returns the booking (a
+-- Books a lesson, or holds its time until p_held_until: one call, one transaction, no round trip
+-- while anything is locked. All writers lock in the same order: the student's row, then calendars by id. Returns the booking (a
 -- booking_detail row), or a refusal with its detail; a refusal writes nothing. Sequential scans are
 -- off because plans are cached per connection, perhaps from a time when the tables were empty.
 create function reserve(
   p_student uuid, p_service uuid, p_start timestamptz, p_minutes integer,
   p_location_type text, p_location text, p_note text, p_now timestamptz,
-  p_key text default null, p_fingerprint bytea default null,
+  p_key text default null, p_fingerprint bytea default null, p_held_until timestamptz default null,
   out refusal text, out detail jsonb, out booking jsonb
 )
 language plpgsql volatile
@@ -21,6 +21,8 @@ declare
   v_day      date;
   v_time     record;
   v_conflict record;
+  v_replaces boolean;
+  v_holds    integer;
   v_booking  booking;
   v_dates    date[];
   v_days     jsonb;
@@ -50,7 +52,7 @@ begin
   -- board; only if it is not, or a hold must be released, does it matter why.
   if refusal is null then
     select a.full_name into v_student from account a where a.id = p_student for no key update;
-    if v_conflict.is_expired then
+    if v_conflict.is_replaced then
       perform lock_conflicting_calendars(p_student, v_service.instructor_id, v_during, p_now);
     end if;
     -- After a wait, this returns the row's newest version.
@@ -63,12 +65,20 @@ begin
       day_start(v_day + 1, v_calendar.time_zone));
     refusal := lesson_refusal(
       p_student, v_service, v_calendar, p_start, p_minutes, p_location_type, p_now);
-    if refusal is null and (v_conflict.is_expired or not v_time.free @> v_during) then
+    if refusal is null and (v_conflict.is_replaced or not v_time.free @> v_during) then
       select c.* into v_conflict
       from conflicting_booking(v_service.instructor_id, p_student, v_during, v_blocked, p_now) c;
       refusal := coalesce(v_conflict.refusal, case
         when not is_available(v_service.instructor_id, v_during, v_calendar.time_zone)
         then 'OUTSIDE_AVAILABILITY' end);
+    end if;
+    v_replaces := coalesce(v_conflict.is_replaced, false);
+    if refusal is null and p_held_until is not null then
+      select count(*) filter (where h.instructor_id <> v_service.instructor_id),
+             v_replaces or coalesce(bool_or(h.instructor_id = v_service.instructor_id), false)
+      into v_holds, v_replaces
+      from live_holds(p_student, p_now) as h;
+      refusal := case when v_holds >= most_holds() then 'HOLD_LIMIT' end;
     end if;
   end if;
 
@@ -92,9 +102,10 @@ begin
   end if;
 
   v_dates := board_dates(v_during, v_blocked, v_calendar);
-  if v_conflict.is_expired then
+  if v_replaces then
     select e.dates, e.events into v_dates, v_events
-    from release_conflicting_holds(v_calendar, p_student, v_during, v_blocked, v_dates, p_now) e;
+    from release_replaced_holds(
+      v_calendar, p_student, v_during, v_blocked, p_held_until is not null, v_dates, p_now) e;
   end if;
 
   -- The service is read again, because it may have changed while this call waited; its writers lock
@@ -102,10 +113,12 @@ begin
   -- booked elsewhere since the first check, or if a writer bypassed the locks. Then the constraints
   -- still hold, and the transaction is retried as after a deadlock (app/db.py: transact).
   insert into booking as b (
-    instructor_id, student_id, service_id, state, during, blocked, service_name, price_cents,
-    location_type, location, note, free_cancel_until, version, created_at
+    instructor_id, student_id, service_id, state, held_until, during, blocked, service_name,
+    price_cents, location_type, location, note, free_cancel_until, version, created_at
   )
-  select s.instructor_id, p_student, s.id, 'confirmed', v_during, v_blocked, k.name,
+  select s.instructor_id, p_student, s.id,
+         case when p_held_until is null then 'confirmed' else 'held' end, p_held_until,
+         v_during, v_blocked, k.name,
          (s.hourly_rate_cents * p_minutes + 30) / 60,
          coalesce(p_location_type, s.location_types[1]),
          case coalesce(p_location_type, s.location_types[1])
@@ -123,14 +136,15 @@ begin
   if not found then
     raise exception 'service % was changed', p_service using errcode = 'serialization_failure';
   end if;
-  if v_dates = array[v_day] and v_time.held is null then
+  if v_dates = array[v_day] and v_time.held is null and p_held_until is null then
     v_days := board_day(
       v_day, v_time.free - tstzmultirange(busy_time(v_during, v_blocked, v_calendar)));
   else
     v_days := board_days(v_service.instructor_id, v_dates);
   end if;
   perform record_change(
-    v_booking, p_student, 'created', null, 'booking_confirmed', v_days,
+    v_booking, p_student, 'created', null,
+    case when p_held_until is null then 'booking_confirmed' end, v_days,
     v_events || booking_event('created', v_booking, 0), p_now);
   select to_jsonb(d) into booking
   from account a,
@@ -159,13 +173,12 @@ begin
 end
 $$;
 
--- Releases the expired holds that conflict with a new lesson. A hold on the lesson's own calendar
--- becomes part of the lesson's step; the student's hold on another calendar gets a step there. The
--- caller has locked all these calendars. Returns the board dates and events of the lesson's step so
--- far.
-create function release_conflicting_holds(
-  p_calendar calendar, p_student uuid, p_during tstzrange, p_blocked tstzrange, p_dates date[],
-  p_now timestamptz, out dates date[], out events jsonb
+-- Releases the holds that a lesson replaces. A hold on the lesson's own calendar becomes part of
+-- the lesson's step; the student's expired hold on another calendar gets a step there. The caller
+-- has locked all these calendars. Returns the board dates and events of the lesson's step so far.
+create function release_replaced_holds(
+  p_calendar calendar, p_student uuid, p_during tstzrange, p_blocked tstzrange, p_is_hold boolean,
+  p_dates date[], p_now timestamptz, out dates date[], out events jsonb
 )
 language plpgsql volatile as $$
 declare
@@ -176,14 +189,12 @@ begin
   dates := p_dates;
   events := '[]';
   for v_hold in
-    select b.* from booking b
-    where b.occupies_time and b.state = 'held' and b.held_until <= p_now
-      and (b.instructor_id = p_calendar.instructor_id and b.blocked && p_blocked
-           or b.student_id = p_student and b.during && p_during)
+    select h.* from replaced_holds(
+      p_calendar.instructor_id, p_student, p_during, p_blocked, p_is_hold, p_now) as h
   loop
     select c.* into v_calendar from calendar c where c.instructor_id = v_hold.instructor_id;
     v_previous := v_hold.version;
-    v_hold := expire_hold(v_hold.id, v_calendar.version + 1, p_now);
+    v_hold := end_hold(v_hold.id, v_calendar.version + 1, p_student, p_now);
     if v_hold.instructor_id = p_calendar.instructor_id then
       dates := dates || board_dates(v_hold.during, v_hold.blocked, v_calendar);
       events := events || booking_event('expired', v_hold, v_previous);

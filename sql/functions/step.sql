@@ -96,20 +96,21 @@ begin
 end
 $$;
 
--- Releases an expired hold, unless its state has changed. The caller has locked its calendar and
--- makes the step to p_version.
-create function expire_hold(p_booking uuid, p_version bigint, p_now timestamptz)
+-- Ends a hold. The actor gives it up; once it has expired, nobody is the actor. The caller has
+-- locked its calendar and makes the step to p_version. Returns null if it is no longer held.
+create function end_hold(p_booking uuid, p_version bigint, p_actor uuid, p_now timestamptz)
 returns booking
 language plpgsql volatile as $$
 declare
   v_booking booking;
 begin
   update booking b set state = 'expired', version = p_version
-  where b.id = p_booking and b.state = 'held' and b.held_until <= p_now
+  where b.id = p_booking and b.state = 'held'
   returning b.* into v_booking;
   if found then
     insert into booking_audit (booking_id, at, actor_id, event, from_state, to_state)
-    values (v_booking.id, p_now, null, 'expired', 'held', 'expired');
+    values (v_booking.id, p_now, case when v_booking.held_until > p_now then p_actor end,
+            'expired', 'held', 'expired');
     perform forget_next_start(v_booking.instructor_id);
   end if;
   return v_booking;

@@ -3,7 +3,18 @@
 -- name: reserve
 select refusal, detail, booking
 from reserve(:student_id, :service_id, :start, :minutes, :location_type, :location, :note, :now,
-             :key, :fingerprint);
+             :key, :fingerprint, :held_until);
+
+-- name: extend_hold
+select refusal, detail, booking
+from extend_hold(:actor_id, :booking_id, :held_until, :now, :key, :fingerprint);
+
+-- name: give_up_hold
+select refusal, detail, booking
+from give_up_hold(:actor_id, :booking_id, :now, :key, :fingerprint);
+
+-- name: sweep_bookings
+select sweep(:limit, :waits, :now);
 
 -- name: cancel_booking
 select refusal, detail, booking

@@ -14,60 +14,9 @@ from app import limits, wire
 from app.db import Pool
 from app.settings import Settings
 from tests import factories
+from tests.bookings.browser import Browser, browser
 from tests.conftest import visiting
-from tests.factories import Account, Instructor
-
-
-class Browser:
-    """The requests of one account, with its bearer token."""
-
-    def __init__(self, client: httpx.AsyncClient, account: Account, token: str) -> None:
-        self.client = client
-        self.account = account
-        self.headers = {"Authorization": f"Bearer {token}"}
-
-    async def get(self, path: str, **query: Any) -> httpx.Response:
-        return await self.client.get(path, params=query, headers=self.headers)
-
-    async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
-        return await self.client.post(
-            path,
-            json=body,
-            headers=self.headers | {k.replace("_", "-"): v for k, v in headers.items()},
-        )
-
-    async def book(
-        self, instructor: Instructor, at: str, *, day: int = 2, key: str | None = None, **more: Any
-    ) -> httpx.Response:
-        body = {
-            "service_id": str(instructor.service_id),
-            "start": wire.instant(instructor.at(at, day=day)),
-            "duration_minutes": 60,
-        }
-        return await self.post(
-            "/api/bookings", body | more, **({"Idempotency_Key": key} if key else {})
-        )
-
-
-@pytest.fixture
-async def anna(pool: Pool) -> Instructor:
-    return await factories.instructor(pool, "Anna")
-
-
-async def browser(
-    client: httpx.AsyncClient, pool: Pool, settings: Settings, account: Account
-) -> Browser:
-    return Browser(client, account, await factories.token_of(pool, account.id, settings))
-
-
-@pytest.fixture
-async def ben(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> Browser:
-    return await browser(client, pool, settings, await factories.student(pool, "Ben"))
-
-
-@pytest.fixture
-async def carl(client: httpx.AsyncClient, pool: Pool, settings: Settings) -> Browser:
-    return await browser(client, pool, settings, await factories.student(pool, "Carl"))
+from tests.factories import Instructor
 
 
 async def test_booking_reading_and_cancelling(ben: Browser, anna: Instructor) -> None:

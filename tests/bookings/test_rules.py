@@ -2,7 +2,7 @@
 deadlock."""
 
 import asyncio
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -81,15 +81,6 @@ async def test_a_notification_without_a_booking_also_exists_only_once(pool: Pool
 async def test_cancelling_an_unknown_booking_is_not_found(pool: Pool) -> None:
     with pytest.raises(refusal.NotFound):
         await cancellation.cancel(pool, uuid4(), uuid4(), reason="", now=NOW)
-
-
-async def test_a_hold_that_did_not_expire_is_not_audited(pool: Pool) -> None:
-    anna, ben = await factories.instructor(pool), await factories.student(pool)
-    held = await hold(pool, ben, anna, anna.at("10:00"), NOW + timedelta(minutes=5))
-    await pool.fetchval("select expire_hold($1, 1, $2)", held, NOW)
-    assert await pool.fetchval("select count(*) from booking_audit") == 0
-    await pool.fetchval("select expire_hold($1, 1, $2)", held, NOW + timedelta(minutes=5))
-    assert await pool.fetchval("select array_agg(to_state) from booking_audit") == ["expired"]
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Los_Angeles"])

@@ -1,0 +1,74 @@
+"""A hold: a time reserved for a student for a few minutes. Each is a booking in state `held`."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from app.bookings import booking
+from app.bookings.booking import Booking, LocationType, Outcome
+from app.bookings.idempotency import Call
+from app.db import Pool, Tx
+from app.statements import statement
+
+_extend = statement("extend_hold", Outcome)
+_give_up = statement("give_up_hold", Outcome)
+
+
+async def create(
+    db: Pool | Tx,
+    student_id: UUID,
+    *,
+    service_id: UUID,
+    start: datetime,
+    minutes: int,
+    location_type: LocationType | None,
+    location: str,
+    note: str,
+    seconds: int,
+    now: datetime,
+    call: Call | None = None,
+) -> Booking:
+    """Holds the time for `seconds`. Replaces the student's earlier hold with this instructor.
+    Raises what booking.reserve raises, and HoldLimit."""
+    return await booking.reserve(
+        db,
+        student_id,
+        service_id=service_id,
+        start=start,
+        minutes=minutes,
+        location_type=location_type,
+        location=location,
+        note=note,
+        now=now,
+        held_until=now + timedelta(seconds=seconds),
+        call=call,
+    )
+
+
+async def extend(
+    db: Pool | Tx,
+    student_id: UUID,
+    booking_id: UUID,
+    *,
+    seconds: int,
+    now: datetime,
+    call: Call | None = None,
+) -> Booking:
+    """Lets the hold end `seconds` from now; possible once. Watchers see no change. Raises NotFound,
+    HoldExpired, HoldLimit (extended before), WrongState and IdempotencyMismatch."""
+    return await booking.change(
+        db,
+        _extend,
+        student_id,
+        booking_id,
+        held_until=now + timedelta(seconds=seconds),
+        now=now,
+        call=call,
+    )
+
+
+async def give_up(
+    db: Pool | Tx, student_id: UUID, booking_id: UUID, *, now: datetime, call: Call | None = None
+) -> Booking:
+    """Frees the time at once. No error if the hold has ended already. Raises NotFound, WrongState
+    (it became a lesson) and IdempotencyMismatch."""
+    return await booking.change(db, _give_up, student_id, booking_id, now=now, call=call)

@@ -1,0 +1,63 @@
+-- A hold after it was created (reserve.sql): extending it and giving it up. sweep.sql releases the
+-- expired ones.
+
+-- Extends a hold to p_held_until, once. The board stays the same, so there is no step.
+create function extend_hold(
+  p_student uuid, p_booking uuid, p_held_until timestamptz, p_now timestamptz,
+  p_key text, p_fingerprint bytea,
+  out refusal text, out detail jsonb, out booking jsonb
+)
+language plpgsql volatile set plan_cache_mode = force_generic_plan as $$
+declare
+  v_locked record := lock_booking(p_student, p_booking, p_key, p_fingerprint, p_now);
+begin
+  refusal := coalesce(v_locked.refusal, hold_refusal(v_locked.booking, p_now), case
+    when (v_locked.booking).hold_extended then 'HOLD_LIMIT' end);
+  if v_locked.answer is not null or refusal is not null then
+    booking := v_locked.answer;
+    detail := state_detail(refusal, v_locked.booking);
+    return;
+  end if;
+  update booking b
+  set held_until = greatest(b.held_until, p_held_until), hold_extended = true
+  where b.id = p_booking;
+  booking := answer_of(p_booking, p_student, p_key, p_fingerprint, p_now);
+end
+$$;
+
+-- Gives a hold up. One that has already expired is no error.
+create function give_up_hold(
+  p_student uuid, p_booking uuid, p_now timestamptz, p_key text, p_fingerprint bytea,
+  out refusal text, out detail jsonb, out booking jsonb
+)
+language plpgsql volatile set plan_cache_mode = force_generic_plan as $$
+declare
+  v_locked record := lock_booking(p_student, p_booking, p_key, p_fingerprint, p_now);
+  v_hold   booking;
+begin
+  refusal := coalesce(v_locked.refusal, case
+    when (v_locked.booking).state not in ('held', 'expired') then 'WRONG_STATE' end);
+  if v_locked.answer is not null or refusal is not null then
+    booking := v_locked.answer;
+    detail := state_detail(refusal, v_locked.booking);
+    return;
+  end if;
+  v_hold := end_hold(p_booking, (v_locked.calendar).version + 1, p_student, p_now);
+  if v_hold.id is not null then
+    perform step(
+      v_hold.instructor_id, board_dates(v_hold.during, v_hold.blocked, v_locked.calendar),
+      jsonb_build_array(booking_event('expired', v_hold, (v_locked.booking).version)));
+  end if;
+  booking := answer_of(p_booking, p_student, p_key, p_fingerprint, p_now);
+end
+$$;
+
+-- Why a booking is not a live hold, or null.
+create function hold_refusal(p_booking booking, p_now timestamptz) returns text
+language sql immutable as $$
+  select case
+    when p_booking.state = 'expired' or p_booking.state = 'held' and p_booking.held_until <= p_now
+    then 'HOLD_EXPIRED'
+    when p_booking.state <> 'held' then 'WRONG_STATE'
+  end
+$$;
