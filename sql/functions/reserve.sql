@@ -121,8 +121,11 @@ begin
          v_during, v_blocked, k.name,
          (s.hourly_rate_cents * p_minutes + 30) / 60,
          coalesce(p_location_type, s.location_types[1]),
-         case coalesce(p_location_type, s.location_types[1])
-           when 'instructor' then i.teaching_address else p_location end,
+         case
+           when coalesce(p_location_type, s.location_types[1]) <> 'instructor' then p_location
+           when p_held_until is null then i.teaching_address
+           else ''  -- shown once the lesson is booked
+         end,
          p_note,
          least(p_start, greatest(p_start - make_interval(hours => v_calendar.free_cancel_hours),
                                  p_now + cancellation_grace())),

@@ -200,6 +200,13 @@ async def test_watchers_see_a_hold_and_see_it_end(pool: Pool) -> None:
     ]
 
 
+async def test_a_hold_does_not_show_the_instructors_address(pool: Pool) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    start = anna.at("10:00")
+    lesson = await held(pool, ben, anna, start, location_type="instructor", location="Here")
+    assert lesson.location == ""
+
+
 async def test_holds_send_no_mail(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     lesson = await held(pool, ben, anna, anna.at("10:00"))
