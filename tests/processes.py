@@ -1,63 +1,138 @@
 """Runs the product's processes, `python -m app serve`, `relay` and `worker`, with settings in their
-environment."""
+environment. Importing the product takes half a second of CPU, so they are forks of a server that
+has imported it (tests/preloaded.py); tests/test_up.py starts `python -m app` itself."""
 
 import contextlib
+import multiprocessing
 import os
 import random
+import resource
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import IO, Any
 
 import httpx
 
-from app.embedded import preflight, process
-from app.embedded.process import Program
+from app.embedded import preflight
 from app.settings import Settings, environment
 from tests.cluster import PATIENCE, until
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["tests.preloaded"])
 
 ROOT = Path(__file__).parent.parent
 
 
 class Running:
-    """A running process of the product."""
+    """A running process of the product. Its output is in a temporary file."""
 
     def __init__(
-        self, name: str, popen: subprocess.Popen[bytes], output: IO[bytes], url: str
+        self, name: str, process: ForkServerProcess, output: IO[bytes], url: str = ""
     ) -> None:
         self.name = name
-        self.popen = popen
         self.url = url
+        self._process = process
         self._output = output
 
     @property
     def pid(self) -> int:
-        return self.popen.pid
+        assert self._process.pid is not None
+        return self._process.pid
 
     @property
     def log(self) -> str:
         """Its output so far."""
         return Path(self._output.name).read_text()
 
+    @property
+    def status(self) -> int | None:
+        """Its exit status, once it has ended."""
+        return self._process.exitcode
+
     def wait_for(self, text: str, seconds: float = PATIENCE) -> None:
         """Waits until its output contains `text`."""
         until(lambda: text in self.log, f"{self.name} to write {text!r}", seconds)
 
-    def kill(self) -> None:
-        self.popen.kill()
-        self.popen.wait()
+    def wait(self, seconds: float = PATIENCE) -> int | None:
+        """Waits until it ends; returns its exit status."""
+        self._process.join(seconds)
+        return self.status
 
-    def stop(self, seconds: float = PATIENCE) -> int:
-        """Sends SIGTERM; returns the exit status."""
-        process.stop(self.popen, signal.SIGTERM, seconds)
-        return self.popen.returncode
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+
+    def stop(self, seconds: float = PATIENCE) -> int | None:
+        """Sends SIGTERM; returns the exit status. Kills it after `seconds`."""
+        self._process.terminate()
+        self._process.join(seconds)
+        self.kill()
+        return self.status
 
     def close(self) -> None:
         self.stop()
         self._output.close()
+
+
+def fork(
+    name: str,
+    run: Callable[..., object],
+    *arguments: Any,
+    settings: Settings,
+    url: str = "",
+    descriptors: int | None = None,
+) -> Running:
+    """Calls `run(*arguments)` in a process with these settings in its environment. `descriptors`
+    limits open files."""
+    output = tempfile.NamedTemporaryFile(prefix=f"{name}-")  # noqa: SIM115 — see Running.close
+    variables = os.environ | environment(settings)
+    process = _forks.Process(
+        target=_in_fork, args=(output.name, variables, descriptors, run, *arguments)
+    )
+    process.start()
+    return Running(name, process, output, url)
+
+
+def _in_fork(
+    output: str,
+    variables: Mapping[str, str],
+    descriptors: int | None,
+    run: Callable[..., object],
+    *arguments: Any,
+) -> None:
+    with Path(output).open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    assert "tests.preloaded" in sys.modules, "run pytest in the folder of the Makefile"
+    os.setpgid(0, 0)  # Ctrl-C ends the tests, which stop this process
+    threading.Thread(target=_stop_with_tests, daemon=True).start()
+    os.environ.clear()
+    os.environ.update(variables)
+    if descriptors:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    sys.exit(run(*arguments))  # type: ignore[arg-type]
+
+
+def _stop_with_tests() -> None:
+    """Even if the process of the tests is killed."""
+    tests = multiprocessing.parent_process()
+    assert tests is not None
+    tests.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _command(arguments: list[str], listener: socket.socket | None) -> int:
+    import app.__main__
+
+    if listener:
+        arguments = [*arguments, "--fd", str(listener.detach())]
+    return app.__main__.main(arguments)
 
 
 class Starter:
@@ -73,29 +148,23 @@ class Starter:
         """Starts `python -m app <command> <arguments>`. `serve` gets a free port and is ready on
         return. `descriptors` limits open files; `changed` overrides settings."""
         with contextlib.ExitStack() as stack:
-            url, descriptor = "", tuple[int, ...]()
+            url, listener = "", None
             if command == "serve" and "--port" not in arguments:
                 listener = stack.enter_context(preflight.listening_socket("127.0.0.1", free_port()))
                 url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-                descriptor = (listener.fileno(),)
-                arguments = (*arguments, "--fd", str(listener.fileno()))
-            output = tempfile.NamedTemporaryFile(prefix=f"{command}-")  # noqa: SIM115 — see close
-            limit = (
-                ["/bin/sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"]
-                if descriptors
-                else []
-            )
-            program = Program(
+            running = fork(
                 command,
-                [*limit, sys.executable, "-m", "app", command, *arguments],
-                os.environ | environment(self.settings.model_copy(update=changed)),
-                pass_fds=descriptor,
+                _command,
+                [command, *arguments],
+                listener,
+                settings=self.settings.model_copy(update=changed),
+                url=url,
+                descriptors=descriptors,
             )
-            running = Running(command, process.start(program, output.fileno(), ROOT), output, url)
         self._started.append(running)
         if url:
-            until(lambda: running.popen.poll() is not None or _ready(url), f"{command} to be ready")
-            assert running.popen.poll() is None, running.log
+            until(lambda: running.status is not None or _ready(url), f"{command} to be ready")
+            assert running.status is None, running.log
         return running
 
     def stop_all(self) -> None:

@@ -2,10 +2,6 @@
 (`workers`)."""
 
 import asyncio
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
@@ -14,14 +10,13 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from app.db import Pool
-from app.embedded import process
-from app.embedded.process import Program
-from app.settings import Settings, environment
+from app.settings import Settings
 from jobs import worker
 from tests.cluster import PATIENCE
+from tests.jobs import killable
 from tests.notifications.ledger import unsent
 from tests.notifications.mailbox import Mailbox, mailbox
-from tests.processes import ROOT, Running
+from tests.processes import Running, fork
 
 
 @pytest_asyncio.fixture
@@ -55,11 +50,7 @@ def workers() -> Iterator[Callable[[Settings], Running]]:
     started: list[Running] = []
 
     def start(settings: Settings) -> Running:
-        output = tempfile.NamedTemporaryFile(suffix=".log")  # noqa: SIM115 — Running closes it
-        command = [sys.executable, "-m", "tests.jobs.killable"]
-        program = Program("worker", command, os.environ | environment(settings))
-        popen: subprocess.Popen[bytes] = process.start(program, output.fileno(), ROOT)
-        started.append(Running("worker", popen, output, ""))
+        started.append(fork("worker", killable.run, settings=settings))
         return started[-1]
 
     yield start

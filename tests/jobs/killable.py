@@ -1,6 +1,5 @@
 """A worker for tests that kill it: the real one, but another worker takes over a dead worker's job
-after two seconds instead of twenty-one. Run as
-`python -m tests.jobs.killable`, with the settings in the environment."""
+after two seconds instead of twenty-one."""
 
 import asyncio
 
@@ -8,7 +7,9 @@ from app import logs
 from app.settings import settings
 from jobs import worker
 
-if __name__ == "__main__":
+
+def run() -> None:
+    """Runs with the settings in the environment."""
     worker.JOB_SECONDS = 1
     logs.configure(settings(), "worker")
     asyncio.run(worker.main(settings()))

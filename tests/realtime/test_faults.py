@@ -711,7 +711,7 @@ async def test_a_process_that_ends_closes_its_sockets_in_paced_batches(
         ended.append(time.monotonic() - began)
 
     await asyncio.gather(*(ends(screen) for screen in watching))
-    assert await asyncio.to_thread(web.popen.wait, PATIENCE) == 0
+    assert await asyncio.to_thread(web.wait) == 0
     byes = [screen.of("bye")[0]["after_ms"] for screen in watching]
     assert min(byes) >= 500
     assert len(set(byes)) > 10
