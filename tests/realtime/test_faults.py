@@ -157,6 +157,9 @@ async def test_without_redis_screens_are_slower_and_with_redis_back_as_fast_as_b
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("11:00"))
     for watching in (screen, newcomer):
         await catches_up(pool, watching, anna)
+    async with asyncio.timeout(PATIENCE):
+        while len(screen.of("booking")) < 3:  # they follow the board
+            await asyncio.sleep(0.05)
     assert len(screen.of("booking")) == 3
 
 
