@@ -1,7 +1,8 @@
-"""The signed-in accounts with open connections here, and which booking messages they get.
+"""The signed-in accounts with open connections in this process, and their booking messages.
 
-No versions are tracked of a calendar that nobody here follows, so a total reveals a lost message:
-the sum of the versions of a student's bookings rises with each change to one of them."""
+A process does not know the versions of calendars that nobody follows here. So it detects a lost
+booking message by the student's *total*: the sum of the versions of the student's bookings, which
+rises with each change to one of them."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from realtime.calendar import Requests
 from realtime.history import Change, Event
 from realtime.watcher import Watcher
 
-# How many of an account's last changes, and of its bookings, are remembered.
+# How many of an account's last changes, and of its last bookings, are remembered.
 MEMORY = 256
 
 Key = TypeVar("Key")
@@ -31,46 +32,46 @@ class Recent(OrderedDict[Key, int]):
 
 
 class Account:
-    """One account and the events it got. Messages may come twice, or late after a newer one."""
+    """One account and the events it got. A message may arrive twice, or after a newer one."""
 
-    __slots__ = ("_changes", "_contained", "_sent", "_uncounted", "id", "total", "watchers")
+    __slots__ = ("_changes", "_included", "_pending", "_sent", "id", "total", "watchers")
 
     def __init__(self, id: str) -> None:  # noqa: A002 — its name everywhere
         self.id = id
         self.watchers: set[Watcher] = set()
         # The total after all changes received so far; None: it is being read.
         self.total: int | None = None
-        # By calendar, the newest version the total contained when it was read.
-        self._contained: Mapping[str, int] = {}
-        # Received while it is being read: calendar, version, and what it adds.
-        self._uncounted: list[tuple[str, int, int]] = []
+        # By calendar, the newest version that the total included when it was read.
+        self._included: Mapping[str, int] = {}
+        # Changes received while the total is being read: calendar, version, and the difference.
+        self._pending: list[tuple[str, int, int]] = []
         # The changes received (calendar and version), and the newest version sent of each booking.
         self._changes: Recent[tuple[str, int]] = Recent()
         self._sent: Recent[str] = Recent()
 
     def reset(self) -> None:
-        """The total is read (again)."""
+        """The total has to be read (again)."""
         self.total = None
-        self._uncounted.clear()
+        self._pending.clear()
 
     def start(self, by_calendar: Mapping[str, tuple[int, int]]) -> None:
-        """Continues counting from what was read: by calendar, the sum of the versions and the
-        newest of them."""
+        """Continues counting from the total that was read: by calendar, the sum of the bookings'
+        versions and the newest version."""
         self.total = sum(versions for versions, _ in by_calendar.values())
-        self._contained = {calendar: newest for calendar, (_, newest) in by_calendar.items()}
-        for calendar, version, added in self._uncounted:
+        self._included = {calendar: newest for calendar, (_, newest) in by_calendar.items()}
+        for calendar, version, added in self._pending:
             self._count(calendar, version, added)
-        self._uncounted.clear()
+        self._pending.clear()
 
     def forget(self) -> None:
-        """Another epoch."""
+        """Forgets everything, because another epoch began."""
         self.reset()
         self._changes.clear()
         self._sent.clear()
 
     def new_events(self, change: Change) -> list[Event]:
-        """The events to send to this account: its own, none twice, and none that a newer one has
-        overtaken."""
+        """The events to send to this account: only its own, none twice, and none after a newer one
+        of the same booking."""
         if (change.instructor, change.version) in self._changes:
             return []
         self._changes.put((change.instructor, change.version), 0)
@@ -85,8 +86,8 @@ class Account:
 
     def _count(self, calendar: str, version: int, added: int) -> None:
         if self.total is None:
-            self._uncounted.append((calendar, version, added))
-        elif version > self._contained.get(calendar, 0):
+            self._pending.append((calendar, version, added))
+        elif version > self._included.get(calendar, 0):
             self.total += added
 
 
@@ -109,7 +110,7 @@ class Accounts:
         account.watchers.add(watcher)
 
     def leave(self, account_id: str, watcher: Watcher) -> bool:
-        """Whether it was the account's last connection here."""
+        """Removes a connection. Returns whether it was the account's last one in this process."""
         account = self._accounts.get(account_id)
         if account is None:
             return False
@@ -120,14 +121,14 @@ class Accounts:
         return True
 
     def forget(self) -> None:
-        """Another epoch."""
+        """All accounts start anew, because another epoch began."""
         for account in self._accounts.values():
             account.forget()
         self._requests.totals()
         self.refresh(self._accounts)
 
     def announce(self, change: Change) -> None:
-        """Requests the bookings of this change for those of its accounts that are here."""
+        """Requests the bookings of this change for those of its accounts that are connected."""
         if change.events is None:
             self.refresh(tuple(self._accounts))
             return
@@ -142,8 +143,8 @@ class Accounts:
             self._requests.announce(events)
 
     def send(self, event: Event, account_ids: Sequence[str], row: Booking) -> None:
-        """The present booking, on every connection of these accounts. A paused connection gets a
-        refresh later."""
+        """Sends the booking as it is now to every connection of these accounts. A paused connection
+        gets a refresh later."""
         for account_id in account_ids:
             if account := self._accounts.get(account_id):
                 frame = messages.booking(event.name, booking.as_json(row, UUID(account_id)))
@@ -151,7 +152,7 @@ class Accounts:
                     watcher.send_booking(frame)
 
     def refresh(self, account_ids: Iterable[str]) -> None:
-        """Booking messages may have been missed."""
+        """Sends a refresh, because booking messages may have been missed."""
         for account_id in account_ids:
             if account := self._accounts.get(account_id):
                 metrics.REFRESHES.inc()

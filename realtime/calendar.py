@@ -1,5 +1,5 @@
-"""One followed calendar: its version, its last changes, the cached boards, and the screens that
-show it. Synchronous and in memory. Missing data is requested (`Requests`)."""
+"""One followed calendar: its version, its last changes, its cached boards, and the screens that
+show it. Synchronous and in memory; `Requests` holds requests for missing data."""
 
 import asyncio
 from collections import OrderedDict
@@ -10,19 +10,19 @@ from itertools import islice, pairwise
 from realtime import metrics
 from realtime.history import Board, Change, Event, History, Window
 
-# Boards kept ready per calendar, while at most STEPS changes lead from them to the present.
+# Cached boards per calendar, usable while they are at most STEPS changes behind.
 MAX_BOARDS = 16
 BOARDS_BYTES = 128 * 1024
 STEPS = 8
-# What all calendars of a process may keep.
+# The most that all calendars of a process may cache.
 CACHE_BYTES = 64 * 1024 * 1024
 # A screen that was paused and is further behind than this gets a board instead of every step.
 MAX_STEPS_AFTER_PAUSE = 8
 
 
 class Requests:
-    """Reads from Postgres that realtime/loader.py is to make. A request is kept once, however often
-    it is repeated before the answer; one that fails is repeated after the next reconcile."""
+    """Requests for data from Postgres, which realtime/loader.py reads. A repeated request is stored
+    once. One that fails is made again after the next reconcile."""
 
     def __init__(self) -> None:
         self.boards: asyncio.Queue[tuple[Calendar, Window]] = asyncio.Queue()
@@ -41,11 +41,11 @@ class Requests:
             self.boards.put_nowait((calendar, window))
 
     def board_done(self, calendar: "Calendar", window: Window) -> None:
-        """It has been read, or could not be."""
+        """The board was read, or reading it failed."""
         self._open_boards.discard((calendar, window))
 
     def history(self, calendar: "Calendar", since: int | None) -> None:
-        """The changes after `since`; None: only the present version."""
+        """Requests the changes after `since`; None: only the current version."""
         versions = (since, self.histories.get(calendar))
         self.histories[calendar] = min((v for v in versions if v is not None), default=None)
         self.history_requested.set()
@@ -58,14 +58,15 @@ class Requests:
         return batch
 
     def announce(self, events: Mapping[Event, Sequence[str]]) -> None:
-        """The bookings of these events, each for some accounts."""
+        """Requests the bookings of these events, each for some accounts."""
         self.bookings += events.items()
         self.booking_requested.set()
 
     def take_bookings(
         self, limit: int, waiting: int
     ) -> tuple[list[tuple[Event, Sequence[str]]], list[tuple[Event, Sequence[str]]]]:
-        """The oldest of those beyond `waiting`, which are dropped, and up to `limit` others."""
+        """Returns the oldest events beyond the newest `waiting`, which are dropped, and the next
+        `limit`."""
         dropped, rest = self.bookings[:-waiting], self.bookings[-waiting:]
         batch, self.bookings = rest[:limit], rest[limit:]
         if not self.bookings:
@@ -73,11 +74,11 @@ class Requests:
         return dropped, batch
 
     def totals(self) -> None:
-        """The totals of accounts that have none."""
+        """Requests the totals of accounts that have none."""
         self.totals_requested.set()
 
     def reconcile(self) -> None:
-        """Messages may be missing: compare everything with Postgres now."""
+        """Requests a reconcile now, because messages may be missing."""
         self.reconcile_requested.set()
 
     def reconcile_later(self, seconds: float) -> None:
@@ -85,36 +86,36 @@ class Requests:
 
 
 class View:
-    """The screens that show the same window. Those in step have exactly the calendar's version;
-    all others are apart: waiting for an answer, paused, or ahead because of a newer board."""
+    """The screens that show the same window. Those in step have exactly the calendar's version. The
+    others wait for a response, are paused, or are ahead because they got a newer board."""
 
-    __slots__ = ("apart", "in_step", "window")
+    __slots__ = ("in_step", "out_of_step", "window")
 
     def __init__(self, window: Window) -> None:
         self.window = window
         self.in_step: dict[Watch, Callable[[bytes], object]] = {}
-        self.apart: dict[Watch, None] = {}
+        self.out_of_step: dict[Watch, None] = {}
 
 
 @dataclass(slots=True, eq=False)
 class Watch:
-    """One calendar on one screen. `Calendar.settle` answers it, and calls `caught_up(resumed)` each
-    time the screen has what it needs."""
+    """One calendar on one screen. `Calendar.catch_up` sends what the screen needs, and then calls
+    `caught_up(resumed)`."""
 
     calendar: "Calendar"
     view: View
-    _sent: int | None  # at first, the version the screen has already
+    _sent: int | None  # at first, the version that the screen already has
     write: Callable[[bytes], object]
     caught_up: Callable[[bool], None]
-    ready: bool = True  # its connection takes frames
+    ready: bool = True  # its connection accepts frames
     in_step: bool = False
-    answered: bool = False  # has its first answer
-    resumes: bool = False  # goes on from a version, so its first answer ends with a beacon
+    answered: bool = False  # has its first response
+    resumes: bool = False  # continues from a version, so its first response ends with a beacon
     _delayed: bool = False
 
     def __post_init__(self) -> None:
         self.resumes = self._sent is not None
-        self.view.apart[self] = None
+        self.view.out_of_step[self] = None
 
     @property
     def sent(self) -> int | None:
@@ -123,45 +124,45 @@ class Watch:
 
     @property
     def pending(self) -> bool:
-        """Whether something is still to be sent, as far as is known."""
+        """Whether something is known that has yet to be sent."""
         if self.in_step or not self.answered or self._delayed:
             return False
         return self._sent is None or self._sent < (self.calendar.version or 0)
 
     def pause(self) -> None:
-        """Its connection takes no more."""
+        """Its connection accepts no more frames."""
         self.ready = False
         if self.in_step:
-            self.step_out(self.sent)
+            self.mark_out_of_step(self.sent)
 
     def resume(self) -> None:
-        """Its connection takes frames again."""
+        """Its connection accepts frames again."""
         self.ready = True
         behind = (self.calendar.version or 0) - (self.sent or 0)
         if self.answered and not self.in_step and behind > MAX_STEPS_AFTER_PAUSE:
-            self.step_out(None)
-        self.calendar.settle(self)
+            self.mark_out_of_step(None)
+        self.calendar.catch_up(self)
 
     def close(self) -> None:
         self.view.in_step.pop(self, None)
-        self.view.apart.pop(self, None)
+        self.view.out_of_step.pop(self, None)
         self.calendar.close(self.view)
 
-    def step_out(self, sent: int | None) -> None:
-        """Apart from now on, with this version."""
+    def mark_out_of_step(self, sent: int | None) -> None:
+        """The screen does not follow the calendar's version for now; it has version `sent`."""
         self.in_step = False
         self.view.in_step.pop(self, None)
-        self.view.apart[self] = None
+        self.view.out_of_step[self] = None
         self._sent = sent
 
-    def step_in(self) -> None:
-        """It has exactly the calendar's version."""
+    def mark_in_step(self) -> None:
+        """The screen has exactly the calendar's version, and gets each change from now on."""
         self.in_step = True
-        self.view.apart.pop(self, None)
+        self.view.out_of_step.pop(self, None)
         self.view.in_step[self] = self.write
 
     def show(self, board: Board) -> None:
-        self.resumes = False  # a board is the whole answer
+        self.resumes = False  # a board is the whole response
         self.send(board.frame, board.version)
 
     def send(self, frame: bytes, version: int) -> None:
@@ -169,13 +170,13 @@ class Watch:
         self.write(frame)
 
     def delay(self, error: bytes) -> None:
-        """Its board takes longer. A screen without its first answer gets the error, once."""
+        """Its board is delayed. A screen without its first response gets the error, once."""
         if self.ready and not self.answered and not self._delayed:
             self.write(error)
         self._delayed = True
 
-    def settle(self) -> None:
-        """It has what it needs for now."""
+    def mark_caught_up(self) -> None:
+        """The screen has what it needs for now."""
         self.answered = True
         self._delayed = False
         resumed, self.resumes = self.resumes, False
@@ -183,17 +184,18 @@ class Watch:
 
 
 class Calendar:
-    """`version` is None until it was read. `owned`: its instructor is connected here."""
+    """`version` is None until it was read. `instructor_connected`: its instructor has a socket in
+    this process."""
 
     def __init__(self, id: str, requests: Requests) -> None:  # noqa: A002 — its name everywhere
         self.id = id
         self.views: dict[Window, View] = {}
-        self.owned = False
+        self.instructor_connected = False
         self._requests = requests
         self._history: History | None = None
-        # The newest version seen anywhere: if above `version`, changes are missing.
+        # The newest version in any message or read. If it is above `version`, changes are missing.
         self._newest = 0
-        self._catching_up = False
+        self._gap_reported = False
         self._boards: dict[Window, Board] = {}
 
     @property
@@ -202,24 +204,27 @@ class Calendar:
 
     @property
     def size(self) -> int:
-        """About how many bytes it keeps."""
+        """Approximate bytes of its cached boards and its history."""
         boards = sum(len(board.frame) for board in self._boards.values())
         return boards + (self._history.size if self._history else 0)
 
     @property
     def followed(self) -> bool:
-        return bool(self.views) or self.owned
+        return bool(self.views) or self.instructor_connected
 
     def watches(self) -> list[Watch]:
         """A copy, so that watches may open and close meanwhile."""
-        return [watch for view in self.views.values() for watch in (*view.in_step, *view.apart)]
+        return [
+            watch for view in self.views.values() for watch in (*view.in_step, *view.out_of_step)
+        ]
 
     # ---- screens
 
-    def own(self, owned: bool) -> None:
-        """Follows it for its instructor, who gets booking messages without watching a board."""
-        self.owned = owned
-        if owned and self._history is None:
+    def follow_for_instructor(self, connected: bool) -> None:
+        """Follows the calendar while its instructor is connected, who gets booking messages without
+        watching a board."""
+        self.instructor_connected = connected
+        if connected and self._history is None:
             self._requests.history(self, None)
 
     def view(self, window: Window) -> View:
@@ -230,17 +235,17 @@ class Calendar:
         return view
 
     def close(self, view: View) -> None:
-        """One of its watches has been closed."""
-        if not view.in_step and not view.apart and self.views.get(view.window) is view:
+        """Drops a view without watches."""
+        if not view.in_step and not view.out_of_step and self.views.get(view.window) is view:
             del self.views[view.window]
 
-    def settle(self, watch: Watch) -> None:
-        """Brings one screen up to date, as far as its connection takes frames. Missing data is
-        requested."""
+    def catch_up(self, watch: Watch) -> None:
+        """Brings one screen up to date while its connection accepts frames. Requests missing
+        data."""
         while watch.ready and not watch.in_step:
             history, sent = self._history, watch.sent
             if sent is None:
-                board = self._ready_board(watch.view.window)
+                board = self._cached_board(watch.view.window)
                 if board is None:
                     self._requests.board(self, watch.view.window)
                     return
@@ -250,35 +255,35 @@ class Calendar:
                 return
             elif sent >= history.version:
                 if sent == history.version:
-                    watch.step_in()
-                watch.settle()
+                    watch.mark_in_step()
+                watch.mark_caught_up()
                 return
             else:
                 change = history.get(sent + 1)
                 if change is None or change.needs_board:
-                    watch.step_out(None)
+                    watch.mark_out_of_step(None)
                 else:
                     watch.send(change.frame(watch.view.window, {}), change.version)
 
-    def settle_all(self) -> None:
-        """Brings every screen up to date, and requests again all missing data."""
-        if self._history is None and self.owned:
+    def catch_up_all(self) -> None:
+        """Brings every screen up to date, and requests all missing data again."""
+        if self._history is None and self.instructor_connected:
             self._requests.history(self, None)
         self._fetch_missing("reconcile")
         for view in self.views.values():
-            for watch in tuple(view.apart):
-                self.settle(watch)
+            for watch in tuple(view.out_of_step):
+                self.catch_up(watch)
 
     # ---- changes
 
     def contradicts(self, change: Change) -> bool:
-        """Whether this version was published with another content: the database was rewound."""
+        """Whether this version was published with other content: the database was rewound."""
         earlier = self._history.get(change.version) if self._history else None
         return earlier is not None and not earlier.equals(change)
 
-    def take(self, change: Change) -> None:
-        """A change that was published. Old ones are ignored; after a gap, all missing ones are
-        fetched."""
+    def receive(self, change: Change) -> None:
+        """Applies a published change. Ignores an old one; after a gap, requests all missing
+        ones."""
         self._newest = max(self._newest, change.version)
         if self._history is None:
             return
@@ -287,26 +292,26 @@ class Calendar:
         self._fetch_missing("message")
 
     def compare(self, present: int) -> None:
-        """Postgres has this version."""
+        """Requests the missing changes up to `present`, the version in Postgres."""
         self._newest = max(self._newest, present)
         self._fetch_missing("reconcile")
 
     def forget(self) -> None:
-        """Another epoch: start anew."""
+        """Another epoch began: every screen needs a board."""
         self._history = None
         self._newest = 0
-        self._catching_up = False
+        self._gap_reported = False
         self._boards.clear()
         for watch in self.watches():
-            watch.step_out(None)
-        self.settle_all()
+            watch.mark_out_of_step(None)
+        self.catch_up_all()
 
     def forget_boards(self) -> None:
-        """Changes may be lost from now on."""
+        """Drops the cached boards, because changes may be lost from now on."""
         self._boards.clear()
 
     def drop_cache(self) -> None:
-        """Keeps the version alone. Screens that come back get boards."""
+        """Keeps only the version. Screens that reconnect get boards."""
         self._boards.clear()
         if self._history is not None:
             self._history = History(self._history.version)
@@ -314,8 +319,8 @@ class Calendar:
     def _fetch_missing(self, source: str) -> None:
         if self._history is None or self._newest <= self._history.version:
             return
-        if not self._catching_up:
-            self._catching_up = True
+        if not self._gap_reported:
+            self._gap_reported = True
             metrics.GAPS.labels(source).inc()
         self._requests.history(self, self._history.version)
 
@@ -325,45 +330,45 @@ class Calendar:
         for view in tuple(self.views.values()):
             if change.needs_board:
                 for watch in tuple(view.in_step):
-                    watch.step_out(None)
-                    self.settle(watch)
+                    watch.mark_out_of_step(None)
+                    self.catch_up(watch)
             elif view.in_step:
                 self._fan_out(view, change.frame(view.window, frames))
-            for watch in tuple(view.apart):
+            for watch in tuple(view.out_of_step):
                 if watch.sent == change.version:
-                    self.settle(watch)
+                    self.catch_up(watch)
 
     def _fan_out(self, view: View, frame: bytes) -> None:
-        """The hot loop: one prebuilt frame to every screen that is in step. The copy is there
-        because a connection may be paused by the very write."""
+        """The hot loop: writes one prebuilt frame to every screen that is in step. It needs a copy,
+        because a write may pause its connection."""
         writes = tuple(view.in_step.values())
         for write in writes:
             write(frame)
         metrics.FRAMES.inc(len(writes))
 
-    # ---- what was read
+    # ---- data from the loader
 
     def board_loaded(self, window: Window, board: Board, *, keep: bool) -> None:
-        """For every screen that waits for it. `keep`: changes are received, so it can serve others
-        later."""
+        """Shows the board on every screen that waits for it. `keep`: changes are received, so the
+        board can be cached for other screens."""
         if self._history is None:
             self._history = History(board.version)
         self._newest = max(self._newest, board.version)
         if keep:
             self._keep_board(window, board)
         view = self.views.get(window)
-        for watch in tuple(view.apart) if view else ():
+        for watch in tuple(view.out_of_step) if view else ():
             if watch.sent is None and watch.ready:
                 watch.show(board)
-            self.settle(watch)
+            self.catch_up(watch)
         self._fetch_missing("board")
 
     def history_loaded(
         self, since: int | None, present: int, changes: Sequence[Change]
     ) -> tuple[Sequence[Change], bool]:
-        """The newest changes after `since` up to `present`. Returns those that were missing, and
-        whether others before them are lost for good."""
-        self._catching_up = False
+        """Adds the newest changes after `since` up to `present`. Returns those that were missing,
+        and whether earlier ones are missing that the outbox no longer has."""
+        self._gap_reported = False
         self._newest = max(self._newest, present)
         history = self._history
         missing: Sequence[Change] = ()
@@ -374,7 +379,7 @@ class Calendar:
             history.extend_back(changes)
         elif since is not None and since <= history.version:
             missing = [change for change in changes if change.version > history.version]
-            skipped = not _leads(missing, history.version, present)
+            skipped = not _is_contiguous(missing, history.version, present)
             if skipped:
                 self._skip(present, changes)
             else:
@@ -382,31 +387,31 @@ class Calendar:
                     self._advance(history, change)
                 history.extend_back(changes)
         for view in tuple(self.views.values()):
-            for watch in tuple(view.apart):
-                self._settle_resumed(watch, since, present)
+            for watch in tuple(view.out_of_step):
+                self._catch_up_resumed(watch, since, present)
         self._fetch_missing("board")
         return missing, skipped
 
-    def _settle_resumed(self, watch: Watch, since: int | None, present: int) -> None:
-        """After a history came: a screen that it does not help needs a board."""
+    def _catch_up_resumed(self, watch: Watch, since: int | None, present: int) -> None:
+        """After reading a history: a screen whose version it does not reach needs a board."""
         history, sent = self._history, watch.sent
         assert history is not None
         if watch.resumes and since is not None and sent is not None and sent >= since:
-            from_nowhere = sent > max(present, history.version)
-            too_old = sent < history.version and not history.reaches(sent)
-            if from_nowhere or too_old:
-                watch.step_out(None)
-        self.settle(watch)
+            is_unknown = sent > max(present, history.version)
+            is_too_old = sent < history.version and not history.reaches(sent)
+            if is_unknown or is_too_old:
+                watch.mark_out_of_step(None)
+        self.catch_up(watch)
 
     def _skip(self, present: int, changes: Sequence[Change]) -> None:
-        """The changes in between are gone, so screens need boards."""
+        """Continues at `present` without the changes in between, so screens need boards."""
         for view in self.views.values():
             for watch in tuple(view.in_step):
-                watch.step_out(None)
+                watch.mark_out_of_step(None)
         self._history = History(present, changes)
 
-    def _ready_board(self, window: Window) -> Board | None:
-        """A board from which the changes at hand lead to the present."""
+    def _cached_board(self, window: Window) -> Board | None:
+        """A cached board that the history brings up to date in a few changes."""
         board, history = self._boards.get(window), self._history
         if board is None or history is None or not history.reaches(board.version):
             return None
@@ -426,8 +431,8 @@ class Calendar:
 
 
 class Cache:
-    """What all calendars keep, in bytes. Beyond the limit, those that changed longest ago drop
-    theirs."""
+    """The bytes that all calendars cache. Above the limit, the calendars that changed longest ago
+    drop their histories and boards."""
 
     def __init__(self, limit: int = CACHE_BYTES) -> None:
         self.size = 0
@@ -435,7 +440,7 @@ class Cache:
         self._sizes: OrderedDict[Calendar, int] = OrderedDict()
 
     def changed(self, calendar: Calendar) -> None:
-        """What this calendar keeps has changed."""
+        """Counts this calendar's bytes again."""
         self.remove(calendar)
         self._sizes[calendar] = calendar.size
         self.size += calendar.size
@@ -445,11 +450,11 @@ class Cache:
             oldest.drop_cache()
 
     def remove(self, calendar: Calendar) -> None:
-        """It keeps nothing anymore, or nobody follows it."""
+        """Stops counting a calendar that caches nothing, or that nobody follows."""
         self.size -= self._sizes.pop(calendar, 0)
 
 
-def _leads(changes: Sequence[Change], version: int, present: int) -> bool:
+def _is_contiguous(changes: Sequence[Change], version: int, present: int) -> bool:
     """Whether these changes lead from `version` to `present` without a gap."""
     versions = [version, *(change.version for change in changes)]
     return versions[-1] == present and all(b == a + 1 for a, b in pairwise(versions))

@@ -1,5 +1,5 @@
-"""The channels in Redis, and the hints sent on them. All messages are hints or copies: Postgres has
-their content, too."""
+"""The channels in Redis, and the hints sent on them. Postgres has the content of every message, so
+losing one only causes a delay."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,19 +26,20 @@ WAKEUP = "wakeup"
 PUBLISH_SECONDS = 1.0
 # The shortest time between two hints: under load, one hint then stands for several commits.
 GAP_SECONDS = 0.004
-# Accounts whose hint waits. Beyond that, their sockets are closed by the reconciler.
+# Accounts whose hints may wait. The reconciler closes the sockets of any others, a little later.
 MAX_ACCOUNTS = 10_000
 
 
 def relay_key(shard: int) -> str:
-    """Kept by the active relay of a shard while it relays; expires soon after."""
+    """The key that the active relay of a shard keeps renewing; it expires soon after the last
+    heartbeat."""
     return f"relay:{shard}"
 
 
 class Wakeup:
-    """Called after a commit, so that relay, worker and the live path need not wait for their next
-    look. Handlers set a flag; one task publishes. However many calls there are, at most one hint is
-    on its way and one more follows. A lost hint costs a moment, never a message."""
+    """Called after a commit, so that relay and worker need not wait for their next poll, nor the
+    live path for its next reconcile. Handlers set a flag; one task publishes, so one hint may stand
+    for many commits. A lost hint causes a delay and nothing else."""
 
     def __init__(self, client: Redis, live_client: Redis) -> None:
         """`live_client`: of the first of the live path's servers."""
@@ -49,31 +50,31 @@ class Wakeup:
         self._called = asyncio.Event()
 
     def __call__(self) -> None:
-        """To relay and worker."""
+        """Tells relay and worker that something was committed."""
         self._committed = True
         self._called.set()
 
     def sessions_ended(self, account_id: UUID) -> None:
-        """To every process that may have sockets of this account."""
+        """Tells every web process that sessions of this account have ended."""
         if len(self._accounts) < MAX_ACCOUNTS:
             self._accounts.add(account_id)
         self._called.set()
 
     async def run(self) -> None:
-        away = False
+        unavailable = False
         while True:
             await self._called.wait()
             self._called.clear()
             try:
                 async with asyncio.timeout(PUBLISH_SECONDS):
                     await self._publish()
-                away = False
+                unavailable = False
                 await asyncio.sleep(GAP_SECONDS)
             except redis.UNREACHABLE_ERRORS as error:
                 self._accounts.clear()
-                if not away:
+                if not unavailable:
                     log.warning("redis_unavailable", error=type(error).__name__)
-                away = True
+                unavailable = True
 
     async def _publish(self) -> None:
         while self._accounts:

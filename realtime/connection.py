@@ -20,19 +20,19 @@ from realtime.hub import Hub
 
 log = structlog.get_logger("connection")
 
-# What may wait for a client before it counts as paused, and how little must be left to go on.
+# A client with more unsent bytes than HIGH_WATER is paused, until only LOW_WATER are left.
 HIGH_WATER = 64 * 1024
 LOW_WATER = 16 * 1024
-# Left alone, the kernel would keep megabytes for a client that reads nothing.
+# By default, the kernel would buffer megabytes for a client that reads nothing.
 KERNEL_BUFFER = 64 * 1024
 
-# Messages of a client per WINDOW_SECONDS. Twice as many end the connection, and so do
-# MAX_MALFORMED messages in a row that are none of the protocol's.
+# Messages of a client per WINDOW_SECONDS. The connection ends after MAX_FLOOD, or after more than
+# MAX_MALFORMED malformed ones in a row.
 MAX_MESSAGES = 120
 WINDOW_SECONDS = 10.0
 MAX_FLOOD = 2 * MAX_MESSAGES
 MAX_MALFORMED = 50
-# Pings, pongs and fragments are no messages, but cost time too.
+# Pings, pongs and fragments are not messages, but cost time too.
 MAX_CONTROL_FRAMES = 240
 MAX_CONTROL_PAYLOAD = 125
 # Bytes are parsed in slices, so that a flood is noticed before all of it was parsed.
@@ -40,40 +40,41 @@ SLICE = 4 * 1024
 
 
 class FrameReader:
-    """Whole messages and control frames from bytes, by websockets' own parser, which checks
-    reserved bits, opcodes, masking and lengths. Joining fragments is done here."""
+    """Turns bytes into whole messages and control frames. The parser of `websockets` checks
+    reserved bits, opcodes, masking and lengths; this class joins fragments."""
 
     __slots__ = ("_fragments", "_opcode", "_parser", "_stream")
 
     def __init__(self) -> None:
         self._stream = StreamReader()
         self._parser: Any = None  # websockets' generator for the frame that is not complete yet
-        self._opcode: Opcode | None = None  # of the message whose fragments these are
+        self._opcode: Opcode | None = None  # of the message to which the fragments belong
         self._fragments = b""
 
     @property
     def pending(self) -> bool:
-        """Whether a part of a message is kept here."""
+        """Whether a part of a message has been read."""
         return self._parser is not None or self._opcode is not None
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """The frames that these bytes complete. A message in fragments comes as one frame, after
-        its unfinished fragments. Raises ProtocolError, PayloadTooBig."""
+        """Yields the frames that these bytes complete. For a message in fragments it yields each
+        unfinished fragment, and then the whole message as one frame. Raises ProtocolError,
+        PayloadTooBig."""
         stream = self._stream
         stream.feed_data(data)
         while self._parser is not None or stream.buffer:
             if self._parser is None:
-                most = max(messages.MAX_FRAME - len(self._fragments), MAX_CONTROL_PAYLOAD)
-                self._parser = Frame.parse(stream.read_exact, mask=True, max_size=most)
+                max_size = max(messages.MAX_FRAME - len(self._fragments), MAX_CONTROL_PAYLOAD)
+                self._parser = Frame.parse(stream.read_exact, mask=True, max_size=max_size)
             try:
                 next(self._parser)
             except StopIteration as complete:
                 self._parser = None
-                yield self._joined(complete.value)
+                yield self._join(complete.value)
             else:
                 return
 
-    def _joined(self, frame: Frame) -> Frame:
+    def _join(self, frame: Frame) -> Frame:
         """The frame, or with the last fragment the whole message."""
         if frame.opcode > Opcode.BINARY:  # a control frame
             return frame
@@ -94,8 +95,8 @@ class FrameReader:
 
 
 class Connection(asyncio.Protocol):
-    """What the transport reports to. It belongs to the server's set of `connections` until the
-    transport is gone."""
+    """The protocol of an open socket's transport. It is in the server's set of `connections` until
+    the transport is closed."""
 
     __slots__ = (
         "_connections",
@@ -119,7 +120,7 @@ class Connection(asyncio.Protocol):
         connections: set[Any],
         release: Callable[[], None],
     ) -> None:
-        """`release` is called when the transport is gone."""
+        """`release` is called when the transport is closed."""
         self._received_at = self._window_began_at = _now()
         self._messages = self._malformed = self._control_frames = 0
         self._frames: FrameReader | None = None
@@ -132,12 +133,12 @@ class Connection(asyncio.Protocol):
         transport.set_protocol(self)
 
     def shutdown(self) -> None:
-        """For uvicorn, which ends: this socket was not closed before."""
+        """Called by uvicorn when it shuts down, for a socket that is still open."""
         self.watcher.close(messages.RESTART, "restart")
 
-    # ---- from the transport
+    # ---- called by the transport
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — asyncio's signature
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — asyncio passes it
         self.watcher.lost()
         self._connections.discard(self)
         self._release()
@@ -174,9 +175,9 @@ class Connection(asyncio.Protocol):
             self.watcher.close(CloseCode.INVALID_DATA, "not UTF-8")
         except PayloadTooBig:
             self.watcher.close(CloseCode.MESSAGE_TOO_BIG, f"over {messages.MAX_FRAME} bytes")
-        except Exception:  # a fault of ours ends this connection only, and says so
+        except Exception:  # our own bug ends only this connection
             log.exception("unhandled_error")
-            self.watcher.close(messages.BUG)
+            self.watcher.close(messages.INTERNAL_ERROR)
         else:
             self._frames = frames if frames.pending else None
 
@@ -236,7 +237,7 @@ class Connection(asyncio.Protocol):
             )
 
     def _count_control_frame(self) -> bool:
-        """Counts a frame that is no message; too many of them end the connection."""
+        """Counts a frame that is not a message. Returns False if that ends the connection."""
         self._begin_window()
         self._control_frames += 1
         if self._control_frames > MAX_CONTROL_FRAMES:
@@ -251,8 +252,8 @@ class Connection(asyncio.Protocol):
 
 def _bound_buffers(transport: asyncio.Transport) -> None:
     transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
-    if (own := transport.get_extra_info("socket")) is not None:
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
+    if (raw_socket := transport.get_extra_info("socket")) is not None:
+        raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
 
 
 def _now() -> float:

@@ -1,5 +1,5 @@
-"""`/live` and `/live/public`: who may connect, and the handover of the transport from uvicorn to a
-Connection once that is decided."""
+"""`/live` and `/live/public`: decides who may connect, and hands the transport over from uvicorn to
+a Connection."""
 
 import asyncio
 from collections import Counter
@@ -28,22 +28,22 @@ log = structlog.get_logger("endpoint")
 
 # Where the handler finds the connection's UpgradeProtocol in the scope's extensions.
 EXTENSION = "live"
-# What a client may send before its upgrade is answered.
+# The most bytes that a client may send before its upgrade is answered.
 MAX_EARLY = messages.MAX_FRAME
 FULL_RETRY_AFTER = 5
-# The contract's pause for "too many".
+# docs/live-protocol.md promises this pause to clients with too many sockets.
 LIMIT_RETRY_AFTER = 30
 
 
 class State(web.State):
-    """What main hands to every connection, with what this one needs."""
+    """The state that app/main.py shares with every request, and the live path's part of it."""
 
     live: Live
     seats: "Seats"
 
 
 async def live(socket: WebSocket[State]) -> None:
-    """The live protocol for our own pages and for clients that are no browsers."""
+    """The live protocol for our own pages and for clients other than browsers."""
     if "origin" in socket.headers and not web.origin_allowed(socket):
         await _refuse(socket, refusal.NotAllowed("This page belongs to another site."))
     else:
@@ -56,15 +56,16 @@ async def live_public(socket: WebSocket[State]) -> None:
 
 
 async def _admit(socket: WebSocket[State], token: str | None, has_bearer: bool) -> None:
-    """`has_bearer`: the client gave a bearer token, so an ended session ends its connection. With a
-    cookie of an ended session it is a visitor, because boards are public."""
+    """Accepts or refuses the upgrade. `has_bearer`: the client sent a bearer token, so an ended
+    session ends its connection. With the cookie of an ended session it is a visitor, because boards
+    are public."""
     seat: Seat | None = None
     try:
         upgrade = _upgrade(socket)
-        hub = _accepting(socket)
+        hub = _hub(socket)
         seat = socket.state["seats"].take(limits.address(socket))
         account = await _account(socket, token)
-        _accepting(socket)  # it may be draining by now
+        _hub(socket)  # it may be draining by now
         if account is not None:
             seat.assign(str(account.account_id))
         await socket.accept(SUBPROTOCOL)
@@ -89,10 +90,11 @@ def _upgrade(socket: WebSocket[State]) -> "UpgradeProtocol":
     return upgrade
 
 
-def _accepting(socket: WebSocket[State]) -> Hub:
+def _hub(socket: WebSocket[State]) -> Hub:
+    """The hub. Raises Unavailable while it is draining."""
     hub = socket.state["live"].hub
     if hub.draining:
-        raise _unavailable("This process is ending; another will answer.")
+        raise _unavailable("This process is shutting down. Try again.")
     return hub
 
 
@@ -119,12 +121,12 @@ def _unavailable(detail: str) -> refusal.Unavailable:
     return error
 
 
-# ---- counting
+# ---- limits
 
 
 class Seats:
-    """The open sockets of this process, in all, by address and by account. A seat is taken before
-    anything is awaited, so two clients never get the last one."""
+    """Counts the open sockets of this process: all, by address and by account. A seat is taken
+    before anything is awaited, so two clients never get the last one."""
 
     def __init__(self, settings: Settings) -> None:
         limited = settings.rate_limits == "on"
@@ -136,8 +138,8 @@ class Seats:
         self._accounts: Counter[str] = Counter()
 
     def take(self, address: str) -> "Seat":
-        """Raises Unavailable when all are taken, RateLimited when this address has too many.
-        (Behind a Unix socket there is no address.)"""
+        """Takes a seat. Raises Unavailable when all are taken, RateLimited when this address has
+        too many. (Behind a Unix socket there is no address.)"""
         if self._taken >= self._max:
             raise _unavailable("There are too many connections right now.")
         if address and self._addresses[address] >= self._max_per_address:
@@ -147,7 +149,7 @@ class Seats:
         return Seat(self, address)
 
     def assign(self, account_id: str) -> None:
-        """Raises RateLimited when this account has too many."""
+        """Counts a seat for this account. Raises RateLimited when it has too many."""
         if self._accounts[account_id] >= self._max_per_account:
             raise refusal.RateLimited(retry_after=LIMIT_RETRY_AFTER)
         self._accounts[account_id] += 1
@@ -170,7 +172,7 @@ class Seat:
         self._account_id: str | None = None
 
     def assign(self, account_id: str) -> None:
-        """The socket belongs to this account. Raises RateLimited."""
+        """Counts the socket for this account. Raises RateLimited."""
         self._seats.assign(account_id)
         self._account_id = account_id
 
@@ -197,9 +199,10 @@ class UpgradeProtocol(WebSocketsSansIOProtocol):
         self._handed_over = False
 
     def hand_over(self, hub: Hub, account: SignedIn | None, seat: Seat) -> Connection:
-        """The accepted socket, without uvicorn's objects. Raises ClientDisconnected."""
+        """Turns the accepted socket into a Connection, without uvicorn's objects. Raises
+        ClientDisconnected."""
         transport = self.transport
-        # A transport that is paused never tells the next protocol that it is.
+        # A paused transport does not call `pause_writing` of the next protocol.
         if self.disconnected or transport.is_closing() or not self.writable.is_set():
             raise ClientDisconnected
         self._handed_over = True
@@ -227,7 +230,7 @@ class UpgradeProtocol(WebSocketsSansIOProtocol):
         super().data_received(data)
         if not self.handshake_initiated:
             self.close_sent = True
-            # The HTTP protocol passes a whole head, and websockets' parser did not take this one.
+            # The HTTP protocol passes a complete head, and websockets' parser rejected this one.
             response = b"".join(self.conn.data_to_send())
             hang_up(self.transport, response or answer(NotHttp(), self.default_headers))
 
@@ -244,7 +247,7 @@ class UpgradeProtocol(WebSocketsSansIOProtocol):
             await self.app(self.scope, self.receive, self.send)
         except ClientDisconnected:
             pass
-        except Exception:  # as the contract has it for HTTP: a fault of ours is a 500
+        except Exception:  # our own bug is a 500, as in HTTP
             log.exception("unhandled_error")
             self.send_500_response()
         if self._handed_over:
@@ -255,11 +258,10 @@ class UpgradeProtocol(WebSocketsSansIOProtocol):
             self._close()
 
     def start_keepalive(self) -> None:
-        """The hub pings: one timer for all instead of one for each."""
+        """Starts nothing: the hub pings all sockets with one timer."""
 
     def _close(self) -> None:
-        """A transport that closes waits until everything is sent, and a stuck client takes
-        nothing."""
+        """A closing transport waits until everything is sent, which a stuck client prevents."""
         self.transport.close()
         if self.close_timer is None and not self.disconnected:
             self.close_timer = asyncio.get_running_loop().call_later(

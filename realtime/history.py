@@ -1,5 +1,5 @@
-"""The data of a calendar: windows of days, boards, changes, and the last changes in a row. No
-screens and no I/O here."""
+"""The data of a calendar: windows of days, boards, changes, and the history of the last changes. No
+screens and no I/O."""
 
 import sys
 from collections import deque
@@ -22,7 +22,7 @@ WIDEST_CHANGE = 60
 
 
 class Window(NamedTuple):
-    """Consecutive local days, as they are written in messages."""
+    """Consecutive local days: the first and the last as in messages, and their number."""
 
     first: str
     last: str
@@ -34,7 +34,7 @@ class Window(NamedTuple):
 
 
 class Board(NamedTuple):
-    """One snapshot of some days, as the frame that is sent."""
+    """One snapshot of the days of a window, as the frame to send."""
 
     epoch: str
     version: int
@@ -42,7 +42,8 @@ class Board(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What happened to a booking in a change. `previous_version` is the booking's before it."""
+    """What happened to a booking in a change. `previous_version`: the booking's version before
+    it."""
 
     name: str
     booking_id: str
@@ -52,8 +53,9 @@ class Event(NamedTuple):
 
 
 class Change:
-    """One step of a calendar's version. `days` holds the new content of each day as JSON. `days`
-    and `events` are None where another release wrote them and this one cannot read them."""
+    """One step of a calendar's version. `days` holds the new content of each altered day as JSON.
+    The constructor's `days`, and `events`, are None if another release wrote them and this one
+    cannot read them."""
 
     __slots__ = ("days", "epoch", "events", "instructor", "needs_board", "version")
 
@@ -80,7 +82,7 @@ class Change:
 
     @property
     def size(self) -> int:
-        """About how many bytes it keeps."""
+        """Approximate bytes in memory."""
         return sum(100 + len(day) for day in self.days.values()) + 500 * (
             1 + len(self.events or ())
         )
@@ -120,7 +122,7 @@ def change(
 
 
 def _event(event: Mapping[str, Any]) -> Event:
-    # Before events carried only ids, they carried the booking.
+    # The first release put the whole booking into the event.
     booking = event.get("booking")
     return Event(
         event["event"],
@@ -153,7 +155,7 @@ class History:
             self._bytes -= self._changes.popleft().size
 
     def extend_back(self, changes: Iterable[Change]) -> None:
-        """Puts older changes before those that are here, as far as they join and fit."""
+        """Adds older changes before the first one, as long as they leave no gap and fit."""
         for change in sorted(changes, key=lambda change: change.version, reverse=True):
             if change.version != self.version - len(self._changes):
                 continue
@@ -169,11 +171,11 @@ class History:
 
     @property
     def size(self) -> int:
-        """About how many bytes it keeps."""
+        """Approximate bytes in memory."""
         return self._bytes
 
     def reaches(self, version: int) -> bool:
-        """Whether every change after `version` is here."""
+        """Whether the history has every change after `version`."""
         return self.version - len(self._changes) <= version <= self.version
 
     @property

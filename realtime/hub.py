@@ -1,6 +1,6 @@
 """The hub of a process: its connections, the calendars they watch and their accounts. Synchronous
-and in memory. Missing data is requested from realtime/loader.py; realtime/reconciler.py finds what
-was lost."""
+and in memory. It requests missing data from realtime/loader.py; realtime/reconciler.py detects lost
+messages."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ class Hub:
     def __init__(
         self, settings: Settings, requests: Requests, *, now: Callable[[], datetime]
     ) -> None:
-        # Whether changes are received as they happen. Cached boards are not trusted otherwise.
+        # Whether changes are received as they happen. Otherwise boards are not cached.
         self.connected = False
         self.epoch = ""
         # A published change contradicted an earlier one, so Postgres may have been rewound.
@@ -55,11 +55,11 @@ class Hub:
         return Counts(len(self.watchers), len(self.calendars), watches, self._cache.size)
 
     def drain(self) -> None:
-        """New connections are sent to other processes from now on."""
+        """Refuses new connections from now on; other processes accept them."""
         self.draining = True
 
     def set_connected(self, connected: bool) -> None:
-        """Whether changes are received as they happen (realtime/subscriber.py)."""
+        """Stores whether changes are received as they happen (realtime/subscriber.py)."""
         self.connected = connected
         if not connected:
             for calendar in self.calendars.values():
@@ -69,7 +69,7 @@ class Hub:
     # ---- connections
 
     def join(self, transport: asyncio.Transport, account: SignedIn | None) -> Watcher:
-        """An open socket. A signed-in one gets messages about its own bookings from now on."""
+        """Adds an open socket. A signed-in one gets messages about its own bookings from now on."""
         account_id = str(account.account_id) if account else None
         session_id = account.session_id if account else None
         watcher = Watcher(transport, account_id, session_id, self._beacon, self._leave)
@@ -78,31 +78,31 @@ class Hub:
         if account is not None and account_id is not None:
             self.accounts.join(account_id, watcher)
             if "instructor" in account.roles:
-                self._follow(account_id).own(True)
+                self._follow(account_id).follow_for_instructor(True)
         return watcher
 
     def _beacon(self, versions: Mapping[str, int]) -> bytes:
         return messages.beacon(self._now(), self.epoch, versions)
 
     def _leave(self, watcher: Watcher) -> None:
-        """It has ended."""
+        """Removes a connection that has ended."""
         self.watchers.discard(watcher)
         self.keep_alive.leave(watcher)
         for instructor in tuple(watcher.watches):
             self.unwatch(watcher, instructor)
         if watcher.account_id and self.accounts.leave(watcher.account_id, watcher):
-            own = self.calendars.get(watcher.account_id)
-            if own is not None:
-                own.own(False)
-                self._let_go(own)
+            calendar = self.calendars.get(watcher.account_id)
+            if calendar is not None:
+                calendar.follow_for_instructor(False)
+                self._drop_unfollowed(calendar)
 
     def pause(self, watcher: Watcher) -> None:
-        """Its transport takes no more."""
+        """The buffer of its transport is full."""
         self.keep_alive.pause(watcher)
         watcher.pause()
 
     def resume(self, watcher: Watcher) -> None:
-        """Its transport takes frames again."""
+        """Its transport accepts frames again."""
         self.keep_alive.resume(watcher)
         watcher.resume()
 
@@ -113,15 +113,15 @@ class Hub:
         window: Window,
         resume: tuple[str, int] | None = None,
     ) -> None:
-        """Puts a board on the connection's screen. `resume`: the epoch and version the screen has
-        already."""
+        """Shows a board on the connection's screen. `resume`: the epoch and version that the screen
+        already has."""
         since = resume[1] if resume is not None and resume[0] == self.epoch else None
-        watcher.watch(self._follow(instructor), window, since, back=resume is not None)
+        watcher.watch(self._follow(instructor), window, since, reconnected=resume is not None)
 
     def unwatch(self, watcher: Watcher, instructor: str) -> None:
         watcher.unwatch(instructor)
         if calendar := self.calendars.get(instructor):
-            self._let_go(calendar)
+            self._drop_unfollowed(calendar)
 
     def _follow(self, instructor: str) -> Calendar:
         calendar = self.calendars.get(instructor)
@@ -129,8 +129,8 @@ class Hub:
             calendar = self.calendars[instructor] = Calendar(instructor, self._requests)
         return calendar
 
-    def _let_go(self, calendar: Calendar) -> None:
-        """Nothing is kept of a calendar that nobody follows."""
+    def _drop_unfollowed(self, calendar: Calendar) -> None:
+        """Drops a calendar that nobody follows anymore."""
         if not calendar.followed and self.follows(calendar):
             del self.calendars[calendar.id]
             self._cache.remove(calendar)
@@ -140,8 +140,8 @@ class Hub:
 
     # ---- changes and answers
 
-    def take(self, change: Change) -> None:
-        """A change that was published."""
+    def receive(self, change: Change) -> None:
+        """Passes a published change to its calendar and its accounts."""
         if change.epoch != self.epoch:
             self._requests.reconcile()
             return
@@ -152,15 +152,15 @@ class Hub:
                 self.rewound = True
                 self._requests.reconcile()
                 return
-            calendar.take(change)
+            calendar.receive(change)
             self._cache.changed(calendar)
         self.accounts.announce(change)
 
     def history_loaded(
         self, calendar: Calendar, since: int | None, present: int, changes: Sequence[Change]
     ) -> None:
-        """The newest changes after `since` (None: none were requested) up to `present`, in order,
-        of the present epoch."""
+        """Adds the newest changes after `since` (None: none were requested) up to the current
+        version `present`, in order. They are of the current epoch."""
         missing, skipped = calendar.history_loaded(since, present, changes)
         self._cache.changed(calendar)
         for change in missing:
@@ -169,35 +169,35 @@ class Hub:
             self.accounts.refresh([calendar.id])
 
     def board_loaded(self, calendar: Calendar, window: Window, board: Board) -> None:
-        """Of the present epoch."""
+        """Shows a board of the current epoch on the screens that wait for it."""
         calendar.board_loaded(window, board, keep=self.connected)
         self._cache.changed(calendar)
 
     def unavailable(self, calendar: Calendar) -> None:
-        """Postgres is away."""
+        """Postgres is unavailable: tells the screens that wait for their first response."""
         error = messages.error(refusal.Unavailable(), calendar.id)
         for watch in calendar.watches():
             watch.delay(error)
 
     def gone(self, calendar: Calendar) -> None:
-        """There is no such calendar (anymore)."""
+        """Ends all watches of a calendar that does not exist (anymore)."""
         for watcher in tuple(self.watchers):
             if calendar.id in watcher.watches:
                 if watcher.ready:
                     watcher.write(messages.error(refusal.NotFound(), calendar.id))
                 self.unwatch(watcher, calendar.id)
-        calendar.own(False)
-        self._let_go(calendar)
+        calendar.follow_for_instructor(False)
+        self._drop_unfollowed(calendar)
 
-    def settle_all(self) -> None:
-        """After a reconcile: all missing data is requested again."""
+    def catch_up(self) -> None:
+        """After a reconcile: updates screens, and requests all missing data again."""
         for calendar in tuple(self.calendars.values()):
-            calendar.settle_all()
+            calendar.catch_up_all()
         if any(account.total is None for account in self.accounts):
             self._requests.totals()
 
     def begin_epoch(self, epoch: str) -> None:
-        """Postgres has another history: every screen and every account starts anew."""
+        """The database's history may have changed: every screen and account starts anew."""
         self.epoch = epoch
         self.rewound = False
         for calendar in tuple(self.calendars.values()):

@@ -1,5 +1,5 @@
-"""What each connection gets regularly: a beacon, a ping, and its end when it takes nothing or sends
-nothing anymore. Turns are spread over the interval, so the loop never stalls."""
+"""Sends beacons and pings to every connection, and aborts those that stopped reading or responding.
+Turns are spread over the interval, so the loop never stalls."""
 
 import asyncio
 import random
@@ -15,12 +15,12 @@ from realtime.watcher import Watcher
 
 log = structlog.get_logger("keep_alive")
 
-# Pings per STUCK_SECONDS. A client silent for this many intervals did not answer the last one.
+# Pings per STUCK_SECONDS. A client that is silent for SILENT_PINGS intervals did not answer a ping.
 PINGS = 2.5
 SILENT_PINGS = 1.5
-# When this process itself is late, it may not have read yet what clients sent.
+# If the loop lagged this much, unread input may be pending, so no client counts as stuck or silent.
 LATE_SECONDS = 1.0
-# Members of one slot have their turn together.
+# The members of a slot have their turn together.
 SLOT_SECONDS = 0.1
 
 Member = TypeVar("Member")
@@ -37,7 +37,8 @@ class Slots(Generic[Member]):
         self._next = 0
 
     def join(self, member: Member) -> None:
-        """In a random slot of the interval's second half: a new member needs nothing soon."""
+        """Adds the member to a random slot in the second half of the interval, because a new member
+        needs nothing soon."""
         count = len(self._slots)
         slot = (self._next + random.randrange(count // 2, count)) % count  # noqa: S311 — a jitter
         self._slot_of[member] = slot
@@ -50,7 +51,7 @@ class Slots(Generic[Member]):
             del self._slots[slot][member]
 
     def turn(self) -> Iterator[Member]:
-        """The members of the next slot. Some may leave meanwhile."""
+        """Yields the members of the next slot. Members may leave meanwhile."""
         slot = self._slots[self._next]
         self._next = (self._next + 1) % len(self._slots)
         return (member for member in tuple(slot) if member in slot)
@@ -74,15 +75,15 @@ class KeepAlive:
         self._paused.discard(watcher)
 
     def pause(self, watcher: Watcher) -> None:
-        """It takes nothing."""
+        """The connection has stopped reading."""
         self._paused.add(watcher)
 
     def resume(self, watcher: Watcher) -> None:
         self._paused.discard(watcher)
 
     async def run(self) -> None:
-        """Gives each connection its turns. Does not return. After a delay, the due slots follow one
-        another, and other work gets its turn in between."""
+        """Gives each connection its turns. Does not return. After a delay it catches up slot by
+        slot, and other tasks run in between."""
         clock = asyncio.get_running_loop().time
         due = clock()
         while True:
@@ -98,13 +99,14 @@ class KeepAlive:
                 watcher.beacon()
 
     def abort_stuck(self, now: float) -> None:
-        """Those that took nothing for STUCK_SECONDS."""
+        """Aborts the connections that have read nothing for STUCK_SECONDS."""
         for watcher in tuple(self._paused):
             if now - watcher.paused_at > self._stuck_seconds:
                 _abort(watcher, "stuck")
 
     def ping(self, now: float, *, punctual: bool = True) -> None:
-        """The next slot's. One that is paused takes no ping; `abort_stuck` watches it."""
+        """Pings the connections of the next slot. A paused one gets no ping; `abort_stuck` checks
+        it."""
         for watcher in self._pings.turn():
             if not watcher.ready:
                 continue

@@ -21,12 +21,13 @@ from realtime.reconciler import Reconciler
 from realtime.subscriber import Status, Subscriber
 from realtime.supervise import forever
 
-# Its own connections: requests that wait for a locked calendar hold none of these. Statements that
-# take longer are given up, and the connections with them (app/db.py): those that a failover left
-# without an answer are replaced before a screen is wrong for long.
+# Separate connections: requests that wait for a locked calendar hold none of these. After this time
+# a statement is cancelled and its connection closed (app/db.py), so connections that a failover
+# left silent are replaced before a screen is wrong for long.
 CONNECTIONS = 3
 STATEMENT_SECONDS = 2.5
-# Without a successful reconcile for this time, which is how long screens may be wrong: not ready.
+# A process without a successful reconcile for this long, which is how long screens may be wrong, is
+# not ready.
 RECONCILE_AGE_SECONDS = 15.0
 
 _database_answers = statement("database_answers", bool)
@@ -44,7 +45,7 @@ class Live:
 
     @property
     def draining(self) -> bool:
-        """This process is about to end, and sends its clients to others."""
+        """Whether this process is shutting down and refuses new sockets."""
         return self.hub.draining
 
     @property
@@ -64,8 +65,7 @@ class Live:
 async def running(
     settings: Settings, *, now: Callable[[], datetime] = web.utc_now
 ) -> AsyncIterator[Live]:
-    """Runs the live path of this process. It starts without Redis, and continues when Redis
-    answers."""
+    """Runs the live path of this process. It also starts while Redis is unavailable."""
     async with AsyncExitStack() as stack:
         dsn = settings.database_url.get_secret_value()
         pool = await db.connect(dsn, size=CONNECTIONS, name="live", seconds=STATEMENT_SECONDS)
@@ -79,7 +79,7 @@ async def running(
         subscriber = Subscriber(hub, requests, settings, clients, reconciler.sessions_ended)
         wakeup = Wakeup(client, clients[0])
         metrics.observe(lambda: hub.counts, lambda: reconciler.age)
-        works = {
+        loops = {
             "reconciler": reconciler.run,
             "ended sessions": reconciler.run_sessions,
             "loader": loader.run,
@@ -89,7 +89,7 @@ async def running(
         }
         failure: Exception | None = None
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(forever(name, work)) for name, work in works.items()]
+            tasks = [group.create_task(forever(name, work)) for name, work in loops.items()]
             try:
                 yield Live(hub, wakeup, pool, subscriber, reconciler)
             except Exception as error:  # noqa: BLE001 — raised below, and not in a group

@@ -1,6 +1,6 @@
-"""Reads from Postgres for the hub: boards, the changes a calendar missed, bookings to send, the
-totals of accounts. Requests are coalesced, so that a storm of screens becomes a few queries at a
-time. No failure is lost: every reconcile requests all missing data again."""
+"""Reads data from Postgres for the hub: boards, the changes a calendar missed, bookings to send,
+the totals of accounts. Requests are coalesced, so that thousands of new screens cause few queries.
+After a failure, the next reconcile requests all missing data again."""
 
 import asyncio
 from collections import defaultdict
@@ -28,11 +28,12 @@ log = structlog.get_logger("loader")
 
 # Tasks that read boards, one query each at a time.
 BOARD_READERS = 2
-# Calendars caught up, and bookings read, by one query.
+# Calendars, or bookings, per query.
 BATCH = 50
-# Bookings that wait to be read. Beyond that, their accounts get a refresh.
+# The most bookings that wait to be read. The accounts of older ones get a refresh.
 WAITING_BOOKINGS = 2_000
-# After Postgres was away, or a board of another epoch came, everything is compared again.
+# Everything is compared again this long after Postgres was unavailable, or after reading a board of
+# another epoch.
 RETRY_SECONDS = 1.0
 EPOCH_SECONDS = 0.2
 _AFTER_ANY_VERSION = 2**63 - 1
@@ -89,7 +90,7 @@ class Loader:
     async def _load_boards(self) -> None:
         while True:
             calendar, window = await self._requests.boards.get()
-            if window not in calendar.views:  # every screen has left it meanwhile
+            if window not in calendar.views:  # every screen has closed it meanwhile
                 self._requests.board_done(calendar, window)
                 continue
             try:
@@ -142,7 +143,7 @@ class Loader:
             if self._hub.follows(calendar):
                 try:
                     self._answer_history(calendar, since, by_calendar.get(calendar.id))
-                except Exception as error:  # noqa: BLE001 — the others of the batch are answered
+                except Exception as error:  # noqa: BLE001 — one of a batch
                     self._failed("history", error, [calendar])
 
     def _answer_history(
@@ -210,8 +211,8 @@ class Loader:
             account.start(totals[account.id])
 
     def _failed(self, task: str, error: Exception, calendars: Iterable[Calendar]) -> None:
-        """Postgres is away, or a fault of ours. The screens keep waiting, and every reconcile
-        requests all missing data again."""
+        """Handles an unavailable Postgres or our own bug. The screens keep waiting; the next
+        reconcile requests all missing data again."""
         for calendar in calendars:
             self._hub.unavailable(calendar)
         if isinstance(error, refusal.Unavailable):

@@ -23,8 +23,9 @@ MAX_FRAME = 16 * 1024
 MAX_DAYS = 35
 MAX_WATCHES = 50
 
-# Close codes ask the client to come back, to sign in, or to stay away (docs/live-protocol.md).
-BUG = 1011
+# Close codes tell the client to reconnect, to sign in, or not to reconnect
+# (docs/live-protocol.md).
+INTERNAL_ERROR = 1011
 RESTART = 1012
 BAD_CLIENT = 4400
 SESSION_OVER = 4401
@@ -60,7 +61,8 @@ def _day(value: object) -> date:
 
 
 class Watch(BaseModel):
-    """Follow a calendar's board for some days; with epoch and version: go on from there."""
+    """Requests a board for some days and its changes. With epoch and version it resumes from
+    there."""
 
     type: Literal["watch"]
     instructor: Annotated[str, Field(max_length=200)]
@@ -71,7 +73,7 @@ class Watch(BaseModel):
 
 
 class Unwatch(BaseModel):
-    """Stop following it."""
+    """Ends a watch."""
 
     type: Literal["unwatch"]
     instructor: Annotated[str, Field(max_length=200)]
@@ -83,8 +85,8 @@ _CLIENT_MESSAGE: TypeAdapter[Watch | Unwatch] = TypeAdapter(
 
 
 def read(text: str) -> Watch | Unwatch:
-    """A message of the client. Raises Limit, BadMessage, or ValidationError with the message's
-    `instructor`."""
+    """Parses a message of the client. Raises Limit, BadMessage, or ValidationError with the
+    message's `instructor`."""
     if len(text) > MAX_TEXT or len(text.encode()) > MAX_TEXT:
         raise Limit(f"A message may have up to {MAX_TEXT} bytes.")
     try:
@@ -108,8 +110,8 @@ def read(text: str) -> Watch | Unwatch:
 
 
 def calendar_id(instructor: str) -> str:
-    """The calendar's id in the one spelling that is used as a key. Raises NotFound for anything but
-    a UUID."""
+    """The calendar's id in canonical form, as used for keys. Raises NotFound if it is not a
+    UUID."""
     try:
         return str(UUID(instructor))
     except ValueError:
@@ -155,7 +157,7 @@ def change(instructor: str, epoch: str, version: int, days: Mapping[str, Any]) -
 
 
 def booking(event: str, booking_json: Mapping[str, Any]) -> bytes:
-    """Something happened to a booking. Its two accounts see different fields of it."""
+    """An event of a booking. Its student and its instructor get different fields."""
     return _frame({"type": "booking", "event": event, "booking": booking_json})
 
 
@@ -174,7 +176,7 @@ def error(refused: Refusal, instructor: str | None = None) -> bytes:
 
 
 def bye(after_ms: int) -> bytes:
-    """This process ends; another will answer."""
+    """This process is shutting down: reconnect after `after_ms`."""
     return _frame({"type": "bye", "after_ms": after_ms})
 
 

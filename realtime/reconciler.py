@@ -1,6 +1,6 @@
-"""The safety net of the live path: every few seconds, and whenever messages may be missing,
-everything this process shows is compared with Postgres. So after any loss and any failed read, a
-screen is right again soon after the next interval at the latest."""
+"""The safety net of the live path. Every few seconds, and whenever messages may be missing, it
+compares everything that this process shows with Postgres. So after any lost message or failed read,
+screens are correct again soon after the next comparison."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
@@ -23,12 +23,12 @@ from realtime.loader import Loader
 
 log = structlog.get_logger("reconciler")
 
-# The least time between two reconciles, the interval while messages are not received, and the
-# pause after Postgres did not answer.
+# The shortest pause between two reconciles, the interval while changes are not received, and the
+# pause after Postgres did not respond.
 SPACING_SECONDS = 0.1
 DEGRADED_SECONDS = 2.0
-AWAY_SECONDS = 1.0
-# A message, or the history that contains it, may be this late before it counts as lost.
+UNAVAILABLE_SECONDS = 1.0
+# A booking message counts as lost if it has not arrived after this time.
 GRACE_SECONDS = 1.0
 
 
@@ -70,41 +70,41 @@ class Reconciler:
         self._seconds = settings.reconcile_seconds
         self._now = now
         self._clock = asyncio.get_running_loop().time
-        self._succeeded = float("-inf")
+        self._succeeded_at = float("-inf")
         self._accounts: set[str] = set()
-        self._some_account = asyncio.Event()
+        self._accounts_added = asyncio.Event()
 
     @property
     def age(self) -> float:
         """Seconds since all calendars were last compared with Postgres."""
-        return self._clock() - self._succeeded
+        return self._clock() - self._succeeded_at
 
     def sessions_ended(self, account_id: str) -> None:
-        """Sessions of this account may be over: a hint, which may be lost."""
+        """Sessions of this account may have ended. This is a hint; it may be lost."""
         if self._hub.accounts.get(account_id) is not None:
             self._accounts.add(account_id)
-            self._some_account.set()
+            self._accounts_added.set()
 
     async def run_sessions(self) -> None:
         """Checks the sessions of accounts given to `sessions_ended`. Does not return."""
         while True:
-            await self._some_account.wait()
-            self._some_account.clear()
+            await self._accounts_added.wait()
+            self._accounts_added.clear()
             accounts, self._accounts = self._accounts, set()
             await self.sessions(accounts)
 
     async def run(self) -> None:
-        """Reconciles. Does not return."""
+        """Reconciles regularly and on request. Does not return."""
         while True:
             self._requests.reconcile_requested.clear()
             if await self.reconcile():
                 await asyncio.sleep(SPACING_SECONDS)
                 await self._pause()
             else:
-                await asyncio.sleep(AWAY_SECONDS)
+                await asyncio.sleep(UNAVAILABLE_SECONDS)
 
     async def _pause(self) -> None:
-        """Until it is time, or messages may be missing."""
+        """Waits for the interval, or until messages may be missing."""
         degraded = min(DEGRADED_SECONDS, self._seconds)
         try:
             async with asyncio.timeout(self._seconds if self._hub.connected else degraded):
@@ -113,8 +113,8 @@ class Reconciler:
             pass
 
     async def reconcile(self) -> bool:
-        """Compares everything once. False: Postgres did not answer all of it. A part that fails
-        does not keep the others from being compared, unless Postgres is away altogether."""
+        """Compares everything once. Returns False if Postgres did not answer every query. If a part
+        fails, the others are still compared, except after the first if Postgres is unavailable."""
         began = self._clock()
         complete = True
         parts: tuple[Callable[[], Awaitable[None]], ...] = (
@@ -131,18 +131,18 @@ class Reconciler:
                 complete = False
                 if part == self.calendars:
                     break
-            except Exception:  # a fault of ours; the next reconcile tries again
+            except Exception:  # our own bug; the next reconcile tries again
                 log.exception("reconcile_failed", part=part.__name__)
             else:
                 if part == self.calendars:
-                    self._succeeded = began
+                    self._succeeded_at = began
         return complete
 
     async def calendars(self) -> None:
-        """Finds calendars that are behind, and a new epoch. All missing data is requested again.
+        """Detects a new epoch and calendars that are behind, and requests all missing data again.
         Raises Unavailable."""
         hub = self._hub
-        # Captured before the query begins: Postgres cannot be older, unless it was rewound.
+        # Read before the query, so Postgres has lower versions only if it was rewound.
         versions = {
             calendar: calendar.version
             for calendar in hub.calendars.values()
@@ -151,7 +151,7 @@ class Reconciler:
         ids = [UUID(calendar.id) for calendar in versions]
         rows = await _versions_of.all(self._pool, instructors=ids)
         if rows[0].standby:
-            # It may be behind: a failover left these connections at what was the primary.
+            # It may lag. After a failover these connections lead to the former primary.
             log.warning("connected_to_standby")
             await self._pool.expire_connections()
             raise refusal.Unavailable
@@ -177,11 +177,11 @@ class Reconciler:
                     calendar.compare(present[calendar.id])
                 else:
                     hub.gone(calendar)
-        hub.settle_all()
+        hub.catch_up()
 
     async def accounts(self) -> None:
-        """Finds accounts that missed booking messages, by the sum of the versions of their bookings
-        as students. Raises Unavailable."""
+        """Detects accounts that missed booking messages, by the sum of the versions of their
+        bookings as students. Raises Unavailable."""
         totals = {
             account: account.total for account in self._hub.accounts if account.total is not None
         }
@@ -198,15 +198,14 @@ class Reconciler:
         if behind:
             await asyncio.sleep(GRACE_SECONDS)
         lost = [account for account in behind if missed(account)]
-        # Below what was known before the query: bookings are gone, so the count starts anew.
+        # A total below the one before the query means deleted bookings, so counting starts anew.
         lost += [account for account, before in totals.items() if present[account.id] < before]
         if lost:
             await self._loader.load_totals(lost)
             self._hub.accounts.refresh([account.id for account in lost])
 
     async def sessions(self, accounts: Collection[str] | None = None) -> None:
-        """Closes the sockets of sessions that are over, of these accounts or of all. Raises
-        Unavailable."""
+        """Closes the sockets of ended sessions, of these accounts or of all. Raises Unavailable."""
         watchers = [
             watcher
             for watcher in self._hub.watchers
@@ -216,9 +215,9 @@ class Reconciler:
         ids = {watcher.session_id for watcher in watchers if watcher.session_id is not None}
         if not ids:
             return
-        dead = await session.ended(self._pool, ids, now=self._now())
+        ended = await session.ended(self._pool, ids, now=self._now())
         for watcher in watchers:
-            reason = dead.get(watcher.session_id) if watcher.session_id else None
+            reason = ended.get(watcher.session_id) if watcher.session_id else None
             if reason == "expired":
                 watcher.close(messages.SESSION_OVER, "session over")
             elif reason == "revoked":

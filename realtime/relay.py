@@ -30,10 +30,10 @@ STATEMENT_SECONDS = 5.0
 # The interval of heartbeats, and how long the relay's key outlives the last one.
 HEARTBEAT_SECONDS = 1.0
 KEY_SECONDS = 3
-# A relay that does not reach Redis for this long lets another one try.
-AWAY_SECONDS = 5.0
+# A relay that cannot reach Redis for this long releases its lock, so that another one can try.
+REDIS_SECONDS = 5.0
 LONGEST_PAUSE = 1.0
-# Postgres ends the session of a relay that disappeared this long after its next look was due.
+# If a relay disappears, Postgres ends its session this long after its next poll was due.
 GRACE_SECONDS = 5.0
 
 
@@ -56,17 +56,17 @@ async def main(settings: Settings, shard: int | None = None) -> None:
     url = settings.redis_url.get_secret_value()
     async with asyncio.TaskGroup() as group:
         group.create_task(forever("wake-ups", lambda: channels.listen(url, wakeups, name="relay")))
-        for number, woken in zip(shards, wakeups, strict=True):
-            group.create_task(_run(settings, number, woken))
+        for number, wakeup in zip(shards, wakeups, strict=True):
+            group.create_task(_run(settings, number, wakeup))
         log.info("relay_started", shards=list(shards))
 
 
-async def _run(settings: Settings, shard: int, woken: asyncio.Event) -> None:
+async def _run(settings: Settings, shard: int, wakeup: asyncio.Event) -> None:
     dsn = settings.database_url.get_secret_value()
     pool = await db.connect(dsn, size=1, name="relay", seconds=STATEMENT_SECONDS, at_once=False)
     client = redis.client(settings.live_redis[shard % len(settings.live_redis)], name="relay")
     try:
-        relay = Relay(client, settings, shard, woken)
+        relay = Relay(client, settings, shard, wakeup)
         await forever("relay", lambda: relay.run(pool))
     finally:
         await redis.close(client)
@@ -76,38 +76,41 @@ async def _run(settings: Settings, shard: int, woken: asyncio.Event) -> None:
 class Relay:
     """The relay of one shard."""
 
-    def __init__(self, client: Redis, settings: Settings, shard: int, woken: asyncio.Event) -> None:
+    def __init__(
+        self, client: Redis, settings: Settings, shard: int, wakeup: asyncio.Event
+    ) -> None:
         self._client = client
         self._shard = shard
         self._shards = settings.shards
         self._poll_seconds = settings.relay_poll_seconds
-        self._woken = woken
+        self._wakeup = wakeup
         self._clock = asyncio.get_running_loop().time
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._next_heartbeat = 0.0
         self._answered_at = self._clock()
 
     async def run(self, pool: Pool) -> None:
-        """Waits for the lock and relays until Redis was away for long, then lets others try.
-        Raises Unavailable when Postgres goes away, and the lock with it."""
-        await self._redis_answers()
-        # The connection that holds the lock does all the work, so losing the one ends the other.
+        """Waits for the lock, publishes until Redis has been unreachable for REDIS_SECONDS, and
+        releases the lock. Raises Unavailable if the connection to Postgres is lost, and the lock
+        with it."""
+        await self._wait_for_redis()
+        # The connection that holds the lock does all the work, so losing the lock ends the work.
         async with db.exclusive_connection(pool) as connection:
-            while not await self.lock(connection):  # noqa: ASYNC110 — nobody tells us
+            while not await self.lock(connection):  # noqa: ASYNC110 — Postgres does not notify
                 await asyncio.sleep(self._poll_seconds)
             log.info("relay_active", shard=self._shard)
-            await self._relay(connection)
+            await self._publish_changes(connection)
         log.warning("relay_released", shard=self._shard, reason="redis_unavailable")
         await asyncio.sleep(2 * self._poll_seconds)  # so that another one takes over
 
     async def lock(self, connection: Tx) -> bool:
-        """Whether this connection has the shard's lock now. Postgres tells nobody, so it is
-        polled."""
+        """Tries to take the shard's lock; returns whether this connection has it. Postgres does not
+        report when it becomes free, so standbys poll."""
         idle = round(1000 * (self._poll_seconds + GRACE_SECONDS))
         return await _try_lock.one(connection, key=LOCK + self._shard, idle=str(idle))
 
-    async def _redis_answers(self) -> None:
-        """Only one that reaches Redis takes part."""
+    async def _wait_for_redis(self) -> None:
+        """Only a relay that reaches Redis may take the lock."""
         logged = False
         while True:
             try:
@@ -120,19 +123,19 @@ class Relay:
             else:
                 return
 
-    async def _relay(self, connection: Tx) -> None:
-        """Until Redis was away for AWAY_SECONDS."""
+    async def _publish_changes(self, connection: Tx) -> None:
+        """Publishes until Redis has been unreachable for REDIS_SECONDS."""
         self._answered_at = self._clock()
         pause = 0.0
-        next_look = 0.0
-        while self._clock() - self._answered_at < AWAY_SECONDS:
+        next_poll = 0.0
+        while self._clock() - self._answered_at < REDIS_SECONDS:
             try:
-                if pause or self._woken.is_set() or self._clock() >= next_look:
-                    self._woken.clear()
-                    next_look = self._clock() + self._poll_seconds
+                if pause or self._wakeup.is_set() or self._clock() >= next_poll:
+                    self._wakeup.clear()
+                    next_poll = self._clock() + self._poll_seconds
                     while await self.publish_batch(connection) == BATCH:
-                        await self._beat()
-                await self._beat()
+                        await self._send_heartbeat()
+                await self._send_heartbeat()
                 pause = 0.0
             except redis.UNREACHABLE_ERRORS as error:
                 if not pause:
@@ -140,13 +143,13 @@ class Relay:
                 pause = min(LONGEST_PAUSE, pause * 2 or 0.1)
                 await asyncio.sleep(pause)
             else:
-                await self._wait(min(next_look, self._next_heartbeat))
+                await self._wait_for_wakeup(min(next_poll, self._next_heartbeat))
 
-    async def _wait(self, until: float) -> None:
-        """Until this time, or until something was committed."""
+    async def _wait_for_wakeup(self, until: float) -> None:
+        """Waits until this time, or until a wake-up."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, until - self._clock())):
-                await self._woken.wait()
+                await self._wakeup.wait()
 
     async def publish_batch(self, connection: Tx) -> int:
         """Publishes the oldest unpublished changes and takes them off the queue; returns their
@@ -166,8 +169,9 @@ class Relay:
             await _remove_published.run(connection, ids=[row.id for row in rows])
         return len(rows)
 
-    async def _beat(self) -> None:
-        """The heartbeat, when it is due: through every partition, the whole way of a change."""
+    async def _send_heartbeat(self) -> None:
+        """If it is due, sends the heartbeat through every partition, on the same path as a change,
+        and renews the relay's key."""
         if self._clock() < self._next_heartbeat:
             return
         async with self._client.pipeline(transaction=False) as pipeline:
@@ -178,8 +182,8 @@ class Relay:
         self._next_heartbeat = self._clock() + HEARTBEAT_SECONDS
 
     async def _execute(self, pipeline: Pipeline) -> None:
-        """Ends when Redis was away for AWAY_SECONDS, whatever the client's own time-outs and
-        retries add up to. Raises redis.UNREACHABLE_ERRORS."""
-        async with asyncio.timeout_at(self._answered_at + AWAY_SECONDS):
+        """Gives up REDIS_SECONDS after Redis's last response, however long the client's own
+        timeouts and retries are. Raises redis.UNREACHABLE_ERRORS."""
+        async with asyncio.timeout_at(self._answered_at + REDIS_SECONDS):
             await pipeline.execute()
         self._answered_at = self._clock()

@@ -1,5 +1,5 @@
-"""The web process's server. When it ends, its open sockets are closed in paced batches, each with a
-time to reconnect after, while new ones are sent to other processes."""
+"""The web process's server. At shutdown it closes the open sockets in paced batches, tells each
+client when to reconnect, and refuses new sockets, so that other processes accept them."""
 
 import asyncio
 import contextlib
@@ -22,12 +22,12 @@ STEP_SECONDS = 0.05
 # Clients reconnect after this time, spread over at least the second one.
 SOONEST_MS = 500
 SPREAD_SECONDS = 2.0
-# A client that has not hung up this long after the last goodbye is aborted.
-LAST_SECONDS = 1.0
+# A client that is still connected this long after the last `bye` is aborted.
+LINGER_SECONDS = 1.0
 
 
 class Server(server.Server):
-    """uvicorn's, for an application whose lifespan state has `live` and `settings`."""
+    """uvicorn's server, for an application whose lifespan state has `live` and `settings`."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         state = self.lifespan.state
@@ -35,13 +35,13 @@ class Server(server.Server):
             await drain(
                 state["live"].hub, state["settings"].drain_seconds, hurry=lambda: self.force_exit
             )
-            await self._hung_up()
+            await self._wait_for_clients()
         await super().shutdown(sockets)
 
-    async def _hung_up(self) -> None:
-        """Until all clients are gone; those that stay are aborted."""
+    async def _wait_for_clients(self) -> None:
+        """Waits until all clients have disconnected, and aborts the others."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_SECONDS):
+            async with asyncio.timeout(LINGER_SECONDS):
                 while self._live():  # noqa: ASYNC110 — a second at most, at the end of a process
                     await asyncio.sleep(STEP_SECONDS)
         for connection in self._live():
@@ -53,8 +53,8 @@ class Server(server.Server):
 
 
 async def drain(hub: Hub, seconds: float, *, hurry: Callable[[], bool] = lambda: False) -> None:
-    """Closes all sockets within `seconds`, or at once if `hurry()`. From now on upgrades are
-    refused."""
+    """Refuses upgrades from now on, and closes all sockets within `seconds`, or at once if
+    `hurry()`."""
     hub.drain()
     watchers = list(hub.watchers)
     count = len(watchers)
@@ -64,16 +64,16 @@ async def drain(hub: Hub, seconds: float, *, hurry: Callable[[], bool] = lambda:
     clock = asyncio.get_running_loop().time
     began = clock()
     while watchers:
-        passed = clock() - began + STEP_SECONDS
-        stay = 0 if passed >= seconds or hurry() else int(count * (1 - passed / seconds))
-        for watcher in watchers[stay:]:
-            _goodbye(watcher, 1000 * max(SPREAD_SECONDS, seconds))
-        del watchers[stay:]
+        elapsed = clock() - began + STEP_SECONDS
+        remaining = 0 if elapsed >= seconds or hurry() else int(count * (1 - elapsed / seconds))
+        for watcher in watchers[remaining:]:
+            _send_bye(watcher, 1000 * max(SPREAD_SECONDS, seconds))
+        del watchers[remaining:]
         if watchers:
             await asyncio.sleep(STEP_SECONDS)
 
 
-def _goodbye(watcher: Watcher, spread_ms: float) -> None:
+def _send_bye(watcher: Watcher, spread_ms: float) -> None:
     if watcher.ready:
         jitter = round(spread_ms * random.random())  # noqa: S311
         watcher.write(messages.bye(SOONEST_MS + jitter))

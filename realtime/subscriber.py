@@ -1,6 +1,6 @@
-"""From Redis to the hub; and whether anything is received at all. Each second the relay sends a
-heartbeat through every partition. A process that misses some of them is degraded; if Redis says
-that there is a relay, only this process is disconnected."""
+"""Receives changes from Redis and passes them to the hub. Also determines whether this process
+receives them: each second the relay sends a heartbeat through every partition. A process that
+misses heartbeats is degraded or, if its relays are active according to Redis, disconnected."""
 
 import asyncio
 import time
@@ -25,14 +25,14 @@ log = structlog.get_logger("subscriber")
 
 Status = Literal["connected", "degraded", "disconnected"]
 
-# How often it is checked that every partition's heartbeat came, and how old one may be.
+# How often the heartbeats are checked, and how old each partition's last one may be.
 CHECK_SECONDS = 0.5
 STALE_SECONDS = 4.0
-# This long without heartbeats although there is a relay: this process is at fault.
+# Without heartbeats for this long although there is a relay, this process is disconnected.
 DISCONNECTED_SECONDS = 5.0
 # After this time without any message the connection is replaced.
 SILENCE_SECONDS = 8.0
-# After this much work, others get a turn.
+# After this much work, other tasks get a turn.
 WORK_SECONDS = 0.010
 # Broadcast's own queues have no bound, so it gets no more than this at a time. The rest waits in
 # the socket; if that takes too long, Redis closes the connection, which is a loss like any other.
@@ -61,19 +61,19 @@ class Subscriber:
         self._clock = asyncio.get_running_loop().time
         self._heartbeats = dict.fromkeys(channels.PARTITION_CHANNELS, float("-inf"))
         self._lost_at = self._clock()
-        self._alone = False
+        self._disconnected = False
 
     @property
     def status(self) -> Status:
         """`connected`: changes are received as they happen. Otherwise screens are updated from
-        Postgres within seconds. `degraded`: Redis is away or there is no relay, so no process
-        receives any. `disconnected`: only this process receives none."""
+        Postgres within seconds. `degraded`: Redis is unavailable or there is no relay, so no
+        process receives any. `disconnected`: only this process receives none."""
         if self._hub.connected:
             return "connected"
-        return "disconnected" if self._alone else "degraded"
+        return "disconnected" if self._disconnected else "degraded"
 
     async def run(self) -> None:
-        """Receives. Does not return."""
+        """Receives changes. Does not return."""
         async with asyncio.TaskGroup() as group:
             for server in range(len(self._urls)):
                 work = partial(self._receive, server)
@@ -85,50 +85,52 @@ class Subscriber:
         if server == 0:
             names.append(channels.SESSIONS)
         while True:
-            backend = Backend(self._urls[server], names, self._changed)
+            backend = Backend(self._urls[server], names, self._subscription_changed)
             async with Broadcast(backend=backend) as broadcast, broadcast.subscribe(_ALL) as events:
                 try:
-                    await self._take_all(events, backend)
+                    await self._handle_all(events, backend)
                 except TimeoutError:
                     log.debug("redis_silent", server=server)
             self._requests.reconcile()
 
-    async def _take_all(self, events: Any, backend: "Backend") -> None:
-        """Raises TimeoutError when nothing comes anymore."""
+    async def _handle_all(self, events: Any, backend: "Backend") -> None:
+        """Raises TimeoutError after SILENCE_SECONDS without a message."""
         began = self._clock()
         while True:
             async with asyncio.timeout(SILENCE_SECONDS):
                 event = await events.get()
             channel, _, data = event.message.partition(" ")
-            self._take(channel, data)
+            self._handle(channel, data)
             backend.done()
             if self._clock() - began > WORK_SECONDS:
                 await asyncio.sleep(0)
                 began = self._clock()
 
-    def _take(self, channel: str, data: str) -> None:
+    def _handle(self, channel: str, data: str) -> None:
         try:
             if not data:
                 self._heartbeats[channel] = self._clock()
             elif channel == channels.SESSIONS:
                 self._sessions_ended(data)
             else:
-                self._take_change(data)
-        except Exception:  # one message must not end the others; the reconciler finds its change
+                self._handle_change(data)
+        except (
+            Exception
+        ):  # one bad message must not stop the others; the reconciler detects the loss
             log.exception("message_failed", channel=channel)
             self._requests.reconcile()
 
-    def _take_change(self, data: str) -> None:
+    def _handle_change(self, data: str) -> None:
         metrics.CHANGES.inc()
         message = orjson.loads(data)
         metrics.LAG.observe(max(0.0, time.time() - message["at"]))
         fields = ("instructor", "epoch", "version", "days", "events")
-        self._hub.take(change(*(message[name] for name in fields)))
+        self._hub.receive(change(*(message[name] for name in fields)))
 
-    # ---- whether anything is received
+    # ---- the status
 
-    def _changed(self, subscribed: bool) -> None:
-        """Messages may have been missed in both cases."""
+    def _subscription_changed(self, subscribed: bool) -> None:
+        """Messages may be missing after a loss and until the new subscription."""
         self._requests.reconcile()
         if not subscribed:
             self._heartbeats = dict.fromkeys(self._heartbeats, float("-inf"))
@@ -140,11 +142,11 @@ class Subscriber:
             stale = [name for name, at in self._heartbeats.items() if at < oldest]
             self._set_connected(not stale)
             if stale and self._clock() - self._lost_at > DISCONNECTED_SECONDS:
-                self._set_alone(await self._relayed(stale))
+                self._set_disconnected(await self._have_relays(stale))
             await asyncio.sleep(CHECK_SECONDS)
 
-    async def _relayed(self, partitions: list[str]) -> bool:
-        """Whether all of these partitions have a relay, so that others receive them."""
+    async def _have_relays(self, partitions: list[str]) -> bool:
+        """Whether all of these partitions have a relay, so that other processes receive them."""
         numbers = [channels.PARTITION_CHANNELS.index(name) for name in partitions]
         shards = {number % self._shards for number in numbers}
         try:
@@ -159,7 +161,7 @@ class Subscriber:
 
     def _set_connected(self, connected: bool) -> None:
         if connected:
-            self._alone = False
+            self._disconnected = False
         if connected == self._hub.connected:
             return
         self._lost_at = self._clock()
@@ -171,10 +173,10 @@ class Subscriber:
         else:
             log.warning("redis_disconnected", effect="screens are updated from Postgres")
 
-    def _set_alone(self, alone: bool) -> None:
-        if alone and not self._alone:
-            log.error("receives_nothing", effect="not ready, because other processes receive")
-        self._alone = alone
+    def _set_disconnected(self, disconnected: bool) -> None:
+        if disconnected and not self._disconnected:
+            log.error("live_path_disconnected", effect="not ready; other processes receive changes")
+        self._disconnected = disconnected
 
 
 class Backend(BroadcastBackend):
@@ -188,7 +190,7 @@ class Backend(BroadcastBackend):
         self._room = asyncio.Semaphore(MAX_QUEUED)
 
     async def connect(self) -> None:
-        """Nothing to wait for: the first call of next_published connects."""
+        """Does nothing: the first call of next_published connects."""
 
     async def disconnect(self) -> None:
         await self._subscription.close()

@@ -14,7 +14,7 @@ log = structlog.get_logger("supervise")
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
-# After running this long, the next fault counts as the first one again.
+# After running this long without an error, the next pause is FIRST_PAUSE again.
 HEALTHY_SECONDS = 30.0
 
 
@@ -30,7 +30,7 @@ async def forever(name: str, work: Callable[[], Awaitable[None]]) -> NoReturn:
             log.warning("task_ended", task=name)
         except refusal.Unavailable:
             log.warning("postgres_unavailable", task=name)
-        except Exception:  # a fault in one of these must neither end the others nor pass unseen
+        except Exception:  # a bug in one task must neither end the others nor go unnoticed
             log.exception("task_failed", task=name)
         if clock() - began > HEALTHY_SECONDS:
             pause = FIRST_PAUSE

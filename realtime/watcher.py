@@ -1,5 +1,6 @@
-"""One connection as the hub sees it: what it is sent, and its end. There is no queue of messages:
-each watched calendar knows which version was sent. So memory per connection is bounded."""
+"""One connection as the hub sees it: what is sent to it, and how it ends. There is no queue of
+messages: each watched calendar knows which version was sent. So memory per connection is
+bounded."""
 
 import asyncio
 import random
@@ -11,20 +12,20 @@ from realtime import messages
 from realtime.calendar import Calendar, Watch
 from realtime.history import Window
 
-# How long a client may take to see our close frame and hang up.
+# How long a client may take to read our close frame and disconnect.
 CLOSE_SECONDS = 3.0
 # Resumes within this time need one refresh.
 RESUME_SECONDS = 1.0
 # A refresh makes a page reload its lists, so each connection gets one per interval at most. The
-# next one comes later, at a random moment of the spread. Pages wait up to 5 s themselves.
+# next one follows at a random moment within the spread. Pages also wait up to 5 s before reloading.
 REFRESH_SECONDS = 6.0
 REFRESH_SPREAD_SECONDS = 3.0
 
 
 @dataclass(slots=True, eq=False)
 class Watcher:
-    """`beacon` builds the message from the versions sent; `ended` is called at the end. `ready`: it
-    takes frames, being open and not paused. `write` takes a prebuilt frame, and must not be called
+    """`_beacon` builds the message from the versions sent; `_ended` is called at the end. `ready`:
+    the connection is open and not paused. `write` sends a prebuilt frame, and must not be called
     after the end."""
 
     transport: asyncio.Transport
@@ -40,8 +41,8 @@ class Watcher:
     _received_at: float = 0.0
     _resumed_at: float = float("-inf")
     _refreshed_at: float = float("-inf")
-    _owes_beacon: bool = False
-    _owes_refresh: bool = False
+    _beacon_due: bool = False
+    _refresh_due: bool = False
     _refresh_timer: asyncio.TimerHandle | None = None
     _abort_timer: asyncio.TimerHandle | None = None
 
@@ -53,31 +54,31 @@ class Watcher:
 
     @property
     def last_received(self) -> float:
-        """When the client last showed that it is there, also by taking what was sent."""
+        """When the client last sent something, or read what was sent to it."""
         return max(self._received_at, self._resumed_at)
 
     def received(self, now: float) -> None:
-        """Something came from the client."""
+        """The client has sent something."""
         self._received_at = now
 
     def pause(self) -> None:
-        """Its transport takes no more."""
+        """The buffer of its transport is full."""
         self.ready = False
         self.paused_at = _now()
         for watch in self.watches.values():
             watch.pause()
 
     def resume(self) -> None:
-        """Its transport takes frames again."""
+        """Its transport accepts frames again."""
         self.ready = not self.closed
         self._resumed_at = _now()
         for watch in tuple(self.watches.values()):
             watch.resume()
-        self.send_owed()
+        self.send_due()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Says why and hangs up. What the client still sends is discarded; one that does not hang
-        up within CLOSE_SECONDS is aborted."""
+        """Sends the reason and disconnects. Later input is discarded; a client that does not
+        disconnect within CLOSE_SECONDS is aborted."""
         if self.closed or self.transport.is_closing():
             return
         self.write(messages.close(code, reason))
@@ -89,14 +90,14 @@ class Watcher:
         self._abort_later()
 
     def close_with(self, frame: bytes) -> None:
-        """Answers the client's close frame and hangs up."""
+        """Replies to the client's close frame and disconnects."""
         self.write(frame)
         self.end()
         self.transport.close()
         self._abort_later()
 
     def abort(self) -> None:
-        """Ends it now, whatever waits to be sent."""
+        """Disconnects now, even if something has yet to be sent."""
         self.end()
         self.transport.abort()
 
@@ -107,7 +108,7 @@ class Watcher:
             self._abort_timer.cancel()
 
     def end(self) -> None:
-        """Nothing more is read or sent, whether or not the transport is gone already."""
+        """From now on nothing is read or sent. The transport may be gone already."""
         if self.closed:
             return
         self.closed = True
@@ -117,24 +118,25 @@ class Watcher:
         self._ended(self)
 
     def _abort_later(self) -> None:
-        """A transport that closes waits until everything is sent, and a stuck client takes
-        nothing."""
+        """A closing transport waits until everything is sent, which a stuck client prevents."""
         loop = asyncio.get_running_loop()
         self._abort_timer = loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
-    # ---- what it is sent
+    # ---- messages to it
 
-    def watch(self, calendar: Calendar, window: Window, since: int | None, *, back: bool) -> None:
-        """Puts a board on its screen, in place of an earlier one of that calendar. `since`: the
-        version the screen has already. `back`: it was connected before."""
+    def watch(
+        self, calendar: Calendar, window: Window, since: int | None, *, reconnected: bool
+    ) -> None:
+        """Shows a board on its screen, instead of an earlier one of that calendar. `since`: the
+        version that the screen already has. `reconnected`: it was connected before."""
         # Registered before anything is read, so that nothing in between is lost.
         view = calendar.view(window)
         watch = Watch(calendar, view, since, self.write, self._caught_up, ready=self.ready)
-        if back and self.account_id and _now() - self._refreshed_at > RESUME_SECONDS:
-            self._owes_refresh = True
+        if reconnected and self.account_id and _now() - self._refreshed_at > RESUME_SECONDS:
+            self._refresh_due = True
         self.unwatch(calendar.id)
         self.watches[calendar.id] = watch
-        calendar.settle(watch)
+        calendar.catch_up(watch)
 
     def unwatch(self, instructor: str) -> None:
         watch = self.watches.pop(instructor, None)
@@ -142,56 +144,57 @@ class Watcher:
             watch.close()
 
     def send_booking(self, frame: bytes) -> None:
-        """A booking message; one that cannot be taken now is replaced by a refresh."""
+        """Sends a booking message or, while the connection is paused, a refresh later."""
         if self.ready:
             self.write(frame)
         else:
-            self._owes_refresh = True
+            self._refresh_due = True
 
     def beacon(self) -> None:
-        self._owes_beacon = True
-        self.send_owed()
+        """Sends a beacon, after whatever is pending."""
+        self._beacon_due = True
+        self.send_due()
 
     def refresh(self) -> None:
-        """Booking messages may have been missed."""
-        self._owes_refresh = True
-        self.send_owed()
+        """Sends a refresh, because booking messages may have been missed."""
+        self._refresh_due = True
+        self.send_due()
 
-    def send_owed(self) -> None:
-        """Sends what is owed, once nothing else is to be sent before it."""
-        if not self.ready or not (self._owes_beacon or self._owes_refresh):
+    def send_due(self) -> None:
+        """Sends a due beacon and refresh, once no change or board is pending."""
+        if not self.ready or not (self._beacon_due or self._refresh_due):
             return
         if any(watch.pending for watch in self.watches.values()):
             return
-        if self._owes_beacon:
-            self._owes_beacon = False
+        if self._beacon_due:
+            self._beacon_due = False
             versions = {
                 instructor: watch.sent
                 for instructor, watch in self.watches.items()
                 if watch.answered and watch.sent is not None
             }
             self.write(self._beacon(versions))
-        if self._owes_refresh:
-            self._send_owed_refresh()
+        if self._refresh_due:
+            self._send_due_refresh()
 
-    def _send_owed_refresh(self) -> None:
+    def _send_due_refresh(self) -> None:
         wait = self._refreshed_at + REFRESH_SECONDS - _now()
         if wait <= 0:
-            self._owes_refresh = False
+            self._refresh_due = False
             self._refreshed_at = _now()
             self.write(messages.REFRESH)
         elif self._refresh_timer is None:
             wait += REFRESH_SPREAD_SECONDS * random.random()  # noqa: S311 — a jitter
             loop = asyncio.get_running_loop()
-            self._refresh_timer = loop.call_later(wait, self._send_owed_later)
+            self._refresh_timer = loop.call_later(wait, self._send_due_later)
 
-    def _send_owed_later(self) -> None:
+    def _send_due_later(self) -> None:
         self._refresh_timer = None
-        self.send_owed()
+        self.send_due()
 
     def _caught_up(self, resumed: bool) -> None:
-        self._owes_beacon |= resumed
-        self.send_owed()
+        self._beacon_due |= resumed
+        self.send_due()
 
 
 def _now() -> float:

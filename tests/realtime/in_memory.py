@@ -173,7 +173,7 @@ class Database:
         for calendar in self.hub.calendars.values():
             if calendar.version is not None:
                 calendar.compare(self.version)
-        self.hub.settle_all()
+        self.hub.catch_up()
 
     def _answer_board(
         self, succeeds: bool, calendar: Calendar, window: Window, board: Board

@@ -101,7 +101,7 @@ class LivePath:
             "select instructor_id, version, days, events from outbox"
             " order by instructor_id, version"
         ):
-            self.hub.take(
+            self.hub.receive(
                 change(
                     str(row["instructor_id"]),
                     self.hub.epoch,

@@ -38,7 +38,7 @@ async def test_a_change_committed_while_the_board_is_read_is_not_lost() -> None:
     database = Database()
     database.watch(recorder := Recorder())
     database.query()
-    database.hub.take(database.step())  # after the snapshot, before its arrival
+    database.hub.receive(database.step())  # after the snapshot, before its arrival
     database.answer()
     assert recorder.versions() == [0, 1]
 
@@ -68,7 +68,7 @@ async def test_one_frame_is_built_for_all_screens_with_the_same_content() -> Non
         database.watch(recorder, Window.of(FIRST, 3 + number % 2))
     database.watch(elsewhere := Recorder(), NEXT_WEEK)
     database.answer()
-    database.hub.take(database.step())
+    database.hub.receive(database.step())
     assert len({id(recorder.frames[-1]) for recorder in recorders}) == 1
     assert elsewhere.messages[-1]["days"] == {}
 
@@ -80,7 +80,7 @@ async def test_older_and_duplicate_messages_do_nothing() -> None:
     for _ in range(3):
         database.step()
     for version in (1, 1, 2, 1, 3, 2, 3):
-        database.hub.take(database.change(version))
+        database.hub.receive(database.change(version))
     assert recorder.versions() == [0, 1, 2, 3]
     assert not database.requests.reconcile_requested.is_set()
 
@@ -89,10 +89,10 @@ async def test_the_same_version_with_another_content_means_another_history() -> 
     database = Database()
     database.watch(Recorder())
     database.answer()
-    database.hub.take(database.step())
+    database.hub.receive(database.step())
     other = database.change(1)
     other.days = {WEEK.first: b'{"free": [], "held": []}'}
-    database.hub.take(other)
+    database.hub.receive(other)
     assert database.hub.rewound
     assert database.requests.reconcile_requested.is_set()
 
@@ -103,7 +103,7 @@ async def test_a_message_of_another_epoch_requests_a_reconcile_and_changes_nothi
     database.answer()
     change = database.step()
     change.epoch = "another"
-    database.hub.take(change)
+    database.hub.receive(change)
     assert recorder.versions() == [0]
     assert database.requests.reconcile_requested.is_set()
 
@@ -114,8 +114,8 @@ async def test_a_gap_is_fetched_once_and_sent_in_order() -> None:
     database.answer()
     for _ in range(5):
         database.step()
-    database.hub.take(database.change(3))
-    database.hub.take(database.change(5))
+    database.hub.receive(database.change(3))
+    database.hub.receive(database.change(5))
     assert recorder.versions() == [0]
     assert len(database.requests.histories) == 1
     database.answer()
@@ -128,7 +128,7 @@ async def test_a_gap_too_long_for_the_history_is_filled_by_a_board() -> None:
     database.answer()
     for _ in range(HISTORY + 6):
         database.step()
-    database.hub.take(database.change(HISTORY + 6))
+    database.hub.receive(database.change(HISTORY + 6))
     database.answer()
     assert recorder.versions() == [0, HISTORY + 6]
 
@@ -140,7 +140,7 @@ async def test_a_paused_watcher_gets_every_step_when_it_is_a_little_behind() -> 
     database.answer()
     database.hub.pause(watcher)
     for _ in range(5):
-        database.hub.take(database.step())
+        database.hub.receive(database.step())
     assert recorder.versions() == [0]
     assert other.versions() == [0, 1, 2, 3, 4, 5]
     database.hub.resume(watcher)
@@ -153,7 +153,7 @@ async def test_a_paused_watcher_gets_one_board_when_it_is_far_behind() -> None:
     database.answer()
     database.hub.pause(watcher)
     for _ in range(30):
-        database.hub.take(database.step())
+        database.hub.receive(database.step())
     database.hub.resume(watcher)
     database.answer()
     assert recorder.versions() == [0, 30]
@@ -164,7 +164,7 @@ async def test_a_beacon_comes_after_pending_changes() -> None:
     watcher = database.watch(recorder := Recorder())
     database.answer()
     database.hub.pause(watcher)
-    database.hub.take(database.step())
+    database.hub.receive(database.step())
     watcher.beacon()
     assert recorder.of("beacon") == []
     database.hub.resume(watcher)
@@ -181,8 +181,8 @@ async def test_a_changed_setting_is_sent_as_a_board_also_to_a_resume() -> None:
     database = Database()
     database.watch(recorder := Recorder())
     database.answer()
-    database.hub.take(database.step(days=()))
-    database.hub.take(database.step())
+    database.hub.receive(database.step(days=()))
+    database.hub.receive(database.step())
     database.answer()
     assert [message["type"] for message in recorder.of("board", "change")] == ["board", "board"]
     database.watch(again := Recorder(), resume=(EPOCH, 0))
@@ -195,7 +195,7 @@ async def test_another_window_of_the_same_calendar_costs_one_board_and_no_histor
     watcher = database.watch(recorder := Recorder())
     database.answer()
     for _ in range(3):
-        database.hub.take(database.step())
+        database.hub.receive(database.step())
     database.hub.watch(watcher, database.id, NEXT_WEEK)
     assert not database.requests.histories
     database.answer()
@@ -231,7 +231,7 @@ async def test_a_new_epoch_gives_every_screen_a_board_and_every_account_a_refres
     person = Recorder()
     database.hub.join(person, signed_in(uuid4(), "student"))
     database.answer()
-    database.hub.take(database.step())
+    database.hub.receive(database.step())
     database.hub.begin_epoch("the next")
     database.answer()
     assert [(message["type"], message["epoch"]) for message in recorder.messages] == [
@@ -261,17 +261,17 @@ async def test_a_history_overtaken_by_a_newer_board_has_no_gap() -> None:
     database.watch(back := Recorder(), resume=(EPOCH, 2))
     database.query()  # its history, up to version 4
     database.watch(newcomer := Recorder())
-    database.hub.take(database.step())
+    database.hub.receive(database.step())
     database.query()  # the newcomer's board, of version 5
     database.reply(1)
     database.reply(0)
     database.answer()
-    database.hub.take(database.step())
+    database.hub.receive(database.step())
     calendar = database.hub.calendars[database.id]
     assert calendar.version == 6
     database.watch(resumed := Recorder(), resume=(EPOCH, 4))
     database.answer()
-    database.hub.take(database.change(5))  # published again, by a relay that took over
+    database.hub.receive(database.change(5))  # published again, by a relay that took over
     assert not database.hub.rewound
     assert newcomer.versions() == [5, 6]
     assert resumed.versions() == [5, 6]
@@ -316,7 +316,7 @@ async def test_missing_changes_that_could_not_be_read_are_requested_again() -> N
     database.watch(recorder := Recorder())
     database.answer()
     database.step()
-    database.hub.take(database.step())
+    database.hub.receive(database.step())
     database.query()
     database.reply(succeeds=False)
     database.compare()
@@ -328,7 +328,7 @@ async def test_a_screen_whose_board_is_delayed_still_gets_beacons() -> None:
     database = Database()
     watcher = database.watch(recorder := Recorder())
     database.answer()
-    database.hub.take(database.step(days=()))  # a setting: a board is needed
+    database.hub.receive(database.step(days=()))  # a setting: a board is needed
     watcher.beacon()
     assert recorder.of("beacon") == []  # pending messages come first
     database.query()
@@ -348,7 +348,7 @@ async def test_wide_changes_are_sent_as_boards_and_not_kept() -> None:
         database.watch(recorder, window)
     database.answer()
     year = [(FIRST + timedelta(days=number)).isoformat() for number in range(365)]
-    database.hub.take(database.step(days=year))
+    database.hub.receive(database.step(days=year))
     database.answer()
     assert [message["type"] for message in recorders[0].messages] == ["board", "board"]
     calendar = database.hub.calendars[database.id]
@@ -365,7 +365,7 @@ async def test_the_cache_of_a_calendar_is_bounded() -> None:
     for _ in range(HISTORY):
         change = database.step(days)
         change.days = dict.fromkeys(days, b"[" + b"0," * 1000 + b"0]")
-        database.hub.take(change)
+        database.hub.receive(change)
     calendar = database.hub.calendars[database.id]
     assert calendar.version == HISTORY
     assert calendar.size <= HISTORY_BYTES + BOARDS_BYTES
@@ -377,7 +377,7 @@ async def test_frames_of_a_change_are_referenced_by_nothing_after_the_fan_out() 
     for days, recorder in enumerate(recorders, 1):
         database.watch(recorder, Window.of(FIRST, days))
     database.answer()
-    database.hub.take(database.step(DAYS))
+    database.hub.receive(database.step(DAYS))
     frames = [recorder.frames.pop() for recorder in recorders]
     copies = [bytes(bytearray(frame)) for frame in frames]  # only this list refers to them
     assert len(set(frames)) == len(recorders)
@@ -399,7 +399,7 @@ async def test_the_cache_of_all_calendars_is_bounded_and_the_oldest_are_evicted(
     assert sizes[0] == 0
     assert sizes[-1] == 100_000
     # A calendar that lost its cache goes on as ever, and so does its screen.
-    hub.take(Change(ids[0], EPOCH, 1, {WEEK.first: {"free": [], "held": []}}, []))
+    hub.receive(Change(ids[0], EPOCH, 1, {WEEK.first: {"free": [], "held": []}}, []))
     assert watcher.watches[ids[0]].sent == 1
     for instructor in ids:
         hub.unwatch(watcher, instructor)
@@ -420,7 +420,7 @@ async def test_a_connection_gets_one_refresh_per_interval_and_none_is_lost(
         hub.join(recorder, signed_in(uuid4(), "student"))
     # Another release books, and this one cannot read its events.
     for version in range(1, 11):
-        hub.take(Change(str(uuid4()), EPOCH, version, {}, None))
+        hub.receive(Change(str(uuid4()), EPOCH, version, {}, None))
     assert {tuple(recorder.types) for recorder in recorders} == {("refresh",)}
     async with asyncio.timeout(PATIENCE):
         while not all(len(recorder.types) == 2 for recorder in recorders):
@@ -525,14 +525,14 @@ class World:
         self.watch(WEEK)
 
     def step(self, days: list[str]) -> None:
-        self.hub.take(self.database.step(days))
+        self.hub.receive(self.database.step(days))
 
     def lose(self, days: list[str]) -> None:
         self.database.step(days)
 
     def come_again(self, ago: int) -> None:
         if ago < self.database.version:
-            self.hub.take(self.database.change(self.database.version - ago))
+            self.hub.receive(self.database.change(self.database.version - ago))
 
     def pause(self, index: int) -> None:
         if index < len(self.screens) and self.screens[index][0].ready:

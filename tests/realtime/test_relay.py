@@ -196,7 +196,7 @@ async def test_a_relay_that_loses_redis_gives_its_lock_to_a_standby_within_8_sec
         proxy.silence()
         silent_at = time.monotonic()
         await until_lock_holder(pool, "standby")
-        assert relay.AWAY_SECONDS - 2 < time.monotonic() - silent_at <= 8
+        assert relay.REDIS_SECONDS - 2 < time.monotonic() - silent_at <= 8
         for task in (first, standby):
             task.cancel()
         await asyncio.gather(first, standby, return_exceptions=True)
@@ -205,7 +205,7 @@ async def test_a_relay_that_loses_redis_gives_its_lock_to_a_standby_within_8_sec
         await db.close(one)
 
 
-async def test_a_relay_that_starts_before_redis_says_so_and_begins_when_redis_answers(
+async def test_a_relay_that_starts_before_redis_says_so_and_begins_when_wait_for_redis(
     start: Starter, redis_server: RedisServer
 ) -> None:
     redis_server.stop()
@@ -262,17 +262,17 @@ async def test_a_wake_up_makes_the_relay_look_at_once(
 async def test_many_wake_ups_become_few_hints_and_the_last_one_arrives(
     client: Redis, redis_url: str
 ) -> None:
-    tell, woken = Wakeup(client, client), asyncio.Event()
+    tell, wakeup = Wakeup(client, client), asyncio.Event()
     hints = 0
 
     async def count() -> None:
         nonlocal hints
         while True:
-            await woken.wait()
-            woken.clear()
+            await wakeup.wait()
+            wakeup.clear()
             hints += 1
 
-    work = [tell.run(), channels.listen(redis_url, [woken], name="test"), count()]
+    work = [tell.run(), channels.listen(redis_url, [wakeup], name="test"), count()]
     tasks = [asyncio.create_task(one) for one in work]
     await asyncio.sleep(0.3)
     hints = 0
@@ -306,20 +306,20 @@ async def test_hints_keep_a_distance(client: Redis, redis_url: str) -> None:
 async def test_without_redis_a_wake_up_is_no_error_and_later_ones_work_again(
     client: Redis, redis_server: RedisServer, redis_url: str
 ) -> None:
-    tell, woken = Wakeup(client, client), asyncio.Event()
+    tell, wakeup = Wakeup(client, client), asyncio.Event()
     tasks = [
         asyncio.create_task(tell.run()),
-        asyncio.create_task(channels.listen(redis_url, [woken], name="test")),
+        asyncio.create_task(channels.listen(redis_url, [wakeup], name="test")),
     ]
     redis_server.stop()
     tell()
     await asyncio.sleep(0.2)
     redis_server.start()
     async with asyncio.timeout(PATIENCE):
-        await woken.wait()  # said at the subscription, because hints may have been missed
-        woken.clear()
+        await wakeup.wait()  # said at the subscription, because hints may have been missed
+        wakeup.clear()
         tell()
-        await woken.wait()
+        await wakeup.wait()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
