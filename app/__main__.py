@@ -160,7 +160,7 @@ def _up(options: argparse.Namespace) -> None:
 
 
 def _exit_on_signals() -> None:
-    """For signals before the event loop handles them, and after."""
+    """Ends the process on a signal before the event loop handles signals, and afterwards."""
 
     def leave(*_: object) -> NoReturn:
         sys.exit(0)
@@ -321,7 +321,7 @@ def _reset(options: argparse.Namespace) -> None:
 
     with _permitted(options, "reset") as address:
         asyncio.run(maintenance.reset(address))
-    print("The database is new and empty. `seed` creates demo accounts.")
+    print("The database is empty. `seed` creates demo accounts.")
 
 
 def _admin(options: argparse.Namespace) -> int:

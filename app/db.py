@@ -29,8 +29,8 @@ T = TypeVar("T")
 
 SQL = Path(__file__).parent.parent / "sql"
 ACQUIRE_SECONDS = 5
-# The client's time-out. The role's statement_timeout (sql/session.sql) is shorter, so after this
-# time the server did not answer at all.
+# The client's timeout. The role's statement_timeout (sql/session.sql) is shorter, so if this one
+# expires, the server did not respond at all.
 COMMAND_SECONDS = 10
 # The interval of log lines for one cause.
 LOG_SECONDS = 5
@@ -98,8 +98,8 @@ async def connect(
     seconds: float = COMMAND_SECONDS,
     at_once: bool = True,
 ) -> Pool:
-    """A pool of up to `size` connections; `seconds` is the client's time-out of a statement. Time
-    zone, search path and server-side time-outs are settings of the role (sql/session.sql), because
+    """A pool of up to `size` connections; `seconds` is the client's timeout of a statement. Time
+    zone, search path and server-side timeouts are settings of the role (sql/session.sql), because
     PgBouncer rejects startup parameters that it does not know.
 
     Raises OSError or asyncpg's errors when Postgres cannot be reached; with `at_once=False` it
@@ -141,10 +141,9 @@ async def _prepare_connection(connection: Any) -> None:
 
 async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]], *, begin: bool = True) -> T:
     """Runs `work` in its own transaction; the only place that retries. `work` runs a second time
-    after a deadlock, a conflict that its own checks could not see, or when a migration invalidated
-    its statements. Pass `begin=False` if `work`
-    is a single statement, which is its own transaction: two round trips fewer while it holds locks.
-    Raises Unavailable."""
+    after a deadlock, after a conflict that its own checks could not see, or if a migration
+    invalidated its statements. Pass `begin=False` if `work` is a single statement, which is its own
+    transaction: two round trips fewer while it holds locks. Raises Unavailable."""
 
     async def in_transaction(connection: Tx) -> T:
         transaction = connection.transaction()
@@ -159,13 +158,13 @@ async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]], *, begin: boo
         await transaction.commit()
         return result
 
-    unit = in_transaction if begin else work
+    attempt = in_transaction if begin else work
     try:
         try:
-            return await _on_connection(pool, unit)
+            return await _on_connection(pool, attempt)
         except _RETRYABLE as error:
             log.info("transaction_retried", cause=_cause(error))
-            return await _on_connection(pool, unit)
+            return await _on_connection(pool, attempt)
     except _FAULTS as error:
         await _fail(pool, error)
 
@@ -182,7 +181,7 @@ async def execute(db: Db, statement: Callable[[Tx], Awaitable[T]]) -> T:
     try:
         return await statement(db)
     except asyncpg.PostgresError as error:
-        raise _translated(error) from None
+        raise _translate(error) from None
 
 
 @asynccontextmanager
@@ -206,7 +205,7 @@ class _NoConnectionError(Exception):
 
 
 class StatementTooSlowError(Exception):
-    """A statement was cancelled at its time-out."""
+    """A statement was cancelled at its timeout."""
 
 
 # These make a call Unavailable.
@@ -219,7 +218,7 @@ async def _on_connection(pool: Pool, work: Callable[[Tx], Awaitable[T]]) -> T:
     try:
         return await work(connection)
     except asyncpg.PostgresError as error:
-        raise _translated(error) from None
+        raise _translate(error) from None
     except TimeoutError:
         with suppress(asyncpg.InterfaceError):  # it is closed already
             connection.terminate()  # a release would wait for a server that does not answer
@@ -253,7 +252,7 @@ def _cause(error: Exception) -> str:
     return f"{getattr(error, 'sqlstate', None) or ''} {type(error).__name__.lstrip('_')}".strip()
 
 
-def _translated(error: asyncpg.PostgresError) -> Exception:
+def _translate(error: asyncpg.PostgresError) -> Exception:
     """The refusal for an error that users can cause, _FunctionReplacedError for the effect of a
     concurrent migration, else the error itself."""
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):

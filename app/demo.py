@@ -204,7 +204,7 @@ async def seed(pool: Pool, *, now: datetime) -> bool:
     has any account."""
     count = len(INSTRUCTORS) + len(STUDENTS) + 1
     # One after the other: on a slow machine the last of a queue would be given up.
-    hashes = [await password.hashed(PASSWORD) for _ in range(count)]
+    hashes = [await password.make_hash(PASSWORD) for _ in range(count)]
 
     async def write(tx: Tx) -> bool:
         await _lock_accounts.run(tx)

@@ -28,7 +28,7 @@ def permitted(settings: Settings, command: str, *, yes_stg: bool = False) -> Ite
     except NotPermitted as refusal:
         record(settings, command, "refused", str(refusal))
         raise
-    record(settings, command, "begun")
+    record(settings, command, "started")
     try:
         yield settings.database_url.get_secret_value()
     except BaseException as error:
@@ -40,17 +40,17 @@ def permitted(settings: Settings, command: str, *, yes_stg: bool = False) -> Ite
 def _check(settings: Settings, command: str, *, yes_stg: bool) -> None:
     if settings.site_mode == "prod":
         raise NotPermitted(
-            f"`{command}` does not run with SITE_MODE=prod. There is no way around this."
+            f"`{command}` does not run with SITE_MODE=prod. This cannot be overridden."
         )
     if settings.site_mode == "int" or yes_stg:
         return
     if not sys.stdin.isatty():
         raise NotPermitted(
             f"`{command}` with SITE_MODE=stg needs a terminal for confirmation, and there is none. "
-            "Say --yes-stg to go ahead."
+            "Use --yes-stg to skip the confirmation."
         )
     database = _database(settings)
-    if input(f"`{command}` on the stg database {database}? Type stg to go ahead: ") != "stg":
+    if input(f"`{command}` on the stg database {database}? Type stg to confirm: ") != "stg":
         raise NotPermitted(f"`{command}` was not confirmed.")
 
 

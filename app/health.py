@@ -17,7 +17,7 @@ from app.statements import statement
 
 READY_SECONDS = 3
 
-# Processes that share a port respond in turn, each with its own counters.
+# Any of the processes that share a port may respond, with its own counters only.
 _ANSWERED_BY = Gauge(
     "web_process", "The process that answered; its counters only.", ["host", "pid"]
 )
@@ -70,7 +70,8 @@ async def ready(request: web.Request) -> Response:
 
 async def _disk_has_room(pool: Pool) -> bool:
     """False while Postgres's disk is full. The check is a write, so it runs only after a request
-    met a full disk. Reads still work, and no other process could write either: stay ready."""
+    has failed because of a full disk. The process stays ready: reads still work, and no other
+    process could write either."""
     if faults.disk_full:
         with suppress(refusal.Unavailable):
             await write_temporarily.run(pool)

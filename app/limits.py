@@ -1,5 +1,6 @@
-"""Rate limits, counted in Redis for all processes together. While Redis is down each process counts
-alone: looser, but guessing stays bounded and nobody is locked out."""
+"""Rate limits, counted in Redis for all processes together. While Redis is unavailable, each
+process counts alone: the limits are looser then, but guessing stays bounded and nobody is locked
+out."""
 
 import hashlib
 import hmac
@@ -23,7 +24,9 @@ from app.settings import Settings
 
 log = structlog.get_logger("limits")
 
-# Only failed sign-ins count: many people share an address, and a correct password is no guess.
+# The first number is the limit, the second the window: 10 failures in 5 minutes for one e-mail
+# address. Only failed sign-ins count: many people share an IP address, and a correct password is
+# not a guess.
 SIGN_IN_FAILURES_OF_ADDRESS = RateLimitItemPerMinute(60, 5, namespace="sign-in-address")
 SIGN_IN_FAILURES_OF_EMAIL = RateLimitItemPerMinute(10, 5, namespace="sign-in-email")
 REGISTRATIONS_OF_ADDRESS = RateLimitItemPerHour(300, 1, namespace="register-address")
@@ -34,7 +37,7 @@ _REDIS_RETRY_SECONDS = 5
 
 
 class Limiter:
-    """Counts in Redis, or in memory for a few seconds after Redis did not answer. Keys are hashes,
+    """Counts in Redis, or in memory for a few seconds after Redis did not respond. Keys are hashes,
     so no address or e-mail is stored."""
 
     def __init__(self, settings: Settings) -> None:
@@ -48,20 +51,20 @@ class Limiter:
     async def hit(self, limit: RateLimitItem, subject: str) -> None:
         """Counts one attempt. Raises RateLimited, with the time to wait, if it exceeds the
         limit."""
-        if self._on and not await self._ask("hit", limit, subject):
-            raise await self._refused(limit, subject)
+        if self._on and not await self._call("hit", limit, subject):
+            raise await self._rate_limited(limit, subject)
 
     async def check(self, limit: RateLimitItem, subject: str) -> None:
         """Raises RateLimited if another attempt would exceed the limit. Counts nothing."""
-        if self._on and not await self._ask("test", limit, subject):
-            raise await self._refused(limit, subject)
+        if self._on and not await self._call("test", limit, subject):
+            raise await self._rate_limited(limit, subject)
 
     async def forget(self, limit: RateLimitItem, subject: str) -> None:
         """Resets the count."""
         if self._on:
-            await self._ask("clear", limit, subject)
+            await self._call("clear", limit, subject)
 
-    async def _ask(self, verb: str, limit: RateLimitItem, subject: str) -> bool:
+    async def _call(self, verb: str, limit: RateLimitItem, subject: str) -> bool:
         key = self._key(subject)
         if self._redis is not None and time.monotonic() >= self._retry_redis_at:
             try:
@@ -71,14 +74,14 @@ class Limiter:
                 log.warning("rate_limits_local", reason="redis_unavailable", error=str(error))
         return bool(await getattr(self._local, verb)(limit, key))
 
-    async def _refused(self, limit: RateLimitItem, subject: str) -> refusal.RateLimited:
+    async def _rate_limited(self, limit: RateLimitItem, subject: str) -> refusal.RateLimited:
         use_redis = self._redis is not None and time.monotonic() >= self._retry_redis_at
         limiter = self._redis if self._redis is not None and use_redis else self._local
         try:
-            ends_at = (await limiter.get_window_stats(limit, self._key(subject))).reset_time
+            reset_at = (await limiter.get_window_stats(limit, self._key(subject))).reset_time
         except (StorageError, OSError, TimeoutError):
             return refusal.RateLimited()
-        return refusal.RateLimited(retry_after=max(1, math.ceil(ends_at - time.time())))
+        return refusal.RateLimited(retry_after=max(1, math.ceil(reset_at - time.time())))
 
     def _key(self, subject: str) -> str:
         return hmac.new(self._secret, subject.encode(), hashlib.sha256).hexdigest()[:32]

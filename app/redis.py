@@ -1,4 +1,4 @@
-"""Redis: clients with time-outs on every call, and subscriptions that survive outages. Correctness
+"""Redis: clients with timeouts on every call, and subscriptions that survive outages. Correctness
 never depends on Redis: a subscriber learns when messages may be missing, and reads Postgres."""
 
 import asyncio

@@ -11,7 +11,7 @@ from app.db import SQL, Db, StatementTooSlowError, execute
 Row = TypeVar("Row")
 T = TypeVar("T")
 
-# The time-out of a statement that visitors cause without signing in. A statement that takes
+# The timeout of a statement that visitors cause without signing in. A statement that takes
 # this long reads too much; its connection is fine.
 PUBLIC_SECONDS = 2
 
@@ -76,7 +76,7 @@ class Statement(Generic[Row]):
         try:
             return await fetching
         except TimeoutError as error:
-            if self.seconds is None:  # the pool's time-out: the server did not answer at all
+            if self.seconds is None:  # the pool's timeout: the server did not answer at all
                 raise
             raise StatementTooSlowError(f"{self.name} took {self.seconds} s") from error
 
@@ -91,7 +91,7 @@ STATEMENTS: list[Statement[Any]] = []
 
 def statement(name: str, row: type[Row], *, seconds: float | None = None) -> Statement[Row]:
     """Binds `-- name: <name>` of sql/queries to the dataclass or scalar type of its rows.
-    After `seconds` (default: the pool's time-out) the statement is cancelled, and the caller gets
+    After `seconds` (default: the pool's timeout) the statement is cancelled, and the caller gets
     Unavailable."""
     return Statement(name, row, seconds)
 

@@ -20,7 +20,7 @@ def instant(moment: datetime) -> str:
     return f"{moment.astimezone(UTC).isoformat(timespec='seconds')[:19]}Z"
 
 
-def _sane(moment: datetime) -> datetime:
+def _check_range(moment: datetime) -> datetime:
     if not 1970 <= moment.year <= 9000:
         raise ValueError("That date is too far from today.")
     return moment.astimezone(UTC)
@@ -35,7 +35,7 @@ def _text(value: object) -> object:
 
 
 # An instant as input, with any UTC offset. The offset is required.
-Instant = Annotated[AwareDatetime, BeforeValidator(_text), AfterValidator(_sane)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_text), AfterValidator(_check_range)]
 
 
 def local_date(value: object) -> date:
@@ -53,7 +53,7 @@ LocalDate = Annotated[date, BeforeValidator(local_date)]
 
 def moment(text: str) -> datetime:
     """An instant from a cursor. Raises ValueError."""
-    return _sane(datetime.fromisoformat(text))
+    return _check_range(datetime.fromisoformat(text))
 
 
 class Paging(BaseModel):

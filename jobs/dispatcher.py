@@ -24,7 +24,7 @@ RETRY_SECONDS = 0.2
 
 
 async def dispatch(redis: ArqRedis, context: WorkerContext, wakeup: asyncio.Event) -> None:
-    """Runs until `context.stop` is set. Set `wakeup` too, to end a wait."""
+    """Runs until `context.stop` is set. Set `wakeup` as well, to end its wait at once."""
     while not context.stop.is_set():
         wakeup.clear()
         try:

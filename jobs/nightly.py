@@ -18,7 +18,7 @@ log = structlog.get_logger("worker")
 
 DUE_AT = time(8, tzinfo=UTC)  # 3 or 4 am in New York
 PERIOD_SECONDS = 300
-# After this time without a finish, the worker that started the job is considered dead.
+# A worker that started a job this long ago and has not finished it is considered dead.
 STALE = timedelta(hours=1)
 
 JOBS: Mapping[str, Callable[..., Awaitable[object]]] = {

@@ -14,8 +14,8 @@ BEGIN_SECONDS = 4
 
 
 async def deliver(arq_context: dict[Any, Any], notification_ids: list[int]) -> None:
-    """Ends within `arq_context["seconds"]`. What is not delivered by then stays due: Postgres or
-    the mail server does not answer."""
+    """Ends within `arq_context["seconds"]`. Notifications that are not delivered by then, because
+    Postgres or the mail server does not respond, stay due."""
     try:
         async with asyncio.timeout(arq_context["seconds"]):
             await delivery.deliver_all(

@@ -8,7 +8,8 @@ import orjson
 from arq.connections import ArqRedis
 
 NAME = "instainstru:notifications"
-# A job not started within this time expires; its notifications are still due and enqueued again.
+# A job that is not started within this time expires. Its notifications are still due, so they are
+# enqueued again.
 EXPIRES_SECONDS = 120
 _TIMEOUT = 5.0
 

@@ -84,9 +84,7 @@ async def test_reset_empties_the_database_and_changes_the_epoch(
 ) -> None:
     await factories.student(pool, "Ben")
     before = await pool.fetchval("select epoch_seed from site")
-    assert (
-        operate("reset").stdout == "The database is new and empty. `seed` creates demo accounts.\n"
-    )
+    assert operate("reset").stdout == "The database is empty. `seed` creates demo accounts.\n"
     await pool.expire_connections()
     assert await accounts(pool) == 0
     assert await pool.fetchval("select epoch_seed from site") != before
@@ -143,7 +141,7 @@ async def test_reset_and_seed_are_always_refused_on_prod(
         assert refused.returncode == 1
         assert (
             refused.stderr
-            == f"`{command}` does not run with SITE_MODE=prod. There is no way around this.\n"
+            == f"`{command}` does not run with SITE_MODE=prod. This cannot be overridden.\n"
         )
     assert await accounts(pool) == 0
     assert [
@@ -166,15 +164,15 @@ async def test_on_stg_without_a_terminal_the_flag_is_required(
 ) -> None:
     refused = operate("seed", **STG)
     assert refused.returncode == 1
-    assert "Say --yes-stg to go ahead." in refused.stderr
+    assert "Use --yes-stg to skip the confirmation." in refused.stderr
     assert await accounts(pool) == 0
     assert operate("seed", "--yes-stg", **STG).returncode == 0
     assert await accounts(pool) > 0
-    assert [line["outcome"] for line in audited(audit_log)] == ["refused", "begun", "done"]
+    assert [line["outcome"] for line in audited(audit_log)] == ["refused", "started", "done"]
 
 
 @pytest.mark.parametrize(
-    ("typed", "outcomes"), [(b"stg\n", ["begun", "done"]), (b"yes\n", ["refused"])]
+    ("typed", "outcomes"), [(b"stg\n", ["started", "done"]), (b"yes\n", ["refused"])]
 )
 async def test_on_stg_a_terminal_is_asked_for_confirmation(
     operate: Operate, audit_log: Path, typed: bytes, outcomes: list[str]
@@ -186,7 +184,7 @@ async def test_on_stg_a_terminal_is_asked_for_confirmation(
     finally:
         os.close(controller)
         os.close(terminal)
-    assert "Type stg to go ahead" in result.stdout
+    assert "Type stg to confirm" in result.stdout
     assert [line["outcome"] for line in audited(audit_log)] == outcomes
 
 
@@ -200,7 +198,7 @@ async def test_the_audit_log_names_user_and_host_but_no_secret(
     start, end = audited(audit_log)
     assert (start["database"], start["outcome"], end["outcome"]) == (
         "127.0.0.1/lessons",
-        "begun",
+        "started",
         "failed",
     )
     assert {"at", "by", "host"} <= set(start)

@@ -100,7 +100,7 @@ HOT: dict[str, dict[str, Any]] = {
         "id": None,
         "limit": 20,
     },
-    "dead_sessions": {"session_ids": [account_id(n) for n in range(1, 20)], "now": NOW},
+    "ended_sessions": {"session_ids": [account_id(n) for n in range(1, 20)], "now": NOW},
     "secret_by_email": {"email": "1500@example.com"},
     "insert_account": {
         "email": "new@example.com",

@@ -387,7 +387,7 @@ def test_an_unknown_host_is_reported(up: Callable[..., Up]) -> None:
     assert status == 2
     assert sentence == (
         "There is no address 'no.such.host.invalid' to listen on. "
-        "Say --host 127.0.0.1, or 0.0.0.0 for all."
+        "Use --host 127.0.0.1, or 0.0.0.0 for all."
     )
 
 
@@ -410,7 +410,7 @@ def test_demo_accounts_are_refused_on_prod(up: Callable[..., Up], folder: Path) 
     running = up("--demo", secret_key="k" * 40, **prod)
     assert running.fails() == (
         1,
-        ["`seed` does not run with SITE_MODE=prod. There is no way around this."],
+        ["`seed` does not run with SITE_MODE=prod. This cannot be overridden."],
     )
     assert json.loads((folder / "audit.jsonl").read_text())["outcome"] == "refused"
 
@@ -446,7 +446,7 @@ def test_an_address_of_another_machine_is_reported(up: Callable[..., Up]) -> Non
     (sentence,) = output
     assert sentence == (
         "This machine does not have the address 192.0.2.1. "
-        "Say --host 127.0.0.1, or 0.0.0.0 for all."
+        "Use --host 127.0.0.1, or 0.0.0.0 for all."
     )
 
 

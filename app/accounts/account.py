@@ -48,7 +48,7 @@ async def register(
     active profile and an empty calendar. Raises ValidationError for an unknown time zone,
     EmailTaken, Unavailable."""
     await check_zone(pool, time_zone)
-    password_hash = await password.hashed(plain_password)
+    password_hash = await password.make_hash(plain_password)
 
     async def write(tx: Tx) -> str:
         account_id = await insert(
@@ -92,10 +92,10 @@ async def sign_in(
     account exists; neither does its duration."""
     secret = await _secret_by_email.first(pool, email=email)
     password_hash = secret.password_hash if secret else None
-    if not await password.verified(plain_password, password_hash) or secret is None:
+    if not await password.verify(plain_password, password_hash) or secret is None:
         raise refusal.SignInFailed
-    if password.outdated(secret.password_hash):
-        new_hash = await password.hashed(plain_password)
+    if password.needs_rehash(secret.password_hash):
+        new_hash = await password.make_hash(plain_password)
         await _replace_password_hash.run(
             pool, account_id=secret.id, before=secret.password_hash, after=new_hash
         )

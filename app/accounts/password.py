@@ -36,34 +36,34 @@ _threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
 _pending = 0
 
 
-def check(password: str, *, field: str = "password", not_these: tuple[str, ...] = ()) -> str:
-    """The password, if it is acceptable. Raises ValueError with a sentence. `not_these`: values
-    that an attacker would try first, such as the e-mail address."""
+def check(password: str, *, field: str = "password", forbidden_values: tuple[str, ...] = ()) -> str:
+    """The password, if it is acceptable. Raises ValueError with a sentence. `forbidden_values`:
+    values that an attacker would try first, such as the e-mail address."""
     normal = _normal(password)
     if len(normal) < MIN_LENGTH:
         raise ValueError(f"A {field} needs at least {MIN_LENGTH} characters.")
     if len(normal) > MAX_LENGTH:
         raise ValueError(f"A {field} can have at most {MAX_LENGTH} characters.")
     plain = normal.casefold()
-    forbidden = _commonest() | {value.casefold() for value in not_these}
+    forbidden = _commonest() | {value.casefold() for value in forbidden_values}
     if plain in forbidden or len(set(plain)) < 4:
         raise ValueError("This password is too easy to guess. Choose another.")
     return password
 
 
-async def hashed(password: str) -> str:
+async def make_hash(password: str) -> str:
     """The Argon2id hash. Raises Unavailable when too many passwords are being hashed."""
     return await _in_thread(lambda: _hasher.hash(_normal(password)))
 
 
-async def verified(password: str, password_hash: str | None) -> bool:
+async def verify(password: str, password_hash: str | None) -> bool:
     """Whether this is the password of the hash. For None it takes as long and returns False. Raises
-    Unavailable as `hashed` does."""
+    Unavailable as `make_hash` does."""
     matches = await _in_thread(lambda: _verify(password_hash or _DUMMY_HASH, _normal(password)))
     return matches and password_hash is not None
 
 
-def outdated(password_hash: str) -> bool:
+def needs_rehash(password_hash: str) -> bool:
     """Whether the hash has other parameters than new hashes."""
     return _hasher.check_needs_rehash(password_hash)
 

@@ -27,7 +27,7 @@ class Registration(BaseModel):
     @classmethod
     def _acceptable(cls, value: str, info: ValidationInfo) -> str:
         own = (info.data.get("email", ""), info.data.get("full_name", ""))
-        return password.check(value, not_these=own)
+        return password.check(value, forbidden_values=own)
 
 
 class Credentials(BaseModel):
@@ -55,7 +55,7 @@ async def register(request: Request, _: SignedIn | None) -> Response:
         now=request.state["now"](),
     )
     request.state["wake_up"]()
-    return await _signed_in(request, token, registration.next, status=201)
+    return await _sign_in_response(request, token, registration.next, status=201)
 
 
 @web.visitor
@@ -77,10 +77,10 @@ async def login(request: Request, _: SignedIn | None) -> Response:
         await limiter.hit(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)
         raise
     await limiter.forget(limits.SIGN_IN_FAILURES_OF_EMAIL, credentials.email.casefold())
-    return await _signed_in(request, token, credentials.next)
+    return await _sign_in_response(request, token, credentials.next)
 
 
-async def _signed_in(
+async def _sign_in_response(
     request: Request, token: str, next_page: str | None, status: int = 200
 ) -> Response:
     """The response to a sign-in."""

@@ -74,7 +74,7 @@ _revoke_session = statement("revoke_session", UUID)
 _revoke_session_of = statement("revoke_session_of", UUID)
 _revoke_sessions = statement("revoke_sessions", UUID)
 _sessions_of_account = statement("sessions_of_account", Session)
-_dead_sessions = statement("dead_sessions", _EndedSession)
+_ended_sessions = statement("ended_sessions", _EndedSession)
 
 
 async def authenticate(
@@ -82,7 +82,7 @@ async def authenticate(
 ) -> SignedIn | None:
     """The account of a token, or None if the token is missing, forged, expired or revoked. One
     round trip, and a second one on the first use of each day, to renew the session."""
-    session_id = _unsigned(token, settings) if token else None
+    session_id = _session_id(token, settings) if token else None
     if session_id is None:
         return None
     row = await _session_by_id.first(db, session_id=session_id, now=now)
@@ -120,7 +120,7 @@ async def open(  # noqa: A001 — read as session.open(…)
     session_id = await _insert_session.one(
         db, account_id=account_id, now=now, expires_at=now + LIFE
     )
-    return _signer(settings.secret_key.get_secret_value()).sign(_text(session_id)).decode()
+    return _signer(settings.secret_key.get_secret_value()).sign(_encode(session_id)).decode()
 
 
 async def list_of(
@@ -161,7 +161,7 @@ async def ended(
     db: Db, session_ids: Collection[UUID], *, now: datetime
 ) -> dict[UUID, Literal["expired", "revoked"]]:
     """Which of these sessions have ended, and why. A deleted session counts as revoked."""
-    rows = await _dead_sessions.all(db, session_ids=list(session_ids), now=now)
+    rows = await _ended_sessions.all(db, session_ids=list(session_ids), now=now)
     return {row.id: cast('Literal["expired", "revoked"]', row.reason) for row in rows}
 
 
@@ -176,11 +176,12 @@ def _signer(secret: str) -> Signer:
     return Signer(signer.derive_key(), digest_method=hashlib.sha256, key_derivation="none")
 
 
-def _text(session_id: UUID) -> str:
+def _encode(session_id: UUID) -> str:
     return base64.urlsafe_b64encode(session_id.bytes).rstrip(b"=").decode()
 
 
-def _unsigned(token: str, settings: Settings) -> UUID | None:
+def _session_id(token: str, settings: Settings) -> UUID | None:
+    """The session id in a token, or None if its signature is not ours."""
     if len(token) > _MAX_TOKEN:
         return None
     try:

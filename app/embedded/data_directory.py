@@ -112,8 +112,8 @@ def locate(folder: Path, user: SystemUser | None) -> Path:
 
 
 def _remove_abandoned() -> None:
-    """Removes data whose folder was temporary and no longer exists. Other folders may only have
-    been moved, so their data is kept."""
+    """Removes relocated data whose folder was temporary and no longer exists. Other folders may
+    only have been moved, so their data is kept."""
     for link_file in PRIVATE.glob(f"*/{LINK}"):
         link = Path(link_file.read_text())
         folders = (tempfile.gettempdir(), "/tmp", "/var/tmp")  # noqa: S108 — only compared

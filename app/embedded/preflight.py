@@ -41,8 +41,8 @@ class UpOptions:
 
 @dataclass(frozen=True)
 class UpContext:
-    """What exists before the first child starts. `postgres` and `redis` are None if they are not
-    embedded."""
+    """What exists before the first child starts. `postgres` and `redis` are None if the settings
+    name other servers."""
 
     settings: Settings
     listener: socket.socket
@@ -53,7 +53,8 @@ class UpContext:
 
 @contextmanager
 def prepare(options: UpOptions) -> Iterator[UpContext]:
-    """Lasts as long as `up` runs. Raises UpError, SettingsError or EmbeddedError."""
+    """Yields the context of `up` for as long as it runs. Raises UpError, SettingsError or
+    EmbeddedError."""
     with (
         listening_socket(options.host, options.port) as listener,
         _locked_folder(options.data) as sockets,
@@ -68,7 +69,7 @@ def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError):
         raise UpError(
-            f"There is no address {host!r} to listen on. Say --host 127.0.0.1, or 0.0.0.0 for all."
+            f"There is no address {host!r} to listen on. Use --host 127.0.0.1, or 0.0.0.0 for all."
         ) from None
     family, kind, protocol, _, address = min(
         addresses, key=lambda entry: entry[0] != socket.AF_INET
@@ -86,7 +87,7 @@ def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
             if error.errno == errno.EADDRNOTAVAIL:
                 raise UpError(
                     f"This machine does not have the address {host}. "
-                    "Say --host 127.0.0.1, or 0.0.0.0 for all."
+                    "Use --host 127.0.0.1, or 0.0.0.0 for all."
                 ) from None
             in_use = error.errno == errno.EADDRINUSE
             reason = "it is in use" if in_use else (error.strerror or str(error)).lower()

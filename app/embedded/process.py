@@ -96,8 +96,8 @@ def stop(process: subprocess.Popen[bytes], stop_signal: signal.Signals, seconds:
 
 
 def _stop_with_parent(parent: int, stop_signal: signal.Signals) -> Callable[[], None]:
-    """To be run in the child between fork and exec, after it changed its user: that change would
-    clear the request."""
+    """The function to run in the child between fork and exec, after it has changed its user,
+    because that change would clear the request."""
     libc = _libc
     assert libc is not None
 

@@ -176,7 +176,8 @@ class _Connection:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Mailer | None]:
-    """A mailer for SMTP_URL; None if it is not set. Raises SettingsError if it is invalid."""
+    """Yields a mailer for SMTP_URL; None if it is not set. Raises SettingsError if it is
+    invalid."""
     smtp_url = settings.smtp_url.get_secret_value()
     mailer = Mailer(server(smtp_url)) if smtp_url else None
     try:

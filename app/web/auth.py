@@ -24,7 +24,7 @@ def may(permission: str) -> Callable[[Callable[[Request, SignedIn], Awaitable[Re
             account = await _signed_in(request)
             if permission not in account.permissions:
                 raise refusal.NotAllowed
-            return _renewed(request, account, await handler(request, account))
+            return _with_renewed_cookie(request, account, await handler(request, account))
 
         return _access(checked, permission)
 
@@ -37,7 +37,7 @@ def signed_in(handler: Callable[[Request, SignedIn], Awaitable[Response]]) -> Ha
     @functools.wraps(handler)
     async def checked(request: Request) -> Response:
         account = await _signed_in(request)
-        return _renewed(request, account, await handler(request, account))
+        return _with_renewed_cookie(request, account, await handler(request, account))
 
     return _access(checked, "signed in")
 
@@ -53,9 +53,9 @@ def visitor(handler: Callable[[Request, SignedIn | None], Awaitable[Response]]) 
             request.state["settings"],
             now=request.state["now"](),
         )
-        _same_site(request)
+        _check_same_site(request)
         request.state["account"] = account
-        return _renewed(request, account, await handler(request, account))
+        return _with_renewed_cookie(request, account, await handler(request, account))
 
     return _access(checked, "visitor")
 
@@ -77,7 +77,7 @@ async def _signed_in(request: Request) -> SignedIn:
     )
     if account is None:
         raise refusal.NotSignedIn
-    _same_site(request)
+    _check_same_site(request)
     request.state["account"] = account
     return account
 
@@ -89,7 +89,7 @@ def token(connection: HTTPConnection[Any]) -> str | None:
 
 
 def bearer(connection: HTTPConnection[Any]) -> str | None:
-    """The bearer token, where one is given."""
+    """The bearer token, if there is one."""
     scheme, _, value = connection.headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" else None
 
@@ -97,18 +97,18 @@ def bearer(connection: HTTPConnection[Any]) -> str | None:
 def set_session_cookie(request: Request, response: Response, session_token: str) -> Response:
     """Sets the session cookie, for as long as an unused session lives."""
     response.set_cookie(
-        "session", session_token, int(session.LIFE.total_seconds()), **_cookie(request)
+        "session", session_token, int(session.LIFE.total_seconds()), **_cookie_options(request)
     )
     return response
 
 
 def clear_session_cookie(request: Request, response: Response) -> Response:
     """Deletes the session cookie."""
-    response.delete_cookie("session", **_cookie(request))
+    response.delete_cookie("session", **_cookie_options(request))
     return response
 
 
-def _cookie(request: Request) -> Any:
+def _cookie_options(request: Request) -> Any:
     return {
         "path": "/",
         "httponly": True,
@@ -117,9 +117,11 @@ def _cookie(request: Request) -> Any:
     }
 
 
-def _renewed(request: Request, account: SignedIn | None, response: Response) -> Response:
-    """Renews the cookie of a session that this request renewed, unless the handler has already set
-    or deleted it."""
+def _with_renewed_cookie(
+    request: Request, account: SignedIn | None, response: Response
+) -> Response:
+    """The response, with a new cookie for a session that this request renewed, unless the handler
+    has already set or deleted it."""
     if (
         account is not None
         and account.renewed
@@ -130,7 +132,7 @@ def _renewed(request: Request, account: SignedIn | None, response: Response) -> 
     return response
 
 
-def _same_site(request: Request) -> None:
+def _check_same_site(request: Request) -> None:
     """Refuses a changing request that another site's page may have caused (CSRF)."""
     if request.method in SAFE or bearer(request) is not None:
         return

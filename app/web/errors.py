@@ -21,25 +21,25 @@ async def render_refusal(request: StarletteRequest, error: Exception) -> Respons
     headers = {}
     if isinstance(error, refusal.RateLimited | refusal.Unavailable):
         headers["Retry-After"] = str(error.retry_after)
-    api = request.scope["path"].startswith("/api/")
-    if api and not is_form(typed_request):
+    is_api = request.scope["path"].startswith("/api/")
+    if is_api and not is_form(typed_request):
         return json(error.as_json(), error.status, headers)
     # After a bug the body cannot be read again, and the form's own page may be broken.
     form_page = None
     if is_form(typed_request) and not isinstance(error, refusal.Broken):
         form_page = await _form_page(request)
     if type(error) is refusal.NotSignedIn:
-        next_page = quote(form_page or _here(request), safe="")
+        next_page = quote(form_page or _current_address(request), safe="")
         return RedirectResponse(f"/login?next={next_page}", HTTPStatus.SEE_OTHER)
     if form_page is not None:
-        response = await _form_again(typed_request, form_page, error)
+        response = await _render_form(typed_request, form_page, error)
     else:
         response = page(typed_request, "refusal.html", status=error.status, error=error)
     response.headers.update(headers)
     return response
 
 
-def _here(request: StarletteRequest) -> str:
+def _current_address(request: StarletteRequest) -> str:
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
@@ -51,7 +51,7 @@ async def _form_page(request: StarletteRequest) -> str | None:
     return local_path(page_field or slash + path, "") or None
 
 
-async def _form_again(request: Request, form_page: str, error: refusal.Refusal) -> Response:
+async def _render_form(request: Request, form_page: str, error: refusal.Refusal) -> Response:
     """The form's page, rendered again with the refusal, its status and the entered values."""
     target = urlsplit(form_page)
     scope = dict(request.scope) | {

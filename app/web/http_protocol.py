@@ -172,7 +172,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._set_deadline(None)
             self.cycle.keep_alive = False
         elif self._answering or self.flow.write_paused:
-            # A transport that is paused never tells the next protocol that it is.
+            # A paused transport does not call `pause_writing` of the next protocol.
             self._refuse(NotHttp())
         else:
             self._set_deadline(None)
@@ -196,8 +196,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._finished = True
         self._set_deadline(None)
         self._unset_keepalive_if_required()
-        silent = self._unparsed == 0 and self._phase == "idle"
-        if silent or self.pipeline or (self._answering and self.cycle.response_started):
+        is_idle = self._unparsed == 0 and self._phase == "idle"
+        if is_idle or self.pipeline or (self._answering and self.cycle.response_started):
             self.transport.close()
         else:
             hang_up(self.transport, answer(error, self.server_state.default_headers))

@@ -48,7 +48,13 @@ class Server(uvicorn.Server):
             gc.set_threshold(10_000, 20, 20)
         limit = descriptors.max_connections(self.lifespan.state["settings"])
         self.acceptors = tuple(
-            Acceptor(listener, self._protocol, self._refusing, self._open, limit)
+            Acceptor(
+                listener,
+                self._protocol,
+                self._refusing_protocol,
+                self._connection_count,
+                limit,
+            )
             for listener in sockets
         )
 
@@ -62,11 +68,11 @@ class Server(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
 
-    def _refusing(self) -> asyncio.Protocol:
+    def _refusing_protocol(self) -> asyncio.Protocol:
         state = self.server_state
         return RefusingProtocol(cast(set[object], state.connections), state.default_headers)
 
-    def _open(self) -> int:
+    def _connection_count(self) -> int:
         return len(self.server_state.connections)
 
 
@@ -77,13 +83,13 @@ class Acceptor:
         self,
         listener: socket.socket,
         protocol: Callable[[], asyncio.Protocol],
-        refusing: Callable[[], asyncio.Protocol],
+        refusing_protocol: Callable[[], asyncio.Protocol],
         count: Callable[[], int],
         limit: int,
     ) -> None:
         self._listener = listener
         self._protocol = protocol
-        self._refusing = refusing
+        self._refusing_protocol = refusing_protocol
         self._count = count
         self._limit = limit
         self._loop = asyncio.get_running_loop()
@@ -110,7 +116,7 @@ class Acceptor:
     def _accept(self) -> None:
         for _ in range(BATCH):
             connections = self._count() + len(self._starting)
-            self._note(connections >= self._limit)
+            self._update_full(connections >= self._limit)
             if connections >= self._limit + MAX_REFUSALS:
                 self._pause_accepting(PAUSE_SECONDS)
                 return
@@ -125,7 +131,7 @@ class Acceptor:
                 )
                 self._pause_accepting(NO_DESCRIPTOR_SECONDS)
                 return
-            factory = self._refusing if self._full else self._protocol
+            factory = self._refusing_protocol if self._full else self._protocol
             task = self._loop.create_task(self._start(client, factory))
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
@@ -139,7 +145,7 @@ class Acceptor:
         except OSError:  # the client has disconnected
             client.close()
 
-    def _note(self, full: bool) -> None:
+    def _update_full(self, full: bool) -> None:
         if full and not self._full:
             log.warning("connections_exhausted", limit=self._limit)
         self._full = full

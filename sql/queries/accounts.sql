@@ -44,7 +44,7 @@ where account_id = :account_id and revoked_at is null and expires_at > :now
 order by created_at desc, id desc
 limit :limit
 
--- name: dead_sessions
+-- name: ended_sessions
 -- The given sessions (of open sockets) that have ended.
 select live.id,
        case when s.revoked_at is null and s.id is not null then 'expired'

@@ -17,21 +17,23 @@ from tests.conftest import visiting
 
 
 async def test_a_hash_is_verified_by_its_password_only() -> None:
-    password_hash = await password.hashed("correct horse battery")
-    assert await password.verified("correct horse battery", password_hash)
-    assert not await password.verified("correct horse batterz", password_hash)
-    assert not await password.verified("correct horse battery", None)
-    assert not await password.verified("correct horse battery", "no hash")
-    assert not password.outdated(password_hash)
-    assert password.outdated(factories.QUICK_HASH)
+    password_hash = await password.make_hash("correct horse battery")
+    assert await password.verify("correct horse battery", password_hash)
+    assert not await password.verify("correct horse batterz", password_hash)
+    assert not await password.verify("correct horse battery", None)
+    assert not await password.verify("correct horse battery", "no hash")
+    assert not password.needs_rehash(password_hash)
+    assert password.needs_rehash(factories.QUICK_HASH)
 
 
 async def test_passwords_are_compared_after_unicode_normalization() -> None:
-    assert await password.verified("cafe\u0301 au lait", await password.hashed("caf\u00e9 au lait"))
+    assert await password.verify(
+        "cafe\u0301 au lait", await password.make_hash("caf\u00e9 au lait")
+    )
 
 
 async def test_the_dummy_hash_has_current_parameters() -> None:
-    assert not password.outdated(password._DUMMY_HASH)
+    assert not password.needs_rehash(password._DUMMY_HASH)
 
 
 async def test_hashing_does_not_block_the_event_loop() -> None:
@@ -46,7 +48,7 @@ async def test_hashing_does_not_block_the_event_loop() -> None:
 
     watching = asyncio.create_task(watch())
     started = time.perf_counter()
-    await asyncio.gather(*(password.hashed(f"password number {n}") for n in range(20)))
+    await asyncio.gather(*(password.make_hash(f"password number {n}") for n in range(20)))
     took = time.perf_counter() - started
     watching.cancel()
     assert longest < took / 2
@@ -57,18 +59,18 @@ async def test_a_full_queue_refuses_more_passwords(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(password, "faults", db.Faults())
     with capture_logs() as lines:
         answers = await asyncio.gather(
-            *(password.hashed(f"password number {n}") for n in range(20)), return_exceptions=True
+            *(password.make_hash(f"password number {n}") for n in range(20)), return_exceptions=True
         )
     assert sum(isinstance(answer, refusal.Unavailable) for answer in answers) == 15
     assert [line["cause"] for line in lines] == ["password_queue_full"]  # one line for all of them
-    assert await password.hashed("and now there is room again")
+    assert await password.make_hash("and now there is room again")
 
 
 async def test_a_slow_hash_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(password, "_SECONDS", 0.001)
     monkeypatch.setattr(password, "faults", db.Faults())
     with capture_logs() as lines, pytest.raises(refusal.Unavailable):
-        await password.hashed("not in a thousandth of a second")
+        await password.make_hash("not in a thousandth of a second")
     assert [line["cause"] for line in lines] == ["password_queue_slow"]
 
 
