@@ -39,14 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _chaos(options, stack)
             if options.scenario == "crowd":
                 return _crowd(options)
-            url, data, crew = options.url, options.data, options.crew
+            url, data, accounts_file = options.url, options.data, options.accounts
             if options.up:
                 print("starting a separate product …", flush=True)
                 started = stack.enter_context(own_server.product(workers=options.workers))
                 url, data = started.url, started.data
-                crew = str(data / "crew.json")
+                accounts_file = str(data / "accounts.json")
             scenarios = list(SHORT) if options.scenario == "all" else [options.scenario]
-            return max(_run(options, scenario, url, data, crew) for scenario in scenarios)
+            return max(_run(options, scenario, url, data, accounts_file) for scenario in scenarios)
     except own_server.NotReadyError as error:
         print(error, file=sys.stderr)
         return NO_RUN
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
             help="the same host again, to load another machine",
         )
         load.add_argument(
-            "--crew",
+            "--accounts",
             default="",
             metavar="FILE",
             help="file of accounts that are reused (default: in var/load)",
@@ -231,7 +231,7 @@ def _chaos(options: argparse.Namespace, stack: ExitStack) -> int:
         people=options.people,
         seconds=seconds,
         results_file=results_file,
-        crew="-",
+        accounts_file="-",
     )
     print(f"\nchaos: {options.people} users for {seconds:g} s …", flush=True)
     with error_file.open("wb") as errors:
@@ -275,7 +275,7 @@ def _locust(
     people: int,
     seconds: float,
     results_file: Path,
-    crew: str,
+    accounts_file: str,
 ) -> list[str]:
     """The command that runs a crowd."""
     arguments = {
@@ -284,7 +284,7 @@ def _locust(
         "people": str(people),
         "seconds": str(seconds),
         "results": str(results_file),
-        "crew": crew,
+        "accounts": accounts_file,
         "confirm-host": options.confirm_host,
         "loglevel": "ERROR",
     }
@@ -294,7 +294,9 @@ def _locust(
     ]
 
 
-def _run(options: argparse.Namespace, scenario: str, url: str, data: Path, crew: str) -> int:
+def _run(
+    options: argparse.Namespace, scenario: str, url: str, data: Path, accounts_file: str
+) -> int:
     """Runs one crowd and prints its verdict."""
     people = options.people or SHORT[scenario][0]
     seconds = options.seconds or SHORT[scenario][1]
@@ -308,7 +310,7 @@ def _run(options: argparse.Namespace, scenario: str, url: str, data: Path, crew:
             people=people,
             seconds=seconds,
             results_file=results_file,
-            crew=crew,
+            accounts_file=accounts_file,
         )
         try:
             locust = subprocess.run(  # noqa: S603

@@ -136,7 +136,8 @@ def _student(api: Api) -> Student:
 
 
 def _instructor(api: Api) -> Instructor:
-    """Offers piano lessons from tomorrow, at the same hours every day, without minimum notice."""
+    """Registers an instructor who offers piano lessons from tomorrow, at the same hours every day,
+    without minimum notice."""
     account_id, token = _register(api, "instructor")
     api.must(
         "PUT",
@@ -216,7 +217,7 @@ def _merge(current: list[Student], stored: list[Student]) -> list[Student]:
 
 def accounts_file(url: str) -> Path:
     """The file that stores the accounts for this server between runs."""
-    return Path("var", "load", f"crew-{hashlib.sha256(url.encode()).hexdigest()[:12]}.json")
+    return Path("var", "load", f"accounts-{hashlib.sha256(url.encode()).hexdigest()[:12]}.json")
 
 
 def _load(url: str, path: Path | None) -> list[Student]:

@@ -42,12 +42,12 @@ _KINDS = tuple(
 @dataclass(frozen=True)
 class Fault:
     """A fault of `kind` in `target`, `at` seconds after the start. A killed store or a paused
-    process comes back after `lasts` seconds."""
+    process comes back after `duration` seconds."""
 
     at: float
     kind: str
     target: str
-    lasts: float
+    duration: float
 
 
 def plan(seed: int, seconds: float) -> list[Fault]:
@@ -60,10 +60,10 @@ def plan(seed: int, seconds: float) -> list[Fault]:
         # Every fault occurs once before any is repeated.
         for kind, target in random.sample(_KINDS, len(_KINDS)):
             at += random.uniform(*_GAP_SECONDS)
-            lasts = random.uniform(*(_PAUSE_SECONDS if kind == "pause" else _RESTART_SECONDS))
-            if at + lasts > seconds:
+            duration = random.uniform(*(_PAUSE_SECONDS if kind == "pause" else _RESTART_SECONDS))
+            if at + duration > seconds:
                 return faults
-            faults.append(Fault(at, kind, target, lasts))
+            faults.append(Fault(at, kind, target, duration))
 
 
 @contextmanager
@@ -204,17 +204,17 @@ class Product:
 
     def _break(self, fault: Fault, random: Random) -> str:
         """Injects one fault; returns its description."""
-        back = time.monotonic() + fault.lasts
+        back = time.monotonic() + fault.duration
         if fault.kind == "mute":
             return f"mute {self._proxies[fault.target].mute()} connections to {fault.target}"
         if fault.kind == "pause":
             paused = self._pause(self._processes(fault.target, random))
             self._repairs.append((back, lambda: _resume(paused)))
-            return f"pause {fault.target} for {fault.lasts:.1f} s"
+            return f"pause {fault.target} for {fault.duration:.1f} s"
         if store := self._stores.get(fault.target):
             store.kill()
             self._repairs.append((back, store.start))
-            return f"kill {fault.target}, back after {fault.lasts:.1f} s"
+            return f"kill {fault.target}, back after {fault.duration:.1f} s"
         for victim in self._processes(fault.target, random):
             with suppress(psutil.NoSuchProcess):
                 victim.send_signal(signal.SIGKILL)

@@ -37,10 +37,10 @@ class Screen:
     steps: list[Step] = field(default_factory=list)
     boards: int = 0
     gaps: int = 0
-    # A watch has no response yet, so missing versions are on their way.
+    # A watch has no response yet; the response will contain the missing versions.
     pending: bool = False
-    # The socket was disconnected, so delays of missed versions are not the server's.
-    away: bool = False
+    # The socket was lost, so the server did not cause the delay of the versions missed meanwhile.
+    disconnected: bool = False
 
     def watch(self) -> Message:
         """The message that requests this board, or its missed changes."""
@@ -79,7 +79,7 @@ class Screen:
         """A beacon ends the response to a resumed watch, and reveals a lost last message."""
         if version is None:
             return None
-        self.pending = self.away = False
+        self.pending = self.disconnected = False
         return self._gap() if version > self.version else None
 
     def _replace(self, message: Message, at: float) -> None:
@@ -88,10 +88,10 @@ class Screen:
         self.epoch, self.version = message["epoch"], message["version"]
         self.board = dict(message["days"])
         self.boards += 1
-        self.pending = self.away = False
+        self.pending = self.disconnected = False
 
     def _step(self, version: int, at: float) -> None:
-        if version > self.version and not self.away:
+        if version > self.version and not self.disconnected:
             self.steps.append(Step(self.version, version, at))
         self.version = max(self.version, version)
 
@@ -126,7 +126,7 @@ class Client:
 
     def lost(self) -> None:
         for screen in self.screens.values():
-            screen.away = screen.version >= 0
+            screen.disconnected = screen.version >= 0
 
     def receive(self, message: Message, at: float) -> list[Message]:
         """Handles one message; returns the messages to send."""

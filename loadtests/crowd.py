@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -80,7 +81,7 @@ class Crowd:
         self.client = client
         self.students: list[Student] = []
         self.tally = Tally()
-        self.leaving = False
+        self.leaving = asyncio.Event()
         self._lessons: dict[str, Student] = {}  # booking id → student
 
     async def gather(self, count: int) -> None:
@@ -160,15 +161,20 @@ class Crowd:
         self.tally.rush.update(await asyncio.gather(*bookings))
 
     async def book_and_cancel(self, student: Student, lesson: Lesson) -> None:
-        """Books and cancels as one student, with one lesson at a time, until `leaving` is set.
-        Requests are never abandoned: their bookings would remain."""
-        while not self.leaving:
-            await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))
-            for booking_id in [each for each, owner in self._lessons.items() if owner == student]:
-                await self.cancel(booking_id)
-                await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))
-            if starts := lesson.starts():
+        """Books and cancels as one student, with one lesson at a time, until `leaving` is set."""
+        while await self._pause():
+            booked = [each for each, owner in self._lessons.items() if owner == student]
+            if booked:
+                await self.cancel(booked[0])
+            elif starts := lesson.starts():
                 await self.book(student, lesson, random.choice(starts))
+
+    async def _pause(self) -> bool:
+        """Waits between two actions. Returns False, at once, when the crowd leaves."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(random.uniform(*_PAUSE_SECONDS)):
+                await self.leaving.wait()
+        return not self.leaving.is_set()
 
     async def leave(self) -> None:
         """Cancels the remaining lessons, so that every board shows their times as free again."""
@@ -214,18 +220,20 @@ async def _visit(crowd: Crowd, lesson: Lesson, seconds: float) -> None:
     """Opens a board for every student, runs the rush, and then lets them book and cancel."""
     async with asyncio.TaskGroup() as group:
         board_received = asyncio.Event()
-        tasks = [
+        boards = [
             group.create_task(_watch(crowd.url, lesson, board_received)) for _ in crowd.students
         ]
         async with asyncio.timeout(10):
             await board_received.wait()
         await crowd.rush(lesson)
-        tasks += [
+        visits = [
             group.create_task(crowd.book_and_cancel(student, lesson)) for student in crowd.students
         ]
         await asyncio.sleep(seconds)
-        for task in tasks:
-            task.cancel()
+        crowd.leaving.set()
+        await asyncio.wait(visits)  # an abandoned request could book a lesson that nobody cancels
+        for board in boards:
+            board.cancel()
 
 
 async def _watch(url: str, lesson: Lesson, board_received: asyncio.Event) -> None:

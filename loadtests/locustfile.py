@@ -33,7 +33,9 @@ def _options(parser: Any) -> None:
         help="File for the results, read by the verdict",
     )
     parser.add_argument(
-        "--crew", default="", help="File for accounts between runs (default: in var/load/; -: none)"
+        "--accounts",
+        default="",
+        help="File for accounts between runs (default: in var/load/; -: none)",
     )
     parser.add_argument(
         "--confirm-host", default="", help="Repeat the host to load another machine"
@@ -63,7 +65,11 @@ def _start(environment: Any, **_: object) -> None:
     options = environment.parsed_options
     url = environment.host
     path = (
-        None if options.crew == "-" else Path(options.crew) if options.crew else accounts_file(url)
+        None
+        if options.accounts == "-"
+        else Path(options.accounts)
+        if options.accounts
+        else accounts_file(url)
     )
     scenario = SCENARIOS[options.scenario](options.people)
     environment.crowd = Runner(

@@ -41,7 +41,7 @@ async def instructors(
     db: Db, prefix: str, count: int, *, first: date, days: int = DAYS, opens: int = OPENS
 ) -> list[Offer]:
     """Piano instructors without minimum notice, available twelve hours a day for `days` days.
-    Inserted in batches, because one statement would exceed the time-out."""
+    Inserted in batches, because one statement would exceed the timeout."""
     offers: list[Offer] = []
     while len(offers) < count:
         offers += await _instructors.all(

@@ -177,13 +177,13 @@ async def _steadily(work: Callable[[int], Awaitable[None]], count: int, crowd: C
     async with asyncio.TaskGroup() as group:
         for n in range(count):
             await asyncio.sleep(started + n / PER_SECOND - loop.time())
-            group.create_task(_awaited(work(n)))
+            group.create_task(_run(work(n)))
             if n % 5 == 0:
                 crowd.read()
     await crowd.receive(count // CALENDARS, _LATEST_SECONDS)
 
 
-async def _awaited(work: Awaitable[None]) -> None:
+async def _run(work: Awaitable[None]) -> None:
     await work
 
 

@@ -26,7 +26,7 @@ def test_a_seed_decides_the_faults() -> None:
 def test_all_faults_end_in_time() -> None:
     for seed in range(20):
         faults = chaos.plan(seed, 100)
-        assert all(0 < fault.at < fault.at + fault.lasts <= 100 for fault in faults)
+        assert all(0 < fault.at < fault.at + fault.duration <= 100 for fault in faults)
         assert [fault.at for fault in faults] == sorted(fault.at for fault in faults)
 
 

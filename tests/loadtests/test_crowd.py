@@ -35,8 +35,8 @@ def send(database_url: str, tmp_path: Path) -> Send:
             scenario,
             "--url",
             url,
-            "--crew",
-            str(tmp_path / "crew.json"),
+            "--accounts",
+            str(tmp_path / "accounts.json"),
             *options,
         ]
         return subprocess.run(
@@ -94,7 +94,7 @@ def test_a_spread_passes_and_its_accounts_are_reused(
     for _ in range(2):
         sent = send("spread", server.url, "--people", "10", "--seconds", "3")
         assert sent.returncode == 0, sent.stdout + sent.stderr
-        stored.append(orjson.loads((tmp_path / "crew.json").read_bytes()))
+        stored.append(orjson.loads((tmp_path / "accounts.json").read_bytes()))
     assert stored[0] == stored[1]
 
 
