@@ -50,20 +50,20 @@ lint: setup  ## ruff, mypy --strict, import-linter
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-format: setup  ## lets ruff put the code into shape
+format: setup  ## format the code with ruff, and fix what it can
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-crowd: setup  ## 20 students book with Sarah Chen at the running product, and leave again
+crowd: setup  ## 20 students book on the running product, and are removed afterwards
 	$(PY) -m loadtests crowd --url 'http://127.0.0.1:$(PORT)' --data '$(DATA)' $(ARGS)
 
-bench: setup  ## each number beside a floor measured in the same run
+bench: setup  ## measurements, each with a floor from the same run
 	$(PY) -m loadtests.bench $(ARGS)
 
-load: setup  ## a short crowd of each kind against a product of its own, and the verdict
+load: setup  ## a short crowd of each kind against a separate product, and its verdict
 	$(PY) -m loadtests all --up $(ARGS)
 
-chaos: setup  ## a crowd books while everything breaks: make chaos ARGS="--minutes 5 --seed 7"
+chaos: setup  ## a crowd books during faults: make chaos ARGS="--minutes 5 --seed 7"
 	$(PY) -m loadtests chaos $(ARGS)
 
 browser: setup
@@ -80,9 +80,9 @@ pgbouncer:
 
 COMPILE := pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-annotate \
   --no-header --universal --python-version 3.11 --quiet
-lock:  ## both lock files from pyproject.toml (needs uv): everything, and what production needs
+lock:  ## write both lock files from pyproject.toml (needs uv)
 	$(UV) $(COMPILE) --group dev -o requirements.lock
 	$(UV) $(COMPILE) --constraints requirements.lock -o requirements-production.lock
 
-clean:  ## what can be made again; the data in var stays
+clean:  ## delete .venv and the caches; keep the data in var
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

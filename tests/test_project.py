@@ -75,3 +75,12 @@ def test_links_between_documents_have_a_target() -> None:
     for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_files_and_names_in_documents_exist() -> None:
+    reference = re.compile(r"`((?:[\w.-]+/)+[\w-]+\.(?:py|sql|js))(?:: ([\w.]+))?`")
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
+        for file, name in reference.findall(path.read_text()):
+            assert (ROOT / file).exists(), f"{path.name}: {file}"
+            word = name.rpartition(".")[2]
+            assert re.search(rf"\b{word}\b", (ROOT / file).read_text()), f"{path.name}: {name}"
