@@ -143,8 +143,8 @@ class Accounts:
             self._requests.announce(events)
 
     def send(self, event: Event, account_ids: Sequence[str], row: Booking) -> None:
-        """Sends the booking as it is now to every connection of these accounts. A paused connection
-        gets a refresh later."""
+        """Sends the booking's current content to every connection of these accounts. A paused
+        connection gets a refresh later."""
         for account_id in account_ids:
             if account := self._accounts.get(account_id):
                 frame = messages.booking(event.name, booking.as_json(row, UUID(account_id)))

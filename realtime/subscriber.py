@@ -114,9 +114,7 @@ class Subscriber:
                 self._sessions_ended(data)
             else:
                 self._handle_change(data)
-        except (
-            Exception
-        ):  # one bad message must not stop the others; the reconciler detects the loss
+        except Exception:  # one bad message must not stop the others; a reconcile replaces it
             log.exception("message_failed", channel=channel)
             self._requests.reconcile()
 

@@ -108,7 +108,7 @@ class Watcher:
             self._abort_timer.cancel()
 
     def end(self) -> None:
-        """From now on nothing is read or sent. The transport may be gone already."""
+        """Stops reading and sending, whether or not the transport is closed already."""
         if self.closed:
             return
         self.closed = True
