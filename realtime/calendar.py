@@ -221,8 +221,8 @@ class Calendar:
     # ---- screens
 
     def follow_for_instructor(self, connected: bool) -> None:
-        """While its instructor is connected, the calendar is followed even if nobody watches a
-        board, because the instructor gets booking messages."""
+        """Follows the calendar for its instructor, who gets booking messages without watching a
+        board, or ends that."""
         self.instructor_connected = connected
         if connected and self._history is None:
             self._requests.history(self, None)
