@@ -17,6 +17,10 @@ OTHER_TESTS := $(filter-out tests/ tests/browser%,$(filter tests/%,$(ARGS)))
 BROWSER_TESTS := $(findstring tests/browser,$(ARGS))
 BROWSER := $(if $(OTHER_TESTS),$(if $(BROWSER_TESTS),browser),browser)
 
+# Python keeps its compiled code, even where the environment says otherwise: the tests start hundreds
+# of processes, and pytest compiles its plugins and the tests with their assertions.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check lint format crowd bench load chaos lock browser pgbouncer clean
 
