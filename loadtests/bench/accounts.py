@@ -26,9 +26,17 @@ class Offer:
 @dataclass(frozen=True)
 class Student:
     id: UUID
+    session_id: UUID
     token: str
 
 
+@dataclass(frozen=True)
+class _Session:
+    account_id: UUID
+    id: UUID
+
+
+_sessions = statement("bench_sessions", _Session)
 _students = statement("bench_students", UUID)
 _instructors = statement("bench_instructors", Offer)
 
@@ -60,16 +68,20 @@ async def signed_in(stack: Stack, prefix: str, count: int) -> list[Student]:
     """Students with sessions."""
     now = datetime.now(UTC)
 
-    async def sign_in(account_id: UUID) -> Student:
-        return Student(
-            account_id, await session.open(stack.pool, account_id, stack.settings, now=now)
-        )
+    async def sign_in(account_id: UUID) -> str:
+        return await session.open(stack.pool, account_id, stack.settings, now=now)
 
     ids = await students(stack.pool, prefix, count)
-    return [
-        student
+    tokens = [
+        token
         for n in range(0, count, 100)
-        for student in await asyncio.gather(*map(sign_in, ids[n : n + 100]))
+        for token in await asyncio.gather(*map(sign_in, ids[n : n + 100]))
+    ]
+    sessions = await _sessions.all(stack.pool, account_ids=ids)
+    session_of = {row.account_id: row.id for row in sessions}
+    return [
+        Student(account_id, session_of[account_id], token)
+        for account_id, token in zip(ids, tokens, strict=True)
     ]
 
 

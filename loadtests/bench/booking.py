@@ -1,6 +1,7 @@
 """Bookings per second through HTTP, the CPU of Postgres per booking, and the answers when two
 hundred students book one time at once. Every booking has an Idempotency-Key, as on the pages. The
-floor is the same statement, sent to Postgres over as many connections as the web process has."""
+floor is the same two statements, which read the session and book the lesson, sent to Postgres over
+as many connections as the web process has."""
 
 import asyncio
 import os
@@ -18,7 +19,8 @@ import orjson
 import psutil
 
 from app.bookings.booking import Outcome
-from app.statements import statement
+from app.db import Pool
+from app.statements import CATALOG, statement
 from loadtests.bench import accounts, client
 from loadtests.bench.accounts import Offer, Student
 from loadtests.bench.report import Result, say
@@ -37,8 +39,9 @@ AIM_REFUSALS = 2_000.0
 # Postgres checks for deadlocks after one second, so a tail this long indicates one.
 DEADLOCK_SECONDS = 1.0
 
-# Application names of the connections, which identify their backends.
-WEB, DIRECT = "web", "direct"
+# Application names of the connections, which identify their backends. Sessions have their own, so
+# that the CPU of a booking can be told apart.
+WEB, DIRECT, SESSIONS = "web", "direct", "sessions"
 FINGERPRINT = os.urandom(32)
 
 _reserve = statement("reserve", Outcome)
@@ -59,38 +62,47 @@ class Tally:
 
 @asynccontextmanager
 async def direct(stack: Stack) -> AsyncIterator[Book]:
-    """Books with the product's own statement, without the product."""
+    """Books with the product's own statements, without the product."""
+    read_session, _ = CATALOG["session_by_id"]
+    async with _direct_pool(stack, DIRECT) as bookings, _direct_pool(stack, SESSIONS) as sessions:
+
+        async def book(_: int, student: Student, offer: Offer, start: datetime) -> str:
+            now, key = datetime.now(UTC), str(uuid.uuid4())
+            account = await sessions.fetchrow(read_session, student.session_id, now, timeout=60)
+            assert account is not None
+            record = await bookings.fetchrow(
+                _reserve.sql,
+                student.id,
+                offer.service_id,
+                start,
+                30,
+                None,
+                "",
+                "",
+                now,
+                key,
+                FINGERPRINT,
+                None,
+                timeout=60,
+            )
+            assert record is not None
+            return "201" if record["booking"] else f"409 {record['refusal']}"
+
+        yield book
+
+
+@asynccontextmanager
+async def _direct_pool(stack: Stack, name: str) -> AsyncIterator[Pool]:
     pool = await asyncpg.create_pool(
         stack.dsn(),
         min_size=CONNECTIONS,
         max_size=CONNECTIONS,
         command_timeout=60,
         reset=_no_reset,
-        server_settings={"application_name": DIRECT},
+        server_settings={"application_name": name},
     )
-
-    async def book(_: int, student: Student, offer: Offer, start: datetime) -> str:
-        now, key = datetime.now(UTC), str(uuid.uuid4())
-        record = await pool.fetchrow(
-            _reserve.sql,
-            student.id,
-            offer.service_id,
-            start,
-            30,
-            None,
-            "",
-            "",
-            now,
-            key,
-            FINGERPRINT,
-            None,
-            timeout=60,
-        )
-        assert record is not None
-        return "201" if record["booking"] else f"409 {record['refusal']}"
-
     try:
-        yield book
+        yield pool
     finally:
         await pool.close()
 

@@ -13,6 +13,9 @@ with new_account as (
 )
 select id from new_account
 
+-- name: bench_sessions
+select account_id, id from session where account_id = any(:account_ids::uuid[])
+
 -- name: bench_instructors
 -- Each teaches piano and is available on :days days from :first, from :from_hour to :to_hour.
 with new_account as (

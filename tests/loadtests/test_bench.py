@@ -79,7 +79,7 @@ def test_lessons_of_the_benchmarks_are_within_the_instructors_hours() -> None:
 
 @pytest.mark.parametrize("schedule", [booking.lessons, booking.lessons_with_one])
 def test_no_student_has_two_lessons_at_once(schedule: Callable[..., Iterator[Lesson]]) -> None:
-    students = [Student(UUID(int=n), "") for n in range(40)]
+    students = [Student(UUID(int=n), UUID(int=n), "") for n in range(40)]
     offers = [Offer(UUID(int=n), UUID(int=n)) for n in range(40)]
     booked: set[tuple[UUID, datetime]] = set()
     for student, _, start in schedule(students, offers):
