@@ -16,6 +16,18 @@ select id from new_account
 -- name: bench_sessions
 select account_id, id from session where account_id = any(:account_ids::uuid[])
 
+-- name: bench_insert_booking
+insert into booking (
+  instructor_id, student_id, service_id, state, during, blocked, service_name, price_cents,
+  location_type, free_cancel_until, version, created_at
+)
+values (
+  :instructor_id, :student_id, :service_id, 'confirmed', tstzrange(:start, :end),
+  tstzrange(:start, :end), 'Piano', 3500, 'public', :start, 1, :now
+)
+on conflict do nothing
+returning id
+
 -- name: bench_instructors
 -- Each teaches piano and is available on :days days from :first, from :from_hour to :to_hour.
 with new_account as (
