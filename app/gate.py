@@ -38,7 +38,7 @@ async def writer(
     if not isinstance(db, Pool):  # type: ignore[misc]  # only the stubs make it generic
         yield
         return
-    # In lock order, so that a student who waits for one calendar takes no turn of another.
+    # In lock order, so that a student who waits for one calendar holds no turn of another.
     async with _turn(_students, student, "student"), _turn(_calendars, calendar, "calendar"):
         yield
 

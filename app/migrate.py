@@ -208,7 +208,7 @@ async def _connect(dsn: str) -> Connection:
             dsn, timeout=10, server_settings={"application_name": "migrate"}
         )
     except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError) as error:
-        reason = str(error) or "time-out"
+        reason = str(error) or "timeout"
         raise UnreachableError(f"No Postgres answers at DATABASE_URL: {reason}.") from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise MigrationError(f"Postgres refuses the connection of DATABASE_URL: {error}.") from None

@@ -1,6 +1,6 @@
 """One open socket, from the upgrade to its end: frames in, limits and back-pressure. The hub's view
-of it is a Watcher (realtime/watcher.py). uvicorn's objects are gone by then. A parser exists only
-while a part of a message is pending, so an idle socket holds none."""
+of it is a Watcher (realtime/watcher.py). uvicorn's objects are discarded after the upgrade. A
+parser exists only while a part of a message is pending, so an idle socket holds none."""
 
 import asyncio
 import socket

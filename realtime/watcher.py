@@ -102,7 +102,7 @@ class Watcher:
         self.transport.abort()
 
     def lost(self) -> None:
-        """The transport is gone."""
+        """The transport is closed."""
         self.end()
         if self._abort_timer is not None:
             self._abort_timer.cancel()

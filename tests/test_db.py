@@ -1,4 +1,4 @@
-"""The connection pool: releases without a reset, time-outs, failover and retries."""
+"""The connection pool: releases without a reset, timeouts, failover and retries."""
 
 import asyncio
 import os

@@ -45,7 +45,7 @@ async def editing(stack: Stack, *, quick: bool) -> list[Result]:
         )
         years.append(time.perf_counter() - started)
         assert filled.days_changed == DAYS
-        floors.append(await _rewritten(stack))
+        floors.append(await _rewrite_seconds(stack))
     say("a week saved through HTTP")
     monday = first + timedelta(days=7 - first.weekday())
     weeks, weeks_floor = [], []
@@ -84,13 +84,13 @@ async def editing(stack: Stack, *, quick: bool) -> list[Result]:
         ),
         Result(
             "a week saved through HTTP, p50",
-            milliseconds(save), f"{milliseconds(save_floor)} (straight)",
+            milliseconds(save), f"{milliseconds(save_floor)} (direct)",
             f"{save / save_floor:.1f}×", f"≤ {milliseconds(AIM_WEEK)}", save <= AIM_WEEK,
         ),
     ]  # fmt: skip
 
 
-async def _rewritten(stack: Stack) -> float:
+async def _rewrite_seconds(stack: Stack) -> float:
     """The time to delete and insert as many ranges in a table of the same kind."""
     async with stack.pool.acquire() as connection, connection.transaction():
         await connection.execute(

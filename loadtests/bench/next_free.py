@@ -17,7 +17,7 @@ from loadtests.bench.stack import Stack
 from loadtests.table import milliseconds, percentile
 
 INSTRUCTORS = 10_000
-# Rows per statement, because statements have a time-out.
+# Rows per statement, because statements have a timeout.
 BATCH = 500
 AIM_SECONDS = 0.020
 WARM = 10  # plans become generic at the sixth execution
