@@ -125,7 +125,10 @@ class Settings(BaseSettings):
         1, gt=0, le=10, description="Seconds between the relay's checks without a wake-up."
     )
     sweep_seconds: Seconds = Field(
-        5, gt=0, le=60, description="Seconds between the worker's checks without a wake-up."
+        5,
+        gt=0,
+        le=60,
+        description="Seconds between the worker's checks for due mails without a wake-up.",
     )
     drain_seconds: Seconds = Field(
         4, ge=0, le=60, description="Seconds over which open sockets are closed after SIGTERM."
