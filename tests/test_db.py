@@ -41,16 +41,17 @@ async def test_a_failed_transaction_is_rolled_back(pool: Pool) -> None:
     assert await pool.fetchval("select count(*) from role where name = 'pirate'") == 0
 
 
-async def test_session_state_ends_with_aside(database_url: str, pool: Pool) -> None:
+async def test_session_state_ends_with_an_exclusive_connection(
+    database_url: str, pool: Pool
+) -> None:
     lock = "select pg_try_advisory_lock(4711)"
     alone = await db.connect(database_url, size=1, name="test")
     async with db.exclusive_connection(alone) as connection:
         assert await connection.fetchval(lock)
         assert not await pool.fetchval(lock)
-    for _ in range(100):  # Postgres notices the end of the session with a delay
-        if free := await pool.fetchval(lock):
-            break
-    assert free
+    async with asyncio.timeout(PATIENCE):  # Postgres notices the end of the session with a delay
+        while not await pool.fetchval(lock):
+            await asyncio.sleep(0.01)
     assert await alone.fetchval("select 1") == 1
     await db.close(alone)
 
