@@ -109,6 +109,7 @@ HOT: dict[str, dict[str, Any]] = {
         "time_zone": "UTC",
         "role": "instructor",
     },
+    "insert_welcome": {"account_id": account_id(1500), "now": NOW},
     "replace_password_hash": {"account_id": account_id(1500), "before": "", "after": "x"},
     "become_instructor": {"id": account_id(1500)},
     "services_of": {"instructor_id": account_id(7), "after": None, "limit": 20},
