@@ -4,9 +4,10 @@ processes begins as a copy of that server, in which everything is imported alrea
 import gc
 import importlib
 
+from app import main, web
+
 for _name in (
     "app.__main__",
-    "app.main",
     "app.web.http_protocol",
     "jobs.worker",
     "realtime.endpoint",
@@ -16,6 +17,11 @@ for _name in (
     "tests.processes",
 ):
     importlib.import_module(_name)
+
+# Compiled templates, too.
+_templates = web.templates(main.HERE / "templates")
+for _name in _templates.list_templates():
+    _templates.get_template(_name)
 
 # Imported objects stay in pages of memory that all copies share.
 gc.collect()

@@ -61,6 +61,7 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
     return Response(body, status, headers, media_type="text/html")
 
 
+@functools.cache  # compiling the templates of a page takes longer than drawing it
 def templates(folder: Path) -> jinja2.Environment:
     """Every template sees `formatting` and `wire` (the modules), and `static(name)`, a file's URL
     with a hash of its content."""
