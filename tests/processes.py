@@ -1,6 +1,6 @@
 """Runs the product's processes, `python -m app serve`, `relay` and `worker`, with settings in their
 environment. Importing the product takes half a second of CPU, so they are forks of a server that
-has imported it (tests/preloaded.py); tests/test_up.py starts `python -m app` itself."""
+has imported it (tests/preloaded.py). tests/test_up.py also starts `python -m app` itself."""
 
 import contextlib
 import multiprocessing
@@ -12,7 +12,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import IO, Any
@@ -64,6 +64,9 @@ class Running:
         self._process.join(seconds)
         return self.status
 
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
     def kill(self) -> None:
         self._process.kill()
         self._process.join()
@@ -84,16 +87,15 @@ def fork(
     name: str,
     run: Callable[..., object],
     *arguments: Any,
-    settings: Settings,
+    variables: Mapping[str, str],
     url: str = "",
     descriptors: int | None = None,
 ) -> Running:
-    """Calls `run(*arguments)` in a process with these settings in its environment. `descriptors`
-    limits open files."""
+    """Calls `run(*arguments)` in a process with these variables added to its environment.
+    `descriptors` limits open files."""
     output = tempfile.NamedTemporaryFile(prefix=f"{name}-")  # noqa: SIM115 — see Running.close
-    variables = os.environ | environment(settings)
     process = _forks.Process(
-        target=_in_fork, args=(output.name, variables, descriptors, run, *arguments)
+        target=_in_fork, args=(output.name, os.environ | variables, descriptors, run, *arguments)
     )
     process.start()
     return Running(name, process, output, url)
@@ -127,7 +129,8 @@ def _stop_with_tests() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _command(arguments: list[str], listener: socket.socket | None) -> int:
+def command(arguments: Sequence[str], listener: socket.socket | None = None) -> int:
+    """`python -m app <arguments>`, in a fork."""
     import app.__main__
 
     if listener:
@@ -143,27 +146,27 @@ class Starter:
         self._started: list[Running] = []
 
     def __call__(
-        self, command: str, *arguments: str, descriptors: int | None = None, **changed: Any
+        self, name: str, *arguments: str, descriptors: int | None = None, **changed: Any
     ) -> Running:
-        """Starts `python -m app <command> <arguments>`. `serve` gets a free port and is ready on
+        """Starts `python -m app <name> <arguments>`. `serve` gets a free port and is ready on
         return. `descriptors` limits open files; `changed` overrides settings."""
         with contextlib.ExitStack() as stack:
             url, listener = "", None
-            if command == "serve" and "--port" not in arguments:
+            if name == "serve" and "--port" not in arguments:
                 listener = stack.enter_context(preflight.listening_socket("127.0.0.1", free_port()))
                 url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             running = fork(
+                name,
                 command,
-                _command,
-                [command, *arguments],
+                [name, *arguments],
                 listener,
-                settings=self.settings.model_copy(update=changed),
+                variables=environment(self.settings.model_copy(update=changed)),
                 url=url,
                 descriptors=descriptors,
             )
         self._started.append(running)
         if url:
-            until(lambda: running.status is not None or _ready(url), f"{command} to be ready")
+            until(lambda: running.status is not None or _ready(url), f"{name} to be ready")
             assert running.status is None, running.log
         return running
 

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
+from app.__main__ import main
 from app.embedded.postgres import MAJOR
 from app.embedded.process import Program
 from app.embedded.supervisor import Child
@@ -27,11 +27,11 @@ from app.embedded.up import RELAY_SECONDS, STORES_SECONDS, WORKERS_SECONDS
 from app.settings import Settings, environment
 from tests.cluster import PATIENCE, temporary_folder, until
 from tests.conftest import RedisServer
-from tests.processes import ROOT, free_port
+from tests.processes import ROOT, command, fork, free_port
 
 
 class Up:
-    """A running `up` on its own port."""
+    """A running `up` on its own port: a fork, whose children are real `python -m app` commands."""
 
     def __init__(
         self, data: Path, *arguments: str, port: int | None = None, **settings: str
@@ -39,33 +39,17 @@ class Up:
         self.data = data
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._output = tempfile.NamedTemporaryFile(prefix="up-", suffix=".log")  # noqa: SIM115
-        command = [
-            sys.executable,
-            "-m",
-            "app",
+        variables = {name.upper(): value for name, value in settings.items()}
+        self.process = fork(
             "up",
-            "--port",
-            str(self.port),
-            "--data",
-            str(data),
-            *arguments,
-        ]
-        variables = {"LOG_FORMAT": "json"} | {
-            name.upper(): value for name, value in settings.items()
-        }
-        self.process = subprocess.Popen(
             command,
-            cwd=ROOT,
-            env=os.environ | variables,
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
+            ["up", "--port", str(self.port), "--data", str(data), *arguments],
+            variables={"LOG_FORMAT": "json"} | variables,
         )
 
     @property
     def output(self) -> str:
-        return Path(self._output.name).read_text()
+        return self.process.log
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -73,10 +57,10 @@ class Up:
 
     def ready(self) -> "Up":
         until(
-            lambda: "is ready at" in self.output or self.process.poll() is not None,
+            lambda: "is ready at" in self.output or self.process.status is not None,
             "up to be ready",
         )
-        assert self.process.poll() is None, self.output
+        assert self.process.status is None, self.output
         return self
 
     def pid_of(self, child: str) -> int:
@@ -101,18 +85,16 @@ class Up:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Sends the signal and waits until it ended."""
-        self.process.send_signal(number)
-        self.process.wait(PATIENCE)
+        self.process.signal(number)
+        assert self.process.wait() is not None
 
-    def fails(self) -> tuple[int, list[str]]:
+    def fails(self) -> tuple[int | None, list[str]]:
         """Waits until it ends; returns its exit status and its output without log lines."""
-        status = self.process.wait(PATIENCE)
+        status = self.process.wait()
         return status, [line for line in self.output.splitlines() if not line.startswith("{")]
 
     def close(self) -> None:
-        if self.process.poll() is None:
-            self.stop()
-        self._output.close()
+        self.process.close()
 
 
 @pytest.fixture
@@ -124,23 +106,46 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def earlier_folder() -> Iterator[Path]:
-    """A folder as a first `up` left it."""
+def first() -> Iterator[Up]:
+    """An `up` that began with an empty folder."""
     path = temporary_folder()
     first = Up(path)
     try:
-        first.ready()
+        yield first.ready()
     finally:
         first.close()
-    yield path
-    shutil.rmtree(path)
+        shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def earlier_folder(first: Up) -> Path:
+    """A folder as a first `up` left it."""
+    if first.process.status is None:
+        first.stop()
+    return first.data
+
+
+def copy(earlier_folder: Path, folder: Path) -> Path:
+    subprocess.run(["cp", "-a", f"{earlier_folder}/.", str(folder)], check=True)
+    return folder
 
 
 @pytest.fixture
 def used_folder(folder: Path, earlier_folder: Path) -> Path:
     """The test's folder with data in it, which starts faster than an empty one."""
-    subprocess.run(["cp", "-a", f"{earlier_folder}/.", str(folder)], check=True)
-    return folder
+    return copy(earlier_folder, folder)
+
+
+@pytest.fixture(scope="module")
+def running(earlier_folder: Path) -> Iterator[Up]:
+    """An `up` with two web processes, shared by tests that leave it running."""
+    path = temporary_folder()
+    running = Up(copy(earlier_folder, path), "--workers", "2")
+    try:
+        yield running.ready()
+    finally:
+        running.close()
+        shutil.rmtree(path)
 
 
 @pytest.fixture
@@ -161,29 +166,48 @@ def ended(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=0)[1]
 
 
-def test_up_starts_from_an_empty_folder_and_leaves_no_process(
-    up: Callable[..., Up], folder: Path
-) -> None:
-    running = up()
-    until(lambda: running.answers("/"), "the first page")
-    running.ready()
+def test_up_starts_from_an_empty_folder_and_leaves_no_process(first: Up) -> None:
+    assert first.answers("/")
     for email in ("sarah.chen", "michael.rodriguez", "john.smith", "emma.johnson"):
-        assert f"{email}@example.com" in running.output
-    assert "TestPassword123!" in running.output
-    family = running.family()
+        assert f"{email}@example.com" in first.output
+    assert "TestPassword123!" in first.output
+    family = first.family()
     names = {process.name() for process in family}
     assert "postgres" in names
     assert names & {"redis-server", "valkey-server"}
-    running.stop()
-    assert running.process.returncode == 0
+    first.stop()
+    assert first.process.status == 0
     assert ended(family)
     with socket.socket() as visitor:
-        assert visitor.connect_ex(("127.0.0.1", running.port)) != 0
+        assert visitor.connect_ex(("127.0.0.1", first.port)) != 0
 
 
-def test_a_killed_child_is_logged_and_restarted(used_folder: Path, up: Callable[..., Up]) -> None:
-    running = up().ready()
-    for child in ("redis", "relay", "worker", "web", "postgres"):
+def test_two_web_processes_share_the_port(running: Up) -> None:
+    assert {line["child"] for line in running.log if line["event"] == "child_started"} >= {
+        "web 1",
+        "web 2",
+    }
+    os.kill(running.pid_of("web 1"), signal.SIGKILL)
+    assert all(
+        httpx.get(f"{running.url}/health/live", timeout=PATIENCE).status_code == 200
+        for _ in range(5)
+    )
+    until(lambda: running.exits_of("web 1") == 1, "the exit of web 1 to be logged")
+
+
+def test_a_folder_in_use_is_reported(running: Up, up: Callable[..., Up]) -> None:
+    status, output = up(data=running.data).fails()
+    assert status == 2
+    (sentence,) = output
+    assert sentence == (
+        f"{running.data} is in use by another `up` (process {running.process.pid}). "
+        "Stop it, or choose another folder with --data."
+    )
+    assert running.answers("/")
+
+
+def test_a_killed_child_is_logged_and_restarted(running: Up) -> None:
+    for child in ("redis", "relay", "worker", "web 2", "postgres"):
         pid = running.pid_of(child)
         os.kill(pid, signal.SIGKILL)
         until(
@@ -195,14 +219,11 @@ def test_a_killed_child_is_logged_and_restarted(used_folder: Path, up: Callable[
             f"{child} to be restarted",
         )
         until(running.answers, f"the site to answer after {child} was killed")
-    exited = [line["child"] for line in running.log if line["event"] == "child_exited"]
     assert all(
         "SIGKILL" in line["reason"]
         for line in running.log
-        if line["event"] == "child_exited" and line["child"] == "web"
+        if line["event"] == "child_exited" and line["child"] == "web 2"
     )
-    assert set(exited) >= {"redis", "relay", "worker", "web", "postgres"}
-    running.stop()
 
 
 async def test_a_child_that_keeps_dying_is_restarted_less_and_less_often() -> None:
@@ -221,14 +242,22 @@ def test_children_are_given_less_than_ten_seconds_to_stop() -> None:
     assert WORKERS_SECONDS + RELAY_SECONDS + STORES_SECONDS < 10
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("number", "host", "warns"),
+    [(signal.SIGINT, "0.0.0.0", True), (signal.SIGHUP, "127.0.0.1", False)],
+)
 def test_ctrl_c_and_a_closed_terminal_stop_it(
-    used_folder: Path, up: Callable[..., Up], number: signal.Signals
+    used_folder: Path, up: Callable[..., Up], number: signal.Signals, host: str, warns: bool
 ) -> None:
-    running = up().ready()
+    running = up("--host", host).ready()
+    # Everyone knows the passwords of demo accounts.
+    assert ("this machine's network can reach the site" in running.output) is warns
     family = running.family()
     running.stop(number)
     assert ended(family)
+    # A normal stop logs no warning, but on a busy machine a child may not stop in time.
+    warnings = [line["event"] for line in running.log if line["level"] not in {"info", "debug"}]
+    assert set(warnings) <= {"child_killed"}
 
 
 def test_a_child_that_does_not_stop_is_killed_in_time(
@@ -258,7 +287,7 @@ def test_a_killed_up_leaves_no_process_and_can_be_started_again(
     match = re.search(r"Redis: unix://(\S+)/redis.sock", running.output)
     assert match
     sockets = Path(match[1])
-    running.process.kill()
+    running.process.signal(signal.SIGKILL)
     until(lambda: ended(family), "its children to end", 15)
     assert up(port=running.port).ready().answers("/")
     assert not sockets.exists()
@@ -287,28 +316,15 @@ def test_data_and_sessions_survive_a_restart(up: Callable[..., Up], folder: Path
     assert (folder / "secret_key").stat().st_mode & 0o777 == 0o600
 
 
-def test_two_web_processes_share_the_port(used_folder: Path, up: Callable[..., Up]) -> None:
-    running = up("--workers", "2").ready()
-    assert {line["child"] for line in running.log if line["event"] == "child_started"} >= {
-        "web 1",
-        "web 2",
-    }
-    os.kill(running.pid_of("web 1"), signal.SIGKILL)
-    assert all(
-        httpx.get(f"{running.url}/health/live", timeout=PATIENCE).status_code == 200
-        for _ in range(5)
-    )
-    until(lambda: running.exits_of("web 1") == 1, "the exit of web 1 to be logged")
-    running.stop()
-
-
 def test_two_ups_with_different_folders_and_ports_are_independent(
-    up: Callable[..., Up], folder: Path
+    up: Callable[..., Up], folder: Path, earlier_folder: Path
 ) -> None:
-    (folder / "one").mkdir()
-    (folder / "two").mkdir()
+    """The name of one folder contains a space."""
     folder.chmod(0o755)
-    one, two = up(data=folder / "one").ready(), up(data=folder / "two").ready()
+    (folder / "used").mkdir()
+    one = up("--no-demo", data=folder / "my data").ready()
+    two = up(data=copy(earlier_folder, folder / "used")).ready()
+    assert (folder / "my data" / "running.json").exists()
     one.stop()
     assert two.answers("/")
 
@@ -336,18 +352,6 @@ def test_a_port_in_use_is_reported(up: Callable[..., Up]) -> None:
             2,
             [f"Cannot listen on 127.0.0.1 port {port}: it is in use. Choose another with --port."],
         )
-
-
-def test_a_folder_in_use_is_reported(up: Callable[..., Up], used_folder: Path) -> None:
-    first = up().ready()
-    status, output = up().fails()
-    assert status == 2
-    (sentence,) = output
-    assert sentence == (
-        f"{used_folder} is in use by another `up` (process {first.process.pid}). "
-        "Stop it, or choose another folder with --data."
-    )
-    assert first.answers("/")
 
 
 def test_data_of_another_postgres_version_is_reported(up: Callable[..., Up], folder: Path) -> None:
@@ -426,18 +430,19 @@ def test_damaged_data_is_reported_with_the_output_of_postgres(
 
 
 @pytest.mark.parametrize("port", ["99999", "-1", "x", "80000000000"])
-def test_an_invalid_port_is_reported(up: Callable[..., Up], port: str) -> None:
-    assert up("--port", port).fails() == (
-        2,
-        [f"There is no port {port}. Choose one from 1 to 65535 with --port."],
-    )
+def test_an_invalid_port_is_reported(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["up", "--port", port]) == 2
+    sentence = f"There is no port {port}. Choose one from 1 to 65535 with --port.\n"
+    assert capsys.readouterr() == ("", sentence)
 
 
 @pytest.mark.parametrize("workers", ["x", "0", "65", "1.5"])
-def test_an_invalid_number_of_workers_is_reported(up: Callable[..., Up], workers: str) -> None:
-    status, output = up("--workers", workers).fails()
-    assert status == 2
-    assert output == [f"--workers takes a number from 1 to 64, not {workers!r}."]
+def test_an_invalid_number_of_workers_is_reported(
+    workers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["up", "--workers", workers]) == 2
+    sentence = f"--workers takes a number from 1 to 64, not {workers!r}.\n"
+    assert capsys.readouterr() == ("", sentence)
 
 
 def test_an_address_of_another_machine_is_reported(up: Callable[..., Up]) -> None:
@@ -448,25 +453,6 @@ def test_an_address_of_another_machine_is_reported(up: Callable[..., Up]) -> Non
         "This machine does not have the address 192.0.2.1. "
         "Use --host 127.0.0.1, or 0.0.0.0 for all."
     )
-
-
-def test_a_folder_with_a_space_in_its_name_is_used(up: Callable[..., Up], folder: Path) -> None:
-    folder.chmod(0o755)
-    running = up("--no-demo", data=folder / "my data").ready()
-    assert (folder / "my data" / "running.json").exists()
-    running.stop()
-
-
-@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
-def test_demo_accounts_on_the_network_produce_a_warning(
-    used_folder: Path, up: Callable[..., Up], host: str, warned: bool
-) -> None:
-    running = up("--host", host).ready()
-    assert ("this machine's network can reach the site" in running.output) is warned
-    running.stop(signal.SIGINT)
-    # A normal stop logs no warning, but on a busy machine a child may not stop in time.
-    warnings = [line["event"] for line in running.log if line["level"] not in {"info", "debug"}]
-    assert set(warnings) <= {"child_killed"}
 
 
 @pytest.mark.parametrize("command", ["serve", "relay", "worker"])

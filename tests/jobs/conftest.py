@@ -10,7 +10,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from app.db import Pool
-from app.settings import Settings
+from app.settings import Settings, environment
 from jobs import worker
 from tests.cluster import PATIENCE
 from tests.jobs import killable
@@ -50,7 +50,7 @@ def workers() -> Iterator[Callable[[Settings], Running]]:
     started: list[Running] = []
 
     def start(settings: Settings) -> Running:
-        started.append(fork("worker", killable.run, settings=settings))
+        started.append(fork("worker", killable.run, variables=environment(settings)))
         return started[-1]
 
     yield start
