@@ -142,6 +142,7 @@ HOT: dict[str, dict[str, Any]] = {
     "instructor_of_service": {"id": account_id(7)},
     "week": {"instructor_id": account_id(7), "start": NOW.date()},
     "day": {"instructor_id": account_id(7), "day": NOW.date()},
+    "has_hours": {"instructor_id": account_id(7), "now": NOW},
     "change_ranges": {
         "instructor_id": account_id(7),
         "preview": False,

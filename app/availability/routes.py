@@ -87,6 +87,7 @@ class Preset(BaseModel):
     first: LocalDate
     last: LocalDate
     preview: bool = False
+    next: str | None = None  # the page to which a form leads
 
 
 class DayEdit(BaseModel):
@@ -184,7 +185,16 @@ async def apply_week(request: Request, account: SignedIn) -> Response:
 async def apply_preset(request: Request, account: SignedIn) -> Response:
     body = await web.read(request, Preset)
     pattern = filling.PRESETS[body.preset]
-    return await _fill(request, account, pattern, body.first, body.last, preview=body.preview)
+    redirect_to = web.local_path(body.next, _page(body.first))
+    return await _fill(
+        request,
+        account,
+        pattern,
+        body.first,
+        body.last,
+        preview=body.preview,
+        redirect_to=redirect_to,
+    )
 
 
 async def _fill(
@@ -195,6 +205,7 @@ async def _fill(
     last: date,
     *,
     preview: bool = False,
+    redirect_to: str = "",
 ) -> Response:
     state = request.state
     filled: Filled = await filling.fill(
@@ -210,7 +221,7 @@ async def _fill(
         return web.json({"days": filled.days, "days_changed": filled.days_changed})
     state["wake_up"]()
     content = {"days_changed": filled.days_changed, "version": filled.version}
-    return web.done(request, content, redirect_to=_page(first))
+    return web.done(request, content, redirect_to=redirect_to or _page(first))
 
 
 # ---- days and single ranges

@@ -47,12 +47,18 @@ class _Outcome:
 
 _week = statement("week", _WeekRow)
 _replace_days = statement("replace_days", _Outcome)
+_has_hours = statement("has_hours", bool)
 
 
 async def read(db: Db, instructor_id: UUID, start: date) -> Week:
     """The seven days from `start`. One round trip."""
     row = await _week.one(db, instructor_id=instructor_id, start=start)
     return Week(start, row.time_zone, row.version, dict(sorted(row.days.items())))
+
+
+async def has_hours(db: Db, instructor_id: UUID, *, now: datetime) -> bool:
+    """Whether any availability lies ahead."""
+    return await _has_hours.one(db, instructor_id=instructor_id, now=now)
 
 
 async def replace(

@@ -6,7 +6,16 @@ from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator
+import pydantic
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -39,7 +48,21 @@ def _once(values: list[T]) -> list[T]:
     return list(dict.fromkeys(values))
 
 
+def _or_say(sentence: str) -> WrapValidator:
+    """Refuses whatever the validators before it refuse, with a sentence for a form."""
+
+    def validate(value: Any, handler: Callable[[Any], Any]) -> Any:
+        try:
+            return handler(value)
+        except pydantic.ValidationError:
+            raise ValueError(sentence) from None
+
+    return WrapValidator(validate)
+
+
 def _lengths(minutes: list[int]) -> list[int]:
+    if not minutes:
+        raise ValueError("Choose at least one length.")
     if any(length % 15 or not 15 <= length <= MAX_LENGTH_MINUTES for length in minutes):
         raise ValueError(f"A lesson lasts 15 to {MAX_LENGTH_MINUTES} minutes, in steps of 15.")
     return sorted(set(minutes))
@@ -51,22 +74,47 @@ def _words(words: list[str]) -> list[str]:
     return _once(words)
 
 
-Rate = Annotated[int, Field(ge=100, le=100_000)]
-Description = Annotated[str, Field(max_length=2000)]
+def _places(location_types: list[LocationType]) -> list[LocationType]:
+    if not location_types:
+        raise ValueError("Choose at least one place.")
+    return _once(location_types)
+
+
+Rate = Annotated[
+    int,
+    Field(ge=100, le=100_000),
+    _or_say("Enter a price from $1 to $1,000 an hour, such as 60 or 62.50."),
+]
+Description = Annotated[
+    str, Field(max_length=2000), _or_say("A description has at most 2,000 characters.")
+]
 Lengths = Annotated[
     list[int],
     BeforeValidator(_split),
-    Field(min_length=1, max_length=10),
+    Field(max_length=10),
     AfterValidator(_lengths),
 ]
 LocationTypes = Annotated[
     list[LocationType],
     BeforeValidator(_split),
-    Field(min_length=1, max_length=10),
-    AfterValidator(_once),
+    Field(max_length=10),
+    AfterValidator(_places),
 ]
 Words = Annotated[list[str], BeforeValidator(_split), Field(max_length=10), AfterValidator(_words)]
-Address = Annotated[str, AfterValidator(str.strip), Field(max_length=500)]
+Headline = Annotated[str, Field(max_length=200), _or_say("A headline has at most 200 characters.")]
+Bio = Annotated[str, Field(max_length=5000), _or_say("A bio has at most 5,000 characters.")]
+Years = Annotated[int, Field(ge=0, le=80), _or_say("Enter whole years, from 0 to 80.")]
+Address = Annotated[
+    str,
+    AfterValidator(str.strip),
+    Field(max_length=500),
+    _or_say("An address has at most 500 characters."),
+]
+Notice = Annotated[int, Field(ge=0, le=43_200), _or_say("Notice is 0 to 43,200 minutes.")]
+Buffer = Annotated[int, Field(ge=0, le=240), _or_say("Travel time is 0 to 240 minutes.")]
+FreeCancelHours = Annotated[
+    int, Field(ge=1, le=48), _or_say("Cancelling is free until 1 to 48 hours before a lesson.")
+]
 AreaNames = Annotated[
     list[Annotated[str, Field(max_length=100)]],
     BeforeValidator(_split),
@@ -75,8 +123,29 @@ AreaNames = Annotated[
 ]
 
 
-class ServiceOffer(BaseModel):
-    catalog_service: str = Field(max_length=100)
+class Form(BaseModel):
+    """`next`: the page to which a form leads."""
+
+    next: str | None = None
+
+
+class Priced(Form):
+    @model_validator(mode="before")
+    @classmethod
+    def _read_form(cls, fields: Any) -> Any:
+        """A form has the price in dollars, as typed."""
+        if isinstance(fields, dict) and "hourly_rate" in fields:
+            typed = str(fields["hourly_rate"]).strip()
+            dollars = re.fullmatch(r"\$?([0-9]{1,4})(?:\.([0-9]{1,2}))?", typed.replace(",", ""))
+            cents = int(dollars[1]) * 100 + int((dollars[2] or "").ljust(2, "0")) if dollars else 0
+            return fields | {"hourly_rate_cents": cents}
+        return fields
+
+
+class ServiceOffer(Priced):
+    catalog_service: Annotated[
+        str, Field(min_length=1, max_length=100), _or_say("Choose a service.")
+    ]
     hourly_rate_cents: Rate
     durations_minutes: Lengths
     description: Description = ""
@@ -85,7 +154,7 @@ class ServiceOffer(BaseModel):
     audiences: Words | None = None
 
 
-class ServiceChange(BaseModel):
+class ServiceChange(Priced):
     hourly_rate_cents: Rate | None = None
     durations_minutes: Lengths | None = None
     description: Description | None = None
@@ -110,15 +179,20 @@ class ServiceChange(BaseModel):
         )
 
 
-class Profile(BaseModel):
-    headline: str | None = Field(None, max_length=200)
-    bio: str | None = Field(None, max_length=5000)
-    years_experience: int | None = Field(None, ge=0, le=80)
+class Profile(Form):
+    headline: Headline | None = None
+    bio: Bio | None = None
+    years_experience: Years | None = None
     areas: AreaNames | None = None
     teaching_address: Address | None = None
-    min_advance_minutes: int | None = Field(None, ge=0, le=43_200)
-    travel_buffer_minutes: int | None = Field(None, ge=0, le=240)
-    free_cancel_hours: int | None = Field(None, ge=1, le=48)
+    min_advance_minutes: Notice | None = None
+    travel_buffer_minutes: Buffer | None = None
+    free_cancel_hours: FreeCancelHours | None = None
+
+
+# What a form may empty.
+PROFILE_TEXTS = ("headline", "bio", "areas", "teaching_address")
+SERVICE_TEXTS = ("description", "durations_minutes", "location_types", "levels", "audiences")
 
 
 # ---- the shared catalog
@@ -174,22 +248,24 @@ async def own_profile(request: Request, account: SignedIn) -> Response:
 
 @web.signed_in
 async def begin_teaching(request: Request, account: SignedIn) -> Response:
-    profile_fields = await web.read(request, Profile)
-    changes = profile_fields.model_dump(exclude_none=True)
+    profile_fields = await web.read(request, Profile, clearable=PROFILE_TEXTS)
+    changes = profile_fields.model_dump(exclude={"next"}, exclude_none=True)
     state = request.state
     await instructor.begin(state["pool"], account.account_id, changes, now=state["now"]())
     state["wake_up"]()
-    return web.done(request, await _own(request, account), status=201, redirect_to="/teach")
+    redirect_to = _page(profile_fields)
+    return web.done(request, await _own(request, account), status=201, redirect_to=redirect_to)
 
 
 @web.may("manage_instructor_profile")
 async def change_profile(request: Request, account: SignedIn) -> Response:
-    profile_fields = await web.read(request, Profile)
-    changes = profile_fields.model_dump(exclude_none=True)
+    profile_fields = await web.read(request, Profile, clearable=PROFILE_TEXTS)
+    changes = profile_fields.model_dump(exclude={"next"}, exclude_none=True)
     state = request.state
     await instructor.change(state["pool"], account.account_id, changes, now=state["now"]())
     state["wake_up"]()
-    return web.done(request, await _own(request, account), redirect_to="/teach")
+    redirect_to = _page(profile_fields)
+    return web.done(request, await _own(request, account), redirect_to=redirect_to)
 
 
 async def _own(request: Request, account: SignedIn) -> dict[str, Any]:
@@ -218,25 +294,31 @@ async def own_services(request: Request, account: SignedIn) -> Response:
 
 @web.may("manage_services")
 async def offer_service(request: Request, account: SignedIn) -> Response:
-    offer = await web.read(request, ServiceOffer)
-    created = await service.offer(request.state["pool"], account.account_id, **offer.model_dump())
-    return web.done(request, service.as_json(created), status=201, redirect_to="/teach")
+    offer = await web.read(request, ServiceOffer, clearable=("catalog_service", *SERVICE_TEXTS))
+    fields = offer.model_dump(exclude={"next"})
+    created = await service.offer(request.state["pool"], account.account_id, **fields)
+    return web.done(request, service.as_json(created), status=201, redirect_to=_page(offer))
 
 
 @web.may("manage_services")
 async def change_service(request: Request, account: SignedIn) -> Response:
-    change = await web.read(request, ServiceChange)
-    changes = change.model_dump(exclude_none=True)
+    change = await web.read(request, ServiceChange, clearable=SERVICE_TEXTS)
+    changes = change.model_dump(exclude={"next"}, exclude_none=True)
     changed = await service.change(
         request.state["pool"], account.account_id, web.path_id(request), changes
     )
-    return web.done(request, service.as_json(changed), redirect_to="/teach")
+    return web.done(request, service.as_json(changed), redirect_to=_page(change))
 
 
 @web.may("manage_services")
 async def withdraw_service(request: Request, account: SignedIn) -> Response:
+    form = await web.read(request, Form) if web.is_form(request) else Form()
     await service.withdraw(request.state["pool"], account.account_id, web.path_id(request))
-    return web.done(request, None, status=204, redirect_to="/teach")
+    return web.done(request, None, status=204, redirect_to=_page(form))
+
+
+def _page(form: Form) -> str:
+    return web.local_path(form.next, "/teach")
 
 
 routes = [

@@ -2,7 +2,7 @@
 
 from starlette.routing import Route
 
-from app.pages import calendar, dev_mail, home, instructor, lessons, sign_in, teach
+from app.pages import calendar, dev_mail, home, instructor, lessons, sign_in, teach, teach_profile
 
 routes = [
     Route("/", home.page, methods=["GET"]),
@@ -10,6 +10,7 @@ routes = [
     Route("/lessons", lessons.page, methods=["GET"]),
     Route("/teach", teach.page, methods=["GET"]),
     Route("/teach/calendar", calendar.page, methods=["GET"]),
+    Route("/teach/profile", teach_profile.page, methods=["GET"]),
     Route("/login", sign_in.login, methods=["GET"]),
     Route("/register", sign_in.register, methods=["GET"]),
     Route("/dev/mail", dev_mail.inbox, methods=["GET"]),

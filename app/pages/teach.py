@@ -1,4 +1,5 @@
-"""`/teach`: the instructor's coming lessons, a summary of their hours, and services."""
+"""`/teach`: the instructor's coming lessons, a summary of their hours, and the checklist of a new
+instructor."""
 
 from datetime import date, timedelta
 
@@ -9,7 +10,8 @@ from app.accounts.session import SignedIn
 from app.availability import blackout, week
 from app.bookings import booking
 from app.bookings.booking import Booking
-from app.catalog import category, instructor
+from app.catalog import instructor
+from app.pages import checklist
 from app.web import Request
 
 UPCOMING = 100
@@ -38,8 +40,7 @@ async def page(request: Request, account: SignedIn) -> Response:
         hours={date.fromisoformat(day): ranges for day, ranges in hours.days.items()},
         has_hours=any(hours.days.values()),
         blackouts={row.day: row.reason for row in blackouts},
-        categories=await category.categories(pool),
-        catalog=await category.services(pool),
+        checklist=await checklist.of(request, profile, today),
     )
 
 

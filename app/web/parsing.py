@@ -1,7 +1,7 @@
 """Parsing requests: JSON bodies, forms and query strings as pydantic models, ids in paths."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -18,12 +18,12 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # they change nothing, and their b
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
-async def read(request: Request, model: type[Model]) -> Model:
+async def read(request: Request, model: type[Model], *, clearable: Collection[str] = ()) -> Model:
     """The body, JSON or a form, as `model`. Raises ValidationError, which names the first invalid
-    field, and PayloadTooLarge."""
+    field, and PayloadTooLarge. `clearable`: see `form_fields`."""
     raw = await request.body()
     if is_form(request):
-        fields: Any = form_fields(raw)
+        fields: Any = form_fields(raw, clearable)
         request.state["form_fields"] = fields
     else:
         try:
@@ -92,14 +92,20 @@ def has_form_content_type(headers: Headers) -> bool:
     )
 
 
-def form_fields(raw: bytes) -> dict[str, str]:
+def form_fields(raw: bytes, clearable: Collection[str] = ()) -> dict[str, str]:
     """A form's fields, the last of each name, without empty ones and without those that begin with
-    `_`, which are for the web layer itself."""
+    `_`, which are for the web layer itself. `clearable` fields may be empty, such as a text, and
+    checkboxes after a hidden field of their name; several values are joined by commas."""
     try:
         pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=200)
     except ValueError:
         raise refusal.ValidationError("The form couldn’t be read.") from None
-    return {name: value for name, value in pairs if value != "" and not name.startswith("_")}
+    fields = {name: value for name, value in pairs if value != "" and not name.startswith("_")}
+    for name in clearable:
+        values = [value for other, value in pairs if other == name]
+        if values:
+            fields[name] = ",".join(value for value in values if value != "")
+    return fields
 
 
 def form_rows(fields: Mapping[str, str], name: str, *keys: str) -> list[dict[str, str]]:

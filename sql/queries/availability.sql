@@ -15,6 +15,12 @@ select c.version, d.ranges
 from calendar c, lateral local_days(c.instructor_id, :day, 1) as d
 where c.instructor_id = :instructor_id;
 
+-- name: has_hours
+select exists (
+  select from availability a
+  where a.instructor_id = :instructor_id and a.during && tstzrange(:now, null)
+);
+
 -- name: change_ranges
 select failures, version, days from change_ranges(:instructor_id, :changes, :preview, :now);
 

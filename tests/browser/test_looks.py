@@ -47,7 +47,7 @@ def pages(anna: Instructor, ben: Account) -> list[tuple[str, Account | None]]:
         ("/register", None), ("/nowhere", None), (f"/instructors/{anna.id}", None),
         (free, None), (free, ben), (unavailable, ben), (f"/instructors/{anna.id}", anna),
         ("/lessons", ben), ("/lessons?scope=past", ben), ("/teach", anna),
-        ("/teach/calendar", anna),
+        ("/teach/calendar", anna), ("/teach/profile", anna),
     ]  # fmt: skip
 
 
@@ -85,7 +85,7 @@ async def test_nothing_is_wider_than_a_screen_of_320_pixels(open_page: Open, poo
         small = await page.evaluate(
             """() => [...document.querySelectorAll(
                    "button, .btn, .pill, .time, .tabs a, .segments a, .strip a, .offer, summary," +
-                   "input:not([type=radio]):not([type=hidden])")]
+                   ".check, input:not([type=radio]):not([type=checkbox]):not([type=hidden])")]
                  .filter((element) => element.checkVisibility())
                  .map((element) => [element.textContent.trim(), element.getBoundingClientRect()])
                  .filter(([, box]) => box.height < 44).map(([text]) => text)"""

@@ -21,7 +21,7 @@ async def test_a_student_who_opens_the_page_for_instructors_can_start_teaching(
     assert "403 · NOT_ALLOWED" in page.text
     response = await page.form("/api/instructors/me").send(client)
     assert (response.status_code, response.headers["location"]) == (303, "/teach")
-    assert "You don’t offer any services yet" in (await visit(client, "/teach")).text
+    assert "Get ready for your first booking" in (await visit(client, "/teach")).text
 
 
 async def test_an_unknown_address_is_explained_and_its_code_is_in_small_print(

@@ -1,0 +1,92 @@
+"""The checklist on `/teach`: three steps after which students can book a new instructor."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from app import refusal
+from app.availability import next_start, week
+from app.catalog import category
+from app.catalog.category import CatalogService, Category
+from app.catalog.instructor import Instructor
+from app.pages import teach_profile
+from app.web import Request
+
+STEPS = ("profile", "service", "hours")
+FILLED_WEEKS = 12
+# By preset (app/availability/filling.py).
+HOURS = {
+    "weekdays": ("Weekdays", "Monday to Friday, 9 am – 5 pm"),
+    "evenings": ("Evenings", "Every day, 5 – 9 pm"),
+    "weekends": ("Weekends", "Saturday and Sunday, 10 am – 4 pm"),
+}
+
+
+@dataclass(frozen=True)
+class Checklist:
+    """`done` are the finished steps. `values` are of the open form, `refusal` is about it, `opened`
+    is the step with the refused or the next form. `next_start` is the first time to book, known
+    only when all steps have just been done."""
+
+    done: frozenset[str]
+    opened: str
+    values: Mapping[str, Any]
+    service: Mapping[str, Any]
+    refusal: refusal.Refusal | None
+    today: date
+    next_start: datetime | None
+    categories: list[Category]
+    catalog: list[CatalogService]
+
+    @cached_property
+    def is_done(self) -> bool:
+        return len(self.done) == len(STEPS)
+
+    @property
+    def hours(self) -> Mapping[str, tuple[str, str]]:
+        return HOURS
+
+    @property
+    def next_week(self) -> date:
+        """The last of seven days."""
+        return self.today + timedelta(days=6)
+
+    @property
+    def filled_until(self) -> date:
+        return self.today + timedelta(weeks=FILLED_WEEKS, days=-1)
+
+
+async def of(request: Request, profile: Instructor, today: date) -> Checklist | None:
+    """What is left to do before students can book this instructor; None once it is done, except
+    right after the last step."""
+    pool, now = request.state["pool"], request.state["now"]()
+    steps = {
+        "profile": profile.headline != "",
+        "service": bool(profile.offered),
+        "hours": await week.has_hours(pool, profile.id, now=now),
+    }
+    done = frozenset(step for step in STEPS if steps[step])
+    is_done = len(done) == len(STEPS)
+    if not profile.is_active or (is_done and "ready" not in request.query_params):
+        return None
+    refused, typed = teach_profile.form_state(request)
+    step = request.query_params.get("step", "")
+    opened = step if refused and step in STEPS else next((s for s in STEPS if s not in done), "")
+    return Checklist(
+        done,
+        opened,
+        {"headline": "", "preset": "weekdays"} | typed,
+        teach_profile.service_values(None, typed if step == "service" else {}),
+        refused if step == opened else None,
+        today,
+        await _next_start(request, profile, now) if is_done else None,
+        await category.categories(pool),
+        await category.services(pool),
+    )
+
+
+async def _next_start(request: Request, profile: Instructor, now: datetime) -> datetime | None:
+    pair = (profile.id, profile.offered[0].durations_minutes[0])
+    return (await next_start.of(request.state["pool"], [pair], now=now))[pair]
