@@ -137,6 +137,7 @@ class Crowd:
             "service_id": lesson.service_id,
             "start": start,
             "duration_minutes": lesson.minutes,
+            "location": "12 Main Street",
         }
         answer = await self.call("POST", "/api/bookings", body, student)
         content = answer.json()

@@ -143,7 +143,12 @@ class StudentUser(ApiUser):
             self.ask("GET", "/api/bookings?as=student&scope=upcoming")
 
     def _book(self, instructor: Instructor, start: str) -> tuple[str, Any]:
-        body = {"service_id": instructor.service_id, "start": start, "duration_minutes": 30}
+        body = {
+            "service_id": instructor.service_id,
+            "start": start,
+            "duration_minutes": 30,
+            "location": "12 Main Street",
+        }
         answer, content = self.post_with_key("/api/bookings", body)
         if answer == "201":
             self.runner.results.booked[content["id"]] = instructor.id

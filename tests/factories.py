@@ -154,7 +154,7 @@ async def lesson(
         start=start,
         minutes=minutes,
         location_type=None,
-        location="",
+        location="12 Main St",
         note="",
         now=now or datetime.now(UTC),
     )

@@ -57,7 +57,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "reserve": {
         "student_id": GUS, "service_id": FINNS_SERVICE,
         "start": datetime(2026, 11, 22, 15, tzinfo=UTC), "minutes": 60,
-        "location_type": None, "location": "", "note": "", "now": NOW,
+        "location_type": None, "location": "12 Main St", "note": "", "now": NOW,
     },
 }  # fmt: skip
 LASTING = (

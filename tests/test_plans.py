@@ -22,7 +22,7 @@ NOW = datetime.now(UTC)
 async def test_reserving_cancelling_and_reading_a_board_scan_no_table(plans: QueryPlans) -> None:
     now = datetime.now(UTC)
     start = now.replace(hour=16, minute=0, second=0, microsecond=0) + timedelta(days=3)
-    reserve = "select refusal from reserve($1, $2, $3, 60, null, '', '', $4)"
+    reserve = "select refusal from reserve($1, $2, $3, 60, null, 'Here', '', $4)"
     assert await plans.scans(reserve, account_id(3999), account_id(7), start, now) == []
     assert (
         await plans.scans(reserve, account_id(3999), account_id(7), start - timedelta(hours=3), now)
@@ -37,7 +37,7 @@ async def test_reserving_cancelling_and_reading_a_board_scan_no_table(plans: Que
         )
         == []
     )
-    keyed = "select refusal from reserve($1, $2, $3, 60, null, '', '', $4, 'key', '\\x00')"
+    keyed = "select refusal from reserve($1, $2, $3, 60, null, 'Here', '', $4, 'key', '\\x00')"
     at_four = start + timedelta(hours=4)
     assert await plans.scans(keyed, account_id(3998), account_id(7), at_four, now) == []
     cancel = "select refusal from cancel_booking($1, $2, '', $3, 'other key', '\\x00')"
@@ -62,13 +62,16 @@ async def test_the_life_of_a_lesson_scans_no_table(plans: QueryPlans) -> None:
     now = datetime.now(UTC)
     start = now.replace(hour=20, minute=0, second=0, microsecond=0) + timedelta(days=3)
     until = now + timedelta(minutes=5)
-    hold = "select refusal, booking from reserve($1, $2, $3, 60, null, '', '', $4, null, null, $5)"
+    hold = (
+        "select refusal, booking from reserve($1, $2, $3, 60, null, 'Here', '', $4, null, null, $5)"
+    )
     parties = (account_id(3997), account_id(8))
     assert await plans.scans(hold, *parties, start, now, until) == []
     row = await plans.connection.fetchrow(hold, *parties, start, now, until)
     held = row["booking"]["id"]
     assert await plans.scans(hold, *parties, start + timedelta(hours=1), now, until) == []
     for sql in (
+        "select refusal from confirm_hold($1, $2, null, 'Here', null, $3, 'k', '\\x00')",
         "select refusal from extend_hold($1, $2, $3, $3, 'k', '\\x00')",
         "select refusal from give_up_hold($1, $2, $3, 'k', '\\x00')",
     ):
@@ -294,6 +297,7 @@ PROCESSES = (app.main, app.maintenance, jobs.worker, realtime.relay)
 COVERED_ELSEWHERE = {
     # called as functions in the first tests above
     "cancel_booking",
+    "confirm_hold",
     "extend_hold",
     "give_up_hold",
     "withdraw_service",

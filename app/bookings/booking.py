@@ -231,6 +231,10 @@ def _refusal(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
     assert code is not None
     sentence = None
     match code:
+        case "VALIDATION_ERROR" if detail["field"] == "location":
+            sentence = "Enter the address of the lesson."
+            if detail.pop("location_type") == "public":
+                sentence = "Enter a meeting point."
         case "VALIDATION_ERROR":
             places = ", ".join(formatting.PLACES[place].lower() for place in detail.pop("offered"))
             sentence = f"This service isn’t offered there, only {places}."

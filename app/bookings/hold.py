@@ -9,6 +9,7 @@ from app.bookings.idempotency import Call
 from app.db import Pool, Tx
 from app.statements import statement
 
+_confirm = statement("confirm_hold", Outcome)
 _extend = statement("extend_hold", Outcome)
 _give_up = statement("give_up_hold", Outcome)
 
@@ -40,6 +41,32 @@ async def create(
         note=note,
         now=now,
         held_until=now + timedelta(seconds=seconds),
+        call=call,
+    )
+
+
+async def confirm(
+    db: Pool | Tx,
+    student_id: UUID,
+    booking_id: UUID,
+    *,
+    location_type: LocationType | None,
+    location: str | None,
+    note: str | None,
+    now: datetime,
+    call: Call | None = None,
+) -> Booking:
+    """Turns the hold into a lesson. What is None stays as it was held. Raises NotFound,
+    HoldExpired, WrongState, ValidationError (no address) and IdempotencyMismatch."""
+    return await booking.change(
+        db,
+        _confirm,
+        student_id,
+        booking_id,
+        location_type=location_type,
+        location=location,
+        note=note,
+        now=now,
         call=call,
     )
 

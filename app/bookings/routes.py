@@ -35,6 +35,12 @@ class BookingRequest(BaseModel):
         return start
 
 
+class ConfirmationRequest(BaseModel):
+    location_type: LocationType | None = None
+    location: str | None = Field(None, max_length=500)
+    note: str | None = Field(None, max_length=2000)
+
+
 class CancellationRequest(BaseModel):
     reason: str = Field("", max_length=500)
 
@@ -105,6 +111,26 @@ async def hold_time(request: Request, account: SignedIn, call: Call | None) -> R
     state["wake_up"]()
     content = booking.as_json(held, account.account_id)
     return web.done(request, content, status=201, redirect_to=f"/book/{held.id}")
+
+
+@web.may("create_bookings")
+@idempotent
+async def confirm(request: Request, account: SignedIn, call: Call | None) -> Response:
+    body = await web.read(request, ConfirmationRequest)
+    held = await _own(request, account)
+    lesson = await hold.confirm(
+        request.state["pool"],
+        account.account_id,
+        held.id,
+        location_type=body.location_type,
+        location=body.location,
+        note=body.note,
+        now=request.state["now"](),
+        call=call,
+    )
+    request.state["wake_up"]()
+    content = booking.as_json(lesson, account.account_id)
+    return web.done(request, content, redirect_to=f"/lessons#booking-{lesson.id}")
 
 
 @web.may("hold_times")
@@ -230,6 +256,7 @@ routes = [
     Route("/api/bookings", create, methods=["POST"]),
     Route("/api/bookings", lists, methods=["GET"]),
     Route("/api/bookings/{id}", show, methods=["GET"]),
+    Route("/api/bookings/{id}/confirmation", confirm, methods=["POST"]),
     Route("/api/bookings/{id}/cancellation", cancel, methods=["POST"]),
     Route("/api/holds", hold_time, methods=["POST"]),
     Route("/api/holds/{id}", give_up_hold, methods=["DELETE"]),

@@ -80,7 +80,7 @@ async def direct(stack: Stack) -> AsyncIterator[Book]:
                 start,
                 30,
                 None,
-                "",
+                "12 Main Street",
                 "",
                 now,
                 key,

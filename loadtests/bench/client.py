@@ -71,7 +71,12 @@ async def connections(web: Web, count: int) -> list[Connection]:
 def booking(web: Web, student: Student, offer: Offer, start: datetime) -> bytes:
     """The bytes of a POST /api/bookings of 30 minutes, with a new key."""
     body = orjson.dumps(
-        {"service_id": str(offer.service_id), "start": start, "duration_minutes": 30}
+        {
+            "service_id": str(offer.service_id),
+            "start": start,
+            "duration_minutes": 30,
+            "location": "12 Main Street",
+        }
     )
     head = (
         f"POST /api/bookings HTTP/1.1\r\nHost: {web.host}:{web.port}\r\n"

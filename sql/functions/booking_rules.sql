@@ -3,15 +3,18 @@
 
 -- The refusal that applies to a lesson of this service regardless of the calendar's contents, or
 -- null. The caller has read `p_calendar` and `p_service`; they are null if there is no such row.
+-- p_location: null if the lesson needs none yet.
 create function lesson_refusal(
   p_student uuid, p_service service, p_calendar calendar, p_start timestamptz, p_minutes integer,
-  p_location_type text, p_now timestamptz
+  p_location_type text, p_location text, p_now timestamptz
 ) returns text
 language plpgsql stable as $$
 begin
   return case
     when not coalesce(p_service.is_active and p_calendar.is_active, false) then 'NOT_FOUND'
-    when p_location_type <> all (p_service.location_types) then 'VALIDATION_ERROR'
+    when p_location_type <> all (p_service.location_types)
+      or lacks_location(coalesce(p_location_type, p_service.location_types[1]), p_location)
+      then 'VALIDATION_ERROR'
     when p_service.instructor_id = p_student then 'NOT_ALLOWED'
     when p_minutes <> all (p_service.durations_minutes) then 'DURATION_NOT_OFFERED'
     when p_start < p_now + make_interval(mins => p_calendar.min_advance_minutes) then 'TOO_SOON'
@@ -20,13 +23,26 @@ begin
 end
 $$;
 
+-- Whether a lesson of this type needs an address or a meeting point that it does not have. At the
+-- instructor's place it has the instructor's address.
+create function lacks_location(p_location_type text, p_location text) returns boolean
+language sql immutable as $$
+  select p_location_type <> 'instructor' and btrim(p_location) = ''
+$$;
+
 -- The detail of a refusal from lesson_refusal.
-create function lesson_refusal_detail(p_refusal text, p_service service, p_calendar calendar)
-returns jsonb
+create function lesson_refusal_detail(
+  p_refusal text, p_service service, p_calendar calendar, p_location_type text
+) returns jsonb
 language sql stable as $$
   select case p_refusal
-    when 'VALIDATION_ERROR' then
-      jsonb_build_object('field', 'location_type', 'offered', p_service.location_types)
+    when 'VALIDATION_ERROR' then case
+      when p_location_type <> all (p_service.location_types) then
+        jsonb_build_object('field', 'location_type', 'offered', p_service.location_types)
+      else jsonb_build_object(
+        'field', 'location',
+        'location_type', coalesce(p_location_type, p_service.location_types[1]))
+      end
     when 'DURATION_NOT_OFFERED' then
       jsonb_build_object('durations_minutes', p_service.durations_minutes)
     when 'TOO_SOON' then

@@ -18,6 +18,7 @@ declare
   v_student  text;
   v_during   tstzrange := tstzrange(p_start, p_start + make_interval(mins => p_minutes));
   v_blocked  tstzrange;
+  v_location text := case when p_held_until is null then p_location end;
   v_day      date;
   v_time     record;
   v_conflict record;
@@ -40,7 +41,7 @@ begin
   select s.* into v_service from service s where s.id = p_service;
   select c.* into v_calendar from calendar c where c.instructor_id = v_service.instructor_id;
   refusal := lesson_refusal(
-    p_student, v_service, v_calendar, p_start, p_minutes, p_location_type, p_now);
+    p_student, v_service, v_calendar, p_start, p_minutes, p_location_type, v_location, p_now);
   if refusal is null then
     select c.* into v_conflict
     from conflicting_booking(
@@ -64,7 +65,7 @@ begin
       v_calendar, day_start(v_day, v_calendar.time_zone),
       day_start(v_day + 1, v_calendar.time_zone));
     refusal := lesson_refusal(
-      p_student, v_service, v_calendar, p_start, p_minutes, p_location_type, p_now);
+      p_student, v_service, v_calendar, p_start, p_minutes, p_location_type, v_location, p_now);
     if refusal is null and (v_conflict.is_replaced or not v_time.free @> v_during) then
       select c.* into v_conflict
       from conflicting_booking(v_service.instructor_id, p_student, v_during, v_blocked, p_now) c;
@@ -96,7 +97,7 @@ begin
     elsif refusal in ('SLOT_TAKEN', 'OUTSIDE_AVAILABILITY') then
       detail := unavailable_detail(v_service.instructor_id, p_student, v_during, p_now);
     else
-      detail := lesson_refusal_detail(refusal, v_service, v_calendar);
+      detail := lesson_refusal_detail(refusal, v_service, v_calendar, p_location_type);
     end if;
     return;
   end if;

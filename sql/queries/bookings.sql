@@ -5,6 +5,11 @@ select refusal, detail, booking
 from reserve(:student_id, :service_id, :start, :minutes, :location_type, :location, :note, :now,
              :key, :fingerprint, :held_until);
 
+-- name: confirm_hold
+select refusal, detail, booking
+from confirm_hold(:actor_id, :booking_id, :location_type, :location, :note, :now, :key,
+                  :fingerprint);
+
 -- name: extend_hold
 select refusal, detail, booking
 from extend_hold(:actor_id, :booking_id, :held_until, :now, :key, :fingerprint);

@@ -38,7 +38,8 @@ class Browser:
     async def book(
         self, instructor: Instructor, at: str, *, day: int = 2, key: str | None = None, **more: Any
     ) -> httpx.Response:
-        return await self.send("POST", "/api/bookings", request(instructor, at, day) | more, key)
+        body = request(instructor, at, day) | {"location": "12 Main St"} | more
+        return await self.send("POST", "/api/bookings", body, key)
 
     async def hold(
         self, instructor: Instructor, at: str, *, day: int = 2, key: str | None = None, **more: Any

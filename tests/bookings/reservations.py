@@ -22,7 +22,7 @@ async def reserve(
     """Books a lesson; `more` overrides the location, the note or the present time."""
     arguments: dict[str, Any] = {
         "location_type": None,
-        "location": "",
+        "location": "12 Main St",
         "note": "",
         "now": NOW,
     } | more

@@ -169,7 +169,151 @@ async def test_repeats_with_a_key_have_one_effect(
     assert await pool.fetchval("select count(*) from outbox") == 2
 
 
+async def test_a_hold_becomes_a_lesson(
+    ben: Browser, carl: Browser, as_anna: Browser, anna: Instructor, pool: Pool
+) -> None:
+    mine = (await ben.hold(anna, "10:00", location_type="student", note="From the hold")).json()
+    path = f"/api/bookings/{mine['id']}/confirmation"
+    assert (await carl.post(path, {})).status_code == 404
+    assert (await as_anna.post(path, {"location": "Here"})).json()["code"] == "NOT_ALLOWED"
+    answer = await ben.post(path, {"location": "12 Main St"})
+    assert answer.status_code == 200
+    lesson = answer.json()
+    changed = {"state": "confirmed", "location": "12 Main St", "version": 2, "held_until": None}
+    assert lesson == mine | changed
+    again = await ben.post(path, {})
+    assert (again.status_code, again.json()["code"], again.json()["state"]) == (
+        409,
+        "WRONG_STATE",
+        "confirmed",
+    )
+    change = await pool.fetchrow("select days, events from outbox where version = 2")
+    assert change is not None
+    assert change["days"] == {anna.day(2).isoformat(): await board(pool, anna, 2)}
+    assert change["days"][anna.day(2).isoformat()]["held"] == []
+    assert [event["event"] for event in change["events"]] == ["confirmed"]
+    assert await pool.fetchval("select array_agg(kind) from notification") == [
+        "booking_confirmed",
+        "booking_confirmed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("held_with", "confirmed_with", "outcome"),
+    [
+        ({}, {}, "location"),
+        ({}, {"location": "  "}, "location"),
+        ({"location_type": "public"}, {}, "location"),
+        ({"location_type": "instructor"}, {"location_type": "student"}, "location"),
+        ({}, {"location_type": "moon"}, "location_type"),
+        ({}, {"location": "x" * 501}, "location"),
+        ({"location": "Held St"}, {}, ("student", "Held St", "")),
+        (
+            {"location": "Held St"},
+            {"location": "Other St", "note": "x"},
+            ("student", "Other St", "x"),
+        ),
+        ({"location": "Held St", "note": "x"}, {"note": ""}, ("student", "Held St", "")),
+        ({}, {"location_type": "public", "location": "Park"}, ("public", "Park", "")),
+        ({}, {"location_type": "instructor"}, ("instructor", factories.ADDRESS, "")),
+        ({"location_type": "instructor"}, {}, ("instructor", factories.ADDRESS, "")),
+    ],
+)
+async def test_a_confirmed_lesson_has_a_place(
+    ben: Browser,
+    anna: Instructor,
+    held_with: dict[str, Any],
+    confirmed_with: dict[str, str],
+    outcome: Any,
+) -> None:
+    mine = (await ben.hold(anna, "10:00", **held_with)).json()
+    answer = await ben.post(f"/api/bookings/{mine['id']}/confirmation", confirmed_with)
+    lesson = answer.json()
+    if isinstance(outcome, str):
+        assert (answer.status_code, lesson["code"], lesson["field"]) == (
+            422,
+            "VALIDATION_ERROR",
+            outcome,
+        )
+        assert (await ben.get(f"/api/bookings/{mine['id']}")).json() == mine
+    else:
+        assert (lesson["location_type"], lesson["location"], lesson["note"]) == outcome
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"location": ""}, "location"),
+        ({"location": " "}, "location"),
+        ({"location_type": "public", "location": ""}, "location"),
+        ({"location_type": "instructor", "location": ""}, None),
+    ],
+)
+async def test_a_lesson_is_not_booked_without_a_place(
+    ben: Browser, anna: Instructor, more: dict[str, Any], field: str | None
+) -> None:
+    answer = await ben.book(anna, "10:00", **more)
+    assert answer.json().get("field") == field
+    assert answer.status_code == (422 if field else 201)
+
+
+async def test_a_hold_is_confirmed_until_its_end_and_not_at_it(
+    ben: Browser, anna: Instructor, pool: Pool
+) -> None:
+    mine = (await ben.hold(anna, "10:00")).json()
+    path = f"/api/bookings/{mine['id']}/confirmation"
+    await pool.execute("update booking set held_until = now()")
+    # Also before the fields are checked.
+    for body in ({}, {"location": "12 Main St"}):
+        answer = await ben.post(path, body)
+        assert (answer.status_code, answer.json()["code"]) == (409, "HOLD_EXPIRED")
+    await pool.execute("update booking set held_until = now() + interval '1 minute'")
+    assert (await ben.post(path, {"location": "12 Main St"})).status_code == 200
+
+
+async def test_concurrent_confirmations_with_a_key_book_once(
+    ben: Browser, anna: Instructor, pool: Pool
+) -> None:
+    path = f"/api/bookings/{(await ben.hold(anna, '10:00')).json()['id']}/confirmation"
+    body = {"location": "12 Main St"}
+    answers = await asyncio.gather(*(ben.send("POST", path, body, "yes") for _ in range(6)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.text for answer in answers}) == 1
+    assert await pool.fetchval("select count(*) from notification") == 2
+    answers = await asyncio.gather(*(ben.send("POST", path, body) for _ in range(3)))
+    assert {answer.json()["code"] for answer in answers} == {"WRONG_STATE"}
+
+
 # ---- rules
+
+
+async def test_a_hold_is_confirmed_whatever_has_become_of_the_availability(pool: Pool) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    mine = await held(pool, ben, anna, anna.at("10:00"), location="12 Main St")
+    await pool.execute("delete from availability")
+    await pool.execute("update service set is_active = false, location_types = '{public}'")
+    assert (await confirmed(pool, mine)).state == "confirmed"
+    assert await audit(pool, mine) == [
+        ("created", None, "held", True),
+        ("confirmed", "held", "confirmed", True),
+    ]
+
+
+async def test_cancelling_is_free_for_five_minutes_after_the_confirmation(pool: Pool) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    start = anna.at("12:00", day=2)
+    soon = start - timedelta(hours=3)
+    mine = await held(pool, ben, anna, start, location="12 Main St", now=soon)
+    lesson = await confirmed(pool, mine, now=soon + timedelta(seconds=200))
+    assert lesson.free_cancel_until == soon + timedelta(seconds=500)
+    later = await held(pool, ben, anna, anna.at("13:00", day=5), location="12 Main St")
+    assert (await confirmed(pool, later)).free_cancel_until == later.free_cancel_until
+
+
+async def confirmed(pool: Pool, mine: Booking, now: datetime = NOW) -> Booking:
+    return await hold.confirm(
+        pool, mine.student_id, mine.id, location_type=None, location=None, note=None, now=now
+    )
 
 
 async def test_watchers_see_a_hold_and_see_it_end(pool: Pool) -> None:

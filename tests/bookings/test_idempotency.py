@@ -26,7 +26,7 @@ async def book(
     try:
         return await booking.reserve(
             pool, student.id, service_id=anna.service_id, start=anna.at(hour), minutes=60,
-            location_type=None, location="", note="", now=now, call=key,
+            location_type=None, location="12 Main St", note="", now=now, call=key,
         )  # fmt: skip
     except refusal.Refusal as refused:
         return refused.code
@@ -50,7 +50,7 @@ async def test_one_key_for_several_concurrent_bodies_books_once(pool: Pool) -> N
         attempts = [
             booking.reserve(
                 pool, ben.id, service_id=anna.service_id, start=anna.at(hour, day=day + 1),
-                minutes=60, location_type=None, location="", note="", now=NOW,
+                minutes=60, location_type=None, location="12 Main St", note="", now=NOW,
                 call=call(f"key {day}", hour),
             )
             for hour in hours
@@ -95,7 +95,7 @@ async def test_after_24_hours_a_key_can_be_used_for_another_body(pool: Pool) -> 
     assert await book(pool, ben, anna, "11:00", call("k", "b")) == "IDEMPOTENCY_MISMATCH"
     later = await booking.reserve(
         pool, ben.id, service_id=anna.service_id, start=anna.at("11:00", day=4), minutes=60,
-        location_type=None, location="", note="", now=tomorrow, call=call("k", "b"),
+        location_type=None, location="12 Main St", note="", now=tomorrow, call=call("k", "b"),
     )  # fmt: skip
     assert later.starts_at == anna.at("11:00", day=4)
 

@@ -299,6 +299,7 @@ async def test_a_changing_request_with_a_cookie_must_come_from_our_own_pages(
         "service_id": str(anna.service_id),
         "start": wire.instant(anna.at("10:00")),
         "duration_minutes": 60,
+        "location": "12 Main St",
     }
     cookie = {"Cookie": "session=" + ben.headers["Authorization"].removeprefix("Bearer ")}
     answer = await ben.client.post("/api/bookings", json=body, headers=cookie | headers)

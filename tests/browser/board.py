@@ -58,7 +58,7 @@ async def book(
         start=start,
         minutes=minutes,
         location_type=None,
-        location="",
+        location="12 Main St",
         note="",
         now=utc_now(),
     )

@@ -84,7 +84,7 @@ async def test_instructors_are_listed_with_their_next_bookable_start(
     }
     ben = await factories.student(pool, "Ben")
     row = await pool.fetchrow(
-        "select refusal from reserve($1, $2, $3::text::timestamptz, 30, null, '', '', now())",
+        "select refusal from reserve($1, $2, $3::text::timestamptz, 30, null, 'Here', '', now())",
         ben.id,
         anna.service_id,
         next_available,

@@ -442,7 +442,7 @@ async def test_a_service_that_is_being_booked_is_not_deleted(pool: Pool, anna: I
         transaction = connection.transaction()
         await transaction.start()
         await connection.fetchrow(
-            "select refusal from reserve($1, $2, $3, 60, null, '', '', now())",
+            "select refusal from reserve($1, $2, $3, 60, null, 'Here', '', now())",
             ben.id,
             anna.service_id,
             anna.at("10:00"),

@@ -28,7 +28,12 @@ async def test_a_booking_over_http_soon_sends_two_mails(
     headers = {"Authorization": f"Bearer {token}"}
     with httpx.Client(base_url=web.url, headers=headers, timeout=PATIENCE) as student:
         start_time = wire.instant(anna.at("10:00", day=3))
-        lesson = {"service_id": str(anna.service_id), "start": start_time, "duration_minutes": 60}
+        lesson = {
+            "service_id": str(anna.service_id),
+            "start": start_time,
+            "duration_minutes": 60,
+            "location": "12 Main St",
+        }
         assert student.post("/api/bookings", json=lesson).status_code == 201
         until(
             lambda: student.get("/dev/mail").text.count('href="/dev/mail/') == 2, "both mails", 30

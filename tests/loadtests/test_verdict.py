@@ -41,7 +41,7 @@ async def run(pool: Pool, anna: Instructor, ben: Account) -> Results:
         start=anna.at("10:00"),
         minutes=30,
         location_type=None,
-        location="",
+        location="12 Main St",
         note="",
         now=datetime.now(UTC),
     )
@@ -127,7 +127,7 @@ async def test_consecutive_lessons_do_not_overlap(
         start=anna.at("10:30"),
         minutes=30,
         location_type=None,
-        location="",
+        location="12 Main St",
         note="",
         now=datetime.now(UTC),
     )

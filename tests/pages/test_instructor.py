@@ -82,7 +82,8 @@ async def test_a_refused_booking_keeps_the_typed_text_and_offers_alternatives(
     ("fields", "status", "message"),
     [
         ({"location": "x" * 501}, 422, "500 characters"),
-        ({"start": "2020-01-01T10:00:00Z"}, 409, "too soon"),
+        ({}, 422, "Enter the address of the lesson."),
+        ({"location": "Here", "start": "2020-01-01T10:00:00Z"}, 409, "too soon"),
         ({"start": ""}, 422, "start"),
         ({"service_id": str(uuid4())}, 404, "couldn’t find"),
     ],

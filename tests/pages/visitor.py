@@ -34,7 +34,7 @@ async def book(
         start=instructor.at(clock, day=day),
         minutes=60,
         location_type=None,
-        location="",
+        location="12 Main St",
         note="",
         now=utc_now(),
     )

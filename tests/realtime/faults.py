@@ -15,7 +15,7 @@ from app.db import Pool
 from tests.cluster import PATIENCE
 from tests.factories import Account, Instructor
 
-RESERVE = "select * from reserve($1, $2, $3, 60, null, '', '', now())"
+RESERVE = "select * from reserve($1, $2, $3, 60, null, 'Here', '', now())"
 
 
 async def lesson_whose_message_is_lost(
