@@ -158,7 +158,7 @@ class OutsideAvailability(Refusal):
 
 
 class TooLate(Refusal):
-    """The lesson has already started, so it can’t be cancelled."""
+    """The lesson has already started, so it can’t be changed."""
 
     status = 409
     code = "TOO_LATE"

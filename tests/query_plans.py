@@ -46,9 +46,10 @@ insert into next_start (instructor_id, minutes, start, valid_until)
 select id, 60, now() + number * interval '1 minute', now() + number * interval '1 minute'
 from (select id, row_number() over () as number from instructor) as numbered;
 insert into booking (instructor_id, student_id, service_id, state, during, blocked, service_name,
-                     price_cents, location_type, free_cancel_until, version, created_at)
+                     price_cents, location_type, hourly_rate_cents, free_cancel_hours,
+                  free_cancel_until, version, created_at)
 select instructor.id, student.id, instructor.id, 'confirmed', during, during, 'Piano',
-       7000, 'student', now(), n, now()
+       7000, 'student', 7000, 12, now(), n, now()
 from (select id, row_number() over (order by id) as number from instructor) as instructor,
      generate_series(1, 12) as n,
      lateral (select 1000 + (number + n * 173) % 3000 as student_number) as numbers,

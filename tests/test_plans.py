@@ -76,6 +76,15 @@ async def test_the_life_of_a_lesson_scans_no_table(plans: QueryPlans) -> None:
         "select refusal from give_up_hold($1, $2, $3, 'k', '\\x00')",
     ):
         assert await plans.scans(sql, parties[0], held, now) == []
+    move = "select refusal from reschedule_booking($1, $2, $3, null, $4, 'k', '\\x00')"
+    lesson = await plans.connection.fetchrow(
+        "select id, student_id from booking where instructor_id = $1"
+        " and state = 'confirmed' limit 1",
+        account_id(9),
+    )
+    for hours in (2, 100):
+        to = start + timedelta(hours=hours)
+        assert await plans.scans(move, lesson["student_id"], lesson["id"], to, now) == []
     assert await plans.scans("select sweep(100, false, $1)", until) == []
     assert await plans.scans("select sweep(1, true, $1)", until + timedelta(days=3)) == []
 
@@ -297,6 +306,7 @@ PROCESSES = (app.main, app.maintenance, jobs.worker, realtime.relay)
 COVERED_ELSEWHERE = {
     # called as functions in the first tests above
     "cancel_booking",
+    "reschedule_booking",
     "confirm_hold",
     "extend_hold",
     "give_up_hold",

@@ -160,6 +160,20 @@ async def reserve(
         fingerprint=call.fingerprint if call else None,
         held_until=held_until,
     )
+    return await of_attempt(db, outcome, student_id, start=start, minutes=minutes, now=now)
+
+
+async def of_attempt(
+    db: Pool | Tx,
+    outcome: Outcome,
+    student_id: UUID,
+    *,
+    start: datetime,
+    minutes: int,
+    now: datetime,
+) -> Booking:
+    """The booking of an attempt to get this time. Raises its refusal, with the nearest free starts
+    if the time is not free."""
     if outcome.refusal in {"SLOT_TAKEN", "OUTSIDE_AVAILABILITY"}:
         assert outcome.detail is not None
         detail = await alternatives.of_refusal(

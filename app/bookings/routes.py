@@ -6,33 +6,41 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import AfterValidator, BaseModel, Field
 from starlette.responses import Response
 from starlette.routing import Route
 
 from app import limits, refusal, web, wire
 from app.accounts.session import SignedIn
-from app.bookings import booking, cancellation, hold, idempotency
+from app.bookings import booking, cancellation, hold, idempotency, reschedule
 from app.bookings.booking import Booking, LocationType, Role, Scope
 from app.bookings.idempotency import Call
 from app.web import Request
 from app.wire import Instant
 
 
+def _aligned(start: datetime) -> datetime:
+    if start.minute % 15 or start.second or start.microsecond:
+        raise ValueError("A lesson starts on a quarter hour, such as 9:15.")
+    return start
+
+
+Start = Annotated[Instant, AfterValidator(_aligned)]
+Minutes = Annotated[int, Field(ge=1, le=1440)]
+
+
 class BookingRequest(BaseModel):
     service_id: UUID
-    start: Instant
-    duration_minutes: int = Field(ge=1, le=1440)
+    start: Start
+    duration_minutes: Minutes
     location_type: LocationType | None = None
     location: str = Field("", max_length=500)
     note: str = Field("", max_length=2000)
 
-    @field_validator("start")
-    @classmethod
-    def _aligned(cls, start: datetime) -> datetime:
-        if start.minute % 15 or start.second or start.microsecond:
-            raise ValueError("A lesson starts on a quarter hour, such as 9:15.")
-        return start
+
+class TimeRequest(BaseModel):
+    start: Start
+    duration_minutes: Minutes | None = None
 
 
 class ConfirmationRequest(BaseModel):
@@ -199,6 +207,26 @@ async def show(request: Request, account: SignedIn) -> Response:
     return web.json(booking.as_json(lesson, account.account_id))
 
 
+@web.may("reschedule_own_bookings")
+@idempotent
+async def move(request: Request, account: SignedIn, call: Call | None) -> Response:
+    state = request.state
+    await state["limiter"].hit(limits.BOOKINGS_OF_ACCOUNT, str(account.account_id))
+    body = await web.read(request, TimeRequest)
+    lesson = await reschedule.move(
+        state["pool"],
+        account.account_id,
+        await _own(request, account),
+        start=body.start,
+        minutes=body.duration_minutes,
+        now=state["now"](),
+        call=call,
+    )
+    state["wake_up"]()
+    content = booking.as_json(lesson, account.account_id)
+    return web.done(request, content, redirect_to=f"/lessons#booking-{lesson.id}")
+
+
 @web.signed_in
 @idempotent
 async def cancel(request: Request, account: SignedIn, call: Call | None) -> Response:
@@ -256,6 +284,7 @@ routes = [
     Route("/api/bookings", create, methods=["POST"]),
     Route("/api/bookings", lists, methods=["GET"]),
     Route("/api/bookings/{id}", show, methods=["GET"]),
+    Route("/api/bookings/{id}/time", move, methods=["PUT"]),
     Route("/api/bookings/{id}/confirmation", confirm, methods=["POST"]),
     Route("/api/bookings/{id}/cancellation", cancel, methods=["POST"]),
     Route("/api/holds", hold_time, methods=["POST"]),

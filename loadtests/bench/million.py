@@ -207,6 +207,8 @@ _COLUMNS = (
     "service_name",
     "price_cents",
     "location_type",
+    "hourly_rate_cents",
+    "free_cancel_hours",
     "free_cancel_until",
     "version",
     "created_at",
@@ -233,8 +235,8 @@ async def _copy(
             )
             end = start + timedelta(minutes=30)
             during = f'["{start.isoformat()}","{end.isoformat()}")'
-            terms = ("confirmed", during, during, "Piano", "3000", "student", start.isoformat())
-            rest = (*terms, str(n + 1), now)
+            terms = ("confirmed", during, during, "Piano", "3000", "student", "6000", "12")
+            rest = (*terms, start.isoformat(), str(n + 1), now)
             lines += [
                 "\t".join(map(str, (offer.instructor_id, student, offer.service_id, *rest))) + "\n"
                 for offer, student in zip(offers, _rotated(students, n), strict=False)

@@ -115,11 +115,12 @@ begin
   -- still hold, and the transaction is retried as after a deadlock (app/db.py: transact).
   insert into booking as b (
     instructor_id, student_id, service_id, state, held_until, during, blocked, service_name,
-    price_cents, location_type, location, note, free_cancel_until, version, created_at
+    hourly_rate_cents, price_cents, location_type, location, note, free_cancel_hours,
+    free_cancel_until, version, created_at
   )
   select s.instructor_id, p_student, s.id,
          case when p_held_until is null then 'confirmed' else 'held' end, p_held_until,
-         v_during, v_blocked, k.name,
+         v_during, v_blocked, k.name, s.hourly_rate_cents,
          (s.hourly_rate_cents * p_minutes + 30) / 60,
          coalesce(p_location_type, s.location_types[1]),
          case
@@ -127,7 +128,7 @@ begin
            when p_held_until is null then i.teaching_address
            else ''  -- shown once the lesson is booked
          end,
-         p_note,
+         p_note, v_calendar.free_cancel_hours,
          least(p_start, greatest(p_start - make_interval(hours => v_calendar.free_cancel_hours),
                                  p_now + cancellation_grace())),
          v_calendar.version + 1, p_now

@@ -5,6 +5,10 @@ select refusal, detail, booking
 from reserve(:student_id, :service_id, :start, :minutes, :location_type, :location, :note, :now,
              :key, :fingerprint, :held_until);
 
+-- name: reschedule_booking
+select refusal, detail, booking
+from reschedule_booking(:actor_id, :booking_id, :start, :minutes, :now, :key, :fingerprint);
+
 -- name: confirm_hold
 select refusal, detail, booking
 from confirm_hold(:actor_id, :booking_id, :location_type, :location, :note, :now, :key,

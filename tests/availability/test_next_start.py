@@ -210,9 +210,10 @@ class Town:
         await self.pool.execute(
             """insert into booking (instructor_id, student_id, service_id, state, during, blocked,
                                     held_until, service_name, price_cents, location_type,
-                                    free_cancel_until, version, created_at)
+                                    hourly_rate_cents, free_cancel_hours, free_cancel_until,
+                                    version, created_at)
                select $1, $2, $3, 'held', tstzrange($4, $6), tstzrange($4, $6),
-                      $5, '', 0, 'student',
+                      $5, '', 0, 'student', 7000, 12,
                       $5, 0, $5
                on conflict do nothing""",
             anna.id,
@@ -380,10 +381,11 @@ async def test_the_soonest_are_found_behind_many_outdated_bounds(pool: Pool) -> 
         ben = await factories.student(pool, f"Ben {n}")
         await pool.execute(
             """insert into booking (instructor_id, student_id, service_id, state, during, blocked,
-                                    service_name, price_cents, location_type, free_cancel_until,
+                                    service_name, price_cents, location_type,
+                                    hourly_rate_cents, free_cancel_hours, free_cancel_until,
                                     version, created_at)
                values ($1, $5, $2, 'confirmed', tstzrange($3, $4), tstzrange($3, $4),
-                       '', 0, 'student', $3, 0, $3)""",
+                       '', 0, 'student', 7000, 12, $3, 0, $3)""",
             carl.id,
             carl.service_id,
             carl.at("09:00"),

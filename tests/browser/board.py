@@ -73,9 +73,10 @@ async def hold(pool: Pool, instructor: Instructor, start: datetime, student_id: 
         await connection.execute(
             """insert into booking (instructor_id, student_id, service_id, state, during, blocked,
                                     held_until, service_name, price_cents, location_type,
-                                    free_cancel_until, version, created_at)
+                                    hourly_rate_cents, free_cancel_hours, free_cancel_until,
+                                    version, created_at)
                select $1, $2, $3, 'held', tstzrange($4, $5), tstzrange($4, $5),
-                      now() + interval '1 hour', 'Piano', 3500, 'student',
+                      now() + interval '1 hour', 'Piano', 3500, 'student', 7000, 12,
                       $4, version + 1, now()
                from calendar where instructor_id = $1""",
             instructor.id,

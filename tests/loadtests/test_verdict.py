@@ -99,10 +99,12 @@ async def test_overlapping_lessons_fail_it(
     await pool.execute(
         """insert into booking (
              instructor_id, student_id, service_id, state, during, blocked, service_name,
-             price_cents, location_type, free_cancel_until, version, created_at
+             price_cents, location_type, hourly_rate_cents, free_cancel_hours,
+             free_cancel_until, version, created_at
            )
            select instructor_id, student_id, service_id, state, shifted, shifted, service_name,
-                  price_cents, location_type, free_cancel_until, version,
+                  price_cents, location_type, hourly_rate_cents, free_cancel_hours,
+                  free_cancel_until, version,
                   created_at - interval '1 hour'
            from booking, lateral (
              select tstzrange(lower(during) + interval '15 minutes',

@@ -1,0 +1,46 @@
+"""Moving a lesson to another time. Its old time is free at the same instant."""
+
+from datetime import datetime
+from uuid import UUID
+
+from app.bookings import booking
+from app.bookings.booking import Booking, Outcome
+from app.bookings.idempotency import Call
+from app.db import Pool, Tx
+from app.statements import statement
+
+_reschedule = statement("reschedule_booking", Outcome)
+
+
+async def move(
+    db: Pool | Tx,
+    student_id: UUID,
+    lesson: Booking,
+    *,
+    start: datetime,
+    minutes: int | None,
+    now: datetime,
+    call: Call | None = None,
+) -> Booking:
+    """Moves the student's lesson under all the rules of a new one. `minutes`: None keeps the
+    length; another one is priced at the lesson's own rate. Moving back within the grace period
+    needs no notice. The same time again changes nothing.
+
+    Raises WrongState (not confirmed), TooLate (already started), and what booking.reserve
+    raises."""
+    outcome = await booking.run(
+        db,
+        _reschedule,
+        calendar=lesson.instructor_id,
+        student=student_id,
+        actor_id=student_id,
+        booking_id=lesson.id,
+        start=start,
+        minutes=minutes,
+        now=now,
+        key=call.key if call else None,
+        fingerprint=call.fingerprint if call else None,
+    )
+    return await booking.of_attempt(
+        db, outcome, student_id, start=start, minutes=minutes or lesson.duration_minutes, now=now
+    )
