@@ -141,8 +141,8 @@ async def reserve(
     first stored.
 
     Raises ValidationError, NotFound, NotAllowed, DurationNotOffered, TooSoon, TooFarAhead,
-    StudentBusy, HoldLimit, IdempotencyMismatch, and SlotTaken and OutsideAvailability with the nearest free
-    starts."""
+    StudentBusy, HoldLimit, IdempotencyMismatch, and SlotTaken and OutsideAvailability with the
+    nearest free starts."""
     outcome = await run(
         db,
         _reserve,

@@ -1,5 +1,5 @@
--- Moves a confirmed lesson, under all the rules of a new one. The old time is free as soon as the new
--- one is taken. A null p_minutes keeps the length. Moving a lesson back within the grace period
+-- Moves a confirmed lesson, under all the rules of a new one. The old time is free as soon as the
+-- new one is taken. A null p_minutes keeps the length. Moving a lesson back within the grace period
 -- undoes the last move: it needs no notice and restores the free cancellation.
 create function reschedule_booking(
   p_student uuid, p_booking uuid, p_start timestamptz, p_minutes integer, p_now timestamptz,

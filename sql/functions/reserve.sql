@@ -1,7 +1,8 @@
 -- Books a lesson, or holds its time until p_held_until: one call, one transaction, no round trip
--- while anything is locked. All writers lock in the same order: the student's row, then calendars by id. Returns the booking (a
--- booking_detail row), or a refusal with its detail; a refusal writes nothing. Sequential scans are
--- off because plans are cached per connection, perhaps from a time when the tables were empty.
+-- while anything is locked. All writers lock in the same order: the student's row, then calendars by
+-- id. Returns the booking (a booking_detail row), or a refusal with its detail; a refusal writes
+-- nothing. Sequential scans are off because plans are cached per connection, perhaps from a time
+-- when the tables were empty.
 create function reserve(
   p_student uuid, p_service uuid, p_start timestamptz, p_minutes integer,
   p_location_type text, p_location text, p_note text, p_now timestamptz,

@@ -19,11 +19,11 @@ select account_id, id from session where account_id = any(:account_ids::uuid[])
 -- name: bench_insert_booking
 insert into booking (
   instructor_id, student_id, service_id, state, during, blocked, service_name, price_cents,
-  location_type, free_cancel_until, version, created_at
+  hourly_rate_cents, location_type, free_cancel_hours, free_cancel_until, version, created_at
 )
 values (
   :instructor_id, :student_id, :service_id, 'confirmed', tstzrange(:start, :end),
-  tstzrange(:start, :end), 'Piano', 3500, 'public', :start, 1, :now
+  tstzrange(:start, :end), 'Piano', 3500, 7000, 'public', 12, :start, 1, :now
 )
 on conflict do nothing
 returning id

@@ -38,9 +38,10 @@ async def hold(
     """Inserts a held booking and returns its id."""
     return await db.fetchval(
         """insert into booking (instructor_id, student_id, service_id, state, during, blocked,
-                                held_until, service_name, price_cents, location_type, hourly_rate_cents,
-                                free_cancel_hours, free_cancel_until, version, created_at)
-           select $1, $2, $3, 'held', during, during, $5, 'Piano', 7000, 'student', 7000, 12, $4, 0, $5
+                                held_until, service_name, price_cents, hourly_rate_cents,
+                                location_type, free_cancel_hours, free_cancel_until, version, created_at)
+           select $1, $2, $3, 'held', during, during, $5, 'Piano', 7000, 7000, 'student', 12,
+                  $4, 0, $5
            from (
              select tstzrange($4::timestamptz, $4::timestamptz + interval '1 h') as during
            ) as lesson

@@ -121,7 +121,8 @@ async def test_only_a_confirmed_lesson_that_has_not_started_is_moved(
         assert answer.json()["state"] == state
     await pool.execute(
         """update booking set state = 'confirmed', blocked = span, during = span
-           from (select tstzrange(now() - interval '1 minute', now() + interval '1 hour') as span)"""
+           from (select now() - interval '1 minute' as start) as begun,
+                lateral (select tstzrange(start, start + interval '1 hour') as span) as lesson"""
     )
     assert (await ben.send("PUT", path(lesson), body)).json()["code"] == "TOO_LATE"
 
