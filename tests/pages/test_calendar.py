@@ -200,6 +200,8 @@ async def test_the_week_shows_lessons_and_the_past_is_no_form(
 async def test_the_start_page_sums_up_the_next_seven_days(
     client: httpx.AsyncClient, pool: Pool, anna: Instructor
 ) -> None:
+    in_ten_days = {anna.day(10): [(540, 600)]}
+    await week.replace_days(pool, anna.id, in_ten_days, now=utc_now())
     page = await visit(client, "/teach")
     assert "You have no hours in the next seven days" in page.text
     assert page.links["Set your hours"] == "/teach/calendar"
