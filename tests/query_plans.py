@@ -58,6 +58,8 @@ from (select id, row_number() over (order by id) as number from instructor) as i
      lateral (select tstzrange(day + interval '13 h', day + interval '14 h') as during
               from (select date_trunc('day', now()) + n * interval '1 day' as day) as d) as times
 on conflict do nothing;
+insert into booking_audit (booking_id, at, actor_id, event, to_state)
+select id, now(), student_id, 'created', 'confirmed' from booking;
 insert into outbox (instructor_id, version, days)
 select instructor_id, version, '{}' from booking;
 insert into notification (kind, recipient_id, booking_id, due_at, sent_at)

@@ -85,6 +85,12 @@ async def test_the_life_of_a_lesson_scans_no_table(plans: QueryPlans) -> None:
     for hours in (2, 100):
         to = start + timedelta(hours=hours)
         assert await plans.scans(move, lesson["student_id"], lesson["id"], to, now) == []
+    for sql in (
+        "select refusal from settle_booking($1, $2, 'completed', '', $3, 'k', '\\x00')",
+        "select refusal from note_booking($1, $2, '', $3, 'k', '\\x00')",
+    ):
+        ended = start + timedelta(days=30)
+        assert await plans.scans(sql, account_id(9), lesson["id"], ended) == []
     assert await plans.scans("select sweep(100, false, $1)", until) == []
     assert await plans.scans("select sweep(1, true, $1)", until + timedelta(days=3)) == []
 
@@ -260,6 +266,16 @@ HOT: dict[str, dict[str, Any]] = {
         "minutes": None,
     },
     "booking": {"id": account_id(1)},
+    "booking_history": {"booking_id": account_id(1), "after": 0, "limit": 20},
+    "instructor_stats": {"instructor_id": account_id(7), "now": NOW},
+    "create_calendar_feed": {"account_id": account_id(7), "now": NOW},
+    "delete_calendar_feed": {"account_id": account_id(7)},
+    "account_of_calendar_feed": {"id": account_id(7)},
+    "calendar_feed_lessons": {
+        "account_id": account_id(1500),
+        "since": NOW - timedelta(days=90),
+        "limit": 1000,
+    },
     "student_bookings_upcoming": {
         "account_id": account_id(1500),
         "now": NOW,
@@ -306,6 +322,8 @@ PROCESSES = (app.main, app.maintenance, jobs.worker, realtime.relay)
 COVERED_ELSEWHERE = {
     # called as functions in the first tests above
     "cancel_booking",
+    "settle_booking",
+    "note_booking",
     "reschedule_booking",
     "confirm_hold",
     "extend_hold",

@@ -26,6 +26,7 @@ PUBLIC = {
     "GET /api/instructors/{id}",
     "GET /api/public/instructors/{id}/availability",
     "GET /api/public/instructors/{id}/next-available",
+    "GET /api/public/feeds/{token}.ics",
     "POST /api/auth/register",
     "POST /api/auth/login",
 }

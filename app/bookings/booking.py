@@ -257,6 +257,8 @@ def _refusal(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
         case "DURATION_NOT_OFFERED":
             lengths = " or ".join(str(minutes) for minutes in detail["durations_minutes"])
             sentence = f"These lessons last {lengths} minutes."
+        case "TOO_SOON" if not detail:
+            sentence = "The lesson hasn’t started yet."
         case "TOO_SOON":
             sentence = "That time has passed."
             if notice := detail["min_advance_minutes"]:

@@ -1,6 +1,7 @@
-"""A lesson as iCalendar (RFC 5545, RFC 5546), for the attachments of mails. Each booking has one
-UID and a rising SEQUENCE, so that calendars update or remove its entry."""
+"""Lessons as iCalendar (RFC 5545, RFC 5546), for the attachments of mails, downloads and feeds. Each
+booking has one UID and a rising SEQUENCE, so that calendars update or remove its entry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -9,6 +10,7 @@ from uuid import UUID
 
 from icalendar import Calendar, Event, vCalAddress
 
+from app import formatting
 from app.bookings.booking import Booking
 
 Method = Literal["REQUEST", "CANCEL", "PUBLISH"]
@@ -49,27 +51,78 @@ def invitation(
 ) -> str:
     """A calendar with one lesson. The site is the organizer and the recipient the only attendee, so
     that student and instructor don't see each other's e-mail address."""
-    cancelled = method == "CANCEL"
+    event = _event(
+        booking,
+        is_cancelled=method == "CANCEL",
+        summary=summary,
+        location=location,
+        url=url,
+        site_url=site_url,
+        now=now,
+    )
+    event.add("description", description)
+    event.add("organizer", _address(organizer))
+    event.add("attendee", _address(attendee, **_ACCEPTED))
+    calendar = _calendar(method)
+    calendar.add_component(event)
+    return str(calendar.to_ical(), "utf-8")
+
+
+def published(
+    bookings: Sequence[Booking], *, viewer: UUID, site_url: str, now: datetime, name: str = ""
+) -> str:
+    """A calendar of lessons as their student or instructor sees them, to download or to subscribe
+    to. `name`: what calendar programs call it."""
+    calendar = _calendar("PUBLISH")
+    if name:
+        calendar.add("x-wr-calname", name)
+    for booking in bookings:
+        teaches = viewer == booking.instructor_id
+        other = booking.student_name if teaches else booking.instructor_name
+        places = formatting.PLACES_FOR_INSTRUCTOR if teaches else formatting.PLACES
+        event = _event(
+            booking,
+            is_cancelled=booking.state == "cancelled",
+            summary=f"{booking.service_name} with {other}",
+            location=booking.location or places[booking.location_type],
+            url=f"{site_url}/{'teach' if teaches else 'lessons'}#booking-{booking.id}",
+            site_url=site_url,
+            now=now,
+        )
+        calendar.add_component(event)
+    return str(calendar.to_ical(), "utf-8")
+
+
+def _event(
+    booking: Booking,
+    *,
+    is_cancelled: bool,
+    summary: str,
+    location: str,
+    url: str,
+    site_url: str,
+    now: datetime,
+) -> Event:
     event = Event()
     event.add("uid", uid(booking.id, site_url))
     event.add("dtstamp", now.astimezone(UTC))
     # Two steps per change of the booking, so that its cancellation has the higher number.
-    event.add("sequence", booking.sequence * 2 + cancelled)
+    event.add("sequence", booking.sequence * 2 + is_cancelled)
     event.add("dtstart", booking.starts_at.astimezone(UTC))
     event.add("dtend", booking.ends_at.astimezone(UTC))
     event.add("summary", summary)
     event.add("location", location)
-    event.add("description", description)
     event.add("url", url)
-    event.add("status", "CANCELLED" if cancelled else "CONFIRMED")
-    event.add("organizer", _address(organizer))
-    event.add("attendee", _address(attendee, **_ACCEPTED))
+    event.add("status", "CANCELLED" if is_cancelled else "CONFIRMED")
+    return event
+
+
+def _calendar(method: Method) -> Calendar:
     calendar = Calendar()
     calendar.add("prodid", "-//InstaInstru//Lessons//EN")
     calendar.add("version", "2.0")
     calendar.add("method", method)
-    calendar.add_component(event)
-    return str(calendar.to_ical(), "utf-8")
+    return calendar
 
 
 def _address(guest: Guest, **parameters: str) -> vCalAddress:

@@ -1,9 +1,9 @@
 """The booking calls of the API (docs/api.md, "Bookings")."""
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field
@@ -12,10 +12,20 @@ from starlette.routing import Route
 
 from app import limits, refusal, web, wire
 from app.accounts.session import SignedIn
-from app.bookings import booking, cancellation, hold, idempotency, reschedule
+from app.bookings import (
+    booking,
+    cancellation,
+    feed,
+    history,
+    hold,
+    ical,
+    idempotency,
+    outcome,
+    reschedule,
+)
 from app.bookings.booking import Booking, LocationType, Role, Scope
 from app.bookings.idempotency import Call
-from app.web import Request
+from app.web import Handler, Request
 from app.wire import Instant
 
 
@@ -49,8 +59,12 @@ class ConfirmationRequest(BaseModel):
     note: str | None = Field(None, max_length=2000)
 
 
-class CancellationRequest(BaseModel):
+class ReasonRequest(BaseModel):
     reason: str = Field("", max_length=500)
+
+
+class NoteRequest(BaseModel):
+    note: str = Field("", max_length=2000)
 
 
 class ListQuery(wire.Paging):
@@ -230,7 +244,7 @@ async def move(request: Request, account: SignedIn, call: Call | None) -> Respon
 @web.signed_in
 @idempotent
 async def cancel(request: Request, account: SignedIn, call: Call | None) -> Response:
-    body = await web.read(request, CancellationRequest)
+    body = await web.read(request, ReasonRequest)
     lesson = await _find(request, account)
     _check_may_cancel(account, lesson)
     cancelled = await cancellation.cancel(
@@ -248,6 +262,110 @@ async def cancel(request: Request, account: SignedIn, call: Call | None) -> Resp
     return web.done(
         request, booking.as_json(cancelled, account.account_id), redirect_to=redirect_to
     )
+
+
+def _settling(state: Literal["completed", "no_show"]) -> Handler:
+    @web.may("complete_bookings")
+    @idempotent
+    async def settle(request: Request, account: SignedIn, call: Call | None) -> Response:
+        body = await web.read(request, ReasonRequest)
+        lesson = await _taught(request, account)
+        settled = await outcome.settle(
+            request.state["pool"],
+            account.account_id,
+            lesson.id,
+            state,
+            reason=body.reason,
+            now=request.state["now"](),
+            call=call,
+        )
+        request.state["wake_up"]()
+        return web.done(request, booking.as_json(settled, account.account_id), redirect_to="/teach")
+
+    return settle
+
+
+complete, mark_no_show = _settling("completed"), _settling("no_show")
+
+
+@web.may("write_instructor_notes")
+@idempotent
+async def write_note(request: Request, account: SignedIn, call: Call | None) -> Response:
+    body = await web.read(request, NoteRequest)
+    lesson = await _taught(request, account)
+    noted = await outcome.note(
+        request.state["pool"],
+        account.account_id,
+        lesson.id,
+        body.note,
+        now=request.state["now"](),
+        call=call,
+    )
+    request.state["wake_up"]()
+    return web.done(request, booking.as_json(noted, account.account_id), redirect_to="/teach")
+
+
+@web.signed_in
+async def show_history(request: Request, account: SignedIn) -> Response:
+    query = web.query(request, wire.Paging)
+    position = query.position(int)
+    lesson = await _find(request, account)
+    rows = await history.of_booking(
+        request.state["pool"],
+        lesson.id,
+        after=position[0] if position else 0,
+        limit=query.limit + 1,
+    )
+    return web.json(wire.listing(rows, query, history.as_json, lambda entry: (entry.id,)))
+
+
+@web.may("view_own_analytics")
+async def stats(request: Request, account: SignedIn) -> Response:
+    state = request.state
+    return web.json(await history.stats(state["pool"], account.account_id, now=state["now"]()))
+
+
+@web.signed_in
+async def calendar_file(request: Request, account: SignedIn) -> Response:
+    lesson = await _find(request, account)
+    if lesson.state in {"held", "expired"}:
+        raise refusal.WrongState(state=lesson.state)
+    state = request.state
+    content = ical.published(
+        [lesson], viewer=account.account_id, site_url=state["settings"].site_url, now=state["now"]()
+    )
+    return _calendar(content, {"Content-Disposition": 'attachment; filename="lesson.ics"'})
+
+
+def _calendar(content: str, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        content,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+        media_type="text/calendar",
+    )
+
+
+@web.signed_in
+async def create_feed(request: Request, account: SignedIn) -> Response:
+    state = request.state
+    url = await feed.create(
+        state["pool"], account.account_id, state["settings"], now=state["now"]()
+    )
+    return web.done(request, {"url": url}, redirect_to="/lessons")
+
+
+@web.signed_in
+async def revoke_feed(request: Request, account: SignedIn) -> Response:
+    await feed.revoke(request.state["pool"], account.account_id)
+    return web.done(request, None, status=204, redirect_to="/lessons")
+
+
+@web.public
+async def show_feed(request: Request) -> Response:
+    """Calendar programs do not sign in; whoever knows the address may read it."""
+    state = request.state
+    token = request.path_params["token"]
+    return _calendar(await feed.read(state["pool"], token, state["settings"], now=state["now"]()))
 
 
 def _check_may_cancel(account: SignedIn, lesson: Booking) -> None:
@@ -280,13 +398,31 @@ async def _own(request: Request, account: SignedIn) -> Booking:
     return lesson
 
 
+async def _taught(request: Request, account: SignedIn) -> Booking:
+    """The booking whose id is in the path, if the account is its instructor. Raises NotFound and
+    NotAllowed."""
+    lesson = await _find(request, account)
+    if account.account_id != lesson.instructor_id:
+        raise refusal.NotAllowed
+    return lesson
+
+
 routes = [
     Route("/api/bookings", create, methods=["POST"]),
     Route("/api/bookings", lists, methods=["GET"]),
+    Route("/api/bookings/stats", stats, methods=["GET"]),
+    Route("/api/bookings/feed", create_feed, methods=["POST"]),
+    Route("/api/bookings/feed", revoke_feed, methods=["DELETE"]),
+    Route("/api/public/feeds/{token}.ics", show_feed, methods=["GET"]),
     Route("/api/bookings/{id}", show, methods=["GET"]),
     Route("/api/bookings/{id}/time", move, methods=["PUT"]),
     Route("/api/bookings/{id}/confirmation", confirm, methods=["POST"]),
     Route("/api/bookings/{id}/cancellation", cancel, methods=["POST"]),
+    Route("/api/bookings/{id}/completion", complete, methods=["POST"]),
+    Route("/api/bookings/{id}/no-show", mark_no_show, methods=["POST"]),
+    Route("/api/bookings/{id}/instructor-note", write_note, methods=["PUT"]),
+    Route("/api/bookings/{id}/history", show_history, methods=["GET"]),
+    Route("/api/bookings/{id}/calendar.ics", calendar_file, methods=["GET"]),
     Route("/api/holds", hold_time, methods=["POST"]),
     Route("/api/holds/{id}", give_up_hold, methods=["DELETE"]),
     Route("/api/holds/{id}/extension", extend_hold, methods=["POST"]),

@@ -27,7 +27,8 @@ begin
     v_booking, p_actor, 'cancelled', 'confirmed', 'booking_cancelled',
     board_days(v_booking.instructor_id,
                board_dates(v_booking.during, v_booking.blocked, v_locked.calendar)),
-    jsonb_build_array(booking_event('cancelled', v_booking, (v_locked.booking).version)), p_now);
+    jsonb_build_array(booking_event('cancelled', v_booking, (v_locked.booking).version)), p_now,
+    p_reason);
   perform forget_next_start(v_booking.instructor_id);
   booking := answer_of(p_booking, p_actor, p_key, p_fingerprint, p_now);
 end

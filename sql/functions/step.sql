@@ -72,13 +72,13 @@ $$;
 -- altered days of the board (board_days).
 create function record_change(
   p_booking booking, p_actor uuid, p_event text, p_from text, p_kind text,
-  p_days jsonb, p_events jsonb, p_now timestamptz
+  p_days jsonb, p_events jsonb, p_now timestamptz, p_reason text default ''
 ) returns void
 language plpgsql volatile as $$
 begin
   with audit as (
-    insert into booking_audit (booking_id, at, actor_id, event, from_state, to_state)
-    values (p_booking.id, p_now, p_actor, p_event, p_from, p_booking.state)
+    insert into booking_audit (booking_id, at, actor_id, event, from_state, to_state, reason)
+    values (p_booking.id, p_now, p_actor, p_event, p_from, p_booking.state, p_reason)
   ), notifications as (
     insert into notification (kind, recipient_id, booking_id, sequence, due_at)
     select p_kind, recipient, p_booking.id, p_booking.sequence, p_now

@@ -29,6 +29,78 @@ select sweep(:limit, :waits, :now);
 select refusal, detail, booking
 from cancel_booking(:actor_id, :booking_id, :reason, :now, :key, :fingerprint);
 
+-- name: settle_booking
+select refusal, detail, booking
+from settle_booking(:actor_id, :booking_id, :state, :reason, :now, :key, :fingerprint);
+
+-- name: note_booking
+select refusal, detail, booking
+from note_booking(:actor_id, :booking_id, :note, :now, :key, :fingerprint);
+
+-- name: booking_history
+select h.id, h.at, h.event, h.from_state, h.to_state, h.reason, h.actor_id, a.full_name as actor_name
+from booking_audit h left join account a on a.id = h.actor_id
+where h.booking_id = :booking_id and h.id > :after
+order by h.id
+limit :limit;
+
+-- name: instructor_stats
+-- Months are those of the instructor's zone. A lesson is upcoming until it ends.
+select count(*) filter (where l.state = 'confirmed' and l.ends_at > :now) as upcoming,
+       count(*) filter (where l.state = 'completed') as completed,
+       count(*) filter (where l.state = 'cancelled') as cancelled,
+       count(*) filter (where l.state = 'no_show') as no_show,
+       count(*) as booked,
+       coalesce(sum(l.minutes) filter (where l.state = 'completed'), 0)::integer as taught_minutes,
+       coalesce((
+         select jsonb_agg(jsonb_build_object('month', month, 'cents', cents) order by month)
+         from (
+           select to_char(lower(b.during) at time zone c.time_zone, 'YYYY-MM') as month,
+                  sum(b.price_cents) as cents
+           from booking b join calendar c on c.instructor_id = b.instructor_id
+           where b.instructor_id = :instructor_id and b.state = 'completed'
+           group by month
+         ) as months
+       ), '[]') as earnings_by_month
+from (
+  select b.state, upper(b.during) as ends_at,
+         extract(epoch from upper(b.during) - lower(b.during)) / 60 as minutes
+  from booking b
+  where b.instructor_id = :instructor_id and b.state not in ('held', 'expired')
+) as l;
+
+-- name: create_calendar_feed
+-- The existing feed, or a new one.
+insert into calendar_feed as f (account_id, created_at) values (:account_id, :now)
+on conflict (account_id) do update set created_at = f.created_at
+returning id;
+
+-- name: delete_calendar_feed
+delete from calendar_feed where account_id = :account_id;
+
+-- name: account_of_calendar_feed
+select account_id from calendar_feed where id = :id;
+
+-- name: calendar_feed_lessons
+-- Lessons as student and as instructor that have not ended before :since, the earliest :limit.
+select * from (
+  (
+    select * from booking_detail
+    where student_id = :account_id and state in ('confirmed', 'completed', 'no_show')
+      and starts_at > :since::timestamptz
+    order by starts_at limit :limit
+  )
+  union all
+  (
+    select * from booking_detail
+    where instructor_id = :account_id and state in ('confirmed', 'completed', 'no_show')
+      and starts_at > :since
+    order by starts_at limit :limit
+  )
+) as lesson
+order by starts_at, id
+limit :limit;
+
 -- name: instructor_of_booking
 select instructor_id from booking where id = :booking_id;
 

@@ -13,7 +13,7 @@ from app import refusal
 from app.availability import start_times, week
 from app.bookings import cancellation
 from app.bookings.idempotency import MAX_KEY
-from app.bookings.routes import BookingRequest, CancellationRequest
+from app.bookings.routes import BookingRequest, NoteRequest, ReasonRequest
 from app.db import Pool
 from tests import factories
 from tests.bookings.reservations import hold, reserve
@@ -30,7 +30,8 @@ async def test_python_and_sql_agree_on_the_limits(pool: Pool) -> None:
 
     for domain, most in (
         ("short_text", longest(BookingRequest, "location")),
-        ("short_text", longest(CancellationRequest, "reason")),
+        ("short_text", longest(ReasonRequest, "reason")),
+        ("note_text", longest(NoteRequest, "note")),
         ("note_text", longest(BookingRequest, "note")),
         ("idempotency_key_text", MAX_KEY),
     ):

@@ -1,0 +1,71 @@
+"""An account's calendar feed: its lessons as iCalendar, at a private address that calendar programs
+subscribe to. The address contains a signed id, so that neither the database nor a guess reveals
+it; deleting the row revokes it."""
+
+import base64
+import binascii
+import hashlib
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from itsdangerous import BadSignature, Signer
+
+from app import refusal
+from app.bookings import ical
+from app.bookings.booking import Booking
+from app.db import Db
+from app.settings import Settings
+from app.statements import statement
+
+PAST = timedelta(days=90)
+MAX_LESSONS = 1000
+_MAX_TOKEN = 200
+
+_create = statement("create_calendar_feed", UUID)
+_delete = statement("delete_calendar_feed", int)
+_account = statement("account_of_calendar_feed", UUID)
+_lessons = statement("calendar_feed_lessons", Booking)
+
+
+async def create(db: Db, account_id: UUID, settings: Settings, *, now: datetime) -> str:
+    """The address of the account's feed; the same until it is revoked."""
+    feed_id = await _create.one(db, account_id=account_id, now=now)
+    text = base64.urlsafe_b64encode(feed_id.bytes).rstrip(b"=")
+    token = _signer(settings).sign(text).decode()
+    return f"{settings.site_url}/api/public/feeds/{token}.ics"
+
+
+async def revoke(db: Db, account_id: UUID) -> None:
+    """The address stops working. No error if there is none."""
+    await _delete.run(db, account_id=account_id)
+
+
+async def read(db: Db, token: str, settings: Settings, *, now: datetime) -> str:
+    """The feed's lessons, from PAST ago on. Raises NotFound for an address that is not ours or was
+    revoked."""
+    account_id = await _account.first(db, id=_feed_id(token, settings))
+    if account_id is None:
+        raise refusal.NotFound
+    lessons = await _lessons.all(db, account_id=account_id, since=now - PAST, limit=MAX_LESSONS)
+    return ical.published(
+        lessons, viewer=account_id, site_url=settings.site_url, now=now, name="InstaInstru"
+    )
+
+
+def _feed_id(token: str, settings: Settings) -> UUID:
+    try:
+        if len(token) > _MAX_TOKEN:
+            raise refusal.NotFound
+        text = _signer(settings).unsign(token.encode())
+        return UUID(bytes=base64.urlsafe_b64decode(text + b"=="))
+    except (BadSignature, binascii.Error, ValueError):
+        raise refusal.NotFound from None
+
+
+def _signer(settings: Settings) -> Signer:
+    return Signer(
+        settings.secret_key.get_secret_value(),
+        salt="calendar-feed",
+        digest_method=hashlib.sha256,
+        key_derivation="hmac",
+    )

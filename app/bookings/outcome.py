@@ -1,0 +1,45 @@
+"""What the instructor says about a lesson: that it took place, that the student did not come, and a
+private note. `sweep` completes the lessons of which the instructor says nothing."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from app.bookings import booking
+from app.bookings.booking import Booking, Outcome
+from app.bookings.idempotency import Call
+from app.db import Pool, Tx
+from app.statements import statement
+
+_settle = statement("settle_booking", Outcome)
+_note = statement("note_booking", Outcome)
+
+
+async def settle(
+    db: Pool | Tx,
+    instructor_id: UUID,
+    booking_id: UUID,
+    state: Literal["completed", "no_show"],
+    *,
+    reason: str,
+    now: datetime,
+    call: Call | None = None,
+) -> Booking:
+    """Marks the lesson, which must have started. Raises NotFound, WrongState (not confirmed),
+    TooSoon and IdempotencyMismatch."""
+    return await booking.change(
+        db, _settle, instructor_id, booking_id, state=state, reason=reason, now=now, call=call
+    )
+
+
+async def note(
+    db: Pool | Tx,
+    instructor_id: UUID,
+    booking_id: UUID,
+    text: str,
+    *,
+    now: datetime,
+    call: Call | None = None,
+) -> Booking:
+    """Replaces the instructor's private note. Raises NotFound and IdempotencyMismatch."""
+    return await booking.change(db, _note, instructor_id, booking_id, note=text, now=now, call=call)
