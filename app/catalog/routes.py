@@ -192,7 +192,14 @@ class Profile(Form):
 
 # What a form may empty.
 PROFILE_TEXTS = ("headline", "bio", "areas", "teaching_address")
-SERVICE_TEXTS = ("description", "durations_minutes", "location_types", "levels", "audiences")
+SERVICE_TEXTS = (
+    "hourly_rate",
+    "description",
+    "durations_minutes",
+    "location_types",
+    "levels",
+    "audiences",
+)
 
 
 # ---- the shared catalog

@@ -23,10 +23,6 @@ LEVELS = ("beginner", "intermediate", "advanced")
 AUDIENCES = ("kids", "teens", "adults")
 DEFAULT_RATE_CENTS = 6000
 LISTS = ("areas", "durations_minutes", "location_types", "levels", "audiences")
-NOTICE = {
-    "profile": "Your profile is saved. Students see it now.",
-    "service": "Your services are saved. Students see them now.",
-}
 
 
 @web.may("manage_instructor_profile")
@@ -37,18 +33,14 @@ async def page(request: Request, account: SignedIn) -> Response:
     refused, typed = form_state(request)
     # The service whose form is open: an id, or `new`. Then the refusal is about that form.
     open_service = query.get("service", "")
-    just_withdrawn = _by_id(withdrawn, query.get("withdrawn", "")) if not refused else None
-    notice = NOTICE.get(query.get("saved", "")) if not refused else None
-    if just_withdrawn:
-        notice = f"{just_withdrawn.name} is withdrawn. Booked lessons stay."
     values = _profile_values(profile) | (typed if not open_service else {})
     return web.page(
         request,
         "teach_profile.html",
         profile=profile,
         withdrawn=withdrawn,
-        just_withdrawn=just_withdrawn,
-        notice=notice,
+        just_withdrawn=None if refused else _by_id(withdrawn, query.get("withdrawn", "")),
+        saved="" if refused else query.get("saved", ""),
         open_service=open_service,
         values=values,
         service_values={

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 import pydantic
+from pydantic_core import ErrorDetails
 from starlette.datastructures import Headers
 
 from app import refusal
@@ -42,13 +43,21 @@ def check(model: type[Model], fields: Any) -> Model:
     try:
         return model.model_validate(fields)
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
-        message = first["msg"].removeprefix("Value error, ")
-        own = first["msg"].startswith("Value error")
-        detail = f"{field}: {message}" if field and not own else message
-        detail = detail if detail.endswith((".", "?", "!")) else f"{detail}."
-        raise refusal.ValidationError(detail, field=field) from None
+        errors = error.errors(include_url=False, include_context=False)
+        sentences = [_sentence(each) for each in errors]
+        field, detail = sentences[0]
+        refused = refusal.ValidationError(detail, field=field or None)
+        refused.fields = dict(reversed(sentences))  # of several about a field, the first
+        raise refused from None
+
+
+def _sentence(error: ErrorDetails) -> tuple[str, str]:
+    """The invalid field and the sentence about it."""
+    field = ".".join(str(part) for part in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    own = error["msg"].startswith("Value error")
+    detail = f"{field}: {message}" if field and not own else message
+    return field, detail if detail.endswith((".", "?", "!")) else f"{detail}."
 
 
 def _has_nul(value: Any) -> bool:

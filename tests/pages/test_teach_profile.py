@@ -178,6 +178,22 @@ async def test_a_refused_service_keeps_what_was_typed_in_its_own_form(
     assert sentence not in response.text.partition('id="new-service"')[2]
 
 
+async def test_every_invalid_field_has_its_own_sentence(
+    client: httpx.AsyncClient, anna: Instructor
+) -> None:
+    edit = (await visit(client, PROFILE)).form(str(anna.service_id))
+    response = await send(client, edit, hourly_rate="", durations_minutes="", location_types="")
+    assert "Correct the 3 marked fields" in response.text
+    for field, sentence in (
+        ("hourly-rate", "Enter a price from $1 to $1,000 an hour"),
+        ("durations-minutes", "Choose at least one length."),
+        ("location-types", "Choose at least one place."),
+    ):
+        error = response.text.partition(f'id="service-{anna.service_id}-{field}-error"')[2]
+        assert error.startswith(f">{sentence}")
+    assert response.text.count(" autofocus") == 1
+
+
 async def test_forms_lead_only_to_pages_of_this_site(
     client: httpx.AsyncClient, anna: Instructor
 ) -> None:
