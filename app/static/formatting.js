@@ -37,6 +37,19 @@ export const clock = (instant, zone) => {
   return `${Number(hour) % 12 || 12}:${minute} ${Number(hour) < 12 ? "am" : "pm"}`;
 };
 
+// "9:00 am" for "09:00", "midnight" for "24:00".
+export function wallClock(text) {
+  const hour = Number(text.slice(0, 2));
+  if (hour === 24) return "midnight";
+  return `${hour % 12 || 12}:${text.slice(3)} ${hour < 12 ? "am" : "pm"}`;
+}
+
+// "9 am–5 pm" for "09:00" and "17:00".
+export function wallSpan(start, end) {
+  const [first, last] = [start, end].map((text) => wallClock(text).replace(":00", ""));
+  return `${first.slice(-2) === last.slice(-2) ? first.slice(0, -3) : first}–${last}`;
+}
+
 export const zoneAbbreviation = (instant, zone) =>
   new Intl.DateTimeFormat("en-US", { timeZone: zone, timeZoneName: "short" })
     .formatToParts(instant).find((part) => part.type === "timeZoneName").value;
