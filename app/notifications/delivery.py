@@ -57,6 +57,8 @@ class PendingNotification:
     turned_off: bool
     cancelled_by: UUID | None
     quiet_until: datetime | None
+    moved_from: datetime | None
+    moved_from_end: datetime | None
     booking: dict[str, Any] | None
 
 
@@ -161,10 +163,15 @@ def _message(
         booking,
         recipient,
         cancelled_by=notification.cancelled_by,
+        moved_from=_span(notification.moved_from, notification.moved_from_end),
         site_url=settings.site_url,
         mail_from=settings.mail_from,
         now=now,
     )
+
+
+def _span(start: datetime | None, end: datetime | None) -> tuple[datetime, datetime] | None:
+    return None if start is None or end is None else (start, end)
 
 
 def _reason_to_drop(

@@ -81,16 +81,18 @@ def compose(
     recipient: Recipient,
     *,
     cancelled_by: UUID | None,
+    moved_from: tuple[datetime, datetime] | None = None,
     site_url: str,
     mail_from: str,
     now: datetime,
 ) -> Message:
-    """The message of this kind about the booking."""
+    """The message of this kind about the booking. `moved_from`: start and end before a move."""
     role: Role = "instructor" if recipient.id == booking.instructor_id else "student"
     variables = _variables(
         kind, booking, role, cancelled_by=cancelled_by, site_url=site_url, now=now
     )
     variables |= {
+        "before": phrases.when(*moved_from, booking.time_zone) if moved_from else "",
         "reader_name": phrases.line(recipient.name),
         "subject": _subject(kind, role, variables),
     }
@@ -164,7 +166,7 @@ def _variables(
             booking.student_name if role == "instructor" else booking.instructor_name
         ),
         "service": phrases.line(booking.service_name),
-        "when_long": phrases.when(booking),
+        "when_long": phrases.when(booking.starts_at, booking.ends_at, zone),
         "when_short": formatting.moment(booking.starts_at, zone, now),
         "place": phrases.place(booking, role),
         "price": f"{formatting.money(booking.price_cents)} for {booking.duration_minutes} minutes",

@@ -12,12 +12,10 @@ from app.formatting import clock, local_day, long_day, moment, zone_abbreviation
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-def when(booking: Booking) -> str:
+def when(start: datetime, end: datetime, zone: str) -> str:
     """Tuesday, November 24, 2026, 9:00–10:00 am (New York time)"""
-    zone = booking.time_zone
-    day = local_day(booking.starts_at, zone)
-    span = hours(booking.starts_at, booking.ends_at, zone)
-    return f"{long_day(day)}, {day.year}, {span} ({zone_name(zone)})"
+    day = local_day(start, zone)
+    return f"{long_day(day)}, {day.year}, {hours(start, end, zone)} ({zone_name(zone)})"
 
 
 def hours(start: datetime, end: datetime, zone: str) -> str:

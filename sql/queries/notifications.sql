@@ -20,6 +20,7 @@ limit :limit;
 -- Locks the row until the transaction ends, if it is still due and not locked by another worker.
 -- Returns it with its booking, which is null for a kind without one (and for a deleted booking).
 -- `quiet_until` is the end of the quiet hours, if they are now, in the zone of the lesson.
+-- `moved_from` and `moved_from_end` are the time before the move, if the recipient was told of it.
 select n.id, n.kind, n.attempts, n.sequence, n.booking_id, n.recipient_id,
        recipient.email::text as email, recipient.full_name,
        exists (
@@ -34,10 +35,19 @@ select n.id, n.kind, n.attempts, n.sequence, n.booking_id, n.recipient_id,
         where a.booking_id = n.booking_id and a.event = 'cancelled'
         order by a.id desc limit 1) as cancelled_by,
        quiet_until(:now, detail.time_zone) as quiet_until,
+       lower(moved.during) as moved_from, upper(moved.during) as moved_from_end,
        to_json(detail) as booking
 from notification n
 join account recipient on recipient.id = n.recipient_id
 left join lateral (select * from booking_detail d where d.id = n.booking_id) as detail on true
+left join lateral (
+  select b.moved_from as during from booking b
+  where b.id = n.booking_id and n.kind = 'booking_rescheduled' and exists (
+    select from notification before
+    where before.booking_id = n.booking_id and before.recipient_id = n.recipient_id
+      and before.sequence = n.sequence - 1 and before.sent_at is not null
+  )
+) as moved on true
 where n.id = :id and n.sent_at is null and n.given_up_at is null and n.due_at <= :now
   and n.kind = any(:kinds::text[])
 for no key update of n skip locked;

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from app.bookings import booking, cancellation
+from app.bookings import booking, cancellation, reschedule
 from app.bookings.booking import Booking
 from app.db import Pool
 from app.notifications import delivery, smtp
@@ -51,6 +51,14 @@ async def book(
 
 async def cancel(pool: Pool, account: Account, booked: Booking, reason: str = "") -> Booking:
     return await cancellation.cancel(pool, account.id, booked.id, reason=reason, now=now())
+
+
+async def move(
+    pool: Pool, account: Account, booked: Booking, start: datetime, *, at: datetime | None = None
+) -> Booking:
+    return await reschedule.move(
+        pool, account.id, booked, start=start, minutes=None, now=at or now()
+    )
 
 
 async def rows(pool: Pool) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from app.db import Pool
 from app.notifications import delivery
 from app.settings import Settings
 from tests import factories
+from tests.notifications.ics import parse
 from tests.notifications.ledger import (
     book,
     cancel,
@@ -18,6 +19,7 @@ from tests.notifications.ledger import (
     deliver_due,
     deliver_each,
     dev_mails,
+    move,
     now,
     overdue_all,
     rows,
@@ -249,3 +251,32 @@ async def test_a_notification_of_a_deleted_booking_is_dropped(
     await deliver_due(pool, by_smtp)
     assert {row["last_error"] for row in await rows(pool)} == {"booking_deleted"}
     assert box.mails == []
+
+
+async def test_a_move_is_mailed_with_the_time_that_the_recipient_knew(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
+    anna, ben = await couple(pool)
+    lesson = await book(pool, anna, ben, "10:00")
+    await deliver_due(pool, by_smtp)
+    for hour in ("11:00", "12:00"):  # the second move comes before the mail about the first
+        await move(pool, ben, lesson, anna.at(hour, day=3))
+    while await deliver_due(pool, by_smtp):
+        pass
+    await move(pool, ben, lesson, anna.at("13:00", day=3))
+    while await deliver_due(pool, by_smtp):
+        pass
+    for account in (anna, ben):
+        mails = box.to(account.email)
+        assert [mail["Subject"].partition(":")[0] for mail in mails][1:] == ["Moved", "Moved"]
+        texts = [text.get_content() for mail in mails[1:] if (text := mail.get_body(("plain",)))]
+        assert "12:00–1:00 pm" in texts[0]
+        assert "Before:" not in texts[0]
+        assert "1:00–2:00 pm" in texts[1]
+        assert ", 12:00–1:00 pm (New York time)" in texts[1].partition("Before:")[2]
+        files = [part.get_content() for mail in mails for part in mail.iter_attachments()]
+        sequences = [parse(file.decode())[1]["SEQUENCE"] for file in files]
+        assert sequences == ["0", "4", "6"]
+    dropped = [row for row in await rows(pool) if row["last_error"]]
+    assert {row["last_error"] for row in dropped} == {"booking_moved"}
+    assert len(dropped) == 2

@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from app.bookings.booking import Booking
 from app.db import Pool
 from app.notifications import preference, reminder
 from app.settings import Settings
 from tests import factories
 from tests.factories import Account, Instructor
-from tests.notifications.ledger import book, cancel, deliver_due, dev_mails, rows
+from tests.notifications.ledger import book, cancel, deliver_due, dev_mails, move, rows
 
 # A Monday, noon in New York.
 NOW = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
@@ -44,22 +43,6 @@ async def remind(pool: Pool, settings: Settings) -> Remind:
         return [address for address, subject in await dev_mails(pool) if "Reminder" in subject]
 
     return at
-
-
-async def move(pool: Pool, lesson: Booking, start: datetime, *, at: datetime) -> None:
-    """As moving a lesson does: a new time, sequence and audit row."""
-    await pool.execute(
-        """with moved as (
-             update booking set during = tstzrange($2, $3), blocked = tstzrange($2, $3),
-               sequence = sequence + 1 where id = $1
-           )
-           insert into booking_audit (booking_id, at, event, to_state)
-           values ($1, $4, 'rescheduled', 'confirmed')""",
-        lesson.id,
-        start,
-        start + HOUR,
-        at,
-    )
 
 
 async def test_both_people_get_one_reminder_24_hours_before(
@@ -125,7 +108,7 @@ async def test_a_moved_lesson_is_announced_at_its_new_time_only(
     lesson = await book(pool, anna, ben, "15:00", at=NOW)
     moved_to = anna.at("16:00", day=6)
     assert await reminder.insert_due(pool, now=lesson.starts_at - 24 * HOUR) == 1
-    await move(pool, lesson, moved_to, at=lesson.starts_at - 24 * HOUR)
+    await move(pool, ben, lesson, moved_to, at=lesson.starts_at - 24 * HOUR)
     assert await remind(lesson.starts_at - 23 * HOUR) == []
     assert len(await remind(moved_to - 24 * HOUR)) == 2
 
@@ -134,7 +117,7 @@ async def test_a_lesson_moved_to_less_than_24_hours_ahead_gets_none(
     pool: Pool, anna: Instructor, ben: Account, remind: Remind
 ) -> None:
     lesson = await book(pool, anna, ben, "15:00", day=6, at=NOW)
-    await move(pool, lesson, anna.at("15:00", day=1), at=anna.at("16:00", day=0))
+    await move(pool, ben, lesson, anna.at("15:00", day=1), at=anna.at("16:00", day=0))
     assert await remind(anna.at("16:00", day=0)) == []
     assert await remind(anna.at("14:00", day=1)) == []
 
