@@ -14,10 +14,11 @@ async def test_a_student_who_opens_the_page_for_instructors_can_start_teaching(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
     await sign_in(client, await factories.student(pool, "Ben"))
-    response = await client.get("/teach")
-    assert response.status_code == 403
-    page = Page(response)
-    assert "This page is for instructors." in page.text
+    for path in ("/teach/profile", "/teach/calendar", "/teach"):
+        response = await client.get(path)
+        assert response.status_code == 403
+        page = Page(response)
+        assert "This page is for instructors." in page.text
     assert "403 · NOT_ALLOWED" in page.text
     response = await page.form("/api/instructors/me").send(client)
     assert (response.status_code, response.headers["location"]) == (303, "/teach")
