@@ -13,7 +13,7 @@ class Refusal(Exception):  # noqa: N818 — an expected response, not an error
     def __init__(self, detail: str | None = None, *, field: str | None = None, **more: Any) -> None:
         self.detail = detail or (type(self).__doc__ or "").strip()
         self.field = field
-        # Every invalid field with its sentence, for the page with the form; the API names the first.
+        # Every invalid field with its sentence, for the form; the API names the first.
         self.fields = {field: self.detail} if field else {}
         self.more = more
         super().__init__(self.detail)

@@ -56,7 +56,8 @@ function showMatches(text) {
     }
     borough.hidden = matches === 0;
   }
-  document.getElementById("no-area").hidden = areas.querySelector(".borough:not([hidden])") !== null;
+  const hasMatch = areas.querySelector(".borough:not([hidden])") !== null;
+  document.getElementById("no-area").hidden = hasMatch;
 }
 
 function showSelected() {
