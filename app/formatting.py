@@ -27,6 +27,13 @@ STATES = {
 }
 
 
+def directions(location_type: str, location: str) -> str:
+    """A map with the way to a lesson, or with the student's own address."""
+    if location_type == "student":
+        return address("https://www.google.com/maps/search/", api=1, query=location)
+    return address("https://www.google.com/maps/dir/", api=1, destination=location)
+
+
 def clock(instant: datetime, zone: str) -> str:
     """9:00 am"""
     return _clock(instant.astimezone(ZoneInfo(zone)))

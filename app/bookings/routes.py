@@ -256,9 +256,8 @@ async def cancel(request: Request, account: SignedIn, call: Call | None) -> Resp
         call=call,
     )
     request.state["wake_up"]()
-    redirect_to = (
-        "/teach" if account.account_id == lesson.instructor_id else "/lessons?scope=cancelled"
-    )
+    is_instructor = account.account_id == lesson.instructor_id
+    redirect_to = "/teach" if is_instructor else f"/lessons?cancelled={lesson.id}"
     return web.done(
         request, booking.as_json(cancelled, account.account_id), redirect_to=redirect_to
     )

@@ -1,37 +1,119 @@
-"""`/lessons`: the student's own lessons, by scope."""
+"""`/lessons`: the student's own lessons, by scope and in groups, and the way to book one again."""
 
+from dataclasses import dataclass
+from datetime import date, timedelta
+from http import HTTPStatus
+from itertools import groupby
 from typing import get_args
+from uuid import UUID
 
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from app import web
+from app import formatting, refusal, web, wire
 from app.accounts.session import SignedIn
+from app.availability import next_start
 from app.bookings import booking
-from app.bookings.booking import Scope
+from app.bookings.booking import Booking, Scope
+from app.catalog import instructor
+from app.pages.selection import first_of_week
 from app.web import Request
-
-LIMIT = 100
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
+@dataclass(frozen=True)
+class Group:
+    title: str
+    lessons: list[Booking]
+
+
 @web.may("view_own_bookings")
 async def page(request: Request, account: SignedIn) -> Response:
-    requested = request.query_params.get("scope")
-    scope = next((scope for scope in SCOPES if scope == requested), SCOPES[0])
-    lessons = await booking.list_of(
-        request.state["pool"],
-        account.account_id,
-        role="student",
-        scope=scope,
-        now=request.state["now"](),
-        limit=LIMIT,
+    query = request.query_params
+    scope = next((scope for scope in SCOPES if scope == query.get("scope")), SCOPES[0])
+    paging = web.check(
+        wire.Paging, {name: query[name] for name in ("limit", "cursor") if query.get(name)}
     )
+    lessons, cursor = await _lessons(request, account, scope, paging)
     return web.page(
         request,
         "lessons.html",
         scope=scope,
         scopes=SCOPES,
-        lessons=lessons,
+        groups=_groups(lessons, request, scope),
+        more=formatting.address("/lessons", scope=scope, cursor=cursor) if cursor else None,
+        is_first=paging.cursor is None,
+        cancelled=await _own(request, account, "cancelled"),
         zone=account.time_zone,
     )
+
+
+async def _lessons(
+    request: Request, account: SignedIn, scope: Scope, paging: wire.Paging
+) -> tuple[list[Booking], str | None]:
+    """A page of the lessons, and the cursor of the next one."""
+    position = paging.position(wire.moment, UUID)
+    rows = await booking.list_of(
+        request.state["pool"],
+        account.account_id,
+        role="student",
+        scope=scope,
+        now=request.state["now"](),
+        after=(position[0], position[1]) if position else None,
+        limit=paging.limit + 1,
+    )
+    listing = wire.listing(rows, paging, lambda row: row, lambda row: (row.starts_at, row.id))
+    return listing["items"], listing["next_cursor"]
+
+
+def _groups(lessons: list[Booking], request: Request, scope: Scope) -> list[Group]:
+    now = request.state["now"]()
+
+    def title(lesson: Booking) -> str:
+        day = formatting.local_day(lesson.starts_at, lesson.time_zone)
+        if scope != "upcoming":
+            return f"{day:%B %Y}"
+        return _near(day, formatting.local_day(now, lesson.time_zone))
+
+    return [Group(name, list(group)) for name, group in groupby(lessons, title)]
+
+
+def _near(day: date, today: date) -> str:
+    """Today, Tomorrow, This week (until Sunday) or Later."""
+    sunday = today + timedelta(days=6 - today.weekday())
+    return formatting.near_day(day, today) or ("This week" if day <= sunday else "Later")
+
+
+async def _own(request: Request, account: SignedIn, parameter: str) -> Booking | None:
+    """The account's lesson that a parameter of the address names, if it is in that state."""
+    try:
+        lesson = await booking.find(
+            request.state["pool"],
+            UUID(request.query_params.get(parameter, "")),
+            viewer=account.account_id,
+        )
+    except (ValueError, refusal.NotFound):
+        return None
+    is_own = lesson.student_id == account.account_id
+    return lesson if is_own and lesson.state == parameter else None
+
+
+@web.may("view_own_bookings")
+async def again(request: Request, account: SignedIn) -> Response:
+    """To the instructor's page: the same service and length, in the week of the next free time."""
+    pool, now = request.state["pool"], request.state["now"]()
+    lesson = await booking.find(pool, web.path_id(request), viewer=account.account_id)
+    profile = await instructor.find(pool, lesson.instructor_id)
+    pair = (profile.id, lesson.duration_minutes)
+    start = (await next_start.of(pool, [pair], now=now)).get(pair)
+    first = None
+    if start is not None:
+        day, today = (formatting.local_day(each, profile.time_zone) for each in (start, now))
+        first = first_of_week(day, today)
+    address = formatting.address(
+        f"/instructors/{profile.id}",
+        service=lesson.service_id,
+        minutes=lesson.duration_minutes,
+        **{"from": first},
+    )
+    return RedirectResponse(address, HTTPStatus.SEE_OTHER)

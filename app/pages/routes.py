@@ -8,6 +8,7 @@ routes = [
     Route("/", home.page, methods=["GET"]),
     Route("/instructors/{id}", instructor.page, methods=["GET"]),
     Route("/lessons", lessons.page, methods=["GET"]),
+    Route("/lessons/{id}/again", lessons.again, methods=["GET"]),
     Route("/teach", teach.page, methods=["GET"]),
     Route("/teach/calendar", calendar.page, methods=["GET"]),
     Route("/teach/profile", teach_profile.page, methods=["GET"]),

@@ -1,6 +1,6 @@
 // /lessons: the student's lessons, kept up to date while the page is open.
 
-import { moment } from "./formatting.js";
+import { moment, now, setServerTime } from "./formatting.js";
 import { followBookings, highlight } from "./list.js";
 import { Live } from "./live.js";
 import { announce, follow } from "./status.js";
@@ -13,6 +13,7 @@ const CHANGES = {
   expired: "is no longer on hold for you",
 };
 const { zone } = document.getElementById("lessons").dataset;
+setServerTime(Date.parse(document.querySelector("h1").dataset.now));
 
 const live = new Live();
 const refresh = followBookings(live, ({ event, booking }) => {
@@ -26,6 +27,19 @@ const refresh = followBookings(live, ({ event, booking }) => {
 });
 follow(live, refresh);
 live.start();
+
+// Counts down to the end of each hold. The server says what has become of it.
+function tick() {
+  for (const countdown of document.querySelectorAll(".countdown[data-until]")) {
+    const seconds = Math.ceil((Date.parse(countdown.dataset.until) - now()) / 1_000);
+    if (seconds > 0) {
+      const rest = String(seconds % 60).padStart(2, "0");
+      countdown.textContent = `for ${Math.floor(seconds / 60)}:${rest}`;
+    } else if (!refresh.isBehind) refresh.now();
+  }
+}
+tick();
+setInterval(tick, 1_000);
 
 // After booking, the address contains the new lesson's id.
 const { hash } = location;

@@ -1,8 +1,9 @@
 // Keeps a list of lessons up to date. The server draws it again; changed rows are replaced.
 // Unchanged rows keep their element, with open details, typed text and focus.
 
+import { plural } from "./formatting.js";
 import { Refresh, readPage } from "./refresh.js";
-import { announceTogether } from "./status.js";
+import { announce, announceTogether } from "./status.js";
 
 const MARK_MS = 30_000; // a new lesson is marked this long
 // Lessons start and end, and days pass, without a message.
@@ -12,17 +13,35 @@ class List {
   #region = document.getElementById("lessons");
   #serverRows = null; // id → the HTML of a row as the server drew it
   #html = "";
+  #notices = "";
+  #pages = 1; // shown so far
+  #isGrowing = false;
 
   constructor() {
     this.#serverRows = htmlOf(this.#region);
     this.#html = this.#region.outerHTML;
+    this.#notices = document.getElementById("notices")?.outerHTML;
+  }
+
+  // Reads one more page of the list. `refresh` runs `read`.
+  async grow(refresh) {
+    this.#pages += 1;
+    this.#isGrowing = true;
+    const worked = await refresh.now();
+    this.#isGrowing = false;
+    if (!worked) this.#pages -= 1;
+    return worked;
   }
 
   async read() {
     const page = await readPage();
     const region = document.adoptNode(page.getElementById("lessons"));
+    for (let count = 1; count < this.#pages && region.querySelector("#more"); count += 1) {
+      append(region, await readPage(region.querySelector("#more").href));
+    }
     // On /teach the heading is the day.
     document.querySelector("h1").textContent = page.querySelector("h1").textContent;
+    this.#drawNotices(page);
     if (region.outerHTML === this.#html) return;
     const newRows = htmlOf(region);
     this.#html = region.outerHTML;
@@ -30,12 +49,31 @@ class List {
     for (const row of rows(region)) {
       const old = document.getElementById(row.id);
       if (old && this.#serverRows.get(row.id) === newRows.get(row.id)) row.replaceWith(old);
-      else if (old?.dataset.state !== row.dataset.state) highlight(row);
+      else if (old?.dataset.state !== row.dataset.state && !this.#isGrowing) highlight(row);
     }
     this.#region.replaceWith(region);
     this.#region = region;
     this.#serverRows = newRows;
     restoreFocus();
+  }
+
+  // What is said about the last change, until it no longer holds.
+  #drawNotices(page) {
+    const notices = page.getElementById("notices");
+    if (!notices || notices.outerHTML === this.#notices) return;
+    this.#notices = notices.outerHTML;
+    document.getElementById("notices").replaceWith(document.adoptNode(notices));
+  }
+}
+
+// Appends the next page of the list to a region.
+function append(region, page) {
+  region.querySelector("#more").parentElement.remove();
+  for (const part of page.getElementById("lessons").querySelectorAll(".group, .more-lessons")) {
+    const { group } = part.dataset;
+    const same = group && region.querySelector(`[data-group="${group}"] .rows`);
+    if (same) same.append(...part.querySelector(".rows").children);
+    else region.append(document.adoptNode(part));
   }
 }
 
@@ -79,5 +117,26 @@ export function followBookings(live, describe) {
   });
   live.addEventListener("refresh", ({ detail }) => (detail.first ? refresh.now() : refresh.soon()));
   setInterval(() => refresh.now(), REFRESH_EVERY);
+  showMore(list, refresh);
   return refresh;
 }
+
+// "Show more" appends the next page in place, and the focus goes to its first lesson.
+function showMore(list, refresh) {
+  document.addEventListener("click", async (event) => {
+    const { target, ctrlKey, metaKey, shiftKey } = event;
+    if (target.id !== "more" || ctrlKey || metaKey || shiftKey) return;
+    event.preventDefault();
+    const before = new Set([...document.querySelectorAll("#lessons [data-state]")].map(idOf));
+    if (!await list.grow(refresh)) {
+      location.assign(target.href);
+      return;
+    }
+    const added = [...document.querySelectorAll("#lessons [data-state]")]
+      .filter((row) => !before.has(row.id));
+    added[0]?.querySelector("a, summary").focus();
+    announce(`${plural(added.length, "more lesson")}.`);
+  });
+}
+
+const idOf = ({ id }) => id;

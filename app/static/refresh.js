@@ -86,9 +86,9 @@ export class Refresh extends EventTarget {
   }
 }
 
-// This page as the server draws it now.
-export async function readPage() {
-  const text = await (await read(location.href, "text/html")).text();
+// A page, by default this one, as the server draws it now.
+export async function readPage(address = location.href) {
+  const text = await (await read(address, "text/html")).text();
   return new DOMParser().parseFromString(text, "text/html");
 }
 

@@ -5,7 +5,9 @@ from uuid import uuid4
 
 import httpx
 
+from app.bookings import cancellation
 from app.db import Pool
+from app.web import utc_now
 from tests import factories
 from tests.pages.visitor import book, sign_in, visit
 
@@ -44,7 +46,103 @@ async def test_the_next_two_days_are_called_today_and_tomorrow(
     page = await visit(client, f"/instructors/{anna.id}?minutes=60")
     assert re.search(r"\bToday \d+ .*Tomorrow \d+", page.text)
     await sign_in(client, ben)
-    assert "Tomorrow 10–11 am" in (await visit(client, "/lessons")).text
+    page = await visit(client, "/lessons")
+    assert re.search(r"Tomorrow 10–11 am .*Piano with Anna", page.text)
+
+
+async def test_lessons_are_grouped_by_how_soon_they_are(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    sunday = 6 - anna.today.weekday()
+    for day in sorted({1, sunday, sunday + 1} - {0}):
+        await book(pool, anna, ben, day=day)
+    await sign_in(client, ben)
+    page = await visit(client, "/lessons")
+    titles = re.findall(r"\b(Today|Tomorrow|This week|Later)\b (?=\w+, |10–11 am)", page.text)
+    assert titles == [
+        "Tomorrow",
+        *(["This week"] if sunday > 1 else []),
+        *(["Later"] if sunday > 0 else []),
+    ]
+
+
+async def test_a_long_list_is_read_page_by_page(client: httpx.AsyncClient, pool: Pool) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    lessons = [
+        await book(pool, anna, ben, day=day, clock=clock)
+        for day in range(1, 13)
+        for clock in ("10:00", "12:00")
+    ]
+    for lesson in lessons[1:]:
+        await cancellation.cancel(pool, ben.id, lesson.id, reason="", now=utc_now())
+    await sign_in(client, ben)
+    page = await visit(client, "/lessons?scope=cancelled")
+    assert page.text.count("Piano with Anna") >= 20
+    assert "Back to the first" not in page.links
+    second = await visit(client, page.links["Show more"])
+    assert "Show more" not in second.links
+    shown = [
+        lesson.id
+        for lesson in lessons
+        for text in (page, second)
+        if f"/lessons/{lesson.id}/again" in text.links.values()
+    ]
+    assert sorted(shown) == sorted(lesson.id for lesson in lessons[1:])
+    assert second.links["Back to the first"] == "/lessons?scope=cancelled"
+    assert (await client.get("/lessons?cursor=nonsense")).status_code == 422
+    past = await visit(client, "/lessons?scope=past")
+    assert "No past lessons yet." in past.text
+
+
+async def test_a_cancellation_is_confirmed_and_leads_to_the_next_free_times(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    await pool.execute("delete from availability where lower(during) < $1", anna.at("00:00", day=9))
+    lesson = await book(pool, anna, ben, day=9)
+    await sign_in(client, ben)
+    page = await visit(client, "/lessons")
+    assert "Free to cancel until" in page.text
+    await pool.execute("update booking set free_cancel_until = now() - interval '1 hour'")
+    page = await visit(client, "/lessons")
+    assert "A cancellation now counts as late." in page.text
+    response = await page.form("/cancellation").send(client, _page="/lessons")
+    assert response.headers["location"] == f"/lessons?cancelled={lesson.id}"
+    page = await visit(client, response.headers["location"])
+    assert "Cancelled: Piano with Anna" in page.text
+    assert "It counts as late." in page.text
+    response = await client.get(page.links["Book again"])
+    assert response.headers["location"] == (
+        f"/instructors/{anna.id}?service={anna.service_id}&minutes=60&from={anna.day(7)}"
+    )
+    # The notice is about one’s own cancelled lesson only.
+    client.cookies.clear()
+    await sign_in(client, await factories.student(pool, "Cleo"))
+    page = await visit(client, f"/lessons?cancelled={lesson.id}")
+    assert "Cancelled: Piano" not in page.text
+
+
+async def test_each_lesson_says_its_state_in_words(client: httpx.AsyncClient, pool: Pool) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    lesson = await book(pool, anna, ben)
+    await sign_in(client, ben)
+
+    async def text(state: str, change: str, scope: str) -> str:
+        await pool.execute(
+            f"update booking set state = '{state}', {change} where id = $1", lesson.id
+        )
+        return (await visit(client, f"/lessons?scope={scope}")).text
+
+    held = await text("held", "held_until = now() + interval '5 minutes'", "upcoming")
+    assert "Piano with Anna on hold for you" in held
+    assert "We’re keeping this time for you until" in held
+    held = await text("held", "held_until = now()", "upcoming")
+    assert "Piano with Anna hold ended" in held
+    for state, words in (("completed", "completed"), ("no_show", "missed")):
+        assert f"Piano with Anna {words}" in await text(state, "held_until = null", "past")
+    cancelled = await text("cancelled", "late = true", "cancelled")
+    assert "Piano with Anna cancelled, late" in cancelled
 
 
 async def test_the_instructor_sees_booked_students_but_not_who_holds_a_time(
