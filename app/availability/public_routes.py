@@ -1,22 +1,17 @@
 """Public availability (docs/api.md): no sign-in, no personal data, readable by any site."""
 
-import functools
-from typing import Any, cast
-
 from pydantic import (
     BaseModel,
     Field,
     ValidationInfo,
     field_validator,
 )
-from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
-from starlette.routing import Route
 
-from app import refusal, web
+from app import web
 from app.availability import public
 from app.availability.public import Answer
-from app.web import Handler, Request
+from app.web import Request
 from app.wire import LocalDate
 
 
@@ -37,23 +32,7 @@ class NextQuery(BaseModel):
     duration_minutes: int | None = Field(None, ge=1, le=1440)
 
 
-def _for_everyone(handler: Handler) -> Handler:
-    """Any site may read the response, including refusals (CORS)."""
-
-    @functools.wraps(handler)
-    async def with_cors(request: Request) -> Response:
-        try:
-            response = await handler(request)
-        except refusal.Refusal as error:
-            response = await web.render_refusal(cast(StarletteRequest, request), error)
-        response.headers["Access-Control-Allow-Origin"] = "*"
-        response.headers["Access-Control-Expose-Headers"] = "ETag"
-        return response
-
-    return web.public(with_cors)
-
-
-@_for_everyone
+@web.for_any_site
 async def availability(request: Request) -> Response:
     query = web.query(request, DaysQuery)
     state = request.state
@@ -68,7 +47,7 @@ async def availability(request: Request) -> Response:
     return _cacheable(request, answer)
 
 
-@_for_everyone
+@web.for_any_site
 async def next_available(request: Request) -> Response:
     query = web.query(request, NextQuery)
     answer = await public.next_available(
@@ -80,17 +59,6 @@ async def next_available(request: Request) -> Response:
     return _cacheable(request, answer)
 
 
-@_for_everyone
-async def preflight(_: Request) -> Response:
-    """Browsers send this before a request with If-None-Match to another site."""
-    allowed = {
-        "Access-Control-Allow-Methods": "GET",
-        "Access-Control-Allow-Headers": "If-None-Match",
-        "Access-Control-Max-Age": "86400",
-    }
-    return Response(status_code=204, headers=allowed)
-
-
 def _cacheable(request: Request, answer: Answer) -> Response:
     headers = {"ETag": answer.etag, "Cache-Control": "public, max-age=0, must-revalidate"}
     if_none_match = request.headers.get("if-none-match", "").split(",")
@@ -100,11 +68,7 @@ def _cacheable(request: Request, answer: Answer) -> Response:
     return Response(answer.body, headers=headers, media_type="application/json")
 
 
-def _get(path: str, handler: Any) -> list[Route]:
-    return [Route(path, handler, methods=["GET"]), Route(path, preflight, methods=["OPTIONS"])]
-
-
 routes = [
-    *_get("/api/public/instructors/{id}/availability", availability),
-    *_get("/api/public/instructors/{id}/next-available", next_available),
+    *web.get_from_any_site("/api/public/instructors/{id}/availability", availability),
+    *web.get_from_any_site("/api/public/instructors/{id}/next-available", next_available),
 ]

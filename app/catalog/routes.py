@@ -241,7 +241,7 @@ def _index(value: Any) -> int:
 # ---- instructors
 
 
-@web.public
+@web.for_any_site
 async def profile(request: Request) -> Response:
     return web.json(
         instructor.as_json(await instructor.find(request.state["pool"], web.path_id(request)))
@@ -340,5 +340,5 @@ routes = [
     Route("/api/instructors/me/services", offer_service, methods=["POST"]),
     Route("/api/instructors/me/services/{id}", change_service, methods=["PATCH"]),
     Route("/api/instructors/me/services/{id}", withdraw_service, methods=["DELETE"]),
-    Route("/api/instructors/{id}", profile, methods=["GET"]),
+    *web.get_from_any_site("/api/instructors/{id}", profile),
 ]

@@ -15,6 +15,7 @@ from app.web.auth import (
     token,
     visitor,
 )
+from app.web.cors import for_any_site, get_from_any_site
 from app.web.errors import render_refusal
 from app.web.middleware import MAX_BODY, SECURITY_HEADERS, RequestBody, SecurityHeaders
 from app.web.parsing import check, form_fields, form_rows, is_form, path_id, query, read
@@ -34,8 +35,10 @@ __all__ = [
     "check",
     "clear_session_cookie",
     "done",
+    "for_any_site",
     "form_fields",
     "form_rows",
+    "get_from_any_site",
     "is_form",
     "json",
     "local_path",

@@ -190,6 +190,23 @@ async def test_a_public_profile_contains_no_private_fields(
     }
 
 
+async def test_other_sites_may_read_a_public_profile_and_not_the_own_one(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    origin = {"Origin": "https://example.org"}
+    for instructor_id, status in ((str(anna.id), 200), ("anna", 404)):
+        answer = await client.get(f"/api/instructors/{instructor_id}", headers=origin)
+        assert answer.status_code == status
+        assert answer.headers["access-control-allow-origin"] == "*"
+    answer = await client.options(f"/api/instructors/{anna.id}", headers=origin)
+    assert answer.headers["access-control-allow-methods"] == "GET"
+    token = f"Bearer {await factories.token_of(pool, anna.id, settings)}"
+    answer = await client.get("/api/instructors/me", headers=origin | {"Authorization": token})
+    assert answer.status_code == 200
+    assert "access-control-allow-origin" not in answer.headers
+
+
 async def test_a_student_has_no_instructor_profile(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:

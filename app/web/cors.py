@@ -1,0 +1,45 @@
+"""Responses that any site may read (CORS)."""
+
+import functools
+from typing import Any, cast
+
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app import refusal
+from app.web.auth import public
+from app.web.errors import render_refusal
+from app.web.state import Handler, Request
+
+
+def for_any_site(handler: Handler) -> Handler:
+    """A public call whose response any site may read, including refusals."""
+
+    @functools.wraps(handler)
+    async def with_cors(request: Request) -> Response:
+        try:
+            response = await handler(request)
+        except refusal.Refusal as error:
+            response = await render_refusal(cast(StarletteRequest, request), error)
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Access-Control-Expose-Headers"] = "ETag"
+        return response
+
+    return public(with_cors)
+
+
+@for_any_site
+async def _preflight(_: Request) -> Response:
+    """Browsers send this before a request with If-None-Match to another site."""
+    allowed = {
+        "Access-Control-Allow-Methods": "GET",
+        "Access-Control-Allow-Headers": "If-None-Match",
+        "Access-Control-Max-Age": "86400",
+    }
+    return Response(status_code=204, headers=allowed)
+
+
+def get_from_any_site(path: str, handler: Any) -> list[Route]:
+    """The routes of a call that is for any site."""
+    return [Route(path, handler, methods=["GET"]), Route(path, _preflight, methods=["OPTIONS"])]
