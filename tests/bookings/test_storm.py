@@ -1,6 +1,7 @@
-"""Random concurrent operations with real commits: bookings with and without a key, concurrent
-repeats, cancellations, availability edits of every kind, changes of the travel buffer, aborted
-calls and broken connections. Afterwards the rows are checked independently."""
+"""Random concurrent operations with real commits: every call that changes a booking, with and
+without a key, concurrent repeats, the sweep, availability edits of every kind, changes of the
+travel buffer, aborted calls and broken connections. Afterwards the rows are checked
+independently."""
 
 import asyncio
 import hashlib
@@ -9,6 +10,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -16,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from app import db, redis, refusal, wire
 from app.availability import blackout, day, filling, week
-from app.bookings import booking, cancellation
+from app.bookings import booking, cancellation, hold, outcome, reschedule, sweep
 from app.bookings.booking import Booking
 from app.bookings.idempotency import Call
 from app.catalog import instructor
@@ -31,6 +33,8 @@ from tests.processes import Starter
 
 SECONDS = 8
 OPERATIONS = 1_500
+# On a slow machine too.
+LEAST_OPERATIONS = 700
 CALLERS = 10
 EXPECTED = {
     "SLOT_TAKEN",
@@ -39,10 +43,23 @@ EXPECTED = {
     "WRONG_STATE",
     "IDEMPOTENCY_MISMATCH",
     "VERSION_CONFLICT",
+    "HOLD_EXPIRED",
+    "HOLD_LIMIT",
     "UNAVAILABLE",  # the connection was broken
 }
 
 
+# The states that rules.md allows to follow each other. A move and a note keep the state.
+TRANSITIONS = {
+    ("created", None, "held"),
+    ("created", None, "confirmed"),
+    ("confirmed", "held", "confirmed"),
+    ("expired", "held", "expired"),
+    ("rescheduled", "confirmed", "confirmed"),
+    ("cancelled", "confirmed", "cancelled"),
+    ("completed", "confirmed", "completed"),
+    ("no_show", "confirmed", "no_show"),
+}
 ALWAYS = {str(number): [{"start": "00:00", "end": "24:00"}] for number in range(1, 8)}
 
 
@@ -86,8 +103,11 @@ class Storm:
         ]
         operations += [self._cancel, self._change_buffer, self._edit_availability]
         operations += [self._edit_availability, self._book_while_closing]
+        operations += [self._hold, self._hold, self._use_hold, self._use_hold, self._use_hold]
+        operations += [self._move, self._move, self._settle, self._sweep]
         ends = asyncio.get_running_loop().time() + SECONDS
-        while asyncio.get_running_loop().time() < ends and self.operations < OPERATIONS:
+        clock = asyncio.get_running_loop().time
+        while self.operations < (OPERATIONS if clock() < ends else LEAST_OPERATIONS):
             self.operations += 1
             await chance.choice(operations)(chance)
 
@@ -133,6 +153,98 @@ class Storm:
                 chance,
                 cancellation.cancel(self._pool, actor, lesson.id, reason="", now=_now(), call=call),
             )
+
+    async def _hold(self, chance: random.Random) -> None:
+        """Holds a time, sometimes with concurrent repeats of the call."""
+        student, target, start, minutes = self._lesson(chance)
+        key = f"key {self.operations}" if chance.random() < 0.5 else None
+        seconds = chance.choice([1, 1, 300])
+        call = Call(key, hashlib.sha256(f"hold {start}".encode()).digest()) if key else None
+
+        def create() -> Coroutine[Any, Any, Booking]:
+            return hold.create(
+                self._pool,
+                student.id,
+                service_id=target.service_id,
+                start=start,
+                minutes=minutes,
+                location_type=None,
+                location="",
+                note="",
+                seconds=seconds,
+                now=_now(),
+                call=call,
+            )
+
+        if key is None:
+            await self._record(chance, create())
+        else:
+            await asyncio.gather(
+                *(self._keyed(chance, (student.id, key), create()) for _ in range(2))
+            )
+
+    async def _use_hold(self, chance: random.Random) -> None:
+        """Extends, gives up or confirms a hold, sometimes several of these at once."""
+        holds = [lesson for lesson in self.bookings.values() if lesson.state == "held"]
+        if not holds:
+            return
+        held = chance.choice(holds[-8:])
+        student = held.student_id
+        calls: list[Callable[[], Coroutine[Any, Any, Booking]]] = [
+            lambda: hold.extend(self._pool, student, held.id, seconds=2, now=_now()),
+            lambda: hold.give_up(self._pool, student, held.id, now=_now()),
+            *[
+                lambda: hold.confirm(
+                    self._pool,
+                    student,
+                    held.id,
+                    location_type=None,
+                    location="12 Main St",
+                    note=None,
+                    now=_now(),
+                )
+            ]
+            * 3,
+        ]
+        chosen = chance.sample(calls, chance.choice([1, 1, 2]))
+        await asyncio.gather(*(self._record(chance, call()) for call in chosen))
+
+    async def _move(self, chance: random.Random) -> None:
+        lessons = [lesson for lesson in self.bookings.values() if lesson.state == "confirmed"]
+        if not lessons:
+            return
+        lesson = chance.choice(lessons)
+        _, _, start, minutes = self._lesson(chance)
+        key = f"key {self.operations}" if chance.random() < 0.5 else None
+        call = Call(key, hashlib.sha256(str(lesson.id).encode()).digest()) if key else None
+        for _ in range(chance.choice([1, 2])):
+            moved = reschedule.move(
+                self._pool,
+                lesson.student_id,
+                lesson,
+                start=start,
+                minutes=chance.choice([None, minutes]) if call is None else minutes,
+                now=_now(),
+                call=call,
+            )
+            await self._record(chance, moved)
+
+    async def _settle(self, chance: random.Random) -> None:
+        """The instructor notes something, or settles a lesson once it has ended."""
+        if not self.bookings:
+            return
+        lesson = chance.choice(list(self.bookings.values()))
+        instructor_id, now = lesson.instructor_id, lesson.ends_at + timedelta(days=7)
+        state = outcome.settle(
+            self._pool, instructor_id, lesson.id, "completed", reason="", now=now
+        )
+        if chance.random() < 0.5:
+            state.close()
+            state = outcome.note(self._pool, instructor_id, lesson.id, "x", now=_now())
+        await self._record(chance, state)
+
+    async def _sweep(self, chance: random.Random) -> None:
+        await self._outcome(chance, sweep.run(self._pool, now=_now()))
 
     async def _edit_availability(self, chance: random.Random) -> None:
         edit = chance.choice(
@@ -271,8 +383,10 @@ class Storm:
         self, chance: random.Random, call: Coroutine[Any, Any, Booking]
     ) -> Booking | None:
         answer: Booking | None = await self._outcome(chance, call)
-        if answer is not None and answer.id not in self.bookings:
-            self.bookings[answer.id] = answer
+        if answer is not None:
+            before = self.bookings.get(answer.id)
+            if before is None or before.version < answer.version:
+                self.bookings[answer.id] = answer
         return answer
 
     async def _outcome(self, chance: random.Random, call: Coroutine[Any, Any, Any]) -> Any:
@@ -310,10 +424,38 @@ def _now() -> datetime:
     return datetime.now().astimezone()
 
 
+@dataclass
+class Watcher:
+    """What a client knows that only applies the published changes: versions by calendar, the boards
+    and the versions of the bookings."""
+
+    versions: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    boards: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
+    bookings: dict[str, int] = field(default_factory=dict)
+
+    def apply(self, change: dict[str, Any]) -> None:
+        instructor = change["instructor"]
+        self.versions[instructor].append(change["version"])
+        if not change["days"] and not change["events"]:
+            self.boards[instructor].clear()  # it would read the board again
+        self.boards[instructor] |= change["days"]
+        for event in change["events"]:
+            known = self.bookings.get(event["booking_id"], 0)
+            assert event["previous_version"] == known, "an event is missing"
+            self.bookings[event["booking_id"]] = change["version"]
+
+    async def assert_equals_the_database(self, pool: Pool) -> None:
+        for instructor_id, days in self.boards.items():
+            board = "select board_days($1::text::uuid, array(select unnest($2::text[])::date))"
+            assert days == await pool.fetchval(board, instructor_id, list(days))
+        rows = await pool.fetch("select id, version from booking")
+        assert self.bookings == {str(row["id"]): row["version"] for row in rows}
+
+
 @asynccontextmanager
-async def published(redis_url: str) -> AsyncIterator[dict[str, list[int]]]:
-    """The versions that the relay publishes, by instructor."""
-    versions: dict[str, list[int]] = defaultdict(list)
+async def published(redis_url: str) -> AsyncIterator[Watcher]:
+    """Watches all calendars, by what the relay publishes."""
+    watcher = Watcher()
     client = redis.client(redis_url, name="test")
     async with client.pubsub() as subscription:
         await subscription.subscribe(*channels.PARTITION_CHANNELS)
@@ -324,15 +466,15 @@ async def published(redis_url: str) -> AsyncIterator[dict[str, list[int]]]:
             while True:
                 message = await subscription.get_message(timeout=1)
                 if message is not None and message["data"]:  # an empty one is the relay's heartbeat
-                    change = json.loads(message["data"])
-                    versions[change["instructor"]].append(change["version"])
+                    watcher.apply(json.loads(message["data"]))
 
         reading = asyncio.create_task(read())
         try:
-            yield versions
+            yield watcher
         finally:
             reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            (error,) = await asyncio.gather(reading, return_exceptions=True)
+            assert isinstance(error, asyncio.CancelledError), error
     await redis.close(client)
 
 
@@ -353,8 +495,9 @@ async def test_a_storm_leaves_everything_consistent(
     start("relay", log_level="info").wait_for("relay_active")
     crowd = await db.connect(settings.database_url.get_secret_value(), size=24, name="storm")
     storm = Storm(crowd, instructors, students)
-    async with published(settings.redis_url.get_secret_value()) as versions:
+    async with published(settings.redis_url.get_secret_value()) as watcher:
         await storm.run()
+        await hold_and_sweep(pool, instructors)
         await db.close(crowd)  # backends report their statistics when they end
 
         async def nothing_waits() -> bool:
@@ -366,19 +509,20 @@ async def test_a_storm_leaves_everything_consistent(
 
         async def all_arrived() -> bool:
             return all(
-                max(versions[instructor], default=0) == version
+                max(watcher.versions[instructor], default=0) == version
                 for instructor, version in newest.items()
             )
 
         await until(all_arrived)
     for instructor_id, version in newest.items():
-        assert versions[instructor_id] == list(range(1, version + 1))
+        assert watcher.versions[instructor_id] == list(range(1, version + 1))
     assert (
         await pool.fetchval(
             "select deadlocks from pg_stat_database where datname = current_database()"
         )
         == 0
     )
+    await watcher.assert_equals_the_database(pool)
     await assert_nothing_overlaps(pool)
     await assert_changes_match_board(pool)
     for each in instructors:
@@ -388,8 +532,8 @@ async def test_a_storm_leaves_everything_consistent(
     await assert_booked_within_availability(pool)
     await assert_availability_leaves_bookings_alone(pool, storm)
     assert len(storm.edits) == 6, storm.edits
-    for outcome in ("ok", "gave up", "SLOT_TAKEN", "OUTSIDE_AVAILABILITY"):
-        assert storm.outcomes[outcome] > 0, storm.outcomes
+    for result in ("ok", "gave up", "SLOT_TAKEN", "OUTSIDE_AVAILABILITY"):
+        assert storm.outcomes[result] > 0, storm.outcomes
 
 
 async def assert_answers_match_rows(pool: Pool, storm: Storm) -> None:
@@ -406,14 +550,37 @@ async def assert_answers_match_rows(pool: Pool, storm: Storm) -> None:
     for key, (booking_id,) in storm.answers.items():
         assert stored[key]["id"] == str(booking_id)
     changing = {"state", "version", "late", "cancel_reason", "sequence", "instructor_note"}
+    changing |= {"starts_at", "ends_at", "duration_minutes", "price_cents", "free_cancel_until"}
+    changing |= {"held_until", "location", "note"}
     rows = await pool.fetch("select to_jsonb(d)::text as row from booking_detail d")
     details = {row["id"]: row for row in (json.loads(record["row"]) for record in rows)}
     for answer in stored.values():
         row = details[answer["id"]]
         assert answer["version"] <= row["version"]
         unchanged = answer["version"] == row["version"]
-        for name in row.keys() - (set() if unchanged else changing):
+        for name in row.keys() - ({"held_until"} if unchanged else changing):
             assert answer[name] == row[name]
+
+
+async def hold_and_sweep(pool: Pool, instructors: list[Instructor]) -> None:
+    """The sweep makes the last change of a day, so that a missing one would be noticed."""
+    for number, target in enumerate(instructors):
+        student = await factories.student(pool, f"Dan {number}")
+        on = target.day(30)
+        await filling.fill(pool, target.id, ALWAYS, on, on, now=_now())
+        await hold.create(
+            pool,
+            student.id,
+            service_id=target.service_id,
+            start=target.at("12:00", day=30),
+            minutes=60,
+            location_type=None,
+            location="",
+            note="",
+            seconds=300,
+            now=_now(),
+        )
+    assert await sweep.run(pool, now=_now() + timedelta(hours=1)) >= len(instructors)
 
 
 async def record_availability(pool: Pool) -> None:
@@ -440,14 +607,20 @@ async def record_availability(pool: Pool) -> None:
 
 
 async def assert_booked_within_availability(pool: Pool) -> None:
-    """Each lesson was inside availability and outside blackouts at the step that created it."""
+    """Each lesson was inside availability and outside blackouts at the step that created or last
+    moved it."""
     row = await pool.fetchrow(
         """select count(*) as booked, count(*) filter (
              where not coalesce(h.ranges @> b.during::tstzrange, false)
                or (lower(b.during) at time zone c.time_zone)::date = any (h.closed)) as outside
            from outbox o, jsonb_array_elements(o.events) as e, booking b, calendar c,
                 availability_history h
-           where e ->> 'event' = 'created' and b.id = (e ->> 'booking_id')::uuid
+           where e ->> 'event' in ('created', 'rescheduled')
+             and b.id = (e ->> 'booking_id')::uuid and o.version = (
+               select max(x.version) from outbox x, jsonb_array_elements(x.events) as last
+               where x.instructor_id = b.instructor_id
+                 and last ->> 'booking_id' = e ->> 'booking_id'
+                 and last ->> 'event' in ('created', 'rescheduled'))
              and c.instructor_id = b.instructor_id
              and h.instructor_id = o.instructor_id and h.version = o.version"""
     )
@@ -474,10 +647,10 @@ async def assert_availability_leaves_bookings_alone(pool: Pool, storm: Storm) ->
     assert outside
     for lesson in storm.bookings.values():
         row = await booking.find(pool, lesson.id, viewer=lesson.student_id)
+        if row.version == lesson.version:
+            assert replace(row, held_until=lesson.held_until) == lesson
         if row.state != "confirmed":
-            assert row.state == "cancelled"
             continue
-        assert row == lesson
         roles: list[tuple[booking.Role, UUID]] = [
             ("student", lesson.student_id),
             ("instructor", lesson.instructor_id),
@@ -486,7 +659,7 @@ async def assert_availability_leaves_bookings_alone(pool: Pool, storm: Storm) ->
             upcoming = await booking.list_of(
                 pool, account_id, role=role, scope="upcoming", now=_now(), limit=1_000
             )
-            assert lesson in upcoming
+            assert row in upcoming
         if lesson.id in outside:
             cancelled = await cancellation.cancel(
                 pool, lesson.student_id, lesson.id, reason="", now=_now()
@@ -495,33 +668,50 @@ async def assert_availability_leaves_bookings_alone(pool: Pool, storm: Storm) ->
 
 
 async def assert_every_booking_is_complete(pool: Pool) -> None:
-    """Each booking, and each cancellation, has its audit entry, two notifications and an event. A
-    booking's version is that of its last event."""
-    counts = await pool.fetchrow(
-        """select (select count(*) from booking) as booked,
-                  (select count(*) from booking where state = 'cancelled') as cancelled,
-                  (select count(*) from booking_audit where event = 'created') as audited,
-                  (select count(*) from booking_audit where event = 'cancelled')
-                    as audited_cancelled,
-                  (select count(*) from notification where kind = 'booking_confirmed') as notified,
-                  (select count(*) from notification where kind = 'booking_cancelled')
-                    as notified_cancelled,
-                  (select count(*) from outbox, jsonb_array_elements(events) e
-                   where e ->> 'event' = 'created') as events,
-                  (select count(*) from outbox, jsonb_array_elements(events) e
-                   where e ->> 'event' = 'cancelled') as events_cancelled,
-                  (select count(*) from booking b
-                   where b.version is distinct from (
-                     select max(o.version) from outbox o, jsonb_array_elements(o.events) e
-                     where o.instructor_id = b.instructor_id and e ->> 'booking_id' = b.id::text
-                   )) as out_of_step"""
+    """The audit of each booking is a chain of allowed transitions that ends in its state. Each
+    entry has an event, and each confirmation, move and cancellation two notifications. A booking's
+    version is that of its last event."""
+    trails: dict[UUID, list[Any]] = defaultdict(list)
+    for row in await pool.fetch("select * from booking_audit order by id"):
+        trails[row["booking_id"]].append(row)
+    states = {row["id"]: row["state"] for row in await pool.fetch("select id, state from booking")}
+    assert trails.keys() == states.keys()
+    for booking_id, trail in trails.items():
+        assert [entry["from_state"] for entry in trail] == [
+            None,
+            *(entry["to_state"] for entry in trail[:-1]),
+        ]
+        assert trail[-1]["to_state"] == states[booking_id]
+        for entry in trail:
+            transition = (entry["event"], entry["from_state"], entry["to_state"])
+            assert transition in TRANSITIONS or (
+                entry["event"] == "noted" and entry["from_state"] == entry["to_state"]
+            )
+    audited = Counter(entry["event"] for trail in trails.values() for entry in trail)
+    published = await pool.fetch(
+        "select e ->> 'event' as event, count(*) from outbox, jsonb_array_elements(events) e"
+        " group by event"
     )
-    assert counts is not None
-    assert counts["audited"] == counts["events"] == counts["booked"]
-    assert counts["notified"] == 2 * counts["booked"]
-    assert counts["audited_cancelled"] == counts["events_cancelled"] == counts["cancelled"]
-    assert counts["notified_cancelled"] == 2 * counts["cancelled"]
-    assert counts["out_of_step"] == 0
+    assert audited == Counter({row["event"]: row["count"] for row in published})
+    assert audited.keys() == {event for event, _, _ in TRANSITIONS} - {"no_show"} | {"noted"}
+    confirmed = sum(
+        entry["to_state"] == "confirmed" and entry["event"] in {"created", "confirmed"}
+        for trail in trails.values()
+        for entry in trail
+    )
+    sent = await pool.fetch("select kind, count(*) from notification group by kind")
+    assert {row["kind"]: row["count"] for row in sent} == {
+        "booking_confirmed": 2 * confirmed,
+        "booking_cancelled": 2 * audited["cancelled"],
+        "booking_rescheduled": 2 * audited["rescheduled"],
+    }
+    out_of_step = await pool.fetchval(
+        """select count(*) from booking b
+           where b.version is distinct from (
+             select max(o.version) from outbox o, jsonb_array_elements(o.events) e
+             where o.instructor_id = b.instructor_id and e ->> 'booking_id' = b.id::text)"""
+    )
+    assert out_of_step == 0
 
 
 async def assert_board_equals_the_rows(pool: Pool, instructor: Instructor) -> None:
@@ -558,6 +748,11 @@ async def assert_board_equals_the_rows(pool: Pool, instructor: Instructor) -> No
         free = [
             part for span in free for part in without(span, lesson["begin"] - buffer, lesson["end"])
         ]
+    holds = await pool.fetch(
+        """select lower(during) as begin, upper(during) as end from booking
+           where instructor_id = $1 and state = 'held' order by 1""",
+        instructor.id,
+    )
     expected = {}
     for on in (first + timedelta(days=n) for n in range(days)):
         midnight, next_midnight = start_of(on, zone), start_of(on + timedelta(days=1), zone)
@@ -565,7 +760,12 @@ async def assert_board_equals_the_rows(pool: Pool, instructor: Instructor) -> No
         ranges = [
             [wire.instant(opens), wire.instant(closes)] for opens, closes in parts if opens < closes
         ]
-        expected[on.isoformat()] = {"free": ranges, "held": []}
+        held = [
+            [wire.instant(row["begin"]), wire.instant(row["end"])]
+            for row in holds
+            if midnight <= row["begin"] < next_midnight
+        ]
+        expected[on.isoformat()] = {"free": ranges, "held": held}
     assert board == expected
 
 
