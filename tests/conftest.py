@@ -1,4 +1,4 @@
-"""Fixtures: a new Postgres database per test, a real Redis, the application in-process (`client`)
+"""Fixtures: an empty Postgres database per test, a real Redis, the application in-process (`client`)
 and as real processes (`start`, `server`). Our own parts are never mocked."""
 
 import asyncio
@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from app.accounts import password
 from app.embedded import data_directory, process, redis
 from app.settings import Settings, read
 from tests.cluster import PATIENCE, Cluster, Server, until
+from tests.databases import Databases
 from tests.processes import Running, Starter
 
 # Ignore the settings of the developer's environment.
@@ -98,11 +98,10 @@ def postgres_server() -> Iterator[Server]:
     server.close()
 
 
-@asynccontextmanager
-async def new_database(postgres: Cluster) -> AsyncIterator[str]:
-    name = f"test_{uuid.uuid4().hex}"
-    yield await postgres.clone(name)
-    await postgres.drop(name)
+@pytest.fixture(scope="session")
+def databases(postgres: Cluster) -> Databases:
+    """The databases of this worker."""
+    return Databases(postgres)
 
 
 @asynccontextmanager
@@ -113,9 +112,9 @@ async def connected(database_url: str) -> AsyncIterator[db.Pool]:
 
 
 @pytest_asyncio.fixture
-async def database_url(postgres: Cluster) -> AsyncIterator[str]:
-    """A new, migrated database without accounts."""
-    async with new_database(postgres) as url:
+async def database_url(databases: Databases) -> AsyncIterator[str]:
+    """A migrated database without accounts, which only this test uses meanwhile."""
+    async with databases.one() as url:
         yield url
 
 

@@ -21,8 +21,9 @@ from playwright.async_api import (
 from app.db import Pool
 from app.settings import Settings
 from tests import factories
-from tests.cluster import PATIENCE, Cluster
-from tests.conftest import connected, new_database
+from tests.cluster import PATIENCE
+from tests.conftest import connected
+from tests.databases import Databases
 from tests.factories import Account
 from tests.processes import Running
 
@@ -61,8 +62,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def database_url(postgres: Cluster) -> AsyncIterator[str]:
-    async with new_database(postgres) as url:
+async def database_url(databases: Databases) -> AsyncIterator[str]:
+    async with databases.one() as url:
         yield url
 
 
