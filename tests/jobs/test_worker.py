@@ -16,6 +16,10 @@ from tests.jobs.conftest import all_sent, running_worker, until
 from tests.notifications.ledger import book, cancel, couple, dev_mails, overdue_all, rows, unsent
 from tests.notifications.mailbox import Mailbox
 
+# A pipeline of arq's that is cancelled while it returns its connection closes it only when it is
+# collected, and redis-py warns.
+pytestmark = pytest.mark.filterwarnings("ignore:Unclosed client session.*Pipeline:ResourceWarning")
+
 
 async def wake_up(settings: Settings) -> None:
     """Sends the message as soon as a worker is subscribed."""
