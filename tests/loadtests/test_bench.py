@@ -2,10 +2,10 @@
 machines are busy."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from loadtests.bench.booking import Lesson
 from loadtests.bench.report import Result, table
 from loadtests.bench.sockets import Socket, _first_frame, frame
 from loadtests.table import columns, milliseconds, percentile
-from tests.cluster import PATIENCE
+from tests.cluster import PATIENCE, temporary_folder
 from tests.processes import ROOT
 
 
@@ -91,8 +91,9 @@ def test_no_student_has_two_lessons_at_once(schedule: Callable[..., Iterator[Les
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Not tmp_path: root's Postgres runs as another user, which cannot access it."""
-    with tempfile.TemporaryDirectory(prefix="instainstru-tests-") as folder:
-        yield Path(folder)
+    folder = temporary_folder()
+    yield folder
+    shutil.rmtree(folder)
 
 
 def test_a_peer_that_cannot_be_installed_is_skipped_with_a_reason(folder: Path) -> None:
