@@ -4,7 +4,7 @@
 import { Grid, loadLibrary } from "./grid.js";
 import { DayList } from "./day_list.js";
 import { askToLeave, compare, editRange } from "./dialogs.js";
-import { setServerTime, week as weekName } from "./formatting.js";
+import { setServerTime } from "./formatting.js";
 import { describer } from "./incoming.js";
 import { Live } from "./live.js";
 import { Week, proposal } from "./ranges.js";
@@ -51,6 +51,8 @@ function draw() {
   if (!find("#grid-area").hidden) week.normalize();
   list.draw();
   grid?.draw(data);
+  const isEmpty = Object.values(week.days).every((ranges) => !ranges.length);
+  find("#no-hours").hidden = !isEmpty || !week.editable.length;
   showState();
 }
 
@@ -100,7 +102,7 @@ async function show(target, { push }) {
   bar.clear();
   begin();
   document.getElementById(focused)?.focus();
-  return announce(weekName(week.start));
+  return announce(find("#week").textContent);
 }
 
 // Whether the week may be left: unsaved changes are saved or discarded first.
@@ -234,7 +236,7 @@ async function open(day, range, options) {
     for (const each of result.days) week.add(each, { start: result.start, end: result.end });
   }
   draw();
-  grid?.focus(`${day} ${result.start}`);
+  grid?.focus(day, result);
 }
 
 function clear() {
@@ -256,6 +258,7 @@ async function showView() {
     try {
       await loadLibrary(root.dataset);
     } catch {
+      find("#days").dataset.ready = "";
       return bar.fail("We couldn’t load the grid. The list below does the same.");
     }
     if (!grid && area.isConnected) {
@@ -266,6 +269,7 @@ async function showView() {
   }
   area.hidden = !isGrid;
   find("#days").hidden = isGrid && Boolean(grid);
+  find("#days").dataset.ready = "";
   return undefined;
 }
 

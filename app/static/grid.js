@@ -169,7 +169,8 @@ export class Grid {
     }
     const { lessons, blackouts } = data;
     this.#mark(lessons);
-    const focused = [...this.#elements].find(([, element]) => element === document.activeElement);
+    const [focused] = [...this.#elements]
+      .find(([, element]) => element === document.activeElement) ?? [];
     const isHeaderStale = JSON.stringify(blackouts) !== JSON.stringify(this.#blackouts);
     this.#blackouts = blackouts;
     this.#elements.clear();
@@ -181,12 +182,17 @@ export class Grid {
       }
     });
     this.#repair();
-    if (focused) this.focus(focused[0]);
+    if (focused) this.#focus(focused);
   }
 
-  focus(key) {
-    const element = this.#elements.get(key) ?? this.#element.querySelector(".add-hours");
-    element?.focus({ preventScroll: true });
+  // Focuses a range, or if it is gone, the day's button.
+  focus(day, range) {
+    this.#focus(keyOf(day, range));
+  }
+
+  #focus(key) {
+    const button = this.#element.querySelector(`.add-hours[data-of="${key.slice(0, 10)}"]`);
+    (this.#elements.get(key) ?? button)?.focus({ preventScroll: true });
   }
 
   destroy() {
@@ -284,6 +290,7 @@ export class Grid {
     if (day >= this.#week.today) {
       const add = document.createElement("button");
       Object.assign(add, { type: "button", className: "add-hours", textContent: "+" });
+      add.dataset.of = day;
       add.setAttribute("aria-label", `Add hours on ${longDay(day)}`);
       add.addEventListener("click", () => this.#edit.create(day));
       nodes.push(add);

@@ -131,6 +131,7 @@ async def test_everything_works_by_keyboard_alone(open_page: Open, pool: Pool) -
     monday = next_monday(anna)
     page = await calendar(open_page, anna, monday)
     keys = page.keyboard
+    await expect(page.get_by_text("No hours this week yet")).to_be_visible()
     await page.get_by_role("button", name=f"Add hours on {monday:%A}").focus()
     await keys.press("Enter")
     dialog = page.locator("#range-dialog")
@@ -150,6 +151,8 @@ async def test_everything_works_by_keyboard_alone(open_page: Open, pool: Pool) -
     await expect(ranges(page, monday)).to_be_focused()
     await keys.press("Delete")
     await expect(ranges(page, monday)).to_have_count(0)
+    await expect(page.get_by_role("button", name=f"Add hours on {monday:%A}")).to_be_focused()
+    await expect(page.get_by_text("No hours this week yet")).to_be_hidden()
 
     await page.get_by_role("button", name="List").focus()
     await keys.press("Enter")
@@ -167,6 +170,7 @@ async def test_everything_works_by_keyboard_alone(open_page: Open, pool: Pool) -
     await page.get_by_role("button", name="Save week").focus()
     await keys.press("Enter")
     await expect(status(page)).to_contain_text("Saved.")
+    await expect(status(page)).to_be_focused()  # the button that was pressed is gone
     assert await stored(pool, anna, monday + DAY) == [("08:30", "17:30")]
 
 

@@ -124,6 +124,22 @@ async def test_scripts_and_the_server_compute_and_write_the_same(
         assert answer == on_the_server(case), case
 
 
+async def test_wall_clock_times_are_written_alike(open_page: Open) -> None:
+    times = [f"{hour:02}:{minute}" for hour in range(24) for minute in ("00", "15")] + ["24:00"]
+    spans = [[start, end] for start in times[::5] for end in times if end > start]
+    page = await open_page("/login")
+    written = await page.evaluate(
+        """async (spans) => {
+          const { wallClock, wallSpan } = await import("/static/formatting.js");
+          return spans.map(([start, end]) => [wallClock(end), wallSpan(start, end)]);
+        }""",
+        spans,
+    )
+    assert written == [
+        [formatting.wall_clock(end), formatting.wall_span(start, end)] for start, end in spans
+    ]
+
+
 async def test_the_card_of_the_server_and_of_the_script_say_the_same(
     open_page: Open, pool: Pool
 ) -> None:
