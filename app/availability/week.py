@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from app import gate, refusal
+from app import formatting, gate, refusal
 from app.db import Db, Pool, Tx
 from app.statements import statement
 
@@ -114,15 +114,15 @@ async def replace_days(
 
 
 def invalid(detail: dict[str, Any]) -> refusal.ValidationError:
-    day = detail["date"]
+    day, name = detail["date"], formatting.long_day(date.fromisoformat(detail["date"]))
     if detail["reason"] == "skipped":
         return refusal.ValidationError(
-            f"On {day} the clocks skip that time.",
+            f"On {name}, the clocks skip that time.",
             field=f"days.{day}.{detail['index']}.{detail['edge']}",
         )
     if detail["reason"] == "past":
         return refusal.ValidationError(
-            f"{day} is in the past, so it can’t be changed.", field=f"days.{day}"
+            f"{name} is in the past, so it can’t be changed.", field=f"days.{day}"
         )
     return refusal.ValidationError(
         f"Availability can be set up to {HORIZON_DAYS} days ahead.", field=f"days.{day}"

@@ -69,11 +69,15 @@ export function askToLeave(count) {
 
 // Resolves to "mine", "current", or "" to go on editing.
 export function compare(week, current) {
+  const author = (day) => {
+    if (!week.changed.includes(day)) return "changed there";
+    return same(week.saved[day], current.days[day]) ? "changed by you" : "changed in both";
+  };
   const rows = week.editable.map((day) => {
     const [mine, other] = [week.days[day], current.days[day]];
     const differs = !same(mine, other);
     const head = element("th", { scope: "row", textContent: shortDay(day) });
-    if (differs) head.append(" ", element("span", { className: "tag", textContent: "differs" }));
+    if (differs) head.append(" ", element("span", { className: "tag", textContent: author(day) }));
     const row = element("tr", { className: differs ? "differs" : "" }, head);
     for (const ranges of [mine, other]) {
       row.append(element("td", { textContent: rangesText(ranges) }));

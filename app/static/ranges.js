@@ -99,8 +99,10 @@ export class Week {
     this.isOutdated = false;
   }
 
-  // Edits on top of the week that somebody else saved.
+  // Puts the edited days on top of the week that was saved elsewhere.
   rebase({ version, days }) {
+    const edits = Object.fromEntries(this.changed.map((day) => [day, this.days[day]]));
+    this.days = { ...structuredClone(days), ...edits };
     this.version = version;
     this.saved = days;
     this.isOutdated = false;

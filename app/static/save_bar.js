@@ -17,7 +17,8 @@ export class SaveBar {
   }
 
   show({ week, isSaving, canUndo }) {
-    const hadFocus = this.#element.contains(document.activeElement);
+    const focused = document.activeElement;
+    const hadFocus = this.#element.contains(focused);
     const count = week.changed.length;
     if (count) this.#sentence = "";
     const unsaved = `Unsaved changes on ${plural(count, "day")}.`;
@@ -31,7 +32,7 @@ export class SaveBar {
     this.#part("undo").hidden = Boolean(count) || !canUndo;
     this.#element.hidden = !text && this.#part("error").hidden && this.#part("undo").hidden;
     this.#element.classList.toggle("unsaved", count > 0);
-    if (!hadFocus || document.activeElement.checkVisibility()) return;
+    if (!hadFocus || !(focused.hidden || this.#element.hidden)) return;
     // The button that had the focus is gone.
     if (this.#element.hidden) document.getElementById("week").focus();
     else status.focus();

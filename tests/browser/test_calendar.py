@@ -154,6 +154,9 @@ async def test_of_two_windows_one_saves_and_the_other_loses_nothing(
     other = await calendar(open_page, anna, monday)
     await drag(one, (monday, 9.1), (monday, 11.9))
     await drag(other, (monday, 13.1), (monday, 15.9))
+    wednesday = monday + 2 * DAY
+    await drag(one, (wednesday, 9.1), (wednesday, 10.9))
+    await drag(other, (monday + 3 * DAY, 9.1), (monday + 3 * DAY, 10.9))
     await asyncio.gather(
         *(page.get_by_role("button", name="Save week").click() for page in (one, other))
     )
@@ -162,19 +165,24 @@ async def test_of_two_windows_one_saves_and_the_other_loses_nothing(
     texts = {one: "9 am–12 pm", other: "1–4 pm"}
     await expect(status(winner)).to_have_text("Saved. Students see your new hours now.")
     conflict = loser.locator("#conflict-dialog")
-    await expect(conflict.locator(".differs")).to_have_count(1)
-    await expect(conflict.locator(".differs td")).to_have_text([texts[loser], texts[winner]])
+    await expect(conflict.locator(".differs")).to_have_count(3)
+    await expect(conflict.locator(".differs .tag")).to_contain_text(
+        ["changed in both", *sorted(["changed by you", "changed there"], reverse=loser is other)]
+    )
+    await expect(conflict.locator(".differs td").nth(0)).to_have_text(texts[loser])
+    await expect(conflict.locator(".differs td").nth(1)).to_have_text(texts[winner])
 
     await conflict.get_by_role("button", name="Go on editing").click()
     await expect(ranges(loser, monday)).to_have_text(texts[loser])
     tuesday = monday + DAY
     await drag(loser, (tuesday, 9.1), (tuesday, 10.9))
     await loser.get_by_role("button", name="Save week").click()
-    await expect(conflict.locator(".differs")).to_have_count(2)
+    await expect(conflict.locator(".differs")).to_have_count(4)
     await conflict.get_by_role("button", name="Keep mine").click()
     await expect(status(loser)).to_have_text("Saved. Students see your new hours now.")
     await expect(ranges(winner, monday)).to_have_text(texts[loser])
-    await expect(ranges(winner, tuesday)).to_have_text("9–11 am")
+    for day in (tuesday, wednesday, monday + 3 * DAY):
+        await expect(ranges(winner, day)).to_have_text("9–11 am")
 
     await drag(winner, (tuesday, 12.1), (tuesday, 13.9))
     await week.replace_days(pool, anna.id, {monday: []}, now=utc_now())

@@ -91,6 +91,21 @@ async def test_an_impossible_range_is_explained_at_its_field_and_nothing_typed_i
     assert await ranges_of(pool, anna, monday) == []
 
 
+async def test_a_time_that_the_clocks_skip_is_explained_at_its_field(
+    client: httpx.AsyncClient, pool: Pool, anna: Instructor
+) -> None:
+    march = date(anna.today.year + 1, 3, 8)
+    sunday = march + timedelta(days=6 - march.weekday())  # the second Sunday of March
+    form = day_form(await visit(client, f"/teach/calendar?week={sunday}"), sunday)
+    response = await form.send(client, **{"ranges.0.start": "02:30", "ranges.0.end": "04:00"})
+    assert response.status_code == 422
+    assert f"On Sunday, March {sunday.day}, the clocks skip that time." in Page(response).text
+    form_text = response.text.partition(f"/api/availability/days/{sunday}")[2]
+    start = form_text.partition('name="ranges.0.start"')[2].partition(">")[0]
+    assert 'aria-invalid="true"' in start
+    assert await ranges_of(pool, anna, sunday) == []
+
+
 async def test_of_two_windows_the_second_sees_what_the_first_saved_and_keeps_its_own_times(
     client: httpx.AsyncClient, pool: Pool, anna: Instructor, monday: date
 ) -> None:
