@@ -156,7 +156,7 @@ HOT: dict[str, dict[str, Any]] = {
     "service_state": {"instructor_id": account_id(7), "id": account_id(7)},
     "withdrawn_services": {"instructor_id": account_id(7)},
     "set_teaching": {"id": account_id(7), "teaches": False},
-    "instructor_of_booking": {"booking_id": account_id(1)},
+    "booking_parties": {"booking_id": account_id(1)},
     "instructor_of_service": {"id": account_id(7)},
     "week": {"instructor_id": account_id(7), "start": NOW.date()},
     "day": {"instructor_id": account_id(7), "day": NOW.date()},

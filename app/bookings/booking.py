@@ -103,6 +103,15 @@ def as_json(booking: Booking, viewer: UUID) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class Parties:
+    """What a call needs to know before it locks a booking."""
+
+    instructor_id: UUID
+    student_id: UUID
+    duration_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What the functions in SQL return: the booking, or a refusal's code and detail."""
 
@@ -113,7 +122,7 @@ class Outcome:
 
 _reserve = statement("reserve", Outcome)
 _booking = statement("booking", Booking)
-_instructor_of_booking = statement("instructor_of_booking", UUID)
+_parties = statement("booking_parties", Parties)
 _lists = {
     ("student", "upcoming"): statement("student_bookings_upcoming", Booking),
     ("student", "earlier"): statement("student_bookings_earlier", Booking),
@@ -189,15 +198,20 @@ async def change(
     actor_id: UUID,
     booking_id: UUID,
     *,
+    role: Role | None,
     call: Call | None,
     **values: Any,
 ) -> Booking:
-    """Changes an existing booking by a function in SQL. A repeated `call` returns the booking as
-    first stored. Raises the function's refusals."""
+    """Changes an existing booking by a function in SQL. `role`: what the actor must be in it; None
+    if the caller has checked. A repeated `call` returns the booking as first stored. Raises
+    NotFound, NotAllowed and the function's refusals."""
+    lesson = await parties(db, booking_id)
+    if role is not None:
+        check_role(lesson, actor_id, role)
     outcome = await run(
         db,
         statement,
-        calendar=await _instructor_of_booking.first(db, booking_id=booking_id),
+        calendar=lesson.instructor_id,
         actor_id=actor_id,
         booking_id=booking_id,
         key=call.key if call else None,
@@ -205,6 +219,23 @@ async def change(
         **values,
     )
     return of_outcome(outcome)
+
+
+async def parties(db: Db, booking_id: UUID) -> Parties:
+    """Raises NotFound."""
+    lesson = await _parties.first(db, booking_id=booking_id)
+    if lesson is None:
+        raise refusal.NotFound
+    return lesson
+
+
+def check_role(lesson: Parties, account_id: UUID, role: Role) -> None:
+    """Raises NotFound if it is not the account's booking, and NotAllowed if the account has the
+    other role in it."""
+    if account_id not in {lesson.student_id, lesson.instructor_id}:
+        raise refusal.NotFound
+    if account_id != (lesson.student_id if role == "student" else lesson.instructor_id):
+        raise refusal.NotAllowed
 
 
 async def run(

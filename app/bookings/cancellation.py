@@ -28,5 +28,5 @@ async def cancel(
     Raises NotFound, WrongState (not confirmed), TooLate (already started) and
     IdempotencyMismatch."""
     return await booking.change(
-        db, _cancel, actor_id, booking_id, reason=reason, now=now, call=call
+        db, _cancel, actor_id, booking_id, reason=reason, now=now, role=None, call=call
     )

@@ -57,7 +57,7 @@ async def confirm(
     call: Call | None = None,
 ) -> Booking:
     """Turns the hold into a lesson. What is None stays as it was held. Raises NotFound,
-    HoldExpired, WrongState, ValidationError (no address) and IdempotencyMismatch."""
+    NotAllowed, HoldExpired, WrongState, ValidationError (no address) and IdempotencyMismatch."""
     return await booking.change(
         db,
         _confirm,
@@ -67,6 +67,7 @@ async def confirm(
         location=location,
         note=note,
         now=now,
+        role="student",
         call=call,
     )
 
@@ -81,7 +82,7 @@ async def extend(
     call: Call | None = None,
 ) -> Booking:
     """Lets the hold end `seconds` from now; possible once. Watchers see no change. Raises NotFound,
-    HoldExpired, HoldLimit (extended before), WrongState and IdempotencyMismatch."""
+    NotAllowed, HoldExpired, HoldLimit (extended before), WrongState and IdempotencyMismatch."""
     return await booking.change(
         db,
         _extend,
@@ -89,6 +90,7 @@ async def extend(
         booking_id,
         held_until=now + timedelta(seconds=seconds),
         now=now,
+        role="student",
         call=call,
     )
 
@@ -96,6 +98,8 @@ async def extend(
 async def give_up(
     db: Pool | Tx, student_id: UUID, booking_id: UUID, *, now: datetime, call: Call | None = None
 ) -> Booking:
-    """Frees the time at once. No error if the hold has ended already. Raises NotFound, WrongState
-    (it became a lesson) and IdempotencyMismatch."""
-    return await booking.change(db, _give_up, student_id, booking_id, now=now, call=call)
+    """Frees the time at once. No error if the hold has ended already. Raises NotFound, NotAllowed,
+    WrongState (it became a lesson) and IdempotencyMismatch."""
+    return await booking.change(
+        db, _give_up, student_id, booking_id, now=now, role="student", call=call
+    )

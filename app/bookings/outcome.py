@@ -25,10 +25,18 @@ async def settle(
     now: datetime,
     call: Call | None = None,
 ) -> Booking:
-    """Marks the lesson, which must have started. Raises NotFound, WrongState (not confirmed),
-    TooSoon and IdempotencyMismatch."""
+    """Marks the lesson, which must have started. Raises NotFound, NotAllowed, WrongState (not
+    confirmed), TooSoon and IdempotencyMismatch."""
     return await booking.change(
-        db, _settle, instructor_id, booking_id, state=state, reason=reason, now=now, call=call
+        db,
+        _settle,
+        instructor_id,
+        booking_id,
+        state=state,
+        reason=reason,
+        now=now,
+        role="instructor",
+        call=call,
     )
 
 
@@ -41,5 +49,8 @@ async def note(
     now: datetime,
     call: Call | None = None,
 ) -> Booking:
-    """Replaces the instructor's private note. Raises NotFound and IdempotencyMismatch."""
-    return await booking.change(db, _note, instructor_id, booking_id, note=text, now=now, call=call)
+    """Replaces the instructor's private note. Raises NotFound, NotAllowed and
+    IdempotencyMismatch."""
+    return await booking.change(
+        db, _note, instructor_id, booking_id, note=text, now=now, role="instructor", call=call
+    )

@@ -15,7 +15,7 @@ _reschedule = statement("reschedule_booking", Outcome)
 async def move(
     db: Pool | Tx,
     student_id: UUID,
-    lesson: Booking,
+    booking_id: UUID,
     *,
     start: datetime,
     minutes: int | None,
@@ -26,15 +26,17 @@ async def move(
     length; another one is priced at the lesson's own rate. Moving back within the grace period
     needs no notice. The same time again changes nothing.
 
-    Raises WrongState (not confirmed), TooLate (already started), and what booking.reserve
+    Raises NotFound, NotAllowed, WrongState (not confirmed), TooLate (already started), and what booking.reserve
     raises."""
+    lesson = await booking.parties(db, booking_id)
+    booking.check_role(lesson, student_id, "student")
     outcome = await booking.run(
         db,
         _reschedule,
         calendar=lesson.instructor_id,
         student=student_id,
         actor_id=student_id,
-        booking_id=lesson.id,
+        booking_id=booking_id,
         start=start,
         minutes=minutes,
         now=now,

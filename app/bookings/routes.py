@@ -23,7 +23,7 @@ from app.bookings import (
     outcome,
     reschedule,
 )
-from app.bookings.booking import Booking, LocationType, Role, Scope
+from app.bookings.booking import Booking, LocationType, Parties, Role, Scope
 from app.bookings.idempotency import Call
 from app.web import Handler, Request
 from app.wire import Instant
@@ -139,11 +139,10 @@ async def hold_time(request: Request, account: SignedIn, call: Call | None) -> R
 @idempotent
 async def confirm(request: Request, account: SignedIn, call: Call | None) -> Response:
     body = await web.read(request, ConfirmationRequest)
-    held = await _own(request, account)
     lesson = await hold.confirm(
         request.state["pool"],
         account.account_id,
-        held.id,
+        web.path_id(request),
         location_type=body.location_type,
         location=body.location,
         note=body.note,
@@ -158,25 +157,27 @@ async def confirm(request: Request, account: SignedIn, call: Call | None) -> Res
 @web.may("hold_times")
 @idempotent
 async def extend_hold(request: Request, account: SignedIn, call: Call | None) -> Response:
-    held = await _own(request, account)
-    extended = await hold.extend(
+    held = await hold.extend(
         request.state["pool"],
         account.account_id,
-        held.id,
+        web.path_id(request),
         seconds=request.state["settings"].hold_seconds,
         now=request.state["now"](),
         call=call,
     )
-    content = booking.as_json(extended, account.account_id)
+    content = booking.as_json(held, account.account_id)
     return web.done(request, content, redirect_to=f"/book/{held.id}")
 
 
 @web.may("hold_times")
 @idempotent
 async def give_up_hold(request: Request, account: SignedIn, call: Call | None) -> Response:
-    held = await _own(request, account)
-    await hold.give_up(
-        request.state["pool"], account.account_id, held.id, now=request.state["now"](), call=call
+    held = await hold.give_up(
+        request.state["pool"],
+        account.account_id,
+        web.path_id(request),
+        now=request.state["now"](),
+        call=call,
     )
     request.state["wake_up"]()
     return web.done(request, None, status=204, redirect_to=f"/instructors/{held.instructor_id}")
@@ -230,7 +231,7 @@ async def move(request: Request, account: SignedIn, call: Call | None) -> Respon
     lesson = await reschedule.move(
         state["pool"],
         account.account_id,
-        await _own(request, account),
+        web.path_id(request),
         start=body.start,
         minutes=body.duration_minutes,
         now=state["now"](),
@@ -245,19 +246,19 @@ async def move(request: Request, account: SignedIn, call: Call | None) -> Respon
 @idempotent
 async def cancel(request: Request, account: SignedIn, call: Call | None) -> Response:
     body = await web.read(request, ReasonRequest)
-    lesson = await _find(request, account)
-    _check_may_cancel(account, lesson)
+    booking_id = web.path_id(request)
+    _check_may_cancel(account, await booking.parties(request.state["pool"], booking_id))
     cancelled = await cancellation.cancel(
         request.state["pool"],
         account.account_id,
-        lesson.id,
+        booking_id,
         reason=body.reason,
         now=request.state["now"](),
         call=call,
     )
     request.state["wake_up"]()
-    is_instructor = account.account_id == lesson.instructor_id
-    redirect_to = "/teach" if is_instructor else f"/lessons?cancelled={lesson.id}"
+    is_instructor = account.account_id == cancelled.instructor_id
+    redirect_to = "/teach" if is_instructor else f"/lessons?cancelled={cancelled.id}"
     return web.done(
         request, booking.as_json(cancelled, account.account_id), redirect_to=redirect_to
     )
@@ -268,11 +269,10 @@ def _settling(state: Literal["completed", "no_show"]) -> Handler:
     @idempotent
     async def settle(request: Request, account: SignedIn, call: Call | None) -> Response:
         body = await web.read(request, ReasonRequest)
-        lesson = await _taught(request, account)
         settled = await outcome.settle(
             request.state["pool"],
             account.account_id,
-            lesson.id,
+            web.path_id(request),
             state,
             reason=body.reason,
             now=request.state["now"](),
@@ -291,11 +291,10 @@ complete, mark_no_show = _settling("completed"), _settling("no_show")
 @idempotent
 async def write_note(request: Request, account: SignedIn, call: Call | None) -> Response:
     body = await web.read(request, NoteRequest)
-    lesson = await _taught(request, account)
     noted = await outcome.note(
         request.state["pool"],
         account.account_id,
-        lesson.id,
+        web.path_id(request),
         body.note,
         now=request.state["now"](),
         call=call,
@@ -367,14 +366,16 @@ async def show_feed(request: Request) -> Response:
     return _calendar(await feed.read(state["pool"], token, state["settings"], now=state["now"]()))
 
 
-def _check_may_cancel(account: SignedIn, lesson: Booking) -> None:
-    """Raises NotAllowed."""
-    permission = "manage_all_bookings"
-    if account.account_id == lesson.student_id:
-        permission = "cancel_own_bookings"
-    elif account.account_id == lesson.instructor_id:
-        permission = "cancel_student_bookings"
-    if not {permission, "manage_all_bookings"} & account.permissions:
+def _check_may_cancel(account: SignedIn, lesson: Parties) -> None:
+    """Raises NotFound and NotAllowed."""
+    is_student = account.account_id == lesson.student_id
+    if is_student or account.account_id == lesson.instructor_id:
+        permission = "cancel_own_bookings" if is_student else "cancel_student_bookings"
+        if not {permission, "manage_all_bookings"} & account.permissions:
+            raise refusal.NotAllowed
+    elif "view_all_bookings" not in account.permissions:
+        raise refusal.NotFound
+    elif "manage_all_bookings" not in account.permissions:
         raise refusal.NotAllowed
 
 
@@ -386,24 +387,6 @@ async def _find(request: Request, account: SignedIn) -> Booking:
         viewer=account.account_id,
         sees_all="view_all_bookings" in account.permissions,
     )
-
-
-async def _own(request: Request, account: SignedIn) -> Booking:
-    """The booking whose id is in the path, if the account is its student. Raises NotFound and
-    NotAllowed."""
-    lesson = await _find(request, account)
-    if account.account_id != lesson.student_id:
-        raise refusal.NotAllowed
-    return lesson
-
-
-async def _taught(request: Request, account: SignedIn) -> Booking:
-    """The booking whose id is in the path, if the account is its instructor. Raises NotFound and
-    NotAllowed."""
-    lesson = await _find(request, account)
-    if account.account_id != lesson.instructor_id:
-        raise refusal.NotAllowed
-    return lesson
 
 
 routes = [

@@ -20,6 +20,7 @@ from loadtests.bench import (
     availability,
     booking,
     fanout,
+    life,
     mails,
     million,
     next_free,
@@ -42,6 +43,8 @@ _ON_A_STACK: dict[str, tuple[str, Callable[..., Awaitable[list[Result]]]]] = {
     "j": ("the loop with 5,000 idle sockets", reconnect.idle),
     "g": ("the two mails of a booking", mails.delivery),
     "k": ("a year and a week of availability", availability.editing),
+    "l": ("hold and confirm, move, cancel", life.changes),
+    "m": ("10,000 expired holds", life.sweeping),
     "p": ("comparison with alternatives", peers.compare),
 }
 _NAMES = {"e": "the board's snapshot, alone and among a million bookings"} | {

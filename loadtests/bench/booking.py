@@ -67,7 +67,7 @@ class Tally:
 async def direct(stack: Stack) -> AsyncIterator[Book]:
     """Books with the product's own statements, without the product."""
     read_session, _ = CATALOG["session_by_id"]
-    async with _direct_pool(stack, DIRECT) as bookings, _direct_pool(stack, SESSIONS) as sessions:
+    async with direct_pool(stack, DIRECT) as bookings, direct_pool(stack, SESSIONS) as sessions:
 
         async def book(_: int, student: Student, offer: Offer, start: datetime) -> str:
             now, key = datetime.now(UTC), str(uuid.uuid4())
@@ -97,7 +97,7 @@ async def direct(stack: Stack) -> AsyncIterator[Book]:
 @asynccontextmanager
 async def bare_insert(stack: Stack) -> AsyncIterator[Book]:
     """Only inserts the row, under its constraints: no rules, version, audit, mails or event."""
-    async with _direct_pool(stack, INSERT) as pool:
+    async with direct_pool(stack, INSERT) as pool:
 
         async def book(_: int, student: Student, offer: Offer, start: datetime) -> str:
             values = (offer.instructor_id, student.id, offer.service_id)
@@ -109,7 +109,7 @@ async def bare_insert(stack: Stack) -> AsyncIterator[Book]:
 
 
 @asynccontextmanager
-async def _direct_pool(stack: Stack, name: str) -> AsyncIterator[Pool]:
+async def direct_pool(stack: Stack, name: str) -> AsyncIterator[Pool]:
     pool = await asyncpg.create_pool(
         stack.dsn(),
         min_size=CONNECTIONS,

@@ -68,19 +68,25 @@ async def connections(web: Web, count: int) -> list[Connection]:
     return opened
 
 
-def booking(web: Web, student: Student, offer: Offer, start: datetime) -> bytes:
-    """The bytes of a POST /api/bookings of 30 minutes, with a new key."""
-    body = orjson.dumps(
-        {
-            "service_id": str(offer.service_id),
-            "start": start,
-            "duration_minutes": 30,
-            "location": "12 Main Street",
-        }
-    )
+def booking(
+    web: Web, student: Student, offer: Offer, start: datetime, path: str = "/api/bookings"
+) -> bytes:
+    """The bytes of a POST of 30 minutes to /api/bookings or /api/holds, with a new key."""
+    lesson = {
+        "service_id": str(offer.service_id),
+        "start": start,
+        "duration_minutes": 30,
+        "location": "12 Main Street",
+    }
+    return call(web, student, "POST", path, lesson)
+
+
+def call(web: Web, student: Student, method: str, path: str, body: object) -> bytes:
+    """The bytes of a call with a new key."""
+    content = orjson.dumps(body)
     head = (
-        f"POST /api/bookings HTTP/1.1\r\nHost: {web.host}:{web.port}\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: {web.host}:{web.port}\r\n"
         f"Authorization: Bearer {student.token}\r\nIdempotency-Key: {uuid.uuid4()}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     )
-    return head.encode() + body
+    return head.encode() + content

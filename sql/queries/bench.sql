@@ -28,6 +28,28 @@ values (
 on conflict do nothing
 returning id
 
+-- name: bench_expired_holds
+-- For each of these instructors, :each holds that have expired, half an hour apart from :start. At
+-- one time every student holds with one instructor.
+with offer as (
+  select id, instructor_id, row_number() over (order by id) as number
+  from service where id = any(:service_ids::uuid[])
+), student as (
+  select id, row_number() over (order by id) as number
+  from unnest(:student_ids::uuid[]) as s (id)
+)
+insert into booking (
+  instructor_id, student_id, service_id, state, held_until, during, blocked, service_name,
+  price_cents, hourly_rate_cents, location_type, free_cancel_hours, free_cancel_until, version,
+  created_at
+)
+select o.instructor_id, s.id, o.id, 'held', :now, during, during, 'Piano', 3500, 7000, 'public', 12,
+       :start::timestamptz, 0, :now
+from offer o join student s on s.number = o.number,
+     generate_series(0, :each::integer - 1) as n,
+     lateral (select tstzrange(:start::timestamptz + n * interval '30 minutes',
+                               :start::timestamptz + (n + 1) * interval '30 minutes') as during) as lesson;
+
 -- name: bench_instructors
 -- Each teaches piano and is available on :days days from :first, from :from_hour to :to_hour.
 with new_account as (

@@ -20,7 +20,7 @@ async def moved(
     pool: Pool, lesson: Booking, start: Any, minutes: int | None = None, **more: Any
 ) -> Booking:
     arguments: dict[str, Any] = {"start": start, "minutes": minutes, "now": NOW}
-    return await reschedule.move(pool, lesson.student_id, lesson, **arguments | more)
+    return await reschedule.move(pool, lesson.student_id, lesson.id, **arguments | more)
 
 
 def path(lesson: dict[str, Any]) -> str:

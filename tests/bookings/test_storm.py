@@ -221,7 +221,7 @@ class Storm:
             moved = reschedule.move(
                 self._pool,
                 lesson.student_id,
-                lesson,
+                lesson.id,
                 start=start,
                 minutes=chance.choice([None, minutes]) if call is None else minutes,
                 now=_now(),

@@ -57,7 +57,7 @@ async def move(
     pool: Pool, account: Account, booked: Booking, start: datetime, *, at: datetime | None = None
 ) -> Booking:
     return await reschedule.move(
-        pool, account.id, booked, start=start, minutes=None, now=at or now()
+        pool, account.id, booked.id, start=start, minutes=None, now=at or now()
     )
 
 
