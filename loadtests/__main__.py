@@ -1,5 +1,5 @@
-"""`python -m loadtests rush|spread|watch-party|chaos|crowd|all`: runs a crowd (Locust, in a
-separate process) and prints the verdict. Exit status: 0 if all checks passed, 1 if a check failed,
+"""`python -m loadtests SCENARIO`: runs a crowd (Locust, in a separate process) and prints the
+verdict. Exit status: 0 if all checks passed, 1 if a check failed,
 2 if there was no run to check."""
 
 import argparse
@@ -61,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
         ("rush", "many students book the same time"),
         ("spread", "many students book with many instructors"),
         ("watch-party", "many screens watch one board while it changes"),
+        ("hold-storm", "many holds expire at once, and their times are booked"),
+        ("day-in-the-life", "students hold, confirm, move and cancel lessons"),
         ("all", "a short run of each"),
     ):
         load = scenarios.add_parser(name, help=text, description=text)

@@ -17,13 +17,14 @@ from typing import IO
 
 READY_SECONDS = 90
 STOP_SECONDS = 20
-# Override the environment: its own databases, no rate limits, and no outgoing mail.
+# Override the environment: its own databases, no rate limits, short holds, and no outgoing mail.
 _SETTINGS = {
     "SITE_MODE": "int",
     "DATABASE_URL": "",
     "REDIS_URL": "",
     "SMTP_URL": "",
     "RATE_LIMITS": "off",
+    "HOLD_SECONDS": "5",
     "LOG_LEVEL": "warning",
     "PYTHONUNBUFFERED": "1",
 }

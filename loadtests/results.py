@@ -62,10 +62,14 @@ class Results:
     ready: int = 0
     expected: int = 0
     students: list[str] = field(default_factory=list)
-    booked: dict[str, str] = field(default_factory=dict)  # booking id → instructor id
+    # booking id → instructor id, also of holds
+    booked: dict[str, str] = field(default_factory=dict)
+    held: list[str] = field(default_factory=list)  # bookings that began as holds
+    confirmed: list[str] = field(default_factory=list)  # holds that became lessons
+    moved: dict[str, str] = field(default_factory=dict)  # booking id → its last start
     cancelled: list[str] = field(default_factory=list)
     unanswered: int = 0  # bookings with an unknown outcome
-    # bookings whose cancellation has an unknown outcome
+    # bookings with a later change whose outcome is unknown
     uncertain: list[str] = field(default_factory=list)
     # start of each request with a 503 or without a response
     failed_at: list[float] = field(default_factory=list)

@@ -4,7 +4,7 @@ them, stop them, let the screens settle, and save the results."""
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from random import Random
 
@@ -15,11 +15,13 @@ from loadtests import accounts
 from loadtests.accounts import Accounts, Instructor, Student
 from loadtests.client import Screen
 from loadtests.results import InstructorEvents, Results, Rush, ScreenState, started_file
-from loadtests.scenarios import Scenario
+from loadtests.scenarios import RELEASE_SECONDS, Scenario
 from loadtests.watcher import Watcher
 
 READY_SECONDS = 60
 IN_FLIGHT_SECONDS = 30
+# The longest life of a hold for which a storm waits.
+MOST_HOLD_SECONDS = 20
 # A screen may be at most 15 s behind; after that its content is judged.
 SETTLE_SECONDS = 15
 # A socket reconnects within half a minute, unless its close code forbids it.
@@ -27,6 +29,10 @@ RECONNECT_SECONDS = 45
 # Calendars per socket.
 _CALENDARS_PER_SOCKET = 50
 _WINDOWS = (7, 14, 28, 35)
+
+
+class RunnerError(Exception):
+    """The scenario cannot run against this server; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,9 @@ class Runner:
         self._instructors: list[Instructor] = []
         self._screens = 0
         self._rush: Rush | None = None
+        self.storm_times: list[tuple[Instructor, str]] = []
+        self._untaken: list[tuple[Instructor, str]] = []
+        self._expire_at = 0.0
         self._announcement: AsyncResult = AsyncResult()
         self._waiting = 0
 
@@ -111,10 +120,13 @@ class Runner:
         self.results.started = time.time()
         self.start_event.set()
         started_file(self.plan.results).touch()
-        if self.plan.scenario.name == "rush":
-            self._rushes()
-        else:
-            gevent.sleep(self.plan.seconds)
+        match self.plan.scenario.name:
+            case "rush":
+                self._rushes()
+            case "hold-storm":
+                self._storms()
+            case _:
+                gevent.sleep(self.plan.seconds)
         self.closed = True
         _until(lambda: self.in_flight == 0, IN_FLIGHT_SECONDS)
         self.settle()
@@ -134,25 +146,65 @@ class Runner:
                 break
             self._rush = Rush(start)
             self.results.rushes.append(self._rush)
-            announced, self._announcement, self._waiting = self._announcement, AsyncResult(), 0
-            announced.set(start)
-            self._wait_for_all()
+            self._announce(start)
+
+    def _storms(self) -> None:
+        """Announces "hold" and, when the holds that were left have expired, "book"."""
+        ends = time.monotonic() + self.plan.seconds
+        instructors = self.accounts.instructors
+        per_round = -(-self.students_ready // len(instructors))
+        self._wait_for_all()
+        for first in range(0, len(self.starts) - per_round, per_round):
+            if time.monotonic() > ends:
+                break
+            starts = self.starts[first : first + per_round]
+            self.storm_times = [
+                (instructor, start) for start in starts for instructor in instructors
+            ]
+            self._untaken = list(self.storm_times)
+            self._announce("hold")
+            # Instants in responses are whole seconds, so a hold may last up to a second longer.
+            gevent.sleep(max(0.0, self._expire_at + 1 - time.time()))
+            self._announce("book")
+
+    def _announce(self, value: str) -> None:
+        """Wakes all waiting students, and waits until all of them wait again."""
+        announced, self._announcement, self._waiting = self._announcement, AsyncResult(), 0
+        announced.set(value)
+        self._wait_for_all()
 
     def _wait_for_all(self) -> None:
         _until(lambda: self._waiting >= self.students_ready, IN_FLIGHT_SECONDS)
 
-    def next_time(self) -> str:
-        """Waits for the next announced start time."""
+    def next_announcement(self) -> str:
+        """Waits for the next start time of a rush, or the next step of a storm."""
         self._waiting += 1
-        start: str = self._announcement.get()
-        return start
+        value: str = self._announcement.get()
+        return value
+
+    def next_storm_time(self) -> tuple[Instructor, str]:
+        """A time for one student alone."""
+        return self._untaken.pop()
+
+    def left_hold(self, held_until: str) -> None:
+        """This hold will expire. A storm waits for the last one, and the end of the run for its
+        release. Raises RunnerError if that takes too long."""
+        expires_at = datetime.fromisoformat(held_until).timestamp()
+        if expires_at - time.time() > MOST_HOLD_SECONDS:
+            raise RunnerError(
+                f"Holds last more than {MOST_HOLD_SECONDS} s, too long for this scenario. "
+                "Start the server with HOLD_SECONDS=5, or use --up."
+            )
+        self._expire_at = max(self._expire_at, expires_at)
 
     def count_rush_answer(self, answer: str) -> None:
         assert self._rush is not None
         self._rush.answers[answer] = self._rush.answers.get(answer, 0) + 1
 
     def settle(self) -> None:
-        """Waits until every screen has the server's current versions, within SETTLE_SECONDS."""
+        """Waits until the holds that were left are released, and then until every screen has the
+        server's current versions, within SETTLE_SECONDS."""
+        gevent.sleep(max(0.0, self._expire_at + 1 + RELEASE_SECONDS - time.time()))
         now = self._versions()
         reconnect_deadline = time.monotonic() + RECONNECT_SECONDS
         until = time.monotonic() + SETTLE_SECONDS

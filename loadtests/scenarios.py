@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 MAX_PEOPLE = 2_000
 MAX_SECONDS = 600
+# The guarantee: an expired hold is released within this time (docs/guarantees.md).
+RELEASE_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Scenario:
     pause: tuple[float, float]
     cancels: float  # share of lessons that students cancel
     edits: bool  # whether instructors edit their week
+    holds: float = 0  # share of lessons that students hold before they confirm them
+    moves: float = 0  # share of lessons that students move
     # whether users repeat a request with the same key until its outcome is known
     retries: bool = False
 
@@ -45,14 +49,42 @@ def watch_party(people: int) -> Scenario:
     )
 
 
+def hold_storm(people: int) -> Scenario:
+    """All students hold a time each. When the holds expire together, all book one of these
+    times."""
+    instructors = min(20, max(1, people // 20))
+    return Scenario(
+        "hold-storm", people, instructors, 2 * instructors, (0, 0), cancels=0, edits=False
+    )
+
+
+def day_in_the_life(people: int) -> Scenario:
+    """Everything that people do in a day: like `spread`, and students hold, extend, give up,
+    confirm and move lessons."""
+    return replace(spread(people), name="day-in-the-life", holds=0.6, moves=0.2)
+
+
 def chaos(people: int) -> Scenario:
-    """Like `spread`, with injected faults (chaos.py) and retries."""
-    return replace(spread(people), name="chaos", retries=True)
+    """Like `day_in_the_life`, with injected faults (chaos.py) and retries."""
+    return replace(day_in_the_life(people), name="chaos", retries=True)
 
 
-SCENARIOS = {"rush": rush, "spread": spread, "watch-party": watch_party, "chaos": chaos}
+SCENARIOS = {
+    "rush": rush,
+    "spread": spread,
+    "watch-party": watch_party,
+    "hold-storm": hold_storm,
+    "day-in-the-life": day_in_the_life,
+    "chaos": chaos,
+}
 # Users and seconds of each scenario of `all`, short enough for a laptop.
-SHORT = {"rush": (200, 8), "spread": (100, 15), "watch-party": (300, 15)}
+SHORT = {
+    "rush": (200, 8),
+    "spread": (100, 15),
+    "watch-party": (300, 15),
+    "hold-storm": (200, 15),
+    "day-in-the-life": (100, 15),
+}
 
 
 def problem(url: str, people: int, seconds: float, confirmed_host: str) -> str | None:

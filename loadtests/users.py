@@ -58,14 +58,16 @@ class ApiUser(FastHttpUser):
             self.runner.results.failed_at.append(time.time() - seconds)
         return answer, content
 
-    def post_with_key(self, path: str, body: Any, *, name: str | None = None) -> tuple[str, Any]:
-        """POSTs with an Idempotency-Key, as pages do. In scenarios that retry, repeats the request
-        with the same key until its outcome is known."""
+    def ask_with_key(
+        self, method: str, path: str, body: Any = None, *, name: str | None = None
+    ) -> tuple[str, Any]:
+        """Sends an Idempotency-Key, as pages do. In scenarios that retry, repeats the request with
+        the same key until its outcome is known."""
         key = str(uuid.uuid4())
-        answer, content = self.ask("POST", path, body, name=name, key=key)
+        answer, content = self.ask(method, path, body, name=name, key=key)
         while self.runner.plan.scenario.retries and unknown(answer) and not self.runner.closed:
             gevent.sleep(self.runner.random.uniform(0.5, 2.0))
-            answer, content = self.ask("POST", path, body, name=name, key=key)
+            answer, content = self.ask(method, path, body, name=name, key=key)
         return answer, content
 
     @contextmanager
@@ -107,7 +109,7 @@ def _read(response: Any) -> tuple[str, Any]:
 
 
 class StudentUser(ApiUser):
-    """Books a time, or an alternative if it was taken; sometimes cancels the lesson."""
+    """Books a time, or an alternative if it was taken; sometimes moves or cancels the lesson."""
 
     def on_start(self) -> None:
         self.token = self.runner.next_student().token
@@ -117,55 +119,119 @@ class StudentUser(ApiUser):
 
     @task
     def act(self) -> None:
-        if self.runner.plan.scenario.name == "rush":
-            self._rush()
-        else:
-            self._book_random_time()
+        match self.runner.plan.scenario.name:
+            case "rush":
+                self._rush()
+            case "hold-storm":
+                self._hold_storm()
+            case _:
+                self._take_random_time()
 
     def _rush(self) -> None:
         """Waits for an announced time with all other students, and books it."""
-        start = self.runner.next_time()
+        start = self.runner.next_announcement()
         answer, _ = self._book(self.runner.accounts.instructors[0], start)
         self.runner.count_rush_answer(answer)
 
-    def _book_random_time(self) -> None:
-        self.pause()
+    def _hold_storm(self) -> None:
+        """Holds a time of its own, and confirms one in three; when all other holds have expired,
+        books any of the times."""
         runner = self.runner
+        if runner.next_announcement() == "book":
+            self._book(*runner.random.choice(runner.storm_times))
+            return
+        answer, hold = self._hold(*runner.next_storm_time())
+        if answer == "201" and runner.random.random() < 1 / 3:
+            self._confirm(hold["id"])
+        elif answer == "201":
+            runner.left_hold(hold["held_until"])
+
+    def _take_random_time(self) -> None:
+        self.pause()
+        runner, scenario = self.runner, self.runner.plan.scenario
         instructor = runner.random.choice(runner.accounts.instructors)
         self.ask("GET", f"/api/instructors/{instructor.id}", name="/api/instructors/{id}")
-        answer, content = self._book(instructor, runner.random.choice(runner.starts))
+        take = self._hold_first if runner.random.random() < scenario.holds else self._book
+        answer, content = take(instructor, runner.random.choice(runner.starts))
         if answer == "409 SLOT_TAKEN" and content["alternatives"]:
-            answer, content = self._book(instructor, content["alternatives"][0])
-        if answer == "201" and runner.random.random() < runner.plan.scenario.cancels:
+            answer, content = take(instructor, content["alternatives"][0])
+        if answer == "201" and runner.random.random() < scenario.moves:
+            self.pause()
+            self._move(content["id"], runner.random.choice(runner.starts))
+        if answer == "201" and runner.random.random() < scenario.cancels:
             self.pause()
             self._cancel(content["id"])
         elif runner.random.random() < 0.1:
             self.ask("GET", "/api/bookings?as=student&scope=upcoming")
 
+    def _hold_first(self, instructor: Instructor, start: str) -> tuple[str, Any]:
+        """Holds the time; then confirms it, perhaps after extending it, gives it up, or leaves it
+        to expire. The answer is "201" only if it became a lesson."""
+        answer, hold = self._hold(instructor, start)
+        if answer != "201":
+            return answer, hold
+        self.pause()
+        path, choice = f"/api/holds/{hold['id']}", self.runner.random.random()
+        if choice < 0.1:
+            self.runner.left_hold(hold["held_until"])
+            return "left", None
+        if choice < 0.2:
+            self.ask_with_key("DELETE", path, name="/api/holds/{id}")
+            return "given up", None
+        if choice < 0.4:
+            self.ask_with_key("POST", f"{path}/extension", name="/api/holds/{id}/extension")
+        answer, content = self._confirm(hold["id"])
+        return ("201" if answer == "200" else answer), content
+
     def _book(self, instructor: Instructor, start: str) -> tuple[str, Any]:
+        return self._reserve("/api/bookings", instructor, start)
+
+    def _hold(self, instructor: Instructor, start: str) -> tuple[str, Any]:
+        answer, content = self._reserve("/api/holds", instructor, start)
+        if answer == "201":
+            self.runner.results.held.append(content["id"])
+        return answer, content
+
+    def _reserve(self, path: str, instructor: Instructor, start: str) -> tuple[str, Any]:
         body = {
             "service_id": instructor.service_id,
             "start": start,
             "duration_minutes": 30,
             "location": "12 Main Street",
         }
-        answer, content = self.post_with_key("/api/bookings", body)
+        answer, content = self.ask_with_key("POST", path, body)
         if answer == "201":
             self.runner.results.booked[content["id"]] = instructor.id
         elif unknown(answer):
             self.runner.results.unanswered += 1
         return answer, content
 
+    def _confirm(self, booking: str) -> tuple[str, Any]:
+        answer, content = self._change("POST", booking, "confirmation", {})
+        if answer == "200":
+            self.runner.results.confirmed.append(booking)
+        return answer, content
+
+    def _move(self, booking: str, start: str) -> None:
+        answer, _ = self._change("PUT", booking, "time", {"start": start})
+        if answer == "200":
+            self.runner.results.moved[booking] = start
+
     def _cancel(self, booking: str) -> None:
-        answer, _ = self.post_with_key(
-            f"/api/bookings/{quote(booking)}/cancellation",
-            {"reason": "I am ill."},
-            name="/api/bookings/{id}/cancellation",
-        )
+        answer, _ = self._change("POST", booking, "cancellation", {"reason": "I am ill."})
         if answer == "200":
             self.runner.results.cancelled.append(booking)
-        elif unknown(answer):
+
+    def _change(self, method: str, booking: str, what: str, body: Any) -> tuple[str, Any]:
+        answer, content = self.ask_with_key(
+            method,
+            f"/api/bookings/{quote(booking)}/{what}",
+            body,
+            name=f"/api/bookings/{{id}}/{what}",
+        )
+        if unknown(answer):
             self.runner.results.uncertain.append(booking)
+        return answer, content
 
 
 class InstructorUser(ApiUser):

@@ -14,6 +14,7 @@ from app.db import Pool, connect
 from app.embedded import run_file
 from app.statements import statement
 from loadtests.results import Results, ScreenState
+from loadtests.scenarios import RELEASE_SECONDS
 from loadtests.table import columns, milliseconds, percentile
 
 # Longest time that a committed change may stay unpublished after the run.
@@ -24,7 +25,14 @@ _POLL_SECONDS = 0.2
 # The guarantee: no connected screen is behind for longer (docs/guarantees.md).
 STALE_SECONDS = 15.0
 # Answers that a crowd may get.
-_EXPECTED = ("2", "409 SLOT_TAKEN", "409 STUDENT_BUSY", "409 OUTSIDE_AVAILABILITY")
+_EXPECTED = (
+    "2",
+    "409 SLOT_TAKEN",
+    "409 STUDENT_BUSY",
+    "409 OUTSIDE_AVAILABILITY",
+    "409 HOLD_EXPIRED",
+    "409 HOLD_LIMIT",
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,7 @@ class Board:
 
 _overlaps = statement("verdict_overlaps", Overlaps)
 _unpublished = statement("verdict_unpublished", int)
+_overdue_holds = statement("verdict_overdue_holds", int)
 _unsent_mails = statement("verdict_unsent_mails", int)
 _broken_versions = statement("verdict_broken_versions", UUID)
 _bookings = statement("verdict_bookings", Row)
@@ -135,6 +144,10 @@ async def judge(
                 len(await _broken_versions.all(pool, instructors=instructors)),
             ),
             *_answer_checks(results, rows),
+            _must_be_zero(
+                f"holds not released {RELEASE_SECONDS} s after they expired",
+                await _overdue_holds.one(pool, seconds=RELEASE_SECONDS),
+            ),
             *_screen_checks(results, await _boards_of(pool, results.screens)),
             *_instructor_event_checks(results),
             _must_be_zero(
@@ -163,7 +176,8 @@ async def _mails(pool: Pool, results: Results, grace: float) -> list[Check]:
     """Whether all mails were sent. Checked after injected faults only; other runs do not wait."""
     if results.repaired_at is None:
         return []
-    bookings = [UUID(booking) for booking in results.booked]
+    only_held = set(results.held) - set(results.confirmed)
+    bookings = [UUID(booking) for booking in results.booked if booking not in only_held]
     return [
         _must_be_zero(
             "mails not sent",
@@ -200,17 +214,11 @@ def _overlap_checks(overlaps: Overlaps) -> list[Check]:
 def _answer_checks(results: Results, rows: Sequence[Row]) -> list[Check]:
     """Every 201 must be a row in the right state; every row must have a 201 or belong to a request
     without a response."""
-    states = {str(row.id): row.state for row in rows}
-    cancelled, uncertain = set(results.cancelled), set(results.uncertain)
-
-    def is_correct(booking: str) -> bool:
-        state = states.get(booking)
-        if booking in uncertain:
-            return state in {"cancelled", "confirmed"}
-        return state == ("cancelled" if booking in cancelled else "confirmed")
-
-    wrong_rows = sum(not is_correct(booking) for booking in results.booked)
-    unknown_rows = len(states.keys() - results.booked.keys())
+    row_of = {str(row.id): row for row in rows}
+    wrong_rows = sum(
+        not _is_correct(results, booking, row_of.get(booking)) for booking in results.booked
+    )
+    unknown_rows = len(row_of.keys() - results.booked.keys())
     checks = [
         _must_be_zero(
             "bookings whose database row contradicts the response",
@@ -239,6 +247,20 @@ def _answer_checks(results: Results, rows: Sequence[Row]) -> list[Check]:
             )
         )
     return checks
+
+
+def _is_correct(results: Results, booking: str, row: Row | None) -> bool:
+    """Whether a booking's row agrees with the responses about it."""
+    if row is None:
+        return False
+    states = {"confirmed"}
+    if booking in results.held and booking not in results.confirmed:
+        states = {"held", "expired"}
+    if booking in results.cancelled:
+        states = {"cancelled"}
+    if booking in results.uncertain:
+        return row.state in {*states, "confirmed", "cancelled"}
+    return row.state in states and row.start == results.moved.get(booking, row.start)
 
 
 async def _boards_of(
@@ -343,8 +365,12 @@ def _completeness_checks(results: Results, rows: Sequence[Row]) -> list[Check]:
             f"{results.ready} of {results.expected}",
             complete,
         ),
-        Check("lessons booked", str(len(rows)), len(rows) > 0),
+        Check("lessons booked", str(_lessons(rows)), _lessons(rows) > 0),
     ]
+
+
+def _lessons(rows: Sequence[Row]) -> int:
+    return sum(row.state not in {"held", "expired"} for row in rows)
 
 
 # ---- the numbers
@@ -394,7 +420,7 @@ def _numbers(
     table.append(
         (
             "lessons booked",
-            f"{len(rows):,}",
+            f"{_lessons(rows):,}",
             "",
             "",
             "",

@@ -22,6 +22,10 @@ select
 -- name: verdict_unpublished
 select count(*) from outbox_unpublished;
 
+-- name: verdict_overdue_holds
+select count(*) from booking
+where state = 'held' and held_until < clock_timestamp() - make_interval(secs => :seconds);
+
 -- name: verdict_unsent_mails
 -- The number of mails of these bookings that are neither sent nor given up, plus missing ones: each
 -- booking has two confirmations.

@@ -322,6 +322,41 @@ async def test_a_cancellation_without_a_response_may_have_taken_effect(
     assert contradiction in failed(await judge(database_url, run))
 
 
+async def test_the_rows_of_holds_and_moves_must_agree_with_their_responses(
+    database_url: str, run: Results, pool: Pool
+) -> None:
+    (lesson,) = run.booked
+    wrong = "bookings whose database row contradicts the response"
+    calm = replace(run, rushes=[])
+
+    async def failures(results: Results) -> list[str]:
+        return failed(await judge(database_url, results))
+
+    start = run.rushes[0].start
+    assert await failures(replace(calm, moved={lesson: start})) == []
+    assert await failures(replace(calm, moved={lesson: "2030-01-01T15:00:00Z"})) == [wrong]
+    held = replace(calm, held=[lesson])
+    assert await failures(held) == [wrong]  # it was never confirmed, but the row is
+    assert await failures(replace(held, confirmed=[lesson])) == []
+    assert await failures(replace(held, uncertain=[lesson])) == []
+    await pool.execute(
+        "update booking set state = 'held', held_until = now() + interval '1 minute'"
+    )
+    assert wrong not in await failures(held)
+    assert wrong in await failures(replace(held, confirmed=[lesson]))
+
+
+async def test_an_expired_hold_that_was_not_released_fails_it(
+    database_url: str, run: Results, pool: Pool
+) -> None:
+    (lesson,) = run.booked
+    await pool.execute(
+        "update booking set state = 'held', held_until = now() - interval '6 seconds'"
+    )
+    verdict = await judge(database_url, replace(run, rushes=[], held=[lesson]))
+    assert "holds not released 5 s after they expired" in failed(verdict)
+
+
 async def test_an_incomplete_crowd_fails_it(database_url: str, run: Results) -> None:
     incomplete = replace(run, ready=1, booked={}, rushes=[], students=[])
     assert failed(await judge(database_url, incomplete)) == [
