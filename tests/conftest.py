@@ -212,12 +212,12 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def visiting(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application under these settings."""
+async def visiting(settings: Settings, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application under these settings; `options` are those of `build`."""
     from app.main import build
 
     async with AsyncExitStack() as stack:
-        application = await _running(stack, build(settings))
+        application = await _running(stack, build(settings, **options))
         transport = httpx.ASGITransport(application)
         yield await stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url=settings.site_url)

@@ -21,6 +21,7 @@ from app.web import Request
 
 BLACKOUTS = 400  # listed; one blackout spans at most 366 days
 FILLED_WEEKS = 13  # three months, the default of the forms that fill many days
+SATURDAY = 5  # as `date.weekday` counts
 NAMES = {"weekdays": "Weekdays 9–5", "evenings": "Evenings 5–9", "weekends": "Weekends 10–4"}
 
 
@@ -71,6 +72,9 @@ async def page(request: Request, account: SignedIn) -> Response:
     today = formatting.local_day(now, profile.time_zone)
     monday = _monday(request.query_params.get("week", ""), today)
     current = await week.read(pool, profile.id, monday)
+    if "week" not in request.query_params and _is_over(current, today):
+        monday += timedelta(days=7)
+        current = await week.read(pool, profile.id, monday)
     lessons = await _lessons(request, profile.id, monday, profile.time_zone)
     first = min(monday, today)
     blackouts = await blackout.list_of(
@@ -118,6 +122,13 @@ def _monday(text: str, today: date) -> date:
     if not today - timedelta(days=366) <= day <= today + timedelta(days=week.HORIZON_DAYS):
         day = today
     return day - timedelta(days=day.weekday())
+
+
+def _is_over(current: week.Week, today: date) -> bool:
+    """Whether it is the weekend, without hours: then instructors plan the next week."""
+    return today.weekday() >= SATURDAY and not any(
+        ranges for day, ranges in current.days.items() if date.fromisoformat(day) >= today
+    )
 
 
 async def _lessons(

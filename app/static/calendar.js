@@ -21,7 +21,7 @@ const live = new Live();
 const refresh = new Refresh(async () => update(await readPage()));
 const bar = new SaveBar({ onSave: () => save(), onDiscard: discard, onUndo: undo });
 
-let address = location.href;
+let address; // of the shown week
 let data;
 let week;
 let list;
@@ -38,6 +38,9 @@ function begin() {
   data = dataOf(document);
   setServerTime(Date.parse(data.now));
   week = new Week(data.week, find("#view").dataset.today);
+  // Without it, the address means another week from Monday on.
+  address = `${location.pathname}?week=${week.start}`;
+  history.replaceState(null, "", address);
   list = new DayList(find("#days"), { week, onEdit: draw, onSpread: open });
   grid?.destroy();
   grid = null;
@@ -98,7 +101,6 @@ async function show(target, { push }) {
     return bar.fail("We couldn’t load that week. Check your connection, then try again.");
   }
   if (push) history.pushState(null, "", target);
-  address = location.href;
   bar.clear();
   begin();
   document.getElementById(focused)?.focus();
@@ -122,7 +124,7 @@ async function onLink(event) {
 }
 
 async function onHistory() {
-  const target = location.href;
+  const target = location.pathname + location.search;
   if (target === address) return;
   if (week.isChanged) {
     history.pushState(null, "", address);

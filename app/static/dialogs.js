@@ -102,9 +102,9 @@ export async function preview(title, days) {
     : "Nothing would change: these days already have these hours.";
   box.querySelector("[data-summary]").textContent = summary;
   box.querySelector("tbody").replaceChildren(...groups(days).map(([name, text, group]) => {
-    const list = group.length > 3
-      ? `${shortDay(group[0])} – ${shortDay(group.at(-1))} (${group.length})`
-      : group.map(shortDay).join(", ");
+    const dates = group.map((day) => shortDay(day).slice(5)); // without the weekday
+    const list = dates.length > 3
+      ? `${dates[0]} – ${dates.at(-1)} (${dates.length})` : dates.join(", ");
     return element("tr", {}, element("th", { scope: "row", textContent: name }),
       element("td", { textContent: text }), element("td", { textContent: list }));
   }));

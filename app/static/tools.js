@@ -1,7 +1,7 @@
 // The forms that change many days. Each shows first what it will change, except days off and the
 // repeating pattern, which replace nothing.
 
-import { plural } from "./formatting.js";
+import { plural, shortDay } from "./formatting.js";
 import { preview } from "./dialogs.js";
 
 const TIMEOUT = 10_000; // milliseconds
@@ -72,7 +72,11 @@ export class Tools {
     const planned = await this.#send(form, "POST", form.action, { ...body, preview: true });
     if (!planned || !(await preview(TITLES[tool], planned.days))) return undefined;
     const applied = await this.#send(form, "POST", form.action, body);
-    return applied && this.#done(form, `${plural(applied.days_changed, "day")} changed.`);
+    if (!applied) return undefined;
+    const dates = Object.keys(planned.days);
+    const span = dates.length > 1
+      ? `from ${shortDay(dates[0])} to ${shortDay(dates.at(-1))}` : shortDay(dates[0]);
+    return this.#done(form, `${plural(applied.days_changed, "day")} changed: ${span}.`);
   }
 
   #done(form, sentence) {

@@ -1,6 +1,6 @@
 """/teach/calendar without scripts: a form per day, and forms that change many days."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import httpx
 import pytest
@@ -8,8 +8,10 @@ import pytest
 from app import formatting
 from app.availability import blackout, filling, week
 from app.db import Pool
+from app.settings import Settings
 from app.web import utc_now
 from tests import factories
+from tests.conftest import visiting
 from tests.factories import Instructor
 from tests.forms import Form, Page
 from tests.pages.visitor import book, sign_in, visit
@@ -229,3 +231,21 @@ async def test_the_start_page_sums_up_the_next_seven_days(
     assert "Tomorrow 9 am–12 pm, 8 pm–midnight" in page.text
     assert "Day off: Dentist" in page.text
     assert page.links["Open the calendar"] == "/teach/calendar"
+
+
+async def test_at_the_weekend_without_hours_the_next_week_is_shown(
+    settings: Settings, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna", days=0)
+    saturday = datetime.now(UTC) + timedelta(days=(5 - datetime.now(UTC).weekday()) % 7)
+    noon = saturday.replace(hour=17, minute=0)
+    monday = noon.date() - timedelta(days=5)
+    async with visiting(settings, now=lambda: noon) as client:
+        await sign_in(client, anna)
+        shown = await visit(client, "/teach/calendar")
+        assert formatting.days(monday + WEEK, monday + 2 * WEEK - timedelta(1)) in shown.text
+        chosen = await visit(client, f"/teach/calendar?week={monday}")
+        assert formatting.days(monday, monday + WEEK - timedelta(1)) in chosen.text
+        await week.replace_days(pool, anna.id, {noon.date(): [(900, 1200)]}, now=noon)
+        shown = await visit(client, "/teach/calendar")
+        assert formatting.days(monday, monday + WEEK - timedelta(1)) in shown.text
