@@ -34,6 +34,13 @@ def directions(location_type: str, location: str) -> str:
     return address("https://www.google.com/maps/dir/", api=1, destination=location)
 
 
+def place(location_type: str, instructor_name: str) -> str:
+    """At Anna’s place: where a lesson is, for its student."""
+    if location_type == "instructor":
+        return f"At {first_name(instructor_name)}’s place"
+    return PLACES[location_type]
+
+
 def clock(instant: datetime, zone: str) -> str:
     """9:00 am"""
     return _clock(instant.astimezone(ZoneInfo(zone)))
@@ -143,6 +150,11 @@ def length(minutes: int) -> str:
     return count(minutes, "minute")
 
 
+def duration(seconds: int) -> str:
+    """5 minutes, 90 seconds"""
+    return count(seconds // 60, "minute") if seconds % 60 == 0 else count(seconds, "second")
+
+
 def money(cents: int) -> str:
     """$75, $37.50"""
     return f"${cents // 100:,}" if cents % 100 == 0 else f"${cents / 100:,.2f}"
@@ -156,9 +168,14 @@ def price(hourly_rate_cents: int, minutes: int) -> int:
 def cancelling(start: datetime, hours: int, zone: str, now: datetime) -> str:
     """The cancellation policy of a lesson booked now."""
     until = start - timedelta(hours=hours)
+    return f"{free_to_cancel(until, zone, now)}. After that, it counts as late."
+
+
+def free_to_cancel(until: datetime, zone: str, now: datetime) -> str:
+    """Free to cancel until Mon, Nov 23, 9:00 pm: for a lesson that is booked now."""
     if until <= now + timedelta(minutes=5):
-        return "Free to cancel for 5 minutes after booking. After that, it counts as late."
-    return f"Free to cancel until {moment(until, zone)}. After that, it counts as late."
+        return "Free to cancel for 5 minutes after booking"
+    return f"Free to cancel until {moment(until, zone)}"
 
 
 def initials(name: str) -> str:

@@ -110,6 +110,25 @@ def meets(span: Span, others: Iterable[Span]) -> bool:
     return any(begin < span[1] and span[0] < end for begin, end in others)
 
 
+def released(
+    free: Sequence[Span], held: Sequence[Span], holds: Sequence[Span]
+) -> tuple[list[Span], list[Span]]:
+    """The free and the held ranges of a day for a viewer whose own holds are `holds`: a new hold
+    replaces them, so their time counts as free."""
+    own = [
+        (max(begin, first), min(end, last))
+        for begin, end in held
+        for first, last in holds
+        if begin < last and first < end
+    ]
+    others = list(held)
+    for first, last in own:
+        before = [(begin, min(end, first)) for begin, end in others]
+        after = [(max(begin, last), end) for begin, end in others]
+        others = sorted((begin, end) for begin, end in before + after if begin < end)
+    return _union([*free, *own]), others
+
+
 def _grid(ranges: Iterable[Span], lesson: timedelta, zone: str) -> Iterator[datetime]:
     """The first start of each range and the local half-hours, if a whole lesson fits."""
     local = ZoneInfo(zone)

@@ -120,9 +120,21 @@ class Outcome:
     booking: dict[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Since when a booking has its state, who brought it about (None: the product, or unknown), and
+    whether its hold was extended."""
+
+    since: datetime
+    changed_by: UUID | None
+    hold_extended: bool
+
+
 _reserve = statement("reserve", Outcome)
 _booking = statement("booking", Booking)
 _parties = statement("booking_parties", Parties)
+_progress = statement("booking_progress", Progress)
+_last_address = statement("last_address", str)
 _lists = {
     ("student", "upcoming"): statement("student_bookings_upcoming", Booking),
     ("student", "earlier"): statement("student_bookings_earlier", Booking),
@@ -310,6 +322,16 @@ async def find(db: Db, booking_id: UUID, *, viewer: UUID, sees_all: bool = False
     if booking is None or not (sees_all or viewer in {booking.student_id, booking.instructor_id}):
         raise refusal.NotFound
     return booking
+
+
+async def progress(db: Db, booking_id: UUID) -> Progress:
+    """The progress of an existing booking."""
+    return await _progress.one(db, id=booking_id)
+
+
+async def last_address(db: Db, student_id: UUID) -> str:
+    """The address of the student's latest booking at their own place, or empty."""
+    return await _last_address.first(db, student_id=student_id) or ""
 
 
 async def list_of(

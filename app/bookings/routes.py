@@ -75,11 +75,14 @@ class ListQuery(wire.Paging):
 def idempotent(
     handler: Callable[[Request, SignedIn, Call | None], Awaitable[Response]],
 ) -> Callable[[Request, SignedIn], Awaitable[Response]]:
-    """Gives the handler the call of the Idempotency-Key, or None if the request has none."""
+    """Gives the handler the call of the Idempotency-Key, or None if the request has none. A form
+    has the key in its field `_idempotency_key`."""
 
     @functools.wraps(handler)
     async def with_call(request: Request, account: SignedIn) -> Response:
         call, key = None, request.headers.get("idempotency-key")
+        if key is None:
+            key = await web.layer_field(request, "_idempotency_key")
         if key is not None:
             path = request.scope["path"]
             call = idempotency.call(key, request.method, path, await request.body())
@@ -108,7 +111,7 @@ async def create(request: Request, account: SignedIn, call: Call | None) -> Resp
     )
     state["wake_up"]()
     content = booking.as_json(lesson, account.account_id)
-    return web.done(request, content, status=201, redirect_to=f"/lessons#booking-{lesson.id}")
+    return web.done(request, content, status=201, redirect_to=f"/book/{lesson.id}")
 
 
 @web.may("hold_times")
@@ -151,7 +154,7 @@ async def confirm(request: Request, account: SignedIn, call: Call | None) -> Res
     )
     request.state["wake_up"]()
     content = booking.as_json(lesson, account.account_id)
-    return web.done(request, content, redirect_to=f"/lessons#booking-{lesson.id}")
+    return web.done(request, content, redirect_to=f"/book/{lesson.id}")
 
 
 @web.may("hold_times")
@@ -180,7 +183,7 @@ async def give_up_hold(request: Request, account: SignedIn, call: Call | None) -
         call=call,
     )
     request.state["wake_up"]()
-    return web.done(request, None, status=204, redirect_to=f"/instructors/{held.instructor_id}")
+    return web.done(request, None, status=204, redirect_to=f"/book/{held.id}")
 
 
 @web.signed_in
@@ -257,8 +260,13 @@ async def cancel(request: Request, account: SignedIn, call: Call | None) -> Resp
         call=call,
     )
     request.state["wake_up"]()
-    is_instructor = account.account_id == cancelled.instructor_id
-    redirect_to = "/teach" if is_instructor else f"/lessons?cancelled={cancelled.id}"
+    book_page = f"/book/{cancelled.id}"  # with Undo
+    if account.account_id == cancelled.instructor_id:
+        redirect_to = "/teach"
+    elif await web.layer_field(request, "_page") == book_page:
+        redirect_to = book_page
+    else:
+        redirect_to = f"/lessons?cancelled={cancelled.id}"
     return web.done(
         request, booking.as_json(cancelled, account.account_id), redirect_to=redirect_to
     )

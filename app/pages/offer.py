@@ -5,15 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from uuid import UUID
 
-from app import formatting, wire
-from app.availability import start_times
+from app import formatting, refusal, wire
+from app.accounts.session import SignedIn
+from app.availability import board, start_times
 from app.availability.board import Board
 from app.availability.start_times import Limits, Span
-from app.pages.selection import WEEK_DAYS, Selection, first_of_week
+from app.bookings import booking
+from app.bookings.booking import Booking
+from app.pages.selection import BOARD_DAYS, WEEK_DAYS, Selection, first_of_week
+from app.web import Request
 
-Lesson = tuple[datetime, datetime, UUID]  # start, end, id of the booking
+# The viewer's own upcoming bookings, at which the board shows no free time.
+OWN_BOOKINGS = 100
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Day:
         return any(time.state == "free" for time in self.times)
 
 
+OWN_HOLD = "held for you"
 _NOTES = {"held": "being booked", "busy": "you’re busy"}
 _LABELS = {"held": "being booked by someone else", "busy": "you have a lesson at that time"}
 
@@ -61,19 +66,39 @@ _LABELS = {"held": "being booked by someone else", "busy": "you have a lesson at
 @dataclass(frozen=True)
 class Offer:
     """A selection and a snapshot of the board: everything that the board and the lesson card show.
-    `own_lessons` are the viewer's."""
+    `own_bookings` are the viewer's, held or confirmed."""
 
     selection: Selection
     board: Board
     now: datetime
     own_zone: str
-    own_lessons: Sequence[Lesson]
+    own_bookings: Sequence[Booking]
     refused_alternatives: Sequence[datetime] | None = None
 
     @cached_property
     def limits(self) -> Limits:
-        busy = [(begin, end) for begin, end, _ in self.own_lessons]
+        busy = [_during(own) for own in self.own_bookings if not self._is_replaced(own)]
         return Limits.at(self.now, self.board.min_advance_minutes, busy)
+
+    def _is_replaced(self, own: Booking) -> bool:
+        """Whether a new hold replaces this one of the viewer's, or it has expired."""
+        is_here = own.instructor_id == self.selection.instructor.id
+        return own.held_until is not None and (is_here or own.held_until <= self.now)
+
+    @cached_property
+    def hold(self) -> Booking | None:
+        """The viewer's hold with this instructor."""
+        instructor_id = self.selection.instructor.id
+        return next(
+            (
+                own
+                for own in self.own_bookings
+                if own.instructor_id == instructor_id
+                and own.held_until is not None
+                and own.held_until > self.now
+            ),
+            None,
+        )
 
     @cached_property
     def days(self) -> list[Day]:
@@ -97,9 +122,16 @@ class Offer:
         )
 
     def _spans(self, day: date) -> tuple[list[Span], list[Span]]:
-        """The free and the held ranges of a day."""
+        """The free and the held ranges of a day. The viewer's own hold counts as free."""
         ranges = self.board.days.get(str(day), {"free": [], "held": []})
-        return start_times.spans(ranges["free"]), start_times.spans(ranges["held"])
+        free, held = start_times.spans(ranges["free"]), start_times.spans(ranges["held"])
+        instructor_id = self.selection.instructor.id
+        holds = [
+            _during(own)
+            for own in self.own_bookings
+            if own.held_until is not None and own.instructor_id == instructor_id
+        ]
+        return start_times.released(free, held, holds)
 
     def _time(self, start: datetime, state: str) -> Time:
         zone = self.selection.zone
@@ -112,7 +144,18 @@ class Offer:
                 start, part, state, text, _NOTES[state], "", f"{day}, {text} {_LABELS[state]}"
             )
         label = f"{self.sentence(start)}, {hint} your time" if hint else self.sentence(start)
+        if self.is_held(start):
+            label = label.replace(formatting.clock(start, zone), f"{text} {OWN_HOLD}", 1)
+            return Time(start, part, state, text, OWN_HOLD, hint, label)
         return Time(start, part, state, text, "", hint, label)
+
+    def is_held(self, start: datetime) -> bool:
+        """Whether the viewer holds exactly this lesson."""
+        hold = self.hold
+        return hold is not None and _during(hold) == self._lesson(start)
+
+    def _lesson(self, start: datetime) -> Span:
+        return start, start + timedelta(minutes=self.selection.minutes)
 
     def sentence(self, start: datetime) -> str:
         """Tuesday, November 24, 9:00 am, 60 minutes, $70"""
@@ -163,19 +206,45 @@ class Offer:
         return start_times.fits(start, free, self.selection.minutes, self.limits)
 
     @property
-    def obstacle(self) -> str:
-        """Why the selected start cannot be booked."""
-        start = self.selection.start
+    def booked(self) -> Booking | None:
+        """The viewer's lesson with this instructor at the selected start."""
+        selected = self.selection
+        return next(
+            (
+                own
+                for own in self.own_bookings
+                if own.instructor_id == selected.instructor.id
+                and own.starts_at == selected.start
+                and own.state == "confirmed"
+            ),
+            None,
+        )
+
+    def obstacle(self, *, was_free: bool = False) -> str:
+        """Why the selected start cannot be booked. `was_free`: whether it was free, or held for
+        the viewer, on this screen before."""
+        selected, start = self.selection, self.selection.start
         assert start is not None
+        if start < self.now:
+            return "This time has passed."
         if start < self.limits.earliest:
             return "This time is too soon to book."
-        lesson = (start, start + timedelta(minutes=self.selection.minutes))
+        lesson = self._lesson(start)
         if start_times.meets(lesson, self.limits.busy):
             return "You already have a lesson at that time."
-        _, held = self._spans(formatting.local_day(start, self.selection.zone))
+        day = formatting.local_day(start, selected.zone)
+        _, held = self._spans(day)
         if start_times.meets(lesson, held):
             return "Someone else is booking this time right now."
-        return "This time isn’t available."
+        if was_free:
+            return "This time has just been taken."
+        year = (
+            "" if day.year == selected.today.year else f" ({formatting.short_day(day)}, {day.year})"
+        )
+        sentence = f"{formatting.first_name(selected.instructor.name)} does not teach then{year}."
+        if start > self.limits.latest:
+            return f"{sentence} Lessons can be booked up to {start_times.HORIZON.days} days ahead."
+        return sentence
 
     @property
     def alternatives(self) -> list[datetime]:
@@ -200,6 +269,16 @@ class Offer:
         hours = selected.instructor.free_cancel_hours
         return formatting.cancelling(selected.start, hours, selected.zone, self.now)
 
+    @property
+    def brief_moment(self) -> str:
+        """Wed 1:00 pm: the selected start on the button that leads to the card."""
+        selected = self.selection
+        if selected.start is None:
+            return ""
+        day = formatting.local_day(selected.start, selected.zone)
+        clock = formatting.clock(selected.start, selected.zone)
+        return f"{formatting.soon(day, selected.today)} {clock}"
+
     # ---- other weeks
 
     @property
@@ -212,6 +291,35 @@ class Offer:
         first = self.selection.first + timedelta(days=WEEK_DAYS)
         last = formatting.local_day(self.limits.latest, self.selection.zone)
         return first if first <= last else None
+
+
+async def read(
+    request: Request,
+    account: SignedIn | None,
+    selected: Selection,
+    refused_alternatives: Sequence[datetime] | None = None,
+) -> Offer:
+    """The offer for a selection, as of now. Raises NotFound if the calendar is not public."""
+    pool, now = request.state["pool"], request.state["now"]()
+    snapshot = await board.snapshot(pool, selected.instructor.id, selected.board_first, BOARD_DAYS)
+    if snapshot is None:
+        raise refusal.NotFound
+    own: list[Booking] = []
+    if account is not None and "view_own_bookings" in account.permissions:
+        own = await booking.list_of(
+            pool,
+            account.account_id,
+            role="student",
+            scope="upcoming",
+            now=now,
+            limit=OWN_BOOKINGS,
+        )
+    own_zone = account.time_zone if account else ""
+    return Offer(selected, snapshot, now, own_zone, own, refused_alternatives)
+
+
+def _during(booking: Booking) -> Span:
+    return booking.starts_at, booking.ends_at
 
 
 def _clock(start: datetime, zone: str) -> str:

@@ -2,10 +2,21 @@
 
 from starlette.routing import Route
 
-from app.pages import calendar, dev_mail, home, instructor, lessons, sign_in, teach, teach_profile
+from app.pages import (
+    book,
+    calendar,
+    dev_mail,
+    home,
+    instructor,
+    lessons,
+    sign_in,
+    teach,
+    teach_profile,
+)
 
 routes = [
     Route("/", home.page, methods=["GET"]),
+    Route("/book/{id}", book.page, methods=["GET"]),
     Route("/instructors/{id}", instructor.page, methods=["GET"]),
     Route("/lessons", lessons.page, methods=["GET"]),
     Route("/lessons/{id}/again", lessons.again, methods=["GET"]),

@@ -17,6 +17,7 @@ const REASONS = {
   gone: "just taken",
 };
 const TOO_SOON = "too soon to book";
+const OWN_HOLD = "held for you";
 const NOTES = { held: "being booked", busy: "you’re busy" };
 const ANNOUNCEMENTS = {
   gone: ["was just taken", "were just taken"],
@@ -29,6 +30,7 @@ export class Board extends EventTarget {
   #offer;
   #columns;
   #hovered = new Set(); // columns under the pointer
+  #drawn = null; // {days, own}: the offer as it was last drawn
 
   constructor(root, offer) {
     super();
@@ -49,6 +51,8 @@ export class Board extends EventTarget {
     for (const column of this.#columns) this.#drawNextFree(column);
     this.#drawPartLabels();
     this.#drawFrame();
+    const { days: drawnDays, own } = this.#offer;
+    this.#drawn = { days: drawnDays, own };
   }
 
   focusDay(day) {
@@ -57,6 +61,12 @@ export class Board extends EventTarget {
     const target = column?.querySelector('.time[tabindex="0"]')
       ?? column?.querySelector(".nothing-free a[href]") ?? column;
     target?.focus({ preventScroll: true });
+  }
+
+  // Scrolls a day into view where a phone shows three of them.
+  showDay(day) {
+    const column = this.#columns.find((other) => other.dataset.day === day);
+    if (column) this.#root.scrollTo({ left: column.offsetLeft - this.#root.offsetLeft - 6 });
   }
 
   // ---- drawing
@@ -81,7 +91,9 @@ export class Board extends EventTarget {
     const starts = this.#offer.starts(day);
     const present = new Map(timesOf(column).map((time) => [Date.parse(time.value), time]));
     for (const [start, time] of present) {
-      const state = starts.get(start) ?? (live ? "gone" : null);
+      // A start between the half-hours is no longer shown once the time before it is free.
+      const isOffGrid = this.#offer.isBookable(start);
+      const state = starts.get(start) ?? (live && !isOffGrid ? "gone" : null);
       if (state) this.#drawTime(time, start, state, live);
       else this.#remove(time);
     }
@@ -122,8 +134,10 @@ export class Board extends EventTarget {
     delete time.dataset.removable;
     delete time.dataset.tooSoon;
     clearTimeout(time.removal);
-    time.classList.toggle("freed", state === "free");
-    if (state === "free") {
+    // A time of a week that was not loaded is no news, nor is one that could be booked before.
+    const isFreed = state === "free" && this.#offer.isBookable(start, this.#drawn) === false;
+    time.classList.toggle("freed", isFreed);
+    if (isFreed) {
       tell();
       setTimeout(() => time.classList.remove("freed"), MARK_MS);
     } else if (state === "held") {
@@ -145,13 +159,15 @@ export class Board extends EventTarget {
     // On the night the clocks go back, one hour occurs twice.
     const twice = [HOUR, -HOUR].some((hour) => clock(start + hour, zone) === clock(start, zone));
     const text = clock(start, zone) + (twice ? ` ${zoneAbbreviation(start, zone)}` : "");
-    const note = NOTES[state];
+    const isOwn = state === "free" && this.#offer.isHeld(start);
+    const note = isOwn ? OWN_HOLD : NOTES[state];
     let label = this.#offer.sentence(start);
-    if (note) label = `${longDay(dayOf(start, zone))}, ${text} ${REASONS[state]}`;
+    if (isOwn) label = label.replace(clock(start, zone), `${text} ${OWN_HOLD}`);
+    if (note && !isOwn) label = `${longDay(dayOf(start, zone))}, ${text} ${REASONS[state]}`;
     else if (state === "gone") label += `, ${"tooSoon" in time.dataset ? TOO_SOON : REASONS.gone}`;
     else if (hint) label += `, ${hint} your time`;
     if (time.getAttribute("aria-label") !== label) time.setAttribute("aria-label", label);
-    if (hint && !note) time.dataset.hint = hint;
+    if (hint && (!note || isOwn)) time.dataset.hint = hint;
     else delete time.dataset.hint;
     if (time.textContent === (note ? `${text} ${note}` : text)) return;
     time.replaceChildren(text);

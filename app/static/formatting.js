@@ -80,8 +80,14 @@ export const shortDay = (day) =>
   dayText(day, { weekday: "short", month: "short", day: "numeric" });
 export const dayNumber = (day) => String(Number(day.slice(8)));
 
-export const moment = (instant, zone) =>
-  `${shortDay(dayOf(instant, zone))}, ${clock(instant, zone)}`;
+// "Tue, Nov 24, 9:00 am"; with the year if it is more than half a year away.
+export const moment = (instant, zone, at = instant) => {
+  const day = dayOf(instant, zone);
+  const year = day.slice(0, 4);
+  const isFar = Math.abs(instant - at) > 180 * 86_400_000
+    && year !== new Date(at).toISOString().slice(0, 4);
+  return `${shortDay(day)}${isFar ? `, ${year}` : ""}, ${clock(instant, zone)}`;
+};
 
 export const addDays = (day, count) =>
   new Date(Date.parse(day) + count * 86_400_000).toISOString().slice(0, 10);

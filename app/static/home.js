@@ -31,7 +31,7 @@ class Card {
       const time = event.target.closest(".time:not([href])");
       if (!time) return;
       const isTooSoon = time.dataset.tooSoon !== undefined;
-      announce(isTooSoon ? "This time is too soon to book." : "This time was just taken.");
+      announce(isTooSoon ? "This time is too soon to book." : "This time has just been taken.");
     });
     for (const event of ["pointerleave", "focusout"]) {
       element.addEventListener(event, () => setTimeout(() => this.draw()));
@@ -130,7 +130,7 @@ class Card {
     Object.assign(time.dataset, { start: wire(start), state: "free" });
     const query = new URLSearchParams({ service: service.id, minutes, start: wire(start) });
     const day = Object.assign(document.createElement("small"), { textContent: this.#day(start) });
-    time.href = `/instructors/${instructor}?${query}`;
+    time.href = `/instructors/${instructor}?${query}#lesson`;
     time.replaceChildren(day, ` ${clock(start, this.#board.time_zone)}`);
     time.setAttribute("aria-label", this.#sentence(start));
   }

@@ -36,7 +36,20 @@ function select(changes) {
   history.replaceState(null, "", offer.address());
 }
 
-board.addEventListener("select", ({ detail: selected }) => select({ selected }));
+board.addEventListener("select", ({ detail: selected }) => {
+  select({ selected });
+  announce(`${offer.sentence(selected)}. Press Tab to review and book.`);
+});
+// From the chosen time, the next Tab reaches the card.
+document.getElementById("board").addEventListener("keydown", (event) => {
+  if (event.key !== "Tab" || event.shiftKey || !event.target.matches("[aria-pressed=true]")) return;
+  event.preventDefault();
+  lesson.focus();
+});
+document.getElementById("to-lesson").addEventListener("click", (event) => {
+  event.preventDefault();
+  lesson.focus();
+});
 board.addEventListener("visit", ({ detail: day }) => visit(day));
 lesson.addEventListener("select", ({ detail: selected }) => select({ selected }));
 lesson.addEventListener("settled", () => redraw());
@@ -117,7 +130,7 @@ function watch(knownBoard = { days: offer.days }) {
   live.watch(pageData.instructor, { first, days: BOARD_DAYS, board: knownBoard });
 }
 
-// Not while a booking is being sent: its own change would look like someone else's.
+// Not while a hold is being sent: its own change would look like someone else's.
 function redraw() {
   if (lesson.sending) return;
   board.draw(true);
@@ -136,12 +149,8 @@ live.addEventListener("refused", () => {
 
 live.addEventListener("booking", ({ detail: { booking } }) => {
   if (booking.student.id !== pageData.viewer) return;
-  const isActive = ["held", "confirmed"].includes(booking.state);
-  offer.busy = offer.busy.filter(([, , id]) => id !== booking.id);
-  if (isActive) {
-    offer.busy.push([Date.parse(booking.start), Date.parse(booking.end), booking.id]);
-    lesson.onBooking(booking);
-  }
+  offer.changeOwn(booking);
+  lesson.onBooking(booking);
   redraw();
   refresh.repeat();
 });
@@ -151,22 +160,22 @@ const refresh = new Refresh(() => (live.connected ? readLessons() : readAll()));
 
 async function readLessons() {
   const { items } = await readJson("/api/bookings?as=student&scope=upcoming&limit=100");
-  offer.updateBusy(items.map(({ start, end, id }) => [start, end, id]));
+  offer.updateOwn(items);
   for (const booking of items) lesson.onBooking(booking);
   redraw();
 }
 
 async function readAll() {
   const page = await readPage();
-  const { board: newBoard, busy, now } = JSON.parse(page.getElementById("page-data").textContent);
+  const { board: newBoard, own, now } = JSON.parse(page.getElementById("page-data").textContent);
   setServerTime(Date.parse(now));
-  offer.updateBusy(busy);
+  offer.updateOwn(own);
   live.update(pageData.instructor, newBoard);
   redraw();
 }
 
 live.addEventListener("refresh", ({ detail: { first } }) => {
-  if (!document.getElementById("book")) return; // a viewer who can't book needs no own lessons
+  if (!document.getElementById("hold")) return; // a viewer who can't book needs no own lessons
   if (first) refresh.now();
   else refresh.soon();
 });
@@ -189,3 +198,7 @@ for (const column of document.querySelectorAll(".day")) visibleDays.observe(colu
 drawLinks();
 watch(pageData.board);
 live.start();
+
+// A link to a time opens the page at that time, with the focus on the card.
+if (offer.selected !== null) board.showDay(dayOf(offer.selected, offer.zone));
+if (offer.selected !== null && location.hash === "#lesson") lesson.focus();

@@ -1,36 +1,43 @@
-// The card "Your lesson" and the form that books it. A selection or a refusal changes the card in
-// place, and the form keeps what was typed. Events: "select" with a start, "settled" after an
-// attempt to book.
+// The card "Your lesson" and the form that holds its time. A selection or a refusal changes the card
+// in place. Events: "select" with a start, "settled" after an attempt to hold.
 
 import { clock, dayOf, moment, money, now, plural, soon, wire } from "./formatting.js";
+import { attempt } from "./attempt.js";
 import { announce } from "./status.js";
 
-const BUSY_AFTER_MS = 300; // the button says "Booking…" after this long
+const BUSY_AFTER_MS = 300; // the button says "Holding…" after this long
+const LABEL = "Review and book";
 
 export class Lesson extends EventTarget {
   #offer;
   #pageData;
   #card = document.getElementById("lesson");
-  #form = document.querySelector("form#book");
-  #button = document.getElementById("book-button");
+  #form = document.querySelector("form#hold");
+  #button = document.getElementById("hold-button");
   #sending = false;
   #unavailable = false;
+  #drawn = null; // the start that is drawn
   #freeStart = null; // the last selected start that was free on this page
   #refusal = null; // {start, version}: a refused start, and the calendar version of its refusal
-  #key = null; // the Idempotency-Key of #body
-  #body = "";
-  #bookingId = null; // of this attempt's booking, from the live connection
+  #send = attempt();
+  #awaited = null; // the start whose response has not arrived
+  #holdId = null; // of this attempt's hold, from the live connection
   #saysUnreachable = false; // the error is that the server cannot be reached
+  #isVisible = false;
 
   constructor(offer, pageData) {
     super();
     this.#offer = offer;
     this.#pageData = pageData;
-    this.#restoreFields();
     this.#form?.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#book();
+      this.#hold();
     });
+    // Enough of the card to notice it.
+    new IntersectionObserver(([{ isIntersecting }]) => {
+      this.#isVisible = isIntersecting;
+      this.#drawLink();
+    }, { rootMargin: "0px 0px -120px 0px" }).observe(this.#card);
     this.draw();
   }
 
@@ -38,52 +45,93 @@ export class Lesson extends EventTarget {
     return this.#sending;
   }
 
+  focus() {
+    this.#card.focus();
+  }
+
   // Shows the selection. Its time may have been taken, or freed again.
   draw() {
     const { selected, zone, minutes, service, cents } = this.#offer;
     const hint = selected !== null && this.#offer.hint(selected);
     text("what", `${service.name}, ${minutes} min`);
-    text("when", selected === null ? "Choose a time" : moment(selected, zone));
+    text("when", selected === null ? "Choose a time" : moment(selected, zone, now()));
     if (hint) {
       const note = document.createElement("small");
       note.textContent = `${hint} your time`;
       document.getElementById("when").append(note);
     }
     text("price", money(cents));
-    text("policy", selected === null ? "" : this.#policy(selected));
-    document.getElementById("policy").hidden = selected === null;
     this.#links();
+    if (selected !== this.#drawn) this.#forget();
+    this.#drawn = selected;
+    const isOwn = this.#drawOwn();
+    const isOpen = selected !== null && !isOwn;
+    text("policy", isOpen ? this.#policy(selected) : "");
+    document.getElementById("policy").hidden = !isOpen;
     if (this.#form) {
-      this.#form.hidden = selected === null;
+      this.#form.hidden = !isOpen;
       this.#setFields({
         start: selected === null ? "" : wire(selected),
         duration_minutes: minutes,
         service_id: service.id,
         _page: this.#offer.address(),
       });
+      this.#drawOtherHold();
     }
-    const isBookable = selected === null ? undefined : this.#offer.isBookable(selected);
-    const isKnown = selected === null || isBookable !== undefined;
-    if (isKnown && !this.#sending) this.#update(isBookable !== false);
+    const isBookable = isOpen ? this.#offer.isBookable(selected) : true;
+    if (isBookable !== undefined && !this.#sending) this.#update(isBookable);
     this.#drawLink();
   }
 
-  // The button that leads to the card, which a phone shows below the board.
-  #drawLink() {
-    const { selected, zone, cents } = this.#offer;
-    const link = document.getElementById("to-lesson");
-    link.hidden = selected === null;
-    if (selected === null) return;
-    const when = moment(selected, zone);
-    const rest = this.#unavailable ? " isn’t free. Other times" : ` · ${money(cents)}`;
-    link.textContent = `${when}${rest} →`;
+  // Messages about another time no longer hold.
+  #forget() {
+    this.#showError("");
+    this.#refusal = null;
+    if (this.#drawn === null) return;
+    const notice = document.getElementById("refusal");
+    if (notice) notice.hidden = true;
   }
 
-  // The live connection says that the viewer booked a lesson. It replaces a lost response.
-  onBooking({ id, start, service }) {
-    const { service: { id: serviceId }, selected } = this.#offer;
-    if (!this.#body || service.id !== serviceId || Date.parse(start) !== selected) return;
-    this.#bookingId = id;
+  // A lesson that the viewer has booked or holds leads to its own page.
+  #drawOwn() {
+    const { selected, zone, hold } = this.#offer;
+    const booked = selected !== null && this.#offer.booked(selected);
+    const held = selected !== null && this.#offer.isHeld(selected) ? hold : null;
+    const own = booked || held;
+    document.getElementById("own").hidden = !own;
+    if (!own) return false;
+    const until = held && clock(held.until, zone);
+    text("own-text", booked ? "You booked this lesson." : `You’re holding this time until ${until}.`);
+    text("own-link", booked ? "See your lesson" : "Continue booking");
+    document.getElementById("own-link").href = `/book/${own.id}`;
+    return true;
+  }
+
+  #drawOtherHold() {
+    const { hold, selected, zone } = this.#offer;
+    const other = hold && selected !== null && !this.#offer.isHeld(selected);
+    document.getElementById("other-hold").hidden = !other;
+    const when = other && moment(hold.start, zone, now());
+    if (other) text("other-hold", `This replaces the time you’re holding, ${when}.`);
+  }
+
+  // The button that leads to the card while the card is out of sight.
+  #drawLink() {
+    const { selected, cents } = this.#offer;
+    const link = document.getElementById("to-lesson");
+    link.hidden = selected === null || this.#isVisible;
+    link.toggleAttribute("data-away", !this.#isVisible);
+    if (selected === null) return;
+    const when = this.#offer.briefMoment(selected);
+    if (this.#offer.booked(selected)) link.textContent = `You booked ${when}`;
+    else if (this.#unavailable) link.textContent = `${when} isn’t free. Other times →`;
+    else link.textContent = `Review and book · ${when} · ${money(cents)}`;
+  }
+
+  // The live connection says that the viewer holds a time. It replaces a lost response.
+  onBooking({ id, state, start }) {
+    if (state !== "held" || Date.parse(start) !== this.#awaited) return;
+    this.#holdId = id;
     if (!this.#sending) this.#leave(id);
   }
 
@@ -119,7 +167,7 @@ export class Lesson extends EventTarget {
   }
 
   // Says why the selected time cannot be booked, and shows alternatives.
-  #showUnavailable(reason, starts, label = reason.replace(/\.$/, "")) {
+  #showUnavailable(reason, starts) {
     const others = starts.length ? `Choose from ${plural(starts.length, "time")} near it.` : "";
     if (!this.#unavailable) announce(`${reason} ${others}`);
     this.#unavailable = true;
@@ -128,14 +176,15 @@ export class Lesson extends EventTarget {
     document.getElementById("unavailable").hidden = false;
     document.getElementById("when").classList.add("unavailable");
     this.#showAlternatives(starts);
-    this.#drawButton(label, true);
+    this.#drawButton(reason.replace(/\..*/, ""), true);
+    this.#drawLink();
   }
 
   #showAvailable() {
     this.#unavailable = false;
     document.getElementById("unavailable").hidden = true;
     document.getElementById("when").classList.remove("unavailable");
-    this.#drawButton("Book this time", false);
+    this.#drawButton(LABEL, false);
   }
 
   #showAlternatives(starts) {
@@ -162,9 +211,9 @@ export class Lesson extends EventTarget {
     }));
   }
 
-  // ---- booking
+  // ---- holding
 
-  async #book() {
+  async #hold() {
     if (this.#sending) return;
     if (this.#unavailable) {
       announce(document.getElementById("reason").textContent);
@@ -173,82 +222,67 @@ export class Lesson extends EventTarget {
     }
     this.#sending = true;
     this.#showError("");
-    const slow = setTimeout(() => this.#drawButton("Booking…", true), BUSY_AFTER_MS);
+    const slow = setTimeout(() => this.#drawButton("Holding this time…", true), BUSY_AFTER_MS);
     try {
-      await this.#send();
+      await this.#request();
     } catch {
-      if (this.#bookingId) this.#leave(this.#bookingId);
+      if (this.#holdId) this.#leave(this.#holdId);
       else this.#showUnreachable();
     } finally {
       clearTimeout(slow);
       this.#sending = false;
-      if (!this.#unavailable) this.#drawButton("Book this time", false);
+      if (!this.#unavailable) this.#drawButton(LABEL, false);
       this.dispatchEvent(new Event("settled"));
     }
   }
 
-  async #send() {
-    const entries = [...new FormData(this.#form)]
-      .filter(([name, value]) => value !== "" && !name.startsWith("_"));
-    const fields = Object.fromEntries(entries);
-    const body = JSON.stringify({ ...fields, duration_minutes: Number(fields.duration_minutes) });
-    // The same attempt keeps its key, so that a repeat cannot book twice.
-    if (body !== this.#body) this.#key = crypto.getRandomValues(new Uint32Array(4)).join("-");
-    this.#body = body;
-    const response = await fetch(this.#form.action, {
-      method: "POST",
-      body,
-      signal: AbortSignal.timeout(20_000),
-      headers: {
-        "content-type": "application/json",
-        accept: "application/json",
-        "idempotency-key": this.#key,
-      },
-    });
-    const content = await response.json();
-    if (response.ok) {
+  async #request() {
+    const { service, selected: start, minutes } = this.#offer;
+    const body = { service_id: service.id, start: wire(start), duration_minutes: minutes };
+    this.#awaited = start;
+    const { ok, content } = await this.#send("/api/holds", body);
+    if (ok) {
       this.#leave(content.id);
       await new Promise(() => {}); // leave the button unchanged until the next page loads
     }
-    this.#body = "";
+    this.#awaited = null;
     this.#onRefusal(content);
   }
 
   #leave(id) {
-    sessionStorage.removeItem(this.#storageKey);
-    location.assign(`/lessons#booking-${id}`);
+    location.assign(`/book/${id}`);
   }
 
-  #onRefusal({ code, detail, field, alternatives, version }) {
+  #onRefusal({ code, detail, alternatives, version }) {
     if (code === "NOT_SIGNED_IN") {
-      this.#saveFields();
       location.assign(`/login?${new URLSearchParams({ next: this.#offer.address() })}`);
     } else if (alternatives) {
       this.#refusal = { start: this.#offer.selected, version };
-      const label = `This time ${code === "SLOT_TAKEN" ? "was just taken" : "isn’t available"}`;
-      this.#showUnavailable(detail, alternatives.map((start) => Date.parse(start)), label);
+      // The time was free on this screen.
+      const reason = code === "SLOT_TAKEN" ? "This time has just been taken." : detail;
+      this.#showUnavailable(reason, alternatives.map((start) => Date.parse(start)));
       document.getElementById("unavailable").scrollIntoView({ block: "nearest" });
     } else {
       this.#showError(detail);
-      const input = this.#input(field ?? "");
-      if (input instanceof HTMLElement && input.type !== "hidden") {
-        input.setAttribute("aria-invalid", "true");
-        input.focus();
-      }
+      if (code === "HOLD_LIMIT") this.#showHolds();
     }
+  }
+
+  #showHolds() {
+    const link = Object.assign(document.createElement("a"), {
+      href: "/lessons", textContent: "See the times you hold",
+    });
+    document.getElementById("form-error").append(" ", link);
   }
 
   #showError(sentence) {
     if (!this.#form) return;
     this.#saysUnreachable = false;
     text("form-error", sentence);
-    for (const input of this.#form.querySelectorAll("[aria-invalid]")) {
-      input.removeAttribute("aria-invalid");
-    }
   }
 
   #showUnreachable() {
-    this.#showError("We couldn’t reach the server. Try again. You won’t be booked twice.");
+    this.#showError("We couldn’t reach the server. Try again. You won’t hold it twice.");
     this.#saysUnreachable = true;
   }
 
@@ -264,14 +298,8 @@ export class Lesson extends EventTarget {
   // ---- fields and links
 
   #setFields(values) {
-    const input = Object.assign(document.createElement("input"), { type: "hidden" });
-    input.name = "start";
-    document.getElementById("other-times")?.replaceWith(input);
-    for (const [name, value] of Object.entries(values)) this.#input(name).value = value;
-  }
-
-  #input(name) {
-    return this.#form.elements.namedItem(name);
+    const { elements } = this.#form;
+    for (const [name, value] of Object.entries(values)) elements.namedItem(name).value = value;
   }
 
   #links() {
@@ -280,24 +308,6 @@ export class Lesson extends EventTarget {
       const link = document.getElementById(id);
       if (link) link.href = `${path}?${next}`;
     }
-  }
-
-  // The fields are saved while the student signs in again.
-  get #storageKey() {
-    return `lesson ${this.#pageData.instructor}`;
-  }
-
-  #saveFields() {
-    const names = ["location_type", "location", "note"];
-    const fields = names.map((name) => [name, this.#input(name).value]);
-    sessionStorage.setItem(this.#storageKey, JSON.stringify(fields));
-  }
-
-  #restoreFields() {
-    const fields = this.#form && sessionStorage.getItem(this.#storageKey);
-    if (!fields) return;
-    sessionStorage.removeItem(this.#storageKey);
-    for (const [name, value] of JSON.parse(fields)) this.#input(name).value = value;
   }
 }
 

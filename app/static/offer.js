@@ -2,9 +2,13 @@
 // and the viewer's own lessons; mirrors app/pages/offer.py. board.js and lesson.js draw it.
 
 import {
-  addDays, clock, dayOf, daysBetween, longDay, money, now, price, shortWeekday, wire,
+  addDays, clock, dayOf, daysBetween, longDay, money, now, price, shortDay, shortWeekday, soon,
+  wire,
 } from "./formatting.js";
-import { fits, meets, nearest, ofDay, spans } from "./start_times.js";
+import { fits, meets, nearest, ofDay, released, spans } from "./start_times.js";
+
+// A hold that a new hold with this instructor replaces.
+const isReplaced = ({ state, isHere }) => state === "held" && isHere;
 
 const HORIZON = 90 * 86_400_000;
 export const WEEK_DAYS = 7;
@@ -16,8 +20,9 @@ export class Offer {
   constructor(pageData) {
     const { service, minutes, first, start } = pageData;
     Object.assign(this, { service, minutes, first, selected: start ? Date.parse(start) : null });
+    Object.assign(this, { instructor: pageData.instructor, firstName: pageData.first_name });
     this.update(pageData.board);
-    this.updateBusy(pageData.busy);
+    this.updateOwn(pageData.own);
     const device = Intl.DateTimeFormat().resolvedOptions().timeZone;
     this.ownZones = [pageData.viewer_zone, device].filter(Boolean);
   }
@@ -27,13 +32,60 @@ export class Offer {
     Object.assign(this, { version, days, zone, notice });
   }
 
-  // Replaces the viewer's own lessons: [begin, end, id], with instants as in the API.
-  updateBusy(lessons) {
-    this.busy = lessons.map(([begin, end, id]) => [Date.parse(begin), Date.parse(end), id]);
+  // Replaces the viewer's own bookings, held or confirmed, as in the API.
+  updateOwn(bookings) {
+    this.own = bookings.map((booking) => this.#read(booking));
+  }
+
+  // Adds, changes or removes one of the viewer's own bookings.
+  changeOwn(booking) {
+    const isActive = ["held", "confirmed"].includes(booking.state);
+    const others = this.own.filter(({ id }) => id !== booking.id);
+    this.own = isActive ? [...others, this.#read(booking)] : others;
+  }
+
+  #read({ id, state, start, end, held_until: until, instructor }) {
+    return {
+      id,
+      state,
+      start: Date.parse(start),
+      end: Date.parse(end),
+      until: until ? Date.parse(until) : Infinity,
+      isHere: instructor.id === this.instructor,
+    };
+  }
+
+  // The viewer's hold with this instructor.
+  get hold() {
+    return this.own.find((own) => isReplaced(own) && own.until > now()) ?? null;
+  }
+
+  // Whether the viewer holds exactly this lesson.
+  isHeld(start) {
+    const { hold } = this;
+    return hold?.start === start && hold.end === start + this.minutes * 60_000;
+  }
+
+  // The viewer's lesson with this instructor at this start.
+  booked(start) {
+    return this.own.find((own) => own.isHere && own.state === "confirmed" && own.start === start);
   }
 
   get limits() {
-    return { earliest: now() + this.notice * 60_000, latest: now() + HORIZON, busy: this.busy };
+    return this.#limits(this.own);
+  }
+
+  #limits(own) {
+    const busy = own
+      .filter((booking) => !isReplaced(booking) && !(booking.until <= now()))
+      .map(({ start, end }) => [start, end]);
+    return { earliest: now() + this.notice * 60_000, latest: now() + HORIZON, busy };
+  }
+
+  // The free and the held ranges of a day. The viewer's own hold counts as free.
+  #ranges(board, own = this.own) {
+    const holds = own.filter(isReplaced).map(({ start, end }) => [start, end]);
+    return released(spans(board.free), spans(board.held), holds);
   }
 
   get today() {
@@ -60,7 +112,7 @@ export class Offer {
     const board = this.days[day];
     if (!board) return new Map();
     const { minutes, zone, limits, selected } = this;
-    return ofDay(spans(board.free), spans(board.held), minutes, zone, limits, selected);
+    return ofDay(...this.#ranges(board), minutes, zone, limits, selected);
   }
 
   free(day) {
@@ -73,20 +125,31 @@ export class Offer {
     return later.flatMap((other) => this.free(other)).at(0);
   }
 
-  // Whether a lesson can be booked at this start; undefined if the day is not loaded.
-  isBookable(start) {
-    const day = this.days[dayOf(start, this.zone)];
-    return day && fits(start, spans(day.free), this.minutes, this.limits);
+  // Whether a lesson can be booked at this start, now or as of an earlier {days, own}; undefined if
+  // the day is not loaded.
+  isBookable(start, { days, own } = this) {
+    const limits = this.#limits(own);
+    if (start < limits.earliest || start > limits.latest) return false; // on no board
+    const board = days[dayOf(start, this.zone)];
+    return board && fits(start, this.#ranges(board, own)[0], this.minutes, limits);
   }
 
   // Why a start cannot be booked. `wasFree`: whether this page has shown it as free.
   obstacle(start, wasFree = false) {
-    const { held } = this.days[dayOf(start, this.zone)] ?? { held: [] };
+    const day = dayOf(start, this.zone);
+    const { earliest, latest, busy } = this.limits;
     const end = start + this.minutes * 60_000;
-    if (start < this.limits.earliest) return "This time is too soon to book.";
-    if (meets(start, end, this.busy)) return "You already have a lesson at that time.";
-    if (meets(start, end, spans(held))) return "Someone else is booking this time right now.";
-    return wasFree ? "This time was just taken." : "This time isn’t available.";
+    if (start < now()) return "This time has passed.";
+    if (start < earliest) return "This time is too soon to book.";
+    if (meets(start, end, busy)) return "You already have a lesson at that time.";
+    const [, held] = this.#ranges(this.days[day] ?? { free: [], held: [] });
+    if (meets(start, end, held)) return "Someone else is booking this time right now.";
+    if (wasFree) return "This time has just been taken.";
+    const year = day.slice(0, 4);
+    const date = year === this.today.slice(0, 4) ? "" : ` (${shortDay(day)}, ${year})`;
+    const sentence = `${this.firstName} does not teach then${date}.`;
+    if (start <= latest) return sentence;
+    return `${sentence} Lessons can be booked up to ${HORIZON / 86_400_000} days ahead.`;
   }
 
   // The nearest free starts of the loaded days, nearest first.
@@ -96,6 +159,11 @@ export class Offer {
 
   get cents() {
     return price(this.service.hourly_rate_cents, this.minutes);
+  }
+
+  // "Wed 1:00 pm"
+  briefMoment(start) {
+    return `${soon(dayOf(start, this.zone), this.today)} ${clock(start, this.zone)}`;
   }
 
   // "Tuesday, November 24, 9:00 am, 60 minutes, $70"

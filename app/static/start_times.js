@@ -37,6 +37,22 @@ export function fits(start, free, minutes, limits) {
 export const nearest = (start, starts, limit = 5) =>
   [...starts].sort((a, b) => Math.abs(a - start) - Math.abs(b - start) || a - b).slice(0, limit);
 
+// The free and the held ranges of a day for a viewer whose own holds are `holds`: a new hold
+// replaces them, so their time counts as free. Returns [free, held].
+export function released(free, held, holds) {
+  const own = held.flatMap(([begin, end]) => holds
+    .map(([first, last]) => [Math.max(begin, first), Math.min(end, last)])
+    .filter(([first, last]) => first < last));
+  let others = held;
+  for (const [first, last] of own) {
+    others = others
+      .flatMap(([begin, end]) => [[begin, Math.min(end, first)], [Math.max(begin, last), end]])
+      .filter(([begin, end]) => begin < end)
+      .sort((a, b) => a[0] - b[0]);
+  }
+  return [union([...free, ...own]), others];
+}
+
 function grid(spansOfDay, lesson, zone) {
   const starts = [];
   for (const [begin, end] of spansOfDay) {

@@ -18,7 +18,16 @@ from app.web.auth import (
 from app.web.cors import for_any_site, get_from_any_site
 from app.web.errors import render_refusal
 from app.web.middleware import MAX_BODY, SECURITY_HEADERS, RequestBody, SecurityHeaders
-from app.web.parsing import check, form_fields, form_rows, is_form, path_id, query, read
+from app.web.parsing import (
+    check,
+    form_fields,
+    form_rows,
+    is_form,
+    layer_field,
+    path_id,
+    query,
+    read,
+)
 from app.web.responses import done, json, local_path, page, static_files, templates
 from app.web.state import Handler, PerRequest, Request, State, utc_now
 
@@ -41,6 +50,7 @@ __all__ = [
     "get_from_any_site",
     "is_form",
     "json",
+    "layer_field",
     "local_path",
     "may",
     "origin_allowed",

@@ -2,14 +2,14 @@
 
 from http import HTTPStatus
 from typing import cast
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Route
 
 from app import refusal
-from app.web.parsing import is_form
+from app.web.parsing import is_form, layer_field
 from app.web.responses import json, local_path, page
 from app.web.state import Request
 
@@ -27,7 +27,7 @@ async def render_refusal(request: StarletteRequest, error: Exception) -> Respons
     # After a bug the body cannot be read again, and the form's own page may be broken.
     form_page = None
     if is_form(typed_request) and not isinstance(error, refusal.Broken):
-        form_page = await _form_page(request)
+        form_page = await _form_page(typed_request)
     if type(error) is refusal.NotSignedIn:
         next_page = quote(form_page or _current_address(request), safe="")
         return RedirectResponse(f"/login?next={next_page}", HTTPStatus.SEE_OTHER)
@@ -43,9 +43,9 @@ def _current_address(request: StarletteRequest) -> str:
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
-async def _form_page(request: StarletteRequest) -> str | None:
+async def _form_page(request: Request) -> str | None:
     """The page with the form: its `_page` field, else the Referer."""
-    page_field = dict(parse_qsl((await request.body()).decode(errors="replace"))).get("_page")
+    page_field = await layer_field(request, "_page")
     _, _, referer = request.headers.get("referer", "").partition("://")
     _, slash, path = referer.partition("/")
     return local_path(page_field or slash + path, "") or None

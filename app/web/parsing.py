@@ -117,6 +117,13 @@ def form_fields(raw: bytes, clearable: Collection[str] = ()) -> dict[str, str]:
     return fields
 
 
+async def layer_field(request: Request, name: str) -> str | None:
+    """A form's field for the web layer itself; its name begins with `_`."""
+    if not is_form(request):
+        return None
+    return dict(parse_qsl((await request.body()).decode(errors="replace"))).get(name)
+
+
 def form_rows(fields: Mapping[str, str], name: str, *keys: str) -> list[dict[str, str]]:
     """The rows of a list in a form, whose fields are `name.0.key`, `name.1.key` and so on. Rows
     without any value are left out; a missing value is empty."""

@@ -3,6 +3,7 @@
 import functools
 import gzip
 import hashlib
+import secrets
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -63,8 +64,8 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
 
 @functools.cache  # compiling the templates of a page takes longer than drawing it
 def templates(folder: Path) -> jinja2.Environment:
-    """Every template sees `formatting` and `wire` (the modules), and `static(name)`, a file's URL
-    with a hash of its content."""
+    """Every template sees `formatting` and `wire` (the modules), `static(name)`, a file's URL with
+    a hash of its content, and `new_key()`, an Idempotency-Key for a form."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
@@ -74,6 +75,7 @@ def templates(folder: Path) -> jinja2.Environment:
     )
     files = folder.parent / "static"
     environment.globals |= {"formatting": formatting, "wire": wire}
+    environment.globals["new_key"] = lambda: secrets.token_urlsafe(12)
     environment.globals["static"] = functools.cache(
         lambda name: (
             f"/static/{name}?{hashlib.sha256((files / name).read_bytes()).hexdigest()[:12]}"

@@ -109,6 +109,24 @@ from booking where id = :booking_id;
 -- name: booking
 select * from booking_detail where id = :id;
 
+-- name: booking_progress
+select coalesce(a.at, b.created_at) as since, a.actor_id as changed_by, b.hold_extended
+from booking b
+left join lateral (
+  select x.at, x.actor_id from booking_audit x
+  where x.booking_id = b.id and x.to_state = b.state
+    and x.from_state is distinct from x.to_state
+  order by x.id desc
+  limit 1
+) as a on true
+where b.id = :id;
+
+-- name: last_address
+select location from booking
+where student_id = :student_id and location_type = 'student' and location <> ''
+order by created_at desc
+limit 1;
+
 -- name: student_bookings_upcoming
 select * from booking_detail
 where student_id = :account_id and state in ('held', 'confirmed') and ends_at > :now

@@ -84,3 +84,16 @@ def test_a_held_range_shows_as_held_where_a_lesson_would_meet_it() -> None:
         "Tue 16:30": "held",
         "Tue 17:00": "free",
     }
+
+
+def test_the_time_of_the_viewers_own_hold_counts_as_free() -> None:
+    def hours(*edges: int) -> list[start_times.Span]:
+        instants = [datetime(2026, 11, 24, hour, tzinfo=UTC) for hour in edges]
+        return start_times.pairs(instants)
+
+    free, held = hours(9, 10, 12, 13), hours(10, 12)
+    assert start_times.released(free, held, hours(10, 11)) == (hours(9, 11, 12, 13), hours(11, 12))
+    assert start_times.released(free, held, hours(10, 12)) == (hours(9, 13), [])
+    # The board decides: a hold that it does not show frees nothing.
+    assert start_times.released(free, [], hours(10, 11)) == (free, [])
+    assert start_times.released(free, held, []) == (free, held)

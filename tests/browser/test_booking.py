@@ -1,22 +1,17 @@
-"""The card "Your lesson" when a time is taken or a request fails: no typed text is lost, and
-nothing is booked twice."""
+"""The card "Your lesson": holding a time, and what it says when the time is taken or a request
+fails. No time is held twice."""
 
 import re
 
 from playwright.async_api import Page, Route, expect
 
-from app import wire
+from app import formatting, wire
 from app.db import Pool
 from tests import factories
-from tests.browser.board import NOTE, book, filled_form, time_button
+from tests.browser.board import book, live_board, selected_time, time_button
 from tests.browser.conftest import Open
 
-
-async def expect_form_filled(page: Page) -> None:
-    await expect(page.get_by_label("In a public place")).to_be_checked()
-    await expect(page.get_by_label("Address or meeting point")).to_have_value("The library")
-    await expect(page.get_by_label("A note to Anna")).to_have_value(NOTE)
-
+BOOK_PAGE = re.compile("/book/[0-9a-f-]{36}$")
 
 # The distance in pixels between each element's text and its borders.
 MARGINS = """elements => elements.map((element) => {
@@ -31,41 +26,62 @@ async def test_when_the_selected_time_is_taken_others_are_offered(
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
-    page = await filled_form(open_page, anna, ben)
+    page = await selected_time(open_page, anna, ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     assert f"start={wire.instant(anna.at('11:00')).replace(':', '%3A')}" in page.url
 
     await book(pool, anna, anna.at("11:00"), cleo.id)
-    button = page.locator("#book-button")
-    await expect(button).to_have_text("This time was just taken")
+    button = page.locator("#hold-button")
+    await expect(button).to_have_text("This time has just been taken")
     await expect(button).to_have_attribute("aria-disabled", "true")
     await expect(page.locator("#alternatives a")).to_have_count(5)
     assert min(await page.locator("#alternatives a").evaluate_all(MARGINS)) >= 4
-    await expect_form_filled(page)
 
     await button.focus()
     await page.keyboard.press("Enter")
     await expect(page.locator("#alternatives a").first).to_be_focused()
     await page.keyboard.press("Enter")  # 10:30, the nearest
-    await expect(button).to_have_text("Book this time")
+    await expect(button).to_have_text("Review and book")
     await expect(page.locator("#when")).to_contain_text("10:30 am")
-    await expect_form_filled(page)
     await button.click()
-    await expect(page).to_have_url(re.compile("/lessons#booking-"))
-    assert await pool.fetchval("select note from booking where student_id = $1", ben.id) == NOTE
+    await expect(page).to_have_url(BOOK_PAGE)
 
 
-async def test_a_link_to_a_taken_time_does_not_say_that_it_was_just_taken(
+async def test_only_a_time_that_was_free_on_this_screen_is_called_taken_or_freed(
     open_page: Open, pool: Pool
 ) -> None:
-    anna = await factories.instructor(pool, "Anna")
+    anna = await factories.instructor(pool, "Anna Diaz", days=60)
     ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
-    await book(pool, anna, anna.at("11:00"), cleo.id)
-    start = wire.instant(anna.at("11:00"))
+    lesson = await book(pool, anna, anna.at("09:00"), cleo.id)
+    start = wire.instant(anna.at("09:00"))
     page = await open_page(f"/instructors/{anna.id}?minutes=30&start={start}", ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
-    await expect(page.locator("#reason")).to_have_text("This time isn’t available.")
+    await expect(page.locator("#reason")).to_have_text("Anna does not teach then.")
     await expect(page.locator("#alternatives a")).to_have_count(5)
+
+    # The message disappears with another choice, and is not true of that either.
+    await page.locator("#alternatives a").first.click()
+    await expect(page.locator("#unavailable")).to_be_hidden()
+    await expect(page.locator("#hold-button")).to_have_text("Review and book")
+
+    # 9:15 was free before: the first start of a free range is not news, nor is its end.
+    announcements = page.locator("#announcements")
+    quarter = await book(pool, anna, anna.at("13:45"), cleo.id)
+    await expect(time_button(page, anna.at("14:15"))).to_have_attribute("data-state", "free")
+    await expect(announcements).to_contain_text("taken")
+    await expect(announcements).not_to_contain_text("became free")
+    await pool.execute("select refusal from cancel_booking($1, $2, '', now())", cleo.id, quarter.id)
+    await expect(time_button(page, anna.at("14:15"))).to_have_count(0)
+    await expect(announcements).to_contain_text("just became free")
+
+    # The times of weeks that were not loaded are not news either.
+    for _ in range(6):
+        await page.locator("#later").click()
+    await expect(time_button(page, anna.at("10:00", day=42))).to_have_attribute(
+        "data-state", "free"
+    )
+    await expect(page.locator(".time.freed")).to_have_count(0)
+    await pool.execute("select refusal from cancel_booking($1, $2, '', now())", cleo.id, lesson.id)
 
 
 async def test_a_time_taken_without_a_message_is_refused_in_place(
@@ -73,39 +89,37 @@ async def test_a_time_taken_without_a_message_is_refused_in_place(
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
-    page = await filled_form(open_page, anna, ben, silent=True)
+    page = await selected_time(open_page, anna, ben, silent=True)
     await book(pool, anna, anna.at("11:00"), cleo.id)
-    button = page.locator("#book-button")
+    button = page.locator("#hold-button")
     await button.click()
-    await expect(page.locator("#unavailable")).to_contain_text("Someone else just booked that time")
-    await expect(button).to_have_text("This time was just taken")
+    await expect(page.locator("#unavailable")).to_contain_text("This time has just been taken.")
+    await expect(button).to_have_text("This time has just been taken")
     await expect(page.locator("#alternatives a")).to_have_count(5)
-    await expect_form_filled(page)
     await page.locator("#alternatives a").first.click()
     await button.click()
-    await expect(page).to_have_url(re.compile("/lessons#booking-"))
+    await expect(page).to_have_url(BOOK_PAGE)
 
 
-async def test_a_double_click_books_once_and_a_lost_response_can_be_requested_again(
+async def test_a_double_click_holds_once_and_a_lost_response_can_be_requested_again(
     open_page: Open, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben = await factories.student(pool, "Ben")
-    page = await filled_form(open_page, anna, ben, silent=True)
+    page = await selected_time(open_page, anna, ben, silent=True)
     keys = await lose_the_first_response(page)
-    await page.locator("#book-button").dblclick()
-    await expect(page.locator("#form-error")).to_contain_text("You won’t be booked twice")
-    await expect_form_filled(page)
-    await page.locator("#book-button").click()
-    await expect(page).to_have_url(re.compile("/lessons#booking-"))
+    await page.locator("#hold-button").dblclick()
+    await expect(page.locator("#form-error")).to_contain_text("You won’t hold it twice")
+    await page.locator("#hold-button").click()
+    await expect(page).to_have_url(BOOK_PAGE)
     assert len(keys) == 2
     assert len(set(keys)) == 1
     assert await pool.fetchval("select count(*) from booking") == 1
 
 
 async def lose_the_first_response(page: Page) -> list[str]:
-    """The server books, but the first response is lost. Returns the keys of the requests, also of
-    later ones."""
+    """The server holds the time, but the first response is lost. Returns the keys of the requests,
+    also of later ones."""
     keys: list[str] = []
 
     async def lose(route: Route) -> None:
@@ -116,19 +130,124 @@ async def lose_the_first_response(page: Page) -> list[str]:
         else:
             await route.continue_()
 
-    await page.route("**/api/bookings", lose)
+    await page.route("**/api/holds", lose)
     return keys
 
 
 async def test_the_live_connection_replaces_a_lost_response(open_page: Open, pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben = await factories.student(pool, "Ben")
-    page = await filled_form(open_page, anna, ben)
+    page = await selected_time(open_page, anna, ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     await lose_the_first_response(page)
-    await page.locator("#book-button").click()
-    await expect(page).to_have_url(re.compile("/lessons#booking-"))
+    await page.locator("#hold-button").click()
+    await expect(page).to_have_url(BOOK_PAGE)
     assert await pool.fetchval("select count(*) from booking") == 1
+
+
+async def test_a_fourth_hold_is_refused_on_the_card_until_another_time_is_chosen(
+    open_page: Open, pool: Pool
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    for name, clock in (("Cora", "09:00"), ("Dora", "12:00"), ("Eva", "15:00")):
+        other = await factories.instructor(pool, name)
+        page = await selected_time(open_page, other, ben, clock)
+        await page.locator("#hold-button").click()
+        await expect(page).to_have_url(BOOK_PAGE)
+        await page.context.close()
+    page = await selected_time(open_page, await factories.instructor(pool, "Anna"), ben, "10:00")
+    await page.locator("#hold-button").click()
+    error = page.locator("#form-error")
+    await expect(error).to_contain_text("You can hold at most three times at once.")
+    await expect(error.get_by_role("link")).to_have_attribute("href", "/lessons")
+    await page.locator(".time[data-state=free]").last.click()
+    await expect(error).to_be_empty()
+
+
+async def test_from_a_card_of_the_start_page_to_a_lesson_by_keyboard(
+    open_page: Open, pool: Pool
+) -> None:
+    """One continuous path: home, the chosen time, the card, the hold, the lesson."""
+    anna = await factories.instructor(pool, "Anna Diaz", durations=(60,))
+    ben = await factories.student(pool, "Ben Ode")
+    page = await open_page("/", ben, viewport={"width": 390, "height": 844})
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    await page.locator(".next .time").nth(1).focus()
+    await page.keyboard.press("Enter")
+    card = page.locator("#lesson")
+    await expect(card).to_be_focused()
+    await expect(card).to_be_in_viewport(ratio=0.5)
+    await expect(page.locator("#to-lesson")).to_be_hidden()
+    selected = page.locator(".time[aria-pressed=true]")
+    column = page.locator(".day").filter(has=selected)
+    board = await page.locator("#board").bounding_box()
+    day = await column.bounding_box()
+    assert board is not None
+    assert day is not None
+    assert 0 <= day["x"] < board["x"] + board["width"]  # a phone shows the chosen day
+
+    await page.keyboard.press("Tab")
+    await expect(page.locator("#hold-button")).to_be_focused()
+    # Choosing another time is announced, and the next Tab reaches the card.
+    other = time_button(page, anna.at("12:00", day=1))
+    await other.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#announcements")).to_contain_text("12:00 pm, 60 minutes, $70")
+    link = page.locator("#to-lesson")
+    await expect(link).to_be_visible()
+    await expect(link).to_have_text("Review and book · Tomorrow 12:00 pm · $70")
+    await page.keyboard.press("Tab")
+    await expect(card).to_be_focused()
+    await expect(link).to_be_hidden()
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(BOOK_PAGE)
+    await page.get_by_label("Your address").fill("350 5th Ave")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("h1")).to_have_text("You booked this lesson")
+
+
+async def test_at_every_width_a_button_leads_to_the_card_while_it_is_out_of_sight(
+    open_page: Open, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna", durations=(60,), hours=("06:00", "22:00"))
+    for width in (390, 768, 1280):
+        page = await live_board(open_page, anna, viewport={"width": width, "height": 600})
+        await page.locator("#durations a").first.click()
+        await time_button(page, anna.at("06:00")).click()
+        link = page.locator("#to-lesson")
+        if width < 901:
+            await expect(link).to_be_in_viewport(ratio=1)
+            await expect(link).to_contain_text("Review and book · Tomorrow 6:00 am · $70")
+            await link.click()
+            await expect(page.locator("#lesson")).to_be_focused()
+        await expect(page.locator("#lesson")).to_be_in_viewport(ratio=0.2)
+        await expect(link).to_be_hidden()
+        await page.context.close()
+
+
+async def test_after_going_back_the_hold_is_named_and_another_time_replaces_it(
+    open_page: Open, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
+    page = await selected_time(open_page, anna, ben)
+    await page.locator("#hold-button").click()
+    await expect(page).to_have_url(BOOK_PAGE)
+    first = page.url
+    await page.go_back()
+    await expect(page.locator("#own-text")).to_contain_text("You’re holding this time until")
+    await expect(time_button(page, anna.at("11:00"))).to_contain_text("held for you")
+    await time_button(page, anna.at("11:30")).click()
+    when = formatting.moment(anna.at("11:00"), anna.time_zone)
+    await expect(page.locator("#other-hold")).to_have_text(
+        f"This replaces the time you’re holding, {when}."
+    )
+    await page.locator("#hold-button").click()
+    await expect(page.locator("#summary")).to_contain_text("11:30 am")
+    assert page.url != first
+    states = await pool.fetch("select state from booking order by created_at")
+    assert [row["state"] for row in states] == ["expired", "held"]
 
 
 async def test_a_guest_signs_in_and_returns_to_the_same_selection(
@@ -149,19 +268,6 @@ async def test_a_guest_signs_in_and_returns_to_the_same_selection(
     await expect(time_button(page, anna.at("11:30", day=8))).to_have_attribute(
         "aria-pressed", "true"
     )
-
-
-async def test_typed_text_survives_a_session_that_ends(open_page: Open, pool: Pool) -> None:
-    anna = await factories.instructor(pool, "Anna")
-    ben = await factories.student(pool, "Ben")
-    page = await filled_form(open_page, anna, ben)
-    await pool.execute("update session set revoked_at = now()")
-    await page.locator("#book-button").click()
-    await page.get_by_label("E-mail").fill("ben@example.com")
-    await page.get_by_label("Password").fill(factories.PASSWORD)
-    await page.get_by_role("button", name="Sign in").click()
-    await expect(page.locator("#when")).to_contain_text("11:00 am")
-    await expect_form_filled(page)
 
 
 async def test_after_a_wrong_password_the_page_can_be_reloaded(open_page: Open, pool: Pool) -> None:

@@ -9,6 +9,7 @@ from app.availability import blackout, week
 from app.db import Pool
 from app.web import utc_now
 from tests import factories
+from tests.browser.axe import AXE
 from tests.browser.board import book
 from tests.browser.calendar import (
     PHONE,
@@ -21,7 +22,7 @@ from tests.browser.calendar import (
     status,
 )
 from tests.browser.conftest import Open
-from tests.browser.test_looks import AXE, COLOR_RULES, response_sizes
+from tests.browser.test_looks import COLOR_RULES, response_sizes
 from tests.factories import Instructor
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)

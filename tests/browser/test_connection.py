@@ -9,7 +9,7 @@ from app import formatting
 from app.db import Pool
 from app.web import utc_now
 from tests import factories
-from tests.browser.board import book, expect_not_free, filled_form, time_button
+from tests.browser.board import book, expect_not_free, selected_time, time_button
 from tests.browser.conftest import Open
 from tests.processes import Running, Starter
 
@@ -104,15 +104,13 @@ async def test_back_online_the_card_no_longer_says_that_the_server_is_unreachabl
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
-    page = await filled_form(open_page, anna, ben)
+    page = await selected_time(open_page, anna, ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     await page.context.set_offline(True)
     await expect(page.locator("#live")).to_have_attribute("data-state", "offline")
-    await page.locator("#book-button").click()
-    await expect(page.locator("#form-error")).to_contain_text(
-        "Try again. You won’t be booked twice."
-    )
+    await page.locator("#hold-button").click()
+    await expect(page.locator("#form-error")).to_contain_text("Try again. You won’t hold it twice.")
     await book(pool, anna, anna.at("11:00"), cleo.id)
     await page.context.set_offline(False)
-    await expect(page.locator("#unavailable")).to_contain_text("This time was just taken.")
+    await expect(page.locator("#unavailable")).to_contain_text("This time has just been taken.")
     await expect(page.locator("#form-error")).to_be_empty()

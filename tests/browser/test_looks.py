@@ -2,20 +2,21 @@
 
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, Request, expect
 
 from app import wire
+from app.bookings import cancellation
 from app.db import Pool
+from app.web import utc_now
 from tests import factories
+from tests.browser.axe import AXE
 from tests.browser.board import book, hold, time_button
 from tests.browser.conftest import Open
 from tests.factories import Account, Instructor
 
-AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 MAX_BYTES = 100_000  # of a page with everything it loads, compressed
 
 
@@ -31,6 +32,11 @@ async def town(pool: Pool) -> tuple[Instructor, Account]:
     await book(pool, anna, anna.at("10:00"), ben.id)
     await book(pool, anna, anna.at("10:00", day=9), ben.id)
     await hold(pool, anna, anna.at("13:00"), cleo.id)
+    # Ben has a lost hold, a hold and a cancelled lesson, each with its page.
+    await hold(pool, anna, anna.at("15:00"), ben.id)
+    await hold(pool, anna, anna.at("14:00"), ben.id)
+    lesson = await book(pool, anna, anna.at("16:00"), ben.id)
+    await cancellation.cancel(pool, ben.id, lesson.id, reason="A cold.", now=utc_now())
     await pool.execute(
         """insert into dev_mail (sender, recipient, subject, body_text, body_html)
            values ('InstaInstru <lessons@example.com>', 'ben.ode@example.com',
@@ -39,7 +45,10 @@ async def town(pool: Pool) -> tuple[Instructor, Account]:
     return anna, ben
 
 
-def pages(anna: Instructor, ben: Account) -> list[tuple[str, Account | None]]:
+async def pages(pool: Pool, anna: Instructor, ben: Account) -> list[tuple[str, Account | None]]:
+    ids = await pool.fetch(
+        "select distinct on (state) id from booking where student_id = $1", ben.id
+    )
     free = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('11:00'))}"
     unavailable = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('10:00'))}"
     return [
@@ -49,16 +58,17 @@ def pages(anna: Instructor, ben: Account) -> list[tuple[str, Account | None]]:
         (free, None), (free, ben), (unavailable, ben), (f"/instructors/{anna.id}", anna),
         ("/lessons", ben), ("/lessons?scope=past", ben), ("/teach", anna),
         ("/teach/calendar", anna), ("/teach/profile", anna),
+        *((f"/book/{row['id']}", ben) for row in ids),
     ]  # fmt: skip
 
 
 async def visit_all(
-    open_page: Open, anna: Instructor, ben: Account, **options: Any
+    open_page: Open, pool: Pool, anna: Instructor, ben: Account, **options: Any
 ) -> AsyncIterator[tuple[str, Page]]:
     """Every page, in one browser context per account, because a new context costs more than most
     pages."""
     opened: dict[Account | None, Page] = {}
-    for path, account in pages(anna, ben):
+    for path, account in await pages(pool, anna, ben):
         if account in opened:
             await opened[account].goto(path)
         else:
@@ -79,7 +89,7 @@ async def test_axe_finds_nothing(open_page: Open, pool: Pool, width: int, zone: 
         "reduced_motion": "reduce",
     }
     all_violations: list[Any] = []
-    async for path, page in visit_all(open_page, anna, ben, **options):
+    async for path, page in visit_all(open_page, pool, anna, ben, **options):
         for summary in await page.locator("summary").all():
             await summary.click()
         await page.evaluate(AXE)
@@ -100,7 +110,7 @@ async def test_axe_finds_nothing(open_page: Open, pool: Pool, width: int, zone: 
 async def test_nothing_is_wider_than_a_screen_of_320_pixels(open_page: Open, pool: Pool) -> None:
     anna, ben = await town(pool)
     viewport = {"width": 320, "height": 640}
-    async for path, page in visit_all(open_page, anna, ben, viewport=viewport):
+    async for path, page in visit_all(open_page, pool, anna, ben, viewport=viewport):
         assert await page.evaluate("document.documentElement.scrollWidth") == 320, path
         small = await page.evaluate(
             """() => [...document.querySelectorAll(
@@ -124,7 +134,7 @@ async def test_a_long_name_widens_neither_the_page_nor_a_card(
     await pool.execute("update account set full_name = $1", LONG_NAME)
     await factories.instructor(pool, "Cora")
     viewport = {"width": width, "height": 800}
-    async for path, page in visit_all(open_page, anna, ben, viewport=viewport):
+    async for path, page in visit_all(open_page, pool, anna, ben, viewport=viewport):
         assert await page.evaluate("document.documentElement.scrollWidth") == width, path
         wide = await page.evaluate(
             """() => [...document.querySelectorAll(".card, .bar, .row, .profile, .hero")]
@@ -213,6 +223,8 @@ async def test_the_selection_is_visible_in_forced_colors(open_page: Open, pool: 
         (page.locator(".offer[aria-current]"), page.locator(".offer:not([aria-current])").first),
     ):
         assert (await selected.evaluate(COLORS))[0] != (await other.evaluate(COLORS))[0]
+    await page.locator("#hold-button").click()
+    await expect(page.locator("#confirm")).to_be_visible()
     outline = "(label) => getComputedStyle(label).outlineStyle"
     assert await page.locator(".pick:has(:checked)").evaluate(outline) == "solid"
     assert await page.locator(".pick:not(:has(:checked))").first.evaluate(outline) == "none"
@@ -320,8 +332,20 @@ async def test_without_scripts_a_lesson_is_booked_and_cancelled(
     await page.get_by_role("link", name="Sign in to book").click()
     await sign_in(page, ben)
     await expect(page.locator("#when")).to_contain_text("9:30 am")
+    await page.get_by_role("button", name="Review and book").dblclick()
+    await expect(page.locator("#held-text")).to_contain_text("This time is yours until")
+    await page.get_by_role("button", name="Keep it for 5 minutes more").click()
+    await expect(page.locator("#extend")).to_have_count(0)
+    await page.get_by_label("In a public place").check()
+    await expect(page.locator(".for-student")).to_be_hidden()
+    await page.get_by_label("Meeting point").fill("The library")
     await page.get_by_label("A note to Anna").fill("Hello")
-    await page.get_by_role("button", name="Book this time").click()
+    await page.get_by_role("button", name="Book this lesson").click()
+    await expect(page.locator("h1")).to_have_text("You booked this lesson")
+    await page.go_back()
+    await expect(page.locator("body")).to_contain_text("You booked this lesson")
+    await page.go_forward()
+    await page.locator("#summary").get_by_role("link", name="My lessons").click()
     row = page.locator(".row")
     await expect(row).to_contain_text("Piano with Anna")
     await row.locator("summary", has_text="Cancel").click()

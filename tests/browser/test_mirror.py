@@ -33,7 +33,7 @@ DAYS = (
 )
 
 SCRIPT = """async (cases) => {
-  const { ofDay, fits, nearest, spans } = await import("/static/start_times.js");
+  const { ofDay, fits, nearest, released, spans } = await import("/static/start_times.js");
   const format = await import("/static/formatting.js");
   return cases.map(({ free, held, busy, minutes, zone, earliest, latest, start: startText }) => {
     const limits = {
@@ -44,6 +44,8 @@ SCRIPT = """async (cases) => {
     const day = format.dayOf(start, zone);
     return {
       starts: [...states].map(([at, state]) => [format.wire(at), state]),
+      released: released(spans(free), spans(held), [[start, start + minutes * 60_000]])
+        .map((ranges) => ranges.map((range) => range.map(format.wire))),
       fits: fits(start, spans(free), minutes, limits),
       nearest: nearest(start, [...states.keys()]).map(format.wire),
       texts: [
@@ -80,7 +82,11 @@ def cases(random: Random) -> list[dict[str, Any]]:
                     "free": ranges[:4], "held": ranges[4:5], "busy": ranges[5:],
                     "minutes": random.choice((30, 45, 60)), "zone": zone,
                     "earliest": wire.instant(edges[1]), "latest": wire.instant(edges[-1]),
-                    "start": wire.instant(begin + timedelta(minutes=15 * random.randrange(96))),
+                    # Every second one overlaps the held range.
+                    "start": random.choice((
+                        wire.instant(begin + timedelta(minutes=15 * random.randrange(96))),
+                        wire.instant(begin + timedelta(minutes=15 * quarters[8])),
+                    )),
                 }
             )  # fmt: skip
     return days
@@ -97,6 +103,12 @@ def on_the_server(case: dict[str, Any]) -> dict[str, Any]:
     day = formatting.local_day(start, zone)
     return {
         "starts": [[wire.instant(at), state] for at, state in states.items()],
+        "released": [
+            [[wire.instant(edge) for edge in span] for span in ranges]
+            for ranges in start_times.released(
+                free, held, [(start, start + timedelta(minutes=minutes))]
+            )
+        ],
         "fits": start_times.fits(start, free, minutes, limits),
         "nearest": [wire.instant(at) for at in start_times.nearest(start, states)],
         "texts": [
@@ -149,18 +161,22 @@ async def test_the_card_of_the_server_and_of_the_script_say_the_same(
     ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
     await book(pool, anna, anna.at("11:00", day=3), cleo.id)
     await book(pool, cora, cora.at("15:00", day=3), ben.id)
+    far = f"{formatting.short_day(anna.day(400))}, {anna.day(400).year}"
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     for start, button in (
-        (anna.at("09:30", day=3), "Book this time"),
-        (anna.at("11:00", day=3), "This time isn’t available"),
+        (anna.at("09:30", day=3), "Review and book"),
+        (anna.at("11:00", day=3), "Anna does not teach then"),
         (anna.at("15:00", day=3), "You already have a lesson at that time"),
-        (anna.at("09:00", day=0), "This time is too soon to book"),
+        (now + timedelta(minutes=90), "This time is too soon to book"),
+        (anna.at("09:00", day=-1), "This time has passed"),
+        (anna.at("09:00", day=400), f"Anna does not teach then ({far})"),
     ):
         path = f"/instructors/{anna.id}?minutes=30&start={wire.instant(start)}"
         page = await open_page(path, ben, java_script_enabled=False)
         from_server = await card_text(page)
         page = await open_page(path, ben)
         await expect(page.locator("#live")).to_have_attribute("data-state", "live")
-        await expect(page.locator("#book-button")).to_have_text(button)
+        await expect(page.locator("#hold-button")).to_have_text(button)
         assert await card_text(page) == from_server, path
 
 

@@ -8,9 +8,9 @@ from playwright.async_api import Dialog, Locator, Page, expect
 from app.catalog import instructor
 from app.db import Pool
 from tests import factories
+from tests.browser.axe import AXE
 from tests.browser.board import time_button
 from tests.browser.conftest import Open
-from tests.browser.test_looks import AXE
 
 
 class Hand:

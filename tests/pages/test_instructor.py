@@ -5,7 +5,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app import wire
+from app import formatting, wire
 from app.db import Pool
 from tests import factories
 from tests.forms import Page
@@ -29,18 +29,25 @@ async def test_from_registering_to_a_cancelled_lesson(
     assert wire.instant(anna.at("09:00", day=7)) in page.times
     page = Page(await board.send(client, start=wire.instant(anna.at("09:30", day=8))))
     assert "Free to cancel until" in page.text
-    form = page.form("/api/bookings")
+    form = page.form("/api/holds")
     assert form.fields["start"] == wire.instant(anna.at("09:30", day=8))
-    response = await form.send(
+    first, repeated = await form.send(client), await form.send(client)  # a double click
+    assert first.status_code == 303
+    assert first.headers["location"] == repeated.headers["location"]
+
+    page = await visit(client, first.headers["location"])
+    assert "This time is yours until" in page.text
+    response = await page.form("/confirmation").send(
         client, location_type="public", location="The library", note="I can read music."
     )
     assert response.status_code == 303
-
     page = await visit(client, response.headers["location"])
-    assert "Piano with Anna Diaz confirmed" in page.text
-    assert "In a public place: The library" in page.text
+    assert "You booked this lesson" in page.text
+    assert "In a public place The library" in page.text
     assert "I can read music." in page.text
     assert "Free to cancel until" in page.text
+    page = await visit(client, page.links["My lessons"])
+    assert "Piano with Anna Diaz confirmed" in page.text
     response = await page.form("/cancellation").send(client, reason="A cold.")
     page = await visit(client, response.headers["location"])
     assert "Cancelled: Piano with Anna Diaz" in page.text
@@ -48,7 +55,7 @@ async def test_from_registering_to_a_cancelled_lesson(
     assert "A cold." in page.text
 
 
-async def test_a_refused_booking_keeps_the_typed_text_and_offers_alternatives(
+async def test_a_refused_hold_says_why_and_offers_the_nearest_times(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
@@ -57,38 +64,29 @@ async def test_a_refused_booking_keeps_the_typed_text_and_offers_alternatives(
     start = wire.instant(anna.at("10:00", day=1))
     page = await visit(client, f"/instructors/{anna.id}?minutes=60&start={start}")
     await book(pool, anna, cleo)
-    response = await page.form("/api/bookings").send(
-        client, location_type="public", location="<Library>", note="Two\nlines"
-    )
+    response = await page.form("/api/holds").send(client)
     assert response.status_code == 409
     page = Page(response)
     assert "Someone else just booked that time" in page.text
-    form = page.form("/api/bookings")
-    assert {
-        "location_type": "public",
-        "location": "<Library>",
-        "note": "Two\nlines",
-    }.items() <= form.fields.items()
-    assert "start" not in form.fields  # the student selects one of the alternatives
-    assert "Choose another time" in page.text
     assert "isn’t free. Other times →" in page.text
-    response = await form.send(client, start=wire.instant(anna.at("11:00")))
+    [other] = [address for text, address in page.links.items() if text.endswith("11:00 am")]
+    page = await visit(client, other)
+    response = await page.form("/api/holds").send(client)
     assert response.status_code == 303
-    note = await pool.fetchval("select note from booking where student_id = $1", ben.id)
-    assert note.splitlines() == ["Two", "lines"]
+    assert await pool.fetchval(
+        "select lower(during) from booking where student_id = $1", ben.id
+    ) == (anna.at("11:00"))
 
 
 @pytest.mark.parametrize(
     ("fields", "status", "message"),
     [
-        ({"location": "x" * 501}, 422, "500 characters"),
-        ({}, 422, "Enter the address of the lesson."),
-        ({"location": "Here", "start": "2020-01-01T10:00:00Z"}, 409, "too soon"),
+        ({"start": "2020-01-01T10:00:00Z"}, 409, "too soon"),
         ({"start": ""}, 422, "start"),
         ({"service_id": str(uuid4())}, 404, "couldn’t find"),
     ],
 )
-async def test_other_refusals_show_the_form_again(
+async def test_other_refusals_show_the_card_again(
     client: httpx.AsyncClient, pool: Pool, fields: dict[str, str], status: int, message: str
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
@@ -96,11 +94,57 @@ async def test_other_refusals_show_the_form_again(
     page = await visit(
         client, f"/instructors/{anna.id}?minutes=60&start={wire.instant(anna.at('10:00'))}"
     )
-    response = await page.form("/api/bookings").send(client, **({"note": "Keep me"} | fields))
+    response = await page.form("/api/holds").send(client, **fields)
     assert response.status_code == status
     page = Page(response)
     assert message in page.text
-    assert page.form("/api/bookings").fields["note"] == "Keep me"
+    assert "Your lesson" in page.text
+
+
+async def test_the_card_names_the_students_own_hold_and_lesson(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna", durations=(60,))
+    ben = await factories.student(pool, "Ben")
+    await sign_in(client, ben)
+    path = f"/instructors/{anna.id}?start="
+    page = await visit(client, path + wire.instant(anna.at("10:00")))
+    held = (await page.form("/api/holds").send(client)).headers["location"]
+
+    page = await visit(client, path + wire.instant(anna.at("10:00")))
+    assert "You’re holding this time until" in page.text
+    assert page.links["Continue booking"] == held
+    assert "held for you" in page.text
+    assert "being booked" not in page.text
+    # Another time of the same instructor replaces the hold, also one that overlaps it.
+    page = await visit(client, path + wire.instant(anna.at("10:30")))
+    assert "This replaces the time you’re holding" in page.text
+    replaced, held = held, (await page.form("/api/holds").send(client)).headers["location"]
+    page = await visit(client, replaced)
+    assert "You chose another time" in page.text
+    assert page.links["Continue there"] == held
+
+    await (await visit(client, held)).form("/confirmation").send(client, location="12 Main St")
+    page = await visit(client, path + wire.instant(anna.at("10:30")))
+    assert "You booked this lesson." in page.text
+    assert page.links["See your lesson"] == held
+    assert "already have a lesson" not in page.text
+
+
+async def test_a_time_that_is_not_free_is_explained_in_honest_words(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna Diaz")
+    await sign_in(client, await factories.student(pool, "Ben"))
+    far = anna.at("10:00", day=400)
+    for start, sentence in (
+        (anna.at("20:00"), "Anna does not teach then."),
+        (anna.at("10:00", day=-1), "This time has passed."),
+        (far, f"Anna does not teach then ({formatting.short_day(far.date())}, {far.year}). "),
+    ):
+        page = await visit(client, f"/instructors/{anna.id}?start={wire.instant(start)}")
+        assert sentence in page.text
+        assert "taken" not in page.text
 
 
 async def test_a_guest_returns_to_the_same_selection_after_signing_in(

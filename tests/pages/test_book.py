@@ -1,0 +1,254 @@
+"""`/book/{id}` without scripts: a hold, how it is lost, and the moment after it became a lesson."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import httpx
+
+from app import formatting, wire
+from app.bookings import hold
+from app.bookings.booking import Booking
+from app.db import Pool
+from app.web import utc_now
+from tests import factories
+from tests.factories import ADDRESS, Account, Instructor
+from tests.forms import Form, Page
+from tests.pages.visitor import book, sign_in, visit
+
+
+async def hold_time(
+    pool: Pool,
+    instructor: Instructor,
+    student: Account,
+    clock: str = "10:00",
+    *,
+    seconds: int = 300,
+    location: str = "",
+) -> Booking:
+    """Holds an hour of tomorrow."""
+    return await hold.create(
+        pool,
+        student.id,
+        service_id=instructor.service_id,
+        start=instructor.at(clock),
+        minutes=60,
+        location_type=None,
+        location=location,
+        note="",
+        seconds=seconds,
+        now=utc_now(),
+    )
+
+
+async def expire(pool: Pool, booking_id: UUID) -> None:
+    await pool.execute(
+        "update booking set held_until = now() - interval '1 second' where id = $1", booking_id
+    )
+
+
+async def test_only_the_holder_sees_a_hold(client: httpx.AsyncClient, pool: Pool) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
+    held = await hold_time(pool, anna, ben)
+    response = await client.get(f"/book/{held.id}")
+    assert (response.status_code, response.headers["location"]) == (
+        303,
+        f"/login?next=%2Fbook%2F{held.id}",
+    )
+    await sign_in(client, cleo)
+    assert (await client.get(f"/book/{held.id}")).status_code == 404
+    assert (await client.get("/book/none")).status_code == 404
+    client.cookies.clear()
+    await sign_in(client, anna)
+    assert (await client.get(f"/book/{held.id}")).status_code in {403, 404}
+
+
+async def test_a_hold_says_everything_before_it_is_booked(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna Diaz")
+    ben = await factories.student(pool, "Ben")
+    held = await hold_time(pool, anna, ben)
+    await sign_in(client, ben)
+    page = await visit(client, f"/book/{held.id}")
+    assert held.held_until is not None
+    deadline = formatting.clock(held.held_until, anna.time_zone)
+    for text in (
+        f"This time is yours until {deadline}.",
+        "Piano, 60 min",
+        "10–11 am",
+        "Anna Diaz",
+        "$70",
+        "Nothing is charged now. You pay Anna at the lesson.",
+        "Free to cancel",
+        "it counts as late",
+    ):
+        assert text in page.text, text
+    assert ADDRESS not in page.text
+    # Nothing typed is lost when the address is missing.
+    response = await page.form("/confirmation").send(client, note="Two\nlines")
+    assert response.status_code == 422
+    page = Page(response)
+    assert "Enter the address of the lesson." in page.text
+    form = page.form("/confirmation")
+    assert form.fields["note"] == "Two\nlines"
+    assert form.fields["_idempotency_key"]
+
+
+async def test_the_address_is_remembered_for_the_next_lesson(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna, cora = await factories.instructor(pool, "Anna"), await factories.instructor(pool, "Cora")
+    ben = await factories.student(pool, "Ben")
+    await sign_in(client, ben)
+    first = await hold_time(pool, anna, ben)
+    form = (await visit(client, f"/book/{first.id}")).form("/confirmation")
+    assert form.fields["location"] == ""
+    await form.send(client, location="350 5th Ave")
+    second = await hold_time(pool, cora, ben, "12:00")
+    form = (await visit(client, f"/book/{second.id}")).form("/confirmation")
+    assert form.fields["location"] == "350 5th Ave"
+    assert (await form.send(client)).status_code == 303
+
+
+async def test_the_instructors_address_is_shown_once_the_lesson_is_booked(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
+    held = await hold_time(pool, anna, ben)
+    await sign_in(client, ben)
+    page = await visit(client, f"/book/{held.id}")
+    assert "You get Anna’s address once the lesson is booked." in page.text
+    response = await page.form("/confirmation").send(client, location_type="instructor")
+    page = await visit(client, response.headers["location"])
+    assert f"At Anna’s place {ADDRESS}" in page.text
+    assert page.links["Directions"].startswith("https://www.google.com/maps/dir/?api=1")
+
+
+async def test_after_booking_the_page_says_so_whatever_is_sent_again(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
+    held = await hold_time(pool, anna, ben)
+    await sign_in(client, ben)
+    page = await visit(client, f"/book/{held.id}")
+    form = page.form("/confirmation")
+    booked = await form.send(client, location="12 Main St")
+    repeated = await form.send(client, location="12 Main St")  # a double click
+    assert booked.status_code == repeated.status_code == 303
+    assert booked.headers["location"] == f"/book/{held.id}"
+    other_tab = form.fields | {"_idempotency_key": "another", "location": "1 Pine St"}
+    for late in (
+        await Form(form.action, "post", other_tab).send(client),
+        await form.send(client, location="Another place"),  # Back, and another address
+        await page.form("/api/holds/").send(client),
+        await page.form("/extension").send(client),
+        await client.get(f"/book/{held.id}"),
+    ):
+        text = Page(late).text
+        assert "You booked this lesson" in text
+        assert "12 Main St" in text
+        for error in ("already booked", "Idempotency", "only held", "state"):
+            assert error not in text
+    assert await pool.fetchval("select count(*) from booking") == 1
+
+
+async def test_a_new_lesson_can_be_undone_for_five_minutes(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
+    lesson = await book(pool, anna, ben)
+    await sign_in(client, ben)
+    page = await visit(client, f"/book/{lesson.id}")
+    assert page.links["Add to calendar"] == f"/api/bookings/{lesson.id}/calendar.ics"
+    response = await page.form("/cancellation").send(client)
+    assert response.headers["location"] == f"/book/{lesson.id}"
+    page = await visit(client, f"/book/{lesson.id}")
+    assert "You cancelled this lesson You cancelled in time, at no charge." in page.text
+    assert page.links["Book again"].startswith(f"/instructors/{anna.id}?service=")
+
+    lesson = await book(pool, anna, ben, clock="14:00")
+    await pool.execute("update booking_audit set at = now() - interval '5 minutes'")
+    page = await visit(client, f"/book/{lesson.id}")
+    assert "You booked this lesson" in page.text
+    assert "Undo" not in page.text
+
+
+async def test_a_hold_is_extended_once_and_given_up(client: httpx.AsyncClient, pool: Pool) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
+    held = await hold_time(pool, anna, ben, seconds=30)
+    await sign_in(client, ben)
+    page = await visit(client, f"/book/{held.id}")
+    assert (await page.form("/extension").send(client)).status_code == 303
+    until = await pool.fetchval("select held_until from booking")
+    assert until > utc_now() + timedelta(minutes=4)
+    page = await visit(client, f"/book/{held.id}")
+    assert not [form for form in page.forms if "extension" in form.action]
+    response = await page.form("/api/holds/").send(client)
+    assert response.headers["location"] == f"/book/{held.id}"
+    page = await visit(client, f"/book/{held.id}")
+    assert "You gave up this time" in page.text
+    assert "It is still free." in page.text
+
+
+async def test_a_lost_hold_keeps_what_was_typed_and_another_time_takes_it_along(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
+    held = await hold_time(pool, anna, ben)
+    await sign_in(client, ben)
+    form = (await visit(client, f"/book/{held.id}")).form("/confirmation")
+    await expire(pool, held.id)
+    typed = {"location_type": "public", "location": "The library", "note": "Hello"}
+    response = await form.send(client, **typed)
+    assert response.status_code == 409
+    page = Page(response)
+    assert "We held this time for you until" in page.text
+    assert "It is still free." in page.text
+    assert page.times[0] == wire.instant(anna.at("10:00"))
+
+    await book(pool, anna, cleo)  # takes the expired hold over
+    response = await form.send(client, **typed)
+    page = Page(response)
+    assert "This time has just been taken." in page.text
+    assert len(page.times) == 5
+    assert wire.instant(anna.at("10:00")) not in page.times
+    form = page.form("/confirmation")
+    assert typed.items() <= form.fields.items()
+
+    # A time that is gone in the meantime is refused with others, and one of these is held.
+    await book(pool, anna, cleo, clock="11:00")
+    gone = wire.instant(anna.at("11:00"))
+    response = await Form("/api/holds", "post", form.fields).send(client, start=gone)
+    assert response.status_code == 409
+    page = Page(response)
+    assert "Someone else just booked that time." in page.text
+    assert gone not in page.times
+    form = page.form("/confirmation")
+    assert typed.items() <= form.fields.items()
+    response = await Form("/api/holds", "post", form.fields).send(client, start=page.times[0])
+    page = await visit(client, response.headers["location"])
+    form = page.form("/confirmation")
+    assert typed.items() <= form.fields.items()
+    assert (await form.send(client)).status_code == 303
+
+
+async def test_a_hold_of_a_withdrawn_service_offers_nothing_and_breaks_nothing(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
+    held = await hold_time(pool, anna, ben)
+    await pool.execute("update service set is_active = false")
+    await sign_in(client, ben)
+    page = await visit(client, f"/book/{held.id}")
+    assert "This time is yours until" in page.text
+    await expire(pool, held.id)
+    page = await visit(client, f"/book/{held.id}")
+    assert "Anna no longer offers this lesson." in page.text
+    assert page.times == []
