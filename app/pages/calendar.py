@@ -76,10 +76,8 @@ async def page(request: Request, account: SignedIn) -> Response:
         monday += timedelta(days=7)
         current = await week.read(pool, profile.id, monday)
     lessons = await _lessons(request, profile.id, monday, profile.time_zone)
-    first = min(monday, today)
-    blackouts = await blackout.list_of(
-        pool, profile.id, after=first - timedelta(days=1), limit=BLACKOUTS
-    )
+    blackouts = await blackout.list_of(pool, profile.id, after=monday - timedelta(1), limit=7)
+    coming = await blackout.list_of(pool, profile.id, after=today - timedelta(1), limit=BLACKOUTS)
     pattern = await filling.standing_pattern(pool, profile.id)
     edited = await filling.edited_weeks(pool, profile.id, _monday("", today))
     days = _days(current, lessons, blackouts, today)
@@ -101,7 +99,7 @@ async def page(request: Request, account: SignedIn) -> Response:
         entered=web.form_rows(fields, "ranges", "start", "end"),
         start_times=[week.clock(minutes) for minutes in range(0, 1440, 30)],
         end_times=[week.clock(minutes) for minutes in range(30, 1441, 30)],
-        time_off=_time_off([row for row in blackouts if row.day >= today]),
+        time_off=_time_off(coming),
         presets=NAMES,
         pattern=pattern,
         week_pattern={name: days[n].ranges for n, name in enumerate(filling.DAY_NAMES)},

@@ -33,7 +33,12 @@ export class DayList {
       item.classList.toggle("changed", changed.includes(day));
       if (!rows) continue;
       const ranges = this.#week.days[day];
-      rows.replaceChildren(...ranges.map((range, index) => this.#row(day, range, index)));
+      // An open list of times would close if it were drawn again.
+      const key = JSON.stringify(ranges);
+      if (rows.dataset.key !== key) {
+        rows.replaceChildren(...ranges.map((range, index) => this.#row(day, range, index)));
+        rows.dataset.key = key;
+      }
       for (const plain of item.querySelectorAll("[data-plain]")) plain.hidden = true;
       const add = item.querySelector("[data-add]");
       add.hidden = false;

@@ -201,6 +201,30 @@ async def first_with_a_conflict(*pages: Page) -> Page:
     raise AssertionError("No window shows a conflict.")
 
 
+async def test_without_the_grid_the_list_does_the_same(open_page: Open, pool: Pool) -> None:
+    anna = await factories.instructor(pool, "Anna", days=0)
+    monday = next_monday(anna)
+    page = await open_page("about:blank", anna)
+    await page.route("**/fullcalendar.js*", lambda route: route.abort())
+    await page.goto(f"/teach/calendar?week={monday}")
+    await expect(page.locator("#save-bar")).to_contain_text("The list below does the same.")
+    day = page.locator(f"#day-{monday}")
+    await day.get_by_role("button", name="Add hours on").click()
+    # A list of times that is open stays while lessons arrive.
+    await day.get_by_label("From").evaluate("(select) => { window.select = select; }")
+    ben = await factories.student(pool, "Ben Ode")
+    tuesday = monday + DAY
+    await pool.execute(
+        """insert into availability (instructor_id, during) values ($1, tstzrange($2, $3))""",
+        anna.id,
+        *(anna.at(time, day=(tuesday - anna.today).days) for time in ("10:00", "12:00")),
+    )
+    await book(pool, anna, anna.at("10:00", day=(tuesday - anna.today).days), ben.id)
+    await expect(page.locator(f"#day-{tuesday} .day-lessons")).to_contain_text("Ben Ode")
+    assert await page.evaluate("window.select.isConnected")
+    await save(page)
+
+
 async def test_while_the_server_is_unreachable_nothing_is_lost(open_page: Open, pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", days=0)
     monday = next_monday(anna)
