@@ -267,10 +267,12 @@ HOT: dict[str, dict[str, Any]] = {
     },
     "booking": {"id": account_id(1)},
     "booking_progress": {"id": account_id(1)},
+    "booking_terms": {"id": account_id(1)},
     "last_address": {"student_id": account_id(1500)},
     "booking_history": {"booking_id": account_id(1), "after": 0, "limit": 20},
     "instructor_stats": {"instructor_id": account_id(7), "now": NOW},
     "create_calendar_feed": {"account_id": account_id(7), "now": NOW},
+    "calendar_feed": {"account_id": account_id(7)},
     "delete_calendar_feed": {"account_id": account_id(7)},
     "account_of_calendar_feed": {"id": account_id(7)},
     "calendar_feed_lessons": {

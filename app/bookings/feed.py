@@ -22,6 +22,7 @@ MAX_LESSONS = 1000
 _MAX_TOKEN = 200
 
 _create = statement("create_calendar_feed", UUID)
+_find = statement("calendar_feed", UUID)
 _delete = statement("delete_calendar_feed", int)
 _account = statement("account_of_calendar_feed", UUID)
 _lessons = statement("calendar_feed_lessons", Booking)
@@ -29,10 +30,13 @@ _lessons = statement("calendar_feed_lessons", Booking)
 
 async def create(db: Db, account_id: UUID, settings: Settings, *, now: datetime) -> str:
     """The address of the account's feed; the same until it is revoked."""
-    feed_id = await _create.one(db, account_id=account_id, now=now)
-    text = base64.urlsafe_b64encode(feed_id.bytes).rstrip(b"=")
-    token = _signer(settings).sign(text).decode()
-    return f"{settings.site_url}/api/public/feeds/{token}.ics"
+    return _url(await _create.one(db, account_id=account_id, now=now), settings)
+
+
+async def find(db: Db, account_id: UUID, settings: Settings) -> str | None:
+    """The address of the account's feed, if it has one."""
+    feed_id = await _find.first(db, account_id=account_id)
+    return _url(feed_id, settings) if feed_id else None
 
 
 async def revoke(db: Db, account_id: UUID) -> None:
@@ -50,6 +54,12 @@ async def read(db: Db, token: str, settings: Settings, *, now: datetime) -> str:
     return ical.published(
         lessons, viewer=account_id, site_url=settings.site_url, now=now, name="InstaInstru"
     )
+
+
+def _url(feed_id: UUID, settings: Settings) -> str:
+    text = base64.urlsafe_b64encode(feed_id.bytes).rstrip(b"=")
+    token = _signer(settings).sign(text).decode()
+    return f"{settings.site_url}/api/public/feeds/{token}.ics"
 
 
 def _feed_id(token: str, settings: Settings) -> UUID:

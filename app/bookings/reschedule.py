@@ -1,15 +1,31 @@
 """Moving a lesson to another time. Its old time is free at the same instant."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from app.bookings import booking
 from app.bookings.booking import Booking, Outcome
 from app.bookings.idempotency import Call
-from app.db import Pool, Tx
+from app.db import Db, Pool, Tx
 from app.statements import statement
 
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a lesson keeps when it moves, where it last moved from (null if it never moved), and
+    the edges of the time that only this lesson occupies on the calendar."""
+
+    hourly_rate_cents: int
+    free_cancel_hours: int
+    moved_at: datetime | None
+    moved_from: datetime | None
+    moved_from_minutes: int | None
+    own_edges: list[datetime]
+
+
 _reschedule = statement("reschedule_booking", Outcome)
+_terms = statement("booking_terms", Terms)
 
 
 async def move(
@@ -46,3 +62,8 @@ async def move(
     return await booking.of_attempt(
         db, outcome, student_id, start=start, minutes=minutes or lesson.duration_minutes, now=now
     )
+
+
+async def terms(db: Db, booking_id: UUID) -> Terms:
+    """The terms of an existing booking."""
+    return await _terms.one(db, id=booking_id)

@@ -242,7 +242,7 @@ async def move(request: Request, account: SignedIn, call: Call | None) -> Respon
     )
     state["wake_up"]()
     content = booking.as_json(lesson, account.account_id)
-    return web.done(request, content, redirect_to=f"/lessons#booking-{lesson.id}")
+    return web.done(request, content, redirect_to=f"/lessons?moved={lesson.id}")
 
 
 @web.signed_in
@@ -357,13 +357,13 @@ async def create_feed(request: Request, account: SignedIn) -> Response:
     url = await feed.create(
         state["pool"], account.account_id, state["settings"], now=state["now"]()
     )
-    return web.done(request, {"url": url}, redirect_to="/lessons")
+    return web.done(request, {"url": url}, redirect_to="/lessons#feed")
 
 
 @web.signed_in
 async def revoke_feed(request: Request, account: SignedIn) -> Response:
     await feed.revoke(request.state["pool"], account.account_id)
-    return web.done(request, None, status=204, redirect_to="/lessons")
+    return web.done(request, None, status=204, redirect_to="/lessons#feed")
 
 
 @web.public

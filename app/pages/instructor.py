@@ -1,13 +1,12 @@
 """`/instructors/{id}`: an instructor's profile, their live board, and the form that holds a
 time."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from starlette.responses import Response
 
-from app import formatting, refusal, web, wire
+from app import formatting, web, wire
 from app.accounts.session import SignedIn
 from app.bookings.booking import Booking
 from app.catalog import category, instructor
@@ -31,7 +30,7 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         offer=current,
         viewer=_viewer(account, profile.id),
         hold_time=formatting.duration(request.state["settings"].hold_seconds),
-        page_data=_page_data(current, account) if current else None,
+        page_data=page_data(current, account) if current else None,
     )
 
 
@@ -42,15 +41,7 @@ async def _offer(request: Request, account: SignedIn | None, profile: Instructor
     selected = selection.read(profile, fields, state["now"]())
     if selected is None:
         return None
-    refused_alternatives = _refused_alternatives(state.get("refusal"))
-    return await offer.read(request, account, selected, refused_alternatives)
-
-
-def _refused_alternatives(refused: refusal.Refusal | None) -> list[datetime] | None:
-    """The alternatives of a refused hold, while its form is shown again."""
-    if refused is None or "alternatives" not in refused.more:
-        return None
-    return [formatting.instant_of(start) for start in refused.more["alternatives"]]
+    return await offer.read(request, account, selected, offer.refused_alternatives(request))
 
 
 def _facts(profile: Instructor, areas: list[str]) -> list[str]:
@@ -69,8 +60,8 @@ def _viewer(account: SignedIn | None, instructor_id: UUID) -> str:
     return "student" if "create_bookings" in account.permissions else "other"
 
 
-def _page_data(current: Offer, account: SignedIn | None) -> dict[str, Any]:
-    """The state with which app/static/instructor.js starts."""
+def page_data(current: Offer, account: SignedIn | None) -> dict[str, Any]:
+    """The state with which app/static/offer.js starts."""
     selected, snapshot = current.selection, current.board
     return {
         "now": wire.instant(current.now),

@@ -1,7 +1,7 @@
 """`/lessons`: the student's own lessons, by scope and in groups, and the way to book one again."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from http import HTTPStatus
 from itertools import groupby
 from typing import get_args
@@ -12,12 +12,15 @@ from starlette.responses import RedirectResponse, Response
 from app import formatting, refusal, web, wire
 from app.accounts.session import SignedIn
 from app.availability import next_start
-from app.bookings import booking
+from app.bookings import booking, feed, reschedule
 from app.bookings.booking import Booking, Scope
+from app.bookings.reschedule import Terms
 from app.catalog import instructor
+from app.db import Db
 from app.pages.selection import first_of_week
 from app.web import Request
 
+UNDO = timedelta(minutes=5)  # a move can be undone for as long
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
@@ -29,12 +32,14 @@ class Group:
 
 @web.may("view_own_bookings")
 async def page(request: Request, account: SignedIn) -> Response:
-    query = request.query_params
+    pool, query = request.state["pool"], request.query_params
     scope = next((scope for scope in SCOPES if scope == query.get("scope")), SCOPES[0])
     paging = web.check(
         wire.Paging, {name: query[name] for name in ("limit", "cursor") if query.get(name)}
     )
     lessons, cursor = await _lessons(request, account, scope, paging)
+    cancelled = await _own(request, account, "cancelled", state="cancelled")
+    moved = await _own(request, account, "moved", state="confirmed")
     return web.page(
         request,
         "lessons.html",
@@ -43,7 +48,11 @@ async def page(request: Request, account: SignedIn) -> Response:
         groups=_groups(lessons, request, scope),
         more=formatting.address("/lessons", scope=scope, cursor=cursor) if cursor else None,
         is_first=paging.cursor is None,
-        cancelled=await _own(request, account, "cancelled"),
+        cancelled=cancelled,
+        cancelled_by=(await booking.progress(pool, cancelled.id)).changed_by if cancelled else None,
+        moved=moved,
+        undo=await _undo(pool, moved, request.state["now"]()) if moved else None,
+        feed_url=await feed.find(pool, account.account_id, request.state["settings"]),
         zone=account.time_zone,
     )
 
@@ -84,7 +93,9 @@ def _near(day: date, today: date) -> str:
     return formatting.near_day(day, today) or ("This week" if day <= sunday else "Later")
 
 
-async def _own(request: Request, account: SignedIn, parameter: str) -> Booking | None:
+async def _own(
+    request: Request, account: SignedIn, parameter: str, *, state: str
+) -> Booking | None:
     """The account's lesson that a parameter of the address names, if it is in that state."""
     try:
         lesson = await booking.find(
@@ -95,7 +106,16 @@ async def _own(request: Request, account: SignedIn, parameter: str) -> Booking |
     except (ValueError, refusal.NotFound):
         return None
     is_own = lesson.student_id == account.account_id
-    return lesson if is_own and lesson.state == parameter else None
+    return lesson if is_own and lesson.state == state else None
+
+
+async def _undo(db: Db, lesson: Booking, now: datetime) -> Terms | None:
+    """The terms with the time before the last move, while that can be undone."""
+    terms = await reschedule.terms(db, lesson.id)
+    if terms.moved_at is None or terms.moved_from is None:
+        return None
+    is_possible = now <= terms.moved_at + UNDO and now < terms.moved_from
+    return terms if is_possible else None
 
 
 @web.may("view_own_bookings")

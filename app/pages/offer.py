@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
 
-from app import formatting, refusal, wire
+from app import formatting, refusal, web, wire
 from app.accounts.session import SignedIn
 from app.availability import board, start_times
 from app.availability.board import Board
@@ -59,6 +59,7 @@ class Day:
 
 
 OWN_HOLD = "held for you"
+OWN_LESSON = "its time now"
 _NOTES = {"held": "being booked", "busy": "you’re busy"}
 _LABELS = {"held": "being booked by someone else", "busy": "you have a lesson at that time"}
 
@@ -74,6 +75,10 @@ class Offer:
     own_zone: str
     own_bookings: Sequence[Booking]
     refused_alternatives: Sequence[datetime] | None = None
+    # A lesson that is to be moved; it is not among `own_bookings`, and the time that only it
+    # occupies counts as free.
+    moving: Booking | None = None
+    own_time: Sequence[Span] = ()
 
     @cached_property
     def limits(self) -> Limits:
@@ -122,7 +127,8 @@ class Offer:
         )
 
     def _spans(self, day: date) -> tuple[list[Span], list[Span]]:
-        """The free and the held ranges of a day. The viewer's own hold counts as free."""
+        """The free and the held ranges of a day. The viewer's own hold counts as free, and so does
+        the time of a lesson that moves."""
         ranges = self.board.days.get(str(day), {"free": [], "held": []})
         free, held = start_times.spans(ranges["free"]), start_times.spans(ranges["held"])
         instructor_id = self.selection.instructor.id
@@ -131,7 +137,9 @@ class Offer:
             for own in self.own_bookings
             if own.held_until is not None and own.instructor_id == instructor_id
         ]
-        return start_times.released(free, held, holds)
+        zone = self.selection.zone
+        own = [span for span in self.own_time if formatting.local_day(span[0], zone) == day]
+        return start_times.released(free, [*held, *own], [*holds, *own])
 
     def _time(self, start: datetime, state: str) -> Time:
         zone = self.selection.zone
@@ -144,10 +152,16 @@ class Offer:
                 start, part, state, text, _NOTES[state], "", f"{day}, {text} {_LABELS[state]}"
             )
         label = f"{self.sentence(start)}, {hint} your time" if hint else self.sentence(start)
-        if self.is_held(start):
-            label = label.replace(formatting.clock(start, zone), f"{text} {OWN_HOLD}", 1)
-            return Time(start, part, state, text, OWN_HOLD, hint, label)
+        if note := self._own_note(start):
+            label = label.replace(formatting.clock(start, zone), f"{text} {note}", 1)
+            return Time(start, part, state, text, note, hint, label)
         return Time(start, part, state, text, "", hint, label)
+
+    def _own_note(self, start: datetime) -> str:
+        """What the board says about a free time of the viewer's own; else empty."""
+        if self.moving is not None and start == self.moving.starts_at:
+            return OWN_LESSON
+        return OWN_HOLD if self.is_held(start) else ""
 
     def is_held(self, start: datetime) -> bool:
         """Whether the viewer holds exactly this lesson."""
@@ -316,6 +330,15 @@ async def read(
         )
     own_zone = account.time_zone if account else ""
     return Offer(selected, snapshot, now, own_zone, own, refused_alternatives)
+
+
+def refused_alternatives(request: Request) -> list[datetime] | None:
+    """The alternatives of a refused time, while its form is shown again."""
+    state: web.PerRequest = request.scope["state"]
+    refused = state.get("refusal")
+    if refused is None or "alternatives" not in refused.more:
+        return None
+    return [formatting.instant_of(start) for start in refused.more["alternatives"]]
 
 
 def _during(booking: Booking) -> Span:

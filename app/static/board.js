@@ -17,7 +17,6 @@ const REASONS = {
   gone: "just taken",
 };
 const TOO_SOON = "too soon to book";
-const OWN_HOLD = "held for you";
 const NOTES = { held: "being booked", busy: "you’re busy" };
 const ANNOUNCEMENTS = {
   gone: ["was just taken", "were just taken"],
@@ -159,15 +158,15 @@ export class Board extends EventTarget {
     // On the night the clocks go back, one hour occurs twice.
     const twice = [HOUR, -HOUR].some((hour) => clock(start + hour, zone) === clock(start, zone));
     const text = clock(start, zone) + (twice ? ` ${zoneAbbreviation(start, zone)}` : "");
-    const isOwn = state === "free" && this.#offer.isHeld(start);
-    const note = isOwn ? OWN_HOLD : NOTES[state];
+    const ownNote = state === "free" ? this.#offer.ownNote(start) : "";
+    const note = ownNote || NOTES[state];
     let label = this.#offer.sentence(start);
-    if (isOwn) label = label.replace(clock(start, zone), `${text} ${OWN_HOLD}`);
-    if (note && !isOwn) label = `${longDay(dayOf(start, zone))}, ${text} ${REASONS[state]}`;
+    if (ownNote) label = label.replace(clock(start, zone), `${text} ${ownNote}`);
+    if (note && !ownNote) label = `${longDay(dayOf(start, zone))}, ${text} ${REASONS[state]}`;
     else if (state === "gone") label += `, ${"tooSoon" in time.dataset ? TOO_SOON : REASONS.gone}`;
     else if (hint) label += `, ${hint} your time`;
     if (time.getAttribute("aria-label") !== label) time.setAttribute("aria-label", label);
-    if (hint && (!note || isOwn)) time.dataset.hint = hint;
+    if (hint && (!note || ownNote)) time.dataset.hint = hint;
     else delete time.dataset.hint;
     if (time.textContent === (note ? `${text} ${note}` : text)) return;
     time.replaceChildren(text);

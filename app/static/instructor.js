@@ -1,7 +1,8 @@
 // /instructors/{id}: connects the board, the lesson card and the live connection.
 
 import { Board } from "./board.js";
-import { addDays, dayOf, daysBetween, setServerTime } from "./formatting.js";
+import { BoardControls } from "./board_controls.js";
+import { dayOf, daysBetween, setServerTime } from "./formatting.js";
 import { Lesson } from "./lesson.js";
 import { Live } from "./live.js";
 import { BOARD_DAYS, Offer, WEEK_DAYS } from "./offer.js";
@@ -18,6 +19,7 @@ const offer = new Offer(pageData);
 const board = new Board(document.getElementById("board"), offer);
 const lesson = new Lesson(offer, pageData);
 const live = new Live();
+const controls = new BoardControls(offer, board, live, select);
 
 // ---- the viewer's actions
 
@@ -32,7 +34,7 @@ function select(changes) {
   if (isOtherWeek) watch();
   board.draw(false);
   lesson.draw();
-  drawLinks();
+  controls.draw();
   history.replaceState(null, "", offer.address());
 }
 
@@ -50,74 +52,8 @@ document.getElementById("to-lesson").addEventListener("click", (event) => {
   event.preventDefault();
   lesson.focus();
 });
-board.addEventListener("visit", ({ detail: day }) => visit(day));
 lesson.addEventListener("select", ({ detail: selected }) => select({ selected }));
 lesson.addEventListener("settled", () => redraw());
-
-// Moves to a day, if need be in another week.
-function visit(day) {
-  const first = offer.weekOf(day);
-  if (first !== offer.first) select({ first });
-  board.focusDay(day);
-}
-
-on("durations", (link) => select({ minutes: Number(link.dataset.minutes) }));
-on("strip", (link) => board.focusDay(link.dataset.day));
-for (const [id, step] of [["earlier", -WEEK_DAYS], ["later", WEEK_DAYS]]) {
-  document.getElementById(id).addEventListener("click", (event) => {
-    if (isPlain(event)) turnTo(event, addDays(offer.first, step));
-  });
-}
-
-function turnTo(event, first) {
-  const last = offer.weekOf(offer.last);
-  const exists = first >= offer.today && first <= last;
-  // Offline, follow the link to a week that is not loaded.
-  if (exists && live.state === "offline" && !(first in offer.days)) return;
-  event.preventDefault();
-  if (exists) select({ first });
-}
-
-function on(id, action) {
-  document.getElementById(id).addEventListener("click", (event) => {
-    const link = event.target.closest("a");
-    if (!link || !isPlain(event)) return;
-    event.preventDefault();
-    action(link);
-  });
-}
-
-const isPlain = ({ ctrlKey, metaKey, shiftKey, button }) =>
-  !ctrlKey && !metaKey && !shiftKey && button === 0;
-
-// Updates the links and fields around the board.
-function drawLinks() {
-  for (const link of document.querySelectorAll("#durations a")) {
-    const minutes = Number(link.dataset.minutes);
-    link.href = offer.address({ minutes });
-    if (minutes === offer.minutes) link.setAttribute("aria-current", "true");
-    else link.removeAttribute("aria-current");
-  }
-  drawWeekLink("earlier", addDays(offer.first, -WEEK_DAYS), offer.first > offer.today);
-  const later = addDays(offer.first, WEEK_DAYS);
-  drawWeekLink("later", later, later <= offer.last);
-  for (const [name, value] of [["minutes", offer.minutes], ["from", offer.first]]) {
-    document.querySelector(`#board input[name=${name}]`).value = value;
-  }
-}
-
-function drawWeekLink(id, first, enabled) {
-  const link = document.getElementById(id);
-  if (enabled) {
-    link.href = offer.address({ first });
-    for (const name of ["role", "aria-disabled", "tabindex"]) link.removeAttribute(name);
-  } else {
-    link.removeAttribute("href");
-    link.setAttribute("role", "link");
-    link.setAttribute("aria-disabled", "true");
-    link.setAttribute("tabindex", "0");
-  }
-}
 
 // ---- changes from the server
 
@@ -186,16 +122,6 @@ live.addEventListener("state", ({ detail: { state } }) => {
 
 setInterval(redraw, REDRAW_EVERY);
 
-// The strip marks the days that a phone shows.
-const visibleDays = new IntersectionObserver((entries) => {
-  for (const { target, intersectionRatio } of entries) {
-    const link = document.querySelector(`#strip a[data-day="${target.dataset.day}"]`);
-    link?.toggleAttribute("data-visible", intersectionRatio > 0.9);
-  }
-}, { root: document.getElementById("board"), threshold: [0, 0.95] });
-for (const column of document.querySelectorAll(".day")) visibleDays.observe(column);
-
-drawLinks();
 watch(pageData.board);
 live.start();
 

@@ -1,9 +1,13 @@
 // /lessons: the student's lessons, kept up to date while the page is open.
 
+import { attempt } from "./attempt.js";
 import { moment, now, setServerTime } from "./formatting.js";
 import { followBookings, highlight } from "./list.js";
 import { Live } from "./live.js";
 import { announce, follow } from "./status.js";
+
+const isPlain = ({ ctrlKey, metaKey, shiftKey, button }) =>
+  !ctrlKey && !metaKey && !shiftKey && button === 0;
 
 const CHANGES = {
   created: "is booked",
@@ -47,4 +51,71 @@ const row = hash.startsWith("#booking-") && document.getElementById(hash.slice(1
 if (row && row.dataset.state === "confirmed") {
   highlight(row);
   announce("Your lesson is booked. We’ll e-mail you a confirmation.");
+}
+
+// "Move" opens the dialog. What has become of the lesson is said above the list.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest("a.move");
+  if (!link || !isPlain(event)) return;
+  event.preventDefault();
+  const { id } = link.closest("[data-state]");
+  let result;
+  try {
+    const { openDialog } = await import("./move_dialog.js");
+    result = await openDialog(link.href, live);
+  } catch {
+    location.assign(link.href);
+    return;
+  }
+  document.getElementById(id)?.querySelector(".move, a").focus();
+  const { moved, ended } = result;
+  if (!moved && !ended) return;
+  await tell(moved ? { moved: moved.id } : { cancelled: ended.id });
+});
+
+// A cancellation is confirmed above the list.
+const send = attempt();
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (!form.matches(".cancel")) return;
+  event.preventDefault();
+  const { id } = form.dataset;
+  const error = form.querySelector(".error");
+  error.textContent = "";
+  try {
+    const body = { reason: form.elements.namedItem("reason").value };
+    const { ok, content } = await send(`/api/bookings/${id}/cancellation`, body);
+    if (ok) await tell({ cancelled: id });
+    else if (content.code === "NOT_SIGNED_IN") location.assign("/login?next=/lessons");
+    else error.textContent = content.detail;
+  } catch {
+    error.textContent = "We couldn’t reach the server. Try again.";
+  }
+});
+
+// Shows the notice about a lesson, which the server draws.
+async function tell(query) {
+  history.replaceState(null, "", `/lessons?${new URLSearchParams(query)}`);
+  await refresh.now();
+  const notice = document.querySelector("#notices [tabindex]");
+  notice?.focus();
+  notice?.scrollIntoView({ block: "center" });
+}
+
+// ---- the calendar feed
+
+const copy = document.getElementById("copy-feed");
+if (copy) {
+  const address = document.getElementById("feed-url");
+  copy.hidden = false;
+  copy.addEventListener("click", async () => {
+    address.select();
+    try {
+      await navigator.clipboard.writeText(address.value);
+      copy.textContent = "Copied";
+      announce("The address was copied.");
+    } catch {
+      announce("The address is selected. Copy it with the keyboard.");
+    }
+  });
 }

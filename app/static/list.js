@@ -19,8 +19,8 @@ class List {
 
   constructor() {
     this.#serverRows = htmlOf(this.#region);
-    this.#html = this.#region.outerHTML;
-    this.#notices = document.getElementById("notices")?.outerHTML;
+    this.#html = html(this.#region);
+    this.#notices = html(document.getElementById("notices"));
   }
 
   // Reads one more page of the list. `refresh` runs `read`.
@@ -42,9 +42,9 @@ class List {
     // On /teach the heading is the day.
     document.querySelector("h1").textContent = page.querySelector("h1").textContent;
     this.#drawNotices(page);
-    if (region.outerHTML === this.#html) return;
+    if (html(region) === this.#html) return;
     const newRows = htmlOf(region);
-    this.#html = region.outerHTML;
+    this.#html = html(region);
     const restoreFocus = rememberFocus(this.#region);
     for (const row of rows(region)) {
       const old = document.getElementById(row.id);
@@ -60,8 +60,8 @@ class List {
   // What is said about the last change, until it no longer holds.
   #drawNotices(page) {
     const notices = page.getElementById("notices");
-    if (!notices || notices.outerHTML === this.#notices) return;
-    this.#notices = notices.outerHTML;
+    if (!notices || html(notices) === this.#notices) return;
+    this.#notices = html(notices);
     document.getElementById("notices").replaceWith(document.adoptNode(notices));
   }
 }
@@ -90,7 +90,10 @@ export function highlight(row) {
 }
 
 const rows = (region) => [...region.querySelectorAll("[data-state]")];
-const htmlOf = (region) => new Map(rows(region).map((row) => [row.id, row.outerHTML]));
+const htmlOf = (region) => new Map(rows(region).map((row) => [row.id, html(row)]));
+// Without the keys of forms, which are always new.
+const html = (element) =>
+  element?.outerHTML.replaceAll(/name="_idempotency_key"\s+value="[^"]*"/g, "");
 
 // The result gives the focus back to the focused element, or else to its row.
 function rememberFocus(region) {

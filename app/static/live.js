@@ -86,6 +86,11 @@ export class Live extends EventTarget {
     this.#request(instructor, board.epoch !== undefined);
   }
 
+  unwatch(instructor) {
+    if (this.#watches.delete(instructor)) this.#send({ type: "unwatch", instructor });
+    this.#emitState();
+  }
+
   board(instructor) {
     const watch = this.#watches.get(instructor);
     return watch && { ...header(watch), days: watch.boardDays };

@@ -21,6 +21,7 @@ export class Offer {
     const { service, minutes, first, start } = pageData;
     Object.assign(this, { service, minutes, first, selected: start ? Date.parse(start) : null });
     Object.assign(this, { instructor: pageData.instructor, firstName: pageData.first_name });
+    this.updateOwnTime([]);
     this.update(pageData.board);
     this.updateOwn(pageData.own);
     const device = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -35,6 +36,11 @@ export class Offer {
   // Replaces the viewer's own bookings, held or confirmed, as in the API.
   updateOwn(bookings) {
     this.own = bookings.map((booking) => this.#read(booking));
+  }
+
+  // Replaces the time that only a lesson which is to be moved occupies.
+  updateOwnTime(ranges) {
+    this.ownTime = spans(ranges);
   }
 
   // Adds, changes or removes one of the viewer's own bookings.
@@ -82,10 +88,21 @@ export class Offer {
     return { earliest: now() + this.notice * 60_000, latest: now() + HORIZON, busy };
   }
 
-  // The free and the held ranges of a day. The viewer's own hold counts as free.
-  #ranges(board, own = this.own) {
+  // The free and the held ranges of a day, now or as of an earlier {days, own}; undefined if it is
+  // not loaded. The viewer's own hold counts as free, and so does the time of a lesson that moves.
+  #ranges(day, { days, own } = this) {
+    const board = days[day];
+    if (!board) return undefined;
     const holds = own.filter(isReplaced).map(({ start, end }) => [start, end]);
-    return released(spans(board.free), spans(board.held), holds);
+    const ownTime = this.ownTime.filter(([begin]) => dayOf(begin, this.zone) === day);
+    return released(
+      spans(board.free), [...spans(board.held), ...ownTime], [...holds, ...ownTime],
+    );
+  }
+
+  // What the board says about a free time of the viewer's own; else empty.
+  ownNote(start) {
+    return this.isHeld(start) ? "held for you" : "";
   }
 
   get today() {
@@ -109,10 +126,10 @@ export class Offer {
 
   // The starts of a day: a Map of start → "free" | "held" | "busy". Empty if it is not loaded.
   starts(day) {
-    const board = this.days[day];
-    if (!board) return new Map();
+    const ranges = this.#ranges(day);
+    if (!ranges) return new Map();
     const { minutes, zone, limits, selected } = this;
-    return ofDay(...this.#ranges(board), minutes, zone, limits, selected);
+    return ofDay(...ranges, minutes, zone, limits, selected);
   }
 
   free(day) {
@@ -127,11 +144,11 @@ export class Offer {
 
   // Whether a lesson can be booked at this start, now or as of an earlier {days, own}; undefined if
   // the day is not loaded.
-  isBookable(start, { days, own } = this) {
-    const limits = this.#limits(own);
+  isBookable(start, earlier = this) {
+    const limits = this.#limits(earlier.own);
     if (start < limits.earliest || start > limits.latest) return false; // on no board
-    const board = days[dayOf(start, this.zone)];
-    return board && fits(start, this.#ranges(board, own)[0], this.minutes, limits);
+    const ranges = this.#ranges(dayOf(start, this.zone), earlier);
+    return ranges && fits(start, ranges[0], this.minutes, limits);
   }
 
   // Why a start cannot be booked. `wasFree`: whether this page has shown it as free.
@@ -142,7 +159,7 @@ export class Offer {
     if (start < now()) return "This time has passed.";
     if (start < earliest) return "This time is too soon to book.";
     if (meets(start, end, busy)) return "You already have a lesson at that time.";
-    const [, held] = this.#ranges(this.days[day] ?? { free: [], held: [] });
+    const [, held] = this.#ranges(day) ?? [[], []];
     if (meets(start, end, held)) return "Someone else is booking this time right now.";
     if (wasFree) return "This time has just been taken.";
     const year = day.slice(0, 4);

@@ -75,6 +75,9 @@ insert into calendar_feed as f (account_id, created_at) values (:account_id, :no
 on conflict (account_id) do update set created_at = f.created_at
 returning id;
 
+-- name: calendar_feed
+select id from calendar_feed where account_id = :account_id;
+
 -- name: delete_calendar_feed
 delete from calendar_feed where account_id = :account_id;
 
@@ -108,6 +111,38 @@ from booking where id = :booking_id;
 
 -- name: booking
 select * from booking_detail where id = :id;
+
+-- name: booking_terms
+-- The terms that a lesson keeps when it moves, its last move, and the edges of the time that only
+-- this lesson occupies on its instructor's calendar: free time without it (see free_and_held).
+select b.hourly_rate_cents, b.free_cancel_hours, b.moved_at, lower(b.moved_from) as moved_from,
+       (extract(epoch from upper(b.moved_from) - lower(b.moved_from)) / 60)::integer
+         as moved_from_minutes,
+       edges(
+         coalesce((
+           select range_agg(a.during) from availability a
+           where a.instructor_id = b.instructor_id and a.during && own.span
+             and not exists (
+               select from blackout x where x.instructor_id = b.instructor_id and x.day = own.day
+             )
+         ), '{}') * tstzmultirange(own.span) - coalesce((
+           select range_agg(tstzrange(lower(o.during) - own.buffer, upper(o.blocked)))
+           from booking o
+           where o.instructor_id = b.instructor_id and o.id <> b.id and o.occupies_time
+             and o.blocked && tstzrange(lower(own.span), upper(own.span) + own.buffer)
+         ), '{}'), 0) as own_edges
+from booking b
+join calendar c on c.instructor_id = b.instructor_id
+cross join lateral (
+  select (lower(b.during) at time zone c.time_zone)::date as day,
+         make_interval(mins => c.travel_buffer_minutes) as buffer
+) as local
+cross join lateral (
+  select local.day, local.buffer,
+         tstzrange(lower(b.during) - local.buffer, upper(b.blocked))
+           * day_span(local.day, c.time_zone) as span
+) as own
+where b.id = :id;
 
 -- name: booking_progress
 select coalesce(a.at, b.created_at) as since, a.actor_id as changed_by, b.hold_extended

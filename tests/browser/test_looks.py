@@ -49,6 +49,12 @@ async def pages(pool: Pool, anna: Instructor, ben: Account) -> list[tuple[str, A
     ids = await pool.fetch(
         "select distinct on (state) id from booking where student_id = $1", ben.id
     )
+    lesson, cancelled = [
+        await pool.fetchval(
+            "select id from booking where student_id = $1 and state = $2 limit 1", ben.id, state
+        )
+        for state in ("confirmed", "cancelled")
+    ]
     free = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('11:00'))}"
     unavailable = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('10:00'))}"
     return [
@@ -58,7 +64,8 @@ async def pages(pool: Pool, anna: Instructor, ben: Account) -> list[tuple[str, A
         (free, None), (free, ben), (unavailable, ben), (f"/instructors/{anna.id}", anna),
         ("/lessons", ben), ("/lessons?scope=past", ben), ("/teach", anna),
         ("/teach/calendar", anna), ("/teach/profile", anna),
-        *((f"/book/{row['id']}", ben) for row in ids),
+        *((f"/book/{row['id']}", ben) for row in ids), (f"/lessons?cancelled={cancelled}", ben),
+        (f"/lessons/{lesson}/move", ben), (f"/lessons/{lesson}/move{free[free.index('?'):]}", ben),
     ]  # fmt: skip
 
 
