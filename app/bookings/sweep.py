@@ -6,8 +6,8 @@ from datetime import datetime
 from app.db import Pool
 from app.statements import statement
 
-# The calendars of a batch stay locked for its whole duration.
-BATCH_SIZE = 100
+# Calendars per batch. They stay locked for its whole duration.
+BATCH_SIZE = 50
 
 _sweep = statement("sweep_bookings", int)
 

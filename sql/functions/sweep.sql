@@ -11,25 +11,22 @@ language sql stable as $$
   where b.state = 'confirmed' and upper(b.during) <= p_now - completion_delay()
 $$;
 
--- Handles up to p_limit due bookings, one step for each of their calendars, and returns how many.
--- It skips locked calendars, so that it neither waits nor deadlocks; with p_waits, it waits for the
--- calendar of one booking. The calendars stay locked until the transaction ends, so p_limit bounds
--- the wait of a booking.
+-- Handles the due bookings of up to p_limit calendars, in one step of each, and returns how many. It
+-- skips locked calendars, so that it neither waits nor deadlocks; with p_waits, it waits for one
+-- calendar. The calendars stay locked until the transaction ends, so p_limit bounds the wait of a
+-- booking.
 create function sweep(p_limit integer, p_waits boolean, p_now timestamptz) returns integer
 language plpgsql volatile set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
-  v_bookings  uuid[];
   v_calendars uuid[];
   v_calendar  calendar;
   v_step      record;
   v_count     integer := 0;
 begin
-  select array_agg(d.id), array_agg(distinct d.instructor_id) into v_bookings, v_calendars
-  from (
-    select d.id, d.instructor_id from due_bookings(p_now) as d
-    limit case when p_waits then 1 else p_limit end
-  ) as d;
-  if v_bookings is null then
+  v_calendars := array(
+    select distinct d.instructor_id from due_bookings(p_now) as d
+    limit case when p_waits then 1 else p_limit end);
+  if v_calendars = '{}' then
     return 0;
   end if;
   if p_waits then
@@ -48,10 +45,9 @@ begin
       set state = case b.state when 'held' then 'expired' else 'completed' end,
           version = c.version + 1
       from calendar c
-      where b.id = any (v_bookings) and b.instructor_id = any (v_calendars)
+      where b.id = any (array(
+          select d.id from due_bookings(p_now) as d where d.instructor_id = any (v_calendars)))
         and c.instructor_id = b.instructor_id
-        and (b.state = 'held' and b.held_until <= p_now
-             or b.state = 'confirmed' and upper(b.during) <= p_now - completion_delay())
       returning old.state as from_state, old.version as previous_version, new as booking
     ), audit as (
       insert into booking_audit (booking_id, at, actor_id, event, from_state, to_state)
