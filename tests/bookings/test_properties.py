@@ -6,7 +6,6 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from asyncpg import ExclusionViolationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,12 +13,13 @@ from app import refusal
 from app.availability import blackout as blackouts
 from app.availability import day as availability_day
 from app.availability import filling
-from app.bookings import cancellation
+from app.bookings import cancellation, outcome, reschedule, sweep
+from app.bookings import hold as holds
 from app.bookings.booking import Booking
 from app.db import Pool
 from tests import factories
 from tests.bookings.invariants import assert_changes_match_board, assert_nothing_overlaps
-from tests.bookings.reservations import NOW, hold, reserve
+from tests.bookings.reservations import NOW, reserve
 from tests.factories import Account, Instructor
 
 DAYS = 4
@@ -27,8 +27,15 @@ students, instructors, days = st.integers(0, 2), st.integers(0, 1), st.integers(
 starts, quarters = st.integers(30, 74), st.integers(0, 95)
 ranges = st.lists(st.tuples(quarters, st.integers(1, 40)), max_size=3)
 book = st.tuples(st.just("book"), students, instructors, days, starts, st.sampled_from([30, 60]))
-expiring_hold = st.tuples(st.just("hold"), students, instructors, days, starts, st.booleans())
-cancel = st.tuples(st.just("cancel"), st.integers(0, 20))
+hold = st.tuples(st.just("hold"), students, instructors, days, starts, st.booleans())
+numbers = st.integers(0, 20)
+cancel = st.tuples(st.just("cancel"), numbers)
+confirm = st.tuples(st.just("confirm"), numbers)
+extend = st.tuples(st.just("extend"), numbers)
+give_up = st.tuples(st.just("give up"), numbers)
+move = st.tuples(st.just("move"), numbers, days, starts, st.sampled_from([None, 30, 60]))
+settle = st.tuples(st.just("settle"), numbers, st.booleans())
+pass_time = st.tuples(st.just("sweep"))
 edit = st.tuples(st.just("edit"), instructors, days, ranges)
 blackout = st.tuples(st.just("blackout"), instructors, days, st.booleans())
 change = st.tuples(
@@ -41,7 +48,13 @@ change = st.tuples(
 )
 fill = st.tuples(st.just("fill"), instructors, days, days, st.sampled_from([*filling.PRESETS, ""]))
 read = st.tuples(st.just("read"))
-operation = st.one_of(book, book, book, expiring_hold, cancel, edit, change, fill, blackout, read)
+of_holds = st.one_of(hold, hold, confirm, extend, give_up, pass_time)
+operation = st.one_of(
+    book, book, of_holds, of_holds, cancel, move, settle, edit, change, fill, blackout, read
+)
+
+
+CALLS = {"confirm", "extend", "give up", "move", "settle"}
 
 
 class Town:
@@ -62,7 +75,26 @@ class Town:
                 lesson = await reserve(self.pool, self.students[student], anna, begin, minutes)
                 self.bookings.append(lesson)
             case "hold", student, instructor, day, start, is_expired:
-                await self._hold(student, self.instructors[instructor], day, start, is_expired)
+                anna = self.instructors[instructor]
+                lesson = await holds.create(
+                    self.pool,
+                    self.students[student].id,
+                    service_id=anna.service_id,
+                    start=anna.at(clock(start), day=day),
+                    minutes=60,
+                    location_type=None,
+                    location="12 Main St",
+                    note="",
+                    # Its end passes at once, or not until the example is over.
+                    seconds=0 if is_expired else 3_600,
+                    now=NOW,
+                )
+                self.bookings.append(lesson)
+            case ("sweep",):
+                await sweep.run(self.pool, now=NOW)
+            case str(call), int(number), *more if call in CALLS and self.bookings:
+                lesson = self.bookings[number % len(self.bookings)]
+                await self._change(call, lesson, *more)
             case "cancel", number if self.bookings:
                 lesson = self.bookings[number % len(self.bookings)]
                 await cancellation.cancel(
@@ -108,17 +140,39 @@ class Town:
             case ("read",):
                 await self.read_boards()
 
-    async def _hold(
-        self, student: int, instructor: Instructor, day: int, start: int, is_expired: bool
-    ) -> None:
-        """What a hold leaves: a row and a step of the calendar."""
-        until = NOW - timedelta(seconds=1) if is_expired else NOW + timedelta(days=1)
-        begin = instructor.at(clock(start), day=day)
-        with suppress(ExclusionViolationError):
-            async with self.pool.acquire() as connection, connection.transaction():
-                await hold(connection, self.students[student], instructor, begin, until)
-                await connection.execute(
-                    "select step($1, $2)", instructor.id, [instructor.day(day)]
+    async def _change(self, call: str, lesson: Booking, *more: Any) -> None:
+        pool, student_id = self.pool, lesson.student_id
+        match call, *more:
+            case ("confirm",):
+                await holds.confirm(
+                    pool,
+                    student_id,
+                    lesson.id,
+                    location_type=None,
+                    location=None,
+                    note=None,
+                    now=NOW,
+                )
+            case ("extend",):
+                await holds.extend(pool, student_id, lesson.id, seconds=3_600, now=NOW)
+            case ("give up",):
+                await holds.give_up(pool, student_id, lesson.id, now=NOW)
+            case "move", day, start, minutes:
+                instructor = next(
+                    each for each in self.instructors if each.id == lesson.instructor_id
+                )
+                start = instructor.at(clock(start), day=day)
+                await reschedule.move(
+                    pool, student_id, lesson.id, start=start, minutes=minutes, now=NOW
+                )
+            case "settle", has_come:
+                await outcome.settle(
+                    pool,
+                    lesson.instructor_id,
+                    lesson.id,
+                    "completed" if has_come else "no_show",
+                    reason="",
+                    now=lesson.ends_at,
                 )
 
     async def _rug(self, edit: Awaitable[Any]) -> None:
