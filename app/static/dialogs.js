@@ -28,7 +28,7 @@ export const rangesText = (ranges) =>
 
 // ---- one range
 
-// Resolves to {action: "done" or "remove", start, end, days}, or null after Cancel. `days`: the days
+// Resolves to {action: "done" or "remove", start, end, days}, or null after Cancel. `days`: those
 // that get the range. `isNew`: there is nothing to remove yet.
 export async function editRange(week, day, range, { isNew = false } = {}) {
   const form = dialog("range");

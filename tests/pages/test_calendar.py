@@ -242,10 +242,10 @@ async def test_at_the_weekend_without_hours_the_next_week_is_shown(
     monday = noon.date() - timedelta(days=5)
     async with visiting(settings, now=lambda: noon) as client:
         await sign_in(client, anna)
-        shown = await visit(client, "/teach/calendar")
-        assert formatting.days(monday + WEEK, monday + 2 * WEEK - timedelta(1)) in shown.text
-        chosen = await visit(client, f"/teach/calendar?week={monday}")
-        assert formatting.days(monday, monday + WEEK - timedelta(1)) in chosen.text
+        page = await visit(client, "/teach/calendar")
+        assert formatting.days(monday + WEEK, monday + 2 * WEEK - timedelta(1)) in page.text
+        page = await visit(client, f"/teach/calendar?week={monday}")
+        assert formatting.days(monday, monday + WEEK - timedelta(1)) in page.text
         await week.replace_days(pool, anna.id, {noon.date(): [(900, 1200)]}, now=noon)
-        shown = await visit(client, "/teach/calendar")
-        assert formatting.days(monday, monday + WEEK - timedelta(1)) in shown.text
+        page = await visit(client, "/teach/calendar")
+        assert formatting.days(monday, monday + WEEK - timedelta(1)) in page.text
