@@ -4,10 +4,12 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app import web
+from app import refusal, web, wire
 from app.accounts.session import SignedIn
-from app.notifications import preference
+from app.notifications import failure, preference
 from app.web import Request
+
+PAGE = "/admin/notifications"
 
 
 class Channels(BaseModel):
@@ -45,7 +47,30 @@ async def _preferences(request: Request, account: SignedIn) -> Response:
     return web.json({kind: {"email": email} for kind, email in emails.items()})
 
 
+@web.may("view_monitoring")
+async def failures(request: Request, _: SignedIn) -> Response:
+    query = web.query(request, wire.Paging)
+    position = query.position(int)
+    rows = await failure.list_of(
+        request.state["pool"], before=position[0] if position else None, limit=query.limit + 1
+    )
+    return web.json(wire.listing(rows, query, failure.as_json, lambda row: (row.id,)))
+
+
+@web.may("manage_accounts")
+async def retry(request: Request, _: SignedIn) -> Response:
+    try:
+        notification_id = int(request.path_params["id"])
+    except ValueError:
+        raise refusal.NotFound from None
+    await failure.retry(request.state["pool"], notification_id, now=request.state["now"]())
+    request.state["wake_up"]()
+    return web.done(request, None, status=204, redirect_to=PAGE)
+
+
 routes = [
     Route("/api/notifications/preferences", show, methods=["GET"]),
     Route("/api/notifications/preferences", change, methods=["PUT"]),
+    Route("/api/admin/notifications", failures, methods=["GET"]),
+    Route("/api/admin/notifications/{id}/retry", retry, methods=["POST"]),
 ]

@@ -3,6 +3,7 @@
 from starlette.routing import Route
 
 from app.pages import (
+    admin_notifications,
     book,
     calendar,
     dev_mail,
@@ -27,6 +28,7 @@ routes = [
     Route("/teach/profile", teach_profile.page, methods=["GET"]),
     Route("/login", sign_in.login, methods=["GET"]),
     Route("/register", sign_in.register, methods=["GET"]),
+    Route("/admin/notifications", admin_notifications.page, methods=["GET"]),
     Route("/dev/mail", dev_mail.inbox, methods=["GET"]),
     Route("/dev/mail/{id}", dev_mail.mail, methods=["GET"]),
     Route("/dev/mail/{id}/html", dev_mail.html, methods=["GET"]),

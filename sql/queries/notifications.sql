@@ -64,8 +64,23 @@ where id = :id;
 update notification set due_at = :due_at where id = :id;
 
 -- name: drop_notification
--- For a notification whose content is no longer true.
-update notification set given_up_at = :now, last_error = :reason where id = :id;
+update notification set given_up_at = :now, dropped_reason = :reason where id = :id;
+
+-- name: failed_notifications
+-- Those that could not be sent so far, the newest first. `retry_at` is null if they were given up.
+select n.id, n.kind, a.full_name, a.email::text, n.attempts, n.last_error,
+       case when n.given_up_at is null then n.due_at end as retry_at, n.given_up_at
+from notification n
+join account a on a.id = n.recipient_id
+where n.sent_at is null and n.attempts > 0 and n.dropped_reason is null and n.id < :before
+order by n.id desc
+limit :limit;
+
+-- name: retry_notification
+-- Makes a failed notification due now, with all its attempts.
+update notification set due_at = :now, given_up_at = null, attempts = 1
+where id = :id and sent_at is null and attempts > 0 and dropped_reason is null
+returning id;
 
 -- name: insert_reminders
 -- For both people of each lesson that starts within 24 hours, once per time of the lesson. A lesson

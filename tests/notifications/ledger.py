@@ -67,7 +67,7 @@ async def rows(pool: Pool) -> list[dict[str, Any]]:
         dict(row)
         for row in await pool.fetch(
             """select n.id, n.kind, a.email::text, n.attempts, n.last_error, n.due_at, n.sent_at,
-                 n.given_up_at
+                 n.given_up_at, n.dropped_reason
                from notification n join account a on a.id = n.recipient_id order by n.id"""
         )
     ]

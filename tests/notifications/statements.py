@@ -9,6 +9,8 @@ from tests.query_plans import account_id
 HOT: dict[str, dict[str, Any]] = {
     "due_notifications": {"now": datetime.now(UTC), "kinds": KINDS, "limit": 200},
     "lock_notification": {"id": 7, "now": datetime.now(UTC), "kinds": KINDS},
+    "failed_notifications": {"before": 9_000_000, "limit": 21},
+    "retry_notification": {"id": 7, "now": datetime.now(UTC)},
     "postpone_notification": {"id": 7, "due_at": datetime.now(UTC)},
     "preferences_of": {"account_id": account_id(7)},
     "set_preferences": {

@@ -217,7 +217,9 @@ async def test_a_confirmation_that_failed_is_not_sent_after_the_cancellation(
             "Cancelled"
         ]
     confirmed = [row for row in await rows(pool) if row["kind"] == "booking_confirmed"]
-    assert all(row["given_up_at"] and row["last_error"] == "booking_cancelled" for row in confirmed)
+    assert all(
+        row["given_up_at"] and row["dropped_reason"] == "booking_cancelled" for row in confirmed
+    )
 
 
 async def test_a_notification_is_not_sent_before_it_is_due(pool: Pool, settings: Settings) -> None:
@@ -249,7 +251,7 @@ async def test_a_notification_of_a_deleted_booking_is_dropped(
     booking = await book(pool, *await couple(pool))
     await pool.execute("delete from booking where id = $1", booking.id)
     await deliver_due(pool, by_smtp)
-    assert {row["last_error"] for row in await rows(pool)} == {"booking_deleted"}
+    assert {row["dropped_reason"] for row in await rows(pool)} == {"booking_deleted"}
     assert box.mails == []
 
 
@@ -277,6 +279,6 @@ async def test_a_move_is_mailed_with_the_time_that_the_recipient_knew(
         files = [part.get_content() for mail in mails for part in mail.iter_attachments()]
         sequences = [parse(file.decode())[1]["SEQUENCE"] for file in files]
         assert sequences == ["0", "4", "6"]
-    dropped = [row for row in await rows(pool) if row["last_error"]]
-    assert {row["last_error"] for row in dropped} == {"booking_moved"}
+    dropped = [row for row in await rows(pool) if row["dropped_reason"]]
+    assert {row["dropped_reason"] for row in dropped} == {"booking_moved"}
     assert len(dropped) == 2

@@ -27,7 +27,7 @@ async def test_a_kind_can_be_turned_off_and_on(
     await book(pool, anna, ben)
     await deliver_due(pool, settings)
     assert [address for address, _ in await dev_mails(pool)] == [anna.email]
-    assert [row["last_error"] for row in await rows(pool) if row["email"] == ben.email] == [
+    assert [row["dropped_reason"] for row in await rows(pool) if row["email"] == ben.email] == [
         "turned_off"
     ]
     assert (await client.put(URL, json=ALL_ON)).json() == ALL_ON

@@ -83,7 +83,7 @@ async def test_a_reminder_that_could_only_follow_the_start_is_dropped(
     """The worker did not run until the quiet hours before an early lesson."""
     await book(pool, anna, ben, "07:00", at=NOW)
     assert await remind(anna.at("23:30", day=2)) == []
-    assert {row["last_error"] for row in await rows(pool) if row["kind"] == "reminder"} == {
+    assert {row["dropped_reason"] for row in await rows(pool) if row["kind"] == "reminder"} == {
         "too_late"
     }
     assert await remind(anna.at("08:00", day=3)) == []

@@ -1,0 +1,78 @@
+"""Administrators see the mails that could not be sent, and try them again."""
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from app.db import Pool
+from app.settings import Settings
+from tests import factories
+from tests.notifications.ledger import book, couple, deliver_due, dev_mails, overdue_all
+from tests.notifications.mailbox import Mailbox
+
+URL = "/api/admin/notifications"
+
+
+@pytest.fixture
+def by_smtp(settings: Settings, box: Mailbox) -> Settings:
+    return settings.model_copy(update={"smtp_url": SecretStr(box.url)})
+
+
+async def test_an_administrator_sees_failures_and_tries_them_again(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings, by_smtp: Settings, box: Mailbox
+) -> None:
+    anna, ben = await couple(pool)
+    ada = await factories.admin(pool)
+    client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, ada.id, settings)}"
+    assert (await client.get(URL)).json() == {"items": [], "next_cursor": None}
+    box.refused[ben.email] = "550 no such mailbox"
+    await book(pool, anna, ben)
+    await deliver_due(pool, by_smtp)
+    (failure,) = (await client.get(URL)).json()["items"]
+    assert failure["recipient"] == {"name": "Ben", "email": ben.email}
+    assert (failure["kind"], failure["attempts"]) == ("booking_confirmed", 1)
+    assert "550" in failure["error"]
+    assert failure["given_up_at"]
+    assert not failure["retry_at"]
+    page = await client.get("/admin/notifications")
+    assert "Given up" in page.text
+    assert ben.email in page.text
+    box.refused.clear()
+    assert (await client.post(f"{URL}/{failure['id']}/retry")).status_code == 204
+    await deliver_due(pool, by_smtp)
+    assert len(box.to(ben.email)) == 1
+    assert (await client.get(URL)).json()["items"] == []
+    assert "Every mail has been accepted" in (await client.get("/admin/notifications")).text
+    assert (await client.post(f"{URL}/{failure['id']}/retry")).status_code == 404
+
+
+async def test_one_that_will_be_tried_again_says_when(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings, by_smtp: Settings, box: Mailbox
+) -> None:
+    ada = await factories.admin(pool)
+    client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, ada.id, settings)}"
+    await book(pool, *await couple(pool))
+    await box.stop()
+    await deliver_due(pool, by_smtp)
+    page = (await client.get(URL, params={"limit": 1})).json()
+    assert page["items"][0]["retry_at"]
+    assert not page["items"][0]["given_up_at"]
+    rest = await client.get(URL, params={"limit": 1, "cursor": page["next_cursor"]})
+    assert rest.json()["items"][0]["id"] < page["items"][0]["id"]
+    assert rest.json()["next_cursor"] is None
+    assert "Next try" in (await client.get("/admin/notifications")).text
+    await overdue_all(pool)
+    await deliver_due(pool, settings)
+    assert len(await dev_mails(pool)) == 2
+
+
+@pytest.mark.parametrize("role", ["student", "instructor"])
+async def test_others_see_nothing(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings, role: str
+) -> None:
+    account = await (factories.student if role == "student" else factories.instructor)(pool)
+    token = await factories.token_of(pool, account.id, settings)
+    client.headers["Authorization"] = f"Bearer {token}"
+    assert (await client.get(URL)).status_code == 403
+    assert (await client.post(f"{URL}/1/retry")).status_code == 403
+    assert (await client.get("/admin/notifications")).status_code == 403
