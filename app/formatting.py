@@ -155,6 +155,18 @@ def duration(seconds: int) -> str:
     return count(seconds // 60, "minute") if seconds % 60 == 0 else count(seconds, "second")
 
 
+def short_length(minutes: int) -> str:
+    """30 min, 1 h, 1 h 30 min"""
+    hours, rest = divmod(minutes, 60)
+    return " ".join(part for part in (hours and f"{hours} h", rest and f"{rest} min") if part)
+
+
+def hours(minutes: int) -> str:
+    """1 hour, 12.5 hours"""
+    number = minutes / 60
+    return f"{number:,.1f}".removesuffix(".0") + (" hour" if number == 1 else " hours")
+
+
 def money(cents: int) -> str:
     """$75, $37.50"""
     return f"${cents // 100:,}" if cents % 100 == 0 else f"${cents / 100:,.2f}"

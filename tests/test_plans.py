@@ -270,6 +270,13 @@ HOT: dict[str, dict[str, Any]] = {
     "booking_terms": {"id": account_id(1)},
     "last_address": {"student_id": account_id(1500)},
     "booking_history": {"booking_id": account_id(1), "after": 0, "limit": 20},
+    "booking_histories": {"booking_ids": [account_id(1), account_id(2)]},
+    "students_of_instructor": {
+        "instructor_id": account_id(7),
+        "student_ids": [account_id(1500), account_id(1501)],
+        "now": NOW,
+    },
+    "instructor_timeline": {"account_id": account_id(7), "since": NOW, "limit": 200},
     "instructor_stats": {"instructor_id": account_id(7), "now": NOW},
     "create_calendar_feed": {"account_id": account_id(7), "now": NOW},
     "calendar_feed": {"account_id": account_id(7)},

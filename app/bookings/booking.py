@@ -135,6 +135,7 @@ _booking = statement("booking", Booking)
 _parties = statement("booking_parties", Parties)
 _progress = statement("booking_progress", Progress)
 _last_address = statement("last_address", str)
+_timeline = statement("instructor_timeline", Booking)
 _lists = {
     ("student", "upcoming"): statement("student_bookings_upcoming", Booking),
     ("student", "earlier"): statement("student_bookings_earlier", Booking),
@@ -363,3 +364,8 @@ async def list_of(
         id=last,
         limit=limit,
     )
+
+
+async def timeline(db: Db, instructor_id: UUID, *, since: datetime, limit: int) -> list[Booking]:
+    """What occupies the instructor's time from `since`, by start."""
+    return await _timeline.all(db, account_id=instructor_id, since=since, limit=limit)

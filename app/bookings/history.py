@@ -1,5 +1,7 @@
-"""What has happened to a booking, and an instructor's statistics."""
+"""What has happened to a booking, an instructor's statistics, and what the instructor may know about
+a student."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,9 +15,11 @@ from app.statements import statement
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A row of the audit trail. Without an actor, the product did it: a hold expired, or a lesson
-    was completed a day after its end."""
+    was completed a day after its end. `starts_at` is the lesson's start after the change, if it was
+    recorded."""
 
     id: int
+    booking_id: UUID
     at: datetime
     event: str
     from_state: str | None
@@ -23,6 +27,19 @@ class Entry:
     reason: str
     actor_id: UUID | None
     actor_name: str | None
+    starts_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """A student as an instructor knows them: only from their own lessons together."""
+
+    id: UUID
+    email: str
+    lessons: int
+    last_lesson_at: datetime | None
+    no_shows: int
+    cancellations: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +56,32 @@ class Stats:
 
 
 _history = statement("booking_history", Entry)
+_histories = statement("booking_histories", Entry)
+_students = statement("students_of_instructor", Student)
 _stats = statement("instructor_stats", Stats)
 
 
 async def of_booking(db: Db, booking_id: UUID, *, after: int, limit: int) -> list[Entry]:
     """The oldest entries with an id above `after`."""
     return await _history.all(db, booking_id=booking_id, after=after, limit=limit)
+
+
+async def of_bookings(db: Db, booking_ids: Collection[UUID]) -> dict[UUID, list[Entry]]:
+    """The entries of several bookings, the oldest first, without changes of private notes."""
+    entries: dict[UUID, list[Entry]] = {booking_id: [] for booking_id in booking_ids}
+    for entry in await _histories.all(db, booking_ids=list(booking_ids)):
+        entries[entry.booking_id].append(entry)
+    return entries
+
+
+async def students(
+    db: Db, instructor_id: UUID, student_ids: Collection[UUID], *, now: datetime
+) -> dict[UUID, Student]:
+    """The students who have, or had, a booked lesson with this instructor. Others are left out."""
+    rows = await _students.all(
+        db, instructor_id=instructor_id, student_ids=list(student_ids), now=now
+    )
+    return {row.id: row for row in rows}
 
 
 def as_json(entry: Entry) -> dict[str, Any]:
@@ -56,6 +93,7 @@ def as_json(entry: Entry) -> dict[str, Any]:
         "to": entry.to_state,
         "actor": actor,
         "reason": entry.reason,
+        "start": wire.instant(entry.starts_at) if entry.starts_at else None,
     }
 
 

@@ -262,7 +262,7 @@ async def cancel(request: Request, account: SignedIn, call: Call | None) -> Resp
     request.state["wake_up"]()
     book_page = f"/book/{cancelled.id}"  # with Undo
     if account.account_id == cancelled.instructor_id:
-        redirect_to = "/teach"
+        redirect_to = _on_teach(cancelled, "cancelled")
     elif await web.layer_field(request, "_page") == book_page:
         redirect_to = book_page
     else:
@@ -287,7 +287,8 @@ def _settling(state: Literal["completed", "no_show"]) -> Handler:
             call=call,
         )
         request.state["wake_up"]()
-        return web.done(request, booking.as_json(settled, account.account_id), redirect_to="/teach")
+        content = booking.as_json(settled, account.account_id)
+        return web.done(request, content, redirect_to=_on_teach(settled, state))
 
     return settle
 
@@ -308,7 +309,13 @@ async def write_note(request: Request, account: SignedIn, call: Call | None) -> 
         call=call,
     )
     request.state["wake_up"]()
-    return web.done(request, booking.as_json(noted, account.account_id), redirect_to="/teach")
+    content = booking.as_json(noted, account.account_id)
+    return web.done(request, content, redirect_to=_on_teach(noted, "noted"))
+
+
+def _on_teach(lesson: Booking, done: str) -> str:
+    """The instructor's page, which says what has been done."""
+    return f"/teach?done={done}&lesson={lesson.id}#booking-{lesson.id}"
 
 
 @web.signed_in

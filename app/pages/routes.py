@@ -14,6 +14,7 @@ from app.pages import (
     sign_in,
     teach,
     teach_profile,
+    teach_stats,
 )
 
 routes = [
@@ -26,6 +27,7 @@ routes = [
     Route("/teach", teach.page, methods=["GET"]),
     Route("/teach/calendar", calendar.page, methods=["GET"]),
     Route("/teach/profile", teach_profile.page, methods=["GET"]),
+    Route("/teach/stats", teach_stats.page, methods=["GET"]),
     Route("/login", sign_in.login, methods=["GET"]),
     Route("/register", sign_in.register, methods=["GET"]),
     Route("/admin/notifications", admin_notifications.page, methods=["GET"]),

@@ -1,42 +1,57 @@
-"""`/teach`: the instructor's coming lessons, a summary of their hours, and the checklist of a new
-instructor."""
+"""`/teach`: the instructor's lessons as time lines, a summary of their hours, and the checklist of
+a new instructor."""
 
-from datetime import date, timedelta
+from collections.abc import Collection
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 from starlette.responses import Response
 
-from app import formatting, web
+from app import formatting, refusal, web
 from app.accounts.session import SignedIn
 from app.availability import blackout, week
-from app.bookings import booking
+from app.bookings import booking, history
 from app.bookings.booking import Booking
 from app.catalog import instructor
-from app.pages import checklist
+from app.pages import checklist, timeline, trail
+from app.pages.teach_profile import form_state
 from app.web import Request
 
-UPCOMING = 100
-PAST = 50  # enough for today's lessons that have ended
-DAYS = 7  # listed day by day; lessons after them are listed as later
+READ = 200  # lessons
+LATER = 30  # listed after the time lines
+# The product completes a lesson a day after its end, so older ones have an outcome.
+UNSETTLED = timedelta(days=2)
+DONE = frozenset({"completed", "no_show", "cancelled", "noted"})
 
 
 @web.may("view_incoming_bookings")
 async def page(request: Request, account: SignedIn) -> Response:
-    pool = request.state["pool"]
+    pool, now = request.state["pool"], request.state["now"]()
     profile = await instructor.own(pool, account.account_id)
-    today = formatting.local_day(request.state["now"](), profile.time_zone)
-    lessons = await _lessons_from(request, account, today)
-    days = [today + timedelta(days=n) for n in range(DAYS)]
-    lessons_of = {day: [lesson for lesson in lessons if _day(lesson) == day] for day in days}
+    today = formatting.local_day(now, profile.time_zone)
+    lessons = await booking.timeline(pool, profile.id, since=now - UNSETTLED, limit=READ)
+    lines = timeline.of(lessons, today, now)
     hours = await week.read(pool, profile.id, today)
-    blackouts = await blackout.list_of(pool, profile.id, after=today - timedelta(1), limit=DAYS)
+    blackouts = await blackout.list_of(
+        pool, profile.id, after=today - timedelta(1), limit=timeline.DAYS
+    )
+    week_lessons = [
+        lesson for day in lines.days for lesson in lines.lessons(day) if lesson.state != "held"
+    ]
+    shown = [*lines.unsettled, *week_lessons, *lines.later[:LATER]]
     return web.page(
         request,
         "teach.html",
         profile=profile,
         today=today,
-        lessons_of=lessons_of,
-        later=[lesson for lesson in lessons if _day(lesson) > days[-1]],
-        confirmed=[lesson for day in days for lesson in lessons_of[day] if lesson.state != "held"],
+        lines=lines,
+        later=lines.later[:LATER],
+        has_more=len(lines.later) > LATER,
+        week_lessons=week_lessons,
+        done=await _done(request, account),
+        **await _about(request, profile.id, shown, now),
+        **_open_form(request, shown),
         hours={date.fromisoformat(day): ranges for day, ranges in hours.days.items()},
         has_hours=any(hours.days.values()),
         blackouts={row.day: row.reason for row in blackouts},
@@ -44,19 +59,49 @@ async def page(request: Request, account: SignedIn) -> Response:
     )
 
 
-async def _lessons_from(request: Request, account: SignedIn, today: date) -> list[Booking]:
-    """The lessons of today and later, including those of today that have ended, by start."""
-    pool, now, instructor_id = request.state["pool"], request.state["now"](), account.account_id
-    past = await booking.list_of(
-        pool, instructor_id, role="instructor", scope="past", now=now, limit=PAST
-    )
-    upcoming = await booking.list_of(
-        pool, instructor_id, role="instructor", scope="upcoming", now=now, limit=UPCOMING
-    )
-    by_id = {lesson.id: lesson for lesson in [*past, *upcoming]}
-    lessons = [lesson for lesson in by_id.values() if _day(lesson) >= today]
-    return sorted(lessons, key=lambda lesson: (lesson.starts_at, lesson.id))
+async def _about(
+    request: Request, instructor_id: UUID, lessons: Collection[Booking], now: datetime
+) -> dict[str, Any]:
+    """The students of the lessons and the trail of each, in two statements for all of them."""
+    pool = request.state["pool"]
+    booked = {lesson.id: lesson for lesson in lessons if lesson.state != "held"}
+    student_ids = {lesson.student_id for lesson in booked.values()}
+    entries = await history.of_bookings(pool, booked.keys())
+    return {
+        "students": await history.students(pool, instructor_id, student_ids, now=now),
+        "trails": {
+            lesson.id: trail.of(
+                entries[lesson.id], viewer=instructor_id, zone=lesson.time_zone, now=now
+            )
+            for lesson in booked.values()
+        },
+    }
 
 
-def _day(lesson: Booking) -> date:
-    return formatting.local_day(lesson.starts_at, lesson.time_zone)
+def _open_form(request: Request, lessons: Collection[Booking]) -> dict[str, Any]:
+    """The form that the address names, with its refusal and what was typed. If its lesson is not on
+    the page, the refusal is shown above the lessons."""
+    refused, typed = form_state(request)
+    lesson_id = request.query_params.get("lesson", "")
+    is_shown = any(str(lesson.id) == lesson_id for lesson in lessons)
+    return {
+        "open_lesson": lesson_id,
+        "open_form": request.query_params.get("form", ""),
+        "form_refusal": refused if is_shown else None,
+        "typed": typed if is_shown else {},
+    }
+
+
+async def _done(request: Request, account: SignedIn) -> tuple[str, Booking] | None:
+    """What has just been done with which lesson, if that still holds."""
+    query, pool = request.query_params, request.state["pool"]
+    done = query.get("done", "")
+    if done not in DONE or "refusal" in request.scope["state"]:
+        return None
+    try:
+        lesson_id = UUID(query.get("lesson", ""))
+        lesson = await booking.find(pool, lesson_id, viewer=account.account_id)
+    except (ValueError, refusal.NotFound):
+        return None
+    is_own = lesson.instructor_id == account.account_id
+    return (done, lesson) if is_own and done in {lesson.state, "noted"} else None

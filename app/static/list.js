@@ -1,5 +1,5 @@
 // Keeps a list of lessons up to date. The server draws it again; changed rows are replaced.
-// Unchanged rows keep their element, with open details, typed text and focus.
+// Unchanged rows keep their element. Changed ones keep open details, typed text and the focus.
 
 import { plural } from "./formatting.js";
 import { Refresh, readPage } from "./refresh.js";
@@ -48,8 +48,14 @@ class List {
     const restoreFocus = rememberFocus(this.#region);
     for (const row of rows(region)) {
       const old = document.getElementById(row.id);
-      if (old && this.#serverRows.get(row.id) === newRows.get(row.id)) row.replaceWith(old);
-      else if (old?.dataset.state !== row.dataset.state && !this.#isGrowing) highlight(row);
+      if (old && this.#serverRows.get(row.id) === newRows.get(row.id)) {
+        row.replaceWith(old);
+        continue;
+      }
+      if (old) keepState(old, row);
+      if (this.#isGrowing) continue;
+      if (old?.dataset.state !== row.dataset.state) highlight(row);
+      else if (startOf(old) !== startOf(row)) highlight(row, "just moved");
     }
     this.#region.replaceWith(region);
     this.#region = region;
@@ -77,12 +83,26 @@ function append(region, page) {
   }
 }
 
-// Marks a new lesson for a while.
-export function highlight(row) {
+// Gives a row that is drawn again the open details and the typed text of the old one.
+function keepState(old, row) {
+  for (const details of old.querySelectorAll("details[id]")) {
+    const same = row.querySelector(`#${CSS.escape(details.id)}`);
+    if (same) same.open = details.open;
+  }
+  for (const field of old.querySelectorAll("input[id], textarea[id]")) {
+    const same = row.querySelector(`#${CSS.escape(field.id)}`);
+    if (same && field.value !== field.defaultValue) same.value = field.value;
+  }
+}
+
+const startOf = (row) => row.querySelector("time")?.dateTime;
+
+// Marks a new or changed lesson for a while.
+export function highlight(row, words = "just booked") {
   const tag = row.querySelector(".tag.confirmed");
   const text = tag?.textContent;
   row.classList.add("new");
-  if (tag) tag.textContent = "just booked";
+  if (tag) tag.textContent = words;
   setTimeout(() => {
     row.classList.remove("new");
     if (tag) tag.textContent = text;
@@ -101,8 +121,10 @@ function rememberFocus(region) {
   if (!region.contains(focused)) return () => {};
   const row = focused.closest("[data-state]")?.id;
   return () => {
+    const same = focused.id && document.getElementById(focused.id);
     const control = row && document.getElementById(row)?.querySelector("summary, a, button");
-    const target = focused.isConnected ? focused : control ?? document.getElementById("main");
+    const other = same || control || document.getElementById("main");
+    const target = focused.isConnected ? focused : other;
     target.focus({ preventScroll: true });
   };
 }

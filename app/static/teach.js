@@ -1,13 +1,29 @@
-// /teach: shows new bookings on the open page, and announces them in batches.
+// /teach: shows new bookings on the open page and announces them in batches, sends forms in place,
+// and moves the present moment.
 
+import { clock, now, setServerTime } from "./formatting.js";
+import { sendInPlace } from "./in_place.js";
 import { describer } from "./incoming.js";
 import { followBookings } from "./list.js";
 import { Live } from "./live.js";
 import { follow } from "./status.js";
 
-const { zone, instructor, today } = document.getElementById("teach").dataset;
+const TICK_MS = 15_000;
+const { zone, instructor, today, now: drawnAt } = document.getElementById("teach").dataset;
+setServerTime(Date.parse(drawnAt));
 
 const live = new Live();
-follow(live, followBookings(live, describer(instructor, zone)));
+const refresh = followBookings(live, describer(instructor, zone));
+follow(live, refresh);
 live.watch(instructor, { first: today, days: 1 });
 live.start();
+sendInPlace(document.getElementById("teach"), refresh);
+
+// Lessons start and end without a message.
+setInterval(() => {
+  const { changesAt } = document.getElementById("lessons").dataset;
+  if (changesAt && Date.parse(changesAt) <= now()) refresh.now();
+  for (const time of document.querySelectorAll("time[data-clock]")) {
+    time.textContent = clock(now(), zone);
+  }
+}, TICK_MS);

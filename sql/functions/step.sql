@@ -77,8 +77,10 @@ create function record_change(
 language plpgsql volatile as $$
 begin
   with audit as (
-    insert into booking_audit (booking_id, at, actor_id, event, from_state, to_state, reason)
-    values (p_booking.id, p_now, p_actor, p_event, p_from, p_booking.state, p_reason)
+    insert into booking_audit (
+      booking_id, at, actor_id, event, from_state, to_state, reason, starts_at)
+    values (p_booking.id, p_now, p_actor, p_event, p_from, p_booking.state, p_reason,
+            lower(p_booking.during))
   ), notifications as (
     insert into notification (kind, recipient_id, booking_id, sequence, due_at)
     select p_kind, recipient, p_booking.id, p_booking.sequence, p_now

@@ -38,11 +38,41 @@ select refusal, detail, booking
 from note_booking(:actor_id, :booking_id, :note, :now, :key, :fingerprint);
 
 -- name: booking_history
-select h.id, h.at, h.event, h.from_state, h.to_state, h.reason, h.actor_id, a.full_name as actor_name
+select h.id, h.booking_id, h.at, h.event, h.from_state, h.to_state, h.reason, h.actor_id,
+       a.full_name as actor_name, h.starts_at
 from booking_audit h left join account a on a.id = h.actor_id
 where h.booking_id = :booking_id and h.id > :after
 order by h.id
 limit :limit;
+
+-- name: booking_histories
+-- Of several bookings, without the changes of private notes.
+select h.id, h.booking_id, h.at, h.event, h.from_state, h.to_state, h.reason, h.actor_id,
+       a.full_name as actor_name, h.starts_at
+from booking_audit h left join account a on a.id = h.actor_id
+where h.booking_id = any(:booking_ids::uuid[]) and h.event <> 'noted'
+order by h.id;
+
+-- name: students_of_instructor
+-- Only students who have booked a lesson with the instructor. A lesson counts once it has ended and
+-- took place; a cancellation counts if the student cancelled.
+select s.id, s.email::text as email,
+       count(*) filter (where l.took_place) as lessons,
+       max(l.starts_at) filter (where l.took_place) as last_lesson_at,
+       count(*) filter (where l.state = 'no_show') as no_shows,
+       count(*) filter (where l.state = 'cancelled' and exists (
+         select from booking_audit h
+         where h.booking_id = l.id and h.event = 'cancelled' and h.actor_id = s.id
+       )) as cancellations
+from (
+  select b.id, b.student_id, b.state, lower(b.during) as starts_at,
+         b.state = 'completed' or b.state = 'confirmed' and upper(b.during) <= :now as took_place
+  from booking b
+  where b.instructor_id = :instructor_id and b.student_id = any(:student_ids::uuid[])
+) as l
+join account s on s.id = l.student_id
+group by s.id
+having bool_or(l.state in ('confirmed', 'completed', 'no_show'));
 
 -- name: instructor_stats
 -- Months are those of the instructor's zone. A lesson is upcoming until it ends.
@@ -190,6 +220,13 @@ where instructor_id = :account_id and state = any(:states::text[])
   and (state <> 'confirmed' or ends_at <= :ended_by)
   and (starts_at, id) < (:start::timestamptz, :id::uuid)
 order by starts_at desc, id desc
+limit :limit;
+
+-- name: instructor_timeline
+select * from booking_detail
+where instructor_id = :account_id and starts_at > :since
+  and state in ('held', 'confirmed', 'completed', 'no_show')
+order by starts_at, id
 limit :limit;
 
 -- name: calendar_lessons

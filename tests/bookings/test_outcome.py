@@ -142,7 +142,10 @@ async def test_the_history_tells_who_did_what(
     assert answer.status_code == 200
     who = {"id": str(ben.account.id), "name": "Ben"}
     items = answer.json()["items"]
-    assert [{name: item[name] for name in item if name != "at"} for item in items] == [
+    assert {item["start"] for item in items} == {lesson["start"]}
+    assert [
+        {name: item[name] for name in item if name not in {"at", "start"}} for item in items
+    ] == [
         {"event": "created", "from": None, "to": "held", "actor": who, "reason": ""},
         {"event": "confirmed", "from": "held", "to": "confirmed", "actor": who, "reason": ""},
         {

@@ -71,7 +71,7 @@ async def test_a_page_reconnects_to_a_restarted_server_and_misses_nothing(
         await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     await expect_not_free(board, anna.at("09:00"))
     await expect(time_button(board, anna.at("10:00"))).to_have_attribute("data-state", "free")
-    await expect(list_.locator(".row.new")).to_contain_text("Ben")
+    await expect(list_.locator(".entry.new")).to_contain_text("Ben")
 
 
 async def test_an_offline_page_refreshes_every_minute(open_page: Open, pool: Pool) -> None:

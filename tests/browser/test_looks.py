@@ -63,7 +63,7 @@ async def pages(pool: Pool, anna: Instructor, ben: Account) -> list[tuple[str, A
         ("/register", None), ("/nowhere", None), (f"/instructors/{anna.id}", None),
         (free, None), (free, ben), (unavailable, ben), (f"/instructors/{anna.id}", anna),
         ("/lessons", ben), ("/lessons?scope=past", ben), ("/teach", anna),
-        ("/teach/calendar", anna), ("/teach/profile", anna),
+        ("/teach/calendar", anna), ("/teach/profile", anna), ("/teach/stats", anna),
         *((f"/book/{row['id']}", ben) for row in ids), (f"/lessons?cancelled={cancelled}", ben),
         (f"/lessons/{lesson}/move", ben), (f"/lessons/{lesson}/move{free[free.index('?'):]}", ben),
     ]  # fmt: skip
@@ -144,7 +144,7 @@ async def test_a_long_name_widens_neither_the_page_nor_a_card(
     async for path, page in visit_all(open_page, pool, anna, ben, viewport=viewport):
         assert await page.evaluate("document.documentElement.scrollWidth") == width, path
         wide = await page.evaluate(
-            """() => [...document.querySelectorAll(".card, .bar, .row, .profile, .hero")]
+            """() => [...document.querySelectorAll(".card, .bar, .row, .entry, .profile, .hero")]
                  .filter((element) => element.checkVisibility()
                    && element.scrollWidth > element.clientWidth + 1)
                  .map((element) => element.className)"""

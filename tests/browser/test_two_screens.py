@@ -45,7 +45,7 @@ async def test_a_booking_appears_on_the_open_pages_of_another_student_and_the_in
     await cleos.clock.run_for(3_000)
     await expect(taken_time).to_have_count(0)  # neither pointer nor focus keeps it
 
-    row = annas.locator(".row.new")
+    row = annas.locator(".entry.new")
     await expect(row).to_contain_text("Ben Ode")
     await expect(row).to_contain_text("12 Main St")
     await expect(row).to_contain_text("I have a keyboard.")
@@ -65,7 +65,7 @@ async def test_a_booking_appears_on_the_open_pages_of_another_student_and_the_in
     freed_time = cleos.locator(f'.time[value="{wire.instant(anna.at("09:00"))}"]')
     await expect(freed_time).to_have_attribute("data-state", "free")
     await expect(freed_time).to_have_class(re.compile("freed"))
-    await expect(annas.locator(".row")).to_have_count(0)
+    await expect(annas.locator(".entry")).to_have_count(0)
     await annas.clock.run_for(1_000)
     await expect(annas.locator("#announcements")).to_contain_text("was cancelled")
 
@@ -132,7 +132,7 @@ async def test_bookings_in_quick_succession_are_announced_together(
     page = await timed_page(open_page, "/teach", anna)
     await book(pool, anna, anna.at("09:00"), ben.id)
     await book(pool, anna, anna.at("10:00"), ben.id)
-    await expect(page.locator(".row")).to_have_count(2)
+    await expect(page.locator(".entry")).to_have_count(2)
     await expect(page.locator("#announcements")).to_be_empty()
     await page.clock.run_for(1_000)
     await expect(page.locator("#announcements")).to_have_text("2 lessons were just booked.")

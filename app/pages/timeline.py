@@ -1,0 +1,72 @@
+"""The days of `/teach` as time lines: lessons, the breaks between them, and the present moment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from app import formatting
+from app.bookings.booking import Booking
+
+DAYS = 7  # each has a time line; lessons after them are listed as later
+
+
+@dataclass(frozen=True)
+class Item:
+    """A lesson, or the time between lessons: a break of some minutes, or only the present moment.
+    `is_present` says that the moment lies in it."""
+
+    lesson: Booking | None = None
+    break_minutes: int = 0
+    is_present: bool = False
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """`unsettled` are lessons of earlier days whose outcome is open. `changes_at` is the next start
+    or end of a lesson."""
+
+    unsettled: list[Booking]
+    days: dict[date, list[Item]]
+    later: list[Booking]
+    changes_at: datetime | None
+
+    def lessons(self, day: date) -> list[Booking]:
+        return [item.lesson for item in self.days[day] if item.lesson]
+
+
+def of(bookings: Sequence[Booking], today: date, now: datetime) -> Timeline:
+    """`bookings` are in order."""
+    days: dict[date, list[Booking]] = {today + timedelta(days=n): [] for n in range(DAYS)}
+    unsettled, later = [], []
+    for booking in bookings:
+        day = formatting.local_day(booking.starts_at, booking.time_zone)
+        if day in days:
+            days[day].append(booking)
+        elif day > today:
+            later.append(booking)
+        elif booking.state == "confirmed":
+            unsettled.append(booking)
+    edges = [edge for booking in bookings for edge in (booking.starts_at, booking.ends_at)]
+    return Timeline(
+        unsettled,
+        {day: _items(lessons, now if day == today else None) for day, lessons in days.items()},
+        later,
+        min((edge for edge in edges if edge > now), default=None),
+    )
+
+
+def _items(lessons: Sequence[Booking], now: datetime | None) -> list[Item]:
+    """`now` is None except for today."""
+    items = []
+    end = None
+    for lesson in lessons:
+        is_present = now is not None and now < lesson.starts_at and (end is None or end <= now)
+        gap = int((lesson.starts_at - end).total_seconds()) // 60 if end else 0
+        if gap or is_present:
+            items.append(Item(break_minutes=gap, is_present=is_present))
+        is_running = now is not None and lesson.starts_at <= now < lesson.ends_at
+        items.append(Item(lesson, is_present=is_running))
+        end = lesson.ends_at
+    if now is not None and end is not None and end <= now:
+        items.append(Item(is_present=True))
+    return items

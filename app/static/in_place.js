@@ -1,0 +1,73 @@
+// Forms of a list of lessons, sent without leaving the page. A refusal is shown in the form, and
+// everything typed stays. Without scripts the same forms post and redirect.
+
+const TIMEOUT_MS = 20_000;
+const UNREACHABLE = "We couldn’t reach the server. Try again. It won’t be done twice.";
+
+// Sends the forms with `data-done`, the sentence that says what they do, inside `root`. `refresh`
+// (a Refresh) reads the list again.
+export function sendInPlace(root, refresh) {
+  const attempts = new Map(); // form id → {body, key}; a repeated attempt keeps its key
+  root.addEventListener("submit", async (event) => {
+    const form = event.target;
+    if (!("done" in form.dataset)) return;
+    event.preventDefault();
+    if (form.hasAttribute("aria-busy")) return;
+    form.setAttribute("aria-busy", "true");
+    const { done } = form.dataset; // the form may be gone afterwards
+    let refusal = "";
+    try {
+      refusal = await send(form, attempts);
+    } catch {
+      refusal = UNREACHABLE;
+    }
+    form.removeAttribute("aria-busy");
+    if (!refusal) {
+      showNotice(done);
+      if (form.isConnected) form.closest("details").open = form.querySelector("textarea") !== null;
+    }
+    if (refusal !== UNREACHABLE) await refresh.now();
+    showRefusal(form.id, refusal);
+  });
+}
+
+// Resolves to the sentence of a refusal, or "".
+async function send(form, attempts) {
+  const entries = [...new FormData(form)].filter(([name]) => !name.startsWith("_"));
+  const body = JSON.stringify(Object.fromEntries(entries));
+  if (attempts.get(form.id)?.body !== body) {
+    const key = crypto.getRandomValues(new Uint32Array(4)).join("-");
+    attempts.set(form.id, { body, key });
+  }
+  const response = await fetch(form.action, {
+    method: form.elements.namedItem("_method")?.value ?? "POST",
+    body,
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+    headers: {
+      "content-type": "application/json",
+      accept: "application/json",
+      "idempotency-key": attempts.get(form.id).key,
+    },
+  });
+  if (response.ok) {
+    attempts.delete(form.id);
+    return "";
+  }
+  const { code, detail } = await response.json();
+  if (code === "NOT_SIGNED_IN") document.getElementById("session-ended").hidden = false;
+  return detail;
+}
+
+// In the form, or above the list if the form is gone, because the lesson has changed.
+function showRefusal(id, sentence) {
+  const error = document.getElementById(id)?.querySelector("[data-error]");
+  if (error) error.textContent = sentence;
+  else if (sentence) showNotice(sentence, "bad");
+}
+
+function showNotice(sentence, kind = "good") {
+  const paragraph = document.createElement("p");
+  paragraph.className = `notice ${kind}`;
+  paragraph.textContent = sentence;
+  document.getElementById("notice").replaceChildren(paragraph);
+}

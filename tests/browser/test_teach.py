@@ -1,0 +1,191 @@
+"""/teach: lessons arrive on the open time line, and everything is done in place."""
+
+from datetime import datetime, timedelta
+
+from playwright.async_api import Locator, Page, expect
+
+from app.bookings import cancellation, outcome, reschedule
+from app.bookings.booking import Booking
+from app.db import Pool
+from app.web import utc_now
+from tests import factories
+from tests.browser.axe import violations
+from tests.browser.board import book
+from tests.browser.conftest import Open
+from tests.factories import Account, Instructor
+
+
+async def begun(pool: Pool, anna: Instructor, ben: Account, clock: str = "09:00") -> Booking:
+    """A lesson of half an hour that began ten minutes ago."""
+    lesson = await book(pool, anna, anna.at(clock, day=5), ben.id)
+    await move(pool, lesson, utc_now() - timedelta(minutes=10))
+    return lesson
+
+
+async def move(pool: Pool, lesson: Booking, start: datetime) -> None:
+    await pool.execute(
+        """update booking set during = span, blocked = span
+           from (select tstzrange($2, $2::timestamptz + interval '30 minutes') as span) as past
+           where id = $1""",
+        lesson.id,
+        start,
+    )
+
+
+async def teach(open_page: Open, anna: Instructor, path: str = "/teach") -> Page:
+    page = await open_page(path, anna, reduced_motion="reduce")
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    return page
+
+
+def row(page: Page, lesson: Booking) -> Locator:
+    return page.locator(f"#booking-{lesson.id}")
+
+
+def button(row: Locator, label: str) -> Locator:
+    """The button that opens an action."""
+    return row.locator("summary", has_text=label)
+
+
+async def test_a_note_is_saved_while_lessons_arrive_and_move(open_page: Open, pool: Pool) -> None:
+    anna = await factories.instructor(pool, "Anna Diaz")
+    ben = await factories.student(pool, "Ben Ode")
+    annas = await teach(open_page, anna)
+
+    # A booking arrives, in the order of its day.
+    late = await book(pool, anna, anna.at("14:00"), ben.id)
+    await expect(row(annas, late)).to_contain_text("just booked")
+    early = await book(pool, anna, anna.at("10:00"), ben.id)
+    line = annas.locator(f"#on-{anna.day()} ~ .timeline")
+    await expect(line.locator("> li")).to_contain_text(
+        ["10–10:30 am", "3 h 30 min break", "2–2:30"]
+    )
+    await expect(annas.locator("#announcements")).to_contain_text("just booked")
+
+    # The note survives a lost connection, and a lesson that moves meanwhile.
+    note = row(annas, early).get_by_label("Private note")
+    await button(row(annas, early), "Details").click()
+    await expect(row(annas, early).get_by_role("link", name="ben.ode@example.com")).to_be_visible()
+    await note.fill("Bring scales")
+    await annas.route("**/instructor-note", lambda route: route.abort())
+    save = row(annas, early).get_by_role("button", name="Save note")
+    await save.click()
+    await expect(row(annas, early).get_by_role("alert").first).to_contain_text("couldn’t reach")
+    await note.fill("Bring scales, and patience")
+    await reschedule.move(
+        pool, ben.id, early.id, start=anna.at("11:00"), minutes=None, now=utc_now()
+    )
+    await expect(row(annas, early)).to_contain_text("just moved")
+    await expect(row(annas, early)).to_contain_text("10:00 am to")
+    await expect(note).to_have_value("Bring scales, and patience")
+    await expect(note).to_be_focused()
+    await annas.unroute("**/instructor-note")
+    assert await violations(annas) == []
+    await save.click()
+    notice = annas.locator("#notice")
+    await expect(notice).to_have_text("Your note about Ben’s lesson is saved.")
+    await expect(save).to_be_focused()
+    await annas.reload()
+    await expect(note).to_have_value("Bring scales, and patience")
+
+
+async def test_student_and_instructor_see_the_same_story(open_page: Open, pool: Pool) -> None:
+    anna = await factories.instructor(pool, "Anna Diaz")
+    ben = await factories.student(pool, "Ben Ode")
+    taught = await begun(pool, anna, ben)
+    early = await book(pool, anna, anna.at("10:00"), ben.id)
+    annas = await teach(open_page, anna)
+    bens = await open_page("/lessons", ben)
+    await expect(bens.locator("#live")).to_have_attribute("data-state", "live")
+    notice = annas.locator("#notice")
+    await expect(annas.locator(".entry")).to_have_count(2)
+
+    # Cancelled by the instructor, and gone from the student's upcoming lessons.
+    await button(row(annas, early), "Details").click()
+    await button(row(annas, early), "Cancel…").click()
+    await row(annas, early).get_by_label("Reason (optional)").fill("A concert")
+    await row(annas, early).get_by_role("button", name="Cancel this lesson").click()
+    await expect(notice).to_contain_text("is cancelled. We’ll e-mail Ben")
+    await expect(row(annas, early)).to_have_count(0)
+    await expect(row(bens, early)).to_have_count(0)
+
+    # Completed: it asks first.
+    await button(row(annas, taught), "Complete").click()
+    yes = row(annas, taught).get_by_role("button", name="Yes, it took place")
+    await button(row(annas, taught), "No-show").click()
+    await expect(yes).to_be_hidden()
+    await expect(row(annas, taught)).to_contain_text("Did Ben not come?")
+    assert await violations(annas) == []
+    await button(row(annas, taught), "Complete").click()
+    await yes.click()
+    await expect(notice).to_contain_text("is completed.")
+    await expect(row(annas, taught).locator(".tag")).to_have_text("completed")
+    await expect(row(annas, taught).locator("summary")).to_have_count(1)
+    await expect(row(bens, taught)).to_have_count(0)
+    await bens.goto("/lessons?scope=past")
+    await expect(row(bens, taught)).to_contain_text("completed")
+    await button(row(annas, taught), "Details").click()
+    await expect(row(annas, taught)).to_contain_text("You marked it as completed.")
+    assert await violations(annas) == []
+
+
+async def test_a_refusal_in_an_outdated_window_is_explained_where_it_happens(
+    open_page: Open, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna Diaz")
+    ben = await factories.student(pool, "Ben Ode")
+    lesson = await begun(pool, anna, ben)
+    other = await book(pool, anna, anna.at("10:00"), ben.id)
+    page = await open_page("/teach", anna, silent=True)
+    await button(row(page, lesson), "No-show").click()
+    await outcome.settle(pool, anna.id, lesson.id, "completed", reason="", now=utc_now())
+    await row(page, lesson).get_by_role("button", name="Yes, Ben didn’t come").click()
+    notice = page.locator("#notice .bad")
+    await expect(notice).to_have_text("This lesson is completed, so you can’t do that anymore.")
+    await expect(row(page, lesson).locator(".tag")).to_have_text("completed")
+
+    await button(row(page, other), "Details").click()
+    await row(page, other).get_by_label("Private note").fill("Kept")
+    await pool.execute("update session set revoked_at = now()")
+    await row(page, other).get_by_role("button", name="Save note").click()
+    await expect(row(page, other).locator("[data-error]").first).to_have_text(
+        "Sign in to continue."
+    )
+    await expect(page.get_by_role("link", name="Sign in again")).to_be_visible()
+    await expect(row(page, other).get_by_label("Private note")).to_have_value("Kept")
+    await cancellation.cancel(pool, ben.id, other.id, reason="", now=utc_now())
+
+
+async def test_the_present_moment_moves_and_a_lesson_that_begins_can_be_completed(
+    open_page: Open, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna Diaz")
+    ben = await factories.student(pool, "Ben Ode")
+    lesson = await book(pool, anna, anna.at("10:00", day=5), ben.id)
+    await move(pool, lesson, utc_now() + timedelta(seconds=20))
+    page = await teach(open_page, anna)
+    await expect(button(row(page, lesson), "Complete")).to_have_count(0)
+    await expect(button(row(page, lesson), "Complete")).to_be_visible(timeout=60_000)
+    await expect(row(page, lesson)).to_have_attribute("aria-current", "time")
+
+
+async def test_without_scripts_a_lesson_is_completed_and_another_cancelled(
+    open_page: Open, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna Diaz")
+    ben = await factories.student(pool, "Ben Ode")
+    taught, other = await begun(pool, anna, ben), await book(pool, anna, anna.at("10:00"), ben.id)
+    page = await open_page("/teach", anna, java_script_enabled=False)
+    await button(row(page, taught), "Complete").click()
+    await row(page, taught).get_by_role("button", name="Yes, it took place").click()
+    await expect(page.locator("#notice")).to_contain_text("is completed.")
+    await button(row(page, other), "Details").click()
+    await row(page, other).get_by_label("Private note").fill("Bring scales")
+    await row(page, other).get_by_role("button", name="Save note").click()
+    await expect(page.locator("#notice")).to_contain_text("is saved.")
+    await button(row(page, other), "Details").click()
+    await expect(row(page, other).get_by_label("Private note")).to_have_value("Bring scales")
+    await button(row(page, other), "Cancel…").click()
+    await row(page, other).get_by_role("button", name="Cancel this lesson").click()
+    await expect(page.locator("#notice")).to_contain_text("is cancelled.")
+    await expect(row(page, other)).to_have_count(0)
