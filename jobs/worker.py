@@ -83,7 +83,7 @@ async def _run_loops(redis: ArqRedis, context: WorkerContext) -> None:
             group.create_task(dispatch(redis, context, wakeup)),
             group.create_task(_run_arq(redis, context)),
             group.create_task(next_starts.refresh(context)),
-            group.create_task(sweep.repeat(context)),
+            group.create_task(sweep.repeat(redis, context)),
         ]
         log.info("worker_started")
         await stop.wait()

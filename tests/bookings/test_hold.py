@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from app import refusal, wire
+from app import redis, refusal, wire
 from app.bookings import booking, hold, sweep
 from app.bookings.booking import Booking
 from app.db import Pool
 from app.settings import Settings
+from jobs import dispatcher
 from tests import factories
 from tests.bookings.browser import Browser
 from tests.bookings.reservations import NOW, reserve
@@ -499,8 +500,14 @@ async def test_a_locked_calendar_does_not_keep_the_sweep_from_the_others(pool: P
 async def test_the_worker_releases_expired_holds_soon(pool: Pool, settings: Settings) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     lesson = await held(pool, ben, anna, anna.at("10:00", day=2), now=booking_time(), seconds=1)
-    async with running_worker(settings):
-        await until(lambda: _is(pool, lesson, "expired"))
+    client = redis.client(settings.redis_url.get_secret_value(), name="test")
+    async with client.pubsub() as wakeups:
+        await wakeups.subscribe(dispatcher.WAKEUP)
+        await wakeups.get_message(timeout=PATIENCE)
+        async with running_worker(settings):
+            await until(lambda: _is(pool, lesson, "expired"))
+            assert await wakeups.get_message(timeout=PATIENCE)  # for the relay
+    await redis.close(client)
     assert (await booking.find(pool, lesson.id, viewer=ben.id)).state == "expired"
 
 
