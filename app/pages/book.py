@@ -43,7 +43,7 @@ async def page(request: Request, account: SignedIn) -> Response:
         location_types=_location_types(lesson, profile),
         address=address,
         offer=current,
-        alternatives=_alternatives(current, request.scope["state"].get("refusal")),
+        alternatives=_alternatives(current, offer.refused_alternatives(request)),
         undo_until=undo_until,
         hold_time=formatting.duration(request.state["settings"].hold_seconds),
         zone=account.time_zone,
@@ -96,10 +96,8 @@ async def _offer(
     return await offer.read(request, account, selected)
 
 
-def _alternatives(current: Offer | None, refused: refusal.Refusal | None) -> list[datetime]:
+def _alternatives(current: Offer | None, refused: list[datetime] | None) -> list[datetime]:
     """The free times nearest to the lost one, which is the first of them if it is still free."""
     if current is None or current.selection.start is None:
         return []
-    if refused is not None and "alternatives" in refused.more:
-        return [formatting.instant_of(start) for start in refused.more["alternatives"]]
-    return start_times.nearest(current.selection.start, current.free_starts)
+    return refused or start_times.nearest(current.selection.start, current.free_starts)

@@ -245,7 +245,14 @@ class Offer:
             return "This time is too soon to book."
         lesson = self._lesson(start)
         if start_times.meets(lesson, self.limits.busy):
-            return "You already have a lesson at that time."
+            return (
+                "You already have a lesson at that time."
+                if any(
+                    own.state != "held" and start_times.meets(lesson, [_during(own)])
+                    for own in self.own_bookings
+                )
+                else "You’re holding another lesson at that time."
+            )
         day = formatting.local_day(start, selected.zone)
         _, held = self._spans(day)
         if start_times.meets(lesson, held):

@@ -253,7 +253,7 @@ export class Lesson extends EventTarget {
     location.assign(`/book/${id}`);
   }
 
-  #onRefusal({ code, detail, alternatives, version }) {
+  #onRefusal({ code, detail, alternatives, version, booking_id: id }) {
     if (code === "NOT_SIGNED_IN") {
       location.assign(`/login?${new URLSearchParams({ next: this.#offer.address() })}`);
     } else if (alternatives) {
@@ -264,14 +264,13 @@ export class Lesson extends EventTarget {
       document.getElementById("unavailable").scrollIntoView({ block: "nearest" });
     } else {
       this.#showError(detail);
-      if (code === "HOLD_LIMIT") this.#showHolds();
+      if (code === "HOLD_LIMIT") this.#addLink("/lessons", "See the times you hold");
+      if (id) this.#addLink(`/book/${id}`, "See that lesson");
     }
   }
 
-  #showHolds() {
-    const link = Object.assign(document.createElement("a"), {
-      href: "/lessons", textContent: "See the times you hold",
-    });
+  #addLink(href, textContent) {
+    const link = Object.assign(document.createElement("a"), { href, textContent });
     document.getElementById("form-error").append(" ", link);
   }
 

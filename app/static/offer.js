@@ -158,7 +158,11 @@ export class Offer {
     const end = start + this.minutes * 60_000;
     if (start < now()) return "This time has passed.";
     if (start < earliest) return "This time is too soon to book.";
-    if (meets(start, end, busy)) return "You already have a lesson at that time.";
+    if (meets(start, end, busy)) {
+      const lessons = this.own.filter(({ state }) => state !== "held");
+      return meets(start, end, lessons.map((own) => [own.start, own.end]))
+        ? "You already have a lesson at that time." : "You’re holding another lesson at that time.";
+    }
     const [, held] = this.#ranges(day) ?? [[], []];
     if (meets(start, end, held)) return "Someone else is booking this time right now.";
     if (wasFree) return "This time has just been taken.";

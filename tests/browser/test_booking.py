@@ -164,6 +164,19 @@ async def test_a_fourth_hold_is_refused_on_the_card_until_another_time_is_chosen
     await expect(error).to_be_empty()
 
 
+async def test_a_lesson_elsewhere_that_the_page_does_not_know_is_named_with_a_link(
+    open_page: Open, pool: Pool
+) -> None:
+    anna, cora = await factories.instructor(pool, "Anna"), await factories.instructor(pool, "Cora")
+    ben = await factories.student(pool, "Ben")
+    page = await selected_time(open_page, anna, ben, silent=True)
+    lesson = await book(pool, cora, cora.at("11:00"), ben.id)
+    await page.locator("#hold-button").click()
+    error = page.locator("#form-error")
+    await expect(error).to_contain_text("You already have a lesson at that time.")
+    await expect(error.get_by_role("link")).to_have_attribute("href", f"/book/{lesson.id}")
+
+
 async def test_from_a_card_of_the_start_page_to_a_lesson_by_keyboard(
     open_page: Open, pool: Pool
 ) -> None:

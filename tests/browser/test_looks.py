@@ -56,12 +56,13 @@ async def pages(pool: Pool, anna: Instructor, ben: Account) -> list[tuple[str, A
         for state in ("confirmed", "cancelled")
     ]
     free = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('11:00'))}"
+    held = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('14:00'))}"
     unavailable = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('10:00'))}"
     return [
         ("/", None), ("/?show=services", None), ("/?q=nothing+like+it", None), ("/", ben),
         ("/dev/mail", None), ("/dev/mail/1", None), ("/login?next=/lessons", None),
         ("/register", None), ("/nowhere", None), (f"/instructors/{anna.id}", None),
-        (free, None), (free, ben), (unavailable, ben), (f"/instructors/{anna.id}", anna),
+        (free, None), (free, ben), (unavailable, ben), (held, ben), (f"/instructors/{anna.id}", anna),
         ("/lessons", ben), ("/lessons?scope=past", ben), ("/teach", anna),
         ("/teach/calendar", anna), ("/teach/profile", anna), ("/teach/stats", anna),
         *((f"/book/{row['id']}", ben) for row in ids), (f"/lessons?cancelled={cancelled}", ben),

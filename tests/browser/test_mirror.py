@@ -12,7 +12,7 @@ from app.availability import start_times
 from app.db import Pool
 from app.pages import selection
 from tests import factories
-from tests.browser.board import book
+from tests.browser.board import book, hold
 from tests.browser.conftest import Open
 
 ZONES = (
@@ -161,12 +161,14 @@ async def test_the_card_of_the_server_and_of_the_script_say_the_same(
     ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
     await book(pool, anna, anna.at("11:00", day=3), cleo.id)
     await book(pool, cora, cora.at("15:00", day=3), ben.id)
+    await hold(pool, cora, cora.at("16:00", day=3), ben.id)
     far = f"{formatting.short_day(anna.day(400))}, {anna.day(400).year}"
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     for start, button in (
         (anna.at("09:30", day=3), "Review and book"),
         (anna.at("11:00", day=3), "Anna does not teach then"),
         (anna.at("15:00", day=3), "You already have a lesson at that time"),
+        (anna.at("16:00", day=3), "You’re holding another lesson at that time"),
         (now + timedelta(minutes=90), "This time is too soon to book"),
         (anna.at("09:00", day=-1), "This time has passed"),
         (anna.at("09:00", day=400), f"Anna does not teach then ({far})"),

@@ -168,7 +168,7 @@ async def test_a_new_lesson_can_be_undone_for_five_minutes(
     assert response.headers["location"] == f"/book/{lesson.id}"
     page = await visit(client, f"/book/{lesson.id}")
     assert "You cancelled this lesson You cancelled in time, at no charge." in page.text
-    assert page.links["Book again"].startswith(f"/instructors/{anna.id}?service=")
+    assert page.links["Book again"] == f"/lessons/{lesson.id}/again"
 
     lesson = await book(pool, anna, ben, clock="14:00")
     await pool.execute("update booking_audit set at = now() - interval '5 minutes'")
