@@ -128,7 +128,8 @@ export class Board extends EventTarget {
       const [one, many] = ANNOUNCEMENTS[state];
       const sentence = `${clock(start, this.#offer.zone)} on ${weekday(day)} ${one}.`;
       const summary = (count) => `${count} times on ${weekday(day)} ${many}.`;
-      announceTogether(`${state} ${day}`, sentence, summary);
+      const isTrue = () => time.dataset.state === state;
+      announceTogether(`${state} ${day}`, sentence, summary, isTrue);
     };
     delete time.dataset.removable;
     delete time.dataset.tooSoon;
@@ -147,7 +148,8 @@ export class Board extends EventTarget {
       else if (before === "free") tell();
       time.removal = setTimeout(() => {
         time.dataset.removable = "";
-        if (!this.#isInUse(time.closest(".day"))) this.#removeGone(time.closest(".day"));
+        const column = time.closest(".day"); // null if the week was turned
+        if (column && !this.#isInUse(column)) this.#removeGone(column);
       }, GONE_MS);
     }
   }

@@ -87,7 +87,11 @@ live.addEventListener("booking", ({ detail: { booking } }) => {
   if (booking.student.id !== pageData.viewer) return;
   offer.changeOwn(booking);
   lesson.onBooking(booking);
-  redraw();
+  // The board's own message came first. What the viewer did is no news to them.
+  if (!lesson.sending) {
+    board.draw(false);
+    lesson.draw();
+  }
   refresh.repeat();
 });
 

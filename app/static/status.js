@@ -13,21 +13,22 @@ export function announce(sentence) {
   setTimeout(() => paragraph.remove(), 10_000);
 }
 
-const pending = new Map(); // kind → the sentences of its events
+const pending = new Map(); // kind → its events: {sentence, isTrue}
 
 // Announces an event, or several of its kind in one sentence: "2 times on Tuesday were just taken."
-// `summary` makes that sentence from their number.
-export function announceTogether(kind, sentence, summary) {
-  const sentences = pending.get(kind);
-  if (sentences) {
-    sentences.push(sentence);
+// `summary` makes that sentence from their number. Events that are no longer true by then are left
+// out.
+export function announceTogether(kind, sentence, summary, isTrue = () => true) {
+  const event = { sentence, isTrue };
+  if (pending.has(kind)) {
+    pending.get(kind).push(event);
     return;
   }
-  const first = [sentence];
-  pending.set(kind, first);
+  pending.set(kind, [event]);
   setTimeout(() => {
+    const events = pending.get(kind).filter((other) => other.isTrue());
     pending.delete(kind);
-    announce(first.length === 1 ? sentence : summary(first.length));
+    if (events.length) announce(events.length === 1 ? events[0].sentence : summary(events.length));
   }, BATCH_MS);
 }
 

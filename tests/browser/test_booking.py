@@ -248,6 +248,9 @@ async def test_after_going_back_the_hold_is_named_and_another_time_replaces_it(
     await page.locator("#hold-button").click()
     await expect(page).to_have_url(BOOK_PAGE)
     first = page.url
+    other = await page.context.new_page()
+    await other.goto(f"/instructors/{anna.id}?minutes=30")
+    await expect(other.locator("#live")).to_have_attribute("data-state", "live")
     await page.go_back()
     await expect(page.locator("#own-text")).to_contain_text("You’re holding this time until")
     await expect(time_button(page, anna.at("11:00"))).to_contain_text("held for you")
@@ -259,6 +262,11 @@ async def test_after_going_back_the_hold_is_named_and_another_time_replaces_it(
     await page.locator("#hold-button").click()
     await expect(page.locator("#summary")).to_contain_text("11:30 am")
     assert page.url != first
+    # Another tab of the same student knows whose hold it is.
+    await expect(time_button(other, anna.at("11:30"))).to_contain_text("held for you")
+    await expect(time_button(other, anna.at("11:00"))).to_have_text("11:00 am")
+    await other.wait_for_timeout(1_500)  # longer than announcements wait for each other
+    await expect(other.locator("#announcements")).to_be_empty()
     states = await pool.fetch("select state from booking order by created_at")
     assert [row["state"] for row in states] == ["expired", "held"]
 
