@@ -1,6 +1,7 @@
 // Forms of a list of lessons, sent without leaving the page. A refusal is shown in the form, and
 // everything typed stays. Without scripts the same forms post and redirect.
 
+const DRAFTS = "drafts";
 const TIMEOUT_MS = 20_000;
 const UNREACHABLE = "We couldn’t reach the server. Try again. It won’t be done twice.";
 
@@ -28,6 +29,27 @@ export function sendInPlace(root, refresh) {
     }
     if (refusal !== UNREACHABLE) await refresh.now();
     showRefusal(form.id, refusal);
+  });
+}
+
+// Text that was typed but not sent survives leaving the page, for example to sign in again.
+export function keepDrafts(root) {
+  const drafts = JSON.parse(sessionStorage.getItem(DRAFTS) ?? "{}");
+  sessionStorage.removeItem(DRAFTS);
+  for (const [id, text] of Object.entries(drafts)) {
+    const field = root.querySelector(`#${CSS.escape(id)}`);
+    if (!field) continue;
+    field.value = text;
+    for (let box = field.closest("details"); box; box = box.parentElement.closest("details")) {
+      box.open = true;
+    }
+  }
+  addEventListener("pagehide", () => {
+    const fields = [...root.querySelectorAll("form[data-done] [name][id]")]
+      .filter(({ value, defaultValue }) => value !== defaultValue);
+    if (!fields.length) return;
+    const texts = Object.fromEntries(fields.map(({ id, value }) => [id, value]));
+    sessionStorage.setItem(DRAFTS, JSON.stringify(texts));
   });
 }
 

@@ -2,7 +2,7 @@
 // and moves the present moment.
 
 import { clock, now, setServerTime } from "./formatting.js";
-import { sendInPlace } from "./in_place.js";
+import { keepDrafts, sendInPlace } from "./in_place.js";
 import { describer } from "./incoming.js";
 import { followBookings } from "./list.js";
 import { Live } from "./live.js";
@@ -18,6 +18,7 @@ follow(live, refresh);
 live.watch(instructor, { first: today, days: 1 });
 live.start();
 sendInPlace(document.getElementById("teach"), refresh);
+keepDrafts(document.getElementById("teach"));
 
 // Lessons start and end without a message.
 setInterval(() => {

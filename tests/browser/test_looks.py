@@ -32,6 +32,13 @@ async def town(pool: Pool) -> tuple[Instructor, Account]:
     await book(pool, anna, anna.at("10:00"), ben.id)
     await book(pool, anna, anna.at("10:00", day=9), ben.id)
     await hold(pool, anna, anna.at("13:00"), cleo.id)
+    begun = await book(pool, anna, anna.at("10:00", day=10), cleo.id)
+    await pool.execute(
+        """update booking set during = span, blocked = span
+           from (select tstzrange(now() - interval '10 min', now() + interval '20 min') as span)
+           where id = $1""",
+        begun.id,
+    )
     # Ben has a lost hold, a hold and a cancelled lesson, each with its page.
     await hold(pool, anna, anna.at("15:00"), ben.id)
     await hold(pool, anna, anna.at("14:00"), ben.id)

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from playwright.async_api import Locator, Page, expect
 
-from app.bookings import cancellation, outcome, reschedule
+from app.bookings import outcome, reschedule
 from app.bookings.booking import Booking
 from app.db import Pool
 from app.web import utc_now
@@ -129,7 +129,7 @@ async def test_student_and_instructor_see_the_same_story(open_page: Open, pool: 
     assert await violations(annas) == []
 
 
-async def test_a_refusal_in_an_outdated_window_is_explained_where_it_happens(
+async def test_a_refusal_is_explained_in_place_and_a_note_survives_signing_in_again(
     open_page: Open, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")
@@ -151,9 +151,14 @@ async def test_a_refusal_in_an_outdated_window_is_explained_where_it_happens(
     await expect(row(page, other).locator("[data-error]").first).to_have_text(
         "Sign in to continue."
     )
-    await expect(page.get_by_role("link", name="Sign in again")).to_be_visible()
     await expect(row(page, other).get_by_label("Private note")).to_have_value("Kept")
-    await cancellation.cancel(pool, ben.id, other.id, reason="", now=utc_now())
+    await page.get_by_role("link", name="Sign in again").click()
+    await page.get_by_label("E-mail").fill(anna.email)
+    await page.get_by_label("Password").fill(factories.PASSWORD)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(row(page, other).get_by_label("Private note")).to_have_value("Kept")
+    await row(page, other).get_by_role("button", name="Save note").click()
+    await expect(page.locator("#notice")).to_have_text("Your note about Ben’s lesson is saved.")
 
 
 async def test_the_present_moment_moves_and_a_lesson_that_begins_can_be_completed(
