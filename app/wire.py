@@ -56,6 +56,13 @@ def moment(text: str) -> datetime:
     return _check_range(datetime.fromisoformat(text))
 
 
+def row_id(value: object) -> int:
+    """A bigint from a cursor or a path. Raises ValueError."""
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError("not an id")
+    return value
+
+
 class Paging(BaseModel):
     """`?limit=` (1–100) and `?cursor=` of every list."""
 

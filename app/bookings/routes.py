@@ -321,7 +321,7 @@ def _on_teach(lesson: Booking, done: str) -> str:
 @web.signed_in
 async def show_history(request: Request, account: SignedIn) -> Response:
     query = web.query(request, wire.Paging)
-    position = query.position(int)
+    position = query.position(wire.row_id)
     lesson = await _find(request, account)
     rows = await history.of_booking(
         request.state["pool"],

@@ -37,7 +37,7 @@ async def list_of(db: Db, *, before: int | None = None, limit: int) -> list[Fail
 async def retry(db: Pool | Tx, notification_id: int, *, now: datetime) -> None:
     """Sends it again now, and for another day if that fails. Raises NotFound unless it has
     failed."""
-    if notification_id > _LAST_ID or not await _retry.all(db, id=notification_id, now=now):
+    if not await _retry.all(db, id=notification_id, now=now):
         raise refusal.NotFound
 
 

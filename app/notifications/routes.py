@@ -50,7 +50,7 @@ async def _preferences(request: Request, account: SignedIn) -> Response:
 @web.may("view_monitoring")
 async def failures(request: Request, _: SignedIn) -> Response:
     query = web.query(request, wire.Paging)
-    position = query.position(int)
+    position = query.position(wire.row_id)
     rows = await failure.list_of(
         request.state["pool"], before=position[0] if position else None, limit=query.limit + 1
     )
@@ -60,7 +60,7 @@ async def failures(request: Request, _: SignedIn) -> Response:
 @web.may("manage_accounts")
 async def retry(request: Request, _: SignedIn) -> Response:
     try:
-        notification_id = int(request.path_params["id"])
+        notification_id = wire.row_id(int(request.path_params["id"]))
     except ValueError:
         raise refusal.NotFound from None
     await failure.retry(request.state["pool"], notification_id, now=request.state["now"]())

@@ -90,7 +90,9 @@ begin
         else least(p_start, greatest(p_start - make_interval(hours => b.free_cancel_hours),
                                      b.created_at + cancellation_grace()))
       end,
-      moved_at = p_now, moved_from = b.during, moved_free_cancel_until = b.free_cancel_until,
+      -- An undo is not itself undone: moving back and forth would evade the notice for good.
+      moved_at = case when not v_undoes then p_now end,
+      moved_from = b.during, moved_free_cancel_until = b.free_cancel_until,
       sequence = b.sequence + 1, version = v_calendar.version + 1
   where b.id = p_booking
   returning b.* into v_after;

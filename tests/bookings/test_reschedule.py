@@ -220,6 +220,17 @@ async def test_undoing_a_move_needs_no_notice_and_restores_the_free_cancellation
     assert back.free_cancel_until == second.free_cancel_until
 
 
+async def test_an_undo_is_not_undone(pool: Pool) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    lesson = await reserve(pool, ben, anna, anna.at("10:00", day=5))
+    soon = anna.at("14:00")
+    now = soon - timedelta(minutes=122)
+    near = await moved(pool, lesson, soon, now=now)
+    back = await moved(pool, near, lesson.starts_at, now=now + timedelta(minutes=3))
+    with pytest.raises(refusal.TooSoon):
+        await moved(pool, back, soon, now=now + timedelta(minutes=4))
+
+
 async def test_an_undo_finds_its_time_taken(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     carl = await factories.student(pool, "Carl")

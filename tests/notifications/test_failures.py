@@ -1,5 +1,7 @@
 """Administrators see the mails that could not be sent, and try them again."""
 
+from base64 import urlsafe_b64encode
+
 import httpx
 import pytest
 from pydantic import SecretStr
@@ -76,3 +78,16 @@ async def test_others_see_nothing(
     assert (await client.get(URL)).status_code == 403
     assert (await client.post(f"{URL}/1/retry")).status_code == 403
     assert (await client.get("/admin/notifications")).status_code == 403
+
+
+async def test_numbers_that_are_no_ids_are_refused(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    ada = await factories.admin(pool)
+    client.headers["Authorization"] = f"Bearer {await factories.token_of(pool, ada.id, settings)}"
+    for number in (-(10**30), 10**30, 0):
+        assert (await client.post(f"{URL}/{number}/retry")).status_code == 404
+    for cursor in ("[1e30]", "[-1e30]", "[99999999999999999999999]", "[true]"):
+        encoded = urlsafe_b64encode(cursor.encode()).decode()
+        answer = await client.get(URL, params={"cursor": encoded})
+        assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
