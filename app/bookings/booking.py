@@ -1,5 +1,6 @@
 """A booking: reserving a time, reading bookings, and a booking in the API's JSON."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -211,16 +212,18 @@ async def change(
     actor_id: UUID,
     booking_id: UUID,
     *,
-    role: Role | None,
+    may: Role | Callable[[Parties], None] | None,
     call: Call | None,
     **values: Any,
 ) -> Booking:
-    """Changes an existing booking by a function in SQL. `role`: what the actor must be in it; None
-    if the caller has checked. A repeated `call` returns the booking as first stored. Raises
+    """Changes an existing booking by a function in SQL. `may`: the role that the actor must have in
+    it, or a function that raises a refusal; None if the caller has checked. A repeated `call` returns the booking as first stored. Raises
     NotFound, NotAllowed and the function's refusals."""
     lesson = await parties(db, booking_id)
-    if role is not None:
-        check_role(lesson, actor_id, role)
+    if isinstance(may, str):
+        check_role(lesson, actor_id, may)
+    elif may is not None:
+        may(lesson)
     outcome = await run(
         db,
         statement,

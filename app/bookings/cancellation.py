@@ -1,11 +1,12 @@
 """Cancelling a lesson, by the student or the instructor, before it starts. Its time is free at
 once."""
 
+from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
 from app.bookings import booking
-from app.bookings.booking import Booking, Outcome
+from app.bookings.booking import Booking, Outcome, Parties
 from app.bookings.idempotency import Call
 from app.db import Pool, Tx
 from app.statements import statement
@@ -20,13 +21,15 @@ async def cancel(
     *,
     reason: str,
     now: datetime,
+    may: Callable[[Parties], None] | None = None,
     call: Call | None = None,
 ) -> Booking:
-    """Cancels the booking. The caller has checked that the actor may. `late` of the result says
-    whether `free_cancel_until` had passed. A repeated `call` returns the booking as first stored.
+    """Cancels the booking. `may` raises a refusal if the actor may not cancel it; without it, the
+    caller has checked. `late` of the result says whether `free_cancel_until` had passed. A repeated
+    `call` returns the booking as first stored.
 
     Raises NotFound, WrongState (not confirmed), TooLate (already started) and
     IdempotencyMismatch."""
     return await booking.change(
-        db, _cancel, actor_id, booking_id, reason=reason, now=now, role=None, call=call
+        db, _cancel, actor_id, booking_id, reason=reason, now=now, may=may, call=call
     )

@@ -67,7 +67,7 @@ async def confirm(
         location=location,
         note=note,
         now=now,
-        role="student",
+        may="student",
         call=call,
     )
 
@@ -90,7 +90,7 @@ async def extend(
         booking_id,
         held_until=now + timedelta(seconds=seconds),
         now=now,
-        role="student",
+        may="student",
         call=call,
     )
 
@@ -101,5 +101,5 @@ async def give_up(
     """Frees the time at once. No error if the hold has ended already. Raises NotFound, NotAllowed,
     WrongState (it became a lesson) and IdempotencyMismatch."""
     return await booking.change(
-        db, _give_up, student_id, booking_id, now=now, role="student", call=call
+        db, _give_up, student_id, booking_id, now=now, may="student", call=call
     )

@@ -35,7 +35,7 @@ async def settle(
         state=state,
         reason=reason,
         now=now,
-        role="instructor",
+        may="instructor",
         call=call,
     )
 
@@ -52,5 +52,5 @@ async def note(
     """Replaces the instructor's private note. Raises NotFound, NotAllowed and
     IdempotencyMismatch."""
     return await booking.change(
-        db, _note, instructor_id, booking_id, note=text, now=now, role="instructor", call=call
+        db, _note, instructor_id, booking_id, note=text, now=now, may="instructor", call=call
     )

@@ -249,14 +249,13 @@ async def move(request: Request, account: SignedIn, call: Call | None) -> Respon
 @idempotent
 async def cancel(request: Request, account: SignedIn, call: Call | None) -> Response:
     body = await web.read(request, ReasonRequest)
-    booking_id = web.path_id(request)
-    _check_may_cancel(account, await booking.parties(request.state["pool"], booking_id))
     cancelled = await cancellation.cancel(
         request.state["pool"],
         account.account_id,
-        booking_id,
+        web.path_id(request),
         reason=body.reason,
         now=request.state["now"](),
+        may=functools.partial(_check_may_cancel, account),
         call=call,
     )
     request.state["wake_up"]()
