@@ -269,7 +269,12 @@ HOT: dict[str, dict[str, Any]] = {
     "booking_progress": {"id": account_id(1)},
     "booking_terms": {"id": account_id(1)},
     "last_address": {"student_id": account_id(1500)},
-    "booking_history": {"booking_id": account_id(1), "after": 0, "limit": 20},
+    "booking_history": {
+        "booking_id": account_id(1),
+        "with_notes": True,
+        "after": 0,
+        "limit": 20,
+    },
     "booking_histories": {"booking_ids": [account_id(1), account_id(2)]},
     "students_of_instructor": {
         "instructor_id": account_id(7),

@@ -61,9 +61,14 @@ _students = statement("students_of_instructor", Student)
 _stats = statement("instructor_stats", Stats)
 
 
-async def of_booking(db: Db, booking_id: UUID, *, after: int, limit: int) -> list[Entry]:
-    """The oldest entries with an id above `after`."""
-    return await _history.all(db, booking_id=booking_id, after=after, limit=limit)
+async def of_booking(
+    db: Db, booking_id: UUID, *, with_notes: bool, after: int, limit: int
+) -> list[Entry]:
+    """The oldest entries with an id above `after`. `with_notes`: also changes of the instructor's
+    private note."""
+    return await _history.all(
+        db, booking_id=booking_id, with_notes=with_notes, after=after, limit=limit
+    )
 
 
 async def of_bookings(db: Db, booking_ids: Collection[UUID]) -> dict[UUID, list[Entry]]:

@@ -325,6 +325,7 @@ async def show_history(request: Request, account: SignedIn) -> Response:
     rows = await history.of_booking(
         request.state["pool"],
         lesson.id,
+        with_notes=account.account_id != lesson.student_id,
         after=position[0] if position else 0,
         limit=query.limit + 1,
     )

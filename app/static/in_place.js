@@ -2,6 +2,7 @@
 // everything typed stays. Without scripts the same forms post and redirect.
 
 const DRAFTS = "drafts";
+const NOTICE_MS = 10_000; // a notice stays in sight this long; then it stays at the top of the page
 const TIMEOUT_MS = 20_000;
 const UNREACHABLE = "We couldn’t reach the server. Try again. It won’t be done twice.";
 
@@ -92,4 +93,5 @@ function showNotice(sentence, kind = "good") {
   paragraph.className = `notice ${kind}`;
   paragraph.textContent = sentence;
   document.getElementById("notice").replaceChildren(paragraph);
+  setTimeout(() => paragraph.classList.add("old"), NOTICE_MS);
 }

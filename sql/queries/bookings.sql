@@ -38,10 +38,11 @@ select refusal, detail, booking
 from note_booking(:actor_id, :booking_id, :note, :now, :key, :fingerprint);
 
 -- name: booking_history
+-- Only the instructor knows of private notes.
 select h.id, h.booking_id, h.at, h.event, h.from_state, h.to_state, h.reason, h.actor_id,
        a.full_name as actor_name, h.starts_at
 from booking_audit h left join account a on a.id = h.actor_id
-where h.booking_id = :booking_id and h.id > :after
+where h.booking_id = :booking_id and h.id > :after and (h.event <> 'noted' or :with_notes)
 order by h.id
 limit :limit;
 

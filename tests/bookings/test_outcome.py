@@ -127,6 +127,9 @@ async def test_only_the_instructor_has_a_private_note(
         2,
     )
     assert "instructor_note" not in (await ben.get(f"/api/bookings/{lesson['id']}")).json()
+    for reader, told in ((ben, ["created"]), (as_anna, ["created", "noted"])):
+        items = (await reader.get(f"/api/bookings/{lesson['id']}/history")).json()["items"]
+        assert [item["event"] for item in items] == told
     events = await pool.fetchval("select events from outbox where version = 2")
     assert [event["event"] for event in events] == ["noted"]
 
