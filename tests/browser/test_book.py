@@ -114,7 +114,7 @@ async def test_a_hold_that_runs_out_is_offered_again_if_the_time_is_still_free(
     await expect_form_filled(page)
     await page.get_by_role("button", name="Give up this time").click()
     await expect(page.locator("h1")).to_have_text("You gave up this time")
-    await expect(page.locator("#reason")).to_contain_text("It is still free.")
+    await expect(page.locator("#reason")).to_contain_text("It is free again.")
 
 
 async def test_after_booking_back_reload_another_tab_and_a_double_click_show_the_lesson(

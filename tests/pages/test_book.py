@@ -192,7 +192,7 @@ async def test_a_hold_is_extended_once_and_given_up(client: httpx.AsyncClient, p
     assert response.headers["location"] == f"/book/{held.id}"
     page = await visit(client, f"/book/{held.id}")
     assert "You gave up this time" in page.text
-    assert "It is still free." in page.text
+    assert "It is free again." in page.text
 
 
 async def test_a_lost_hold_keeps_what_was_typed_and_another_time_takes_it_along(
