@@ -314,6 +314,11 @@ async def test_tables_are_in_public_functions_and_views_in_code_and_names_are_un
     assert names["public"] & names["code"] == set()
 
 
+def test_migrations_are_numbered_without_gaps() -> None:
+    numbers = [int(path.name[:4]) for path in sorted((db.SQL / "migrations").glob("*.sql"))]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 async def everything(url: str) -> Any:
     async with connected(url) as connection:
         functions = await connection.fetch(

@@ -110,9 +110,9 @@ begin
   where b.id = p_booking and b.state = 'held'
   returning b.* into v_booking;
   if found then
-    insert into booking_audit (booking_id, at, actor_id, event, from_state, to_state)
+    insert into booking_audit (booking_id, at, actor_id, event, from_state, to_state, starts_at)
     values (v_booking.id, p_now, case when v_booking.held_until > p_now then p_actor end,
-            'expired', 'held', 'expired');
+            'expired', 'held', 'expired', lower(v_booking.during));
     perform forget_next_start(v_booking.instructor_id);
   end if;
   return v_booking;

@@ -50,8 +50,9 @@ begin
         and c.instructor_id = b.instructor_id
       returning old.state as from_state, old.version as previous_version, new as booking
     ), audit as (
-      insert into booking_audit (booking_id, at, actor_id, event, from_state, to_state)
-      select (x.booking).id, p_now, null, (x.booking).state, x.from_state, (x.booking).state
+      insert into booking_audit (booking_id, at, actor_id, event, from_state, to_state, starts_at)
+      select (x.booking).id, p_now, null, (x.booking).state, x.from_state, (x.booking).state,
+             lower((x.booking).during)
       from changed x
     ), calendar_step as (
       update calendar c set version = c.version + 1

@@ -107,6 +107,9 @@ async def test_a_lesson_is_completed_a_day_after_its_end(pool: Pool) -> None:
     )
     assert entry is not None
     assert tuple(entry) == ("completed", "confirmed", "completed", None)
+    starts = """select count(*) from booking_audit h join booking b on b.id = h.booking_id
+                where h.starts_at is distinct from lower(b.during)"""
+    assert await pool.fetchval(starts) == 0
 
 
 async def test_only_the_instructor_has_a_private_note(
