@@ -1,5 +1,5 @@
-"""What has happened to a booking, an instructor's statistics, and what the instructor may know about
-a student."""
+"""The audit trail of bookings, an instructor's statistics, and what an instructor may know about a
+student."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

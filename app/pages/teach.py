@@ -39,7 +39,7 @@ async def page(request: Request, account: SignedIn) -> Response:
     week_lessons = [
         lesson for day in lines.days for lesson in lines.lessons(day) if lesson.state != "held"
     ]
-    shown = [*lines.unsettled, *week_lessons, *lines.later[:LATER]]
+    listed = [*lines.unsettled, *week_lessons, *lines.later[:LATER]]
     return web.page(
         request,
         "teach.html",
@@ -50,8 +50,8 @@ async def page(request: Request, account: SignedIn) -> Response:
         has_more=len(lines.later) > LATER,
         week_lessons=week_lessons,
         done=await _done(request, account),
-        **await _about(request, profile.id, shown, now),
-        **_open_form(request, shown),
+        **await _about(request, profile.id, listed, now),
+        **_open_form(request, listed),
         hours={date.fromisoformat(day): ranges for day, ranges in hours.days.items()},
         has_hours=any(hours.days.values()),
         blackouts={row.day: row.reason for row in blackouts},

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from playwright.async_api import Locator, Page, expect
 
+from app import wire
 from app.bookings import outcome, reschedule
 from app.bookings.booking import Booking
 from app.db import Pool
@@ -11,7 +12,7 @@ from app.web import utc_now
 from tests import factories
 from tests.browser.axe import violations
 from tests.browser.board import book
-from tests.browser.conftest import Open
+from tests.browser.conftest import Open, timed_page
 from tests.factories import Account, Instructor
 
 
@@ -92,7 +93,7 @@ async def test_a_note_is_saved_while_lessons_arrive_and_move(open_page: Open, po
 async def test_student_and_instructor_see_the_same_story(open_page: Open, pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")
     ben = await factories.student(pool, "Ben Ode")
-    taught = await begun(pool, anna, ben)
+    first = await begun(pool, anna, ben)
     early = await book(pool, anna, anna.at("10:00"), ben.id)
     annas = await teach(open_page, anna)
     bens = await open_page("/lessons", ben)
@@ -110,22 +111,22 @@ async def test_student_and_instructor_see_the_same_story(open_page: Open, pool: 
     await expect(row(bens, early)).to_have_count(0)
 
     # Completed: it asks first.
-    await button(row(annas, taught), "Complete").click()
-    yes = row(annas, taught).get_by_role("button", name="Yes, it took place")
-    await button(row(annas, taught), "No-show").click()
+    await button(row(annas, first), "Complete").click()
+    yes = row(annas, first).get_by_role("button", name="Yes, it took place")
+    await button(row(annas, first), "No-show").click()
     await expect(yes).to_be_hidden()
-    await expect(row(annas, taught)).to_contain_text("Did Ben not come?")
+    await expect(row(annas, first)).to_contain_text("Did Ben not come?")
     assert await violations(annas) == []
-    await button(row(annas, taught), "Complete").click()
+    await button(row(annas, first), "Complete").click()
     await yes.click()
     await expect(notice).to_contain_text("is completed.")
-    await expect(row(annas, taught).locator(".tag")).to_have_text("completed")
-    await expect(row(annas, taught).locator("summary")).to_have_count(1)
-    await expect(row(bens, taught)).to_have_count(0)
+    await expect(row(annas, first).locator(".tag")).to_have_text("completed")
+    await expect(row(annas, first).locator("summary")).to_have_count(1)
+    await expect(row(bens, first)).to_have_count(0)
     await bens.goto("/lessons?scope=past")
-    await expect(row(bens, taught)).to_contain_text("completed")
-    await button(row(annas, taught), "Details").click()
-    await expect(row(annas, taught)).to_contain_text("You marked it as completed.")
+    await expect(row(bens, first)).to_contain_text("completed")
+    await button(row(annas, first), "Details").click()
+    await expect(row(annas, first)).to_contain_text("You marked it as completed.")
     assert await violations(annas) == []
 
 
@@ -167,10 +168,18 @@ async def test_the_present_moment_moves_and_a_lesson_that_begins_can_be_complete
     anna = await factories.instructor(pool, "Anna Diaz")
     ben = await factories.student(pool, "Ben Ode")
     lesson = await book(pool, anna, anna.at("10:00", day=5), ben.id)
-    await move(pool, lesson, utc_now() + timedelta(seconds=20))
-    page = await teach(open_page, anna)
+    start = (utc_now() + timedelta(hours=1)).replace(microsecond=0)
+    await move(pool, lesson, start)
+    page = await timed_page(open_page, "/teach", anna)
+    await expect(row(page, lesson)).to_be_visible()
     await expect(button(row(page, lesson), "Complete")).to_have_count(0)
-    await expect(button(row(page, lesson), "Complete")).to_be_visible(timeout=60_000)
+    lessons = page.locator("#lessons")
+    await expect(lessons).to_have_attribute("data-changes-at", wire.instant(start))
+    # Its start comes, without a message.
+    await move(pool, lesson, utc_now())
+    await lessons.evaluate("(list) => { list.dataset.changesAt = '2026-01-01T00:00:00Z'; }")
+    await page.clock.run_for(16_000)
+    await expect(button(row(page, lesson), "Complete")).to_be_visible()
     await expect(row(page, lesson)).to_have_attribute("aria-current", "time")
 
 
@@ -179,10 +188,10 @@ async def test_without_scripts_a_lesson_is_completed_and_another_cancelled(
 ) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")
     ben = await factories.student(pool, "Ben Ode")
-    taught, other = await begun(pool, anna, ben), await book(pool, anna, anna.at("10:00"), ben.id)
+    first, other = await begun(pool, anna, ben), await book(pool, anna, anna.at("10:00"), ben.id)
     page = await open_page("/teach", anna, java_script_enabled=False)
-    await button(row(page, taught), "Complete").click()
-    await row(page, taught).get_by_role("button", name="Yes, it took place").click()
+    await button(row(page, first), "Complete").click()
+    await row(page, first).get_by_role("button", name="Yes, it took place").click()
     await expect(page.locator("#notice")).to_contain_text("is completed.")
     await button(row(page, other), "Details").click()
     await row(page, other).get_by_label("Private note").fill("Bring scales")

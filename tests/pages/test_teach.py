@@ -201,9 +201,9 @@ async def test_nobody_elses_students_notes_and_figures_are_shown(
 ) -> None:
     clara = await factories.instructor(pool, "Clara")
     cleo, dora = await factories.student(pool, "Cleo"), await factories.student(pool, "Dora")
-    theirs = await just_begun(pool, clara, ben)
-    await outcome.note(pool, clara.id, theirs.id, "Clara’s secret", now=utc_now())
-    await outcome.settle(pool, clara.id, theirs.id, "completed", reason="", now=utc_now())
+    claras = await just_begun(pool, clara, ben)
+    await outcome.note(pool, clara.id, claras.id, "Clara’s secret", now=utc_now())
+    await outcome.settle(pool, clara.id, claras.id, "completed", reason="", now=utc_now())
     await book(pool, clara, cleo, clock="11:00")
     await book(pool, anna, ben, clock="14:00")
     held = await book(pool, anna, dora, clock="16:00")
@@ -211,7 +211,7 @@ async def test_nobody_elses_students_notes_and_figures_are_shown(
         "update booking set state = 'held', held_until = now() + interval '1 hour' where id = $1",
         held.id,
     )
-    for path in ("/teach", f"/teach?done=completed&lesson={theirs.id}", "/teach/stats"):
+    for path in ("/teach", f"/teach?done=completed&lesson={claras.id}", "/teach/stats"):
         text = (await visit(client, path)).text
         for private in ("Cleo", "cleo@", "Dora", "dora@", "secret", "is completed", "$70 is"):
             assert private not in text, (path, private)
