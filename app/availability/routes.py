@@ -94,13 +94,13 @@ class DayEdit(BaseModel):
     ranges: DayRanges
     version: Version = None
 
+
+class DayForm(DayEdit):
     @model_validator(mode="before")
     @classmethod
-    def _read_form(cls, fields: Any) -> Any:
-        """A form has the `date` and `ranges.0.start`, `ranges.0.end`, …; empty rows are ignored."""
-        if isinstance(fields, dict) and "date" in fields and "ranges" not in fields:
-            return fields | {"ranges": web.form_rows(fields, "ranges", "start", "end")}
-        return fields
+    def _read_rows(cls, fields: dict[str, str]) -> Any:
+        """A form has `ranges.0.start`, `ranges.0.end`, …; empty rows are ignored."""
+        return fields | {"ranges": web.form_rows(fields, "ranges", "start", "end")}
 
 
 class RangeChange(TimeRange):
@@ -236,7 +236,7 @@ async def show_day(request: Request, account: SignedIn) -> Response:
 @web.may("manage_availability")
 async def replace_day(request: Request, account: SignedIn) -> Response:
     on = _path_date(request)
-    edit = await web.read(request, DayEdit)
+    edit = await web.read(request, DayForm if web.is_form(request) else DayEdit)
     state = request.state
     saved = await day.replace(
         state["pool"],

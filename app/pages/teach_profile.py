@@ -1,5 +1,6 @@
 """`/teach/profile`: the instructor's profile, booking rules and services."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -110,7 +111,7 @@ def _profile_values(profile: Instructor) -> dict[str, Any]:
 
 
 def _options(numbers: Sequence[int], stored: object, words: Any) -> Options:
-    others = {int(str(stored))} if str(stored).isdigit() else set()
+    others = {int(str(stored))} if re.fullmatch("[0-9]{1,6}", str(stored)) else set()
     return [(number, words(number)) for number in sorted({*numbers, *others})]
 
 

@@ -25,7 +25,7 @@ export function attempt() {
       },
     });
     const content = response.status === 204 ? null : await response.json();
-    last = "";
+    if (response.status < 500) last = ""; // otherwise the call may have worked
     return { ok: response.ok, content };
   };
 }

@@ -57,6 +57,8 @@ async def test_a_day_is_shown_and_replaced(
     assert await expect(await as_anna.get(path)) == empty
     saved = await expect(await as_anna.put(path, json={"ranges": [AFTERNOON, MORNING]}))
     assert saved == {"date": monday.isoformat(), "ranges": [MORNING, AFTERNOON], "version": 1}
+    # Without `ranges`, it is not taken for a form without rows.
+    await expect(await as_anna.put(path, json={"date": monday.isoformat()}), 422)
     assert await days_of(pool, anna, monday) == [[MORNING, AFTERNOON], *[[]] * 6]
 
 

@@ -348,6 +348,26 @@ async def test_the_wait_before_reconnecting_depends_on_the_close_code(
     assert delays["bye"] >= 4_000
 
 
+async def test_a_call_keeps_its_key_until_its_outcome_is_known(open_page: Open, pool: Pool) -> None:
+    await factories.instructor(pool, "Anna")
+    page = await open_page("/")
+    keys = await page.evaluate(
+        """async () => {
+             const { attempt } = await import("/static/attempt.js");
+             const [keys, statuses] = [[], [503, 409, 200]];
+             globalThis.fetch = async (path, { headers }) => {
+               keys.push(headers["idempotency-key"]);
+               return Response.json({}, { status: statuses.shift() });
+             };
+             const send = attempt();
+             for (let n = 0; n < 3; n += 1) await send("/api/holds");
+             return keys;
+           }"""
+    )
+    assert keys[0] == keys[1]
+    assert keys[1] != keys[2]
+
+
 async def test_the_wait_before_another_read_grows_with_failures(
     open_page: Open, pool: Pool
 ) -> None:

@@ -110,6 +110,16 @@ async def test_an_error_is_beside_its_field_and_everything_typed_stays(
     assert "A service is offered only at your place." in field
 
 
+@pytest.mark.parametrize("number", ["²", "9" * 5000])
+async def test_a_number_that_is_none_is_refused(
+    client: httpx.AsyncClient, anna: Instructor, number: str
+) -> None:
+    form = (await visit(client, PROFILE)).form("/api/instructors/me")
+    response = await send(client, form, travel_buffer_minutes=number)
+    assert response.status_code == 422
+    assert "Travel time is 0 to 240 minutes." in response.text
+
+
 async def test_services_are_added_changed_withdrawn_and_offered_again(
     client: httpx.AsyncClient, pool: Pool, anna: Instructor
 ) -> None:
