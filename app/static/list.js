@@ -111,9 +111,9 @@ export function highlight(row, words = "just booked") {
 
 const rows = (region) => [...region.querySelectorAll("[data-state]")];
 const htmlOf = (region) => new Map(rows(region).map((row) => [row.id, html(row)]));
-// Without the keys of forms, which are always new.
+// Without the keys of forms, which are always new, and without what the viewer has opened.
 const html = (element) =>
-  element?.outerHTML.replaceAll(/name="_idempotency_key"\s+value="[^"]*"/g, "");
+  element?.outerHTML.replaceAll(/name="_idempotency_key"\s+value="[^"]*"| open=""/g, "");
 
 // The result gives the focus back to the focused element, or else to its row.
 function rememberFocus(region) {

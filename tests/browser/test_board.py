@@ -80,6 +80,17 @@ async def test_a_taken_time_stays_while_the_pointer_is_in_its_day(
     await expect(nine).to_have_count(0)
 
 
+async def test_a_taken_time_disappears_with_its_length(open_page: Open, pool: Pool) -> None:
+    """The timer that would have removed it finds it gone; the fixture fails for script errors."""
+    anna, cleo = await factories.instructor(pool, "Anna"), await factories.student(pool, "Cleo")
+    page = await timed_page(open_page, f"/instructors/{anna.id}?minutes=30")
+    await book(pool, anna, anna.at("10:00"), cleo.id)
+    await expect(time_button(page, anna.at("10:00"))).to_have_attribute("data-state", "gone")
+    await page.get_by_role("link", name="60 min").click()
+    await expect(time_button(page, anna.at("10:00"))).to_have_count(0)
+    await page.clock.run_for(4_000)
+
+
 async def test_a_held_time_stays_and_is_marked_when_it_is_freed(
     open_page: Open, pool: Pool
 ) -> None:

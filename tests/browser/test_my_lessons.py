@@ -1,8 +1,9 @@
 """My lessons on an open page: moving in the dialog, undo, cancelling, long lists, and the feed."""
 
+import asyncio
 import re
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from app import formatting
 from app.bookings import cancellation
@@ -123,6 +124,31 @@ async def test_a_refused_move_stays_in_the_dialog_with_the_nearest_times(
     await expect(page.locator("#notices")).to_contain_text("Moved to")
     await page.keyboard.press("Tab")
     await expect(page.get_by_role("button", name="Undo")).to_be_focused()
+
+
+async def test_what_was_opened_and_typed_before_the_script_ran_stays(
+    open_page: Open, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    first = await book(pool, anna, anna.at("10:00", day=3), ben.id)
+    await book(pool, anna, anna.at("12:00", day=3), ben.id)
+    page = await open_page("about:blank", ben)
+    release = asyncio.Event()
+
+    async def wait(route: Route) -> None:
+        await release.wait()
+        await route.continue_()
+
+    await page.route("**/static/lessons.js*", wait)
+    await page.goto("/lessons", wait_until="commit")
+    await page.locator(".lesson summary", has_text="Cancel").last.click()
+    await page.get_by_label("Reason for Anna").last.fill("I am not sure")
+    release.set()
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    await cancellation.cancel(pool, anna.id, first.id, reason="", now=utc_now())
+    await expect(page.locator(".lesson")).to_have_count(1)
+    await expect(page.get_by_label("Reason for Anna")).to_be_visible()
+    await expect(page.get_by_label("Reason for Anna")).to_have_value("I am not sure")
 
 
 async def test_without_scripts_a_lesson_is_moved_on_a_page(open_page: Open, pool: Pool) -> None:
