@@ -16,7 +16,6 @@ from app.bookings import booking, feed, reschedule
 from app.bookings.booking import Booking, Scope
 from app.bookings.reschedule import Terms
 from app.catalog import instructor
-from app.db import Db
 from app.pages.selection import first_of_week
 from app.web import Request
 
@@ -40,6 +39,9 @@ async def page(request: Request, account: SignedIn) -> Response:
     lessons, cursor = await _lessons(request, account, scope, paging)
     cancelled = await _own(request, account, "cancelled", state="cancelled")
     moved = await _own(request, account, "moved", state="confirmed")
+    if moved and not moved.sequence:
+        moved = None
+    terms = await reschedule.terms(pool, moved.id) if moved else None
     return web.page(
         request,
         "lessons.html",
@@ -51,7 +53,8 @@ async def page(request: Request, account: SignedIn) -> Response:
         cancelled=cancelled,
         cancelled_by=(await booking.progress(pool, cancelled.id)).changed_by if cancelled else None,
         moved=moved,
-        undo=await _undo(pool, moved, request.state["now"]()) if moved else None,
+        is_back=terms is not None and terms.moved_at is None,
+        undo=terms if terms and _can_undo(terms, request.state["now"]()) else None,
         feed_url=await feed.find(pool, account.account_id, request.state["settings"]),
         zone=account.time_zone,
     )
@@ -109,13 +112,10 @@ async def _own(
     return lesson if is_own and lesson.state == state else None
 
 
-async def _undo(db: Db, lesson: Booking, now: datetime) -> Terms | None:
-    """The terms with the time before the last move, while that can be undone."""
-    terms = await reschedule.terms(db, lesson.id)
+def _can_undo(terms: Terms, now: datetime) -> bool:
     if terms.moved_at is None or terms.moved_from is None:
-        return None
-    is_possible = now <= terms.moved_at + UNDO and now < terms.moved_from
-    return terms if is_possible else None
+        return False
+    return now <= terms.moved_at + UNDO and now < terms.moved_from
 
 
 @web.may("view_own_bookings")

@@ -24,7 +24,7 @@ async def opened_dialog(page: Page) -> Locator:
 
 
 async def live_lessons(open_page: Open, account: Account, **options: object) -> Page:
-    page = await open_page("/lessons", account, **options)
+    page = await open_page("/lessons", account, reduced_motion="reduce", **options)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     return page
 
@@ -73,14 +73,9 @@ async def test_a_lesson_is_moved_in_the_dialog_while_others_book_and_is_moved_ba
     assert await violations(page) == []
 
     await notice.get_by_role("button", name="Undo").click()
-    await expect(notice).to_contain_text(f"Moved to {moment(anna, '10:00')}")
+    await expect(notice).to_contain_text(f"Moved back to {moment(anna, '10:00')}")
     await expect(page.locator(".lesson")).to_contain_text("60 min")
-    await notice.get_by_role("button", name="Undo").click()
-    await expect(notice).to_contain_text(f"Moved to {moment(anna, '10:30')}")
-    await book(pool, anna, anna.at("10:00", day=3), cleo.id)
-    await notice.get_by_role("button", name="Undo").click()
-    await expect(notice).to_contain_text(f"{moment(anna, '10:00')} is no longer free.")
-    await expect(notice).to_contain_text(f"Your lesson stays at {moment(anna, '10:30')}.")
+    await expect(notice.get_by_role("button")).to_have_count(0)
 
 
 async def test_a_lesson_cancelled_by_its_instructor_closes_the_dialog_and_says_so(
@@ -162,7 +157,8 @@ async def test_without_scripts_a_lesson_is_moved_on_a_page(open_page: Open, pool
     await page.get_by_role("button", name=re.compile("^Move to .* 12:00 pm")).click()
     await expect(page.locator("#notices")).to_contain_text(f"Moved to {moment(anna, '12:00')}")
     await page.get_by_role("button", name="Undo").click()
-    await expect(page.locator("#notices")).to_contain_text(f"Moved to {moment(anna, '10:00')}")
+    await expect(page.locator("#notices")).to_contain_text("Moved back to")
+    await expect(page.locator("#notices")).to_contain_text(moment(anna, "10:00"))
 
 
 async def test_a_list_grows_in_place_and_its_feed_is_created_and_revoked(
