@@ -1,5 +1,5 @@
-"""Fixtures: an empty Postgres database per test, a real Redis, the application in-process (`client`)
-and as real processes (`start`, `server`). Our own parts are never mocked."""
+"""Fixtures: an empty Postgres database per test, a real Redis, the application in-process
+(`client`) and as real processes (`start`, `server`). Our own parts are never mocked."""
 
 import asyncio
 import os

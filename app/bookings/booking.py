@@ -217,8 +217,8 @@ async def change(
     **values: Any,
 ) -> Booking:
     """Changes an existing booking by a function in SQL. `may`: the role that the actor must have in
-    it, or a function that raises a refusal; None if the caller has checked. A repeated `call` returns the booking as first stored. Raises
-    NotFound, NotAllowed and the function's refusals."""
+    it, or a function that raises a refusal; None if the caller has checked. A repeated `call`
+    returns the booking as first stored. Raises NotFound, NotAllowed and the function's refusals."""
     lesson = await parties(db, booking_id)
     if isinstance(may, str):
         check_role(lesson, actor_id, may)

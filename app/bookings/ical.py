@@ -1,5 +1,5 @@
-"""Lessons as iCalendar (RFC 5545, RFC 5546), for the attachments of mails, downloads and feeds. Each
-booking has one UID and a rising SEQUENCE, so that calendars update or remove its entry."""
+"""Lessons as iCalendar (RFC 5545, RFC 5546), for the attachments of mails, downloads and feeds.
+Each booking has one UID and a rising SEQUENCE, so that calendars update or remove its entry."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -42,8 +42,8 @@ async def move(
     length; another one is priced at the lesson's own rate. Moving back within the grace period
     needs no notice. The same time again changes nothing.
 
-    Raises NotFound, NotAllowed, WrongState (not confirmed), TooLate (already started), and what booking.reserve
-    raises."""
+    Raises NotFound, NotAllowed, WrongState (not confirmed), TooLate (already started), and what
+    booking.reserve raises."""
     lesson = await booking.parties(db, booking_id)
     booking.check_role(lesson, student_id, "student")
     outcome = await booking.run(

@@ -375,7 +375,7 @@ async def revoke_feed(request: Request, account: SignedIn) -> Response:
 
 @web.public
 async def show_feed(request: Request) -> Response:
-    """Calendar programs do not sign in; whoever knows the address may read it."""
+    """Calendar programs do not sign in. Knowing the address is enough."""
     state = request.state
     token = request.path_params["token"]
     return _calendar(await feed.read(state["pool"], token, state["settings"], now=state["now"]()))

@@ -23,7 +23,7 @@ const element = (name, properties = {}, ...children) => {
   return node;
 };
 
-export const rangesText = (ranges) =>
+const rangesText = (ranges) =>
   merged(ranges).map(({ start, end }) => wallSpan(start, end)).join(", ") || "No hours";
 
 // ---- one range

@@ -61,7 +61,7 @@ export const zoneName = (zone) => `${zone.split("/").at(-1).replaceAll("_", " ")
 export const smallPrint = (zone) =>
   `Times in small print are in your time zone (${zone.split("/").at(-1).replaceAll("_", " ")}).`;
 
-export const PARTS = ["morning", "afternoon", "evening"];
+const PARTS = ["morning", "afternoon", "evening"];
 
 // One of PARTS. The afternoon begins at noon, the evening at 5 pm.
 export const partOfDay = (instant, zone) => {

@@ -1,5 +1,5 @@
-// The card "Your lesson" and the form that holds its time. A selection or a refusal changes the card
-// in place. Events: "select" with a start, "settled" after an attempt to hold.
+// The card "Your lesson" and the form that holds its time. A selection or a refusal changes the
+// card in place. Events: "select" with a start, "settled" after an attempt to hold.
 
 import { clock, dayOf, moment, money, now, plural, soon, wire } from "./formatting.js";
 import { attempt } from "./attempt.js";
@@ -101,7 +101,8 @@ export class Lesson extends EventTarget {
     document.getElementById("own").hidden = !own;
     if (!own) return false;
     const until = held && clock(held.until, zone);
-    text("own-text", booked ? "You booked this lesson." : `You’re holding this time until ${until}.`);
+    const holding = `You’re holding this time until ${until}.`;
+    text("own-text", booked ? "You booked this lesson." : holding);
     text("own-link", booked ? "See your lesson" : "Continue booking");
     document.getElementById("own-link").href = `/book/${own.id}`;
     return true;

@@ -1,5 +1,6 @@
 // Moving a lesson: the board, and the form below it that says what changes. The server draws both
-// first (app/pages/move.py). Events: "moved" {booking}, "ended" {booking}: it can no longer be moved.
+// first (app/pages/move.py). Events: "moved" {booking}, and "ended" {booking} if it can no longer
+// be moved.
 
 import { attempt } from "./attempt.js";
 import { Board } from "./board.js";

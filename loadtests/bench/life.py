@@ -1,5 +1,5 @@
-"""The life of a lesson: hold and confirm, move, cancel, each through HTTP and directly, and the sweep
-of expired holds while others book."""
+"""The life of a lesson: hold and confirm, move, cancel, each through HTTP and directly, and the
+sweep of expired holds while others book."""
 
 import asyncio
 import time

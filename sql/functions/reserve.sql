@@ -1,6 +1,6 @@
 -- Books a lesson, or holds its time until p_held_until: one call, one transaction, no round trip
--- while anything is locked. All writers lock in the same order: the student's row, then calendars by
--- id. Returns the booking (a booking_detail row), or a refusal with its detail; a refusal writes
+-- while anything is locked. All writers lock in the same order: the student's row, then calendars
+-- by id. Returns the booking (a booking_detail row), or a refusal with its detail; a refusal writes
 -- nothing. Sequential scans are off because plans are cached per connection, perhaps from a time
 -- when the tables were empty.
 create function reserve(

@@ -47,8 +47,10 @@ select o.instructor_id, s.id, o.id, 'held', :now, during, during, 'Piano', 3500,
        :start::timestamptz, 0, :now
 from offer o join student s on s.number = o.number,
      generate_series(0, :each::integer - 1) as n,
-     lateral (select tstzrange(:start::timestamptz + n * interval '30 minutes',
-                               :start::timestamptz + (n + 1) * interval '30 minutes') as during) as lesson;
+     lateral (
+       select tstzrange(:start::timestamptz + n * interval '30 minutes',
+                        :start::timestamptz + (n + 1) * interval '30 minutes') as during
+     ) as lesson;
 
 -- name: bench_instructors
 -- Each teaches piano and is available on :days days from :first, from :from_hour to :to_hour.

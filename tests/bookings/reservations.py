@@ -39,7 +39,8 @@ async def hold(
     return await db.fetchval(
         """insert into booking (instructor_id, student_id, service_id, state, during, blocked,
                                 held_until, service_name, price_cents, hourly_rate_cents,
-                                location_type, free_cancel_hours, free_cancel_until, version, created_at)
+                                location_type, free_cancel_hours, free_cancel_until, version,
+                                created_at)
            select $1, $2, $3, 'held', during, during, $5, 'Piano', 7000, 7000, 'student', 12,
                   $4, 0, $5
            from (

@@ -51,8 +51,8 @@ async def test_a_lesson_is_downloaded_as_a_calendar_file(
     _, annas = parse((await as_anna.get(path)).text)
     assert (annas["SUMMARY"], annas["UID"]) == ("Piano with Ben", event["UID"])
     await ben.post(f"/api/bookings/{lesson['id']}/cancellation", {})
-    _, gone = parse((await ben.get(path)).text)
-    assert (gone["STATUS"], gone["SEQUENCE"]) == ("CANCELLED", "1")
+    _, cancelled = parse((await ben.get(path)).text)
+    assert (cancelled["STATUS"], cancelled["SEQUENCE"]) == ("CANCELLED", "1")
 
 
 async def test_a_hold_has_no_calendar_file(ben: Browser, carl: Browser, anna: Instructor) -> None:
@@ -67,7 +67,7 @@ async def test_a_feed_shows_its_accounts_lessons_without_signing_in(
     ben: Browser, carl: Browser, as_anna: Browser, anna: Instructor, client: httpx.AsyncClient
 ) -> None:
     mine = (await ben.book(anna, "10:00")).json()
-    theirs = (await carl.book(anna, "12:00")).json()
+    other = (await carl.book(anna, "12:00")).json()
     dropped = (await ben.book(anna, "14:00")).json()
     await ben.post(f"/api/bookings/{dropped['id']}/cancellation", {})
     await ben.hold(anna, "15:00")
@@ -80,7 +80,7 @@ async def test_a_feed_shows_its_accounts_lessons_without_signing_in(
     annas = events((await client.get(await feed_of(as_anna))).text)
     assert [parse(each)[1]["UID"].partition("@")[0] for each in annas] == [
         mine["id"],
-        theirs["id"],
+        other["id"],
     ]
 
 

@@ -83,8 +83,8 @@ async def test_a_hold_is_a_booking_whose_end_only_its_student_sees(
     assert until - created == timedelta(seconds=settings.hold_seconds)
     assert (await ben.get(f"/api/bookings/{lesson['id']}")).json() == lesson
     assert (await ben.get("/api/bookings")).json()["items"] == [lesson]
-    seen = (await as_anna.get(f"/api/bookings/{lesson['id']}")).json()
-    assert seen == lesson | {"held_until": None, "instructor_note": ""}
+    item = (await as_anna.get(f"/api/bookings/{lesson['id']}")).json()
+    assert item == lesson | {"held_until": None, "instructor_note": ""}
 
 
 async def test_a_hold_is_extended_once(
@@ -136,9 +136,9 @@ async def test_a_hold_is_refused_like_a_booking(
     ben: Browser, carl: Browser, as_anna: Browser, anna: Instructor
 ) -> None:
     await ben.hold(anna, "10:00")
-    taken = await carl.hold(anna, "10:30")
-    assert (taken.status_code, taken.json()["code"]) == (409, "SLOT_TAKEN")
-    assert len(taken.json()["alternatives"]) == 5
+    refused = await carl.hold(anna, "10:30")
+    assert (refused.status_code, refused.json()["code"]) == (409, "SLOT_TAKEN")
+    assert len(refused.json()["alternatives"]) == 5
     for more, status, code in (
         ({"start": "2027-01-01T10:07:00Z"}, 422, "VALIDATION_ERROR"),
         ({"location_type": "moon"}, 422, "VALIDATION_ERROR"),
@@ -441,8 +441,8 @@ async def test_an_expired_hold_can_neither_be_extended_nor_block_anybody(pool: P
         await hold.extend(pool, ben.id, mine.id, seconds=300, now=LATER)
     with pytest.raises(refusal.SlotTaken):
         await held(pool, carl, anna, anna.at("10:00"), now=LATER - timedelta(seconds=1))
-    theirs = await held(pool, carl, anna, anna.at("10:00"), now=LATER)
-    assert (await state(pool, mine), await state(pool, theirs)) == ("expired", "held")
+    other = await held(pool, carl, anna, anna.at("10:00"), now=LATER)
+    assert (await state(pool, mine), await state(pool, other)) == ("expired", "held")
 
 
 # ---- the sweep

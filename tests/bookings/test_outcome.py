@@ -130,9 +130,9 @@ async def test_only_the_instructor_has_a_private_note(
         2,
     )
     assert "instructor_note" not in (await ben.get(f"/api/bookings/{lesson['id']}")).json()
-    for reader, told in ((ben, ["created"]), (as_anna, ["created", "noted"])):
+    for reader, events in ((ben, ["created"]), (as_anna, ["created", "noted"])):
         items = (await reader.get(f"/api/bookings/{lesson['id']}/history")).json()["items"]
-        assert [item["event"] for item in items] == told
+        assert [item["event"] for item in items] == events
     events = await pool.fetchval("select events from outbox where version = 2")
     assert [event["event"] for event in events] == ["noted"]
 
@@ -146,14 +146,14 @@ async def test_the_history_tells_who_did_what(
     await as_anna.post(f"{path}/cancellation", {"reason": "A concert"})
     answer = await ben.get(f"{path}/history")
     assert answer.status_code == 200
-    who = {"id": str(ben.account.id), "name": "Ben"}
+    actor = {"id": str(ben.account.id), "name": "Ben"}
     items = answer.json()["items"]
     assert {item["start"] for item in items} == {lesson["start"]}
     assert [
         {name: item[name] for name in item if name not in {"at", "start"}} for item in items
     ] == [
-        {"event": "created", "from": None, "to": "held", "actor": who, "reason": ""},
-        {"event": "confirmed", "from": "held", "to": "confirmed", "actor": who, "reason": ""},
+        {"event": "created", "from": None, "to": "held", "actor": actor, "reason": ""},
+        {"event": "confirmed", "from": "held", "to": "confirmed", "actor": actor, "reason": ""},
         {
             "event": "cancelled",
             "from": "confirmed",

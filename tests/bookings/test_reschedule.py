@@ -100,8 +100,12 @@ async def test_a_move_to_a_time_that_is_not_free_names_the_nearest_free_ones(
         return answer.json()
 
     assert (await refused("14:30"))["booking_id"] == other["id"]
-    taken = await refused("12:30")
-    assert (taken["code"], taken["version"], len(taken["alternatives"])) == ("SLOT_TAKEN", 2, 5)
+    conflict = await refused("12:30")
+    assert (conflict["code"], conflict["version"], len(conflict["alternatives"])) == (
+        "SLOT_TAKEN",
+        2,
+        5,
+    )
     outside = await refused("20:00")
     assert (outside["code"], len(outside["alternatives"])) == ("OUTSIDE_AVAILABILITY", 5)
     # Its own time does not stand in its way.

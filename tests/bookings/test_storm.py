@@ -206,8 +206,8 @@ class Storm:
             ]
             * 3,
         ]
-        chosen = chance.sample(calls, chance.choice([1, 1, 2]))
-        await asyncio.gather(*(self._record(chance, call()) for call in chosen))
+        sample = chance.sample(calls, chance.choice([1, 1, 2]))
+        await asyncio.gather(*(self._record(chance, call()) for call in sample))
 
     async def _move(self, chance: random.Random) -> None:
         lessons = [lesson for lesson in self.bookings.values() if lesson.state == "confirmed"]
@@ -440,8 +440,8 @@ class Watcher:
             self.boards[instructor].clear()  # it would read the board again
         self.boards[instructor] |= change["days"]
         for event in change["events"]:
-            known = self.bookings.get(event["booking_id"], 0)
-            assert event["previous_version"] == known, "an event is missing"
+            previous = self.bookings.get(event["booking_id"], 0)
+            assert event["previous_version"] == previous, "an event is missing"
             self.bookings[event["booking_id"]] = change["version"]
 
     async def assert_equals_the_database(self, pool: Pool) -> None:

@@ -1,4 +1,5 @@
-"""`/book/{id}`: a hold that is extended, lost and confirmed on the open page, and the moment after."""
+"""`/book/{id}`: a hold that is extended, lost and confirmed on the open page, and the moment
+after."""
 
 import re
 

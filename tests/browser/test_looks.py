@@ -32,12 +32,12 @@ async def town(pool: Pool) -> tuple[Instructor, Account]:
     await book(pool, anna, anna.at("10:00"), ben.id)
     await book(pool, anna, anna.at("10:00", day=9), ben.id)
     await hold(pool, anna, anna.at("13:00"), cleo.id)
-    begun = await book(pool, anna, anna.at("10:00", day=10), cleo.id)
+    current = await book(pool, anna, anna.at("10:00", day=10), cleo.id)
     await pool.execute(
         """update booking set during = span, blocked = span
            from (select tstzrange(now() - interval '10 min', now() + interval '20 min') as span)
            where id = $1""",
-        begun.id,
+        current.id,
     )
     # Ben has a lost hold, a hold and a cancelled lesson, each with its page.
     await hold(pool, anna, anna.at("15:00"), ben.id)
@@ -69,9 +69,9 @@ async def pages(pool: Pool, anna: Instructor, ben: Account) -> list[tuple[str, A
         ("/", None), ("/?show=services", None), ("/?q=nothing+like+it", None), ("/", ben),
         ("/dev/mail", None), ("/dev/mail/1", None), ("/login?next=/lessons", None),
         ("/register", None), ("/nowhere", None), (f"/instructors/{anna.id}", None),
-        (free, None), (free, ben), (unavailable, ben), (held, ben), (f"/instructors/{anna.id}", anna),
-        ("/lessons", ben), ("/lessons?scope=past", ben), ("/teach", anna),
-        ("/teach/calendar", anna), ("/teach/profile", anna), ("/teach/stats", anna),
+        (free, None), (free, ben), (unavailable, ben), (held, ben),
+        (f"/instructors/{anna.id}", anna), ("/lessons", ben), ("/lessons?scope=past", ben),
+        ("/teach", anna), ("/teach/calendar", anna), ("/teach/profile", anna), ("/teach/stats", anna),
         *((f"/book/{row['id']}", ben) for row in ids), (f"/lessons?cancelled={cancelled}", ben),
         (f"/lessons/{lesson}/move", ben), (f"/lessons/{lesson}/move{free[free.index('?'):]}", ben),
     ]  # fmt: skip
@@ -112,7 +112,10 @@ async def test_axe_finds_nothing(open_page: Open, pool: Pool, width: int, zone: 
             ("light", "axe.run()"),
             ("dark", f"axe.run({{runOnly: {COLOR_RULES}}})"),
         ):
-            await page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
+            await page.emulate_media(
+                color_scheme=theme,  # type: ignore[arg-type]
+                reduced_motion="reduce",
+            )
             violations = await page.evaluate(f"{rules}.then((result) => result.violations)")
             all_violations += [
                 (path, theme, v["id"], [node["target"] for node in v["nodes"]][:3])

@@ -236,7 +236,8 @@ async def test_an_unknown_kind_of_notification_is_left_for_newer_workers(
 ) -> None:
     ada = await factories.admin(pool)
     await pool.execute(
-        "insert into notification (kind, recipient_id, due_at) values ('password_reset', $1, now())",
+        """insert into notification (kind, recipient_id, due_at)
+           values ('password_reset', $1, now())""",
         ada.id,
     )
     assert await deliver_due(pool, settings) == 0

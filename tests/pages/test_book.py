@@ -223,12 +223,12 @@ async def test_a_lost_hold_keeps_what_was_typed_and_another_time_takes_it_along(
 
     # A time that is gone in the meantime is refused with others, and one of these is held.
     await book(pool, anna, cleo, clock="11:00")
-    gone = wire.instant(anna.at("11:00"))
-    response = await Form("/api/holds", "post", form.fields).send(client, start=gone)
+    start = wire.instant(anna.at("11:00"))
+    response = await Form("/api/holds", "post", form.fields).send(client, start=start)
     assert response.status_code == 409
     page = Page(response)
     assert "Someone else just booked that time." in page.text
-    assert gone not in page.times
+    assert start not in page.times
     form = page.form("/confirmation")
     assert typed.items() <= form.fields.items()
     response = await Form("/api/holds", "post", form.fields).send(client, start=page.times[0])

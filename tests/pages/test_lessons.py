@@ -82,13 +82,13 @@ async def test_a_long_list_is_read_page_by_page(client: httpx.AsyncClient, pool:
     assert "Back to the first" not in page.links
     second = await visit(client, page.links["Show more"])
     assert "Show more" not in second.links
-    shown = [
+    ids = [
         lesson.id
         for lesson in lessons
         for text in (page, second)
         if f"/lessons/{lesson.id}/again" in text.links.values()
     ]
-    assert sorted(shown) == sorted(lesson.id for lesson in lessons[1:])
+    assert sorted(ids) == sorted(lesson.id for lesson in lessons[1:])
     assert second.links["Back to the first"] == "/lessons?scope=cancelled"
     assert (await client.get("/lessons?cursor=nonsense")).status_code == 422
     past = await visit(client, "/lessons?scope=past")

@@ -127,7 +127,8 @@ async def test_a_lesson_that_cannot_be_moved_says_why(
     assert "Anna no longer offers this lesson" in (await visit(client, path)).text
     hour = utc_now().replace(minute=0, second=0, microsecond=0)
     await pool.execute(
-        """update booking set during = tstzrange($2, $3), blocked = tstzrange($2, $3) where id = $1""",
+        """update booking set during = tstzrange($2, $3), blocked = tstzrange($2, $3)
+           where id = $1""",
         lesson.id,
         hour,
         hour + timedelta(hours=1),

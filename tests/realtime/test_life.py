@@ -46,8 +46,8 @@ async def test_screens_follow_a_lesson_from_its_hold_to_its_end(
     assert mine.held_until is not None
     assert created["booking"]["state"] == "held"
     assert created["booking"]["held_until"] == wire.instant(mine.held_until)
-    theirs = await annas.receives("booking", event="created")
-    assert theirs["booking"]["held_until"] is None
+    message = await annas.receives("booking", event="created")
+    assert message["booking"]["held_until"] is None
 
     await hold.confirm(pool, ben.id, mine.id, location_type=None, location=None, note=None, now=now)
     board = await guest.reaches(anna, 2)
@@ -61,8 +61,8 @@ async def test_screens_follow_a_lesson_from_its_hold_to_its_end(
     await outcome.note(pool, anna.id, lesson.id, "Scales", now=now)
     await outcome.settle(pool, anna.id, lesson.id, "completed", reason="", now=lesson.ends_at)
     for event in ("rescheduled", "noted", "completed"):
-        seen = await bens.receives("booking", event=event)
-        assert "instructor_note" not in seen["booking"]
+        message = await bens.receives("booking", event=event)
+        assert "instructor_note" not in message["booking"]
     assert (await annas.receives("booking", event="noted"))["booking"]["instructor_note"]
 
     given_up = await held(pool, ben, anna, "09:00")
