@@ -2,7 +2,7 @@
 once."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.bookings import booking
@@ -10,6 +10,9 @@ from app.bookings.booking import Booking, Outcome, Parties
 from app.bookings.idempotency import Call
 from app.db import Pool, Tx
 from app.statements import statement
+
+# How long after booking or moving a lesson that can be undone: its cancellation is free for as long.
+GRACE = timedelta(minutes=5)
 
 _cancel = statement("cancel_booking", Outcome)
 

@@ -2,6 +2,7 @@
 subscribe to. The address contains a signed id, so that neither the database nor a guess reveals
 it; deleting the row revokes it."""
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -51,8 +52,14 @@ async def read(db: Db, token: str, settings: Settings, *, now: datetime) -> str:
     if account_id is None:
         raise refusal.NotFound
     lessons = await _lessons.all(db, account_id=account_id, since=now - PAST, limit=MAX_LESSONS)
-    return ical.published(
-        lessons, viewer=account_id, site_url=settings.site_url, now=now, name="InstaInstru"
+    # Up to 0.2 s of CPU: not on the event loop.
+    return await asyncio.to_thread(
+        ical.published,
+        lessons,
+        viewer=account_id,
+        site_url=settings.site_url,
+        now=now,
+        name="InstaInstru",
     )
 
 

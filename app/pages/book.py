@@ -1,7 +1,7 @@
 """`/book/{id}`: a held time until it is a lesson, and the moment after. This one address says what
 has become of a booking, whenever its student opens it."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from starlette.responses import Response
 
@@ -10,14 +10,13 @@ from app.accounts.session import SignedIn
 from app.availability import start_times
 from app.bookings import booking
 from app.bookings.booking import Booking
+from app.bookings.cancellation import GRACE
 from app.catalog import instructor
 from app.catalog.instructor import Instructor
 from app.pages import offer
 from app.pages.offer import Offer
 from app.pages.selection import Selection, first_of_week
 from app.web import Request
-
-UNDO = timedelta(minutes=5)  # a new lesson can be cancelled for free for as long
 
 
 @web.may("view_own_bookings")
@@ -69,7 +68,7 @@ def _stage(lesson: Booking, now: datetime) -> str:
 
 def _undo_until(lesson: Booking, progress: booking.Progress, now: datetime) -> datetime | None:
     """Until when the lesson can be undone; None if it cannot be, or no longer."""
-    until = min(progress.since + UNDO, lesson.free_cancel_until)
+    until = min(progress.since + GRACE, lesson.free_cancel_until)
     return until if lesson.state == "confirmed" and now < until else None
 
 

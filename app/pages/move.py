@@ -13,6 +13,7 @@ from app.accounts.session import SignedIn
 from app.availability import start_times
 from app.bookings import booking, reschedule
 from app.bookings.booking import Booking
+from app.bookings.cancellation import GRACE
 from app.bookings.reschedule import Terms
 from app.catalog import instructor
 from app.pages import instructor as instructor_page
@@ -20,8 +21,6 @@ from app.pages import offer, selection
 from app.pages.offer import Offer
 from app.pages.selection import Selection
 from app.web import Request
-
-GRACE = timedelta(minutes=5)  # after booking, in which a cancellation is free
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ delete from calendar_feed where account_id = :account_id;
 select account_id from calendar_feed where id = :id;
 
 -- name: calendar_feed_lessons
--- Lessons as student and as instructor that have not ended before :since, the earliest :limit.
+-- Lessons as student and as instructor that start after :since, the earliest :limit.
 select * from (
   (
     select * from booking_detail

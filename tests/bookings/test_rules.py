@@ -24,6 +24,7 @@ NOW = datetime.now(UTC)
 async def test_python_and_sql_agree_on_the_limits(pool: Pool) -> None:
     assert await pool.fetchval("select booking_horizon()") == start_times.HORIZON
     assert await pool.fetchval("select availability_horizon_days()") == week.HORIZON_DAYS
+    assert await pool.fetchval("select cancellation_grace()") == cancellation.GRACE
 
     def longest(model: Any, field: str) -> int:
         return int(next(item.max_length for item in model.model_fields[field].metadata))
