@@ -2,7 +2,7 @@
 
 import { attempt } from "./attempt.js";
 import { moment, now, setServerTime } from "./formatting.js";
-import { followBookings, highlight } from "./list.js";
+import { followBookings } from "./list.js";
 import { Live } from "./live.js";
 import { announce, follow } from "./status.js";
 
@@ -44,14 +44,6 @@ function tick() {
 }
 tick();
 setInterval(tick, 1_000);
-
-// After booking, the address contains the new lesson's id.
-const { hash } = location;
-const row = hash.startsWith("#booking-") && document.getElementById(hash.slice(1));
-if (row && row.dataset.state === "confirmed") {
-  highlight(row);
-  announce("Your lesson is booked. We’ll e-mail you a confirmation.");
-}
 
 // "Move" opens the dialog. What has become of the lesson is said above the list.
 document.addEventListener("click", async (event) => {

@@ -56,6 +56,9 @@ async def test_a_booking_appears_on_the_open_pages_of_another_student_and_the_in
     await bens.locator("#summary").get_by_role("link", name="My lessons").click()
     lesson = bens.locator(".row")
     await expect(lesson).to_contain_text("Piano with Anna Diaz")
+    # That it is booked was said on the page before.
+    await expect(bens.locator("#live")).to_have_attribute("data-state", "live")
+    await expect(lesson).not_to_contain_text("just booked", timeout=1_000)
     await expect(lesson).to_contain_text("Free to cancel")
     await lesson.locator("summary", has_text="Cancel").click()
     await lesson.get_by_label("Reason for Anna (optional)").fill("I have a cold.")

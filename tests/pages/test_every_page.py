@@ -37,9 +37,10 @@ async def test_pages_have_no_inline_scripts_or_styles_and_are_not_cached(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
-    await book(pool, anna, ben)
+    lesson = await book(pool, anna, ben)
     await sign_in(client, ben)
-    for path in ("/", f"/instructors/{anna.id}", "/lessons", "/?show=services"):
+    instructor, booked = f"/instructors/{anna.id}", f"/book/{lesson.id}"
+    for path in ("/", instructor, booked, "/lessons", "/?show=services"):
         response = await client.get(path)
         assert response.status_code == 200
         assert not re.search(r" style=| on[a-z]+=|<style|<script>", response.text)
