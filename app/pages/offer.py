@@ -59,7 +59,7 @@ class Day:
 
 
 OWN_HOLD = "held for you"
-OWN_LESSON = "its time now"
+OWN_LESSON = "current time"
 _NOTES = {"held": "being booked", "busy": "you’re busy"}
 _LABELS = {"held": "being booked by someone else", "busy": "you have a lesson at that time"}
 

@@ -66,7 +66,7 @@ class MoveOffer extends Offer {
   }
 
   ownNote(start) {
-    return start === this.lesson.start ? "its time now" : super.ownNote(start);
+    return start === this.lesson.start ? "current time" : super.ownNote(start);
   }
 
   address({ first = this.first, minutes = this.minutes, selected = this.selected } = {}) {
@@ -154,7 +154,7 @@ export class Mover extends EventTarget {
       ?? (isFree ? "" : offer.obstacle(selected, selected === this.#freeStart));
     if (isFree) this.#freeStart = selected;
     const isPossible = selected !== null && !reason && !offer.isUnchanged;
-    const title = offer.isUnchanged ? "This is its time now. Choose another." : "Choose a time";
+    const title = offer.isUnchanged ? "This is its current time. Choose another." : "Choose a time";
     const hasTitle = selected === null || (offer.isUnchanged && !reason);
     text("change-title", hasTitle ? title : moment(selected, zone, now()));
     text("consequences", isPossible ? offer.consequences : "");

@@ -27,7 +27,7 @@ async def test_a_lesson_is_moved_and_moved_back(client: httpx.AsyncClient, pool:
     assert "Choose a time" in page.text
     # Its own time counts as free, and half of it, too.
     assert {wire.instant(anna.at(clock, day=3)) for clock in ("10:00", "10:30")} <= set(page.times)
-    assert "10:00 am its time now" in page.text
+    assert "10:00 am current time" in page.text
     assert wire.instant(anna.at("13:00", day=3)) not in page.times
 
     page = await visit(client, page.links["90 min"])
@@ -106,7 +106,7 @@ async def test_what_a_move_means_for_a_late_cancellation_and_for_its_own_time(
     lesson = await book(pool, anna, ben, day=3)
     await sign_in(client, ben)
     page = await visit(client, f"/lessons/{lesson.id}/move?start={at(anna, '10:00')}")
-    assert "This is its time now. Choose another." in page.text
+    assert "This is its current time. Choose another." in page.text
     await pool.execute("update booking set free_cancel_until = now() - interval '1 hour'")
     page = await visit(client, f"/lessons/{lesson.id}/move?start={at(anna, '12:00')}")
     assert "a lesson moved late stays late" in page.text
