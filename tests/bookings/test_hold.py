@@ -9,6 +9,7 @@ import pytest
 from app import redis, refusal, wire
 from app.bookings import booking, hold, sweep
 from app.bookings.booking import Booking
+from app.catalog import instructor
 from app.db import Pool
 from app.settings import Settings
 from jobs import dispatcher
@@ -300,6 +301,19 @@ async def test_a_hold_is_confirmed_whatever_has_become_of_the_availability(pool:
     ]
 
 
+async def test_a_hold_at_a_place_whose_address_was_removed_needs_another_place(pool: Pool) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    mine = await held(pool, ben, anna, anna.at("10:00"), location_type="instructor")
+    await instructor.change(pool, anna.id, {"teaching_address": ""}, now=NOW)
+    with pytest.raises(refusal.ValidationError) as refused:
+        await confirmed(pool, mine)
+    assert refused.value.as_json()["field"] == "location_type"
+    lesson = await hold.confirm(
+        pool, ben.id, mine.id, location_type="student", location="12 Main St", note=None, now=NOW
+    )
+    assert (lesson.state, lesson.location) == ("confirmed", "12 Main St")
+
+
 async def test_cancelling_is_free_for_five_minutes_after_the_confirmation(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     start = anna.at("12:00", day=2)
@@ -379,8 +393,8 @@ async def test_a_fourth_hold_is_refused_until_one_has_expired(pool: Pool) -> Non
         await factories.instructor(pool, name) for name in ("Anna", "Clara", "Dora", "Emma")
     ]
     ben = await factories.student(pool, "Ben")
-    for hour, instructor in enumerate(instructors[:3]):
-        await held(pool, ben, instructor, instructor.at(f"{10 + hour}:00"))
+    for hour, each in enumerate(instructors[:3]):
+        await held(pool, ben, each, each.at(f"{10 + hour}:00"))
     fourth = instructors[3]
     with pytest.raises(refusal.HoldLimit):
         await held(pool, ben, fourth, fourth.at("15:00"))
