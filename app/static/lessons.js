@@ -16,13 +16,13 @@ const CHANGES = {
   cancelled: "was cancelled",
   expired: "is no longer on hold for you",
 };
-const { zone } = document.getElementById("lessons").dataset;
+const { zone, student } = document.getElementById("lessons").dataset;
 setServerTime(Date.parse(document.querySelector("h1").dataset.now));
 
 const live = new Live();
 const refresh = followBookings(live, ({ event, booking }) => {
-  const change = CHANGES[event];
-  if (!change) return null;
+  const change = booking.state === "held" ? "is on hold for you" : CHANGES[event];
+  if (!change || booking.student.id !== student) return null;
   const when = moment(Date.parse(booking.start), zone);
   return {
     sentence: `${booking.service.name} with ${booking.instructor.name}, ${when}, ${change}.`,

@@ -207,3 +207,16 @@ async def test_a_list_grows_in_place_and_its_feed_is_created_and_revoked(
     await page.get_by_role("button", name="Yes, revoke it").click()
     await expect(page.get_by_role("button", name="Create a private address")).to_be_visible()
     assert (await page.request.get(path)).status == 404
+
+
+async def test_only_changes_of_ones_own_lessons_as_a_student_are_announced(
+    open_page: Open, pool: Pool
+) -> None:
+    anna, cleo = await factories.instructor(pool, "Anna"), await factories.student(pool, "Cleo")
+    ben = await factories.instructor(pool, "Ben", roles=("student", "instructor"))
+    page = await live_lessons(open_page, ben)
+    await book(pool, ben, ben.at("14:00", day=3), cleo.id)
+    await hold(pool, anna, anna.at("10:00", day=3), ben.id)
+    await expect(page.locator("#announcements p")).to_have_text(
+        [f"Piano with Anna, {moment(anna, '10:00')}, is on hold for you."]
+    )
