@@ -4,7 +4,7 @@ them, stop them, let the screens settle, and save the results."""
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 
@@ -20,7 +20,7 @@ from loadtests.watcher import Watcher
 
 READY_SECONDS = 60
 IN_FLIGHT_SECONDS = 30
-# The longest life of a hold for which a storm waits.
+# The longest life of a hold for which a run waits.
 MOST_HOLD_SECONDS = 20
 # A screen may be at most 15 s behind; after that its content is judged.
 SETTLE_SECONDS = 15
@@ -67,8 +67,9 @@ class Runner:
         self._screens = 0
         self._rush: Rush | None = None
         self.storm_times: list[tuple[Instructor, str]] = []
+        # When each hold expires that was neither confirmed nor given up.
+        self.open_holds: dict[str, float] = {}
         self._untaken: list[tuple[Instructor, str]] = []
-        self._expire_at = 0.0
         self._announcement: AsyncResult = AsyncResult()
         self._waiting = 0
 
@@ -163,8 +164,12 @@ class Runner:
             ]
             self._untaken = list(self.storm_times)
             self._announce("hold")
-            # Instants in responses are whole seconds, so a hold may last up to a second longer.
-            gevent.sleep(max(0.0, self._expire_at + 1 - time.time()))
+            if self._seconds_of_holds() > MOST_HOLD_SECONDS:
+                raise RunnerError(
+                    f"Holds last more than {MOST_HOLD_SECONDS} s, too long for this scenario. "
+                    "Start the server with HOLD_SECONDS=5, or use --up."
+                )
+            gevent.sleep(self._seconds_of_holds())
             self._announce("book")
 
     def _announce(self, value: str) -> None:
@@ -186,25 +191,20 @@ class Runner:
         """A time for one student alone."""
         return self._untaken.pop()
 
-    def left_hold(self, held_until: str) -> None:
-        """This hold will expire. A storm waits for the last one, and the end of the run for its
-        release. Raises RunnerError if that takes too long."""
-        expires_at = datetime.fromisoformat(held_until).timestamp()
-        if expires_at - time.time() > MOST_HOLD_SECONDS:
-            raise RunnerError(
-                f"Holds last more than {MOST_HOLD_SECONDS} s, too long for this scenario. "
-                "Start the server with HOLD_SECONDS=5, or use --up."
-            )
-        self._expire_at = max(self._expire_at, expires_at)
+    def _seconds_of_holds(self) -> float:
+        """Until the last open hold has expired. Instants in responses are whole seconds, so a hold
+        may last up to a second longer."""
+        return max(0.0, max(self.open_holds.values(), default=0.0) + 1 - time.time())
 
     def count_rush_answer(self, answer: str) -> None:
         assert self._rush is not None
         self._rush.answers[answer] = self._rush.answers.get(answer, 0) + 1
 
     def settle(self) -> None:
-        """Waits until the holds that were left are released, and then until every screen has the
-        server's current versions, within SETTLE_SECONDS."""
-        gevent.sleep(max(0.0, self._expire_at + 1 + RELEASE_SECONDS - time.time()))
+        """Waits until the open holds are released, unless that takes long, and then until every
+        screen has the server's current versions, within SETTLE_SECONDS."""
+        if self.open_holds and self._seconds_of_holds() <= MOST_HOLD_SECONDS:
+            gevent.sleep(self._seconds_of_holds() + RELEASE_SECONDS)
         now = self._versions()
         reconnect_deadline = time.monotonic() + RECONNECT_SECONDS
         until = time.monotonic() + SETTLE_SECONDS

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -143,8 +144,6 @@ class StudentUser(ApiUser):
         answer, hold = self._hold(*runner.next_storm_time())
         if answer == "201" and runner.random.random() < 1 / 3:
             self._confirm(hold["id"])
-        elif answer == "201":
-            runner.left_hold(hold["held_until"])
 
     def _take_random_time(self) -> None:
         self.pause()
@@ -173,13 +172,17 @@ class StudentUser(ApiUser):
         self.pause()
         path, choice = f"/api/holds/{hold['id']}", self.runner.random.random()
         if choice < 0.1:
-            self.runner.left_hold(hold["held_until"])
             return "left", None
         if choice < 0.2:
-            self.ask_with_key("DELETE", path, name="/api/holds/{id}")
+            answer, _ = self.ask_with_key("DELETE", path, name="/api/holds/{id}")
+            if answer == "204":
+                self.runner.open_holds.pop(hold["id"])
             return "given up", None
         if choice < 0.4:
-            self.ask_with_key("POST", f"{path}/extension", name="/api/holds/{id}/extension")
+            name = "/api/holds/{id}/extension"
+            answer, extended = self.ask_with_key("POST", f"{path}/extension", name=name)
+            if answer == "200":
+                self._holds_until(extended)
         answer, content = self._confirm(hold["id"])
         return ("201" if answer == "200" else answer), content
 
@@ -190,7 +193,12 @@ class StudentUser(ApiUser):
         answer, content = self._reserve("/api/holds", instructor, start)
         if answer == "201":
             self.runner.results.held.append(content["id"])
+            self._holds_until(content)
         return answer, content
+
+    def _holds_until(self, hold: Any) -> None:
+        expires_at = datetime.fromisoformat(hold["held_until"]).timestamp()
+        self.runner.open_holds[hold["id"]] = expires_at
 
     def _reserve(self, path: str, instructor: Instructor, start: str) -> tuple[str, Any]:
         body = {
@@ -210,6 +218,7 @@ class StudentUser(ApiUser):
         answer, content = self._change("POST", booking, "confirmation", {})
         if answer == "200":
             self.runner.results.confirmed.append(booking)
+            self.runner.open_holds.pop(booking)
         return answer, content
 
     def _move(self, booking: str, start: str) -> None:

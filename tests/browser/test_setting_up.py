@@ -1,6 +1,5 @@
 """An instructor's first two minutes on /teach, and the page /teach/profile."""
 
-import re
 from typing import Any
 
 from playwright.async_api import Dialog, Locator, Page, expect
@@ -88,9 +87,10 @@ async def test_a_new_instructor_can_be_booked_after_ten_clicks(open_page: Open, 
     if await ben.locator(".time").count() == 0:
         await next_week.click()
     await ben.locator(".time").first.click()
-    await ben.get_by_label("Address or meeting point").fill("12 Oak Street")
-    await ben.get_by_role("button", name="Book this time").click()
-    await expect(ben).to_have_url(re.compile("/lessons"))
+    await ben.get_by_role("button", name="Review and book").first.click()
+    await ben.get_by_label("Your address").fill("12 Oak Street")
+    await ben.get_by_role("button", name="Book this lesson").click()
+    await expect(ben.get_by_role("heading", name="You booked this lesson")).to_be_visible()
     lesson = await pool.fetchrow("select state, price_cents, service_name from booking")
     assert lesson is not None
     assert tuple(lesson) == ("confirmed", 6000, "Cello")
