@@ -11,7 +11,7 @@ from app.bookings.idempotency import Call
 from app.db import Pool, Tx
 from app.statements import statement
 
-# How long after booking or moving a lesson that can be undone: its cancellation is free for as long.
+# A new lesson can be cancelled for free, and a move undone, for as long.
 GRACE = timedelta(minutes=5)
 
 _cancel = statement("cancel_booking", Outcome)

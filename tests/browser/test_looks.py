@@ -71,7 +71,8 @@ async def pages(pool: Pool, anna: Instructor, ben: Account) -> list[tuple[str, A
         ("/register", None), ("/nowhere", None), (f"/instructors/{anna.id}", None),
         (free, None), (free, ben), (unavailable, ben), (held, ben),
         (f"/instructors/{anna.id}", anna), ("/lessons", ben), ("/lessons?scope=past", ben),
-        ("/teach", anna), ("/teach/calendar", anna), ("/teach/profile", anna), ("/teach/stats", anna),
+        ("/teach", anna), ("/teach/calendar", anna),
+        ("/teach/profile", anna), ("/teach/stats", anna),
         *((f"/book/{row['id']}", ben) for row in ids), (f"/lessons?cancelled={cancelled}", ben),
         (f"/lessons/{lesson}/move", ben), (f"/lessons/{lesson}/move{free[free.index('?'):]}", ben),
     ]  # fmt: skip
