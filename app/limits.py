@@ -30,7 +30,10 @@ log = structlog.get_logger("limits")
 SIGN_IN_FAILURES_OF_ADDRESS = RateLimitItemPerMinute(60, 5, namespace="sign-in-address")
 SIGN_IN_FAILURES_OF_EMAIL = RateLimitItemPerMinute(10, 5, namespace="sign-in-email")
 REGISTRATIONS_OF_ADDRESS = RateLimitItemPerHour(300, 1, namespace="register-address")
+# Calls that change bookings.
 BOOKINGS_OF_ACCOUNT = RateLimitItemPerMinute(120, 1, namespace="bookings")
+# Each move mails both people.
+MOVES_OF_BOOKING = RateLimitItemPerHour(20, 1, namespace="moves")
 
 _REDIS_SECONDS = 0.25
 _REDIS_RETRY_SECONDS = 5

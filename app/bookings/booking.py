@@ -278,7 +278,7 @@ def of_outcome(outcome: Outcome) -> Booking:
 
 
 _WRONG_STATE = {
-    "held": "This time is only held. Confirm it first.",
+    "held": "This time is only held, and not booked yet.",
     "confirmed": "This lesson is already booked.",
     "completed": "This lesson is completed, so you can’t do that anymore.",
     "cancelled": "This lesson is cancelled, so you can’t do that anymore.",

@@ -28,7 +28,7 @@ async def create(
     now: datetime,
     call: Call | None = None,
 ) -> Booking:
-    """Holds the time for `seconds`. Replaces the student's earlier hold with this instructor.
+    """Holds the time for `seconds`, and no longer than until it starts. Replaces the student's earlier hold with this instructor.
     Raises what booking.reserve raises, and HoldLimit."""
     return await booking.reserve(
         db,
@@ -40,7 +40,7 @@ async def create(
         location=location,
         note=note,
         now=now,
-        held_until=now + timedelta(seconds=seconds),
+        held_until=min(now + timedelta(seconds=seconds), start),
         call=call,
     )
 

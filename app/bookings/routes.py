@@ -75,11 +75,13 @@ class ListQuery(wire.Paging):
 def idempotent(
     handler: Callable[[Request, SignedIn, Call | None], Awaitable[Response]],
 ) -> Callable[[Request, SignedIn], Awaitable[Response]]:
-    """Gives the handler the call of the Idempotency-Key, or None if the request has none. A form
-    has the key in its field `_idempotency_key`."""
+    """For calls that change bookings: counts them (BOOKINGS_OF_ACCOUNT), and gives the handler the
+    call of the Idempotency-Key, or None if the request has none. A form has the key in its field
+    `_idempotency_key`."""
 
     @functools.wraps(handler)
     async def with_call(request: Request, account: SignedIn) -> Response:
+        await request.state["limiter"].hit(limits.BOOKINGS_OF_ACCOUNT, str(account.account_id))
         call, key = None, request.headers.get("idempotency-key")
         if key is None:
             key = await web.layer_field(request, "_idempotency_key")
@@ -95,7 +97,6 @@ def idempotent(
 @idempotent
 async def create(request: Request, account: SignedIn, call: Call | None) -> Response:
     state = request.state
-    await state["limiter"].hit(limits.BOOKINGS_OF_ACCOUNT, str(account.account_id))
     body = await web.read(request, BookingRequest)
     lesson = await booking.reserve(
         state["pool"],
@@ -118,7 +119,6 @@ async def create(request: Request, account: SignedIn, call: Call | None) -> Resp
 @idempotent
 async def hold_time(request: Request, account: SignedIn, call: Call | None) -> Response:
     state = request.state
-    await state["limiter"].hit(limits.BOOKINGS_OF_ACCOUNT, str(account.account_id))
     body = await web.read(request, BookingRequest)
     held = await hold.create(
         state["pool"],
@@ -141,7 +141,7 @@ async def hold_time(request: Request, account: SignedIn, call: Call | None) -> R
 @web.may("create_bookings")
 @idempotent
 async def confirm(request: Request, account: SignedIn, call: Call | None) -> Response:
-    body = await web.read(request, ConfirmationRequest)
+    body = await web.read(request, ConfirmationRequest, clearable=("location", "note"))
     lesson = await hold.confirm(
         request.state["pool"],
         account.account_id,
@@ -229,12 +229,13 @@ async def show(request: Request, account: SignedIn) -> Response:
 @idempotent
 async def move(request: Request, account: SignedIn, call: Call | None) -> Response:
     state = request.state
-    await state["limiter"].hit(limits.BOOKINGS_OF_ACCOUNT, str(account.account_id))
     body = await web.read(request, TimeRequest)
+    booking_id = web.path_id(request)
+    await state["limiter"].hit(limits.MOVES_OF_BOOKING, f"{account.account_id} {booking_id}")
     lesson = await reschedule.move(
         state["pool"],
         account.account_id,
-        web.path_id(request),
+        booking_id,
         start=body.start,
         minutes=body.duration_minutes,
         now=state["now"](),

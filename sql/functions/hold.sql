@@ -51,7 +51,8 @@ begin
 end
 $$;
 
--- Extends a hold to p_held_until, once. The board stays the same, so there is no step.
+-- Extends a hold to p_held_until, once, and no longer than until its lesson starts. The board stays
+-- the same, so there is no step.
 create function extend_hold(
   p_student uuid, p_booking uuid, p_held_until timestamptz, p_now timestamptz,
   p_key text, p_fingerprint bytea,
@@ -69,7 +70,8 @@ begin
     return;
   end if;
   update booking b
-  set held_until = greatest(b.held_until, p_held_until), hold_extended = true
+  set held_until = least(greatest(b.held_until, p_held_until), lower(b.during)),
+      hold_extended = true
   where b.id = p_booking;
   booking := answer_of(p_booking, p_student, p_key, p_fingerprint, p_now);
 end

@@ -47,11 +47,17 @@ order by h.id
 limit :limit;
 
 -- name: booking_histories
--- Of several bookings, without the changes of private notes.
+-- The newest 20 entries of each booking, without the changes of private notes.
 select h.id, h.booking_id, h.at, h.event, h.from_state, h.to_state, h.reason, h.actor_id,
        a.full_name as actor_name, h.starts_at
-from booking_audit h left join account a on a.id = h.actor_id
-where h.booking_id = any(:booking_ids::uuid[]) and h.event <> 'noted'
+from unnest(:booking_ids::uuid[]) as b (id),
+     lateral (
+       select * from booking_audit h
+       where h.booking_id = b.id and h.event <> 'noted'
+       order by h.id desc
+       limit 20
+     ) as h
+left join account a on a.id = h.actor_id
 order by h.id;
 
 -- name: students_of_instructor

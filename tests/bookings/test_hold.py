@@ -106,6 +106,28 @@ async def test_a_hold_is_extended_once(
     assert (await ben.post(path)).json()["code"] == "HOLD_EXPIRED"
 
 
+async def test_a_hold_lasts_no_longer_than_until_its_lesson_starts(pool: Pool) -> None:
+    anna = await factories.instructor(pool, notice_minutes=0)
+    ben = await factories.student(pool)
+    start = anna.at("10:00")
+    lesson = await held(pool, ben, anna, start, now=start - timedelta(minutes=1))
+    assert lesson.held_until == start
+    extended = await hold.extend(
+        pool, ben.id, lesson.id, seconds=300, now=start - timedelta(seconds=30)
+    )
+    assert extended.held_until == start
+    with pytest.raises(refusal.HoldExpired):
+        await hold.confirm(
+            pool,
+            ben.id,
+            lesson.id,
+            location_type=None,
+            location="12 Oak Street",
+            note="",
+            now=start + timedelta(minutes=1),
+        )
+
+
 async def test_a_hold_is_given_up(
     ben: Browser, carl: Browser, as_anna: Browser, anna: Instructor
 ) -> None:

@@ -5,14 +5,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from limits import RateLimitItemPerHour
 
-from app import refusal, wire
+from app import limits, refusal, wire
 from app.bookings import booking, cancellation, reschedule
 from app.bookings.booking import Booking
 from app.db import Pool
+from app.settings import Settings
 from tests import factories
-from tests.bookings.browser import Browser
+from tests.bookings.browser import Browser, browser
 from tests.bookings.reservations import NOW, hold, reserve
+from tests.conftest import visiting
 from tests.factories import Instructor
 
 
@@ -52,6 +55,21 @@ async def test_a_lesson_is_moved_in_one_step(ben: Browser, anna: Instructor, poo
     assert tuple(last) == ("rescheduled", "confirmed", "confirmed", ben.account.id)
     kinds = "select array_agg(kind || sequence order by id) from notification"
     assert (await pool.fetchval(kinds))[2:] == ["booking_rescheduled1"] * 2
+
+
+async def test_too_many_moves_of_one_lesson_are_refused(
+    pool: Pool, settings: Settings, anna: Instructor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each move mails the instructor."""
+    monkeypatch.setattr(limits, "MOVES_OF_BOOKING", RateLimitItemPerHour(2))
+    account = await factories.student(pool, "Ben")
+    async with visiting(settings.model_copy(update={"rate_limits": "on"})) as client:
+        ben = await browser(client, pool, settings, account)
+        one, other = [(await ben.book(anna, at)).json() for at in ("10:00", "16:00")]
+        times = [wire.instant(anna.at(at, day=3)) for at in ("11:00", "12:00", "13:00")]
+        answers = [await ben.send("PUT", path(one), {"start": start}) for start in times]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert (await ben.send("PUT", path(other), {"start": times[2]})).status_code == 200
 
 
 async def test_only_the_student_moves_a_lesson(

@@ -195,6 +195,21 @@ async def test_a_hold_is_extended_once_and_given_up(client: httpx.AsyncClient, p
     assert "It is free again." in page.text
 
 
+async def test_a_note_that_was_emptied_stays_empty(client: httpx.AsyncClient, pool: Pool) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    held = await hold_time(pool, anna, ben)
+    await pool.execute("update booking set note = 'Typed before'")
+    await sign_in(client, ben)
+    form = (await visit(client, f"/book/{held.id}")).form("/confirmation")
+    assert form.fields["note"] == "Typed before"
+    response = await form.send(client, location="", note="")
+    assert response.status_code == 422  # no address
+    assert Page(response).form("/confirmation").fields.get("note", "") == ""
+    response = await form.send(client, location="12 Oak Street", note="")
+    assert response.status_code == 303
+    assert await pool.fetchval("select note from booking") == ""
+
+
 async def test_a_lost_hold_keeps_what_was_typed_and_another_time_takes_it_along(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
