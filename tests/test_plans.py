@@ -157,6 +157,7 @@ HOT: dict[str, dict[str, Any]] = {
     "withdrawn_services": {"instructor_id": account_id(7)},
     "set_teaching": {"id": account_id(7), "teaches": False},
     "booking_parties": {"booking_id": account_id(1)},
+    "cancellations": {"booking_ids": [account_id(1)]},
     "instructor_of_service": {"id": account_id(7)},
     "week": {"instructor_id": account_id(7), "start": NOW.date()},
     "day": {"instructor_id": account_id(7), "day": NOW.date()},

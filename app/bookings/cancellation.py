@@ -1,20 +1,32 @@
 """Cancelling a lesson, by the student or the instructor, before it starts. Its time is free at
 once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.bookings import booking
 from app.bookings.booking import Booking, Outcome, Parties
 from app.bookings.idempotency import Call
-from app.db import Pool, Tx
+from app.db import Db, Pool, Tx
 from app.statements import statement
 
 # A new lesson can be cancelled for free, and a move undone, for as long.
 GRACE = timedelta(minutes=5)
 
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """Who cancelled a booking (None: the product), and when."""
+
+    booking_id: UUID
+    actor_id: UUID | None
+    at: datetime
+
+
 _cancel = statement("cancel_booking", Outcome)
+_cancellations = statement("cancellations", Cancellation)
 
 
 async def cancel(
@@ -36,3 +48,9 @@ async def cancel(
     return await booking.change(
         db, _cancel, actor_id, booking_id, reason=reason, now=now, may=may, call=call
     )
+
+
+async def of_bookings(db: Db, booking_ids: Collection[UUID]) -> dict[UUID, Cancellation]:
+    """The cancellations of those bookings that are cancelled."""
+    rows = await _cancellations.all(db, booking_ids=list(booking_ids))
+    return {row.booking_id: row for row in rows}

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from app import formatting, refusal, web, wire
 from app.accounts.session import SignedIn
 from app.availability import next_start
-from app.bookings import booking, feed, reschedule
+from app.bookings import booking, cancellation, feed, reschedule
 from app.bookings.booking import Booking, Scope
 from app.bookings.cancellation import GRACE
 from app.bookings.reschedule import Terms
@@ -48,10 +48,17 @@ async def page(request: Request, account: SignedIn) -> Response:
         scope=scope,
         scopes=SCOPES,
         groups=_groups(lessons, request, scope),
+        # Without the notices: rows stay the same when one appears.
+        address=formatting.address(
+            "/lessons", **{name: query.get(name) for name in ("scope", "limit", "cursor")}
+        ),
         more=formatting.address("/lessons", scope=scope, cursor=cursor) if cursor else None,
         is_first=paging.cursor is None,
         cancelled=cancelled,
         cancelled_by=(await booking.progress(pool, cancelled.id)).changed_by if cancelled else None,
+        cancellations=await cancellation.of_bookings(pool, [lesson.id for lesson in lessons])
+        if scope == "cancelled"
+        else {},
         moved=moved,
         is_back=terms is not None and terms.moved_at is None,
         undo=terms if terms and _can_undo(terms, request.state["now"]()) else None,

@@ -23,6 +23,12 @@ const live = new Live();
 const refresh = followBookings(live, ({ event, booking }) => {
   const change = booking.state === "held" ? "is on hold for you" : CHANGES[event];
   if (!change || booking.student.id !== student) return null;
+  // The server draws a notice about the lesson that the address names.
+  if (event === "cancelled") {
+    const query = new URLSearchParams(location.search);
+    query.set("cancelled", booking.id);
+    history.replaceState(null, "", `/lessons?${query}`);
+  }
   const when = moment(Date.parse(booking.start), zone);
   return {
     sentence: `${booking.service.name} with ${booking.instructor.name}, ${when}, ${change}.`,

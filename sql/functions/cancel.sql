@@ -33,3 +33,15 @@ begin
   booking := answer_of(p_booking, p_actor, p_key, p_fingerprint, p_now);
 end
 $$;
+
+-- Whether the student undid a booking within the grace period, so that it counts in no statistics.
+create function was_undone(p_booking uuid, p_student uuid) returns boolean
+language sql stable as $$
+  select exists (
+    select from booking_audit c
+    join booking_audit b on b.booking_id = c.booking_id
+    where c.booking_id = p_booking and c.event = 'cancelled' and c.actor_id = p_student
+      and b.event in ('created', 'confirmed') and b.to_state = 'confirmed'
+      and c.at <= b.at + cancellation_grace()
+  )
+$$;

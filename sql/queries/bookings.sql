@@ -62,7 +62,7 @@ order by h.id;
 
 -- name: students_of_instructor
 -- Only students who have booked a lesson with the instructor. A lesson counts once it has ended and
--- took place; a cancellation counts if the student cancelled.
+-- took place; a cancellation counts if the student cancelled after the grace period.
 select s.id, s.email::text as email,
        count(*) filter (where l.took_place) as lessons,
        max(l.starts_at) filter (where l.took_place) as last_lesson_at,
@@ -70,7 +70,7 @@ select s.id, s.email::text as email,
        count(*) filter (where l.state = 'cancelled' and exists (
          select from booking_audit h
          where h.booking_id = l.id and h.event = 'cancelled' and h.actor_id = s.id
-       )) as cancellations
+       ) and not was_undone(l.id, s.id)) as cancellations
 from (
   select b.id, b.student_id, b.state, lower(b.during) as starts_at,
          b.state = 'completed' or b.state = 'confirmed' and upper(b.during) <= :now as took_place
@@ -81,8 +81,16 @@ join account s on s.id = l.student_id
 group by s.id
 having bool_or(l.state in ('confirmed', 'completed', 'no_show'));
 
+-- name: cancellations
+-- Who cancelled each of the bookings, and when.
+select distinct on (h.booking_id) h.booking_id, h.actor_id, h.at
+from booking_audit h
+where h.booking_id = any(:booking_ids::uuid[]) and h.event = 'cancelled'
+order by h.booking_id, h.id desc;
+
 -- name: instructor_stats
--- Months are those of the instructor's zone. A lesson is upcoming until it ends.
+-- Months are those of the instructor's zone. A lesson is upcoming until it ends. Bookings that were
+-- undone within the grace period are not counted.
 select count(*) filter (where l.state = 'confirmed' and l.ends_at > :now) as upcoming,
        count(*) filter (where l.state = 'completed') as completed,
        count(*) filter (where l.state = 'cancelled') as cancelled,
@@ -104,6 +112,7 @@ from (
          extract(epoch from upper(b.during) - lower(b.during)) / 60 as minutes
   from booking b
   where b.instructor_id = :instructor_id and b.state not in ('held', 'expired')
+    and not (b.state = 'cancelled' and was_undone(b.id, b.student_id))
 ) as l;
 
 -- name: create_calendar_feed

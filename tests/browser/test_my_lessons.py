@@ -101,6 +101,19 @@ async def test_a_lesson_cancelled_by_its_instructor_closes_the_dialog_and_says_s
     await expect(page).to_have_url(re.compile(f"/instructors/{anna.id}.*minutes=60"))
 
 
+async def test_a_cancellation_by_the_instructor_is_shown_on_the_open_page(
+    open_page: Open, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    lesson = await book(pool, anna, anna.at("10:00", day=3), ben.id, minutes=60)
+    page = await live_lessons(open_page, ben)
+    await cancellation.cancel(pool, anna.id, lesson.id, reason="I am ill.", now=utc_now())
+    notice = page.locator("#notices > *")
+    await expect(notice).to_contain_text("Anna cancelled this lesson: Piano with Anna")
+    await expect(notice).to_contain_text("I am ill.")
+    await expect(notice).not_to_be_focused()
+
+
 async def test_a_refused_move_stays_in_the_dialog_with_the_nearest_times(
     open_page: Open, pool: Pool
 ) -> None:

@@ -123,6 +123,19 @@ async def test_a_cancellation_is_confirmed_and_leads_to_the_next_free_times(
     assert "Cancelled: Piano" not in page.text
 
 
+async def test_a_cancelled_lesson_says_who_cancelled_it_and_why(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna Ash"), await factories.student(pool, "Ben")
+    for account, clock, reason in ((anna, "10:00", "My car broke down"), (ben, "12:00", "")):
+        lesson = await book(pool, anna, ben, clock=clock)
+        await cancellation.cancel(pool, account.id, lesson.id, reason=reason, now=utc_now())
+    await sign_in(client, ben)
+    text = (await visit(client, "/lessons?scope=cancelled")).text
+    assert re.search(r"Anna cancelled it \w+, \w+ \d+, [\d:]+ [ap]m: “My car broke down”", text)
+    assert re.search(r"You cancelled it [^.“]+, in time and for free\.", text)
+
+
 async def test_each_lesson_says_its_state_in_words(client: httpx.AsyncClient, pool: Pool) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     lesson = await book(pool, anna, ben)
