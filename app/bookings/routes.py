@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field
@@ -101,18 +101,25 @@ async def create(request: Request, account: SignedIn, call: Call | None) -> Resp
     lesson = await booking.reserve(
         state["pool"],
         account.account_id,
-        service_id=body.service_id,
-        start=body.start,
-        minutes=body.duration_minutes,
-        location_type=body.location_type,
-        location=body.location,
-        note=body.note,
+        **_terms(body),
         now=state["now"](),
         call=call,
     )
     state["wake_up"]()
     content = booking.as_json(lesson, account.account_id)
     return web.done(request, content, status=201, redirect_to=f"/book/{lesson.id}")
+
+
+def _terms(body: BookingRequest) -> dict[str, Any]:
+    """What booking.reserve and hold.create have in common."""
+    return {
+        "service_id": body.service_id,
+        "start": body.start,
+        "minutes": body.duration_minutes,
+        "location_type": body.location_type,
+        "location": body.location,
+        "note": body.note,
+    }
 
 
 @web.may("hold_times")
@@ -123,12 +130,7 @@ async def hold_time(request: Request, account: SignedIn, call: Call | None) -> R
     held = await hold.create(
         state["pool"],
         account.account_id,
-        service_id=body.service_id,
-        start=body.start,
-        minutes=body.duration_minutes,
-        location_type=body.location_type,
-        location=body.location,
-        note=body.note,
+        **_terms(body),
         seconds=state["settings"].hold_seconds,
         now=state["now"](),
         call=call,

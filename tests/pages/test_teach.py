@@ -36,7 +36,8 @@ async def begin(pool: Pool, lesson: Booking, start: datetime) -> None:
     """Moves an hour's lesson into the past."""
     await pool.execute(
         """update booking set during = span, blocked = span
-           from (select tstzrange($2, $2::timestamptz + interval '1 hour') as span) as past where id = $1""",
+           from (select tstzrange($2, $2::timestamptz + interval '1 hour') as span) as past
+           where id = $1""",
         lesson.id,
         start,
     )
