@@ -483,7 +483,10 @@ async def test_a_view_and_a_function_change_their_shape_while_in_use(
 @pytest.mark.parametrize(
     ("dependency", "name"),
     [
-        ("alter table area add constraint area_zone check (is_zone(name))", "area_zone"),
+        (
+            "alter table account add constraint account_zone check (is_zone(time_zone))",
+            "account_zone",
+        ),
         ("create index service_start on booking (day_start('2026-01-01', state))", "service_start"),
         (
             "create view report as select state, count(*) from booking_detail group by state",
@@ -496,7 +499,6 @@ async def test_a_stored_object_that_depends_on_code_is_reported_and_nothing_chan
 ) -> None:
     await migrate.migrate(database)
     async with connected(database) as connection:
-        await connection.execute("delete from area" if "area" in dependency else "select")
         await connection.execute(dependency)
     before = await everything(database)
     (next_release / "migrations" / "9999_more.sql").write_text("create table more (id integer)")

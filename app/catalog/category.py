@@ -1,5 +1,5 @@
 """The shared catalog: categories, services and the areas of the city. It is shipped as data
-(sql/data/catalog.sql)."""
+(sql/data)."""
 
 from dataclasses import dataclass
 
@@ -22,6 +22,8 @@ class CatalogService:
 
 @dataclass(frozen=True, slots=True)
 class Area:
+    """A neighborhood, or a whole borough, whose name and borough are the same."""
+
     slug: str
     name: str
     borough: str

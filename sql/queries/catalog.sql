@@ -10,7 +10,8 @@ where :category::text is null or k.category = :category
 order by c.position, k.name, k.slug;
 
 -- name: areas
-select slug, name, borough from area order by borough, name;
+-- Each borough, followed by its neighborhoods.
+select slug, name, borough from area order by borough, name <> borough, name;
 
 -- name: areas_named
 -- Each name with the slug of its area, or null.
