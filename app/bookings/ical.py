@@ -85,12 +85,18 @@ def published(
             is_cancelled=booking.state == "cancelled",
             summary=f"{booking.service_name} with {other}",
             location=booking.location or places[booking.location_type],
-            url=f"{site_url}/{'teach' if teaches else 'lessons'}#booking-{booking.id}",
+            url=lesson_url(site_url, booking.id, is_instructor=teaches),
             site_url=site_url,
             now=now,
         )
         calendar.add_component(event)
     return str(calendar.to_ical(), "utf-8")
+
+
+def lesson_url(site_url: str, booking_id: UUID, *, is_instructor: bool) -> str:
+    """The lesson on its reader's own page, whatever has become of it."""
+    page = "teach" if is_instructor else "lessons"
+    return f"{site_url}/{page}?lesson={booking_id}#booking-{booking_id}"
 
 
 def _event(

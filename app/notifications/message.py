@@ -13,7 +13,7 @@ import jinja2
 
 from app import formatting
 from app.bookings.booking import Booking, Role
-from app.bookings.ical import Guest, Method, invitation
+from app.bookings.ical import Guest, Method, invitation, lesson_url
 from app.notifications import phrases
 
 _TEMPLATES = jinja2.Environment(
@@ -159,7 +159,6 @@ def _variables(
 ) -> dict[str, Any]:
     """The variables of the templates."""
     zone = booking.time_zone
-    page = "teach" if role == "instructor" else "lessons"
     variables = {
         "reader": role,
         "other": phrases.line(
@@ -172,7 +171,7 @@ def _variables(
         "price": f"{formatting.money(booking.price_cents)} for {booking.duration_minutes} minutes",
         "note": phrases.lines(booking.note),
         "site_url": site_url,
-        "lesson_url": f"{site_url}/{page}#booking-{booking.id}",
+        "lesson_url": lesson_url(site_url, booking.id, is_instructor=role == "instructor"),
     }
     if kind == "booking_cancelled":
         return variables | {

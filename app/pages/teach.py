@@ -40,6 +40,12 @@ async def page(request: Request, account: SignedIn) -> Response:
         lesson for day in lines.days for lesson in lines.lessons(day) if lesson.state != "held"
     ]
     listed = [*lines.unsettled, *week_lessons, *lines.later[:LATER]]
+    named, done = await _named_lesson(request, account), _done(request)
+    if named and (done or any(lesson.id == named.id for lesson in listed)):
+        unlisted = None
+    else:
+        unlisted = named
+        listed += [named] if named else []
     return web.page(
         request,
         "teach.html",
@@ -49,7 +55,9 @@ async def page(request: Request, account: SignedIn) -> Response:
         later=lines.later[:LATER],
         has_more=len(lines.later) > LATER,
         week_lessons=week_lessons,
-        done=await _done(request, account),
+        done=done if named and done in {named.state, "noted"} else None,
+        named=named,
+        unlisted=unlisted,
         **await _about(request, profile.id, listed, now),
         **_open_form(request, listed),
         hours={date.fromisoformat(day): ranges for day, ranges in hours.days.items()},
@@ -80,28 +88,31 @@ async def _about(
 
 def _open_form(request: Request, lessons: Collection[Booking]) -> dict[str, Any]:
     """The form that the address names, with its refusal and what was typed. If its lesson is not on
-    the page, the refusal is shown above the lessons."""
+    the page, the refusal is shown above the lessons. A link to a lesson opens its details."""
     refused, typed = form_state(request)
     lesson_id = request.query_params.get("lesson", "")
+    default_form = "" if "done" in request.query_params else "details"
     is_shown = any(str(lesson.id) == lesson_id for lesson in lessons)
     return {
         "open_lesson": lesson_id,
-        "open_form": request.query_params.get("form", ""),
+        "open_form": request.query_params.get("form", default_form),
         "form_refusal": refused if is_shown else None,
         "typed": typed if is_shown else {},
     }
 
 
-async def _done(request: Request, account: SignedIn) -> tuple[str, Booking] | None:
-    """What has just been done with which lesson, if that still holds."""
-    query, pool = request.query_params, request.state["pool"]
-    done = query.get("done", "")
-    if done not in DONE or "refusal" in request.scope["state"]:
-        return None
+async def _named_lesson(request: Request, account: SignedIn) -> Booking | None:
+    """The instructor's lesson that the address names. A hold is not a lesson."""
     try:
-        lesson_id = UUID(query.get("lesson", ""))
-        lesson = await booking.find(pool, lesson_id, viewer=account.account_id)
+        lesson_id = UUID(request.query_params.get("lesson", ""))
+        lesson = await booking.find(request.state["pool"], lesson_id, viewer=account.account_id)
     except (ValueError, refusal.NotFound):
         return None
-    is_own = lesson.instructor_id == account.account_id
-    return (done, lesson) if is_own and done in {lesson.state, "noted"} else None
+    is_lesson = lesson.state not in {"held", "expired"}
+    return lesson if is_lesson and lesson.instructor_id == account.account_id else None
+
+
+def _done(request: Request) -> str | None:
+    """What has just been done with the lesson that the address names."""
+    done = request.query_params.get("done", "")
+    return done if done in DONE and "refusal" not in request.scope["state"] else None

@@ -19,6 +19,13 @@ const CHANGES = {
 const { zone, student } = document.getElementById("lessons").dataset;
 setServerTime(Date.parse(document.querySelector("h1").dataset.now));
 
+// A mail's link names its lesson. The list is read again without it.
+const address = new URL(location.href);
+if (address.searchParams.has("lesson")) {
+  address.searchParams.delete("lesson");
+  history.replaceState(null, "", address);
+}
+
 const live = new Live();
 const refresh = followBookings(live, ({ event, booking }) => {
   const change = booking.state === "held" ? "is on hold for you" : CHANGES[event];

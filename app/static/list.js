@@ -16,8 +16,10 @@ class List {
   #notices = "";
   #pages = 1; // shown so far
   #isGrowing = false;
+  #onLost;
 
-  constructor() {
+  constructor(onLost) {
+    this.#onLost = onLost;
     this.#serverRows = htmlOf(this.#region);
     this.#html = html(this.#region);
     this.#notices = html(document.getElementById("notices"));
@@ -46,6 +48,7 @@ class List {
     const newRows = htmlOf(region);
     this.#html = html(region);
     const restoreFocus = rememberFocus(this.#region);
+    const lost = rows(this.#region).filter((row) => isLost(row, region));
     for (const row of rows(region)) {
       const old = document.getElementById(row.id);
       if (old && this.#serverRows.get(row.id) === newRows.get(row.id)) {
@@ -61,6 +64,7 @@ class List {
     this.#region = region;
     this.#serverRows = newRows;
     restoreFocus();
+    if (lost.length) this.#onLost(lost.map(({ id }) => id.replace("booking-", "")));
   }
 
   // What is said about the last change, until it no longer holds.
@@ -93,6 +97,13 @@ function keepState(old, row) {
     const same = row.querySelector(`#${CSS.escape(field.id)}`);
     if (same && field.value !== field.defaultValue) same.value = field.value;
   }
+}
+
+// Whether a lesson no longer stands in the list at its time.
+function isLost(row, region) {
+  if (row.dataset.state !== "confirmed") return false;
+  const same = region.querySelector(`#${CSS.escape(row.id)}`);
+  return !same || same.dataset.state === "cancelled" || startOf(same) !== startOf(row);
 }
 
 const startOf = (row) => row.querySelector("time")?.dateTime;
@@ -130,9 +141,11 @@ function rememberFocus(region) {
 }
 
 // Connects the list to the live connection. `describe` turns a booking message into
-// {sentence, summary} for announceTogether, or returns null.
-export function followBookings(live, describe) {
-  const list = new List();
+// {sentence, summary} for announceTogether, or returns null. `onLost` gets the ids of lessons that no
+// longer stand in the list at their time.
+export function followBookings(live, describe, onLost = () => {}) {
+  showLinkedLesson();
+  const list = new List(onLost);
   const refresh = new Refresh(() => list.read());
   live.addEventListener("booking", ({ detail }) => {
     const announcement = describe(detail);
@@ -144,6 +157,16 @@ export function followBookings(live, describe) {
   setInterval(() => refresh.now(), REFRESH_EVERY);
   showMore(list, refresh);
   return refresh;
+}
+
+// A link to a lesson that is not in the list: the server shows what has become of it.
+function showLinkedLesson() {
+  const { hash, pathname, search } = location;
+  if (!hash.startsWith("#booking-") || document.getElementById(hash.slice(1))) return;
+  const lesson = hash.replace("#booking-", "");
+  if (!new URLSearchParams(search).has("lesson")) {
+    location.replace(`${pathname}?${new URLSearchParams({ lesson })}${hash}`);
+  }
 }
 
 // "Show more" appends the next page in place, and the focus goes to its first lesson.

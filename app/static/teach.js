@@ -3,7 +3,7 @@
 
 import { clock, now, setServerTime } from "./formatting.js";
 import { keepDrafts, sendInPlace } from "./in_place.js";
-import { describer } from "./incoming.js";
+import { Changes, describer } from "./incoming.js";
 import { followBookings } from "./list.js";
 import { Live } from "./live.js";
 import { follow } from "./status.js";
@@ -13,7 +13,18 @@ const { zone, instructor, today, now: drawnAt } = document.getElementById("teach
 setServerTime(Date.parse(drawnAt));
 
 const live = new Live();
-const refresh = followBookings(live, describer(instructor, zone));
+const changes = new Changes(instructor, zone, Date.parse(drawnAt));
+const describe = describer(instructor, zone);
+const refresh = followBookings(live, (message) => {
+  const { event, booking } = message;
+  if (booking.instructor.id !== instructor) return null;
+  if (["cancelled", "rescheduled"].includes(event)) {
+    changes.tell([booking.id]);
+    return null;
+  }
+  changes.forget(booking);
+  return describe(message);
+}, (ids) => changes.tell(ids));
 follow(live, refresh);
 live.watch(instructor, { first: today, days: 1 });
 live.start();

@@ -1,12 +1,13 @@
 """/teach: lessons arrive on the open time line, and everything is done in place."""
 
 import asyncio
+import re
 from datetime import datetime, timedelta
 
 from playwright.async_api import Locator, Page, expect
 
-from app import wire
-from app.bookings import outcome, reschedule
+from app import formatting, wire
+from app.bookings import cancellation, outcome, reschedule
 from app.bookings.booking import Booking
 from app.db import Pool
 from app.web import utc_now
@@ -130,6 +131,83 @@ async def test_student_and_instructor_see_the_same_story(open_page: Open, pool: 
     await button(row(annas, first), "Details").click()
     await expect(row(annas, first)).to_contain_text("You marked it as completed.")
     assert await violations(annas) == []
+
+
+async def test_what_the_student_does_with_a_lesson_is_said_and_not_only_seen(
+    open_page: Open, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna Diaz")
+    ben = await factories.student(pool, "Ben Ode")
+    own, cancelled, moved, missed = [
+        await book(pool, anna, anna.at(clock), ben.id)
+        for clock in ("09:00", "10:00", "11:00", "12:00")
+    ]
+    annas = await teach(open_page, anna)
+    changes, announcements = annas.locator("#changes"), annas.locator("#announcements")
+    moments = {
+        lesson.id: formatting.moment(lesson.starts_at, anna.time_zone)
+        for lesson in (own, cancelled, moved, missed)
+    }
+
+    # What the instructor did is said once, and stays.
+    await button(row(annas, own), "Details").click()
+    await button(row(annas, own), "Cancel…").click()
+    await row(annas, own).get_by_role("button", name="Cancel this lesson").click()
+    await expect(annas.locator("#notice")).to_contain_text("is cancelled. We’ll e-mail Ben")
+
+    sentence = f"Ben Ode cancelled {moments[cancelled.id]}, Piano. The time is free again."
+    await cancellation.cancel(pool, ben.id, cancelled.id, reason="I am ill.", now=utc_now())
+    await expect(row(annas, cancelled)).to_have_count(0)
+    await expect(changes).to_have_text(f"{sentence} See details")
+    await expect(announcements).to_contain_text(sentence)
+    start = anna.at("15:00", day=3)
+    await reschedule.move(pool, ben.id, moved.id, start=start, minutes=None, now=utc_now())
+    after = formatting.moment(start, anna.time_zone)
+    sentence = f"Ben Ode moved Piano from {moments[moved.id]} to {after}."
+    await expect(changes).to_contain_text(sentence)
+    await expect(announcements).to_contain_text(sentence)
+    await expect(changes.locator("p")).to_have_count(2)
+    await expect(annas.locator("#notice")).to_contain_text("is cancelled. We’ll e-mail Ben")
+    assert await violations(annas) == []
+
+    # The time is booked again, so the notice no longer holds.
+    await book(pool, anna, anna.at("10:00"), ben.id)
+    await expect(changes.locator("p")).to_have_count(1)
+
+    # A change of which the message was lost is noticed when the page is read again.
+    await annas.context.set_offline(True)
+    await cancellation.cancel(pool, ben.id, missed.id, reason="", now=utc_now())
+    await annas.context.set_offline(False)
+    await expect(changes).to_contain_text(f"Ben Ode cancelled {moments[missed.id]}")
+    await changes.get_by_role("link").first.click()
+    await expect(row(annas, missed).locator(".tag")).to_have_text("cancelled")
+    await expect(row(annas, missed)).to_contain_text("Ben cancelled it.")
+
+
+async def test_a_mails_link_leads_to_the_lesson_whatever_has_become_of_it(
+    open_page: Open, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna Diaz")
+    ben = await factories.student(pool, "Ben Ode")
+    lesson = await book(pool, anna, anna.at("10:00"), ben.id)
+    await cancellation.cancel(pool, ben.id, lesson.id, reason="I am ill.", now=utc_now())
+    # Earlier releases sent addresses that only a script can follow.
+    for query in ("", f"?lesson={lesson.id}"):
+        annas = await open_page(f"/teach{query}#booking-{lesson.id}", anna)
+        await expect(row(annas, lesson).locator(".tag")).to_have_text("cancelled")
+        await expect(row(annas, lesson)).to_contain_text("Ben cancelled it. “I am ill.”")
+        await expect(row(annas, lesson)).to_be_in_viewport()
+        assert await violations(annas) == []
+        bens = await open_page(f"/lessons{query}#booking-{lesson.id}", ben)
+        await expect(bens).to_have_url(re.compile(rf"/book/{lesson.id}"))
+        await expect(bens.locator("h1")).to_have_text("You cancelled this lesson")
+    # Neither does a list that is open lose its lesson.
+    later = await book(pool, anna, anna.at("11:00"), ben.id)
+    bens = await open_page(f"/lessons?lesson={later.id}#booking-{later.id}", ben)
+    await expect(row(bens, later)).to_be_in_viewport()
+    await cancellation.cancel(pool, ben.id, later.id, reason="", now=utc_now())
+    await expect(row(bens, later)).to_have_count(0)
+    await expect(bens.locator("#notices")).to_contain_text("Cancelled: Piano")
 
 
 async def test_a_refusal_is_explained_in_place_and_a_note_survives_signing_in_again(

@@ -20,7 +20,7 @@ def test_a_confirmation_adds_the_lesson_to_the_calendar() -> None:
         "12 Main St",
         "CONFIRMED",
     )
-    assert event["URL"] == f"{SITE}/lessons#booking-{lesson().id}"
+    assert event["URL"] == f"{SITE}/lessons?lesson={lesson().id}#booking-{lesson().id}"
     assert event["ORGANIZER"] == "mailto:lessons@example.com"
     assert event["ATTENDEE"] == "mailto:ben@example.com"
     assert event.properties["ATTENDEE"].parameters["CN"] == "Ben Birch"

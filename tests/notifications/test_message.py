@@ -24,7 +24,7 @@ def test_the_student_gets_all_details_of_the_lesson() -> None:
             "Your note to Anna Ash",
             "I have never played before.",
             "You can cancel for free until Mon, Nov 23, 9:00 pm. After that, it counts as late.",
-            f"{SITE}/lessons#booking-{lesson().id}",
+            f"{SITE}/lessons?lesson={lesson().id}#booking-{lesson().id}",
         ):
             assert text in body
         assert "Anna’s eyes only" not in body
@@ -41,7 +41,7 @@ def test_the_instructor_gets_the_lesson_from_their_point_of_view() -> None:
             "Note from Ben Birch",
             "I have never played before.",
             "Ben Birch can cancel for free until Mon, Nov 23, 9:00 pm.",
-            f"{SITE}/teach#booking-{lesson().id}",
+            f"{SITE}/teach?lesson={lesson().id}#booking-{lesson().id}",
         ):
             assert text in body
 
@@ -142,7 +142,7 @@ def test_a_reminder_has_the_details_and_no_calendar_file() -> None:
     message = composed("reminder", lesson(), BEN)
     assert message.subject == "Reminder: Piano with Anna Ash, Tue, Nov 24, 9:00 am"
     assert (message.calendar, message.method) == ("", "")
-    for text in ("At your place: 12 Main St", "$70 for 60 minutes", f"{SITE}/lessons#booking-"):
+    for text in ("At your place: 12 Main St", "$70 for 60 minutes", f"{SITE}/lessons?lesson="):
         assert text in message.text
 
 
@@ -150,7 +150,7 @@ def test_a_reminder_has_the_details_and_no_calendar_file() -> None:
 def test_the_html_has_one_button_and_it_leads_to_the_lesson(kind: str) -> None:
     html = composed(kind, lesson(), ANNA, cancelled_by=BEN).html
     assert html.count("display:inline-block") == 1
-    assert f'href="{SITE}/teach#booking-{lesson().id}"' in html
+    assert f'href="{SITE}/teach?lesson={lesson().id}#booking-{lesson().id}"' in html
 
 
 def test_user_input_cannot_end_a_header_or_become_markup() -> None:

@@ -139,6 +139,28 @@ async def test_a_refusal_stands_in_the_row_or_above_the_lessons_if_the_row_is_go
     assert text.count("This lesson is cancelled, so you can’t do that anymore.") == 1
 
 
+async def test_a_link_to_a_lesson_that_is_not_listed_shows_it_with_all_that_happened(
+    client: httpx.AsyncClient, pool: Pool, anna: Instructor, ben: Account
+) -> None:
+    lesson = await book(pool, anna, ben)
+    page = await visit(client, f"/teach?lesson={lesson.id}")
+    assert page.text.count("Ben booked it for") == 1
+    await cancellation.cancel(pool, ben.id, lesson.id, reason="I am ill.", now=utc_now())
+    assert "Ben cancelled it" not in (await visit(client, "/teach")).text
+    page = await visit(client, f"/teach?lesson={lesson.id}")
+    assert "Your lesson with Ben" in page.text
+    assert "Ben cancelled it. “I am ill.”" in page.text
+    # A hold, another instructor's lesson, or nothing at all: the page as it always is.
+    clara = await factories.instructor(pool, "Clara")
+    others = await book(pool, clara, await factories.student(pool, "Cleo"))
+    held = await book(pool, anna, ben, clock="14:00")
+    await pool.execute("update booking set state = 'expired' where id = $1", held.id)
+    for other in (held.id, others.id, "nothing"):
+        text = (await visit(client, f"/teach?lesson={other}")).text
+        assert "Your lesson with" not in text
+        assert "Cleo" not in text
+
+
 async def test_the_day_is_a_line_with_breaks_and_the_present_moment(
     client: httpx.AsyncClient, pool: Pool, anna: Instructor, ben: Account
 ) -> None:
