@@ -1,7 +1,7 @@
 """The relay: from the outbox to Redis, in order, without a gap. One relay per shard is active at a
-time, by an advisory lock of its connection; the others stand by. It takes a change off the queue
-after publishing it, so after a crash the last ones are published again. That is harmless, because a
-change has a version."""
+time, by an advisory lock of its connection; the others stand by. It takes changes off the queue
+after publishing them, so after a crash the last ones are published again. That is harmless, because
+a change has a version."""
 
 import asyncio
 import contextlib
@@ -25,6 +25,9 @@ log = structlog.get_logger("relay")
 # The lock of shard n is LOCK + n.
 LOCK = 4_718_261_053
 BATCH = 500
+# Published changes leave the queue together, at most this long after the first of them: a removal
+# per hint costs a third of the relay's work.
+REMOVAL_SECONDS = 0.05
 # A statement that takes this long is cancelled and its connection closed.
 STATEMENT_SECONDS = 5.0
 # The interval of heartbeats, and how long the relay's key outlives the last one.
@@ -87,6 +90,8 @@ class Relay:
         self._clock = asyncio.get_running_loop().time
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._next_heartbeat = 0.0
+        self._published: list[int] = []  # what is still on the queue, and when it is due to leave
+        self._removal_due = float("inf")
         self._answered_at = self._clock()
 
     async def run(self, pool: Pool) -> None:
@@ -135,6 +140,8 @@ class Relay:
                     next_poll = self._clock() + self._poll_seconds
                     while await self.publish_batch(connection) == BATCH:
                         await self._send_heartbeat()
+                if self._clock() >= self._removal_due:
+                    await self.remove_published(connection)
                 await self._send_heartbeat()
                 pause = 0.0
             except redis.UNREACHABLE_ERRORS as error:
@@ -143,7 +150,8 @@ class Relay:
                 pause = min(LONGEST_PAUSE, pause * 2 or 0.1)
                 await asyncio.sleep(pause)
             else:
-                await self._wait_for_wakeup(min(next_poll, self._next_heartbeat))
+                await self._wait_for_wakeup(min(next_poll, self._next_heartbeat, self._removal_due))
+        await self.remove_published(connection)
 
     async def _wait_for_wakeup(self, until: float) -> None:
         """Waits until this time, or until a wake-up."""
@@ -152,13 +160,14 @@ class Relay:
                 await self._wakeup.wait()
 
     async def publish_batch(self, connection: Tx) -> int:
-        """Publishes the oldest unpublished changes and takes them off the queue; returns their
-        number. Raises redis.UNREACHABLE_ERRORS, having removed none."""
+        """Publishes the oldest unpublished changes and returns their number. They leave the queue
+        soon after. Raises redis.UNREACHABLE_ERRORS; then they are published again."""
         rows = await _unpublished.all(
             connection,
             partitions=channels.PARTITIONS,
             shards=self._shards,
             shard=self._shard,
+            published=self._published,
             limit=BATCH,
         )
         if rows:
@@ -166,8 +175,18 @@ class Relay:
                 for row in rows:
                     pipeline.publish(row.channel, row.payload)
                 await self._execute(pipeline)
-            await _remove_published.run(connection, ids=[row.id for row in rows])
+            if not self._published:
+                self._removal_due = self._clock() + REMOVAL_SECONDS
+            self._published += (row.id for row in rows)
+            if len(self._published) >= BATCH:
+                await self.remove_published(connection)
         return len(rows)
+
+    async def remove_published(self, connection: Tx) -> None:
+        """Takes the published changes off the queue."""
+        await _remove_published.run(connection, ids=self._published)
+        self._published = []
+        self._removal_due = float("inf")
 
     async def _send_heartbeat(self) -> None:
         """If it is due, sends the heartbeat through every partition, on the same path as a change,

@@ -13,7 +13,8 @@ select pg_try_advisory_lock(:key)
        and set_config('tcp_keepalives_count', '3', false) is not null;
 
 -- name: unpublished_changes
--- Channel and payload of each message; the relay passes the payload on unchanged.
+-- Channel and payload of each message; the relay passes the payload on unchanged. It has already
+-- sent the messages :published.
 with site as materialized (select epoch() as epoch)
 select q.id, 'board:' || crc32(uuid_send(q.instructor_id)) % :partitions::bigint as channel,
        json_build_object(
@@ -23,6 +24,7 @@ select q.id, 'board:' || crc32(uuid_send(q.instructor_id)) % :partitions::bigint
 from outbox_unpublished q
 join outbox o on o.instructor_id = q.instructor_id and o.version = q.version, site
 where crc32(uuid_send(q.instructor_id)) % :partitions::bigint % :shards::bigint = :shard::bigint
+      and q.id <> all(:published::bigint[])
 order by q.id
 limit :limit;
 

@@ -8,7 +8,13 @@ from tests.query_plans import account_id
 TODAY = datetime.now(UTC).date()
 MANY = [account_id(number) for number in range(1, 301)]
 HOT: dict[str, dict[str, Any]] = {
-    "unpublished_changes": {"partitions": 64, "shards": 2, "shard": 1, "limit": 500},
+    "unpublished_changes": {
+        "partitions": 64,
+        "shards": 2,
+        "shard": 1,
+        "published": list(range(1, 51)),
+        "limit": 500,
+    },
     "remove_published": {"ids": list(range(1, 501))},
     "board_message": {"instructor": account_id(7), "first": TODAY, "days": 7},
     "missed_changes": {"instructors": MANY[:50], "versions": [3] * 50, "limit": 64},

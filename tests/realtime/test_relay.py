@@ -57,7 +57,10 @@ async def received(subscriber: PubSub, count: int) -> list[tuple[str, dict[str, 
 
 async def publish(pool: Pool, client: Redis, settings: Settings) -> int:
     async with db.exclusive_connection(pool) as connection:
-        return await relaying(client, settings).publish_batch(connection)
+        relay = relaying(client, settings)
+        count = await relay.publish_batch(connection)
+        await relay.remove_published(connection)
+        return count
 
 
 def relaying(client: Redis, settings: Settings, shard: int = 0) -> relay.Relay:
@@ -108,6 +111,24 @@ async def test_a_message_has_the_altered_days_and_the_events(
         "instructor_id": str(anna.id),
         "previous_version": 0,
     }
+
+
+async def test_changes_leave_the_queue_together_and_are_sent_once_until_then(
+    pool: Pool, client: Redis, subscriber: PubSub, settings: Settings
+) -> None:
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
+    on_queue = "select count(*) from outbox_unpublished"
+    async with db.exclusive_connection(pool) as connection:
+        relay = relaying(client, settings)
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+        assert await relay.publish_batch(connection) == 1
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at("12:00"))
+        assert await relay.publish_batch(connection) == 1
+        assert await pool.fetchval(on_queue) == 2
+        await relay.remove_published(connection)
+        assert await pool.fetchval(on_queue) == 0
+    messages = await received(subscriber, 2)
+    assert [message["version"] for _, message in messages] == [1, 2]
 
 
 async def test_a_change_that_redis_did_not_accept_stays_in_the_queue(
