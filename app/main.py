@@ -7,6 +7,7 @@ from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
+from uuid import UUID
 
 import structlog
 from starlette.applications import Starlette
@@ -26,6 +27,8 @@ import app.pages.routes
 import app.search.routes
 import realtime.lifespan
 from app import db, health, limits, logs, refusal, web
+from app.availability import public
+from app.availability.public_cache import PublicCache
 from app.settings import Settings
 from app.settings import settings as read_settings
 from realtime import endpoint
@@ -54,15 +57,29 @@ def build(
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         dsn = settings.database_url.get_secret_value()
         pool = await db.connect(dsn, size=settings.database_pool, name="web")
+        cache = PublicCache(settings.public_availability_cache_ttl)
+
+        async def keep_warm() -> None:
+            await public.keep_warm(pool, cache, settings, now=now)
+
+        def wake_up(*calendars: UUID) -> None:
+            # Before the response, so that this process never answers from before its own write.
+            for instructor_id in calendars:
+                cache.changed(str(instructor_id))
+            live.wakeup()
+
         try:
             async with (
                 limits.opened(settings) as limiter,
-                realtime.lifespan.running(settings, now=now) as live,
+                realtime.lifespan.running(
+                    settings, now=now, public_cache=cache, tasks={"public answers": keep_warm}
+                ) as live,
             ):
                 yield {
                     "settings": settings,
                     "pool": pool,
-                    "wake_up": live.wakeup,
+                    "public_cache": cache,
+                    "wake_up": wake_up,
                     "sessions_ended": live.wakeup.sessions_ended,
                     "now": now,
                     "templates": templates,
@@ -98,14 +115,15 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
     if only == "http":
         sockets = []
     return [
-        # Starlette tries routes in this order; bookings are the busiest in a rush.
+        # Starlette tries routes in this order; bookings are the busiest in a rush. Of a cached
+        # public answer, the search for its route would be the largest part.
+        *app.availability.public_routes.routes,
         *app.bookings.routes.routes,
         *health.routes,
         *app.accounts.routes.routes,
         *app.catalog.routes.routes,
         *app.search.routes.routes,
         *app.availability.routes.routes,
-        *app.availability.public_routes.routes,
         *app.notifications.routes.routes,
         *app.pages.routes.routes,
         *sockets,

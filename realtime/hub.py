@@ -11,6 +11,7 @@ import structlog
 
 from app import refusal
 from app.accounts.session import SignedIn
+from app.availability.public_cache import PublicCache
 from app.settings import Settings
 from realtime import messages
 from realtime.accounts import Accounts
@@ -33,7 +34,12 @@ class Counts(NamedTuple):
 
 class Hub:
     def __init__(
-        self, settings: Settings, requests: Requests, *, now: Callable[[], datetime]
+        self,
+        settings: Settings,
+        requests: Requests,
+        *,
+        now: Callable[[], datetime],
+        public_cache: PublicCache | None = None,
     ) -> None:
         # Whether changes are received as they happen. Otherwise boards are not cached.
         self.connected = False
@@ -45,6 +51,7 @@ class Hub:
         self.calendars: dict[str, Calendar] = {}
         self.accounts = Accounts(requests)
         self.keep_alive = KeepAlive(settings)
+        self.public_cache = public_cache or PublicCache(0)
         self._cache = Cache()
         self._requests = requests
         self._now = now
@@ -155,6 +162,7 @@ class Hub:
             calendar.receive(change)
             self._cache.changed(calendar)
         self.accounts.announce(change)
+        self.public_cache.changed(change.instructor, change.version)
 
     def history_loaded(
         self, calendar: Calendar, since: int | None, present: int, changes: Sequence[Change]
@@ -204,3 +212,4 @@ class Hub:
             calendar.forget()
             self._cache.remove(calendar)
         self.accounts.forget()
+        self.public_cache.begin_epoch(epoch)

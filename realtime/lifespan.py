@@ -1,7 +1,7 @@
 """The live path of a web process: its resources and background tasks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +9,7 @@ from datetime import datetime
 from redis.asyncio import Redis
 
 from app import db, redis, refusal, web
+from app.availability.public_cache import PublicCache
 from app.db import Pool
 from app.settings import Settings
 from app.statements import statement
@@ -63,9 +64,14 @@ class Live:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, now: Callable[[], datetime] = web.utc_now
+    settings: Settings,
+    *,
+    now: Callable[[], datetime] = web.utc_now,
+    public_cache: PublicCache | None = None,
+    tasks: Mapping[str, Callable[[], Awaitable[None]]] | None = None,
 ) -> AsyncIterator[Live]:
-    """Runs the live path of this process. It also starts while Redis is unavailable."""
+    """Runs the live path of this process, which also tells `public_cache` of changes, and more
+    supervised `tasks`. It also starts while Redis is unavailable."""
     async with AsyncExitStack() as stack:
         dsn = settings.database_url.get_secret_value()
         pool = await db.connect(dsn, size=CONNECTIONS, name="live", seconds=STATEMENT_SECONDS)
@@ -73,7 +79,7 @@ async def running(
         client = _client(stack, settings.redis_url.get_secret_value())
         clients = [_client(stack, url) for url in settings.live_redis]
         requests = Requests()
-        hub = Hub(settings, requests, now=now)
+        hub = Hub(settings, requests, now=now, public_cache=public_cache)
         loader = Loader(hub, requests, pool)
         reconciler = Reconciler(hub, requests, loader, pool, settings, now=now)
         subscriber = Subscriber(hub, requests, settings, clients, reconciler.sessions_ended)
@@ -86,16 +92,17 @@ async def running(
             "subscriber": subscriber.run,
             "wake-ups": wakeup.run,
             "keep_alive": hub.keep_alive.run,
+            **(tasks or {}),
         }
         failure: Exception | None = None
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(forever(name, work)) for name, work in loops.items()]
+            running = [group.create_task(forever(name, work)) for name, work in loops.items()]
             try:
                 yield Live(hub, wakeup, pool, subscriber, reconciler)
             except Exception as error:  # noqa: BLE001 — raised below, and not in a group
                 failure = error
             finally:
-                for task in tasks:
+                for task in running:
                     task.cancel()
         if failure is not None:
             raise failure

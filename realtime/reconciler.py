@@ -3,6 +3,7 @@ compares everything that this process shows with Postgres. So after any lost mes
 screens are correct again soon after the next comparison."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -148,8 +149,9 @@ class Reconciler:
             for calendar in hub.calendars.values()
             if calendar.version is not None
         }
-        ids = [UUID(calendar.id) for calendar in versions]
-        rows = await _versions_of.all(self._pool, instructors=ids)
+        cached, began_at = hub.public_cache.versions(), time.monotonic()
+        ids = {UUID(instructor) for instructor in (*(each.id for each in versions), *cached)}
+        rows = await _versions_of.all(self._pool, instructors=list(ids))
         if rows[0].standby:
             # It may lag. After a failover these connections lead to the former primary.
             log.warning("connected_to_standby")
@@ -161,9 +163,12 @@ class Reconciler:
             log.info("epoch_began", epoch=epoch, before=hub.epoch)
             metrics.EPOCHS.inc()
             hub.begin_epoch(epoch)
+            hub.public_cache.compare({}, {}, began_at)
             return
+        compared = [(calendar.id, version) for calendar, version in versions.items()]
         older = any(
-            present.get(calendar.id, version) < version for calendar, version in versions.items()
+            present.get(instructor, version) < version
+            for instructor, version in (*compared, *cached.items())
         )
         if hub.rewound or older:
             log.error("postgres_rewound", epoch=epoch)
@@ -177,6 +182,7 @@ class Reconciler:
                     calendar.compare(present[calendar.id])
                 else:
                     hub.gone(calendar)
+        hub.public_cache.compare(cached, present, began_at)
         hub.catch_up()
 
     async def accounts(self) -> None:

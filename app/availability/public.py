@@ -1,33 +1,48 @@
 """Public availability for other sites and calendars: no sign-in, no personal data, cheap to
-poll."""
+poll. Answers are cached (app/availability/public_cache.py)."""
 
+import asyncio
 import hashlib
-import time
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
 
 from app import refusal, wire
-from app.availability import next_start
+from app.availability import next_start, public_cache
+from app.availability.public_cache import Answer, PublicCache
 from app.availability.start_times import HORIZON
-from app.db import Db
+from app.db import Db, Pool
 from app.settings import Settings
 from app.statements import PUBLIC_SECONDS, statement
 
-_MAX_BODIES = 1024
 # The row of the next start may be outdated again after it was computed.
 _ATTEMPTS = 2
+# Between two calendars that are computed again after a change.
+WARM_PAUSE_SECONDS = 0.01
+_QUARTER_SECONDS = 900
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A JSON body and its ETag."""
+class Days:
+    """A query: the free time from `first` (at the earliest today) to `last`."""
 
-    etag: str
-    body: bytes
+    first: date | None
+    last: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class NextStart:
+    """A query: the next bookable start of a lesson of `minutes` (default: the shortest on
+    offer)."""
+
+    minutes: int | None
+
+
+Query = Days | NextStart
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +51,9 @@ class _Calendar:
     version: int
     time_zone: str
     min_advance_minutes: int
-    today: date
     instructor_name: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Days:
-    version: int
+    first: date
+    earliest: datetime
     days: list[Any]
 
 
@@ -51,74 +62,117 @@ class _Next:
     epoch: str
     version: int
     time_zone: str
+    min_advance_minutes: int
     duration_minutes: int
     start: datetime | None
     is_exact: bool
 
 
 _public_calendar = statement("public_calendar", _Calendar, seconds=PUBLIC_SECONDS)
-_public_days = statement("public_days", _Days, seconds=PUBLIC_SECONDS)
 _next_available = statement("next_available", _Next, seconds=PUBLIC_SECONDS)
 
-# Cached bodies by ETag, with their expiry. An ETag includes the version, so no body is ever stale.
-_bodies: dict[str, tuple[float, bytes]] = {}
 
-
-async def availability(
+async def answer(
     db: Db,
+    cache: PublicCache,
     instructor_id: UUID,
-    first: date | None,
-    last: date | None,
+    query: Query,
+    settings: Settings,
+    *,
+    now: datetime,
+    alias: Hashable = None,
+) -> Answer:
+    """The answer to a query, from the cache or from Postgres; `alias` is another key under which
+    the cache has it from now on. Raises NotFound."""
+    instructor = str(instructor_id)
+    result = cache.find(instructor, query, now.timestamp())
+    if result is None:
+        public_cache.MISSES.inc()
+        result = await _read(db, cache, instructor_id, query, settings, now=now)
+    if alias is not None:
+        cache.alias(instructor, alias, query)
+    return result
+
+
+async def keep_warm(
+    pool: Pool, cache: PublicCache, settings: Settings, *, now: Callable[[], datetime]
+) -> None:
+    """Computes recently requested answers again after a change, one at a time. Does not return."""
+    while True:
+        instructor, queries = await cache.next_to_warm()
+        for query in queries:
+            assert isinstance(query, Days | NextStart)
+            try:
+                await _read(pool, cache, UUID(instructor), query, settings, now=now())
+            except refusal.NotFound:
+                break
+            public_cache.WARMED.inc()
+        await asyncio.sleep(WARM_PAUSE_SECONDS)
+
+
+async def _read(
+    db: Db,
+    cache: PublicCache,
+    instructor_id: UUID,
+    query: Query,
     settings: Settings,
     *,
     now: datetime,
 ) -> Answer:
-    """The free time from `first` (at the earliest today) to `last`, within PUBLIC_AVAILABILITY_DAYS
-    and in the detail of PUBLIC_AVAILABILITY_DETAIL_LEVEL. One round trip, and a second one if the
-    body is not cached. Raises NotFound."""
-    calendar = await _public_calendar.first(db, instructor_id=instructor_id, now=now)
+    reading = cache.begin(str(instructor_id))
+    try:
+        if isinstance(query, Days):
+            result = await _availability(db, instructor_id, query, settings, now=now)
+        else:
+            result = await _next_start(db, instructor_id, query, now=now)
+        cache.store(reading, query, result)
+    finally:
+        cache.end(reading)
+    return result
+
+
+async def _availability(
+    db: Db, instructor_id: UUID, query: Days, settings: Settings, *, now: datetime
+) -> Answer:
+    """The free time within PUBLIC_AVAILABILITY_DAYS, in the detail of
+    PUBLIC_AVAILABILITY_DETAIL_LEVEL. One round trip."""
+    calendar = await _public_calendar.first(
+        db,
+        instructor_id=instructor_id,
+        first=query.first,
+        last=query.last,
+        horizon=settings.public_availability_days,
+        now=now,
+    )
     if calendar is None:
         raise refusal.NotFound
-    horizon = calendar.today + timedelta(days=settings.public_availability_days - 1)
-    first = max(first or calendar.today, calendar.today)
-    days = max(0, (min(last or horizon, horizon) - first).days + 1)
-    earliest = _at_or_after(now + timedelta(minutes=calendar.min_advance_minutes))
     name = calendar.instructor_name if settings.public_availability_show_instructor_name else None
     level = settings.public_availability_detail_level
-    rest = ("availability", instructor_id, first, days, earliest, level, name, _quarter(now))
-    etag = _etag(calendar.epoch, calendar.version, *rest)
-    body = _cached(etag)
-    if body is None:
-        row = await _public_days.one(
-            db, instructor_id=instructor_id, first=first, days=days, earliest=earliest
-        )
-        etag = _etag(calendar.epoch, row.version, *rest)
-        body = orjson.dumps(
-            {
-                "instructor_id": str(instructor_id),
-                **({} if name is None else {"instructor_name": name}),
-                "time_zone": calendar.time_zone,
-                "version": row.version,
-                **_DETAIL[level](row.days),
-            }
-        )
-        _cache(etag, body, settings.public_availability_cache_ttl)
-    return Answer(etag, body)
+    content = {
+        "instructor_id": str(instructor_id),
+        **({} if name is None else {"instructor_name": name}),
+        "time_zone": calendar.time_zone,
+        "version": calendar.version,
+        **_DETAIL[level](calendar.days),
+    }
+    notice = timedelta(minutes=calendar.min_advance_minutes)
+    parts = ("availability", instructor_id, calendar.first, len(calendar.days), calendar.earliest)
+    etag = _etag(calendar.epoch, calendar.version, *parts, level, name, _quarter(now))
+    # The first start moves on when the minimum notice reaches it.
+    until = (calendar.earliest - notice).timestamp()
+    return _answer(calendar, etag, content, now, until)
 
 
-async def next_available(
-    db: Db, instructor_id: UUID, minutes: int | None, *, now: datetime
-) -> Answer:
-    """The next bookable start of a lesson of `minutes` (default: the shortest on offer), or null.
-    One round trip if the start is stored. Raises NotFound."""
-    row = await _read_next(db, instructor_id, minutes, now)
+async def _next_start(db: Db, instructor_id: UUID, query: NextStart, *, now: datetime) -> Answer:
+    """The next start, or null. One round trip if it is stored."""
+    row = await _read_next(db, instructor_id, query.minutes, now)
     for _ in range(_ATTEMPTS):
         if row.is_exact:
             break
         # Compute and store it, then read it again together with its version.
         pair = (instructor_id, row.duration_minutes)
         start = (await next_start.of(db, [pair], now=now))[pair]
-        row = await _read_next(db, instructor_id, minutes, now)
+        row = await _read_next(db, instructor_id, query.minutes, now)
         row = row if row.is_exact else replace(row, start=start)
     content = {
         "start": wire.instant(row.start) if row.start else None,
@@ -126,10 +180,18 @@ async def next_available(
         "time_zone": row.time_zone,
         "version": row.version,
     }
-    body = orjson.dumps(content)
-    return Answer(
-        _etag(row.epoch, "next-available", instructor_id, minutes, body, _quarter(now)), body
-    )
+    etag = _etag(row.epoch, "next-available", instructor_id, query.minutes, content, _quarter(now))
+    notice = timedelta(minutes=row.min_advance_minutes)
+    until = (row.start - notice).timestamp() if row.start else float("inf")
+    return _answer(row, etag, content, now, until)
+
+
+def _answer(row: _Calendar | _Next, etag: str, content: Any, now: datetime, until: float) -> Answer:
+    """An answer that is right until `until`, in its quarter of an hour: days begin and the horizon
+    moves at quarters."""
+    since = float(_quarter(now) * _QUARTER_SECONDS)
+    until = min(until, since + _QUARTER_SECONDS)
+    return Answer(row.epoch, row.version, etag, orjson.dumps(content), since, until)
 
 
 async def _read_next(db: Db, instructor_id: UUID, minutes: int | None, now: datetime) -> _Next:
@@ -168,27 +230,9 @@ def _minimal(days: list[Any]) -> dict[str, Any]:
 _DETAIL = {"full": _full, "summary": _summary, "minimal": _minimal}
 
 
-def _at_or_after(moment: datetime) -> datetime:
-    """Rounds up to a quarter of an hour, since lessons start on quarters."""
-    return datetime.fromtimestamp(-(-moment.timestamp() // 900) * 900, UTC)
-
-
 def _quarter(now: datetime) -> int:
-    return int(now.timestamp() // 900)
+    return int(now.timestamp() // _QUARTER_SECONDS)
 
 
 def _etag(*parts: object) -> str:
     return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"'
-
-
-def _cached(etag: str) -> bytes | None:
-    until, body = _bodies.get(etag, (0.0, b""))
-    return body if until > time.monotonic() else None
-
-
-def _cache(etag: str, body: bytes, seconds: int) -> None:
-    _bodies.pop(etag, None)
-    if seconds:
-        _bodies[etag] = (time.monotonic() + seconds, body)
-    while len(_bodies) > _MAX_BODIES:
-        del _bodies[next(iter(_bodies))]

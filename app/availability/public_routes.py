@@ -1,18 +1,18 @@
 """Public availability (docs/api.md): no sign-in, no personal data, readable by any site."""
 
-from pydantic import (
-    BaseModel,
-    Field,
-    ValidationInfo,
-    field_validator,
-)
+from collections.abc import Callable
+
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from starlette.responses import Response
 
 from app import web
 from app.availability import public
-from app.availability.public import Answer
+from app.availability.public_cache import Answer
 from app.web import Request
 from app.wire import LocalDate
+
+# The longest query string by which an answer is cached; longer ones are parsed each time.
+MAX_CACHED_QUERY = 100
 
 
 class DaysQuery(BaseModel):
@@ -34,28 +34,38 @@ class NextQuery(BaseModel):
 
 @web.for_any_site
 async def availability(request: Request) -> Response:
-    query = web.query(request, DaysQuery)
-    state = request.state
-    answer = await public.availability(
-        state["pool"],
-        web.path_id(request),
-        query.start_date,
-        query.end_date,
-        state["settings"],
-        now=state["now"](),
-    )
-    return _cacheable(request, answer)
+    def days() -> public.Query:
+        query = web.query(request, DaysQuery)
+        return public.Days(query.start_date, query.end_date)
+
+    return await _respond(request, "availability", days)
 
 
 @web.for_any_site
 async def next_available(request: Request) -> Response:
-    query = web.query(request, NextQuery)
-    answer = await public.next_available(
-        request.state["pool"],
-        web.path_id(request),
-        query.duration_minutes,
-        now=request.state["now"](),
+    return await _respond(
+        request,
+        "next-available",
+        lambda: public.NextStart(web.query(request, NextQuery).duration_minutes),
     )
+
+
+async def _respond(request: Request, call: str, parse: Callable[[], public.Query]) -> Response:
+    """A cached query string is not parsed again."""
+    state = request.state
+    cache, now = state["public_cache"], state["now"]()
+    key = call, request.scope["query_string"]
+    answer = cache.find(request.path_params["id"], key, now.timestamp())
+    if answer is None:
+        answer = await public.answer(
+            state["pool"],
+            cache,
+            web.path_id(request),
+            parse(),
+            state["settings"],
+            now=now,
+            alias=key if len(key[1]) <= MAX_CACHED_QUERY else None,
+        )
     return _cacheable(request, answer)
 
 

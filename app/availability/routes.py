@@ -157,7 +157,7 @@ async def replace_week(request: Request, account: SignedIn) -> Response:
     saved = await week.replace(
         state["pool"], account.account_id, edit.start, days, base=edit.version, now=state["now"]()
     )
-    state["wake_up"]()
+    state["wake_up"](account.account_id)
     return web.json(week.as_json(saved))
 
 
@@ -219,7 +219,7 @@ async def _fill(
     )
     if preview:
         return web.json({"days": filled.days, "days_changed": filled.days_changed})
-    state["wake_up"]()
+    state["wake_up"](account.account_id)
     content = {"days_changed": filled.days_changed, "version": filled.version}
     return web.done(request, content, redirect_to=redirect_to or _page(first))
 
@@ -246,7 +246,7 @@ async def replace_day(request: Request, account: SignedIn) -> Response:
         base=edit.version,
         now=state["now"](),
     )
-    state["wake_up"]()
+    state["wake_up"](account.account_id)
     return web.done(request, day.as_json(saved), redirect_to=f"{_page(on)}#day-{on}")
 
 
@@ -273,7 +273,7 @@ async def _change_range(
     )
     for failure in changed.failures.values():
         raise refusal.ValidationError(failure.detail, field="date")
-    state["wake_up"]()
+    state["wake_up"](account.account_id)
     on = change.date.isoformat()
     return web.json({"date": on, "ranges": changed.days[on], "version": changed.version})
 
@@ -286,7 +286,7 @@ async def change_in_bulk(request: Request, account: SignedIn) -> Response:
             f"{len(failures)} of {changes} changes aren’t possible, so none was saved.",
             failures=[_failure(index, failures[index]) for index in sorted(failures)],
         )
-    request.state["wake_up"]()
+    request.state["wake_up"](account.account_id)
     results = [{"index": index, "ok": True} for index in range(changes)]
     return web.json({"results": results, "version": changed.version})
 
@@ -358,7 +358,7 @@ async def keep_pattern(request: Request, account: SignedIn) -> Response:
     await filling.set_standing_pattern(
         state["pool"], account.account_id, pattern, now=state["now"]()
     )
-    state["wake_up"]()
+    state["wake_up"](account.account_id)
     return web.done(request, _pattern_json(pattern), redirect_to=PAGE)
 
 
@@ -411,7 +411,7 @@ async def add_blackouts(request: Request, account: SignedIn) -> Response:
     await blackout.add(
         state["pool"], account.account_id, body.first, last, reason=body.reason, now=state["now"]()
     )
-    state["wake_up"]()
+    state["wake_up"](account.account_id)
     content = {"first": body.first.isoformat(), "last": last.isoformat(), "reason": body.reason}
     return web.done(request, content, status=201, redirect_to=_page(body.first))
 
@@ -420,7 +420,7 @@ async def add_blackouts(request: Request, account: SignedIn) -> Response:
 async def remove_blackout(request: Request, account: SignedIn) -> Response:
     on = _path_date(request)
     await blackout.remove(request.state["pool"], account.account_id, on)
-    request.state["wake_up"]()
+    request.state["wake_up"](account.account_id)
     return web.done(request, None, status=204, redirect_to=_page(on))
 
 

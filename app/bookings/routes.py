@@ -105,7 +105,7 @@ async def create(request: Request, account: SignedIn, call: Call | None) -> Resp
         now=state["now"](),
         call=call,
     )
-    state["wake_up"]()
+    state["wake_up"](lesson.instructor_id)
     content = booking.as_json(lesson, account.account_id)
     return web.done(request, content, status=201, redirect_to=f"/book/{lesson.id}")
 
@@ -135,7 +135,7 @@ async def hold_time(request: Request, account: SignedIn, call: Call | None) -> R
         now=state["now"](),
         call=call,
     )
-    state["wake_up"]()
+    state["wake_up"](held.instructor_id)
     content = booking.as_json(held, account.account_id)
     return web.done(request, content, status=201, redirect_to=f"/book/{held.id}")
 
@@ -154,7 +154,7 @@ async def confirm(request: Request, account: SignedIn, call: Call | None) -> Res
         now=request.state["now"](),
         call=call,
     )
-    request.state["wake_up"]()
+    request.state["wake_up"](lesson.instructor_id)
     content = booking.as_json(lesson, account.account_id)
     return web.done(request, content, redirect_to=f"/book/{lesson.id}")
 
@@ -184,7 +184,7 @@ async def give_up_hold(request: Request, account: SignedIn, call: Call | None) -
         now=request.state["now"](),
         call=call,
     )
-    request.state["wake_up"]()
+    request.state["wake_up"](held.instructor_id)
     return web.done(request, None, status=204, redirect_to=f"/book/{held.id}")
 
 
@@ -243,7 +243,7 @@ async def move(request: Request, account: SignedIn, call: Call | None) -> Respon
         now=state["now"](),
         call=call,
     )
-    state["wake_up"]()
+    state["wake_up"](lesson.instructor_id)
     content = booking.as_json(lesson, account.account_id)
     return web.done(request, content, redirect_to=f"/lessons?moved={lesson.id}")
 
@@ -261,7 +261,7 @@ async def cancel(request: Request, account: SignedIn, call: Call | None) -> Resp
         may=functools.partial(_check_may_cancel, account),
         call=call,
     )
-    request.state["wake_up"]()
+    request.state["wake_up"](cancelled.instructor_id)
     book_page = f"/book/{cancelled.id}"  # with Undo
     if account.account_id == cancelled.instructor_id:
         redirect_to = _on_teach(cancelled, "cancelled")
@@ -288,7 +288,7 @@ def _settling(state: Literal["completed", "no_show"]) -> Handler:
             now=request.state["now"](),
             call=call,
         )
-        request.state["wake_up"]()
+        request.state["wake_up"](settled.instructor_id)
         content = booking.as_json(settled, account.account_id)
         return web.done(request, content, redirect_to=_on_teach(settled, state))
 
@@ -310,7 +310,7 @@ async def write_note(request: Request, account: SignedIn, call: Call | None) -> 
         now=request.state["now"](),
         call=call,
     )
-    request.state["wake_up"]()
+    request.state["wake_up"](noted.instructor_id)
     content = booking.as_json(noted, account.account_id)
     return web.done(request, content, redirect_to=_on_teach(noted, "noted"))
 

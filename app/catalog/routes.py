@@ -259,7 +259,7 @@ async def begin_teaching(request: Request, account: SignedIn) -> Response:
     changes = profile_fields.model_dump(exclude={"next"}, exclude_none=True)
     state = request.state
     await instructor.begin(state["pool"], account.account_id, changes, now=state["now"]())
-    state["wake_up"]()
+    state["wake_up"](account.account_id)
     redirect_to = _page(profile_fields)
     return web.done(request, await _own(request, account), status=201, redirect_to=redirect_to)
 
@@ -270,7 +270,7 @@ async def change_profile(request: Request, account: SignedIn) -> Response:
     changes = profile_fields.model_dump(exclude={"next"}, exclude_none=True)
     state = request.state
     await instructor.change(state["pool"], account.account_id, changes, now=state["now"]())
-    state["wake_up"]()
+    state["wake_up"](account.account_id)
     redirect_to = _page(profile_fields)
     return web.done(request, await _own(request, account), redirect_to=redirect_to)
 
@@ -282,7 +282,7 @@ async def _own(request: Request, account: SignedIn) -> dict[str, Any]:
 @web.may("manage_instructor_profile")
 async def stop_teaching(request: Request, account: SignedIn) -> Response:
     await instructor.stop(request.state["pool"], account.account_id)
-    request.state["wake_up"]()
+    request.state["wake_up"](account.account_id)
     return web.done(request, None, status=204, redirect_to="/teach")
 
 
@@ -304,6 +304,7 @@ async def offer_service(request: Request, account: SignedIn) -> Response:
     offer = await web.read(request, ServiceOffer, clearable=("catalog_service", *SERVICE_TEXTS))
     fields = offer.model_dump(exclude={"next"})
     created = await service.offer(request.state["pool"], account.account_id, **fields)
+    request.state["wake_up"](account.account_id)
     return web.done(request, service.as_json(created), status=201, redirect_to=_page(offer))
 
 
@@ -314,6 +315,7 @@ async def change_service(request: Request, account: SignedIn) -> Response:
     changed = await service.change(
         request.state["pool"], account.account_id, web.path_id(request), changes
     )
+    request.state["wake_up"](account.account_id)
     return web.done(request, service.as_json(changed), redirect_to=_page(change))
 
 
@@ -321,6 +323,7 @@ async def change_service(request: Request, account: SignedIn) -> Response:
 async def withdraw_service(request: Request, account: SignedIn) -> Response:
     form = await web.read(request, Form) if web.is_form(request) else Form()
     await service.withdraw(request.state["pool"], account.account_id, web.path_id(request))
+    request.state["wake_up"](account.account_id)
     return web.done(request, None, status=204, redirect_to=_page(form))
 
 

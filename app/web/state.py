@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import TypedDict
+from typing import Protocol, TypedDict
 from uuid import UUID
 
 import jinja2
@@ -11,9 +11,17 @@ from starlette.responses import Response
 
 from app import refusal
 from app.accounts.session import SignedIn
+from app.availability.public_cache import PublicCache
 from app.db import Pool
 from app.limits import Limiter
 from app.settings import Settings
+
+
+class WakeUp(Protocol):
+    """Tells the relay and the worker that something was committed, and this process which
+    calendars. A hint to the others: it returns at once."""
+
+    def __call__(self, *calendars: UUID) -> None: ...
 
 
 class State(TypedDict):
@@ -21,8 +29,8 @@ class State(TypedDict):
 
     settings: Settings
     pool: Pool
-    # Tells the relay and the worker that something was committed. A hint: it returns at once.
-    wake_up: Callable[[], None]
+    public_cache: PublicCache
+    wake_up: WakeUp
     # Tells the live path that sessions of this account have ended. Returns at once, too.
     sessions_ended: Callable[[UUID], None]
     now: Callable[[], datetime]

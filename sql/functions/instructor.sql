@@ -128,18 +128,41 @@ begin
 end
 $$;
 
+-- The lengths on offer. The answers about public availability depend on them.
+create function offered_lengths(p_instructor uuid) returns integer[]
+language sql stable as $$
+  select coalesce(array_agg(distinct length order by length), '{}')
+  from service s, unnest(s.durations_minutes) as length
+  where s.instructor_id = p_instructor and s.is_active
+$$;
+
+-- To be called after a change of services, under the calendar's lock. Other lengths than p_before
+-- make a step, so that cached answers are dropped; it makes watchers reload the board.
+create function services_changed(p_instructor uuid, p_before integer[]) returns void
+language plpgsql volatile as $$
+begin
+  perform offer_next_start(p_instructor);
+  if offered_lengths(p_instructor) <> p_before then
+    perform step(p_instructor, '{}');
+  end if;
+end
+$$;
+
 -- Withdraws a service. Under the calendar's lock no booking of it can be in progress. False: there
 -- is no such active service.
 create function withdraw_service(p_instructor uuid, p_service uuid) returns boolean
 language plpgsql volatile as $$
+declare
+  v_lengths integer[];
 begin
   perform from calendar c where c.instructor_id = p_instructor for no key update;
+  v_lengths := offered_lengths(p_instructor);
   update service s set is_active = false
   where s.id = p_service and s.instructor_id = p_instructor and s.is_active;
   if not found then
     return false;
   end if;
-  perform offer_next_start(p_instructor);
+  perform services_changed(p_instructor, v_lengths);
   return true;
 end
 $$;
@@ -163,8 +186,10 @@ create function insert_service(
 language plpgsql volatile as $$
 declare
   v_location_types text[] := p_location_types;
+  v_lengths        integer[];
 begin
   perform from calendar c where c.instructor_id = p_instructor for no key update;
+  v_lengths := offered_lengths(p_instructor);
   if v_location_types is null then
     v_location_types := '{student,instructor,public}';
     if not are_possible(p_instructor, v_location_types) then
@@ -186,7 +211,7 @@ begin
     delete from service s
     where s.instructor_id = p_instructor and s.catalog_service = p_catalog_service
       and not s.is_active and not exists (select from booking b where b.service_id = s.id);
-    perform offer_next_start(p_instructor);
+    perform services_changed(p_instructor, v_lengths);
   end if;
 end
 $$;
@@ -199,8 +224,11 @@ create function update_service(
   p_location_types text[], p_levels text[], p_audiences text[], p_active boolean
 ) returns setof service
 language plpgsql volatile as $$
+declare
+  v_lengths integer[];
 begin
   perform from calendar c where c.instructor_id = p_instructor for no key update;
+  v_lengths := offered_lengths(p_instructor);
   return query
     update service s
     set description = coalesce(p_description, s.description),
@@ -217,6 +245,6 @@ begin
           and other.catalog_service = s.catalog_service
       ))
     returning s.*;
-  perform offer_next_start(p_instructor);
+  perform services_changed(p_instructor, v_lengths);
 end
 $$;

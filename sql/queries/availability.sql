@@ -79,25 +79,31 @@ select epoch, version, time_zone, min_advance_minutes, days
 from board(:instructor_id, :first, :days);
 
 -- name: public_calendar
--- The values that decide whether a cached answer is still valid.
-select epoch(), c.version, c.time_zone, c.min_advance_minutes,
-       (:now::timestamptz at time zone c.time_zone)::date as today,
-       a.full_name as instructor_name
-from calendar c join account a on a.id = c.instructor_id
-where c.instructor_id = :instructor_id and c.is_active;
-
--- name: public_days
--- The days and their calendar's version.
-select c.version, (
+-- The free time from :first (at the earliest today) to :last, within :horizon days from today, with
+-- what the answer says about the calendar. `earliest` is the first quarter of an hour after the
+-- minimum notice, because lessons start on quarters.
+select epoch(), c.version, c.time_zone, c.min_advance_minutes, a.full_name as instructor_name,
+       span.first, span.earliest, (
          select coalesce(jsonb_agg(to_jsonb(d) order by d.day), '[]')
-         from public_days(c.instructor_id, :first, :days, :earliest) as d
+         from public_days(
+           c.instructor_id, span.first, greatest(0, span.last - span.first + 1), span.earliest) as d
        ) as days
-from calendar c where c.instructor_id = :instructor_id;
+from calendar c
+join account a on a.id = c.instructor_id
+cross join lateral (
+  select greatest(coalesce(:first::date, today.day), today.day) as first,
+         least(coalesce(:last::date, today.day + :horizon::integer - 1),
+               today.day + :horizon::integer - 1) as last,
+         to_timestamp(900 * ceil(extract(epoch from
+           :now::timestamptz + make_interval(mins => c.min_advance_minutes)) / 900)) as earliest
+  from (select (:now::timestamptz at time zone c.time_zone)::date as day) as today
+) as span
+where c.instructor_id = :instructor_id and c.is_active;
 
 -- name: next_available
 -- The stored next start of a lesson of :minutes, or of the shortest length on offer. `start` is
 -- null if no active service offers the length, or nothing is free before :latest.
-select epoch(), c.version, c.time_zone, lesson.minutes as duration_minutes,
+select epoch(), c.version, c.time_zone, c.min_advance_minutes, lesson.minutes as duration_minutes,
        case when lesson.is_offered and n.start <= :latest then n.start end as start,
        not lesson.is_offered
          or coalesce(

@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 import pytest
 
-from app.availability import public
 from app.db import Pool
 from app.settings import Settings
 from tests import factories
@@ -20,7 +19,8 @@ NOW = datetime(2026, 11, 23, 15, 7, 30, tzinfo=UTC)
 
 
 class At:
-    """The application at any time, with any settings."""
+    """The application at any time, with any settings, by default without the cache:
+    tests/realtime/test_public_cache.py tests that."""
 
     def __init__(self, stack: AsyncExitStack, settings: Settings) -> None:
         self.stack = stack
@@ -30,8 +30,9 @@ class At:
     async def client(self, **changed: Any) -> httpx.AsyncClient:
         from app.main import build
 
+        changes = {"public_availability_cache_ttl": 0} | changed
         application = await _running(
-            self.stack, build(self.settings.model_copy(update=changed), now=lambda: self.now)
+            self.stack, build(self.settings.model_copy(update=changes), now=lambda: self.now)
         )
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(application), base_url=self.settings.site_url
@@ -41,7 +42,6 @@ class At:
 
 @pytest.fixture
 async def at(settings: Settings) -> AsyncIterator[At]:
-    public._bodies.clear()
     async with AsyncExitStack() as stack:
         yield At(stack, settings)
 
@@ -188,7 +188,7 @@ async def test_a_repeated_request_gets_304_until_something_changes(
 
 async def test_a_notice_off_the_quarter_hour_is_kept_to_the_minute(at: At, pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", now=NOW, notice_minutes=10)
-    client = await at.client()
+    client = await at.client(public_availability_cache_ttl=300)
     starts = []
     for minute in range(4, 8):
         at.now = NOW.replace(minute=minute, second=0)
@@ -287,17 +287,3 @@ async def test_a_length_that_is_not_offered_has_no_start(
     await pool.execute("update service set is_active = false")
     answer = (await client.get(next_path)).json()
     assert (answer["start"], answer["duration_minutes"]) == (None, 60)
-
-
-async def test_the_cache_is_bounded(
-    at: At, anna: Instructor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(public, "_MAX_BODIES", 3)
-    client = await at.client()
-    for day in range(24, 30):
-        await client.get(path(anna, f"?end_date=2026-11-{day}"))
-    assert len(public._bodies) == 3
-    client = await at.client(public_availability_cache_ttl=0)
-    public._bodies.clear()
-    await client.get(path(anna))
-    assert public._bodies == {}
