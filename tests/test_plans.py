@@ -206,12 +206,12 @@ HOT: dict[str, dict[str, Any]] = {
     },
     "remove_blackout": {"instructor_id": account_id(7), "day": DAY},
     "board": {"instructor_id": account_id(7), "first": NOW.date(), "days": 7},
-    "public_calendar": {"instructor_id": account_id(7), "now": NOW},
-    "public_days": {
+    "public_calendar": {
         "instructor_id": account_id(7),
-        "first": NOW.date(),
-        "days": 30,
-        "earliest": NOW,
+        "first": None,
+        "last": None,
+        "horizon": 30,
+        "now": NOW,
     },
     "next_available": {
         "instructor_id": account_id(7),
@@ -391,7 +391,7 @@ OPERATOR_COMMANDS = {
 
 
 def test_what_anybody_may_read_is_cancelled_after_two_seconds() -> None:
-    public = {"instructor", "offers", "cards", "public_calendar", "public_days", "next_available"}
+    public = {"instructor", "offers", "cards", "public_calendar", "next_available"}
     public |= {"board", "next_starts", "free_next", "free_times"}
     limits = {each.name: each.seconds for each in STATEMENTS if each.name in public}
     assert limits == dict.fromkeys(public, 2)
