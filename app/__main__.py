@@ -19,7 +19,13 @@ import structlog
 
 from app import descriptors, destructive, logs
 from app.embedded import EmbeddedError, run_file
-from app.embedded.preflight import AUDIT_LOG, UpError, UpOptions, listening_socket
+from app.embedded.preflight import (
+    AUDIT_LOG,
+    UpError,
+    UpOptions,
+    check_exposure,
+    listening_socket,
+)
 from app.migrate import MigrationError, migrate, wait_until_reachable
 from app.refusal import Unavailable
 from app.settings import Settings, SettingsError, read
@@ -197,6 +203,7 @@ def _serve(options: argparse.Namespace) -> None:
     )
     _exit_on_signals()  # uvicorn raises the signals it received again after its shutdown
     with _listener(options) as listener:
+        check_exposure(listener, settings)
         Server(config).run(sockets=[listener])
 
 

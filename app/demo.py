@@ -8,7 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from app.accounts import account as accounts
-from app.accounts import password
+from app.accounts import demo_accounts, password
 from app.availability import week
 from app.availability.week import Range
 from app.bookings import booking
@@ -16,7 +16,6 @@ from app.catalog import instructor, service
 from app.db import Pool, Tx, transact
 from app.statements import statement
 
-PASSWORD = "TestPassword123!"  # noqa: S105 — public: demo accounts exist in int and stg only
 WEEKS = 8
 
 EVERY_DAY = "Mon Tue Wed Thu Fri Sat Sun"
@@ -204,7 +203,7 @@ async def seed(pool: Pool, *, now: datetime) -> bool:
     has any account."""
     count = len(INSTRUCTORS) + len(STUDENTS) + 1
     # One after the other: on a slow machine the last of a queue would be given up.
-    hashes = [await password.make_hash(PASSWORD) for _ in range(count)]
+    hashes = [await password.make_hash(demo_accounts.PASSWORD) for _ in range(count)]
 
     async def write(tx: Tx) -> bool:
         await _lock_accounts.run(tx)

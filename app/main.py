@@ -93,7 +93,11 @@ def build(
     application = Starlette(
         routes=routes(only),
         lifespan=lifespan,
-        middleware=[Middleware(web.SecurityHeaders), Middleware(web.RequestBody)],
+        middleware=[
+            Middleware(web.SecurityHeaders, settings),
+            Middleware(web.AllowedHosts, settings),
+            Middleware(web.RequestBody),
+        ],
         exception_handlers={
             refusal.Refusal: web.render_refusal,
             HTTPException: _http_exception,
@@ -158,5 +162,5 @@ async def _unhandled_error(request: Request, error: Exception) -> Response:
     log.error("unhandled_error", path=request.url.path, method=request.method, exc_info=error)
     response = await web.render_refusal(request, refusal.Broken())
     # Starlette sends this response outside the middleware that adds these headers.
-    response.raw_headers.extend(web.SECURITY_HEADERS)
+    response.raw_headers.extend(web.security_headers(request.state["settings"]))
     return response

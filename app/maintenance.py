@@ -8,16 +8,9 @@ from datetime import datetime
 from uuid import UUID
 
 from app import db, demo, migrate
+from app.accounts import demo_accounts
 from app.db import Pool, Tx
 from app.statements import statement
-
-DEMO_EMAILS = (
-    "sarah.chen@example.com",
-    "michael.rodriguez@example.com",
-    "john.smith@example.com",
-    "emma.johnson@example.com",
-    "admin@example.com",
-)
 
 
 @dataclass(frozen=True)
@@ -48,10 +41,10 @@ async def seed(address: str, *, now: datetime) -> bool:
         return await demo.seed(pool, now=now)
 
 
-async def demo_accounts(address: str) -> list[DemoAccount]:
+async def existing_demo_accounts(address: str) -> list[DemoAccount]:
     """The demo accounts that exist."""
     async with _connected(address) as pool:
-        return await select_demo_accounts.all(pool, emails=list(DEMO_EMAILS))
+        return await select_demo_accounts.all(pool, emails=list(demo_accounts.EMAILS))
 
 
 async def reset(address: str) -> None:

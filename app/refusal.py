@@ -56,6 +56,13 @@ class MethodNotAllowed(Refusal):
     code = "METHOD_NOT_ALLOWED"
 
 
+class WrongHost(Refusal):
+    """This site has another address. An operator can add this one to ALLOWED_HOSTS."""
+
+    status = 400
+    code = "VALIDATION_ERROR"
+
+
 class TooSlow(Refusal):
     """The request took too long to arrive. Nothing was changed. Send it again."""
 

@@ -4,6 +4,7 @@ place."""
 
 import difflib
 import ipaddress
+import re
 from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
@@ -41,7 +42,7 @@ class Settings(BaseSettings):
     )
     site_url: str = Field(
         "http://127.0.0.1:8000",
-        description="The site's public address, used for links in mails.",
+        description="The site's public address: links, cookies and the Host depend on it.",
     )
     database_url: SecretStr = Field(
         SecretStr(""), description="PostgreSQL 18 as postgresql://…; empty: `up` starts its own."
@@ -67,6 +68,9 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="More origins whose pages may call the API with cookies, separated by commas.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="More hosts than SITE_URL's that requests may name, separated by commas."
     )
     trusted_proxies: str = Field(
         "127.0.0.1",
@@ -153,7 +157,7 @@ class Settings(BaseSettings):
     def _site_origin(cls, value: str) -> str:
         return _origin(value.rstrip("/"))
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (
@@ -166,6 +170,11 @@ class Settings(BaseSettings):
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_origin(origin) for origin in value)
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_host(host) for host in value)
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -194,6 +203,17 @@ class Settings(BaseSettings):
                 "must be redis://, rediss:// or unix:// addresses, separated by commas."
             )
         return value
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach the site by https only."""
+        return self.site_url.startswith("https://")
+
+    @property
+    def session_cookie(self) -> str:
+        """The name of the session cookie. A browser accepts `__Host-` only with Secure and from
+        this very host, so no other subdomain can set it."""
+        return "__Host-session" if self.secure else "session"
 
     @property
     def live_redis(self) -> tuple[str, ...]:
@@ -281,8 +301,12 @@ _SCHEMES = {
 }
 
 
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
 def _origin(value: str) -> str:
-    """`scheme://host[:port]` without a path."""
+    """`scheme://host[:port]` without a path, as browsers write it: in lower case and without the
+    default port."""
     parts = urlsplit(value)
     if (
         parts.scheme not in {"http", "https"}
@@ -293,7 +317,16 @@ def _origin(value: str) -> str:
         or parts.username
     ):
         raise ValueError("must look like https://example.com or http://127.0.0.1:8000.")
-    return value
+    return value.lower().removesuffix(DEFAULT_PORTS[parts.scheme])
+
+
+def _host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError("must look like example.com or example.com:8000.")
+    return value.lower()
+
+
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
 def _sentence(item: ErrorDetails) -> str:

@@ -26,8 +26,8 @@ from tests.realtime.conftest import serving
 from tests.realtime.raw import upgraded
 from tests.realtime.screens import Screens
 
-GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
-POST = b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
+POST = b"POST /api/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 MEGABYTE = 1 << 20
 
 
@@ -97,9 +97,13 @@ def megabytes(web: Running) -> float:
     [
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 10, 400, id="TLS"),
         pytest.param(b"hello\r\n\r\n", 400, id="not HTTP"),
-        pytest.param(b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="a path that is not ASCII"),
-        pytest.param(b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="an invalid address"),
-        pytest.param(b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="a tunnel"),
+        pytest.param(
+            b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, id="a path that is not ASCII"
+        ),
+        pytest.param(
+            b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, id="an invalid address"
+        ),
+        pytest.param(b"CONNECT x:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, id="a tunnel"),
         pytest.param(POST + b"Content-Length: x\r\n\r\n", 400, id="an invalid length"),
         pytest.param(
             POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400, id="two lengths"
@@ -125,7 +129,7 @@ async def test_an_invalid_request_is_refused_and_the_connection_ends(
 
 
 UPGRADE = (
-    b"GET %b HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"GET %b HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: lesson.v1\r\n"
 )
 KEY = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"

@@ -119,7 +119,7 @@ async def test_an_unhandled_error_reveals_nothing(settings: Settings) -> None:
             await _running(stack, application), raise_app_exceptions=False
         )
         browser = await stack.enter_async_context(
-            httpx.AsyncClient(transport=transport, base_url="http://test")
+            httpx.AsyncClient(transport=transport, base_url="http://localhost")
         )
         answer = await browser.get("/api/broken")
     assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL_ERROR")

@@ -249,7 +249,7 @@ def test_children_are_given_less_than_ten_seconds_to_stop() -> None:
 def test_ctrl_c_and_a_closed_terminal_stop_it(
     used_folder: Path, up: Callable[..., Up], number: signal.Signals, host: str, warns: bool
 ) -> None:
-    running = up("--host", host).ready()
+    running = up("--host", host, site_mode="int").ready()
     # Everyone knows the passwords of demo accounts.
     assert ("this machine's network can reach the site" in running.output) is warns
     family = running.family()
@@ -443,6 +443,20 @@ def test_an_invalid_number_of_workers_is_reported(
     assert main(["up", "--workers", workers]) == 2
     sentence = f"--workers takes a number from 1 to 64, not {workers!r}.\n"
     assert capsys.readouterr() == ("", sentence)
+
+
+def test_a_site_that_others_can_reach_needs_a_chosen_mode(
+    up: Callable[..., Up], settings: Settings
+) -> None:
+    sentence = (
+        "Other machines can reach this address, so choose the kind of site first: "
+        "SITE_MODE=prod, stg, or int for trials in a network that you trust."
+    )
+    assert up("--host", "0.0.0.0").fails() == (2, [sentence])
+    serve = ["serve", "--host", "0.0.0.0", "--port", str(free_port())]
+    running = fork("serve", command, serve, variables=environment(settings))
+    assert (running.wait(), running.log.splitlines()) == (2, [sentence])
+    running.close()
 
 
 def test_an_address_of_another_machine_is_reported(up: Callable[..., Up]) -> None:

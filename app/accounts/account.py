@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 from email_validator import EmailNotValidError, validate_email
 
 from app import refusal
-from app.accounts import password, session
+from app.accounts import demo_accounts, password, session
 from app.accounts.session import SignedIn
 from app.db import Db, Pool, Tx, transact
 from app.settings import Settings
@@ -93,6 +93,8 @@ async def sign_in(
     secret = await _secret_by_email.first(pool, email=email)
     password_hash = secret.password_hash if secret else None
     if not await password.verify(plain_password, password_hash) or secret is None:
+        raise refusal.SignInFailed
+    if demo_accounts.is_refused(email, settings):
         raise refusal.SignInFailed
     if password.needs_rehash(secret.password_hash):
         new_hash = await password.make_hash(plain_password)

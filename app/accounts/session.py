@@ -13,6 +13,7 @@ from uuid import UUID
 
 from itsdangerous import BadSignature, Signer
 
+from app.accounts import demo_accounts
 from app.db import Db
 from app.settings import Settings, SettingsError
 from app.statements import statement
@@ -86,7 +87,7 @@ async def authenticate(
     if session_id is None:
         return None
     row = await _session_by_id.first(db, session_id=session_id, now=now)
-    if row is None:
+    if row is None or demo_accounts.is_refused(row.email, settings):
         return None
     renewed = False
     if row.expires_at < now + LIFE - RENEW_AFTER:

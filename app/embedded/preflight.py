@@ -140,6 +140,7 @@ def _write(lock: TextIO, text: str) -> None:
 def _context(options: UpOptions, listener: socket.socket, sockets: Path) -> UpContext:
     data = options.data.resolve()
     settings = read()
+    check_exposure(listener, settings)
     url = _url(listener)
     changes: dict[str, object] = {}
     database = cache = None
@@ -190,6 +191,17 @@ def local_address(listener: socket.socket) -> tuple[str, int]:
     return loopback.get(host, host), port
 
 
+def check_exposure(listener: socket.socket, settings: Settings) -> None:
+    """Raises UpError if other machines could reach a site whose mode nobody has chosen."""
+    if not is_loopback(listener) and "site_mode" not in settings.model_fields_set:
+        raise UpError(
+            "Other machines can reach this address, so choose the kind of site first: "
+            "SITE_MODE=prod, stg, or int for trials in a network that you trust."
+        )
+
+
 def is_loopback(listener: socket.socket) -> bool:
     """Whether only this machine reaches it."""
+    if listener.family == socket.AF_UNIX:
+        return True
     return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from app import demo, destructive, maintenance
+from app import destructive, maintenance
+from app.accounts import demo_accounts
 from app.embedded import postgres, preflight, run_file
 from app.embedded.postgres import Postgres
 from app.embedded.preflight import UpContext, UpError, UpOptions
@@ -201,9 +202,11 @@ async def _print_summary(context: UpContext) -> None:
     if context.redis:
         lines.append(f"  Redis: {context.redis.url}")
     if settings.site_mode != "prod" and (
-        accounts := await maintenance.demo_accounts(settings.database_url.get_secret_value())
+        accounts := await maintenance.existing_demo_accounts(
+            settings.database_url.get_secret_value()
+        )
     ):
-        lines.append(f"  Demo accounts, each with the password {demo.PASSWORD}")
+        lines.append(f"  Demo accounts, each with the password {demo_accounts.PASSWORD}")
         lines += [f"    {account.email:<32}{account.roles}" for account in accounts]
         if not preflight.is_loopback(context.listener):
             lines += [

@@ -29,7 +29,7 @@ _SERVICE_CLOSING = 421
 class Server:
     host: str
     port: int
-    tls: bool  # from the first byte; otherwise STARTTLS where the server offers it
+    tls: bool  # from the first byte; otherwise STARTTLS, required with a username
     username: str | None = None
     password: str | None = field(default=None, repr=False)
 
@@ -99,7 +99,8 @@ class Mailer:
             username=server.username,
             password=server.password,
             use_tls=server.tls,
-            start_tls=False if server.tls else None,
+            # With credentials, STARTTLS is required: they and the mails never travel in clear.
+            start_tls=False if server.tls else True if server.username else None,
             timeout=_STEP_SECONDS,
         )
         try:

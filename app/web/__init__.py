@@ -17,7 +17,13 @@ from app.web.auth import (
 )
 from app.web.cors import for_any_site, get_from_any_site
 from app.web.errors import render_refusal
-from app.web.middleware import MAX_BODY, SECURITY_HEADERS, RequestBody, SecurityHeaders
+from app.web.middleware import (
+    MAX_BODY,
+    AllowedHosts,
+    RequestBody,
+    SecurityHeaders,
+    security_headers,
+)
 from app.web.parsing import (
     check,
     form_fields,
@@ -33,7 +39,7 @@ from app.web.state import Handler, PerRequest, Request, State, utc_now
 
 __all__ = [
     "MAX_BODY",
-    "SECURITY_HEADERS",
+    "AllowedHosts",
     "Handler",
     "PerRequest",
     "Request",
@@ -60,6 +66,7 @@ __all__ = [
     "query",
     "read",
     "render_refusal",
+    "security_headers",
     "set_session_cookie",
     "signed_in",
     "static_files",

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from app import refusal
 from app.accounts import session
 from app.accounts.session import SignedIn
+from app.settings import DEFAULT_PORTS, Settings
 from app.web.parsing import SAFE
 from app.web.state import Handler, Request
 
@@ -85,7 +86,9 @@ async def _signed_in(request: Request) -> SignedIn:
 def token(connection: HTTPConnection[Any]) -> str | None:
     """The session token: the bearer token if there is one, else the cookie."""
     from_header = bearer(connection)
-    return connection.cookies.get("session") if from_header is None else from_header
+    if from_header is not None:
+        return from_header
+    return connection.cookies.get(connection.state["settings"].session_cookie)
 
 
 def bearer(connection: HTTPConnection[Any]) -> str | None:
@@ -96,25 +99,26 @@ def bearer(connection: HTTPConnection[Any]) -> str | None:
 
 def set_session_cookie(request: Request, response: Response, session_token: str) -> Response:
     """Sets the session cookie, for as long as an unused session lives."""
+    settings = request.state["settings"]
     response.set_cookie(
-        "session", session_token, int(session.LIFE.total_seconds()), **_cookie_options(request)
+        settings.session_cookie,
+        session_token,
+        int(session.LIFE.total_seconds()),
+        **_cookie_options(request),
     )
     return response
 
 
 def clear_session_cookie(request: Request, response: Response) -> Response:
     """Deletes the session cookie."""
-    response.delete_cookie("session", **_cookie_options(request))
+    settings = request.state["settings"]
+    response.delete_cookie(settings.session_cookie, **_cookie_options(request))
     return response
 
 
 def _cookie_options(request: Request) -> Any:
-    return {
-        "path": "/",
-        "httponly": True,
-        "samesite": "Lax",
-        "secure": request.url.scheme == "https",
-    }
+    secure = request.state["settings"].secure or request.url.scheme == "https"
+    return {"path": "/", "httponly": True, "samesite": "Lax", "secure": secure}
 
 
 def _with_renewed_cookie(
@@ -128,7 +132,8 @@ def _with_renewed_cookie(
         and bearer(request) is None
         and "set-cookie" not in response.headers
     ):
-        set_session_cookie(request, response, request.cookies["session"])
+        cookie = request.state["settings"].session_cookie
+        set_session_cookie(request, response, request.cookies[cookie])
     return response
 
 
@@ -138,21 +143,28 @@ def _check_same_site(request: Request) -> None:
         return
     site = request.headers.get("sec-fetch-site")
     if site is not None:
-        # More exact than the Origin check, which does not compare schemes.
-        trusted = site in {"same-origin", "none"} or _origin_listed(request)
+        trusted = site in {"same-origin", "none"}
     elif "origin" in request.headers:
         trusted = origin_allowed(request)
     else:
-        trusted = "session" not in request.cookies
+        trusted = request.state["settings"].session_cookie not in request.cookies
     if not trusted:
         raise refusal.NotAllowed("This request came from another site, so it was blocked.")
 
 
 def origin_allowed(connection: HTTPConnection[Any]) -> bool:
-    """Whether the Origin is the request's host and port, or one of ALLOWED_ORIGINS."""
-    _, _, host = connection.headers.get("origin", "").partition("://")
-    return _origin_listed(connection) or (bool(host) and host == connection.headers.get("host"))
+    """Whether the Origin is the request's own (scheme, host and port), or one of
+    ALLOWED_ORIGINS."""
+    settings = connection.state["settings"]
+    origin = connection.headers.get("origin", "")
+    return origin in settings.allowed_origins or origin == _own_origin(connection, settings)
 
 
-def _origin_listed(connection: HTTPConnection[Any]) -> bool:
-    return connection.headers.get("origin") in connection.state["settings"].allowed_origins
+def _own_origin(connection: HTTPConnection[Any], settings: Settings) -> str:
+    """The origin of the site as this client names it. At SITE_URL's host, its scheme counts: a
+    proxy that terminates TLS need not pass it on."""
+    host = connection.headers.get("host", "").lower()
+    scheme = "https" if connection.scope["scheme"] in {"https", "wss"} else "http"
+    if f"https://{host.removesuffix(DEFAULT_PORTS['https'])}" == settings.site_url:
+        scheme = "https"
+    return f"{scheme}://{host.removesuffix(DEFAULT_PORTS[scheme])}"

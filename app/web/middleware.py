@@ -1,14 +1,18 @@
-"""Middleware: bounds on the size and duration of a request body, the `_method` of forms, and
-security headers."""
+"""Middleware: the hosts that requests may name, bounds on the size and duration of a request body,
+the `_method` of forms, and security headers."""
 
 import asyncio
+import ipaddress
+import re
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from app import refusal
+from app.settings import DEFAULT_PORTS, Settings
 from app.web.parsing import SAFE, has_form_content_type
 from app.web.responses import json
 
@@ -71,31 +75,113 @@ def _closing(error: refusal.Refusal) -> Response:
     return json(error.as_json(), error.status, {"Connection": "close"})
 
 
-SECURITY_HEADERS = (
-    (
-        b"content-security-policy",
-        (
-            b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; "
-            b"form-action 'self'"
-        ),
-    ),
-    (b"referrer-policy", b"same-origin"),
-    (b"x-content-type-options", b"nosniff"),
+UNUSED_FEATURES = (
+    "accelerometer",
+    "camera",
+    "geolocation",
+    "gyroscope",
+    "magnetometer",
+    "microphone",
+    "payment",
+    "usb",
 )
 
 
-class SecurityHeaders:
-    """Adds SECURITY_HEADERS to every response, except those that it has set itself."""
+def security_headers(settings: Settings) -> list[tuple[bytes, bytes]]:
+    """The headers of every response. What depends on TLS follows from SITE_URL."""
+    # Older Safari does not count the site's sockets as 'self'.
+    sockets = "ws" + settings.site_url.removeprefix("http")
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        f"font-src 'self'; connect-src 'self' {sockets}; manifest-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    features = ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES)
+    headers = [
+        (b"content-security-policy", policy.encode()),
+        (b"cross-origin-opener-policy", b"same-origin"),
+        (b"cross-origin-resource-policy", b"same-origin"),
+        (b"permissions-policy", features.encode()),
+        # A stricter one makes browsers send `Origin: null` with forms.
+        (b"referrer-policy", b"same-origin"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-frame-options", b"DENY"),
+    ]
+    if settings.secure:
+        headers.append((b"strict-transport-security", b"max-age=31536000"))
+    return headers
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class SecurityHeaders:
+    """Adds security_headers() to every response, except those that it has set itself. A response
+    that any site may read (CORS) may also be loaded by any site."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
+        self._headers = security_headers(settings)
+        self._names = frozenset(name for name, _ in self._headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                present = {name.lower() for name, _ in message["headers"]}
-                missing = [header for header in SECURITY_HEADERS if header[0] not in present]
-                message["headers"] = [*message["headers"], *missing]
+                message["headers"] = self._complete(message["headers"])
             await send(message)
 
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+    def _complete(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        present = {name for name, _ in headers}
+        if b"access-control-allow-origin" in present:
+            headers = [*headers, (b"cross-origin-resource-policy", b"cross-origin")]
+            present.add(b"cross-origin-resource-policy")
+        if self._names.isdisjoint(present):
+            return [*headers, *self._headers]
+        return [*headers, *(header for header in self._headers if header[0] not in present)]
+
+
+class AllowedHosts:
+    """Refuses requests to any other Host than those of SITE_URL and ALLOWED_HOSTS: a page that
+    points its own name at this machine (DNS rebinding) gets nothing. In int, every loopback name is
+    allowed. Supervisors and monitoring reach a process by its address."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self._loopback = settings.site_mode == "int"
+        scheme, _, own = settings.site_url.partition("://")
+        self._allowed = frozenset(host.encode() for host in (own, *settings.allowed_hosts))
+        # With and without the default port.
+        port = DEFAULT_PORTS[scheme].encode()
+        self._allowed |= {host + port for host in self._allowed if not _PORT.search(host)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or self._is_allowed(scope):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            socket = WebSocket(scope, receive, send)
+            await socket.send_denial_response(_closing(refusal.WrongHost()))
+        else:
+            await _closing(refusal.WrongHost())(scope, receive, send)
+
+    def _is_allowed(self, scope: Scope) -> bool:
+        for name, value in scope["headers"]:
+            if name == b"host":
+                if value in self._allowed or value.lower() in self._allowed:
+                    return True
+                if self._loopback and _is_loopback(value):
+                    return True
+                break
+        path: str = scope["path"]
+        return path == "/metrics" or path.startswith("/health/")
+
+
+_PORT = re.compile(rb":\d*$")
+
+
+def _is_loopback(host: bytes) -> bool:
+    name = _PORT.sub(b"", host).decode("latin-1").lower().removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False

@@ -32,6 +32,7 @@ async def cookie(pool: Pool, settings: Settings) -> dict[str, str]:
         ({"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1:8000"}, 403),
         ({"Origin": "http://127.0.0.1:8000"}, 204),
         ({"Origin": "http://127.0.0.1:8001"}, 403),
+        ({"Origin": "https://127.0.0.1:8000"}, 403),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "http://127.0.0.1:8000.evil.example"}, 403),
         ({"Origin": "null"}, 403),

@@ -213,6 +213,15 @@ async def test_starttls_is_used_if_offered_and_an_untrusted_certificate_is_rejec
         assert box.mails == []
 
 
+async def test_credentials_are_never_sent_to_a_server_without_starttls() -> None:
+    async with mailbox(login=True) as box:
+        with pytest.raises(aiosmtplib.SMTPException, match="STARTTLS"):
+            await send(
+                f"smtp://us%40example.com:p%40ss%2Fword@127.0.0.1:{box.port}", confirmation()
+            )
+        assert (box.mails, box.logins) == ([], [])
+
+
 async def test_a_server_that_never_responds_causes_a_timeout(
     box: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

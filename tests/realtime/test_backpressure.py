@@ -43,7 +43,7 @@ class Unread:
         key = base64.b64encode(os.urandom(16)).decode()
         upgrade = [
             "GET /live HTTP/1.1",
-            "Host: x",
+            "Host: localhost",
             "Upgrade: websocket",
             "Connection: Upgrade",
             f"Sec-WebSocket-Key: {key}",

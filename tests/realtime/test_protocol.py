@@ -36,6 +36,8 @@ async def test_a_foreign_origin_is_403_the_own_origin_and_none_are_accepted(
 ) -> None:
     status, error, _ = await refused(screens.url, origin="https://elsewhere.example")
     assert (status, error["code"]) == (403, "NOT_ALLOWED")
+    status, _, _ = await refused(screens.url, origin=url.replace("http:", "https:"))
+    assert status == 403
     await screens.open(origin=url)
     await screens.open()
 
