@@ -254,6 +254,13 @@ HOT: dict[str, dict[str, Any]] = {
         "valid_until": [NOW],
     },
     "passed_next_starts": {"now": NOW - timedelta(days=1), "limit": 100},
+    "similar_services": {
+        "service_id": account_id(7),
+        "reach": 20,
+        "now": NOW,
+        "latest": NOW + timedelta(days=14),
+        "limit": 6,
+    },
     "cards": {"services": [account_id(7), account_id(8)], "now": NOW, "days": 14},
     "instructor": {"id": account_id(7)},
     "offers": {
@@ -392,7 +399,7 @@ OPERATOR_COMMANDS = {
 
 def test_what_anybody_may_read_is_cancelled_after_two_seconds() -> None:
     public = {"instructor", "offers", "cards", "public_calendar", "next_available"}
-    public |= {"board", "next_starts", "free_next", "free_times"}
+    public |= {"board", "next_starts", "free_next", "free_times", "similar_services"}
     limits = {each.name: each.seconds for each in STATEMENTS if each.name in public}
     assert limits == dict.fromkeys(public, 2)
 

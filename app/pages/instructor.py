@@ -11,23 +11,39 @@ from app.accounts.session import SignedIn
 from app.bookings.booking import Booking
 from app.catalog import category, instructor
 from app.catalog.instructor import Instructor
+from app.catalog.service import Service
 from app.pages import offer, selection
 from app.pages.offer import Offer
+from app.search import similar
 from app.web import Request
+
+# What is longer is folded.
+LEAD_LENGTH = 320
+SERVICES_SHOWN = 6
 
 
 @web.visitor
 async def page(request: Request, account: SignedIn | None) -> Response:
     pool = request.state["pool"]
     profile = await instructor.find(pool, web.path_id(request))
-    areas = {area.slug: area.name for area in await category.areas(pool)}
+    names = {area.slug: area.name for area in await category.areas(pool)}
+    areas = [names[slug] for slug in profile.areas]
     current = await _offer(request, account, profile)
+    others = []
+    if current:
+        now, service_id = request.state["now"](), current.selection.service.id
+        others = await similar.to_service(pool, service_id, now=now)
+    lead, rest = _folded(profile.bio)
     return web.page(
         request,
         "instructor.html",
         instructor=profile,
-        facts=_facts(profile, [areas[slug] for slug in profile.areas]),
+        facts=_facts(profile, areas),
+        bio_lead=lead,
+        bio_rest=rest,
+        services=_services(profile, current),
         offer=current,
+        similar=others,
         viewer=_viewer(account, profile.id),
         hold_time=formatting.duration(request.state["settings"].hold_seconds),
         page_data=page_data(current, account) if current else None,
@@ -42,6 +58,27 @@ async def _offer(request: Request, account: SignedIn | None, profile: Instructor
     if selected is None:
         return None
     return await offer.read(request, account, selected, offer.refused_alternatives(request))
+
+
+def _folded(bio: str) -> tuple[str, str]:
+    """The beginning of a bio, which ends with a sentence or a word, and the rest. A bio that is
+    only a little too long stays whole."""
+    if len(bio) <= LEAD_LENGTH * 1.25:
+        return bio, ""
+    begin = bio[:LEAD_LENGTH]
+    sentences = max(begin.rfind(mark) for mark in (". ", "! ", "? ", ".\n", "!\n", "?\n")) + 1
+    end = sentences if sentences > LEAD_LENGTH // 2 else begin.rfind(" ")
+    end = end if end > 0 else LEAD_LENGTH
+    return bio[:end], bio[end:].lstrip()
+
+
+def _services(profile: Instructor, current: Offer | None) -> tuple[list[Service], list[Service]]:
+    """The services that are shown, the selected one among them, and the folded ones."""
+    offered = profile.offered
+    shown = offered[:SERVICES_SHOWN]
+    if current and current.selection.service not in shown:
+        shown = [current.selection.service, *shown[:-1]]
+    return shown, [service for service in offered if service not in shown]
 
 
 def _facts(profile: Instructor, areas: list[str]) -> list[str]:
@@ -77,6 +114,7 @@ def page_data(current: Offer, account: SignedIn | None) -> dict[str, Any]:
         "minutes": selected.minutes,
         "first": str(selected.first),
         "start": wire.instant(selected.start) if selected.start else None,
+        "elsewhere": wire.instant(current.elsewhere) if current.elsewhere else None,
         "free_cancel_hours": selected.instructor.free_cancel_hours,
         "own": [_own_json(own) for own in current.own_bookings],
         "board": {

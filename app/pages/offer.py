@@ -2,17 +2,18 @@
 selected start can be booked. app/static/offer.js mirrors it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 
 from app import formatting, refusal, web, wire
 from app.accounts.session import SignedIn
-from app.availability import board, start_times
+from app.availability import board, next_start, start_times
 from app.availability.board import Board
 from app.availability.start_times import Limits, Span
 from app.bookings import booking
 from app.bookings.booking import Booking
+from app.db import Pool
 from app.pages.selection import BOARD_DAYS, WEEK_DAYS, Selection, first_of_week
 from app.web import Request
 
@@ -79,6 +80,9 @@ class Offer:
     # occupies counts as free.
     moving: Booking | None = None
     own_time: Sequence[Span] = ()
+    # For an empty week without a free start after it in the loaded days: the first one after them,
+    # or else the soonest of all.
+    elsewhere: datetime | None = None
 
     @cached_property
     def limits(self) -> Limits:
@@ -187,16 +191,33 @@ class Offer:
         ]
 
     def _next_free(self, after: date) -> NextFree | None:
+        start = self._first_after(after)
+        return self._link(start, after) if start else None
+
+    def _first_after(self, day: date) -> datetime | None:
+        """The first free start on a later day."""
+        starts = [*self.free_starts, *([self.elsewhere] if self.elsewhere else [])]
         zone = self.selection.zone
-        later = (start for start in self.free_starts if formatting.local_day(start, zone) > after)
-        start = next(later, None)
-        if start is None:
-            return None
+        return next((start for start in starts if formatting.local_day(start, zone) > day), None)
+
+    def _link(self, start: datetime, seen_from: date) -> NextFree:
+        zone = self.selection.zone
         day = formatting.local_day(start, zone)
-        is_near = (day - after).days < WEEK_DAYS
+        is_near = 0 < (day - seen_from).days < WEEK_DAYS
         day_text = f"{day:%a}" if is_near else f"{formatting.short_day(day)},"
         href = self.selection.address(first=first_of_week(day, self.selection.today))
         return NextFree(day, f"{day_text} {formatting.clock(start, zone)}", f"{href}#day-{day}")
+
+    @cached_property
+    def is_empty_week(self) -> bool:
+        return not any(day.times for day in self.days)
+
+    @property
+    def other_week(self) -> NextFree | None:
+        """For an empty week: the next free time after it, or else the soonest of all."""
+        last = self.selection.last
+        start = self._first_after(last) or self.elsewhere
+        return self._link(start, last) if start else None
 
     @cached_property
     def parts(self) -> set[str]:
@@ -336,7 +357,24 @@ async def read(
             limit=OWN_BOOKINGS,
         )
     own_zone = account.time_zone if account else ""
-    return Offer(selected, snapshot, now, own_zone, own, refused_alternatives)
+    current = Offer(selected, snapshot, now, own_zone, own, refused_alternatives)
+    if current.is_empty_week and current.other_week is None:
+        return replace(current, elsewhere=await _elsewhere(pool, current))
+    return current
+
+
+async def _elsewhere(pool: Pool, current: Offer) -> datetime | None:
+    """The first free start after the loaded days, or else the soonest of all."""
+    selected = current.selection
+    first = selected.board_first + timedelta(days=BOARD_DAYS)
+    days = (formatting.local_day(current.limits.latest, selected.zone) - first).days + 1
+    if days > 0:
+        rest = await board.snapshot(pool, selected.instructor.id, first, days)
+        later = replace(current, board=rest).free_starts if rest else []
+        if later:
+            return later[0]
+    pair = (selected.instructor.id, selected.minutes)
+    return (await next_start.of(pool, [pair], now=current.now))[pair]
 
 
 def refused_alternatives(request: Request) -> list[datetime] | None:

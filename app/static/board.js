@@ -2,7 +2,7 @@
 // Events: "select" with a start, "visit" with a day.
 
 import {
-  clock, dayNumber, dayOf, daysBetween, longDay, nearDay, partOfDay, shortDay, shortWeekday,
+  addDays, clock, dayNumber, dayOf, daysBetween, longDay, nearDay, partOfDay, shortDay, shortWeekday,
   smallPrint, wallMinutes, week, weekday, wire, zoneAbbreviation,
 } from "./formatting.js";
 import { announce, announceTogether } from "./status.js";
@@ -47,8 +47,7 @@ export class Board extends EventTarget {
     const { week: days } = this.#offer;
     for (const [index, day] of days.entries()) this.#drawHeading(this.#columns[index], day);
     for (const [index, day] of days.entries()) this.#drawTimes(this.#columns[index], day, live);
-    for (const column of this.#columns) this.#drawNextFree(column);
-    this.#drawPartLabels();
+    this.#drawNothingFree();
     this.#drawFrame();
     const { days: drawnDays, own } = this.#offer;
     this.#drawn = { days: drawnDays, own };
@@ -177,23 +176,41 @@ export class Board extends EventTarget {
     time.append(" ", small);
   }
 
-  // A day without times links to the next free time.
-  #drawNextFree(column) {
-    const { day } = column.dataset;
-    const loaded = day in this.#offer.days;
-    const nothingFree = column.querySelector(".nothing-free");
-    column.classList.toggle("waiting", !loaded);
-    nothingFree.hidden = !loaded || column.querySelector(".time") !== null;
-    if (nothingFree.hidden) return;
-    const link = nothingFree.querySelector("a");
-    const next = this.#offer.nextFree(day);
+  // A week without times says so in one sentence, and a day in a column of its own. Both link to
+  // the next free time.
+  #drawNothingFree() {
+    const { days, first, today, week: shown } = this.#offer;
+    const isEmptyWeek = shown.every((day) => day in days)
+      && this.#root.querySelector(".time") === null;
+    const sentence = document.getElementById("empty-week");
+    sentence.hidden = !isEmptyWeek;
+    if (isEmptyWeek) {
+      sentence.firstElementChild.textContent = `Nothing is free ${week(first)}.`;
+      const last = shown.at(-1);
+      const next = this.#offer.nextFree(last) ?? this.#offer.nextFree(addDays(today, -1));
+      this.#drawNextFree(sentence.querySelector("a"), "Next free", last, next);
+    }
+    for (const column of this.#columns) {
+      const { day } = column.dataset;
+      const loaded = day in days;
+      const note = column.querySelector(".nothing-free");
+      column.classList.toggle("waiting", !loaded);
+      note.hidden = isEmptyWeek || !loaded || column.querySelector(".time") !== null;
+      const link = note.querySelector("a");
+      if (!note.hidden) this.#drawNextFree(link, "Next", day, this.#offer.nextFree(day));
+    }
+    this.#drawPartLabels();
+  }
+
+  #drawNextFree(link, label, after, next) {
     link.hidden = next === undefined;
     if (link.hidden) return;
-    const other = dayOf(next, this.#offer.zone);
-    const name = daysBetween(day, other) < 7 ? shortWeekday(other) : `${shortDay(other)},`;
-    link.textContent = `Next: ${name} ${clock(next, this.#offer.zone)}`;
-    link.href = `${this.#offer.address({ first: this.#offer.weekOf(other) })}#day-${other}`;
-    link.dataset.day = other;
+    const day = dayOf(next, this.#offer.zone);
+    const distance = daysBetween(after, day);
+    const name = distance > 0 && distance < 7 ? shortWeekday(day) : `${shortDay(day)},`;
+    link.textContent = `${label}: ${name} ${clock(next, this.#offer.zone)}`;
+    link.href = `${this.#offer.address({ first: this.#offer.weekOf(day) })}#day-${day}`;
+    link.dataset.day = day;
   }
 
   // A part of the day has a label if the week has times in it.
@@ -250,8 +267,7 @@ export class Board extends EventTarget {
   #removeGone(column) {
     for (const time of column.querySelectorAll(".time[data-removable]")) this.#remove(time);
     this.#updateTabStop(column);
-    this.#drawNextFree(column);
-    this.#drawPartLabels();
+    this.#drawNothingFree();
   }
 
   #remove(time) {

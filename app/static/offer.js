@@ -21,6 +21,8 @@ export class Offer {
     const { service, minutes, first, start } = pageData;
     Object.assign(this, { service, minutes, first, selected: start ? Date.parse(start) : null });
     Object.assign(this, { instructor: pageData.instructor, firstName: pageData.first_name });
+    // A free start outside the loaded days; see app/pages/offer.py.
+    this.elsewhere = pageData.elsewhere ? Date.parse(pageData.elsewhere) : null;
     this.updateOwnTime([]);
     this.update(pageData.board);
     this.updateOwn(pageData.own);
@@ -139,7 +141,9 @@ export class Offer {
   // The first free start after a day.
   nextFree(day) {
     const later = Object.keys(this.days).sort().filter((other) => other > day);
-    return later.flatMap((other) => this.free(other)).at(0);
+    const next = later.flatMap((other) => this.free(other)).at(0);
+    const isLater = this.elsewhere !== null && dayOf(this.elsewhere, this.zone) > day;
+    return next ?? (isLater ? this.elsewhere : undefined);
   }
 
   // Whether a lesson can be booked at this start, now or as of an earlier {days, own}; undefined if

@@ -5,6 +5,7 @@ import re
 from playwright.async_api import expect
 
 from app import wire
+from app.availability import week
 from app.bookings import cancellation
 from app.db import Pool
 from app.web import utc_now
@@ -145,8 +146,10 @@ async def test_a_time_within_the_minimum_notice_is_removed_without_a_message(
     await expect(page.locator("#announcements")).not_to_contain_text("taken")
 
 
-async def test_an_empty_day_links_to_the_next_free_time(open_page: Open, pool: Pool) -> None:
-    anna = await factories.instructor(pool, "Anna", days=1)
+async def test_an_empty_day_and_an_empty_week_link_to_the_next_free_time(
+    open_page: Open, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna", days=2)
     await pool.execute(
         "insert into availability (instructor_id, during) values ($1, tstzrange($2, $3))",
         anna.id, anna.at("09:00", day=16), anna.at("12:00", day=16),
@@ -155,6 +158,18 @@ async def test_an_empty_day_links_to_the_next_free_time(open_page: Open, pool: P
     empty = page.locator(f"#day-{anna.day(3)}")
     await expect(empty).to_contain_text("Nothing free")
     link = empty.get_by_role("link", name=re.compile("Next: .* 9:00 am"))
+    await page.locator("#later").click()
+    sentence = page.locator("#empty-week")
+    await expect(sentence).to_contain_text("Nothing is free")
+    await expect(empty).not_to_be_attached()
+    await expect(page.locator(".day .nothing-free:visible")).to_have_count(0)
+    # A range that opens ends the sentence, and its removal brings the sentence back.
+    await week.replace_days(pool, anna.id, {anna.day(9): [(600, 660)]}, now=utc_now())
+    await expect(time_button(page, anna.at("10:00", day=9))).to_be_visible()
+    await expect(sentence).to_be_hidden()
+    await week.replace_days(pool, anna.id, {anna.day(9): []}, now=utc_now())
+    await expect(sentence).to_be_visible()
+    link = sentence.get_by_role("link", name=re.compile("Next free: .* 9:00 am"))
     await link.click()
     await expect(time_button(page, anna.at("09:00", day=16))).to_be_focused()
     await expect(page.locator("#week")).to_contain_text(

@@ -180,3 +180,72 @@ async def test_invalid_values_in_the_address_are_ignored(
     ):
         response = await client.get(f"/instructors/{anna.id}?{query}")
         assert response.status_code == 200, query
+
+
+async def test_a_long_bio_and_many_services_are_folded(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    await pool.execute("update instructor set bio = $1", "I teach slowly and kindly. " * 60)
+    slugs = await pool.fetch(
+        "select slug from catalog_service where slug <> 'piano' order by slug limit 29"
+    )
+    services = [await factories.service_of(pool, anna.id, row["slug"]) for row in slugs]
+    page = await visit(client, f"/instructors/{anna.id}")
+    assert "24 more services" in page.text
+    assert "More about Anna" in page.text
+    assert page.text.count("I teach slowly and kindly.") == 60
+    # A folded service can be chosen; then it is the first one.
+    text = (await client.get(f"/instructors/{anna.id}?service={services[-1]}")).text
+    assert text.index(f"service={services[-1]}") < text.index("<details")
+    assert 'aria-current="true"' in text[: text.index("more services")]
+
+
+async def test_a_week_without_free_times_says_so_once_and_leads_on(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna", days=3)
+    week = f"/instructors/{anna.id}?minutes=60&from="
+    far = anna.at("10:00", day=70)  # after the days that the page loads
+    await pool.execute(
+        "insert into availability values ($1, tstzrange($2, $3))",
+        anna.id,
+        far,
+        anna.at("11:00", day=70),
+    )
+    await pool.execute("select forget_next_start($1)", anna.id)
+    page = await visit(client, f"{week}{anna.day(21)}")
+    sentence = f"Nothing is free {formatting.days(anna.day(21), anna.day(27))}."
+    assert sentence in page.text
+    moment = f"{formatting.short_day(anna.day(70))}, 10:00 am"
+    [link] = [path for text, path in page.links.items() if text == f"Next free: {moment}"]
+    assert wire.instant(far) in (await visit(client, link.partition("#")[0])).times
+    # After the last free time, the link leads back to the soonest.
+    page = await visit(client, f"{week}{anna.day(77)}")
+    [link] = [path for text, path in page.links.items() if text.startswith("Next free: ")]
+    assert (await visit(client, link.partition("#")[0])).times
+    # A week that has a free time has no such sentence.
+    assert (
+        '<p class="nothing-free week" id="empty-week" hidden>'
+        in (await client.get(f"{week}{anna.day(0)}")).text
+    )
+
+
+async def test_similar_instructors_share_the_subject_and_are_free_soon(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna", rate_cents=7000)
+    near = await factories.instructor(pool, "Nell Near", rate_cents=12000, hours=("15:00", "17:00"))
+    await factories.instructor(pool, "Cora Cheap", rate_cents=3000)
+    await factories.instructor(pool, "Bo Busy", days=0)
+    await factories.instructor(pool, "Gil Guitar", service="guitar")
+    gone = await factories.instructor(pool, "Gone")
+    await pool.execute("select set_teaching($1, false)", gone.id)
+    for each in (anna, near):
+        await pool.execute("insert into instructor_area values ($1, 'harlem')", each.id)
+    page = await visit(client, f"/instructors/{anna.id}")
+    times = [text for text in page.links if text.startswith("Next free ")]
+    similar = page.text.partition("Also free soon for Piano")[2]
+    assert similar.index("Nell Near") < similar.index("Cora Cheap")
+    assert not {"Bo Busy", "Gil Guitar", "Gone"} & set(page.links)
+    assert len(times) == 2
