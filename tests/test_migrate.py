@@ -204,11 +204,14 @@ def missing(
 
 
 # Columns with a new shape: an event of the outbox refers to its booking instead of containing it,
-# and a stored answer is a row. Lessons at the instructor's place are no longer offered.
+# and a stored answer is a row. Lessons at the instructor's place are no longer offered. The catalog
+# has other names and another order.
 RESHAPED = {
     "outbox": {"events"},
     "idempotency_key": {"answer"},
     "service": {"location_types"},
+    "category": {"name", "position"},
+    "catalog_service": {"name", "category"},
 }
 BOARDS = """
 select c.instructor_id, b.version, b.days

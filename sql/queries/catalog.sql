@@ -11,7 +11,10 @@ order by c.position, k.name, k.slug;
 
 -- name: areas
 -- Each borough, followed by its neighborhoods.
-select slug, name, borough from area order by borough, name <> borough, name;
+select slug, name, borough
+from area
+order by array_position(array['Manhattan', 'Brooklyn', 'Queens', 'Bronx'], borough),
+         name <> borough, name;
 
 -- name: areas_named
 -- Each name with the slug of its area, or null.
