@@ -109,7 +109,6 @@ class Parties:
 
     instructor_id: UUID
     student_id: UUID
-    duration_minutes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +142,10 @@ _lists = {
     ("instructor", "upcoming"): statement("instructor_bookings_upcoming", Booking),
     ("instructor", "earlier"): statement("instructor_bookings_earlier", Booking),
 }
+
+# By booking, least recently used first.
+_parties_of: dict[UUID, Parties] = {}
+_MAX_CACHED = 10_000
 
 
 async def reserve(
@@ -183,7 +186,9 @@ async def reserve(
         fingerprint=call.fingerprint if call else None,
         held_until=held_until,
     )
-    return await of_attempt(db, outcome, student_id, start=start, minutes=minutes, now=now)
+    lesson = await of_attempt(db, outcome, student_id, start=start, minutes=minutes, now=now)
+    _remember(lesson.id, Parties(lesson.instructor_id, lesson.student_id))
+    return lesson
 
 
 async def of_attempt(
@@ -238,11 +243,19 @@ async def change(
 
 
 async def parties(db: Db, booking_id: UUID) -> Parties:
-    """Raises NotFound."""
-    lesson = await _parties.first(db, booking_id=booking_id)
+    """They never change, so they are cached. Raises NotFound."""
+    lesson = _parties_of.get(booking_id) or await _parties.first(db, booking_id=booking_id)
     if lesson is None:
         raise refusal.NotFound
+    _remember(booking_id, lesson)
     return lesson
+
+
+def _remember(booking_id: UUID, lesson: Parties) -> None:
+    _parties_of.pop(booking_id, None)
+    _parties_of[booking_id] = lesson  # at the end
+    if len(_parties_of) > _MAX_CACHED:
+        del _parties_of[next(iter(_parties_of))]
 
 
 def check_role(lesson: Parties, account_id: UUID, role: Role) -> None:

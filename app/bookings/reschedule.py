@@ -39,8 +39,8 @@ async def move(
     call: Call | None = None,
 ) -> Booking:
     """Moves the student's lesson under all the rules of a new one. `minutes`: None keeps the
-    length; another one is priced at the lesson's own rate. Moving back within the grace period
-    needs no notice. The same time again changes nothing.
+    length; another one must be offered, and is priced at the lesson's own rate. Moving back within
+    the grace period needs no notice. The same time again changes nothing.
 
     Raises NotFound, NotAllowed, WrongState (not confirmed), TooLate (already started), and what
     booking.reserve raises."""
@@ -59,8 +59,10 @@ async def move(
         key=call.key if call else None,
         fingerprint=call.fingerprint if call else None,
     )
+    if minutes is None and outcome.refusal:
+        minutes = (await booking.find(db, booking_id, viewer=student_id)).duration_minutes
     return await booking.of_attempt(
-        db, outcome, student_id, start=start, minutes=minutes or lesson.duration_minutes, now=now
+        db, outcome, student_id, start=start, minutes=minutes or 0, now=now
     )
 
 

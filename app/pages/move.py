@@ -136,16 +136,17 @@ async def _move(request: Request, account: SignedIn, lesson: Booking) -> Move | 
     service = next((each for each in profile.offered if each.id == lesson.service_id), None)
     if service is None or not profile.is_active:
         return None
+    # The lesson keeps its own length, whether or not it is still offered.
+    lengths = sorted({*service.durations_minutes, lesson.duration_minutes})
+    service = replace(service, durations_minutes=lengths)
     terms = await reschedule.terms(pool, lesson.id)
     fields = {
         "minutes": str(lesson.duration_minutes),
         "from": str(formatting.local_day(lesson.starts_at, lesson.time_zone)),
         **request.query_params,
         **state.get("form_fields", {}),
-        "service_id": str(service.id),
     }
-    selected = selection.read(profile, fields, now)
-    assert selected is not None
+    selected = selection.of_service(profile, service, fields, now)
     at_its_rate = replace(service, hourly_rate_cents=terms.hourly_rate_cents)
     current = await offer.read(
         request,

@@ -73,6 +73,12 @@ def read(instructor: Instructor, fields: Mapping[str, str], now: datetime) -> Se
         return None
     service_id = fields.get("service_id") or fields.get("service")
     service = next((service for service in services if str(service.id) == service_id), services[0])
+    return of_service(instructor, service, fields, now)
+
+
+def of_service(
+    instructor: Instructor, service: Service, fields: Mapping[str, str], now: datetime
+) -> Selection:
     minutes = _minutes(service, fields.get("duration_minutes") or fields.get("minutes"))
     start = _instant(fields.get("start"))
     today = formatting.local_day(now, instructor.time_zone)

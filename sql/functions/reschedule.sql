@@ -1,5 +1,6 @@
 -- Moves a confirmed lesson, under all the rules of a new one. The old time is free as soon as the
--- new one is taken. A null p_minutes keeps the length. Moving a lesson back within the grace period
+-- new one is taken. A null p_minutes keeps the length, which belongs to the lesson and need not be
+-- offered any more. Moving a lesson back within the grace period
 -- undoes the last move: it needs no notice and restores the free cancellation.
 create function reschedule_booking(
   p_student uuid, p_booking uuid, p_start timestamptz, p_minutes integer, p_now timestamptz,
@@ -17,6 +18,7 @@ declare
   v_calendar calendar;
   v_locked   record;
   v_conflict record;
+  v_length   integer;
   v_minutes  integer;
   v_during   tstzrange;
   v_blocked  tstzrange;
@@ -26,8 +28,8 @@ declare
 begin
   perform from account a where a.id = p_student for no key update;
   select b.* into v_before from booking b where b.id = p_booking;
-  v_minutes := coalesce(
-    p_minutes, extract(epoch from upper(v_before.during) - lower(v_before.during)) / 60);
+  v_length := extract(epoch from upper(v_before.during) - lower(v_before.during)) / 60;
+  v_minutes := coalesce(p_minutes, v_length);
   v_during := tstzrange(p_start, p_start + make_interval(mins => v_minutes));
   perform lock_conflicting_calendars(p_student, v_before.instructor_id, v_during, p_now);
   v_locked := lock_booking(p_student, p_booking, p_key, p_fingerprint, p_now);
@@ -53,6 +55,9 @@ begin
     v_calendar.min_advance_minutes := 0;
   end if;
   select s.* into v_service from service s where s.id = v_before.service_id;
+  if v_minutes = v_length then
+    v_service.durations_minutes := v_service.durations_minutes || v_length;
+  end if;
   refusal := lesson_refusal(
     p_student, v_service, v_calendar, p_start, v_minutes, null, null, p_now);
   if refusal is null then

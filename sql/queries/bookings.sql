@@ -151,9 +151,7 @@ order by starts_at, id
 limit :limit;
 
 -- name: booking_parties
-select instructor_id, student_id,
-       (extract(epoch from upper(during) - lower(during)) / 60)::integer as duration_minutes
-from booking where id = :booking_id;
+select instructor_id, student_id from booking where id = :booking_id;
 
 -- name: booking
 select * from booking_detail where id = :id;

@@ -103,6 +103,24 @@ async def test_a_move_is_refused_like_a_booking(
     assert (await ben.get(f"/api/bookings/{lesson['id']}")).json() == lesson
 
 
+async def test_a_lesson_moves_at_its_own_length_although_that_is_no_longer_offered(
+    ben: Browser, anna: Instructor, pool: Pool
+) -> None:
+    lesson = (await ben.book(anna, "10:00")).json()
+    await pool.execute("update service set durations_minutes = '{30}'")
+    start = {"start": wire.instant(anna.at("14:00", day=3))}
+    answer = await ben.send("PUT", path(lesson), start | {"duration_minutes": 90})
+    assert (answer.status_code, answer.json()["code"]) == (409, "DURATION_NOT_OFFERED")
+    answer = await ben.send("PUT", path(lesson), start)
+    assert (answer.status_code, answer.json()["duration_minutes"]) == (200, 60)
+    body = {"start": wire.instant(anna.at("20:00", day=3))}
+    answer = await ben.send("PUT", path(lesson), body)
+    assert (answer.status_code, answer.json()["code"]) == (409, "OUTSIDE_AVAILABILITY")
+    # At the latest, an hour before the end of the availability.
+    assert wire.instant(anna.at("16:00", day=3)) in answer.json()["alternatives"]
+    assert wire.instant(anna.at("16:30", day=3)) not in answer.json()["alternatives"]
+
+
 async def test_a_move_to_a_time_that_is_not_free_names_the_nearest_free_ones(
     ben: Browser, carl: Browser, anna: Instructor, pool: Pool
 ) -> None:

@@ -54,6 +54,23 @@ async def test_a_lesson_is_moved_and_moved_back(client: httpx.AsyncClient, pool:
     assert (moved_back.duration_minutes, moved_back.price_cents) == (60, 7000)
 
 
+async def test_a_lesson_can_move_at_a_length_that_is_no_longer_offered(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    lesson = await book(pool, anna, ben, day=3)
+    await pool.execute("update service set durations_minutes = '{30}'")
+    await sign_in(client, ben)
+    page = await visit(client, f"/lessons/{lesson.id}/move")
+    assert {"30 min", "60 min"} <= set(page.links)
+    board = page.form(f"/lessons/{lesson.id}/move")
+    page = Page(await board.send(client, start=wire.instant(anna.at("14:00", day=3))))
+    assert "The price stays $70." in page.text
+    await page.form("/time").send(client)
+    moved = await booking.find(pool, lesson.id, viewer=ben.id)
+    assert (moved.starts_at, moved.duration_minutes) == (anna.at("14:00", day=3), 60)
+
+
 async def test_undo_says_when_the_earlier_time_is_no_longer_free(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
