@@ -78,11 +78,15 @@ def test_chromium_is_required_only_for_browser_tests(arguments: str, installs: b
     assert ("tests/browser/install" in plan.stdout) is installs
 
 
-def install_browser(folder: Path, *programs: str) -> subprocess.CompletedProcess[str]:
-    """Runs tests/browser/install as an ordinary user on a machine with only these programs."""
+def install_browser(
+    folder: Path, *programs: str, user: int = 1000
+) -> subprocess.CompletedProcess[str]:
+    """Runs tests/browser/install on a machine with only these programs."""
     (folder / "venv" / "bin").mkdir(parents=True)
     for program in ("id", *programs):
-        (folder / program).write_text("#!/bin/sh\necho 1000\n")
+        (folder / program).write_text(
+            f'#!/bin/sh\necho "${{0##*/}} $*" >>{folder}/calls\necho {user}\n'
+        )
         (folder / program).chmod(0o755)
     return subprocess.run(
         ["/bin/sh", str(ROOT / "tests" / "browser" / "install")],
@@ -105,6 +109,26 @@ def test_without_chromium_or_its_driver_one_sentence_says_what_to_install(
     assert result.returncode == 1
     (sentence,) = result.stderr.splitlines()
     assert "sudo apt install chromium libatomic1" in sentence
+
+
+@pytest.mark.parametrize(
+    ("programs", "calls"),
+    [
+        # The shell is installed beside a whole browser.
+        (("chromium", "apt-cache"), ["apt-get install -y -qq chromium-headless-shell"]),
+        (("apt-cache",), ["apt-get update -qq", "apt-get install -y -qq chromium-headless-shell"]),
+        # The distribution has no shell.
+        (("chromium",), []),
+        ((), ["apt-get update -qq", "apt-get install -y -qq chromium"]),
+        (("chromium-headless-shell", "apt-cache"), []),
+    ],
+)
+def test_as_root_a_headless_shell_is_installed_where_the_distribution_has_it(
+    tmp_path: Path, programs: tuple[str, ...], calls: list[str]
+) -> None:
+    install_browser(tmp_path, "apt-get", "venv/bin/playwright", *programs, user=0)
+    lines = (tmp_path / "calls").read_text().replace(" --no-install-recommends", "").splitlines()
+    assert [line for line in lines if line.startswith("apt-get")] == calls
 
 
 def test_a_data_folder_may_have_spaces_in_its_name() -> None:

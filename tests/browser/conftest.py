@@ -13,6 +13,7 @@ from playwright.async_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
+    Error,
     Page,
     async_playwright,
     expect,
@@ -48,9 +49,12 @@ Open = Callable[..., Awaitable[Page]]
 
 
 def chromium() -> str | None:
-    """The path of the system's browser, or None to use Playwright's own."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    return str(Path(path)) if path else None
+    """The path of the system's browser, or None to use Playwright's own headless shell. A page in a
+    headless shell takes a fifth of the CPU that it takes in the whole browser."""
+    if path := os.environ.get("CHROMIUM"):
+        return path
+    programs = map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))
+    return next(filter(None, programs), None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -77,13 +81,15 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 async def browser() -> AsyncIterator[Browser]:
     """One per worker; each page has a context of its own."""
     async with async_playwright() as playwright:
-        executable = chromium() or playwright.chromium.executable_path
-        if not Path(executable).is_file():
+        try:
+            browser = await playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        except Error as error:
+            if "Executable doesn't exist" not in error.message:
+                raise
             pytest.fail(
                 "The browser tests need Chromium (on Debian and Ubuntu: apt install chromium).",
                 pytrace=False,
             )
-        browser = await playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
         yield browser
         await browser.close()
 
