@@ -93,7 +93,7 @@ def security_headers(settings: Settings) -> list[tuple[bytes, bytes]]:
     sockets = "ws" + settings.site_url.removeprefix("http")
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        f"font-src 'self'; connect-src 'self' {sockets}; manifest-src 'self'; "
+        f"font-src 'self'; connect-src 'self' {sockets}; manifest-src 'self'; frame-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     features = ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES)
