@@ -280,12 +280,14 @@ def _operator_settings(options: argparse.Namespace) -> Settings:
             raise SettingsError(
                 f"Set DATABASE_URL, or have `python -m app up` running in {options.data}."
             )
-        changes["database_url"] = addresses["database_url"]
+        changes |= addresses
     return read(**changes)
 
 
-def _permitted(options: argparse.Namespace, command: str) -> AbstractContextManager[str]:
-    """The address of the database for a destructive command. Refusals are audited even when the
+def _permitted(
+    options: argparse.Namespace, command: str
+) -> AbstractContextManager[destructive.Database]:
+    """The database for a destructive command. Refusals are audited even when the
     settings are invalid."""
     try:
         settings = _operator_settings(options)
@@ -306,15 +308,16 @@ def _migrate(_: argparse.Namespace) -> None:
         raise SettingsError(
             "migrate needs DATABASE_URL (postgresql://user:password@host/instainstru)."
         )
-    applied = asyncio.run(migrate(settings.database_url.get_secret_value()))
+    app_address = settings.database_url.get_secret_value()
+    applied = asyncio.run(migrate(settings.owner_database_url, app_address))
     print(f"Applied {', '.join(applied)}." if applied else "The database is up to date.")
 
 
 def _seed(options: argparse.Namespace) -> int:
     from app import maintenance
 
-    with _permitted(options, "seed") as address:
-        created = asyncio.run(maintenance.seed(address, now=datetime.now(UTC)))
+    with _permitted(options, "seed") as database:
+        created = asyncio.run(maintenance.seed(database.owner, now=datetime.now(UTC)))
     print(
         "The demo accounts exist now."
         if created
@@ -326,15 +329,15 @@ def _seed(options: argparse.Namespace) -> int:
 def _reset(options: argparse.Namespace) -> None:
     from app import maintenance
 
-    with _permitted(options, "reset") as address:
-        asyncio.run(maintenance.reset(address))
+    with _permitted(options, "reset") as database:
+        asyncio.run(maintenance.reset(database.owner, database.app))
     print("The database is empty. `seed` creates demo accounts.")
 
 
 def _admin(options: argparse.Namespace) -> int:
     from app import maintenance
 
-    address = _operator_settings(options).database_url.get_secret_value()
+    address = _operator_settings(options).owner_database_url
     exists = asyncio.run(maintenance.make_admin(address, options.email))
     print(
         f"{options.email} is an admin."
@@ -347,7 +350,7 @@ def _admin(options: argparse.Namespace) -> int:
 def _new_epoch(options: argparse.Namespace) -> None:
     from app import maintenance
 
-    asyncio.run(maintenance.new_epoch(_operator_settings(options).database_url.get_secret_value()))
+    asyncio.run(maintenance.new_epoch(_operator_settings(options).owner_database_url))
     print("Every open screen reloads its boards.")
 
 

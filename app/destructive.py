@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -19,10 +20,18 @@ class NotPermitted(Exception):  # noqa: N818 — a decision, not an error
     """The command may not run here; the message says why."""
 
 
+@dataclass(frozen=True)
+class Database:
+    """The addresses of one database: as its owner, and as the product's processes."""
+
+    owner: str
+    app: str
+
+
 @contextmanager
-def permitted(settings: Settings, command: str, *, yes_stg: bool = False) -> Iterator[str]:
-    """Yields the address of the database for one destructive command, and writes its outcome to the
-    audit log. Raises NotPermitted."""
+def permitted(settings: Settings, command: str, *, yes_stg: bool = False) -> Iterator[Database]:
+    """Yields the database for one destructive command, and writes its outcome to the audit log.
+    Raises NotPermitted."""
     try:
         _check(settings, command, yes_stg=yes_stg)
     except NotPermitted as refusal:
@@ -30,7 +39,7 @@ def permitted(settings: Settings, command: str, *, yes_stg: bool = False) -> Ite
         raise
     record(settings, command, "started")
     try:
-        yield settings.database_url.get_secret_value()
+        yield Database(settings.owner_database_url, settings.database_url.get_secret_value())
     except BaseException as error:
         record(settings, command, "failed", type(error).__name__)
         raise
@@ -74,7 +83,7 @@ def record(settings: Settings, command: str, outcome: str, reason: str = "") -> 
 
 def _database(settings: Settings) -> str:
     """Host and name of the database, without user or password."""
-    parts = urlsplit(settings.database_url.get_secret_value())
+    parts = urlsplit(settings.owner_database_url)
     return f"{parts.hostname or 'local'}{parts.path}"
 
 

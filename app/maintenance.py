@@ -47,8 +47,9 @@ async def existing_demo_accounts(address: str) -> list[DemoAccount]:
         return await select_demo_accounts.all(pool, emails=list(demo_accounts.EMAILS))
 
 
-async def reset(address: str) -> None:
+async def reset(address: str, app_address: str) -> None:
     """Drops everything and creates an empty schema. The new epoch makes open screens reload."""
+    await migrate.check_same_database(address, app_address)
 
     async def drop(tx: Tx) -> None:
         await drop_everything.run(tx)
@@ -56,7 +57,7 @@ async def reset(address: str) -> None:
 
     async with _connected(address, migrated=False) as pool:
         await db.transact(pool, drop)
-    await migrate.migrate(address)
+    await migrate.migrate(address, app_address)
     async with _connected(address) as pool:
         await end_other_connections.one(pool)
 

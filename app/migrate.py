@@ -9,8 +9,10 @@ concurrently`). Needs a direct connection to Postgres, not through a transaction
 import asyncio
 import hashlib
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import asyncpg
 import structlog
@@ -66,6 +68,13 @@ where datname = current_database() and usename = current_user and pid <> pg_back
   and backend_type = 'client backend' and backend_start < $1
 """
 
+_ROLE_EXISTS = "select exists (select from pg_roles where rolname = $1)"
+_MAY_CREATE_ROLES = "select rolsuper or rolcreaterole from pg_roles where rolname = current_user"
+_CREATE_ROLE = "select format('create role %I login password %L', $1::text, $2::text)"
+_DATABASE_IDENTITY = (
+    "select current_database() || ' ' || system_identifier from pg_control_system()"
+)
+
 
 class MigrationError(Exception):
     """The database cannot be migrated. The message gives the reason and what to do."""
@@ -79,8 +88,9 @@ class UnreachableError(MigrationError):
     """No database answers at that address."""
 
 
-async def migrate(dsn: str) -> list[str]:
-    """Applies the missing migrations and returns their names. A failure leaves the database
+async def migrate(dsn: str, app_dsn: str | None = None) -> list[str]:
+    """Applies the missing migrations and returns their names. `app_dsn` is the same database as the
+    role of the product's processes, which is created if necessary. A failure leaves the database
     unchanged. Raises MigrationError, or asyncpg's errors for a bug in a migration."""
     connection = await _connect(dsn)
     try:
@@ -92,12 +102,13 @@ async def migrate(dsn: str) -> list[str]:
         await connection.execute(_OWN_SETTINGS)
         await _lock(connection)
         await _set_session_defaults(connection)
+        app_role = await _prepare_app_role(connection, app_dsn) if app_dsn else None
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(_PAUSE_SECONDS)
             try:
                 async with connection.transaction():
-                    return await _apply(connection)
+                    return await _apply(connection, app_role)
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
                 log.info("migration_waiting", reason="locks", error=str(error))
         raise MigrationError(
@@ -108,7 +119,7 @@ async def migrate(dsn: str) -> list[str]:
         await connection.close(timeout=10)
 
 
-async def _apply(connection: Connection) -> list[str]:
+async def _apply(connection: Connection, app_role: str | None) -> list[str]:
     await _drop_code(connection)
     applied = [
         name for path in _files("migrations") if (name := await _apply_once(connection, path))
@@ -123,6 +134,9 @@ async def _apply(connection: Connection) -> list[str]:
     await connection.execute("set local search_path = public, code")
     for path in _files("data"):
         await connection.execute(path.read_text())
+    if app_role is not None:
+        await connection.execute("select set_config('migrate.app_role', $1, true)", app_role)
+        await connection.execute((SQL / "grants.sql").read_text())
     return applied
 
 
@@ -166,6 +180,55 @@ async def _set_session_defaults(connection: Connection) -> None:
         if not sessions:
             return
         await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _prepare_app_role(owner: Connection, app_dsn: str) -> str | None:
+    """The role of the product's processes, with its session defaults; None if it is the owner.
+    Creates the role if the owner may."""
+    url = urlsplit(app_dsn)
+    user = unquote(url.username or "") or dict(parse_qsl(url.query)).get("user")
+    if user and not await owner.fetchval(_ROLE_EXISTS, user):
+        if not await owner.fetchval(_MAY_CREATE_ROLES):
+            raise MigrationError(
+                f"The role {user} of DATABASE_URL does not exist, and the role of "
+                "MIGRATE_DATABASE_URL may not create it. Create it as a superuser: "
+                f"create role \"{user}\" login password '…'"
+            )
+        create = await owner.fetchval(_CREATE_ROLE, user, unquote(url.password or "") or None)
+        with suppress(asyncpg.DuplicateObjectError):  # another `migrate` was faster
+            await owner.execute(create)
+    app = await _connect(app_dsn)
+    try:
+        role: str = await app.fetchval("select current_user")
+        if role == await owner.fetchval("select current_user"):
+            return None
+        await _check_same_database(owner, app)
+        await app.execute((SQL / "session.sql").read_text())
+        return role
+    finally:
+        await app.close(timeout=10)
+
+
+async def check_same_database(dsn: str, app_dsn: str) -> None:
+    """Raises MigrationError if the two addresses name different databases."""
+    if app_dsn == dsn:
+        return
+    owner = await _connect(dsn)
+    try:
+        app = await _connect(app_dsn)
+        try:
+            await _check_same_database(owner, app)
+        finally:
+            await app.close(timeout=10)
+    finally:
+        await owner.close(timeout=10)
+
+
+async def _check_same_database(owner: Connection, app: Connection) -> None:
+    if await app.fetchval(_DATABASE_IDENTITY) != await owner.fetchval(_DATABASE_IDENTITY):
+        raise MigrationError(
+            "DATABASE_URL and MIGRATE_DATABASE_URL name different databases. Nothing was changed."
+        )
 
 
 async def wait_until_reachable(dsn: str) -> None:

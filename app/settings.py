@@ -47,6 +47,10 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         SecretStr(""), description="PostgreSQL 18 as postgresql://…; empty: `up` starts its own."
     )
+    migrate_database_url: SecretStr = Field(
+        SecretStr(""),
+        description="The same database as the role that owns it; empty: DATABASE_URL.",
+    )
     redis_url: SecretStr = Field(
         SecretStr(""), description="Redis as redis://…; empty: `up` starts its own."
     )
@@ -150,7 +154,10 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _empty_is_default(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in values.items() if value != ""}
+        given = {name: value for name, value in values.items() if value != ""}
+        if "migrate_database_url" in given:
+            given.setdefault("database_url", given["migrate_database_url"])
+        return given
 
     @field_validator("site_url")
     @classmethod
@@ -185,7 +192,7 @@ class Settings(BaseSettings):
                 ipaddress.ip_network(part.strip(), strict=False)
         return value
 
-    @field_validator("database_url", "redis_url", "smtp_url")
+    @field_validator("database_url", "migrate_database_url", "redis_url", "smtp_url")
     @classmethod
     def _address(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
         allowed = _SCHEMES[info.field_name or ""]
@@ -214,6 +221,11 @@ class Settings(BaseSettings):
         """The name of the session cookie. A browser accepts `__Host-` only with Secure and from
         this very host, so no other subdomain can set it."""
         return "__Host-session" if self.secure else "session"
+
+    @property
+    def owner_database_url(self) -> str:
+        """The database as the role that may alter its schema."""
+        return (self.migrate_database_url or self.database_url).get_secret_value()
 
     @property
     def live_redis(self) -> tuple[str, ...]:
@@ -284,6 +296,11 @@ def environment(settings: Settings) -> dict[str, str]:
     return {name.upper(): _text(getattr(settings, name)) for name in settings.model_fields_set}
 
 
+def process_environment(settings: Settings) -> dict[str, str]:
+    """The same for a web process, relay or worker, none of which may alter the schema."""
+    return environment(settings) | {"MIGRATE_DATABASE_URL": ""}
+
+
 def _text(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
@@ -296,6 +313,7 @@ def _addresses(value: SecretStr) -> tuple[str, ...]:
 
 _SCHEMES = {
     "database_url": ("postgresql", "postgres"),
+    "migrate_database_url": ("postgresql", "postgres"),
     "redis_url": ("redis", "rediss", "unix"),
     "smtp_url": ("smtp", "smtps"),
 }

@@ -33,8 +33,8 @@ def permitted(data: Path) -> Iterator[str]:
     changes: dict[str, object] = {"database_url": address}
     if "audit_log" not in settings.model_fields_set:
         changes["audit_log"] = data / "audit.jsonl"
-    with destructive.permitted(read(**changes), "crowd") as permitted_address:
-        yield permitted_address
+    with destructive.permitted(read(**changes), "crowd") as database:
+        yield database.app
 
 
 async def remove(address: str, ids: list[str]) -> int:

@@ -56,14 +56,13 @@ class Cluster:
 
     sockets: str
 
-    def database(self, name: str) -> str:
-        return f"postgresql://postgres@/{name}?host={self.sockets}&port=5432"
+    def database(self, name: str, role: str = "postgres") -> str:
+        return f"postgresql://{role}@/{name}?host={self.sockets}&port=5432"
 
     async def clone(self, name: str) -> str:
         """A new migrated database. Without fsync, copying files is faster than writing WAL."""
         await self._run(f'create database "{name}" template {TEMPLATE} strategy file_copy')
-        # Settings of a role in a database are not copied with it.
-        await self._run((SQL / "session.sql").read_text(), database=name)
+        await self._set_session_defaults(name)
         return self.database(name)
 
     async def clone_onto(self, name: str, folder: Path) -> str:
@@ -72,7 +71,7 @@ class Cluster:
         await self._run(
             f'create database "{name}" template {TEMPLATE} tablespace {name} strategy file_copy'
         )
-        await self._run((SQL / "session.sql").read_text(), database=name)
+        await self._set_session_defaults(name)
         return self.database(name)
 
     async def empty(self, name: str) -> str:
@@ -83,8 +82,15 @@ class Cluster:
     async def drop(self, name: str) -> None:
         await self._run(f'drop database if exists "{name}" with (force)')
 
-    async def _run(self, statement: str, *, database: str = "postgres") -> None:
-        connection = await asyncpg.connect(self.database(database), timeout=PATIENCE)
+    async def _set_session_defaults(self, name: str) -> None:
+        """Settings of a role in a database are not copied with it."""
+        for role in ("postgres", postgres.APP_ROLE):
+            await self._run((SQL / "session.sql").read_text(), database=name, role=role)
+
+    async def _run(
+        self, statement: str, *, database: str = "postgres", role: str = "postgres"
+    ) -> None:
+        connection = await asyncpg.connect(self.database(database, role), timeout=PATIENCE)
         try:
             await connection.execute(statement, timeout=PATIENCE)
         finally:
@@ -170,7 +176,7 @@ async def _template(cluster: Cluster) -> None:
     connection = await asyncpg.connect(cluster.database("postgres"))
     await connection.execute(f"create database {TEMPLATE}")
     await connection.close()
-    await migrate(cluster.database(TEMPLATE))
+    await migrate(cluster.database(TEMPLATE), cluster.database(TEMPLATE, postgres.APP_ROLE))
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:

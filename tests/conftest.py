@@ -19,6 +19,7 @@ import pytest_asyncio
 from app import db, limits
 from app.accounts import password
 from app.embedded import data_directory, process, redis
+from app.embedded.postgres import APP_ROLE
 from app.settings import Settings, read
 from tests.cluster import PATIENCE, Cluster, Server, until
 from tests.databases import Databases
@@ -186,11 +187,19 @@ def redis_url(redis_server: RedisServer) -> str:
 
 
 @pytest.fixture
-def settings(database_url: str, redis_url: str) -> Settings:
+def app_database_url(database_url: str) -> str:
+    """The test's database, as the role of the product's processes, which may not alter its
+    schema."""
+    return database_url.replace("//postgres@", f"//{APP_ROLE}@")
+
+
+@pytest.fixture
+def settings(database_url: str, app_database_url: str, redis_url: str) -> Settings:
     """Settings for this test's database and Redis, with short intervals."""
     return read(
         _env_file=None,
-        database_url=database_url,
+        database_url=app_database_url,
+        migrate_database_url=database_url,
         redis_url=redis_url,
         secret_key=SECRET_KEY,
         rate_limits="off",

@@ -38,6 +38,8 @@ def operate(settings: Settings, audit_log: Path) -> Operate:
         changes = environment(settings) | {"AUDIT_LOG": str(audit_log)} | variables
         # RATE_LIMITS=off, as in tests, is refused outside int.
         changes.pop("RATE_LIMITS", None)
+        if "DATABASE_URL" in variables:  # then everything uses it
+            changes.pop("MIGRATE_DATABASE_URL")
         child_environment = os.environ | {
             name: value for name, value in changes.items() if value is not None
         }

@@ -578,7 +578,7 @@ async def test_reset_leaves_no_earlier_function(database: str) -> None:
         await connection.execute(
             "create function code.leftover() returns integer language sql as 'select 1'"
         )
-    await maintenance.reset(database)
+    await maintenance.reset(database, database)
     async with connected(database) as connection:
         assert await connection.fetchval(
             "select to_regproc('code.leftover') is null and to_regproc('code.reserve') is not null"

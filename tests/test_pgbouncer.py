@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from app import db
 from app.db import Pool
 from app.embedded import data_directory, process
+from app.embedded.postgres import APP_ROLE
 from app.embedded.process import Program, SystemUser
 from app.settings import Settings
 from tests import factories
@@ -71,7 +72,7 @@ def pooled(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Setti
     postgres = Path(direct.query.partition("host=")[2].partition("&")[0])
     owner = postgres.stat()
     user = SystemUser(str(owner.st_uid), owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
-    (folder / "users").write_text('"postgres" ""\n')
+    (folder / "users").write_text(f'"{APP_ROLE}" ""\n')
     further = "max_prepared_statements = 200" if version() >= PREPARES else ""
     (folder / "settings.ini").write_text(
         SETTINGS.format(
@@ -93,7 +94,7 @@ def pooled(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Setti
         )
     try:
         until(lambda: listens(folder / ".s.PGSQL.6432"), "PgBouncer to listen")
-        url = f"postgresql://postgres@{direct.path}?host={folder}&port=6432"
+        url = f"postgresql://{APP_ROLE}@{direct.path}?host={folder}&port=6432"
         yield settings.model_copy(update={"database_url": SecretStr(url)})
         assert running.poll() is None, (folder / "log").read_text()
     finally:

@@ -19,6 +19,7 @@ log = structlog.get_logger("embedded")
 
 MAJOR = "18"
 DATABASE = "instainstru"
+APP_ROLE = "instainstru_app"
 PREDECESSOR_SECONDS = 10.0
 
 _SETTINGS = (
@@ -45,10 +46,16 @@ class Postgres:
 
     @property
     def url(self) -> str:
+        """The address of the database for its owner."""
         return self.database(DATABASE)
 
-    def database(self, name: str) -> str:
-        return f"postgresql://postgres@/{name}?host={self.sockets}&port=5432"
+    @property
+    def app_url(self) -> str:
+        """The same for the product's processes."""
+        return self.database(DATABASE, APP_ROLE)
+
+    def database(self, name: str, role: str = "postgres") -> str:
+        return f"postgresql://{role}@/{name}?host={self.sockets}&port=5432"
 
     def program(self) -> Program:
         settings = (f"unix_socket_directories={self.sockets}", *_SETTINGS, *self.settings)

@@ -150,7 +150,8 @@ def _context(options: UpOptions, listener: socket.socket, sockets: Path) -> UpCo
         # The pools of the web processes, relay and worker, and 60 for other clients.
         connections = (options.workers + 2) * settings.database_pool + 60
         database = postgres.prepare(data, sockets, (f"max_connections={connections}",))
-        changes["database_url"] = database.url
+        changes["database_url"] = database.app_url
+        changes["migrate_database_url"] = database.url
     if not settings.redis_url.get_secret_value():
         cache = redis.prepare(sockets)
         changes["redis_url"] = cache.url

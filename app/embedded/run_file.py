@@ -8,7 +8,7 @@ from pathlib import Path
 from app.settings import Settings
 
 _NAME = "running.json"
-_SETTINGS = ("database_url", "redis_url")
+_SETTINGS = ("database_url", "migrate_database_url", "redis_url")
 
 
 def write(folder: Path, settings: Settings) -> None:

@@ -21,7 +21,7 @@ from app.embedded.preflight import UpContext, UpError, UpOptions
 from app.embedded.process import Program
 from app.embedded.supervisor import Child
 from app.migrate import MigrationError, migrate, wait_until_reachable
-from app.settings import Settings, environment
+from app.settings import Settings, process_environment
 
 log = structlog.get_logger("up")
 
@@ -120,7 +120,7 @@ async def _start(options: UpOptions, context: UpContext, children: Children) -> 
     if options.demo if options.demo is not None else settings.site_mode == "int":
         await _seed(settings)
 
-    variables = os.environ | environment(settings)
+    variables = os.environ | process_environment(settings)
     fd = context.listener.fileno()
     for number in range(1, options.workers + 1):
         name = "web" if options.workers == 1 else f"web {number}"
@@ -155,16 +155,15 @@ async def _start_postgres(children: Children, cluster: Postgres) -> None:
 
 
 async def _migrate(settings: Settings) -> None:
-    address = settings.database_url.get_secret_value()
-    await wait_until_reachable(address)
-    await migrate(address)
+    await wait_until_reachable(settings.owner_database_url)
+    await migrate(settings.owner_database_url, settings.database_url.get_secret_value())
 
 
 async def _seed(settings: Settings) -> None:
     if not await maintenance.is_empty(settings.database_url.get_secret_value()):
         return
-    with destructive.permitted(settings, "seed") as address:
-        await maintenance.seed(address, now=datetime.now(UTC))
+    with destructive.permitted(settings, "seed") as database:
+        await maintenance.seed(database.owner, now=datetime.now(UTC))
     log.info("demo_accounts_created")
 
 
