@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from app.__main__ import _parser
-from app.embedded.postgres import MAJOR
+from app.embedded.postgres import APP_ROLE, MAJOR
 from app.settings import Settings, SettingsError, read
 from tests.processes import ROOT
 
@@ -73,15 +73,21 @@ def test_redis_requires_the_password_that_the_processes_have(
         assert urlsplit(url).password == password
 
 
-def test_a_database_password_may_have_any_characters(composed: dict[str, Any]) -> None:
+def test_only_migrate_connects_as_the_owner_whose_password_may_have_any_characters(
+    composed: dict[str, Any],
+) -> None:
+    owner_password = "${DATABASE_PASSWORD:-instainstru}"
     for name in OWN_SERVICES:
         environment = composed["services"][name]["environment"]
-        assert "${" not in environment["DATABASE_URL"]
-        assert environment["PGPASSWORD"] == "${DATABASE_PASSWORD:-instainstru}"
-    assert (
-        composed["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"]
-        == "${DATABASE_PASSWORD:-instainstru}"
-    )
+        assert urlsplit(default_of(environment["DATABASE_URL"])).username == APP_ROLE
+        if name == "migrate":
+            assert "${" not in environment["MIGRATE_DATABASE_URL"]
+            assert environment["PGPASSWORD"] == owner_password
+        else:
+            assert "MIGRATE_DATABASE_URL" not in environment
+            assert not any("${DATABASE_PASSWORD" in value for value in environment.values())
+    postgres = composed["services"]["postgres"]["environment"]
+    assert postgres["POSTGRES_PASSWORD"] == owner_password
 
 
 @pytest.mark.parametrize("service", OWN_SERVICES)
@@ -91,7 +97,7 @@ def test_the_processes_run_existing_commands_with_valid_settings(
     process = composed["services"][service]
     assert _parser().parse_args(process["command"]).run
     values = {name.lower(): default_of(value) for name, value in process["environment"].items()}
-    values.pop("pgpassword")  # read by the database driver
+    values.pop("pgpassword", None)  # read by the database driver
     assert set(values) <= set(Settings.model_fields)
     settings = read(_env_file=None, **values)
     assert settings.database_url.get_secret_value().startswith("postgresql://")
