@@ -7,6 +7,7 @@ from app.pages import (
     book,
     calendar,
     dev_mail,
+    embed,
     home,
     instructor,
     lessons,
@@ -19,6 +20,7 @@ from app.pages import (
 
 routes = [
     Route("/", home.page, methods=["GET"]),
+    *embed.routes,
     Route("/book/{id}", book.page, methods=["GET"]),
     Route("/instructors/{id}", instructor.page, methods=["GET"]),
     Route("/lessons", lessons.page, methods=["GET"]),

@@ -34,11 +34,20 @@ from app.web.parsing import (
     query,
     read,
 )
-from app.web.responses import done, json, local_path, page, static_files, templates
+from app.web.responses import (
+    READABLE_BY_ANY_SITE,
+    done,
+    json,
+    local_path,
+    page,
+    static_files,
+    templates,
+)
 from app.web.state import Handler, PerRequest, Request, State, utc_now
 
 __all__ = [
     "MAX_BODY",
+    "READABLE_BY_ANY_SITE",
     "AllowedHosts",
     "Handler",
     "PerRequest",

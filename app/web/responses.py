@@ -20,6 +20,12 @@ from app import formatting, wire
 from app.web.parsing import is_form
 from app.web.state import PerRequest, Request
 
+# Also for sites whose embedder policy asks for it.
+READABLE_BY_ANY_SITE = {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+
 
 def json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response that nothing caches, unless `headers` override Cache-Control."""
@@ -85,7 +91,8 @@ def templates(folder: Path) -> jinja2.Environment:
 
 
 class _Files(StaticFiles):
-    """URLs from `static()` are cached forever; others are revalidated by their ETag."""
+    """URLs from `static()` are cached forever; others are revalidated by their ETag. Any site may
+    load the modules of /embed.js."""
 
     def file_response(
         self, full_path: Any, stat_result: Any, scope: Scope, status_code: int = 200
@@ -94,6 +101,7 @@ class _Files(StaticFiles):
         response.headers["Cache-Control"] = (
             "max-age=31536000, immutable" if scope["query_string"] else "no-cache"
         )
+        response.headers.update(READABLE_BY_ANY_SITE)
         return response
 
 
