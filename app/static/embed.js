@@ -45,7 +45,7 @@ section {
 }
 h2, h3, p, ol, ul { margin: 0; padding: 0; font: inherit; list-style: none; }
 h2 { font-size: 1.2em; font-weight: 700; }
-h3 { margin-bottom: 6px; font-weight: 600; }
+h3 { margin-bottom: 6px; font-weight: 600; white-space: nowrap; }
 a { color: inherit; }
 a:focus-visible, button:focus-visible { outline: 3px solid var(--ink); outline-offset: 2px; }
 .state, .about, .none, .foot { color: var(--ink-2); font-size: .9em; }
@@ -89,7 +89,7 @@ span.time { border-style: dashed; color: var(--ink-2); font-weight: 500; }
 .foot { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center; }
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 @container (min-width: 640px) {
-  .days { grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: 16px 8px; }
+  .days { grid-template-columns: repeat(auto-fit, minmax(112px, 1fr)); gap: 16px 8px; }
   .times { grid-template-columns: 1fr; }
 }`;
 
