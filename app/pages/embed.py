@@ -19,9 +19,8 @@ async def script(request: Request) -> Response:
     """A module that loads the component from its current address."""
     static = cast(Callable[[str], str], request.state["templates"].globals["static"])
     headers = {
-        **web.READABLE_BY_ANY_SITE,
+        "Access-Control-Allow-Origin": "*",
         "Cache-Control": f"public, max-age={SECONDS}",
-        "Vary": "Accept-Encoding",
     }
     return Response(
         f'import "{static("embed.js")}";\n', headers=headers, media_type="text/javascript"

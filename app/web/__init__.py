@@ -35,7 +35,6 @@ from app.web.parsing import (
     read,
 )
 from app.web.responses import (
-    READABLE_BY_ANY_SITE,
     done,
     json,
     local_path,
@@ -47,7 +46,6 @@ from app.web.state import Handler, PerRequest, Request, State, utc_now
 
 __all__ = [
     "MAX_BODY",
-    "READABLE_BY_ANY_SITE",
     "AllowedHosts",
     "Handler",
     "PerRequest",

@@ -20,12 +20,6 @@ from app import formatting, wire
 from app.web.parsing import is_form
 from app.web.state import PerRequest, Request
 
-# Also for sites whose embedder policy asks for it.
-READABLE_BY_ANY_SITE = {
-    "Access-Control-Allow-Origin": "*",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-}
-
 
 def json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response that nothing caches, unless `headers` override Cache-Control."""
@@ -101,7 +95,7 @@ class _Files(StaticFiles):
         response.headers["Cache-Control"] = (
             "max-age=31536000, immutable" if scope["query_string"] else "no-cache"
         )
-        response.headers.update(READABLE_BY_ANY_SITE)
+        response.headers["Access-Control-Allow-Origin"] = "*"
         return response
 
 
