@@ -6,6 +6,8 @@ from urllib.parse import urlencode
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
+# A new lesson can be cancelled for free, and a move undone, for as long (cancellation_grace in SQL).
+GRACE = timedelta(minutes=5)
 PLACES = {
     "student": "At your place",
     "instructor": "At the instructor’s place",
@@ -185,8 +187,8 @@ def cancelling(start: datetime, hours: int, zone: str, now: datetime) -> str:
 
 def free_to_cancel(until: datetime, zone: str, now: datetime) -> str:
     """Free to cancel until Mon, Nov 23, 9:00 pm: for a lesson that is booked now."""
-    if until <= now + timedelta(minutes=5):
-        return "Free to cancel for 5 minutes after booking"
+    if until <= now + GRACE:
+        return f"Free to cancel for {duration(GRACE.seconds)} after booking"
     return f"Free to cancel until {moment(until, zone)}"
 
 

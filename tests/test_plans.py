@@ -72,7 +72,7 @@ async def test_the_life_of_a_lesson_scans_no_table(plans: QueryPlans) -> None:
     assert await plans.scans(hold, *parties, start + timedelta(hours=1), now, until) == []
     for sql in (
         "select refusal from confirm_hold($1, $2, null, 'Here', null, $3, 'k', '\\x00')",
-        "select refusal from extend_hold($1, $2, $3, $3, 'k', '\\x00')",
+        "select refusal from extend_hold($1, $2, $3, 'public', 'Here', 'Note', $3, 'k', '\\x00')",
         "select refusal from give_up_hold($1, $2, $3, 'k', '\\x00')",
     ):
         assert await plans.scans(sql, parties[0], held, now) == []

@@ -3,7 +3,7 @@ once."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from app.bookings import booking
@@ -11,9 +11,6 @@ from app.bookings.booking import Booking, Outcome, Parties
 from app.bookings.idempotency import Call
 from app.db import Db, Pool, Tx
 from app.statements import statement
-
-# A new lesson can be cancelled for free, and a move undone, for as long.
-GRACE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)

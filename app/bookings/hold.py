@@ -78,17 +78,24 @@ async def extend(
     booking_id: UUID,
     *,
     seconds: int,
+    location_type: LocationType | None = None,
+    location: str | None = None,
+    note: str | None = None,
     now: datetime,
     call: Call | None = None,
 ) -> Booking:
-    """Lets the hold end `seconds` from now; possible once. Watchers see no change. Raises NotFound,
-    NotAllowed, HoldExpired, HoldLimit (extended before), WrongState and IdempotencyMismatch."""
+    """Lets the hold end `seconds` from now; possible once. What is None stays as it was held.
+    Watchers see no change. Raises NotFound, NotAllowed, HoldExpired, HoldLimit (extended before),
+    WrongState and IdempotencyMismatch."""
     return await booking.change(
         db,
         _extend,
         student_id,
         booking_id,
         held_until=now + timedelta(seconds=seconds),
+        location_type=location_type,
+        location=location,
+        note=note,
         now=now,
         may="student",
         call=call,

@@ -53,7 +53,7 @@ class TimeRequest(BaseModel):
     duration_minutes: Minutes | None = None
 
 
-class ConfirmationRequest(BaseModel):
+class DetailsRequest(BaseModel):
     location_type: LocationType | None = None
     location: str | None = Field(None, max_length=500)
     note: str | None = Field(None, max_length=2000)
@@ -143,7 +143,7 @@ async def hold_time(request: Request, account: SignedIn, call: Call | None) -> R
 @web.may("create_bookings")
 @idempotent
 async def confirm(request: Request, account: SignedIn, call: Call | None) -> Response:
-    body = await web.read(request, ConfirmationRequest, clearable=("location", "note"))
+    body = await web.read(request, DetailsRequest, clearable=("location", "note"))
     lesson = await hold.confirm(
         request.state["pool"],
         account.account_id,
@@ -162,10 +162,14 @@ async def confirm(request: Request, account: SignedIn, call: Call | None) -> Res
 @web.may("hold_times")
 @idempotent
 async def extend_hold(request: Request, account: SignedIn, call: Call | None) -> Response:
+    body = await web.read(request, DetailsRequest, clearable=("location", "note"))
     held = await hold.extend(
         request.state["pool"],
         account.account_id,
         web.path_id(request),
+        location_type=body.location_type,
+        location=body.location,
+        note=body.note,
         seconds=request.state["settings"].hold_seconds,
         now=request.state["now"](),
         call=call,

@@ -10,7 +10,6 @@ from app.accounts.session import SignedIn
 from app.availability import start_times
 from app.bookings import booking
 from app.bookings.booking import Booking
-from app.bookings.cancellation import GRACE
 from app.catalog import instructor
 from app.catalog.instructor import Instructor
 from app.pages import offer
@@ -51,6 +50,8 @@ async def page(request: Request, account: SignedIn) -> Response:
             "id": str(lesson.id),
             "instructor": str(lesson.instructor_id),
             "stage": stage,
+            "start": wire.instant(lesson.starts_at),
+            "zone": lesson.time_zone,
             "day": str(formatting.local_day(lesson.starts_at, lesson.time_zone)),
             "held_until": wire.instant(lesson.held_until) if lesson.held_until else None,
             "undo_until": wire.instant(undo_until) if undo_until else None,
@@ -68,7 +69,7 @@ def _stage(lesson: Booking, now: datetime) -> str:
 
 def _undo_until(lesson: Booking, progress: booking.Progress, now: datetime) -> datetime | None:
     """Until when the lesson can be undone; None if it cannot be, or no longer."""
-    until = min(progress.since + GRACE, lesson.free_cancel_until)
+    until = min(progress.since + formatting.GRACE, lesson.free_cancel_until)
     return until if lesson.state == "confirmed" and now < until else None
 
 

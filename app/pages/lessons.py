@@ -15,7 +15,6 @@ from app.accounts.session import SignedIn
 from app.availability import next_start
 from app.bookings import booking, cancellation, feed, reschedule
 from app.bookings.booking import Booking, Scope
-from app.bookings.cancellation import GRACE
 from app.bookings.reschedule import Terms
 from app.catalog import instructor
 from app.pages.selection import first_of_week
@@ -127,7 +126,7 @@ async def _own(
 def _can_undo(terms: Terms, now: datetime) -> bool:
     if terms.moved_at is None or terms.moved_from is None:
         return False
-    return now <= terms.moved_at + GRACE and now < terms.moved_from
+    return now <= terms.moved_at + formatting.GRACE and now < terms.moved_from
 
 
 @web.may("view_own_bookings")

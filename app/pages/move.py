@@ -13,7 +13,6 @@ from app.accounts.session import SignedIn
 from app.availability import start_times
 from app.bookings import booking, reschedule
 from app.bookings.booking import Booking
-from app.bookings.cancellation import GRACE
 from app.bookings.reschedule import Terms
 from app.catalog import instructor
 from app.pages import instructor as instructor_page
@@ -86,7 +85,7 @@ class Move:
             return "A cancellation still counts as late: a lesson moved late stays late."
         assert start is not None
         hours = timedelta(hours=self.terms.free_cancel_hours)
-        until = min(start, max(start - hours, self.lesson.created_at + GRACE))
+        until = min(start, max(start - hours, self.lesson.created_at + formatting.GRACE))
         if until <= now:
             return "A cancellation will then count as late."
         return f"Free to cancel until {formatting.moment(until, self.lesson.time_zone)}."

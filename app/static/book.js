@@ -2,7 +2,7 @@
 // stage; this script replaces what has changed, and leaves what was typed.
 
 import { attempt } from "./attempt.js";
-import { now, setServerTime } from "./formatting.js";
+import { hint, now, setServerTime } from "./formatting.js";
 import { Live } from "./live.js";
 import { Refresh, readPage } from "./refresh.js";
 import { announce, follow } from "./status.js";
@@ -45,6 +45,7 @@ function draw(page) {
   if (!hasForm) replace("book", page);
   else for (const id of ["state", "actions", "summary"]) replace(id, page);
   if (hasForm && !page.getElementById("give-up")) element("give-up")?.remove();
+  showHint();
   element("book").dataset.stage = data.stage;
   if (isOther) {
     showError("");
@@ -67,6 +68,15 @@ function replace(id, page) {
   if (!focused) return;
   const target = (focused.id && element(focused.id)) || element("alternatives")?.firstElementChild;
   (target ?? element("title")).focus({ preventScroll: true });
+}
+
+// The server knows the account's time zone, and the device may be in another.
+function showHint() {
+  const device = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const own = hint(Date.parse(data.start), data.zone, device);
+  if (!own || element("when").querySelector("small")) return;
+  const textContent = `${own} your time`;
+  element("when").append(Object.assign(document.createElement("small"), { textContent }));
 }
 
 const served = new Map(["book", "state", "actions", "summary"].map((id) => [
@@ -274,6 +284,7 @@ follow(live, refresh);
 
 restore();
 followPlace();
+showHint();
 watch();
 tick();
 setInterval(tick, 1_000);

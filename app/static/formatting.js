@@ -61,6 +61,13 @@ export const zoneName = (zone) => `${zone.split("/").at(-1).replaceAll("_", " ")
 export const smallPrint = (zone) =>
   `Times in small print are in your time zone (${zone.split("/").at(-1).replaceAll("_", " ")}).`;
 
+// The time in the viewer's own zone if it differs: "6:00 am", "Wed 1:00 am"; else empty.
+export const hint = (instant, zone, own) => {
+  const [day, time] = [dayOf(instant, own), clock(instant, own)];
+  if (day === dayOf(instant, zone) && time === clock(instant, zone)) return "";
+  return day === dayOf(instant, zone) ? time : `${shortWeekday(day)} ${time}`;
+};
+
 const PARTS = ["morning", "afternoon", "evening"];
 
 // One of PARTS. The afternoon begins at noon, the evening at 5 pm.
@@ -122,6 +129,15 @@ export const money = (cents) => {
 
 export const price = (hourlyRateCents, minutes) =>
   Math.floor((hourlyRateCents * minutes + 30) / 60);
+
+// A new lesson can be cancelled for free for as long.
+export const GRACE = 5 * 60_000;
+
+// "Free to cancel until Mon, Nov 23, 9:00 pm": for a lesson that is booked now.
+export const freeToCancel = (until, zone, at) =>
+  until <= at + GRACE
+    ? `Free to cancel for ${plural(GRACE / 60_000, "minute")} after booking`
+    : `Free to cancel until ${moment(until, zone)}`;
 
 export const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 

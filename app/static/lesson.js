@@ -1,7 +1,9 @@
 // The card "Your lesson" and the form that holds its time. A selection or a refusal changes the
 // card in place. Events: "select" with a start, "settled" after an attempt to hold.
 
-import { clock, dayOf, moment, money, now, plural, soon, wire } from "./formatting.js";
+import {
+  clock, dayOf, freeToCancel, moment, money, now, plural, soon, wire,
+} from "./formatting.js";
 import { attempt } from "./attempt.js";
 import { announce } from "./status.js";
 
@@ -144,9 +146,7 @@ export class Lesson extends EventTarget {
   #policy(start) {
     const { zone } = this.#offer;
     const until = start - this.#pageData.free_cancel_hours * 3_600_000;
-    const grace = until <= now() + 5 * 60_000;
-    const limit = grace ? "for 5 minutes after booking" : `until ${moment(until, zone)}`;
-    return `Free to cancel ${limit}. After that, it counts as late.`;
+    return `${freeToCancel(until, zone, now())}. After that, it counts as late.`;
   }
 
   // ---- a selected time that cannot be booked

@@ -6,7 +6,7 @@ import { attempt } from "./attempt.js";
 import { Board } from "./board.js";
 import { BoardControls } from "./board_controls.js";
 import {
-  clock, dayOf, daysBetween, moment, money, now, plural, setServerTime, soon, wire,
+  GRACE, clock, dayOf, daysBetween, moment, money, now, plural, setServerTime, soon, wire,
 } from "./formatting.js";
 import { BOARD_DAYS, Offer, WEEK_DAYS } from "./offer.js";
 import { Refresh, readPage } from "./refresh.js";
@@ -15,7 +15,6 @@ import { announce } from "./status.js";
 const BUSY_AFTER_MS = 300; // the button says "Moving…" after this long
 // Times become too soon to book as time passes, without a message.
 const REDRAW_EVERY = 10_000;
-const GRACE = 5 * 60_000; // a new lesson can be cancelled for free for as long
 // After these refusals the lesson can't be moved at all.
 const FINAL = ["WRONG_STATE", "TOO_LATE", "NOT_FOUND", "NOT_ALLOWED"];
 

@@ -2,8 +2,7 @@
 // and the viewer's own lessons; mirrors app/pages/offer.py. board.js and lesson.js draw it.
 
 import {
-  addDays, clock, dayOf, daysBetween, longDay, money, now, price, shortDay, shortWeekday, soon,
-  wire,
+  addDays, clock, dayOf, daysBetween, hint, longDay, money, now, price, shortDay, soon, wire,
 } from "./formatting.js";
 import { fits, meets, nearest, ofDay, released, spans } from "./start_times.js";
 
@@ -199,16 +198,13 @@ export class Offer {
 
   // The viewer's own zone, if its clock differs from the lesson's at that time.
   hintZone(start) {
-    const read = (zone) => dayOf(start, zone) + clock(start, zone);
-    return this.ownZones.find((own) => read(own) !== read(this.zone));
+    return this.ownZones.find((own) => hint(start, this.zone, own));
   }
 
   // The time in the viewer's own zone if it differs: "6:00 am", "Wed 1:00 am"; else empty.
   hint(start) {
     const own = this.hintZone(start);
-    if (!own) return "";
-    const day = dayOf(start, own);
-    return `${day === dayOf(start, this.zone) ? "" : `${shortWeekday(day)} `}${clock(start, own)}`;
+    return own ? hint(start, this.zone, own) : "";
   }
 
   // The address of this page with another selection.

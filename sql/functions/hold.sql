@@ -51,11 +51,12 @@ begin
 end
 $$;
 
--- Extends a hold to p_held_until, once, and no longer than until its lesson starts. The board stays
+-- Extends a hold to p_held_until, once, and no longer than until its lesson starts. A null location
+-- type, location or note keeps the hold's, and so does a type that is not offered. The board stays
 -- the same, so there is no step.
 create function extend_hold(
-  p_student uuid, p_booking uuid, p_held_until timestamptz, p_now timestamptz,
-  p_key text, p_fingerprint bytea,
+  p_student uuid, p_booking uuid, p_held_until timestamptz, p_location_type text,
+  p_location text, p_note text, p_now timestamptz, p_key text, p_fingerprint bytea,
   out refusal text, out detail jsonb, out booking jsonb
 )
 language plpgsql volatile set plan_cache_mode = force_generic_plan as $$
@@ -71,7 +72,13 @@ begin
   end if;
   update booking b
   set held_until = least(greatest(b.held_until, p_held_until), lower(b.during)),
-      hold_extended = true
+      hold_extended = true,
+      location_type = coalesce(
+        (select p_location_type from service s
+         where s.id = b.service_id and p_location_type = any (s.location_types)),
+        b.location_type),
+      location = coalesce(p_location, b.location),
+      note = coalesce(p_note, b.note)
   where b.id = p_booking;
   booking := answer_of(p_booking, p_student, p_key, p_fingerprint, p_now);
 end

@@ -16,7 +16,8 @@ from confirm_hold(:actor_id, :booking_id, :location_type, :location, :note, :now
 
 -- name: extend_hold
 select refusal, detail, booking
-from extend_hold(:actor_id, :booking_id, :held_until, :now, :key, :fingerprint);
+from extend_hold(:actor_id, :booking_id, :held_until, :location_type, :location, :note, :now, :key,
+                 :fingerprint);
 
 -- name: give_up_hold
 select refusal, detail, booking

@@ -100,6 +100,7 @@ async def test_a_hold_is_extended_once(
     assert extended.status_code == 200
     assert extended.json()["held_until"] >= lesson["held_until"]
     assert extended.json()["version"] == lesson["version"]
+    assert extended.json()["note"] == lesson["note"]
     again = await ben.post(path)
     assert (again.status_code, again.json()["code"]) == (409, "HOLD_LIMIT")
     await pool.execute("update booking set held_until = now()")

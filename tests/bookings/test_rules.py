@@ -9,7 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from app import refusal
+from app import formatting, refusal
 from app.availability import start_times, week
 from app.bookings import cancellation
 from app.bookings.idempotency import MAX_KEY
@@ -24,7 +24,7 @@ NOW = datetime.now(UTC)
 async def test_python_and_sql_agree_on_the_limits(pool: Pool) -> None:
     assert await pool.fetchval("select booking_horizon()") == start_times.HORIZON
     assert await pool.fetchval("select availability_horizon_days()") == week.HORIZON_DAYS
-    assert await pool.fetchval("select cancellation_grace()") == cancellation.GRACE
+    assert await pool.fetchval("select cancellation_grace()") == formatting.GRACE
 
     def longest(model: Any, field: str) -> int:
         return int(next(item.max_length for item in model.model_fields[field].metadata))

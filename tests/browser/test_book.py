@@ -54,7 +54,7 @@ async def test_a_hold_is_extended_lost_to_someone_else_and_another_time_is_booke
     for theme in ("dark", "light"):
         await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         assert await violations(page) == []
-    await page.get_by_role("button", name="Keep it for 5 minutes more").click()
+    await page.get_by_role("button", name="Keep it for another 5 minutes").click()
     await expect(page.locator("#extend")).to_have_count(0)
     await expect(page.locator("#countdown")).to_have_text(re.compile(r"^[45]:\d\d$"))
     await expect(page.locator("#hold")).not_to_have_attribute("data-urgent", "")

@@ -56,6 +56,9 @@ SCRIPT = """async (cases) => {
         format.nearDay(format.addDays(day, 1), day), format.partOfDay(start, zone),
         format.smallPrint(zone), format.money(minutes * 37),
         format.money(format.price(4321, minutes)),
+        ...["Asia/Kathmandu", "America/New_York"].map((own) => format.hint(start, zone, own)),
+        ...[-1, 0, 1].map((after) => format.freeToCancel(
+          start + format.GRACE + after * 1_000, zone, start)),
       ],
     };
   });
@@ -121,6 +124,16 @@ def on_the_server(case: dict[str, Any]) -> dict[str, Any]:
             formatting.near_day(day + timedelta(days=1), day),
             formatting.part_of_day(start, zone), formatting.small_print(zone),
             formatting.money(minutes * 37), formatting.money(formatting.price(4321, minutes)),
+            *(
+                formatting.hint(start, zone, own)
+                for own in ("Asia/Kathmandu", "America/New_York")
+            ),
+            *(
+                formatting.free_to_cancel(
+                    start + timedelta(minutes=5, seconds=after), zone, start
+                )
+                for after in (-1, 0, 1)
+            ),
         ],
     }  # fmt: skip
 

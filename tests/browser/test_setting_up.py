@@ -62,6 +62,9 @@ async def test_a_new_instructor_can_be_booked_after_ten_clicks(open_page: Open, 
     await hand.click(page.get_by_role("button", name="Save and continue"))
 
     await expect(checklist).to_contain_text("1 of 3 done")
+    # The focus is on the next step.
+    next_step = page.locator("summary", has_text="Offer your first service")
+    await expect(next_step).to_be_focused()
     await page.goto("/lessons")
     await page.goto("/teach")  # returning resumes at the next step
     await expect_good_looks(page)
@@ -69,12 +72,13 @@ async def test_a_new_instructor_can_be_booked_after_ten_clicks(open_page: Open, 
     await hand.click(page.get_by_role("button", name="Offer this service"))
 
     await expect(checklist).to_contain_text("2 of 3 done")
+    await expect(page.locator("summary", has_text="Set your hours")).to_be_focused()
     await expect(page.get_by_label("Repeat for the next 12 weeks")).to_be_checked()
     await expect(checklist).to_contain_text("New York time")
     await expect_good_looks(page)
     await hand.click(page.get_by_role("button", name="Open these hours"))
 
-    await expect(checklist).to_contain_text("You can be booked")
+    await expect(checklist.get_by_role("heading", name="You can be booked")).to_be_focused()
     assert hand.clicks <= 10
     await expect_good_looks(page)
     public_page = await checklist.get_by_role("link", name="See your page").get_attribute("href")

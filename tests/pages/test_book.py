@@ -183,11 +183,15 @@ async def test_a_hold_is_extended_once_and_given_up(client: httpx.AsyncClient, p
     held = await hold_time(pool, anna, ben, seconds=30)
     await sign_in(client, ben)
     page = await visit(client, f"/book/{held.id}")
-    assert (await page.form("/extension").send(client)).status_code == 303
+    assert "Keep this time for another 5 minutes" in page.text
+    extension = Form(f"/api/holds/{held.id}/extension", "post", page.form("/confirmation").fields)
+    typed = {"location_type": "public", "location": "The library", "note": "I bring my own guitar."}
+    assert (await extension.send(client, **typed)).status_code == 303
     until = await pool.fetchval("select held_until from booking")
     assert until > utc_now() + timedelta(minutes=4)
     page = await visit(client, f"/book/{held.id}")
-    assert not [form for form in page.forms if "extension" in form.action]
+    assert typed.items() <= page.form("/confirmation").fields.items()
+    assert "another 5 minutes" not in page.text
     response = await page.form("/api/holds/").send(client)
     assert response.headers["location"] == f"/book/{held.id}"
     page = await visit(client, f"/book/{held.id}")
