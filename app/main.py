@@ -13,7 +13,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Mount, Route, WebSocketRoute
 
@@ -29,8 +29,10 @@ import realtime.lifespan
 from app import db, health, limits, logs, refusal, web
 from app.availability import public
 from app.availability.public_cache import PublicCache
+from app.search import history, visitor
 from app.settings import Settings
 from app.settings import settings as read_settings
+from app.write_behind import WriteBehind
 from realtime import endpoint
 
 log = structlog.get_logger("web")
@@ -59,6 +61,12 @@ def build(
         pool = await db.connect(dsn, size=settings.database_pool, name="web")
         cache = PublicCache(settings.public_availability_cache_ttl)
 
+        write_behind = WriteBehind(pool)
+
+        def signed_in(connection: HTTPConnection[Any], account_id: UUID) -> None:
+            if guest_id := visitor.guest(connection):
+                history.adopt(write_behind, guest_id, account_id)
+
         async def keep_warm() -> None:
             await public.keep_warm(pool, cache, settings, now=now)
 
@@ -72,7 +80,10 @@ def build(
             async with (
                 limits.opened(settings) as limiter,
                 realtime.lifespan.running(
-                    settings, now=now, public_cache=cache, tasks={"public answers": keep_warm}
+                    settings,
+                    now=now,
+                    public_cache=cache,
+                    tasks={"public answers": keep_warm, "write behind": write_behind.run},
                 ) as live,
             ):
                 yield {
@@ -81,12 +92,15 @@ def build(
                     "public_cache": cache,
                     "wake_up": wake_up,
                     "sessions_ended": live.wakeup.sessions_ended,
+                    "signed_in": signed_in,
+                    "write_behind": write_behind,
                     "now": now,
                     "templates": templates,
                     "limiter": limiter,
                     "live": live,
                     "seats": endpoint.Seats(settings),
                 }
+                await write_behind.flush()
         finally:
             await db.close(pool)
 

@@ -9,7 +9,9 @@ import pytest
 from app import demo
 from app.bookings import booking
 from app.db import Pool
-from app.search import offers
+from app.search import search
+from app.search.parse import Understood
+from app.search.vocabulary import Vocabulary
 from tests import factories
 
 MOMENTS = [
@@ -26,7 +28,7 @@ MOMENTS = [
 @pytest.mark.parametrize("now", MOMENTS, ids=str)
 async def test_demo_data_has_free_times_and_lessons_at_any_date(pool: Pool, now: datetime) -> None:
     assert await demo.seed(pool, now=now)
-    items = await offers.items(pool, now=now, limit=100)
+    items = await search.items(pool, Understood(), Vocabulary.of(()), now=now, limit=100)
     assert len(items) == sum(len(instructor.offers) for instructor in demo.INSTRUCTORS)
     assert all(
         item.next_available and item.next_available < now + timedelta(days=4) for item in items
@@ -45,16 +47,17 @@ async def test_the_first_free_time_of_a_demo_instructor_can_be_booked(pool: Pool
     await demo.seed(pool, now=now)
     emma = await pool.fetchval("select id from account where email = 'emma.johnson@example.com'")
     items = {
-        item.offer.instructor_name: item for item in await offers.items(pool, now=now, limit=100)
+        item.instructor_name: item
+        for item in await search.items(pool, Understood(), Vocabulary.of(()), now=now, limit=100)
     }
     sarah = items["Sarah Chen"]
     assert sarah.next_available
     await factories.lesson(
         pool,
         emma,
-        sarah.offer.service_id,
+        sarah.service_id,
         sarah.next_available,
-        minutes=sarah.offer.minutes,
+        minutes=sarah.minutes,
         now=now,
     )
 

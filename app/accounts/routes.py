@@ -89,6 +89,7 @@ async def _sign_in_response(
     account = await session.authenticate(state["pool"], token, state["settings"], now=now)
     if account is None:
         raise refusal.NotSignedIn
+    state["signed_in"](request, account.account_id)
     home = "/teach" if "instructor" in account.roles else "/"
     content = {"account": accounts.as_json(account), "token": token}
     response = web.done(

@@ -1,57 +1,247 @@
 """The search API (docs/api.md)."""
 
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app import web, wire
-from app.search import offers
+from app import refusal, web, wire
+from app.accounts.session import SignedIn
+from app.search import history, search, suggestions, visitor, vocabulary
+from app.search.history import Kind
+from app.search.parse import MAX_LENGTH, Understood, parse
+from app.search.search import Item, Position, Sort
 from app.web import Request
 
 MAX_LENGTH_MINUTES = 480
 
+Slug = Annotated[str, Field(max_length=100)]
+Price = Annotated[int, Field(ge=0, le=10_000_000)]
 
-class OffersQuery(wire.Paging):
-    service: str | None = Field(None, max_length=100)
-    category: str | None = Field(None, max_length=100)
-    area: str | None = Field(None, max_length=100)
-    min_price: int | None = Field(None, ge=0, le=10_000_000)
-    max_price: int | None = Field(None, ge=0, le=10_000_000)
+
+class SearchQuery(wire.Paging):
+    """`q` in everyday words, and filters, which win over it. Prices are cents per hour."""
+
+    q: str = Field("", max_length=MAX_LENGTH)
+    service: Slug | None = None
+    category: Slug | None = None
+    area: Slug | None = None
+    min_price: Price | None = None
+    max_price: Price | None = None
+    date: wire.LocalDate | None = None
+    part_of_day: Literal["morning", "afternoon", "evening"] | None = None
+    level: Slug | None = None
+    audience: Slug | None = None
     duration_minutes: int | None = Field(None, ge=1, le=MAX_LENGTH_MINUTES)
-    q: str | None = None
-    date: str | None = None
-    part_of_day: str | None = None
+    sort: Sort | None = None
 
-    @field_validator("q", "date", "part_of_day")
-    @classmethod
-    def _unsupported(cls, _: str) -> str:
-        raise ValueError(
-            "This filter is not supported yet. Use service, category, area, min_price, max_price "
-            "or duration_minutes."
-        )
+    def after(self, sort: Sort) -> Position | None:
+        """The position that the cursor names. Raises ValidationError for one of another sort."""
+        position = self.position(str, _sort_key, UUID)
+        if position is None:
+            return None
+        used, key, service_id = position
+        if used != sort or isinstance(key, int) != (sort == "price"):
+            raise refusal.ValidationError(
+                "This cursor isn’t valid. Start again without one.", field="cursor"
+            )
+        if sort == "price":
+            return Position(service_id, rate=key)
+        return Position(service_id, start=key)
+
+
+def _sort_key(value: object) -> datetime | int | None:
+    if isinstance(value, str):
+        return wire.moment(value)
+    return None if value is None else wire.row_id(value)
+
+
+class SuggestionsQuery(BaseModel):
+    q: str = Field("", max_length=MAX_LENGTH)
+    limit: int = Field(8, ge=1, le=20)
+
+
+class Interaction(BaseModel):
+    search_id: UUID
+    instructor_id: UUID
+    kind: Kind
+
+
+def narrowed(understood: Understood, filters: SearchQuery) -> Understood:
+    """The criteria of a query with those of the filters, which win."""
+    values: dict[str, Any] = {}
+    if filters.service:
+        values |= {"service": filters.service, "services": ()}
+    if filters.category:
+        values |= {"category": filters.category}
+    if filters.area:
+        values |= {"area": filters.area, "areas": ()}
+    if filters.min_price is not None:
+        values["min_price_cents"] = filters.min_price
+    if filters.max_price is not None:
+        values["max_price_cents"] = filters.max_price
+    if filters.date:
+        values |= {"date": filters.date, "last_date": None}
+    if filters.part_of_day:
+        values |= {"part_of_day": filters.part_of_day, "from_time": None, "to_time": None}
+    if filters.level:
+        values["level"] = filters.level
+    if filters.audience:
+        values["audience"] = filters.audience
+    if filters.duration_minutes:
+        values["minutes"] = filters.duration_minutes
+    return replace(understood, **values)
 
 
 @web.public
-async def search(request: Request) -> Response:
-    filters = web.query(request, OffersQuery)
-    (after,) = filters.position(UUID) or [None]
-    items = await offers.items(
-        request.state["pool"],
-        now=request.state["now"](),
+async def instructors(request: Request) -> Response:
+    filters = web.query(request, SearchQuery)
+    _, _, _, page = await _results(request, filters)
+    return web.json(page)
+
+
+@web.visitor
+async def plain_language(request: Request, account: SignedIn | None) -> Response:
+    filters = web.query(request, SearchQuery)
+    understood, words, sort, page = await _results(request, filters)
+    state, now = request.state, request.state["now"]()
+    nearest = None
+    if not page["items"] and filters.cursor is None:
+        nearest = await search.relaxed(state["pool"], understood, words, now=now, sort=sort)
+    seeker = visitor.of(request, account)
+    search_id = visitor.new_search_id(seeker, state["settings"])
+    history.record(
+        state["write_behind"], seeker, filters.q, search_id, count=len(page["items"]), now=now
+    )
+    response = web.json(
+        {
+            "understood": understood.as_json(),
+            "items": page["items"],
+            "relaxed": nearest
+            and {
+                "dropped": nearest.dropped,
+                "items": [search.as_json(item) for item in nearest.items],
+            },
+            "next_cursor": page["next_cursor"],
+            "search_id": str(search_id),
+        }
+    )
+    return visitor.remember(request, response, seeker)
+
+
+async def _results(
+    request: Request, filters: SearchQuery
+) -> tuple[Understood, vocabulary.Vocabulary, Sort, dict[str, Any]]:
+    """The criteria, the vocabulary, the sort and a page of results."""
+    pool, now = request.state["pool"], request.state["now"]()
+    words = await vocabulary.load(pool)
+    understood = narrowed(parse(filters.q, words, now=search.local_now(now)), filters)
+    sort: Sort = filters.sort or ("price" if understood.by_price else "soonest")
+    items = await search.items(
+        pool,
+        understood,
+        words,
+        now=now,
         limit=filters.limit + 1,
-        after=after,
-        service=filters.service,
-        category=filters.category,
-        area=filters.area,
-        min_price=filters.min_price,
-        max_price=filters.max_price,
-        minutes=filters.duration_minutes,
-    )
-    return web.json(
-        wire.listing(items, filters, offers.as_json, lambda item: (item.offer.service_id,))
+        sort=sort,
+        after=filters.after(sort),
     )
 
+    def key(item: Item) -> list[Any]:
+        return search.position(item, sort)
 
-routes = [Route("/api/instructors", search, methods=["GET"])]
+    return understood, words, sort, wire.listing(items, filters, search.as_json, key)
+
+
+@web.public
+async def suggest(request: Request) -> Response:
+    query = web.query(request, SuggestionsQuery)
+    words = await vocabulary.load(request.state["pool"])
+    suggested = suggestions.of(query.q, words, limit=query.limit)
+    return web.json({"items": [{"text": each.text, "kind": each.kind} for each in suggested]})
+
+
+# ---- history
+
+
+@web.visitor
+async def recent_searches(request: Request, account: SignedIn | None) -> Response:
+    paging = web.query(request, wire.Paging)
+    seeker = _reader(request, account, "view_own_search_history")
+    rows = await history.recent(
+        request.state["pool"],
+        request.state["write_behind"],
+        seeker,
+        before=_before(paging),
+        limit=paging.limit + 1,
+    )
+
+    def show(row: history.Search) -> dict[str, Any]:
+        return {
+            "id": str(row.id),
+            "query": row.query,
+            "searched_at": wire.instant(row.searched_at),
+        }
+
+    return web.json(wire.listing(rows, paging, show, lambda row: (row.searched_at, row.id)))
+
+
+def _before(paging: wire.Paging) -> tuple[datetime, UUID] | None:
+    position = paging.position(wire.moment, UUID)
+    return (position[0], position[1]) if position else None
+
+
+@web.visitor
+async def forget_searches(request: Request, account: SignedIn | None) -> Response:
+    seeker = _reader(request, account, "delete_own_search_history")
+    state = request.state
+    await history.clear(state["pool"], state["write_behind"], seeker)
+    return web.done(request, None, status=204, redirect_to="/")
+
+
+@web.visitor
+async def forget_search(request: Request, account: SignedIn | None) -> Response:
+    seeker = _reader(request, account, "delete_own_search_history")
+    state = request.state
+    await history.remove(state["pool"], state["write_behind"], seeker, web.path_id(request))
+    return web.done(request, None, status=204, redirect_to="/")
+
+
+def _reader(request: Request, account: SignedIn | None, permission: str) -> visitor.Visitor:
+    """Guests may see and delete their own history; accounts need the permission."""
+    if account is not None and permission not in account.permissions:
+        raise refusal.NotAllowed
+    return visitor.of(request, account)
+
+
+@web.visitor
+async def interact(request: Request, account: SignedIn | None) -> Response:
+    interaction = await web.read(request, Interaction)
+    state = request.state
+    seeker = visitor.of(request, account)
+    if not visitor.owns_search(request, seeker, interaction.search_id):
+        raise refusal.NotFound
+    history.interact(
+        state["write_behind"],
+        seeker,
+        interaction.search_id,
+        interaction.instructor_id,
+        interaction.kind,
+        now=state["now"](),
+    )
+    return web.json({}, 202)
+
+
+routes = [
+    Route("/api/instructors", instructors, methods=["GET"]),
+    Route("/api/search", plain_language, methods=["GET"]),
+    Route("/api/search/suggestions", suggest, methods=["GET"]),
+    Route("/api/search/history", recent_searches, methods=["GET"]),
+    Route("/api/search/history", forget_searches, methods=["DELETE"]),
+    Route("/api/search/history/{id}", forget_search, methods=["DELETE"]),
+    Route("/api/search/interactions", interact, methods=["POST"]),
+]

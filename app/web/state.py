@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 from uuid import UUID
 
 import jinja2
+from starlette.requests import HTTPConnection
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
 
@@ -15,6 +16,7 @@ from app.availability.public_cache import PublicCache
 from app.db import Pool
 from app.limits import Limiter
 from app.settings import Settings
+from app.write_behind import WriteBehind
 
 
 class WakeUp(Protocol):
@@ -33,6 +35,9 @@ class State(TypedDict):
     wake_up: WakeUp
     # Tells the live path that sessions of this account have ended. Returns at once, too.
     sessions_ended: Callable[[UUID], None]
+    # Tells the other domains that this visitor is now signed in to an account. Returns at once.
+    signed_in: Callable[[HTTPConnection[Any], UUID], None]
+    write_behind: WriteBehind
     now: Callable[[], datetime]
     templates: jinja2.Environment
     limiter: Limiter

@@ -10,7 +10,9 @@ from app.availability import board, next_start
 from app.bookings import booking
 from app.db import Pool
 from app.pages import instructor_cards
-from app.search import offers
+from app.search import search
+from app.search.parse import Understood
+from app.search.vocabulary import Vocabulary
 from loadtests.bench import accounts
 from loadtests.bench.report import Result, say
 from loadtests.bench.stack import Stack
@@ -124,5 +126,7 @@ async def _turn(pool: Pool, student: UUID, seconds: dict[str, list[float]]) -> N
     )
     timed("no match", began)
     began = time.perf_counter()
-    await offers.items(pool, limit=100, now=now + timedelta(seconds=1))
+    await search.items(
+        pool, Understood(), Vocabulary.of(()), limit=100, now=now + timedelta(seconds=1)
+    )
     timed("offers", began)

@@ -45,18 +45,6 @@ join account a on a.id = i.id
 join calendar c on c.instructor_id = i.id
 where i.id = :id;
 
--- name: offers
--- Services on offer, newest first. `minutes`: the requested length, or the shortest on offer.
-select page.instructor_id, page.instructor_name, page.service_id, page.service_name,
-       page.catalog_service, page.hourly_rate_cents,
-       array(
-         select x.area from instructor_area x
-         where x.instructor_id = page.instructor_id order by x.area
-       ) as areas,
-       page.minutes
-from offers(:service, :category, :area, :min_price, :max_price, :minutes, :after, :limit) as page
-order by page.service_id desc;
-
 -- name: update_instructor
 select update_instructor(:id, :headline, :bio, :years_experience, :areas, :teaching_address,
                          :min_advance_minutes, :travel_buffer_minutes, :free_cancel_hours, :now);

@@ -7,10 +7,13 @@ import httpx
 
 from app.db import Pool
 from app.pages import instructor_cards
-from app.search import offers
+from app.search import search
+from app.search.parse import Understood
+from app.search.vocabulary import Vocabulary
 from tests import factories
 
 NOW = datetime(2026, 11, 24, 13, 5, tzinfo=UTC)
+NOTHING = Vocabulary.of(())
 
 
 async def names(
@@ -99,14 +102,21 @@ async def test_a_calendar_of_many_short_ranges_is_read_once_per_list(
 
     async with pool.acquire() as connection:
         with connection.query_logger(note):
-            items = await offers.items(connection, limit=100, now=datetime.now(UTC))
+            items = await search.items(
+                connection, Understood(), NOTHING, limit=100, now=datetime.now(UTC)
+            )
             # One read of the near days for all durations, one more for those without a time there.
             assert len(reads) == 2
-            assert await offers.items(connection, limit=100, now=datetime.now(UTC)) == items
+            assert (
+                await search.items(
+                    connection, Understood(), NOTHING, limit=100, now=datetime.now(UTC)
+                )
+                == items
+            )
         await connection.execute("select 1")
         assert len(reads) == 2
     assert len(items) == 66
-    [piano] = [item for item in items if item.offer.catalog_service == "piano"]
+    [piano] = [item for item in items if item.catalog_service == "piano"]
     assert piano.next_available
     assert piano.next_available <= datetime.now(UTC) + timedelta(hours=3)
     assert all(item.next_available is None for item in items if item is not piano)

@@ -1,0 +1,435 @@
+"""Search results: services that match all criteria, and the nearest ones if there are none.
+
+Without a day or time, results have the next start of their calendar (app/availability/next_start.py).
+With one, they are only services whose instructors are free then for a whole lesson, and
+`next_available` is the first such start. Free time comes from the same functions as boards, and
+start_times lays out the starts. Statements deliver candidates in the order of a lower bound of their
+start; reading ends when no further candidate can precede the results."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import combinations, islice
+from typing import Any, Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from app import wire
+from app.availability import next_start, start_times
+from app.availability.next_start import Pair
+from app.availability.start_times import HORIZON
+from app.db import Db
+from app.search.parse import PARTS, Understood
+from app.search.vocabulary import Vocabulary
+from app.statements import PUBLIC_SECONDS, statement
+
+Sort = Literal["soonest", "price", "newest"]
+# The zone in which days without an instructor are meant.
+ZONE = ZoneInfo("America/New_York")
+# The days of a search with a time but without a day: first the nearest ones.
+STAGES = (3, 14)
+MAX_DAYS = 14
+# Candidates beyond a page, because some of them turn out not to be free.
+SPARE = 10
+# Candidates that each round of a search reads, as multiples of the first, and their largest number.
+ROUNDS = (1, 4, 16)
+MAX_CANDIDATES = 3_000
+# Combinations of criteria that are tried without.
+MAX_ATTEMPTS = 40
+# An audience's services, besides those without one.
+_INCLUDED_AUDIENCES = {"seniors": ["seniors", "adults"]}
+
+# The criteria that can be dropped, from the one that matters least.
+_DROPPABLE: dict[str, tuple[str, ...]] = {
+    "time": ("part_of_day", "from_time", "to_time"),
+    "date": ("date", "last_date"),
+    "area": ("area", "areas"),
+    "price": ("min_price_cents", "max_price_cents"),
+    "length": ("minutes",),
+    "level": ("level",),
+    "audience": ("audience",),
+    "text": ("words",),
+}
+_EMPTY = Understood()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A service with the next bookable start of a lesson of its `minutes`, the requested or the
+    shortest length. `areas` are slugs."""
+
+    instructor_id: UUID
+    instructor_name: str
+    service_id: UUID
+    service_name: str
+    catalog_service: str
+    hourly_rate_cents: int
+    areas: list[str]
+    minutes: int
+    next_available: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Relaxed:
+    """The nearest results, and the names of the criteria that they do not satisfy."""
+
+    dropped: list[str]
+    items: list[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The sort key of the last result of a page."""
+
+    id: UUID
+    start: datetime | None = None
+    rate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    service_id: UUID
+    instructor_id: UUID
+    instructor_name: str
+    service_name: str
+    catalog_service: str
+    hourly_rate_cents: int
+    areas: list[str]
+    minutes: int
+    start: datetime | None
+
+    def item(self, start: datetime | None) -> Item:
+        return Item(
+            self.instructor_id,
+            self.instructor_name,
+            self.service_id,
+            self.service_name,
+            self.catalog_service,
+            self.hourly_rate_cents,
+            self.areas,
+            self.minutes,
+            start,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _FreeCandidate:
+    service_id: UUID
+    instructor_id: UUID
+    instructor_name: str
+    service_name: str
+    catalog_service: str
+    hourly_rate_cents: int
+    areas: list[str]
+    minutes: int
+    start: datetime
+    time_zone: str
+    notice: int
+    edges: list[datetime]
+
+    def item(self, start: datetime) -> Item:
+        return Item(
+            self.instructor_id,
+            self.instructor_name,
+            self.service_id,
+            self.service_name,
+            self.catalog_service,
+            self.hourly_rate_cents,
+            self.areas,
+            self.minutes,
+            start,
+        )
+
+    def first_start(self, now: datetime, exactly: int | None) -> datetime | None:
+        """The first start in the free ranges; with `exactly`, at that minute of the day."""
+        ranges = start_times.pairs(self.edges)
+        zone = ZoneInfo(self.time_zone)
+        if exactly is not None:
+            ranges = [span for span in ranges if _minute_of_day(span[0], zone) == exactly]
+        earliest, latest = now + timedelta(minutes=self.notice), now + HORIZON
+        for start in start_times.of_ranges(ranges, self.minutes, self.time_zone):
+            if start > latest:
+                return None
+            if start >= earliest and exactly in {None, _minute_of_day(start, zone)}:
+                return start
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Hours:
+    """The days of a search, and the minutes of each day in which a whole lesson must lie, or at
+    which it must start."""
+
+    first: date
+    days: int
+    from_minute: int
+    to_minute: int
+    exactly: int | None
+
+
+_page = statement("search_page", _Candidate, seconds=PUBLIC_SECONDS)
+_free = statement("search_free", _FreeCandidate, seconds=PUBLIC_SECONDS)
+
+
+def local_now(now: datetime) -> datetime:
+    """The time in which days and times of a search are meant."""
+    return now.astimezone(ZONE)
+
+
+async def items(
+    db: Db,
+    criteria: Understood,
+    vocabulary: Vocabulary,
+    *,
+    now: datetime,
+    limit: int,
+    sort: Sort = "soonest",
+    after: Position | None = None,
+) -> list[Item]:
+    """Up to `limit` services that satisfy every criterion, after the one at `after`."""
+    filters = _filters(criteria, vocabulary)
+    if filters["services"] == [] or filters["areas"] == []:
+        return []
+    if not _has_time(criteria):
+        return await _next_items(db, filters, now=now, limit=limit, sort=sort, after=after)
+    stages = [MAX_DAYS] if criteria.date or sort != "soonest" else list(STAGES)
+    for days in stages:
+        hours = _hours(criteria, local_now(now).date(), days)
+        if hours.from_minute >= hours.to_minute:
+            return []
+        free = await _free_items(db, filters, hours, now=now, limit=limit, sort=sort, after=after)
+        if len(free) >= limit:
+            break
+    return free
+
+
+async def relaxed(
+    db: Db,
+    criteria: Understood,
+    vocabulary: Vocabulary,
+    *,
+    now: datetime,
+    limit: int = 10,
+    sort: Sort = "soonest",
+) -> Relaxed | None:
+    """The nearest results of a search that has none: with the fewest criteria dropped, and of these
+    the least important. None if the search has no criteria, or there is no service at all."""
+    base, dropped = criteria, []
+    groups = [
+        group
+        for group, names in _DROPPABLE.items()
+        if any(getattr(criteria, name) not in {None, ()} for name in names)
+    ]
+    subject = replace(_EMPTY, service=base.service, category=base.category, services=base.services)
+    if subject != _EMPTY and not await items(db, subject, vocabulary, now=now, limit=1):
+        # Nobody offers it: what else is there in its category?
+        dropped = ["service"] if base.service or base.services else ["category"]
+        category = base.category if base.services else None
+        if base.service and "service" in dropped:
+            category = vocabulary.category_of.get(base.service)
+        base = replace(base, service=None, services=(), category=category)
+        if nearest := await items(db, base, vocabulary, now=now, limit=limit, sort=sort):
+            return Relaxed(dropped, nearest)
+    attempts = (
+        chosen for size in range(1, len(groups) + 1) for chosen in combinations(groups, size)
+    )
+    for chosen in [*islice(attempts, MAX_ATTEMPTS), tuple(groups)]:
+        names = [name for group in chosen for name in _DROPPABLE[group]]
+        looser = replace(base, **{name: getattr(_EMPTY, name) for name in names})
+        if nearest := await items(db, looser, vocabulary, now=now, limit=limit, sort=sort):
+            for group in chosen:
+                dropped += _present(criteria, group)
+            return Relaxed(dropped, nearest)
+    return None
+
+
+def _present(criteria: Understood, group: str) -> list[str]:
+    """The dropped criteria that the query has, in the names of the API."""
+    sent = criteria.as_json()
+    return [name for name in _DROPPABLE[group] if name in sent] or [group]
+
+
+def position(item: Item, sort: Sort) -> list[Any]:
+    """The cursor after this result."""
+    start = item.next_available and wire.instant(item.next_available)
+    return [sort, {"soonest": start, "price": item.hourly_rate_cents}.get(sort), item.service_id]
+
+
+def as_json(item: Item) -> dict[str, Any]:
+    """A search result in the API's JSON (docs/api.md)."""
+    return {
+        "instructor": {"id": str(item.instructor_id), "name": item.instructor_name},
+        "service": {
+            "id": str(item.service_id),
+            "name": item.service_name,
+            "catalog_service": item.catalog_service,
+        },
+        "hourly_rate_cents": item.hourly_rate_cents,
+        "areas": item.areas,
+        "next_available": wire.instant(item.next_available) if item.next_available else None,
+    }
+
+
+# ---- criteria
+
+
+def _filters(criteria: Understood, vocabulary: Vocabulary) -> dict[str, Any]:
+    """The parameters of the statements; an empty list matches nothing."""
+    services = [*criteria.services] or ([criteria.service] if criteria.service else None)
+    if criteria.category:
+        inside = vocabulary.services_in(criteria.category)
+        services = [slug for slug in services if slug in inside] if services else inside
+    named = (criteria.area,) if criteria.area else criteria.areas
+    areas = sorted({other for area in named for other in vocabulary.areas_around(area)})
+    audience = criteria.audience
+    return {
+        "services": services,
+        "areas": areas or None,
+        "min_price": criteria.min_price_cents,
+        "max_price": criteria.max_price_cents,
+        "minutes": criteria.minutes,
+        "level": criteria.level,
+        "audiences": _INCLUDED_AUDIENCES.get(audience, [audience]) if audience else None,
+        "words": list(criteria.words),
+    }
+
+
+def _has_time(criteria: Understood) -> bool:
+    return any((criteria.date, criteria.part_of_day, criteria.from_time, criteria.to_time))
+
+
+def _hours(criteria: Understood, today: date, days: int) -> _Hours:
+    first = criteria.date or today
+    if criteria.date:
+        last = max(criteria.last_date or first, first)
+        # Past days of a range have no starts left.
+        first = min(max(first, today - timedelta(days=1)), last)
+        days = min((last - first).days + 1, MAX_DAYS)
+    begin, end = PARTS.get(criteria.part_of_day or "", (0, 24))
+    from_minute, to_minute = begin * 60, end * 60
+    exactly = None
+    if criteria.from_time:
+        from_minute = max(from_minute, _minute(criteria.from_time))
+    if criteria.to_time and criteria.to_time == criteria.from_time:
+        exactly = _minute(criteria.from_time)
+        from_minute, to_minute = exactly, 24 * 60
+    elif criteria.to_time:
+        to_minute = min(to_minute, _minute(criteria.to_time))
+    return _Hours(first, days, from_minute, to_minute, exactly)
+
+
+def _minute(wall_clock: str) -> int:
+    return int(wall_clock[:2]) * 60 + int(wall_clock[3:])
+
+
+def _minute_of_day(instant: datetime, zone: ZoneInfo) -> int:
+    local = instant.astimezone(zone)
+    return local.hour * 60 + local.minute
+
+
+# ---- results
+
+
+async def _next_items(
+    db: Db,
+    filters: dict[str, Any],
+    *,
+    now: datetime,
+    limit: int,
+    sort: Sort,
+    after: Position | None,
+) -> list[Item]:
+    """Results with the next start of their calendars."""
+    starts: dict[Pair, datetime | None] = {}
+    ranking: list[Item] = []
+    for factor in ROUNDS:
+        size = (limit + SPARE) * factor if sort == "soonest" else limit
+        candidates = await _page.all(
+            db, **filters, sort=sort, **_keys(after), limit=size, latest=now + HORIZON
+        )
+        pairs = {(row.instructor_id, row.minutes) for row in candidates}
+        starts |= await next_start.of(db, pairs - starts.keys(), now=now)
+        results = [row.item(starts[row.instructor_id, row.minutes]) for row in candidates]
+        ranking = _ranking(results, sort, after)
+        if sort != "soonest" or len(candidates) < size:
+            break
+        # No service beyond these candidates is free earlier.
+        last = max(_order(row.start, row.service_id) for row in candidates)
+        if len(ranking) >= limit and _soonest(ranking[limit - 1]) <= last:
+            break
+    return ranking[:limit]
+
+
+async def _free_items(
+    db: Db,
+    filters: dict[str, Any],
+    hours: _Hours,
+    *,
+    now: datetime,
+    limit: int,
+    sort: Sort,
+    after: Position | None,
+) -> list[Item]:
+    """Results that are free within these hours, with their first start then."""
+    results: list[Item] = []
+    read, size = 0, limit + SPARE
+    # By `soonest`, candidates of earlier pages may have been verified to start later.
+    keys = _keys(None if sort == "soonest" else after)
+    while read < MAX_CANDIDATES:
+        candidates = await _free.all(
+            db,
+            **filters,
+            first=hours.first,
+            days=hours.days,
+            from_minute=hours.from_minute,
+            to_minute=hours.to_minute,
+            sort=sort,
+            **keys,
+            limit=size,
+            now=now,
+        )
+        read += len(candidates)
+        starts = [(row, row.first_start(now, hours.exactly)) for row in candidates]
+        results += [row.item(start) for row, start in starts if start is not None]
+        ranking = _ranking(results, sort, after)
+        if len(candidates) < size:
+            return ranking[:limit]
+        last = candidates[-1]
+        if len(ranking) >= limit and (
+            sort != "soonest" or _soonest(ranking[limit - 1]) <= _order(last.start, last.service_id)
+        ):
+            break
+        keys = _keys(Position(last.service_id, last.start, last.hourly_rate_cents))
+        size = min(size * 4, 1000)
+    return ranking[:limit]
+
+
+def _keys(after: Position | None) -> dict[str, Any]:
+    return {
+        "after_start": after and after.start,
+        "after_rate": after and after.rate,
+        "after_id": after and after.id,
+    }
+
+
+def _ranking(results: list[Item], sort: Sort, after: Position | None) -> list[Item]:
+    if sort == "price":
+        return sorted(results, key=lambda item: (item.hourly_rate_cents, item.service_id))
+    if sort == "newest":
+        return sorted(results, key=lambda item: item.service_id, reverse=True)
+    ranking = sorted(results, key=_soonest)
+    if after is None:
+        return ranking
+    begin = _order(after.start, after.id)
+    return [item for item in ranking if _soonest(item) > begin]
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def _soonest(item: Item) -> tuple[datetime, UUID]:
+    return _order(item.next_available, item.service_id)
+
+
+def _order(start: datetime | None, service_id: UUID) -> tuple[datetime, UUID]:
+    """Services without a start come last."""
+    return start or _NEVER, service_id

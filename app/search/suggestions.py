@@ -1,0 +1,80 @@
+"""Suggestions while a search is typed: the terms that its last words may begin, from memory."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from app.search import spelling
+from app.search.vocabulary import Term, Vocabulary, words_of
+from app.search.words import KNOWN
+
+# Words at the end of the query that a term may begin with.
+LONGEST_PREFIX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A query, and what its last words are: `service`, `category` or `area`."""
+
+    text: str
+    kind: str
+
+
+def of(query: str, vocabulary: Vocabulary, *, limit: int) -> list[Suggestion]:
+    """Completions of the query, the best first. The longest end of the query that begins a term is
+    completed; an end that begins none may be a typing mistake."""
+    typed = query.split()
+    for count in range(min(LONGEST_PREFIX, len(typed)), 0, -1):
+        before, end = typed[:-count], " ".join(words_of(" ".join(typed[-count:])))
+        if end and (matches := list(_beginning_with(end, vocabulary))):
+            return _suggestions(before, matches, limit)
+    if typed and (word := words_of(typed[-1])):
+        if corrected := spelling.corrected(word[-1], vocabulary, KNOWN):
+            return _suggestions(typed[:-1], list(_beginning_with(corrected, vocabulary)), limit)
+        if nearest := list(_nearly_beginning_with(word[-1], vocabulary)):
+            return _suggestions(typed[:-1], nearest, limit)
+    return []
+
+
+def _suggestions(before: list[str], terms: list[Term], limit: int) -> list[Suggestion]:
+    """Each service, category and area once, by its name: first those whose name matches, and the
+    shortest ones."""
+    order = {"service": 0, "category": 1, "area": 2}
+    best: dict[tuple[str, str], tuple[bool, int, int, str]] = {}
+    for row in terms:
+        is_synonym = row.term != " ".join(words_of(row.name))
+        rank = (is_synonym, order[row.kind], len(row.name), row.name)
+        target = (row.kind, row.slug)
+        best[target] = min(best.get(target, rank), rank)
+    ranked = sorted(best.items(), key=lambda entry: entry[1])
+    return [Suggestion(" ".join([*before, rank[3]]), kind) for (kind, _), rank in ranked[:limit]]
+
+
+def _beginning_with(prefix: str, vocabulary: Vocabulary) -> Iterator[Term]:
+    terms = _sorted_terms(vocabulary.terms)
+    position = bisect_left(terms, (prefix,))
+    while position < len(terms) and terms[position][0].startswith(prefix):
+        yield terms[position][1]
+        position += 1
+
+
+def _nearly_beginning_with(word: str, vocabulary: Vocabulary) -> Iterator[Term]:
+    """Terms whose beginning is one letter away from what was typed so far."""
+    if len(word) < spelling.SHORTEST:
+        return
+    for term, row in _sorted_terms(vocabulary.terms):
+        if term[0] == word[0] and any(
+            spelling.distance(word, term[:length], 1) <= 1
+            for length in range(len(word) - 1, len(word) + 2)
+        ):
+            yield row
+
+
+@lru_cache(maxsize=2)
+def _sorted_terms(terms: tuple[Term, ...]) -> list[tuple[str, Term]]:
+    """The terms by their words."""
+    return sorted(
+        ((" ".join(words_of(row.term)), row) for row in terms),
+        key=lambda entry: (entry[0], entry[1].kind, entry[1].slug),
+    )

@@ -1,0 +1,94 @@
+"""Who searches: an account, or a guest, whom a signed cookie identifies. A search id contains a
+signature of its visitor, so that reports about other visitors' searches are refused without a
+look-up."""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from itsdangerous import BadSignature, Signer
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from app.accounts.session import SignedIn
+from app.settings import Settings
+from app.web import Request
+
+COOKIE = "guest"
+# As long as a guest's searches are kept (app/privacy/retention.py).
+COOKIE_SECONDS = 30 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """`id`: the account's, or the guest's. `is_new`: the guest has no cookie yet."""
+
+    id: UUID
+    is_guest: bool
+    is_new: bool = field(default=False, compare=False)
+
+
+def of(request: Request, account: SignedIn | None) -> Visitor:
+    if account is not None:
+        return Visitor(account.account_id, is_guest=False)
+    guest_id = guest(request)
+    return Visitor(guest_id or uuid4(), is_guest=True, is_new=guest_id is None)
+
+
+def guest(connection: HTTPConnection[Any]) -> UUID | None:
+    """The guest of the cookie, also beside a session; None without a valid one."""
+    value = connection.cookies.get(COOKIE, "")
+    if not value or len(value) > 200:
+        return None
+    try:
+        return UUID(_signer(connection.state["settings"]).unsign(value.encode()).decode())
+    except (BadSignature, ValueError):
+        return None
+
+
+def remember(request: Request, response: Response, visitor: Visitor) -> Response:
+    """Gives a new guest the cookie."""
+    if visitor.is_new:
+        value = _signer(request.state["settings"]).sign(str(visitor.id)).decode()
+        response.set_cookie(
+            COOKIE,
+            value,
+            COOKIE_SECONDS,
+            path="/",
+            httponly=True,
+            samesite="lax",
+            secure=request.url.scheme == "https",
+        )
+    return response
+
+
+def new_search_id(visitor: Visitor, settings: Settings) -> UUID:
+    """Eight random bytes and a signature of them and the visitor, as a UUID of version 8."""
+    return _search_id(secrets.token_bytes(8), visitor.id, settings)
+
+
+def owns_search(request: Request, visitor: Visitor, search_id: UUID) -> bool:
+    """Whether this visitor got this search id, as the account or earlier as a guest."""
+    owners = {visitor.id, guest(request)} - {None}
+    settings = request.state["settings"]
+    return any(
+        hmac.compare_digest(_search_id(search_id.bytes[:8], owner, settings).bytes, search_id.bytes)
+        for owner in owners
+        if owner is not None
+    )
+
+
+def _search_id(begin: bytes, visitor_id: UUID, settings: Settings) -> UUID:
+    head = begin[:6] + bytes([begin[6] & 0x0F | 0x80]) + begin[7:]
+    key = settings.secret_key.get_secret_value().encode()
+    tail = hmac.new(key, b"search" + head + visitor_id.bytes, hashlib.sha256).digest()[:8]
+    return UUID(bytes=head + bytes([tail[0] & 0x3F | 0x80]) + tail[1:])
+
+
+def _signer(settings: Settings) -> Signer:
+    return Signer(
+        settings.secret_key.get_secret_value(), salt="guest", digest_method=hashlib.sha256
+    )

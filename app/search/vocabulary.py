@@ -1,0 +1,170 @@
+"""The words that a search can name: the catalog's services, categories and areas with their terms.
+Read once per process and compared with the database every KEEP_SECONDS."""
+
+import asyncio
+import re
+import time
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from app.db import Db
+from app.statements import PUBLIC_SECONDS, statement
+
+KEEP_SECONDS = 60
+# More than the catalog has. Further rows are ignored, so that a process stays small.
+MAX_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What people call a service, category or area. `group`: a service's category, an area's
+    borough."""
+
+    kind: str
+    term: str
+    slug: str
+    name: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a term names."""
+
+    services: frozenset[str] = frozenset()
+    category: str | None = None
+    areas: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The terms by their stemmed words."""
+
+    terms: tuple[Term, ...]
+    meanings: dict[tuple[str, ...], Meaning]
+
+    @classmethod
+    def of(cls, rows: Iterable[Term]) -> "Vocabulary":
+        terms = tuple(rows)[:MAX_ROWS]
+        targets: dict[tuple[str, ...], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for row in terms:
+            if key := stems(row.term):
+                targets[key][row.kind].add(row.slug)
+        return cls(
+            terms,
+            {
+                key: Meaning(
+                    frozenset(kinds["service"]),
+                    min(kinds["category"], default=None),
+                    frozenset(kinds["area"]),
+                )
+                for key, kinds in targets.items()
+            },
+        )
+
+    @cached_property
+    def longest(self) -> int:
+        """The number of words of the longest term."""
+        return max(map(len, self.meanings), default=0)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The stems of all terms."""
+        return frozenset(word for key in self.meanings for word in key)
+
+    @cached_property
+    def category_of(self) -> dict[str, str]:
+        """The category of each service."""
+        return {row.slug: row.group for row in self.terms if row.kind == "service"}
+
+    @cached_property
+    def names(self) -> dict[tuple[str, str], str]:
+        """The name by kind and slug."""
+        return {(row.kind, row.slug): row.name for row in self.terms}
+
+    def services_in(self, category: str) -> list[str]:
+        return [slug for slug, group in self.category_of.items() if group == category]
+
+    @cached_property
+    def _areas(self) -> dict[str, tuple[str, str]]:
+        return {row.slug: (row.name, row.group) for row in self.terms if row.kind == "area"}
+
+    def areas_around(self, area: str) -> list[str]:
+        """The areas whose instructors come to this one: itself and its borough, or for a borough
+        all of its areas."""
+        if area not in self._areas:
+            return [area]
+        name, borough = self._areas[area]
+        inside = [
+            slug
+            for slug, (other, group) in self._areas.items()
+            if group == borough and borough in {name, other}
+        ]
+        return sorted({area, *inside})
+
+
+_vocabulary = statement("search_vocabulary", Term, seconds=PUBLIC_SECONDS)
+
+
+@dataclass
+class _Loaded:
+    vocabulary: Vocabulary | None = None
+    checked_at: float = float("-inf")
+
+
+_loaded = _Loaded()
+_loading = asyncio.Lock()
+
+
+async def load(db: Db) -> Vocabulary:
+    """The vocabulary of this process. One request at a time compares it with the database; the
+    others go on with the previous one."""
+    current = _loaded.vocabulary
+    if time.monotonic() < _loaded.checked_at + KEEP_SECONDS and current is not None:
+        return current
+    if current is not None and _loading.locked():
+        return current
+    async with _loading:
+        current = _loaded.vocabulary
+        if time.monotonic() < _loaded.checked_at + KEEP_SECONDS and current is not None:
+            return current
+        rows = tuple(await _vocabulary.all(db))[:MAX_ROWS]
+        if current is None or rows != current.terms:
+            current = _loaded.vocabulary = Vocabulary.of(rows)
+        _loaded.checked_at = time.monotonic()
+        return current
+
+
+def forget() -> None:
+    """The next `load` compares with the database."""
+    _loaded.checked_at = float("-inf")
+
+
+def plain(text: str) -> str:
+    """Lower case, without accents and apostrophes."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    letters = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return re.sub(r"['’‘`´]", "", letters)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a term, in the form in which queries are compared."""
+    return re.findall(r"[a-z0-9]+(?:[+#]+)?", plain(text).replace("&", " and "))
+
+
+def stems(text: str) -> tuple[str, ...]:
+    return tuple(map(stem, words_of(text)))
+
+
+def stem(word: str) -> str:
+    """The word without the ending of a plural."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if word.endswith(("sses", "ches", "shes", "xes")):
+        return word[:-2]
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word

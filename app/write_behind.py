@@ -1,0 +1,85 @@
+"""Writes that no request waits for: a bounded queue, written in batches by a supervised task. What
+does not fit, or cannot be written, is dropped and counted."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import structlog
+from prometheus_client import Counter
+
+from app import refusal
+from app.db import Pool
+
+log = structlog.get_logger("write_behind")
+
+MAX_ROWS = 10_000
+BATCH = 500
+# How long a read waits for earlier writes.
+FLUSH_SECONDS = 1.0
+_RETRY_SECONDS = 1.0
+
+_WRITTEN = Counter("write_behind_written", "Rows written after their request.")
+_DROPPED = Counter("write_behind_dropped", "Rows dropped instead of written.", ["reason"])
+
+Row = TypeVar("Row")
+Write = Callable[[Pool, list[Row]], Awaitable[None]]
+
+
+class WriteBehind:
+    def __init__(self, pool: Pool, *, max_rows: int = MAX_ROWS) -> None:
+        self._pool = pool
+        self._max_rows = max_rows
+        self._rows: deque[tuple[Write[Any], Any]] = deque()
+        self._wakeup = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def put(self, write: Write[Row], row: Row) -> None:
+        """Queues a row for `write`, or drops it if the queue is full. Returns at once."""
+        if len(self._rows) >= self._max_rows:
+            _DROPPED.labels("queue_full").inc()
+            return
+        self._rows.append((write, row))
+        self._idle.clear()
+        self._wakeup.set()
+
+    async def flush(self) -> None:
+        """Waits until everything is written, for at most FLUSH_SECONDS."""
+        if not self._idle.is_set():
+            try:
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self._idle.wait()
+            except TimeoutError:
+                log.warning("flush_timed_out", rows=len(self._rows))
+
+    async def run(self) -> None:
+        """Writes the queue, in order. Runs until cancelled."""
+        while True:
+            await self._wakeup.wait()
+            self._wakeup.clear()
+            while self._rows:
+                await self._write_batch()
+            self._idle.set()
+
+    async def _write_batch(self) -> None:
+        """Writes the first rows that have the same `write`. Rows are removed afterwards, so that an
+        unavailable database does not lose them."""
+        write, _ = self._rows[0]
+        batch: list[Any] = []
+        for other, row in self._rows:
+            if other is not write or len(batch) == BATCH:
+                break
+            batch.append(row)
+        try:
+            await write(self._pool, batch)
+            _WRITTEN.inc(len(batch))
+        except refusal.Unavailable:
+            await asyncio.sleep(_RETRY_SECONDS)
+            return
+        except Exception:  # a bug must not stop the rows behind it
+            log.exception("batch_dropped", rows=len(batch))
+            _DROPPED.labels("error").inc(len(batch))
+        for _ in batch:
+            self._rows.popleft()

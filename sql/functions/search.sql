@@ -1,0 +1,263 @@
+-- Search results. The functions use custom plans, because one plan for all combinations of criteria
+-- would read every service. app/search/search.py calls them.
+
+-- All words, each as it is or by its stem.
+create function search_words(p_words text[]) returns tsquery
+language plpgsql stable as $$
+declare
+  v_word  text;
+  v_query tsquery;
+  v_all   tsquery;
+begin
+  foreach v_word in array p_words loop
+    v_query := plainto_tsquery('simple', unaccent(v_word))
+               || plainto_tsquery('english', unaccent(v_word));
+    if numnode(v_query) > 0 then
+      v_all := case when v_all is null then v_query else v_all && v_query end;
+    end if;
+  end loop;
+  return v_all;
+end
+$$;
+
+-- The services on offer that match all criteria except the time; null matches everything. `minutes`
+-- is the requested length, or the shortest on offer. Without levels or audiences, a service is for
+-- everyone. Inlined into its callers.
+create function matching_offers(
+  p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
+  p_level text, p_audiences text[], p_words tsquery
+) returns table (
+  id uuid, instructor_id uuid, minutes integer, hourly_rate_cents integer, time_zone text,
+  notice integer
+)
+language sql stable as $$
+  select s.id, s.instructor_id, coalesce(p_minutes, s.durations_minutes[1]), s.hourly_rate_cents,
+         c.time_zone, c.min_advance_minutes
+  from service s
+  join calendar c on c.instructor_id = s.instructor_id and c.is_active
+  where s.is_active
+    and (p_services is null or s.catalog_service = any (p_services))
+    and (p_min is null or s.hourly_rate_cents >= p_min)
+    and (p_max is null or s.hourly_rate_cents <= p_max)
+    and (p_minutes is null or p_minutes = any (s.durations_minutes))
+    and (p_level is null or s.levels = '{}' or p_level = any (s.levels))
+    and (p_audiences is null or s.audiences = '{}' or s.audiences && p_audiences)
+    and (p_words is null or s.document @@ p_words)
+    and (p_areas is null or exists (
+      select from instructor_area x
+      where x.instructor_id = s.instructor_id and x.area = any (p_areas)
+    ))
+$$;
+
+-- A page of matching services. p_sort is `soonest`, `price` or `newest`; p_after_start, p_after_rate
+-- and p_after are the keys of the last service of the previous page. `start` is the lower bound of
+-- the next start (functions/next_start.sql). By `soonest`, services without a start until p_latest
+-- come last, with a null `start`, as p_after_start is among them.
+create function search_page(
+  p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
+  p_level text, p_audiences text[], p_words text[], p_sort text, p_after_start timestamptz,
+  p_after_rate integer, p_after uuid, p_limit integer, p_latest timestamptz
+) returns table (
+  service_id uuid, instructor_id uuid, minutes integer, hourly_rate_cents integer,
+  start timestamptz
+)
+language plpgsql stable set plan_cache_mode = force_custom_plan as $$
+declare
+  v_words tsquery := search_words(p_words);
+  v_rows  integer := 0;
+begin
+  if p_sort = 'price' then
+    return query
+      select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, null::timestamptz
+      from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
+                           v_words) as m
+      where p_after is null or (m.hourly_rate_cents, m.id) > (p_after_rate, p_after)
+      order by m.hourly_rate_cents, m.id
+      limit p_limit;
+    return;
+  elsif p_sort = 'newest' then
+    return query
+      select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, null::timestamptz
+      from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
+                           v_words) as m
+      where p_after is null or m.id < p_after
+      order by m.id desc
+      limit p_limit;
+    return;
+  end if;
+  if p_after is null or p_after_start is not null then
+    return query
+      select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents,
+             greatest(n.start, p_latest - interval '1 year')
+      from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
+                           v_words) as m
+      join next_start n on n.instructor_id = m.instructor_id and n.minutes = m.minutes
+      where n.start <= p_latest
+        -- What was freed after the previous page has no bound yet.
+        and (p_after is null or (n.start, m.id) > (p_after_start, p_after)
+             or n.start = '-infinity')
+      order by n.start, m.id
+      limit p_limit;
+    get diagnostics v_rows = row_count;
+  end if;
+  if v_rows < p_limit then
+    return query
+      select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, null::timestamptz
+      from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
+                           v_words) as m
+      join next_start n on n.instructor_id = m.instructor_id and n.minutes = m.minutes
+      where n.start > p_latest
+        and (p_after is null or p_after_start is not null or m.id > p_after)
+      order by m.id
+      limit p_limit - v_rows;
+  end if;
+end
+$$;
+
+-- The time zones of calendars, found in their index one after the other.
+create function calendar_zones() returns table (time_zone text)
+language sql stable as $$
+  with recursive zone as (
+    (select c.time_zone from calendar c where c.is_active order by c.time_zone limit 1)
+    union all
+    select (
+      select c.time_zone from calendar c
+      where c.is_active and c.time_zone > zone.time_zone order by c.time_zone limit 1
+    )
+    from zone where zone.time_zone is not null
+  )
+  select zone.time_zone from zone where zone.time_zone is not null
+$$;
+
+-- The hours of a search in a time zone: from minute p_from to minute p_to of each of p_days days.
+create function search_hours(
+  p_zone text, p_first date, p_days integer, p_from integer, p_to integer
+) returns tstzmultirange
+language sql stable as $$
+  select coalesce(range_agg(tstzrange(span.start, span.finish))
+                    filter (where span.start < span.finish), '{}')
+  from generate_series(0, p_days - 1) as n
+  cross join lateral (
+    select local_or_jump(p_first + n + make_interval(mins => p_from), p_zone) as start,
+           local_or_jump(p_first + n + make_interval(mins => p_to), p_zone) as finish
+  ) as span
+$$;
+
+-- Matching services whose instructors may be free within hours, with the free ranges in them that
+-- are long enough for a lesson. `start` is a lower bound of the first start: when availability
+-- begins, whatever is booked. The rows are in the order of p_sort (by `soonest`: `start` and id),
+-- after the row with the keys p_after_start, p_after_rate and p_after.
+create function search_free(
+  p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
+  p_level text, p_audiences text[], p_words text[], p_first date, p_days integer, p_from integer,
+  p_to integer, p_sort text, p_after_start timestamptz, p_after_rate integer, p_after uuid,
+  p_limit integer, p_now timestamptz
+) returns table (
+  service_id uuid, instructor_id uuid, minutes integer, hourly_rate_cents integer,
+  start timestamptz, time_zone text, notice integer, edges timestamptz[]
+)
+language plpgsql stable set plan_cache_mode = force_custom_plan as $$
+declare
+  v_words tsquery := search_words(p_words);
+  v_zones text[];
+  v_hours tstzmultirange[];
+  v_span  tstzrange;
+begin
+  select array_agg(z.time_zone), array_agg(h.hours),
+         range_merge(coalesce(range_agg(range_merge(h.hours)), '{}'))
+  into v_zones, v_hours, v_span
+  from calendar_zones() as z
+  cross join lateral search_hours(z.time_zone, p_first, p_days, p_from, p_to) as h (hours)
+  where not isempty(h.hours);
+  return query
+    select page.id, page.instructor_id, page.minutes, page.hourly_rate_cents, page.start,
+           page.time_zone, page.notice,
+           edges(free_time(page.instructor_id, lower(page.hours), upper(page.hours)) * page.hours,
+                 page.minutes)
+    from (
+      select candidate.*
+      from (
+        select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, m.time_zone, m.notice,
+               zone.hours,
+               greatest(min(lower(zone.hours * tstzmultirange(a.during::tstzrange))),
+                        p_now + make_interval(mins => m.notice)) as start
+        from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
+                             v_words) as m
+        join unnest(v_zones, v_hours) as zone (time_zone, hours) on zone.time_zone = m.time_zone
+        join availability a on a.instructor_id = m.instructor_id
+          and a.during && v_span and a.during && zone.hours
+        group by m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, m.time_zone, m.notice,
+                 zone.hours
+      ) as candidate
+      where p_after is null
+        or case p_sort
+             when 'price' then (candidate.hourly_rate_cents, candidate.id) > (p_after_rate, p_after)
+             when 'newest' then candidate.id < p_after
+             else (candidate.start, candidate.id) > (p_after_start, p_after)
+           end
+      order by case when p_sort = 'price' then candidate.hourly_rate_cents end,
+               case when p_sort = 'soonest' then candidate.start end,
+               case when p_sort = 'newest' then candidate.id end desc,
+               candidate.id
+      limit p_limit
+    ) as page;
+end
+$$;
+
+-- Deletes a visitor's searches beyond the newest.
+create function trim_search_history(p_visitors uuid[], p_newest integer) returns void
+language sql volatile as $$
+  delete from search_history h
+  using (
+    select visitor.id, (
+      select x.searched_at from search_history x where x.visitor_id = visitor.id
+      order by x.searched_at desc offset p_newest - 1 limit 1
+    ) as oldest
+    from (select distinct unnest(p_visitors) as id) as visitor
+  ) as kept
+  where h.visitor_id = kept.id and h.searched_at < kept.oldest
+$$;
+
+-- Adds searches to the log and to their visitors' histories, in which each query is once.
+create function record_searches(
+  p_visitors uuid[], p_guests boolean[], p_queries text[], p_folded text[], p_ids uuid[],
+  p_counts integer[], p_times timestamptz[], p_newest integer
+) returns void
+language plpgsql volatile as $$
+begin
+  insert into search (id, visitor_id, is_guest, query, results, searched_at)
+  select row.id, row.visitor, row.guest, row.query, row.results, row.at
+  from unnest(p_ids, p_visitors, p_guests, p_queries, p_counts, p_times)
+       as row (id, visitor, guest, query, results, at)
+  on conflict do nothing;
+  insert into search_history as h (visitor_id, is_guest, query, folded, searched_at)
+  select distinct on (row.visitor, row.folded)
+         row.visitor, row.guest, row.query, row.folded, row.at
+  from unnest(p_visitors, p_guests, p_queries, p_folded, p_times)
+       as row (visitor, guest, query, folded, at)
+  order by row.visitor, row.folded, row.at desc
+  on conflict (visitor_id, folded) do update
+  set query = excluded.query, searched_at = greatest(h.searched_at, excluded.searched_at);
+  perform trim_search_history(p_visitors, p_newest);
+end
+$$;
+
+-- Moves a guest's searches to an account.
+create function adopt_searches(p_guest uuid, p_account uuid, p_newest integer) returns void
+language plpgsql volatile as $$
+begin
+  with moved as (
+    delete from search_history g where g.visitor_id = p_guest and g.is_guest
+    returning g.query, g.folded, g.searched_at
+  )
+  insert into search_history as h (visitor_id, is_guest, query, folded, searched_at)
+  select p_account, false, m.query, m.folded, m.searched_at from moved m order by m.folded
+  on conflict (visitor_id, folded) do update
+  set searched_at = greatest(h.searched_at, excluded.searched_at);
+  update search s set visitor_id = p_account, is_guest = false
+  where s.visitor_id = p_guest and s.is_guest;
+  update search_interaction i set visitor_id = p_account, is_guest = false
+  where i.visitor_id = p_guest and i.is_guest;
+  perform trim_search_history(array[p_account], p_newest);
+end
+$$;

@@ -1,0 +1,84 @@
+-- Search: its vocabulary, results and history.
+
+-- name: search_vocabulary
+-- What people call services, categories and areas; the names come first.
+select 'service' as kind, t.term, k.slug, k.name, k.category as "group"
+from catalog_term t join catalog_service k on k.slug = t.catalog_service
+union all
+select 'category', t.term, c.slug, c.name, c.slug
+from category_term t join category c on c.slug = t.category
+union all
+select 'area', t.term, a.slug, a.name, a.borough
+from area_term t join area a on a.slug = t.area
+order by 1, 2, 3;
+
+-- name: search_page
+-- One page of services that match all criteria, with the lower bounds of their next starts.
+select page.service_id, page.instructor_id, a.full_name as instructor_name,
+       k.name as service_name, s.catalog_service, page.hourly_rate_cents,
+       array(
+         select x.area from instructor_area x
+         where x.instructor_id = page.instructor_id order by x.area
+       ) as areas,
+       page.minutes, page.start
+from search_page(:services, :areas, :min_price, :max_price, :minutes, :level, :audiences, :words,
+                 :sort, :after_start, :after_rate, :after_id, :limit, :latest) as page
+cross join lateral (select x.* from service x where x.id = page.service_id limit 1) as s
+cross join lateral (
+  select x.full_name from account x where x.id = page.instructor_id limit 1
+) as a
+join catalog_service k on k.slug = s.catalog_service;
+
+-- name: search_free
+-- The same for services whose instructors may be free within the hours of the search, with their
+-- free ranges in them.
+select page.service_id, page.instructor_id, a.full_name as instructor_name,
+       k.name as service_name, s.catalog_service, page.hourly_rate_cents,
+       array(
+         select x.area from instructor_area x
+         where x.instructor_id = page.instructor_id order by x.area
+       ) as areas,
+       page.minutes, page.start, page.time_zone, page.notice, page.edges
+from search_free(:services, :areas, :min_price, :max_price, :minutes, :level, :audiences, :words,
+                 :first, :days, :from_minute, :to_minute, :sort, :after_start, :after_rate,
+                 :after_id, :limit, :now) as page
+cross join lateral (select x.* from service x where x.id = page.service_id limit 1) as s
+cross join lateral (
+  select x.full_name from account x where x.id = page.instructor_id limit 1
+) as a
+join catalog_service k on k.slug = s.catalog_service;
+
+-- name: record_searches
+select record_searches(:visitor_ids, :are_guests, :queries, :folded, :search_ids, :counts, :times,
+                       :newest);
+
+-- name: record_interactions
+insert into search_interaction (search_id, visitor_id, is_guest, instructor_id, kind, at)
+select * from unnest(:search_ids::uuid[], :visitor_ids::uuid[], :are_guests::boolean[],
+                     :instructor_ids::uuid[], :kinds::text[], :times::timestamptz[]);
+
+-- name: adopt_searches
+select adopt_searches(:guest_id, :account_id, :newest);
+
+-- name: recent_searches
+select h.id, h.query, h.searched_at from search_history h
+where h.visitor_id = :visitor_id
+  and (:before::timestamptz is null or (h.searched_at, h.id) < (:before, :before_id::uuid))
+order by h.searched_at desc, h.id desc
+limit :limit;
+
+-- name: delete_search
+-- Also from the log.
+with deleted as (
+  delete from search_history where id = :id and visitor_id = :visitor_id returning id, folded
+), log as (
+  delete from search s using deleted d
+  where s.visitor_id = :visitor_id and lower(s.query) = d.folded
+)
+select id from deleted;
+
+-- name: delete_searches
+with log as (
+  delete from search where visitor_id = :visitor_id
+)
+delete from search_history where visitor_id = :visitor_id;
