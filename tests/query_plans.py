@@ -17,6 +17,7 @@ from tests.cluster import Cluster
 TABLES = (
     "account|session|calendar|availability|blackout|standing_pattern|edited_week|booking"
     "|booking_audit|idempotency_key|outbox|notification|service|next_start"
+    "|search_history|search|search_interaction"
 )
 
 FILL = """
@@ -27,6 +28,15 @@ from generate_series(1, 4000) as n;
 insert into account_role select id, 'student' from account;
 insert into instructor (id) select id from account order by id limit 1000;
 insert into calendar (instructor_id) select id from instructor;
+insert into instructor_area (instructor_id, area)
+select id, (array['brooklyn', 'harlem', 'astoria'])[1 + n % 3]
+from (select id, row_number() over () as n from instructor) as numbered;
+insert into search (id, visitor_id, is_guest, query, results, searched_at)
+select gen_random_uuid(), id, false, 'piano ' || n, 1, now() from account, generate_series(1, 5) n;
+insert into search_history (visitor_id, is_guest, query, folded, searched_at)
+select visitor_id, is_guest, query, query, searched_at from search;
+insert into search_interaction (search_id, visitor_id, is_guest, instructor_id, kind, at)
+select id, visitor_id, is_guest, id, 'shown', now() from search;
 insert into availability (instructor_id, during)
 select id, tstzrange(day + interval '13 h', day + interval '23 h')
 from instructor,
@@ -42,6 +52,14 @@ select id, '{}', now() from instructor;
 insert into service (id, instructor_id, catalog_service, hourly_rate_cents, durations_minutes,
                      location_types)
 select id, id, 'piano', 7000, '{60}', '{student}' from instructor;
+insert into service (instructor_id, catalog_service, hourly_rate_cents, durations_minutes,
+                     location_types)
+select id, slug, 5000 + 10 * (number % 700), '{60}', '{student}'
+from (select id, row_number() over () as number from instructor) as numbered
+cross join generate_series(1, 3) as n
+join (select slug, row_number() over (order by slug) as position, count(*) over () as count
+      from catalog_service where slug <> 'piano') as k
+  on k.position = 1 + (number * 7 + n * 131) % k.count;
 insert into next_start (instructor_id, minutes, start, valid_until)
 select id, 60, now() + number * interval '1 minute', now() + number * interval '1 minute'
 from (select id, row_number() over () as number from instructor) as numbered;

@@ -23,6 +23,7 @@ PUBLIC = {
     "GET /api/catalog/services",
     "GET /api/catalog/areas",
     "GET /api/instructors",
+    "GET /api/search/suggestions",
     "GET /api/instructors/{id}",
     "GET /api/public/instructors/{id}/availability",
     "GET /api/public/instructors/{id}/next-available",

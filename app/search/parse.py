@@ -118,8 +118,8 @@ class _Reading:
     def read(self, query: str) -> None:
         tokens = _TOKEN.findall(_separated(plain(query)))
         self.text = " ".join(self._corrected(token) for token in tokens)
-        self._protect_terms(lambda words: len(words) > 1)
         self._skip(_PHRASES_TO_SKIP)
+        self._protect_terms(lambda words: len(words) > 1)
         self._read_lengths_and_ages()
         self._read_parts_of_day()
         self._read_clock_ranges()

@@ -100,14 +100,14 @@ def narrowed(understood: Understood, filters: SearchQuery) -> Understood:
 @web.public
 async def instructors(request: Request) -> Response:
     filters = web.query(request, SearchQuery)
-    _, _, _, page = await _results(request, filters)
+    _, _, _, page = await _results(request, filters, default="newest")
     return web.json(page)
 
 
 @web.visitor
 async def plain_language(request: Request, account: SignedIn | None) -> Response:
     filters = web.query(request, SearchQuery)
-    understood, words, sort, page = await _results(request, filters)
+    understood, words, sort, page = await _results(request, filters, default="soonest")
     state, now = request.state, request.state["now"]()
     nearest = None
     if not page["items"] and filters.cursor is None:
@@ -134,13 +134,13 @@ async def plain_language(request: Request, account: SignedIn | None) -> Response
 
 
 async def _results(
-    request: Request, filters: SearchQuery
+    request: Request, filters: SearchQuery, *, default: Sort
 ) -> tuple[Understood, vocabulary.Vocabulary, Sort, dict[str, Any]]:
     """The criteria, the vocabulary, the sort and a page of results."""
     pool, now = request.state["pool"], request.state["now"]()
     words = await vocabulary.load(pool)
     understood = narrowed(parse(filters.q, words, now=search.local_now(now)), filters)
-    sort: Sort = filters.sort or ("price" if understood.by_price else "soonest")
+    sort: Sort = filters.sort or ("price" if understood.by_price else default)
     items = await search.items(
         pool,
         understood,

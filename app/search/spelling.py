@@ -1,33 +1,45 @@
 """Typing mistakes in single words. A word is replaced only by one that is clearly meant: one or two
-letters away, and closer than any other."""
+mistakes away, and nearer than any other. An English word or name is never replaced."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 
 from app.search.vocabulary import Vocabulary, stem
 
 SHORTEST = 4
-# From this length on, two letters may be wrong.
-LONG = 7
+# From this length on, there may be two mistakes.
+LONG = 8
+# Swapped letters are the commonest mistake, another letter the rarest.
+_SWAP, _MISSING, _OTHER = 0.6, 0.8, 1.0
+
+
+@cache
+def _real_words() -> frozenset[str]:
+    """English words and names that resemble a word of the catalog or of the grammar."""
+    lines = (Path(__file__).parent / "real_words.txt").read_text().splitlines()
+    return frozenset(word for line in lines if line[:1] != "#" for word in line.split())
 
 
 def corrected(word: str, vocabulary: Vocabulary, known: frozenset[str]) -> str | None:
     """The vocabulary's or the grammar's word that is meant, or None."""
-    if len(word) < SHORTEST:
+    if len(word) < SHORTEST or word in _real_words():
         return None
-    return _nearest(word, vocabulary.words, known)
+    return nearest(word, vocabulary.words, known)
 
 
 @lru_cache(maxsize=2048)
-def _nearest(word: str, words: frozenset[str], known: frozenset[str]) -> str | None:
+def nearest(word: str, words: frozenset[str], known: frozenset[str]) -> str | None:
+    """The only word that is nearest."""
     limit = 2 if len(word) >= LONG else 1
-    best: list[tuple[int, float, str]] = []
+    best: list[tuple[float, float, str]] = []
     for other in _candidates(words, known).get(len(word), ()):
         # The first letter is nearly always right, or swapped with the second.
         if other[0] not in word[:2]:
             continue
-        edits = distance(word, other, limit)
-        if edits <= limit and edits < len(other) / 2:
-            best.append((edits, -similarity(word, other), other))
+        cost = distance(word, other, limit)
+        # Four letters say too little to replace one of them.
+        if cost <= limit and not (len(word) == SHORTEST and cost == _OTHER):
+            best.append((cost, -similarity(word, other), other))
     best.sort()
     if not best or (len(best) > 1 and best[0][:2] == best[1][:2]):
         return None
@@ -45,19 +57,23 @@ def _candidates(words: frozenset[str], known: frozenset[str]) -> dict[int, tuple
     return {length: tuple(sorted(group)) for length, group in by_length.items()}
 
 
-def distance(word: str, other: str, limit: int) -> int:
-    """Insertions, deletions, replacements and swaps of neighbors (optimal string alignment);
-    `limit + 1` if there are more."""
+def distance(word: str, other: str, limit: int) -> float:
+    """The cost of the mistakes: missing, additional and other letters, and swaps of neighbors
+    (optimal string alignment). More than `limit` if there are more mistakes than that."""
     if abs(len(word) - len(other)) > limit:
         return limit + 1
-    before: list[int] = []
-    previous = list(range(len(other) + 1))
+    before: list[float] = []
+    previous = [_MISSING * n for n in range(len(other) + 1)]
     for i, letter in enumerate(word, 1):
-        row = [i]
+        row = [_MISSING * i]
         for j, target in enumerate(other, 1):
-            cost = min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (letter != target))
+            cost = min(
+                previous[j] + _MISSING,
+                row[j - 1] + _MISSING,
+                previous[j - 1] + (0 if letter == target else _OTHER),
+            )
             if i > 1 and j > 1 and letter == other[j - 2] and word[i - 2] == target:
-                cost = min(cost, before[j - 2] + 1)
+                cost = min(cost, before[j - 2] + _SWAP)
             row.append(cost)
         if min(row) > limit:
             return limit + 1

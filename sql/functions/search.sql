@@ -204,25 +204,31 @@ begin
 end
 $$;
 
--- Deletes a visitor's searches beyond the newest.
-create function trim_search_history(p_visitors uuid[], p_newest integer) returns void
-language sql volatile as $$
+-- Deletes the searches of visitors beyond the newest; returns their number.
+create function trim_search_history(p_visitors uuid[], p_newest integer) returns integer
+language plpgsql volatile as $$
+declare
+  v_deleted integer;
+begin
   delete from search_history h
-  using (
-    select visitor.id, (
-      select x.searched_at from search_history x where x.visitor_id = visitor.id
-      order by x.searched_at desc offset p_newest - 1 limit 1
-    ) as oldest
+  where h.id = any (array(
+    select older.id
     from (select distinct unnest(p_visitors) as id) as visitor
-  ) as kept
-  where h.visitor_id = kept.id and h.searched_at < kept.oldest
+    cross join lateral (
+      select x.id from search_history x where x.visitor_id = visitor.id
+      order by x.searched_at desc, x.id desc offset p_newest
+    ) as older
+  ));
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end
 $$;
 
 -- Adds searches to the log and to their visitors' histories, in which each query is once.
 create function record_searches(
   p_visitors uuid[], p_guests boolean[], p_queries text[], p_folded text[], p_ids uuid[],
   p_counts integer[], p_times timestamptz[], p_newest integer
-) returns void
+) returns integer
 language plpgsql volatile as $$
 begin
   insert into search (id, visitor_id, is_guest, query, results, searched_at)
@@ -238,12 +244,12 @@ begin
   order by row.visitor, row.folded, row.at desc
   on conflict (visitor_id, folded) do update
   set query = excluded.query, searched_at = greatest(h.searched_at, excluded.searched_at);
-  perform trim_search_history(p_visitors, p_newest);
+  return trim_search_history(p_visitors, p_newest);
 end
 $$;
 
 -- Moves a guest's searches to an account.
-create function adopt_searches(p_guest uuid, p_account uuid, p_newest integer) returns void
+create function adopt_searches(p_guest uuid, p_account uuid, p_newest integer) returns integer
 language plpgsql volatile as $$
 begin
   with moved as (
@@ -258,6 +264,6 @@ begin
   where s.visitor_id = p_guest and s.is_guest;
   update search_interaction i set visitor_id = p_account, is_guest = false
   where i.visitor_id = p_guest and i.is_guest;
-  perform trim_search_history(array[p_account], p_newest);
+  return trim_search_history(array[p_account], p_newest);
 end
 $$;

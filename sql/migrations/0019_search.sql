@@ -6,26 +6,19 @@ create extension if not exists unaccent;
 -- description. One document per service, so that all words of a search are looked up in one index.
 alter table service add column document tsvector not null default '';
 
--- These functions live in `public`, because triggers depend on them and every migration run drops
--- the schema `code`.
-create function public.document_of_service(
-  p_instructor uuid, p_catalog_service text, p_description text
-) returns tsvector
-language sql stable set search_path = public as $$
-  select to_tsvector('simple', unaccent(concat_ws(' ', a.full_name, k.name)))
-         || to_tsvector('english', unaccent(concat_ws(
-              ' ', k.name, i.headline, i.bio, p_description)))
-  from instructor i
-  join account a on a.id = i.id
-  join catalog_service k on k.slug = p_catalog_service
-  where i.id = p_instructor
-$$;
-
+-- The functions of triggers live in `public`, because every migration run drops the schema `code`.
 create function public.write_service_document() returns trigger
 language plpgsql set search_path = public as $$
 begin
-  new.document := coalesce(
-    document_of_service(new.instructor_id, new.catalog_service, new.description), '');
+  new.document := coalesce((
+    select to_tsvector('simple', unaccent(concat_ws(' ', a.full_name, k.name)))
+           || to_tsvector('english', unaccent(concat_ws(
+                ' ', k.name, i.headline, i.bio, new.description)))
+    from instructor i
+    join account a on a.id = i.id
+    join catalog_service k on k.slug = new.catalog_service
+    where i.id = new.instructor_id
+  ), '');
   return new;
 end
 $$;
@@ -33,13 +26,11 @@ $$;
 create trigger service_document before insert or update of description, catalog_service
   on service for each row execute function public.write_service_document();
 
--- After a change of a profile or a name.
+-- After a change of a profile or a name. The update fires the trigger above.
 create function public.write_documents_of_instructor() returns trigger
 language plpgsql set search_path = public as $$
 begin
-  update service s
-  set document = document_of_service(s.instructor_id, s.catalog_service, s.description)
-  where s.instructor_id = new.id;
+  update service s set description = s.description where s.instructor_id = new.id;
   return null;
 end
 $$;
@@ -51,8 +42,7 @@ create trigger account_documents after update of full_name on account
   for each row when (old.full_name is distinct from new.full_name)
   execute function public.write_documents_of_instructor();
 
-update service s
-set document = document_of_service(s.instructor_id, s.catalog_service, s.description);
+update service s set description = s.description;
 
 create index service_words on service using gin (document) where is_active;
 create index service_price on service (hourly_rate_cents, id) where is_active;

@@ -215,7 +215,7 @@ PHRASINGS: list[tuple[str, dict[str, Any]]] = [
     ("language tutor", {"category": "languages"}),
     ("music teacher in brooklyn under $60", {"category": "music", "area": "brooklyn", "max": 60}),
     # ---- the rest
-    ("jazz piano", {"service": "piano", "text": "jazz"}),
+    ("chopin piano", {"service": "piano", "text": "chopin"}),
     ("sarah chen", {"text": "sarah chen"}),
     ("piano with sarah", {"service": "piano", "text": "sarah"}),
     ("patient spanish teacher", {"service": "spanish", "text": "patient"}),

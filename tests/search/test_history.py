@@ -1,0 +1,156 @@
+"""The search history of guests and accounts, and interactions with results."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from app import refusal
+from app.db import Pool
+from app.settings import Settings
+from app.write_behind import WriteBehind
+from tests import factories
+from tests.conftest import visiting
+from tests.factories import PASSWORD
+
+
+async def search(client: httpx.AsyncClient, q: str) -> str:
+    search_id: str = (await client.get("/api/search", params={"q": q})).json()["search_id"]
+    return search_id
+
+
+async def history(client: httpx.AsyncClient) -> list[str]:
+    return [item["query"] for item in await items(client)]
+
+
+async def items(client: httpx.AsyncClient) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = (await client.get("/api/search/history")).json()["items"]
+    return rows
+
+
+async def test_a_guest_has_the_ten_newest_searches_once_each(client: httpx.AsyncClient) -> None:
+    for n in range(12):
+        await search(client, f"piano {n}")
+    await search(client, "  PIANO   5 ")
+    assert await history(client) == [
+        "PIANO 5",
+        *(f"piano {n}" for n in (11, 10, 9, 8, 7, 6, 4, 3, 2)),
+    ]
+    await search(client, "")
+    assert len(await history(client)) == 10
+
+
+async def test_searches_are_removed_one_by_one_or_all(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    for q in ("piano", "guitar", "yoga"):
+        await search(client, q)
+    guitar = (await items(client))[1]
+    async with visiting(settings) as other:
+        await search(other, "chess")
+        refused = await other.delete(f"/api/search/history/{guitar['id']}")
+        assert (refused.status_code, refused.json()["code"]) == (404, "NOT_FOUND")
+        assert (await client.delete(f"/api/search/history/{guitar['id']}")).status_code == 204
+        assert await history(client) == ["yoga", "piano"]
+        assert (await client.delete("/api/search/history")).status_code == 204
+        assert await history(client) == []
+        assert await history(other) == ["chess"]
+
+
+async def test_a_guests_searches_move_to_the_account_at_sign_in_and_registration(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    await search(client, "piano")
+    await search(client, "yoga")
+    credentials = {"email": ben.email, "password": PASSWORD}
+    assert (await client.post("/api/auth/login", json=credentials)).status_code == 200
+    assert await history(client) == ["yoga", "piano"]
+    await search(client, "Piano")
+    assert await history(client) == ["Piano", "yoga"]
+    client.cookies.delete("session")
+    assert await history(client) == []
+    await search(client, "chess")
+    await client.post(
+        "/api/auth/register",
+        json={
+            "email": "dora@example.com",
+            "password": "a long enough one",
+            "full_name": "Dora",
+            "role": "student",
+        },
+    )
+    assert await history(client) == ["chess"]
+
+
+async def test_an_interaction_is_recorded_for_the_visitors_own_search_only(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    interaction = {
+        "search_id": await search(client, "piano"),
+        "instructor_id": str(anna.id),
+        "kind": "clicked",
+    }
+    assert (await client.post("/api/search/interactions", json=interaction)).status_code == 202
+    await history(client)  # waits for what is written behind
+    rows = await pool.fetch(
+        """select s.query, s.results, i.kind, i.instructor_id
+           from search_interaction i join search s on s.id = i.search_id"""
+    )
+    assert [tuple(row) for row in rows] == [("piano", 1, "clicked", anna.id)]
+    async with visiting(settings) as other:
+        await search(other, "piano")
+        refused = await other.post("/api/search/interactions", json=interaction)
+        assert refused.status_code == 404
+    unknown = interaction | {"search_id": str(uuid4())}
+    assert (await client.post("/api/search/interactions", json=unknown)).status_code == 404
+    wrong = interaction | {"kind": "bought"}
+    assert (await client.post("/api/search/interactions", json=wrong)).status_code == 422
+
+
+async def test_a_search_succeeds_while_its_history_cannot_be_written(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("lock table search_history, search")
+        answer = await client.get("/api/search?q=piano")
+        assert answer.status_code == 200
+        await transaction.rollback()
+    assert await history(client) == ["piano"]
+
+
+async def test_a_full_queue_drops_rows_and_a_failing_write_keeps_the_others(pool: Pool) -> None:
+    written: list[int] = []
+    attempts: list[int] = []
+
+    async def write(_: Pool, rows: list[int]) -> None:
+        attempts.append(len(rows))
+        if len(attempts) == 1:
+            raise refusal.Unavailable
+        written.extend(rows)
+
+    async def fail(_: Pool, rows: list[int]) -> None:
+        raise ValueError(rows)
+
+    writes = WriteBehind(pool, max_rows=3)
+    writes.put(fail, 0)
+    for n in range(4):
+        writes.put(write, n)
+    task = asyncio.create_task(writes.run())
+    async with asyncio.timeout(10):
+        while len(written) < 2:
+            await writes.flush()
+    task.cancel()
+    assert written == [0, 1]
+
+
+@pytest.mark.parametrize("cookie", ["x", "x.y", "0" * 300])
+async def test_a_forged_guest_cookie_is_nobodys(client: httpx.AsyncClient, cookie: str) -> None:
+    client.cookies.set("guest", cookie)
+    answer = await client.get("/api/search/history")
+    assert (answer.status_code, answer.json()["items"]) == (200, [])

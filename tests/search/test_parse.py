@@ -1,0 +1,105 @@
+"""Queries in everyday words, with the shipped catalog."""
+
+import asyncio
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import pytest
+
+from app.search.parse import MAX_LENGTH, Understood, parse
+from app.search.vocabulary import Term, Vocabulary
+from app.statements import CATALOG
+from tests.cluster import TEMPLATE, Cluster
+from tests.search.phrasings import PHRASINGS
+
+ZONE = ZoneInfo("America/New_York")
+SATURDAY = datetime(2026, 11, 21, 10, tzinfo=ZONE)
+
+
+@pytest.fixture(scope="module")
+def vocabulary(postgres: Cluster) -> Vocabulary:
+    """Of the catalog that is shipped."""
+
+    async def read() -> Vocabulary:
+        connection = await asyncpg.connect(postgres.database(TEMPLATE))
+        try:
+            rows = await connection.fetch(CATALOG["search_vocabulary"][0])
+        finally:
+            await connection.close()
+        return Vocabulary.of(Term(*row) for row in rows)
+
+    return asyncio.run(read())
+
+
+def expected_json(expected: dict[str, Any]) -> dict[str, Any]:
+    """The expectation in the names of the API; prices there are in cents."""
+    values = dict(expected)
+    for name in ("min", "max"):
+        if name in values:
+            values[f"{name}_price_cents"] = round(values.pop(name) * 100)
+    return values
+
+
+@pytest.mark.parametrize(("query", "expected"), PHRASINGS)
+def test_a_query_in_everyday_words_is_understood(
+    vocabulary: Vocabulary, query: str, expected: dict[str, Any]
+) -> None:
+    assert parse(query, vocabulary, now=SATURDAY).as_json() == expected_json(expected)
+
+
+def test_there_are_many_phrasings() -> None:
+    assert len({query for query, _ in PHRASINGS}) >= 150
+
+
+@pytest.mark.parametrize(
+    ("now", "query", "first", "last"),
+    [
+        ("2026-11-18 10:00", "this weekend", "2026-11-21", "2026-11-22"),
+        ("2026-11-21 23:00", "this weekend", "2026-11-21", "2026-11-22"),
+        ("2026-11-22 18:00", "this weekend", "2026-11-21", "2026-11-22"),
+        ("2026-11-22 23:50", "this weekend", "2026-11-28", "2026-11-29"),
+        ("2026-11-22 12:30", "this weekend in the morning", "2026-11-28", "2026-11-29"),
+        ("2026-11-23 10:00", "next tuesday", "2026-12-01", None),
+        ("2026-11-24 10:00", "tuesday", "2026-11-24", None),
+        ("2026-11-24 10:00", "next tuesday", "2026-12-01", None),
+        ("2026-12-31 10:00", "tomorrow", "2027-01-01", None),
+        ("2028-02-20 10:00", "feb 29", "2028-02-29", None),
+    ],
+)
+def test_days_are_relative_to_now(
+    vocabulary: Vocabulary, now: str, query: str, first: str, last: str | None
+) -> None:
+    local = datetime.fromisoformat(now).replace(tzinfo=ZONE)
+    understood = parse(query, vocabulary, now=local).as_json()
+    assert (understood["date"], understood.get("last_date")) == (first, last)
+
+
+def test_an_ambiguous_word_stays_text_and_means_all_of_its_services() -> None:
+    words = [("service", "coding", slug, slug.title(), "technology") for slug in ("python", "java")]
+    vocabulary = Vocabulary.of([Term(*row) for row in words])
+    understood = parse("coding lessons", vocabulary, now=SATURDAY)
+    assert (understood.service, understood.services) == (None, ("java", "python"))
+    assert (understood.text, understood.words) == ("coding", ())
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["rugby", "patient", "sarah chen", "march", "violet", "dance", "chest", "brook", "mary"],
+)
+def test_a_word_that_is_right_is_never_corrected(vocabulary: Vocabulary, query: str) -> None:
+    understood = parse(query, vocabulary, now=SATURDAY)
+    named = vocabulary.meanings.get((query,))
+    assert understood.service is None or (named and understood.service in named.services)
+
+
+@pytest.mark.parametrize("query", ["$", "-", "11/99", "99:99", "feb 30", "0", "$$$ 5-", "(" * 500])
+def test_nonsense_is_understood_as_nothing(vocabulary: Vocabulary, query: str) -> None:
+    assert not parse(query, vocabulary, now=SATURDAY).service
+
+
+def test_a_query_is_read_up_to_its_greatest_length(vocabulary: Vocabulary) -> None:
+    understood = parse("x " * MAX_LENGTH + "piano", vocabulary, now=SATURDAY)
+    assert understood.service is None
+    assert parse("", vocabulary, now=SATURDAY) == Understood()

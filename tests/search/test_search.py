@@ -1,0 +1,204 @@
+"""`GET /api/search` and the filters of `GET /api/instructors`: results match every criterion."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from app.db import Pool
+from tests import factories
+from tests.factories import Instructor
+
+
+async def found(client: httpx.AsyncClient, q: str, **filters: Any) -> list[str]:
+    """The names of the instructors among the results."""
+    return [item["instructor"]["name"] for item in (await answer(client, q, **filters))["items"]]
+
+
+async def answer(client: httpx.AsyncClient, q: str, **filters: Any) -> dict[str, Any]:
+    response = await client.get("/api/search", params={"q": q, **filters})
+    assert response.status_code == 200, response.text
+    content: dict[str, Any] = response.json()
+    return content
+
+
+async def lives_in(pool: Pool, instructor: Instructor, *areas: str) -> None:
+    await pool.executemany(
+        "insert into instructor_area values ($1, $2)", [(instructor.id, area) for area in areas]
+    )
+
+
+async def test_a_service_is_found_under_its_price_in_its_area(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna", rate_cents=7000)
+    carl = await factories.instructor(pool, "Carl", rate_cents=8000)
+    dora = await factories.instructor(pool, "Dora", service="guitar", rate_cents=4000)
+    await lives_in(pool, anna, "park-slope")
+    await lives_in(pool, carl, "brooklyn")
+    await lives_in(pool, dora, "harlem")
+    assert sorted(await found(client, "piano")) == ["Anna", "Carl"]
+    assert sorted(await found(client, "paino under $80")) == ["Anna", "Carl"]
+    assert await found(client, "piano under $79.99") == ["Anna"]
+    assert await found(client, "piano over $70.01") == ["Carl"]
+    assert sorted(await found(client, "piano in brooklyn")) == ["Anna", "Carl"]
+    assert sorted(await found(client, "near park slope")) == ["Anna", "Carl"]
+    assert await found(client, "piano in dumbo") == ["Carl"]
+    assert await found(client, "in manhattan") == ["Dora"]
+    assert sorted(await found(client, "music")) == ["Anna", "Carl", "Dora"]
+    assert await found(client, "cheap piano") == ["Anna", "Carl"]
+    assert await found(client, "piano", sort="price") == ["Anna", "Carl"]
+    assert await found(client, "piano", sort="newest") == ["Carl", "Anna"]
+    # An explicit filter wins over the words.
+    assert await found(client, "piano", service="guitar") == ["Dora"]
+
+
+async def test_levels_and_audiences_filter_and_none_means_all(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    await factories.instructor(pool, "Carl")
+    await pool.execute(
+        "update service set levels = '{advanced}', audiences = '{adults}' where id = $1",
+        anna.service_id,
+    )
+    assert await found(client, "piano for beginners") == ["Carl"]
+    assert sorted(await found(client, "advanced piano")) == ["Anna", "Carl"]
+    assert await found(client, "piano for my 8 year old") == ["Carl"]
+    assert sorted(await found(client, "piano for seniors")) == ["Anna", "Carl"]
+
+
+async def test_other_words_are_looked_up_in_names_and_texts(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Zoë Chen")
+    await factories.instructor(pool, "Carl")
+    await pool.execute("update instructor set bio = 'Improvised jazz' where id = $1", anna.id)
+    assert await found(client, "zoe") == ["Zoë Chen"]
+    assert await found(client, "piano with zoe improvisation") == ["Zoë Chen"]
+    await pool.execute("update account set full_name = 'Yara Chen' where id = $1", anna.id)
+    assert await found(client, "yara") == ["Yara Chen"]
+    await pool.execute("update service set description = 'Chopin' where id = $1", anna.service_id)
+    assert await found(client, "chopin") == ["Yara Chen"]
+
+
+async def test_with_a_time_only_instructors_who_are_free_for_a_whole_lesson_are_found(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna", hours=("09:00", "18:30"), durations=(60,))
+    carl = await factories.instructor(pool, "Carl", hours=("16:00", "20:00"), durations=(60,))
+    ben = await factories.student(pool, "Ben")
+    day = anna.day(3).isoformat()
+    assert await found(client, f"piano {day} evening") == ["Anna", "Carl"]
+    items = (await answer(client, f"piano {day} evening"))["items"]
+    assert {item["next_available"] for item in items} == {instant(anna.at("17:00", day=3))}
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("17:00", day=3))
+    assert await found(client, f"piano {day} evening") == ["Carl"]
+    assert await found(client, f"piano {day} after 6pm") == ["Carl"]
+    await factories.lesson(pool, ben.id, carl.service_id, carl.at("18:00", day=3))
+    (item,) = (await answer(client, f"piano {day} evening"))["items"]
+    assert item["next_available"] == instant(carl.at("17:00", day=3))
+    (item,) = (await answer(client, f"piano {day} after 5:30pm"))["items"]
+    assert item["next_available"] == instant(carl.at("19:00", day=3))
+    assert await found(client, f"piano {day} at 5:30pm") == []
+    assert await found(client, f"piano {day} 6-7:30pm") == []
+    assert await found(client, "piano", date=day, part_of_day="morning") == ["Anna"]
+    assert await found(client, "piano before 10am") == ["Anna"]
+
+
+async def test_blackouts_notice_and_withdrawn_time_count(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna", notice_minutes=5 * 24 * 60)
+    carl = await factories.instructor(pool, "Carl")
+    day = anna.day(3)
+    assert await found(client, f"piano {day}") == ["Carl"]
+    assert await found(client, f"piano {anna.day(7)}") == ["Anna", "Carl"]
+    await pool.execute("insert into blackout (instructor_id, day) values ($1, $2)", carl.id, day)
+    assert await found(client, f"piano {day}") == []
+
+
+async def test_a_search_without_results_says_what_to_drop(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna", hours=("09:00", "12:00"), rate_cents=7000)
+    await lives_in(pool, anna, "park-slope")
+    day = anna.day(3)
+    content = await answer(client, f"piano {day} evening in brooklyn under $80")
+    assert content["items"] == []
+    assert content["relaxed"]["dropped"] == ["part_of_day"]
+    assert [item["instructor"]["name"] for item in content["relaxed"]["items"]] == ["Anna"]
+    content = await answer(client, f"piano {day} in queens under $50")
+    assert content["relaxed"]["dropped"] == ["area", "max_price_cents"]
+    content = await answer(client, "guitar")
+    assert content["relaxed"]["dropped"] == ["service"]
+    assert content["relaxed"]["items"][0]["service"]["catalog_service"] == "piano"
+    assert (await answer(client, "piano"))["relaxed"] is None
+    content = await answer(client, "piano xylograph")
+    assert content["relaxed"]["dropped"] == ["text"]
+
+
+@pytest.mark.parametrize("sort", ["soonest", "price", "newest"])
+@pytest.mark.parametrize("words", ["piano", "piano in the morning"])
+async def test_pages_add_up_to_all_results_in_their_order(
+    client: httpx.AsyncClient, pool: Pool, sort: str, words: str
+) -> None:
+    for n in range(7):
+        await factories.instructor(
+            pool,
+            f"Carl {n}",
+            rate_cents=5000 + 1000 * (n % 3),
+            hours=(f"{8 + n % 3:02}:00", "17:00"),
+            days=0 if n == 6 else 10,
+        )
+    whole = (await answer(client, words, sort=sort))["items"]
+    assert len(whole) == (7 if words == "piano" else 6)
+    pages: list[Any] = []
+    cursor = ""
+    while cursor is not None:
+        page = await answer(client, words, sort=sort, limit=2, cursor=cursor)
+        pages += page["items"]
+        cursor = page["next_cursor"]
+    assert pages == whole
+    if sort == "soonest":
+        starts = [item["next_available"] or "9" for item in whole]
+        assert starts == sorted(starts)
+    if sort == "price":
+        prices = [item["hourly_rate_cents"] for item in whole]
+        assert prices == sorted(prices)
+    refused = await client.get("/api/search", params={"cursor": "WyJwcmljZSIsMSwieCJd"})
+    assert refused.json()["field"] == "cursor"
+
+
+async def test_every_result_with_a_time_can_be_booked(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(
+        pool, "Anna", hours=("09:15", "12:00"), buffer_minutes=30, durations=(45,)
+    )
+    ben = await factories.student(pool, "Ben")
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:15"), minutes=45)
+    (item,) = (await answer(client, "piano tomorrow morning"))["items"]
+    start = datetime.fromisoformat(item["next_available"])
+    assert start == anna.at("10:30")
+    await factories.lesson(pool, ben.id, anna.service_id, start, minutes=45)
+
+
+async def test_suggestions_complete_what_is_typed(client: httpx.AsyncClient) -> None:
+    async def suggested(q: str) -> list[tuple[str, str]]:
+        response = await client.get("/api/search/suggestions", params={"q": q})
+        return [(item["text"], item["kind"]) for item in response.json()["items"]]
+
+    assert ("Piano", "service") in await suggested("pia")
+    assert ("Piano", "service") in await suggested("paino")
+    assert ("piano Brooklyn", "area") in await suggested("piano brook")
+    assert ("Music", "category") in await suggested("musi")
+    assert await suggested("") == []
+    assert await suggested("qqqqqq") == []
+    refused = await client.get("/api/search/suggestions", params={"q": "x" * 201})
+    assert (refused.status_code, refused.json()["field"]) == (422, "q")
+
+
+def instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
