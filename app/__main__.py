@@ -1,5 +1,5 @@
-"""The command line: `python -m app up | serve | relay | worker | migrate | seed | reset | admin |
-new-epoch`. A command reads the settings, calls one function, and reports every expected error as
+"""The command line: `python -m app up | serve | relay | worker | migrate | seed | reset | backup |
+restore | admin | new-epoch`. A command reads the settings, calls one function, and reports every expected error as
 one sentence."""
 
 import argparse
@@ -17,7 +17,8 @@ from typing import NoReturn
 
 import structlog
 
-from app import descriptors, destructive, logs
+from app import backup, descriptors, destructive, logs
+from app.backup import BackupError
 from app.embedded import EmbeddedError, run_file
 from app.embedded.preflight import (
     AUDIT_LOG,
@@ -26,7 +27,13 @@ from app.embedded.preflight import (
     check_exposure,
     listening_socket,
 )
-from app.migrate import MigrationError, migrate, wait_until_reachable
+from app.migrate import (
+    MigrationError,
+    check_same_database,
+    migrate,
+    site_mode,
+    wait_until_reachable,
+)
 from app.refusal import Unavailable
 from app.settings import Settings, SettingsError, read
 
@@ -47,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options) or 0)
     except (SettingsError, UpError, EmbeddedError) as error:
         return _fail(error, NOT_STARTED)
-    except (MigrationError, destructive.NotPermitted, OSError) as error:
+    except (MigrationError, BackupError, destructive.NotPermitted, OSError) as error:
         return _fail(error, NOT_DONE)
     except Unavailable as error:
         return _fail(f"{error} Is the database at DATABASE_URL running?", NOT_DONE)
@@ -108,10 +115,17 @@ def _parser() -> argparse.ArgumentParser:
     for name, run, text in (
         ("seed", _seed, "Create demo accounts in an empty database."),
         ("reset", _reset, "Drop everything in the database and create an empty schema."),
+        ("restore", _restore, "Replace the whole database by that of a backup."),
     ):
-        _data_option(command(name, run, text)).add_argument(
+        subparser = _data_option(command(name, run, text))
+        subparser.add_argument(
             "--yes-stg", action="store_true", help="do not ask for confirmation on stg"
         )
+        if name == "restore":
+            subparser.add_argument("file", type=Path, metavar="FILE")
+    _data_option(
+        command("backup", _backup, "Write the whole database to a file, and verify it.")
+    ).add_argument("target", type=Path, metavar="FILE-OR-FOLDER")
     _data_option(command("admin", _admin, "Give an account the admin role.")).add_argument(
         "email", metavar="EMAIL"
     )
@@ -287,10 +301,20 @@ def _operator_settings(options: argparse.Namespace) -> Settings:
 def _permitted(
     options: argparse.Namespace, command: str
 ) -> AbstractContextManager[destructive.Database]:
-    """The database for a destructive command. Refusals are audited even when the
-    settings are invalid."""
+    """The database for a destructive command."""
+    settings = _audited_settings(options, command)
+    return destructive.permitted(
+        settings,
+        command,
+        database_mode=asyncio.run(site_mode(settings.owner_database_url)),
+        yes_stg=options.yes_stg,
+    )
+
+
+def _audited_settings(options: argparse.Namespace, command: str) -> Settings:
+    """The settings of a destructive command. Invalid ones are a refusal, which is audited too."""
     try:
-        settings = _operator_settings(options)
+        return _operator_settings(options)
     except SettingsError as error:
         unvalidated = Settings.model_construct(
             site_mode=os.environ.get("SITE_MODE", "unknown"),
@@ -298,7 +322,6 @@ def _permitted(
         )
         destructive.record(unvalidated, command, "refused", str(error))
         raise
-    return destructive.permitted(settings, command, yes_stg=options.yes_stg)
 
 
 def _migrate(_: argparse.Namespace) -> None:
@@ -332,6 +355,31 @@ def _reset(options: argparse.Namespace) -> None:
     with _permitted(options, "reset") as database:
         asyncio.run(maintenance.reset(database.owner, database.app))
     print("The database is empty. `seed` creates demo accounts.")
+
+
+def _backup(options: argparse.Namespace) -> None:
+    address = _operator_settings(options).owner_database_url
+    file, rows = asyncio.run(backup.back_up(address, options.target, now=datetime.now(UTC)))
+    print(f"{file} contains {rows} rows, and was verified.")
+
+
+def _restore(options: argparse.Namespace) -> None:
+    settings = _audited_settings(options, "restore")
+    app_address = settings.database_url.get_secret_value()
+
+    async def prepare() -> tuple[bool, str | None]:
+        await backup.check_dump(options.file)
+        await wait_until_reachable(settings.owner_database_url)
+        await check_same_database(settings.owner_database_url, app_address)
+        empty = await backup.is_empty(settings.owner_database_url)
+        return empty, await site_mode(settings.owner_database_url)
+
+    empty, mode = asyncio.run(prepare())
+    with destructive.permitted(
+        settings, "restore", database_mode=mode, yes_stg=options.yes_stg, destroys=not empty
+    ) as database:
+        asyncio.run(backup.restore(database, options.file, site_mode=settings.site_mode))
+    print("The database is that of the backup. Every open screen reloads its boards.")
 
 
 def _admin(options: argparse.Namespace) -> int:

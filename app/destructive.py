@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import socket
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,11 +30,21 @@ class Database:
 
 
 @contextmanager
-def permitted(settings: Settings, command: str, *, yes_stg: bool = False) -> Iterator[Database]:
+def permitted(
+    settings: Settings,
+    command: str,
+    *,
+    database_mode: str | None,
+    yes_stg: bool = False,
+    destroys: bool = True,
+) -> Iterator[Database]:
     """Yields the database for one destructive command, and writes its outcome to the audit log.
-    Raises NotPermitted."""
+    `database_mode` is that of the database itself (migrate.site_mode); the stricter one counts.
+    With `destroys=False` the command finds nothing to destroy, and is only audited. Raises
+    NotPermitted."""
     try:
-        _check(settings, command, yes_stg=yes_stg)
+        if destroys:
+            _check(settings, command, database_mode or "int", yes_stg=yes_stg)
     except NotPermitted as refusal:
         record(settings, command, "refused", str(refusal))
         raise
@@ -46,12 +57,17 @@ def permitted(settings: Settings, command: str, *, yes_stg: bool = False) -> Ite
     record(settings, command, "done")
 
 
-def _check(settings: Settings, command: str, *, yes_stg: bool) -> None:
+def _check(settings: Settings, command: str, database_mode: str, *, yes_stg: bool) -> None:
     if settings.site_mode == "prod":
         raise NotPermitted(
             f"`{command}` does not run with SITE_MODE=prod. This cannot be overridden."
         )
-    if settings.site_mode == "int" or yes_stg:
+    if database_mode == "prod":
+        raise NotPermitted(
+            f"`{command}` does not run on {_database(settings)}: it is the database of a prod "
+            "site. This cannot be overridden."
+        )
+    if "stg" not in {settings.site_mode, database_mode} or yes_stg:
         return
     if not sys.stdin.isatty():
         raise NotPermitted(
@@ -78,6 +94,10 @@ def record(settings: Settings, command: str, outcome: str, reason: str = "") -> 
     with os.fdopen(
         os.open(settings.audit_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a"
     ) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise NotPermitted(
+                f"AUDIT_LOG={settings.audit_log} is not a file that keeps its lines."
+            )
         file.write(json.dumps(line) + "\n")
 
 

@@ -26,7 +26,7 @@ import app.notifications.routes
 import app.pages.routes
 import app.search.routes
 import realtime.lifespan
-from app import db, health, limits, logs, refusal, web
+from app import db, health, limits, logs, maintenance, refusal, web
 from app.availability import public
 from app.availability.public_cache import PublicCache
 from app.search import history, visitor
@@ -77,6 +77,8 @@ def build(
             live.wakeup()
 
         try:
+            if settings.site_mode != "int":
+                await maintenance.raise_site_mode(pool, settings.site_mode)
             async with (
                 limits.opened(settings) as limiter,
                 realtime.lifespan.running(

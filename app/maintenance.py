@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import structlog
+
 from app import db, demo, migrate
 from app.accounts import demo_accounts
 from app.db import Pool, Tx
 from app.statements import statement
+
+log = structlog.get_logger("maintenance")
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ drop_everything = statement("drop_everything", bool)
 recreate_schema = statement("recreate_schema", bool)
 end_other_connections = statement("end_other_connections", int)
 insert_admin = statement("make_admin", UUID)
+update_site_mode = statement("raise_site_mode", bool)
+owns_schema = statement("owns_schema", bool)
 replace_epoch_seed = statement("replace_epoch_seed", bool)
 select_demo_accounts = statement("demo_accounts", DemoAccount)
 
@@ -72,6 +78,14 @@ async def new_epoch(address: str) -> None:
     """Makes every open screen reload its boards, for example after a restore."""
     async with _connected(address) as pool:
         await replace_epoch_seed.run(pool)
+
+
+async def raise_site_mode(pool: Pool, mode: str) -> None:
+    """Records that a stg or prod site uses this database (app/destructive.py). Warns if the role of
+    the process could alter the schema."""
+    await update_site_mode.run(pool, mode=mode)
+    if await owns_schema.one(pool):
+        log.warning("database_role_owns_schema", see="docs/operating.md#two-database-roles")
 
 
 @asynccontextmanager

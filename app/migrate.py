@@ -265,6 +265,24 @@ async def check(dsn: str) -> None:
         )
 
 
+async def site_mode(dsn: str) -> str | None:
+    """The strictest mode in which this database was served; None if it does not say (no such
+    database, or not migrated)."""
+    try:
+        connection = await _connect(dsn)
+    except MigrationError:  # the command itself reports it
+        return None
+    try:
+        if await connection.fetchval("select to_regclass('public.site')") is None:
+            return None
+        mode: str | None = await connection.fetchval(
+            "select to_jsonb(site) ->> 'mode' from public.site"
+        )
+        return mode
+    finally:
+        await connection.close(timeout=10)
+
+
 async def _connect(dsn: str) -> Connection:
     try:
         connection = await asyncpg.connect(

@@ -4,7 +4,10 @@ place."""
 
 import difflib
 import ipaddress
+import os
 import re
+from collections import Counter
+from collections.abc import Mapping
 from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
@@ -283,12 +286,21 @@ def settings() -> Settings:
 
 def read(**overrides: object) -> Settings:
     """Settings from the environment, with overrides (of tests and `up`). Raises SettingsError."""
+    _check_spelling(os.environ)
     try:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates them
     except ValidationError as error:
         raise SettingsError(
             "\n".join(map(_sentence, error.errors(include_url=False, include_input=False)))
         ) from None
+
+
+def _check_spelling(variables: Mapping[str, str]) -> None:
+    """Names of variables are case-insensitive here, and a second spelling would silently win."""
+    names = Counter(name.upper() for name in variables if name.lower() in Settings.model_fields)
+    twice = sorted(name for name, count in names.items() if count > 1)
+    if twice:
+        raise SettingsError(f"{', '.join(twice)} is set in two spellings. Keep only one.")
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Removes the accounts of a small crowd, with their lessons and mails, from the database."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from app import db, destructive
 from app.db import Tx, transact
 from app.destructive import NotPermitted
 from app.embedded import run_file
+from app.migrate import site_mode
 from app.settings import SettingsError, read
 from app.statements import statement
 
@@ -33,7 +35,12 @@ def permitted(data: Path) -> Iterator[str]:
     changes: dict[str, object] = {"database_url": address}
     if "audit_log" not in settings.model_fields_set:
         changes["audit_log"] = data / "audit.jsonl"
-    with destructive.permitted(read(**changes), "crowd") as database:
+    mode = asyncio.run(site_mode(address))
+    if mode not in {None, "int"}:
+        raise NotPermitted(
+            f"The site of this database is not a site with SITE_MODE=int: it is {mode}."
+        )
+    with destructive.permitted(read(**changes), "crowd", database_mode=mode) as database:
         yield database.app
 
 

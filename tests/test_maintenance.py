@@ -1,25 +1,31 @@
 """The operator commands as run in a shell, the protection against data loss, and the audit log."""
 
+import asyncio
 import json
 import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
+from app import maintenance
 from app.db import Pool
 from app.settings import Settings, environment
 from tests import factories
 from tests.cluster import PATIENCE, Cluster
-from tests.processes import ROOT, free_port
+from tests.conftest import visiting
+from tests.processes import ROOT, Running, command, fork, free_port
 
 STG = {"SITE_MODE": "stg", "SMTP_URL": "smtp://mail.example.com"}
+KEY = {"SECRET_KEY": "k" * 40}
 PROD = STG | {"SITE_MODE": "prod", "SITE_URL": "https://lessons.example.com"}
 
+Attempt = Callable[..., tuple[int | None, str]]
 Operate = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -188,6 +194,144 @@ async def test_on_stg_a_terminal_is_asked_for_confirmation(
         os.close(terminal)
     assert "Type stg to confirm" in result.stdout
     assert [line["outcome"] for line in audited(audit_log)] == outcomes
+
+
+async def test_a_pipe_is_no_terminal(operate: Operate, pool: Pool, audit_log: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"stg\nstg\n")
+    os.close(writer)
+    refused = operate("seed", stdin=reader, **STG)
+    os.close(reader)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "needs a terminal for confirmation, and there is none" in refused.stderr
+    assert await accounts(pool) == 0
+    assert [line["outcome"] for line in audited(audit_log)] == ["refused"]
+
+
+@pytest.fixture
+def attempt(settings: Settings, audit_log: Path) -> Iterator[Attempt]:
+    """Like `operate`, but cheaper, and without the settings of the test's databases."""
+    started: list[Running] = []
+
+    def run(*arguments: str, **variables: str) -> tuple[int | None, str]:
+        running = fork(
+            "operate",
+            command,
+            list(arguments),
+            variables={"AUDIT_LOG": str(audit_log)} | variables,
+        )
+        started.append(running)
+        return running.wait(), running.log
+
+    yield run
+    for each in started:
+        each.close()
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"SITE_MODE": "PROD"}, "SITE_MODE must be 'int', 'stg' or 'prod'."),
+        ({"SITE_MODE": " int"}, "SITE_MODE must be 'int', 'stg' or 'prod'."),
+        ({"SITE_MODE": "int,prod"}, "SITE_MODE must be 'int', 'stg' or 'prod'."),
+        (
+            {"SITE_MODE": "prod", "site_mode": "int"},
+            "SITE_MODE is set in two spellings. Keep only one.",
+        ),
+        (
+            {"Site_Mode": "int", "SITE_MODE": "prod"},
+            "SITE_MODE is set in two spellings. Keep only one.",
+        ),
+    ],
+)
+async def test_a_mode_in_another_spelling_permits_nothing(
+    attempt: Attempt,
+    database_url: str,
+    audit_log: Path,
+    variables: dict[str, str],
+    sentence: str,
+) -> None:
+    status, output = await asyncio.to_thread(
+        attempt, "seed", DATABASE_URL=database_url, **variables
+    )
+    assert (status, output) == (2, f"{sentence}\n")
+    assert [line["outcome"] for line in audited(audit_log)] == ["refused"]
+
+
+def spellings(url: str) -> list[str]:
+    """Other addresses of the same database."""
+    parts = urlsplit(url)
+    name = parts.path[1:]
+    sockets = parse_qs(parts.query)["host"][0]
+    return [
+        url,
+        url.replace("postgresql://", "postgres://"),
+        url.replace(name, "".join(f"%{ord(letter):02x}" for letter in name)),
+        f"postgresql:///{name}?host={sockets}&user=postgres",
+        f"postgresql://?host={quote(sockets, safe='')}&dbname={name}&user=postgres",
+        f"postgresql://postgres@/{name}?host={sockets}/../{Path(sockets).name}&port=5432",
+    ]
+
+
+async def test_the_database_of_a_prod_site_is_protected_from_any_shell_and_by_any_address(
+    attempt: Attempt, pool: Pool, database_url: str, audit_log: Path, tmp_path: Path
+) -> None:
+    """A shell that lacks SITE_MODE=prod, or in which it was emptied."""
+    await factories.student(pool, "Ben")
+    await maintenance.raise_site_mode(pool, "prod")
+    attempts: list[tuple[tuple[str, ...], dict[str, str]]] = [
+        (("reset", "--yes-stg"), {"DATABASE_URL": address}) for address in spellings(database_url)
+    ]
+    attempts.append((("reset",), {"MIGRATE_DATABASE_URL": database_url}))
+    attempts.append((("seed",), {"DATABASE_URL": database_url, "SITE_MODE": ""}))
+    attempts.append((("reset", "--yes-stg"), {"DATABASE_URL": database_url} | STG | KEY))
+    # The folder of an `up`, by a symbolic link.
+    folder = tmp_path / "var"
+    folder.mkdir()
+    (folder / "running.json").write_text(json.dumps({"database_url": database_url}))
+    (tmp_path / "trial").symlink_to(folder)
+    attempts.append((("reset", "--data", str(tmp_path / "trial")), {}))
+    for arguments, variables in attempts:
+        status, output = await asyncio.to_thread(attempt, *arguments, **variables)
+        assert (status, "it is the database of a prod site" in output) == (1, True), output
+    assert await accounts(pool) == 1
+    assert [line["outcome"] for line in audited(audit_log)] == ["refused"] * len(attempts)
+
+
+async def test_a_database_remembers_the_strictest_mode_that_it_was_served_in(
+    settings: Settings, pool: Pool
+) -> None:
+    for mode, remembered in (("int", "int"), ("stg", "stg"), ("prod", "prod"), ("stg", "prod")):
+        changes = {"site_mode": mode, "site_url": PROD["SITE_URL"]}
+        async with visiting(settings.model_copy(update=changes)):
+            assert await pool.fetchval("select mode from site") == remembered
+
+
+@pytest.mark.parametrize("log", ["/dev/null", "/dev/full"])
+async def test_without_an_audit_log_nothing_is_destroyed(
+    attempt: Attempt, pool: Pool, database_url: str, log: str
+) -> None:
+    status, output = await asyncio.to_thread(
+        attempt, "seed", DATABASE_URL=database_url, AUDIT_LOG=log
+    )
+    assert status == 1
+    assert log in output
+    assert await accounts(pool) == 0
+
+
+async def test_reset_refuses_two_different_databases(
+    attempt: Attempt, pool: Pool, database_url: str, postgres: Cluster
+) -> None:
+    """For example one from the environment, and the other from .env."""
+    await factories.student(pool, "Ben")
+    status, output = await asyncio.to_thread(
+        attempt,
+        "reset",
+        DATABASE_URL=postgres.database("postgres"),
+        MIGRATE_DATABASE_URL=database_url,
+    )
+    assert (status, "name different databases" in output) == (1, True)
+    assert await accounts(pool) == 1
 
 
 async def test_the_audit_log_names_user_and_host_but_no_secret(

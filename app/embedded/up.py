@@ -20,7 +20,7 @@ from app.embedded.postgres import Postgres
 from app.embedded.preflight import UpContext, UpError, UpOptions
 from app.embedded.process import Program
 from app.embedded.supervisor import Child
-from app.migrate import MigrationError, migrate, wait_until_reachable
+from app.migrate import MigrationError, migrate, site_mode, wait_until_reachable
 from app.settings import Settings, process_environment
 
 log = structlog.get_logger("up")
@@ -162,7 +162,8 @@ async def _migrate(settings: Settings) -> None:
 async def _seed(settings: Settings) -> None:
     if not await maintenance.is_empty(settings.database_url.get_secret_value()):
         return
-    with destructive.permitted(settings, "seed") as database:
+    mode = await site_mode(settings.owner_database_url)
+    with destructive.permitted(settings, "seed", database_mode=mode) as database:
         await maintenance.seed(database.owner, now=datetime.now(UTC))
     log.info("demo_accounts_created")
 

@@ -24,3 +24,36 @@ from account a join account_role r on r.account_id = a.id
 where a.email = any(:emails::citext[])
 group by a.id
 order by min(r.role) desc, a.email;
+
+-- name: raise_site_mode
+-- Only upward, from int to stg to prod.
+update site set mode = :mode
+where array_position('{int,stg,prod}'::text[], mode)
+    < array_position('{int,stg,prod}'::text[], :mode);
+
+-- name: set_site_mode
+update site set mode = :mode;
+
+-- name: read_consistently
+-- The whole transaction sees one state of the database.
+set transaction isolation level repeatable read, read only;
+
+-- name: without_timeouts
+select set_config(name, '0', true)
+from unnest('{statement_timeout,idle_in_transaction_session_timeout}'::text[]) name;
+
+-- name: export_snapshot
+select pg_export_snapshot();
+
+-- name: contents
+-- A scratch database has no session defaults, and so no search path.
+select name, items, hash from code.contents();
+
+-- name: has_no_tables
+select not exists (
+  select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where n.nspname in ('public', 'code') and c.relkind in ('r', 'p', 'v', 'm')
+);
+
+-- name: owns_schema
+select has_schema_privilege(current_user, 'public', 'create');
