@@ -43,7 +43,7 @@ def run(*command: str | Path, **environment: str) -> str:
 async def test_a_dump_is_restored_migrated_and_begins_a_new_epoch(
     pool: Pool, database_url: str, postgres: Cluster, tmp_path: Path
 ) -> None:
-    await demo.seed(pool, now=datetime.now(UTC))
+    await demo.seed(pool, now=datetime.now(UTC), instructors=demo.FEATURED)
     before = await pool.fetchrow(CONTENT)
     epoch_seed = await pool.fetchval("select epoch_seed from site")
     programs = data_directory.binaries(None)

@@ -446,6 +446,7 @@ OPERATOR_COMMANDS = {
     "end_other_connections",
     "lock_accounts",
     "make_admin",
+    "mark_past_mails",
     "no_accounts",
     "recreate_schema",
     "replace_epoch_seed",

@@ -57,3 +57,9 @@ select not exists (
 
 -- name: owns_schema
 select has_schema_privilege(current_user, 'public', 'create');
+
+-- name: mark_past_mails
+-- The demo's lessons in the past were confirmed when they were booked.
+update notification n set sent_at = n.due_at
+from booking b
+where b.id = n.booking_id and n.sent_at is null and lower(b.during) < :now;

@@ -155,7 +155,7 @@ async def counts(database_url: str) -> dict[str, int]:
 
 @pytest.fixture
 async def demo_accounts(pool: Pool) -> None:
-    await demo.seed(pool, now=datetime.now(UTC))
+    await demo.seed(pool, now=datetime.now(UTC), instructors=demo.FEATURED)
 
 
 async def test_a_crowd_changes_the_open_board_under_limits_and_is_removed(
