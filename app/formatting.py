@@ -86,6 +86,12 @@ def local_day(instant: datetime, zone: str) -> date:
     return instant.astimezone(ZoneInfo(zone)).date()
 
 
+def wall_minutes(instant: datetime, zone: str) -> int:
+    """Wall-clock minutes since midnight."""
+    local = instant.astimezone(ZoneInfo(zone))
+    return local.hour * 60 + local.minute
+
+
 def long_day(day: date) -> str:
     """Tuesday, November 24"""
     return f"{day:%A}, {day:%B} {day.day}"
@@ -142,6 +148,19 @@ def days(first: date, last: date) -> str:
 def count(number: int, word: str) -> str:
     """1 instructor, 2 instructors"""
     return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def alternatives(names: list[str]) -> str:
+    """Piano, Piano or Violin, Piano, Violin or 3 others"""
+    if len(names) > 3:
+        names = [*names[:2], f"{len(names) - 2} others"]
+    return " or ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def quoted(names: list[str]) -> str:
+    """“evening”; “Brooklyn” and “evening”; “Piano”, “Brooklyn” and “evening”"""
+    names = [f"“{name}”" for name in names]
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def length(minutes: int) -> str:

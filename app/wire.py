@@ -93,7 +93,10 @@ def listing(
     more."""
     more = len(rows) > paging.limit
     page = rows[: paging.limit]
-    cursor = None
-    if more:
-        cursor = urlsafe_b64encode(orjson.dumps(list(key(page[-1])), default=str)).decode()
-    return {"items": [show(row) for row in page], "next_cursor": cursor}
+    next_cursor = cursor(key(page[-1])) if more else None
+    return {"items": [show(row) for row in page], "next_cursor": next_cursor}
+
+
+def cursor(key: Sequence[Any]) -> str:
+    """The cursor after a row with this sort key."""
+    return urlsafe_b64encode(orjson.dumps(list(key), default=str)).decode()

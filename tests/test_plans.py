@@ -244,10 +244,7 @@ HOT: dict[str, dict[str, Any]] = {
         "latest": NOW + timedelta(days=90),
     },
     "free_next": {
-        "words": [],
-        "category": None,
-        "service": None,
-        "limit": 24,
+        "limit": 72,
         "now": NOW,
         "latest": NOW + timedelta(days=90),
     },
@@ -265,6 +262,9 @@ HOT: dict[str, dict[str, Any]] = {
         "valid_until": [NOW],
     },
     "passed_next_starts": {"now": NOW - timedelta(days=1), "limit": 100},
+    "services_by_category": {"most": 20},
+    "sitemap_parts": {"size": 100, "most": 5},
+    "sitemap_instructors": {"after": account_id(7), "limit": 100},
     "similar_services": {
         "service_id": account_id(7),
         "reach": 20,
@@ -272,7 +272,13 @@ HOT: dict[str, dict[str, Any]] = {
         "latest": NOW + timedelta(days=14),
         "limit": 6,
     },
-    "cards": {"services": [account_id(7), account_id(8)], "now": NOW, "days": 14},
+    "cards": {
+        "services": [account_id(7), account_id(8)],
+        "minutes": [60, 60],
+        "firsts": [None, DAY],
+        "now": NOW,
+        "days": 14,
+    },
     "instructor": {"id": account_id(7)},
     **{
         f"search_page by {sort}": SEARCH
@@ -463,6 +469,7 @@ def test_what_anybody_may_read_is_cancelled_after_two_seconds() -> None:
         "next_available",
     }
     public |= {"board", "next_starts", "free_next", "free_times", "similar_services"}
+    public |= {"services_by_category", "sitemap_parts", "sitemap_instructors"}
     limits = {each.name: each.seconds for each in STATEMENTS if each.name in public}
     assert limits == dict.fromkeys(public, 2)
 

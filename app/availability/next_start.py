@@ -32,11 +32,13 @@ Pair = tuple[UUID, int]  # a calendar and a lesson's minutes
 @dataclass(frozen=True, slots=True)
 class NextStart:
     """The calendar, length and service of a card, with the next start; None if there is none within
-    the horizon."""
+    the horizon. `catalog_service` and `category` are slugs."""
 
     instructor_id: UUID
     minutes: int
     service_id: UUID
+    catalog_service: str
+    category: str
     start: datetime | None
 
 
@@ -53,6 +55,8 @@ class _Candidate:
     instructor_id: UUID
     minutes: int
     service_id: UUID
+    catalog_service: str
+    category: str
     start: datetime | None
     is_exact: bool
 
@@ -98,29 +102,13 @@ async def of(db: Db, pairs: Iterable[Pair], *, now: datetime) -> dict[Pair, date
     return starts | await _compute(db, stale, now)
 
 
-async def soonest(
-    db: Db,
-    *,
-    words: Sequence[str] = (),
-    category: str | None = None,
-    service: str | None = None,
-    limit: int,
-    now: datetime,
-) -> list[NextStart]:
-    """The matching instructors by their next start, each once, with the service and length of the
-    card. Those without a start within the horizon come last."""
+async def soonest(db: Db, *, limit: int, now: datetime) -> list[NextStart]:
+    """The instructors by their next start, each once, with the service and length of the card.
+    Those without a start within the horizon come last."""
     computed: dict[Pair, datetime | None] = {}
     for factor in ROUNDS:
         rows = 2 * limit * factor
-        candidates = await _free_next.all(
-            db,
-            words=list(words),
-            category=category,
-            service=service,
-            limit=rows,
-            now=now,
-            latest=now + HORIZON,
-        )
+        candidates = await _free_next.all(db, limit=rows, now=now, latest=now + HORIZON)
         stale = [
             pair
             for row in candidates
@@ -151,6 +139,8 @@ def _ranking(
             row.instructor_id,
             row.minutes,
             row.service_id,
+            row.catalog_service,
+            row.category,
             row.start if row.is_exact else computed[row.instructor_id, row.minutes],
         )
         for row in candidates

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from app.db import Db
-from app.statements import statement
+from app.statements import PUBLIC_SECONDS, statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,17 @@ class CatalogService:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedService:
+    """A catalog service with its other names, and the number of its instructors up to a bound."""
+
+    slug: str
+    name: str
+    category: str
+    terms: list[str]
+    instructors: int
+
+
+@dataclass(frozen=True, slots=True)
 class Area:
     """A neighborhood, or a whole borough, whose name and borough are the same."""
 
@@ -31,6 +42,7 @@ class Area:
 
 _categories = statement("categories", Category)
 _catalog_services = statement("catalog_services", CatalogService)
+_services_by_category = statement("services_by_category", ListedService, seconds=PUBLIC_SECONDS)
 _areas = statement("areas", Area)
 
 
@@ -41,6 +53,11 @@ async def categories(db: Db) -> list[Category]:
 async def services(db: Db, category: str | None = None) -> list[CatalogService]:
     """All services of the catalog, or those of one category."""
     return await _catalog_services.all(db, category=category)
+
+
+async def listed_services(db: Db, *, most: int) -> list[ListedService]:
+    """All services of the catalog, counting up to `most` instructors of each."""
+    return await _services_by_category.all(db, most=most)
 
 
 async def areas(db: Db) -> list[Area]:

@@ -1,49 +1,110 @@
-"""`/`: search, instructors with their next free times, and the visitor's next lessons."""
+"""`/`: what this is, a search box with recent searches, instructors with their next free times, and
+for a signed-in student their next lessons and what they booked before."""
 
-from starlette.responses import Response
+from datetime import datetime, timedelta
+from http import HTTPStatus
 
-from app import web
+from starlette.responses import RedirectResponse, Response
+
+from app import formatting, web
 from app.accounts.session import SignedIn
 from app.bookings import booking
+from app.bookings.booking import Booking
 from app.catalog import category
-from app.pages import instructor_cards
+from app.pages import instructor_cards, meta
+from app.search import history, visitor
+from app.search.history import Search
 from app.web import Request
 
-FILTERS = ("q", "category", "service")
-MAX_FILTER_LENGTH = 200
 NEXT_LESSONS = 2
+BOOK_AGAIN = 3
+RECENT_SEARCHES = 5
+HISTORY = "view_own_search_history"
+PAST_LESSONS = 10  # among which those to book again are chosen
+SOON = timedelta(hours=24)
+NOTICE_COOKIE = "notice"
+DISMISSED_SECONDS = 24 * 3600
+PILLS = 7
 
 
 @web.visitor
 async def page(request: Request, account: SignedIn | None) -> Response:
+    if {"q", "category", "service"} & request.query_params.keys():  # addresses of earlier releases
+        return RedirectResponse(f"/search?{request.url.query}", HTTPStatus.MOVED_PERMANENTLY)
     pool, now = request.state["pool"], request.state["now"]()
-    query = request.query_params
-    filters = {name: query.get(name, "").strip()[:MAX_FILTER_LENGTH] for name in FILTERS}
-    cards = await instructor_cards.cards(
-        pool,
-        words=filters["q"],
-        category=filters["category"] or None,
-        service=filters["service"] or None,
-        now=now,
-    )
-    lessons = []
+    cards = await instructor_cards.free_next(pool, now=now)
+    lessons: list[Booking] = []
+    past: list[Booking] = []
     if account and "view_own_bookings" in account.permissions:
+        student_id = account.account_id
         lessons = await booking.list_of(
-            pool,
-            account.account_id,
-            role="student",
-            scope="upcoming",
-            now=now,
-            limit=NEXT_LESSONS,
+            pool, student_id, role="student", scope="upcoming", now=now, limit=NEXT_LESSONS
         )
+        past = await booking.list_of(
+            pool, student_id, role="student", scope="past", now=now, limit=PAST_LESSONS
+        )
+    seeker = visitor.of(request, account)
+    searches: list[Search] = []
+    if not seeker.is_new and (account is None or HISTORY in account.permissions):
+        searches = await history.recent(
+            pool, request.state["write_behind"], seeker, limit=RECENT_SEARCHES
+        )
+    is_dismissed = NOTICE_COOKIE in request.cookies
     return web.page(
         request,
         "home.html",
-        filters=filters,
-        is_filtered=any(filters.values()),
+        meta=meta.home(request.state["settings"].site_url),
         cards=cards,
-        categories=await category.categories(pool),
-        services=await category.services(pool) if query.get("show") == "services" else [],
+        categories=(await category.categories(pool))[:PILLS],
         lessons=lessons,
+        book_again=_to_book_again(past),
+        searches=searches,
+        notice=_notice(lessons, now) if account and not is_dismissed else None,
         page_data=instructor_cards.page_data(cards, now),
+    )
+
+
+@web.visitor
+async def dismiss_notice(request: Request, _: SignedIn | None) -> Response:
+    """Hides the notice bar for a day."""
+    response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
+    response.set_cookie(
+        NOTICE_COOKIE,
+        "dismissed",
+        DISMISSED_SECONDS,
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+    return response
+
+
+def _to_book_again(past: list[Booking]) -> list[Booking]:
+    """The latest lesson of each service."""
+    latest: dict[object, Booking] = {}
+    for lesson in past:
+        latest.setdefault(lesson.service_id, lesson)
+    return list(latest.values())[:BOOK_AGAIN]
+
+
+def _notice(lessons: list[Booking], now: datetime) -> tuple[str, str, str]:
+    """What is most urgent: its sentence, a link and the link's text."""
+    for lesson in lessons:
+        subject = f"{lesson.service_name} with {lesson.instructor_name}"
+        if lesson.held_until is not None and now < lesson.held_until:
+            until = formatting.clock(lesson.held_until, lesson.time_zone)
+            sentence = f"We’re holding {subject} for you until {until}."
+            return sentence, f"/book/{lesson.id}", "Continue booking"
+        if lesson.state == "confirmed" and now < lesson.starts_at < now + SOON:
+            zone = lesson.time_zone
+            day = formatting.soon(
+                formatting.local_day(lesson.starts_at, zone), formatting.local_day(now, zone)
+            )
+            clock = formatting.clock(lesson.starts_at, zone)
+            sentence = f"{day} at {clock}: {subject}."
+            return sentence, f"/lessons#booking-{lesson.id}", "See your lesson"
+    return (
+        "You can follow your lessons in your own calendar program.",
+        "/lessons#feed",
+        "Set it up",
     )

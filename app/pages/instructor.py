@@ -12,7 +12,7 @@ from app.bookings.booking import Booking
 from app.catalog import category, instructor
 from app.catalog.instructor import Instructor
 from app.catalog.service import Service
-from app.pages import offer, selection
+from app.pages import meta, offer, selection
 from app.pages.offer import Offer
 from app.search import similar
 from app.web import Request
@@ -37,6 +37,7 @@ async def page(request: Request, account: SignedIn | None) -> Response:
     return web.page(
         request,
         "instructor.html",
+        meta=meta.profile(profile, areas, request.state["settings"].site_url),
         instructor=profile,
         facts=_facts(profile, areas),
         bio_lead=lead,

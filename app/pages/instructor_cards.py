@@ -1,19 +1,63 @@
-"""The cards of the start page: instructors with one of their services and its next free times."""
+"""The cards of the start page and of search results: an instructor's service and its next free
+times. app/static/cards.js keeps them up to date."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from app import wire
+from app import formatting, wire
 from app.availability import next_start, start_times
+from app.availability.next_start import NextStart
 from app.availability.start_times import HORIZON
 from app.db import Db
 from app.statements import PUBLIC_SECONDS, statement
 
-LIMIT = 12
-DAYS = 14  # of each board, from today
+LIMIT = 12  # on the start page
+CANDIDATES = 3 * LIMIT  # from which the varied ones are chosen
+DAYS = 14  # of each board
 TIMES = 3  # per card
+APART = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The days and hours in which a lesson must lie: wall-clock minutes of the day. `is_start`: it
+    must start at `from_minute`."""
+
+    first: date
+    last: date
+    from_minute: int = 0
+    to_minute: int = 24 * 60
+    is_start: bool = False
+
+    def allows(self, start: datetime, minutes: int, zone: str) -> bool:
+        day = formatting.local_day(start, zone)
+        begin = formatting.wall_minutes(start, zone)
+        if not self.first <= day <= self.last:
+            return False
+        if self.is_start:
+            return begin == self.from_minute
+        return self.from_minute <= begin and begin + minutes <= self.to_minute
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "first": str(self.first),
+            "last": str(self.last),
+            "from": self.from_minute,
+            "to": self.to_minute,
+            "is_start": self.is_start,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A service to show with lessons of `minutes`; the board begins today or on `first`."""
+
+    service_id: UUID
+    minutes: int
+    first: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +73,7 @@ class CardRow:
     service_name: str
     hourly_rate_cents: int
     minutes: int
+    location_types: list[str]
     first: date
     epoch: str
     version: int
@@ -36,23 +81,45 @@ class CardRow:
     min_advance_minutes: int
     days: Any
 
-    def next_starts(self, now: datetime) -> list[datetime]:
-        """The next few starts that can be booked."""
+    def starts(self, now: datetime, window: Window | None) -> list[datetime]:
+        """A few of the next starts that can be booked."""
         limits = start_times.Limits.at(now, self.min_advance_minutes)
-        starts: list[datetime] = []
+        zone, minutes = self.time_zone, self.minutes
+        free: list[datetime] = []
+        parts: set[tuple[str, str]] = set()
         for day in sorted(self.days):
-            starts += start_times.free_of_day(
-                self.days[day], self.minutes, zone=self.time_zone, limits=limits
-            )
-            if len(starts) >= TIMES:
+            for start in start_times.free_of_day(self.days[day], minutes, zone=zone, limits=limits):
+                if window is None or window.allows(start, minutes, zone):
+                    free.append(start)
+                    parts.add((day, formatting.part_of_day(start, zone)))
+            if len(parts) >= TIMES:
                 break
-        return starts[:TIMES]
+        return spread(free, zone)
+
+
+def spread(free: Sequence[datetime], zone: str, limit: int = TIMES) -> list[datetime]:
+    """Of free starts in order, the first one of each part of a day; then the soonest others, first
+    those an hour apart. Three neighbors would say little. cards.js mirrors it."""
+    first_of: dict[tuple[date, str], datetime] = {}
+    for start in free:
+        part = formatting.part_of_day(start, zone)
+        first_of.setdefault((formatting.local_day(start, zone), part), start)
+        if len(first_of) == limit:
+            break
+    chosen = list(first_of.values())
+    for distance in (APART, timedelta(0)):
+        for start in free:
+            is_apart = all(abs(start - other) >= distance for other in chosen)
+            if len(chosen) < limit and start not in chosen and is_apart:
+                chosen.append(start)
+    return sorted(chosen)
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
     row: CardRow
     starts: list[datetime]
+    window: Window | None = None
 
     def as_json(self) -> dict[str, Any]:
         row = self.row
@@ -66,6 +133,7 @@ class Card:
             },
             "minutes": row.minutes,
             "first": str(row.first),
+            "window": self.window.as_json() if self.window else None,
             "board": {
                 "epoch": row.epoch,
                 "version": row.version,
@@ -79,37 +147,56 @@ class Card:
 _cards = statement("cards", CardRow, seconds=PUBLIC_SECONDS)
 
 
-async def cards(
-    db: Db,
-    *,
-    words: str = "",
-    category: str | None = None,
-    service: str | None = None,
-    now: datetime,
+async def of(
+    db: Db, picks: Sequence[Pick], *, window: Window | None = None, now: datetime
 ) -> list[Card]:
-    """The matching instructors by their next start."""
-    soonest = await next_start.soonest(
+    """The cards of these services, in this order, with times within the window."""
+    rows = await _cards.all(
         db,
-        words=words.lower().split(),
-        category=category,
-        service=service,
-        limit=LIMIT,
+        services=[pick.service_id for pick in picks],
+        minutes=[pick.minutes for pick in picks],
+        firsts=[pick.first for pick in picks],
         now=now,
+        days=DAYS,
     )
-    rows = await _cards.all(db, services=[row.service_id for row in soonest], now=now, days=DAYS)
     row_of = {row.service_id: row for row in rows}
-    pairs = [
-        (Card(row, row.next_starts(now)), ranked.start)
-        for ranked in soonest
-        if (row := row_of.get(ranked.service_id))
+    return [
+        Card(row, row.starts(now, window), window)
+        for pick in picks
+        if (row := row_of.get(pick.service_id))
     ]
+
+
+async def free_next(db: Db, *, now: datetime) -> list[Card]:
+    """Instructors of varied subjects by their next start."""
+    ranking = await next_start.soonest(db, limit=CANDIDATES, now=now)
+    chosen = _varied(ranking)
+    cards = await of(db, [Pick(each.service_id, each.minutes) for each in chosen], now=now)
     # The boards are read after the ranking, and end before the horizon.
-    pairs.sort(key=lambda pair: pair[0].starts[0] if pair[0].starts else pair[1] or now + HORIZON)
-    return [card for card, _ in pairs]
+    start_of = {each.service_id: each.start or now + HORIZON for each in chosen}
+    cards.sort(key=lambda card: (*card.starts, start_of[card.row.service_id])[0])
+    return cards
 
 
-def page_data(cards: list[Card], now: datetime) -> dict[str, Any]:
-    """The state with which app/static/home.js starts."""
+def _varied(ranking: Sequence[NextStart]) -> list[NextStart]:
+    """Up to LIMIT of a ranking: a subject for the second time, or a category for the fourth, only
+    after all others."""
+    subjects: dict[str, int] = {}
+    in_category: dict[str, int] = {}  # subjects so far
+    rounds: list[tuple[int, NextStart]] = []
+    for each in ranking:
+        again = subjects.get(each.catalog_service, 0)
+        if again == 0:
+            in_category[each.category] = in_category.get(each.category, 0) + 1
+        round_number = max(again, (in_category[each.category] - 1) // 3)
+        rounds.append((round_number if each.start else len(ranking), each))
+        subjects[each.catalog_service] = again + 1
+    rounds.sort(key=lambda pair: pair[0])  # stable: within a round, soonest first
+    return [each for _, each in rounds[:LIMIT]]
+
+
+def page_data(cards: Sequence[Card], now: datetime) -> dict[str, Any]:
+    """The state with which app/static/cards.js starts."""
     return {
         "now": wire.instant(now),
         "days": DAYS,

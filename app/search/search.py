@@ -155,7 +155,7 @@ class _FreeCandidate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Hours:
+class Hours:
     """The days of a search, and the minutes of each day in which a whole lesson must lie, or at
     which it must start."""
 
@@ -293,11 +293,16 @@ def _filters(criteria: Understood, vocabulary: Vocabulary) -> dict[str, Any]:
     }
 
 
+def hours(criteria: Understood, *, now: datetime) -> Hours | None:
+    """The hours of a search with a day or time: those of the next MAX_DAYS if it has no day."""
+    return _hours(criteria, local_now(now).date(), MAX_DAYS) if _has_time(criteria) else None
+
+
 def _has_time(criteria: Understood) -> bool:
     return any((criteria.date, criteria.part_of_day, criteria.from_time, criteria.to_time))
 
 
-def _hours(criteria: Understood, today: date, days: int) -> _Hours:
+def _hours(criteria: Understood, today: date, days: int) -> Hours:
     first = criteria.date or today
     if criteria.date:
         last = max(criteria.last_date or first, first)
@@ -314,7 +319,7 @@ def _hours(criteria: Understood, today: date, days: int) -> _Hours:
         from_minute, to_minute = exactly, 24 * 60
     elif criteria.to_time:
         to_minute = min(to_minute, _minute(criteria.to_time))
-    return _Hours(first, days, from_minute, to_minute, exactly)
+    return Hours(first, days, from_minute, to_minute, exactly)
 
 
 def _minute(wall_clock: str) -> int:
@@ -362,7 +367,7 @@ async def _next_items(
 async def _free_items(
     db: Db,
     filters: dict[str, Any],
-    hours: _Hours,
+    hours: Hours,
     *,
     now: datetime,
     limit: int,

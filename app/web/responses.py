@@ -40,7 +40,7 @@ def done(request: Request, content: Any, *, status: int = 200, redirect_to: str)
 
 def page(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
     """A page. Templates see `account`, `refusal` (to show on the page), `form_fields`
-    (as entered), `path`, `here`, `site_mode` and `now`."""
+    (as entered), `path`, `here`, `site_mode`, `site_url` and `now`."""
     state: PerRequest = request.scope["state"]  # the dict behind request.state
     text = (
         state["templates"]
@@ -52,6 +52,7 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
             path=request.url.path,
             here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
             site_mode=state["settings"].site_mode,
+            site_url=state["settings"].site_url,
             now=state["now"](),
             **context,
         )

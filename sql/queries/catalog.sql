@@ -119,3 +119,27 @@ where s.instructor_id = :instructor_id and not s.is_active and not exists (
     and other.catalog_service = s.catalog_service
 )
 order by k.name, s.catalog_service, s.id desc;
+
+-- name: services_by_category
+-- Every catalog service with its other names, and how many instructors offer it: counted up to
+-- :most, so that a common one costs no more.
+select k.slug, k.name, k.category, coalesce(t.terms, '{}') as terms, n.instructors
+from catalog_service k
+join category c on c.slug = k.category
+left join (
+  select catalog_service, array_agg(term order by term) as terms
+  from catalog_term group by catalog_service
+) as t on t.catalog_service = k.slug
+cross join lateral (
+  select count(*)::integer as instructors
+  from (
+    select from service s
+    cross join lateral (
+      select from calendar x where x.instructor_id = s.instructor_id and x.is_active limit 1
+    ) as teaching
+    where s.catalog_service = k.slug and s.is_active
+    order by s.catalog_service, s.id  -- the order of an index
+    limit :most
+  ) as offers
+) as n
+order by c.position, k.name, k.slug;

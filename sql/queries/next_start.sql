@@ -16,11 +16,26 @@ left join lateral (
 ) as n on true;
 
 -- name: free_next
--- The same for the first :limit pairs that match a search, ordered by their bounds.
-select n.instructor_id, n.minutes, n.service_id,
+-- The first :limit calendars and lengths in the order of their bounds, each with the first service
+-- whose card has that length.
+select n.instructor_id, n.minutes, s.id as service_id, s.catalog_service, k.category,
        case when n.start <= :latest then greatest(n.start, :now) end as start,
        n.start > :latest or is_still_free(n.instructor_id, n.start, n.minutes, :now) as is_exact
-from free_next(:words, :category, :service, :limit) as n;
+from next_start n
+-- `limit 1` makes the planner look up each row by its key and stop after :limit rows.
+cross join lateral (
+  select x.* from calendar x where x.instructor_id = n.instructor_id and x.is_active limit 1
+) as c
+cross join lateral (
+  select x.id, x.catalog_service from service x
+  where x.instructor_id = n.instructor_id and x.card_minutes = n.minutes and x.is_active
+  order by x.id limit 1
+) as s
+cross join lateral (
+  select x.category from catalog_service x where x.slug = s.catalog_service limit 1
+) as k
+order by n.start, n.instructor_id, n.minutes
+limit :limit;
 
 -- name: free_times
 -- For each calendar and length, the free ranges long enough for a lesson in :days local days, from

@@ -66,7 +66,8 @@ async def pages(pool: Pool, anna: Instructor, ben: Account) -> list[tuple[str, A
     held = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('14:00'))}"
     unavailable = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('10:00'))}"
     return [
-        ("/", None), ("/?show=services", None), ("/?q=nothing+like+it", None), ("/", ben),
+        ("/", None), ("/services", None), ("/search?q=nothing+like+it", None), ("/", ben),
+        ("/search?q=piano+tomorrow+under+$80", ben), ("/search?q=harp+in+queens", None),
         ("/dev/mail", None), ("/dev/mail/1", None), ("/login?next=/lessons", None),
         ("/register", None), ("/nowhere", None), (f"/instructors/{anna.id}", None),
         (free, None), (free, ben), (unavailable, ben), (held, ben),
@@ -318,7 +319,7 @@ def brightness(color: str) -> float:
 
 async def test_a_page_loads_less_than_100_kilobytes(open_page: Open, pool: Pool) -> None:
     anna, ben = await town(pool)
-    for path in ("/", f"/instructors/{anna.id}", "/lessons"):
+    for path in ("/", "/search?q=piano", f"/instructors/{anna.id}", "/lessons"):
         page = await open_page("about:blank", ben)
         sizes = await response_sizes(page, path)
         assert 5_000 < sum(sizes.values()) < MAX_BYTES, (path, sizes)

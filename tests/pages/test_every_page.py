@@ -40,7 +40,7 @@ async def test_pages_have_no_inline_scripts_or_styles_and_are_not_cached(
     lesson = await book(pool, anna, ben)
     await sign_in(client, ben)
     instructor, booked = f"/instructors/{anna.id}", f"/book/{lesson.id}"
-    for path in ("/", instructor, booked, "/lessons", "/?show=services"):
+    for path in ("/", instructor, booked, "/lessons", "/services", "/search?q=piano"):
         response = await client.get(path)
         assert response.status_code == 200
         assert not re.search(r" style=| on[a-z]+=|<style|<script>", response.text)

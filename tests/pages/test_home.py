@@ -7,29 +7,6 @@ from tests import factories
 from tests.pages.visitor import book, sign_in, visit
 
 
-async def test_a_search_matches_services_categories_and_names(
-    client: httpx.AsyncClient, pool: Pool
-) -> None:
-    await factories.instructor(pool, "Anna Diaz", service="piano")
-    await factories.instructor(pool, "Cora Lind", service="spanish")
-    for query, expected in (
-        ("q=piano", {"Anna Diaz"}),
-        ("q=MUSIC", {"Anna Diaz"}),
-        ("q=lind", {"Cora Lind"}),
-        ("q=anna+piano", {"Anna Diaz"}),
-        ("q=100%25", set()),
-        ("category=languages", {"Cora Lind"}),
-        ("service=piano", {"Anna Diaz"}),
-        ("", {"Anna Diaz", "Cora Lind"}),
-    ):
-        page = await visit(client, f"/?{query}")
-        assert {name for name in ("Anna Diaz", "Cora Lind") if name in page.links} == expected, (
-            query
-        )
-    page = await visit(client, "/")
-    assert "Violin" in (await visit(client, page.links["All services"].partition("#")[0])).links
-
-
 async def test_a_signed_in_student_sees_the_next_two_lessons(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
@@ -39,4 +16,42 @@ async def test_a_signed_in_student_sees_the_next_two_lessons(
     await sign_in(client, ben)
     page = await visit(client, "/")
     assert "Your next lessons" in page.text
-    assert page.text.count("Piano with") == 2
+    lessons = page.text[page.text.index("Your next lessons") : page.text.index("Free next")]
+    assert lessons.count("Piano with Anna") == 2
+    # The most urgent one is in the notice bar, which can be dismissed for a day.
+    assert "Tomorrow at 10:00 am: Piano with Anna." in page.text or "See your lesson" in page.text
+    response = await page.form("/notice/dismissal").send(client)
+    assert (response.status_code, response.headers["location"]) == (303, "/")
+    assert "max-age=86400" in response.headers["set-cookie"].lower()
+    assert "See your lesson" not in (await visit(client, "/")).text
+
+
+async def test_what_was_booked_before_can_be_booked_again(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    for day in (1, 2):
+        await book(pool, anna, ben, day=day)
+    await pool.execute(
+        """update booking set state = 'completed',
+                  during = tstzrange(lower(during) - interval '9 days',
+                                     upper(during) - interval '9 days'),
+                  blocked = tstzrange(lower(blocked) - interval '9 days',
+                                      upper(blocked) - interval '9 days')"""
+    )
+    assert "Book again" not in (await visit(client, "/")).text
+    await sign_in(client, ben)
+    page = await visit(client, "/")
+    assert page.text.count("Piano with Anna") == 1
+    again = await visit(client, page.links["Piano with Anna"])
+    assert f"/instructors/{anna.id}" in again.links["30 min"]
+
+
+async def test_an_address_of_an_earlier_release_leads_to_the_search(
+    client: httpx.AsyncClient,
+) -> None:
+    response = await client.get("/?q=piano&category=music")
+    assert (response.status_code, response.headers["location"]) == (
+        301,
+        "/search?q=piano&category=music",
+    )

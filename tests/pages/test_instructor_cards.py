@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from app import formatting
 from app.db import Pool
 from app.pages import instructor_cards
 from app.search import search
@@ -16,13 +17,12 @@ NOW = datetime(2026, 11, 24, 13, 5, tzinfo=UTC)
 NOTHING = Vocabulary.of(())
 
 
-async def names(
-    pool: Pool, words: str = "", category: str | None = None, service: str | None = None
-) -> list[str]:
-    cards = await instructor_cards.cards(
-        pool, words=words, category=category, service=service, now=NOW
-    )
-    return [card.row.name for card in cards]
+def clock(instant: datetime) -> str:
+    return formatting.clock(instant, "America/New_York")
+
+
+async def names(pool: Pool) -> list[str]:
+    return [card.row.name for card in await instructor_cards.free_next(pool, now=NOW)]
 
 
 async def test_the_newest_of_many_instructors_comes_first_if_free_first(pool: Pool) -> None:
@@ -30,7 +30,7 @@ async def test_the_newest_of_many_instructors_comes_first_if_free_first(pool: Po
         await factories.instructor(pool, f"Carl {n:02}", hours=("12:00", "17:00"), now=NOW)
     await names(pool)
     await factories.instructor(pool, "Anna", hours=("08:00", "17:00"), notice_minutes=0, now=NOW)
-    cards = await instructor_cards.cards(pool, now=NOW)
+    cards = await instructor_cards.free_next(pool, now=NOW)
     assert len(cards) == instructor_cards.LIMIT
     assert cards[0].row.name == "Anna"
     assert cards[0].starts[0] == NOW.replace(minute=30)
@@ -47,21 +47,26 @@ async def test_a_cancelled_lesson_brings_its_instructor_back_to_the_front(pool: 
     assert await names(pool) == ["Anna", "Carl"]
 
 
-async def test_filters_select_the_requested_service(pool: Pool) -> None:
-    anna = await factories.instructor(
-        pool, "Anna", service="piano", durations=(30, 60), hours=("12:00", "17:00"), now=NOW
-    )
-    await factories.service_of(pool, anna.id, "guitar", durations=(30, 45))
-    await factories.instructor(pool, "Dora", service="spanish", hours=("10:30", "11:30"), now=NOW)
-    await factories.instructor(pool, "Never", service="guitar", days=0, now=NOW)
-    assert await names(pool) == ["Dora", "Anna", "Never"]
-    assert await names(pool, category="music") == ["Anna", "Never"]
-    [card, _] = await instructor_cards.cards(pool, service="guitar", now=NOW)
-    assert (card.row.service_name, card.row.minutes) == ("Guitar", 30)
-    assert await names(pool, words="DORA spanish") == ["Dora"]
-    assert await names(pool, words="anna spanish") == []
-    assert await names(pool, words="teaches") == ["Dora", "Anna", "Never"]
-    assert await names(pool, service="violin") == []
+async def test_the_cards_vary_in_subject(pool: Pool) -> None:
+    for n in range(20):
+        await factories.instructor(pool, f"Carl {n:02}", service="piano", now=NOW)
+    for service in ("guitar", "violin", "cello", "spanish", "chess"):
+        later = ("12:00", "17:00")
+        await factories.instructor(pool, service, service=service, hours=later, now=NOW)
+    cards = await instructor_cards.free_next(pool, now=NOW)
+    subjects = [card.row.service_name for card in cards]
+    assert len(cards) == instructor_cards.LIMIT
+    assert {"Piano", "Guitar", "Violin", "Cello", "Spanish", "Chess"} == set(subjects)
+    starts = [card.starts[0] for card in cards]
+    assert starts == sorted(starts)
+
+
+async def test_the_times_of_a_card_are_no_neighbors(pool: Pool) -> None:
+    await factories.instructor(pool, "Anna", hours=("10:00", "18:00"), now=NOW)
+    await factories.instructor(pool, "Bea", hours=("10:00", "12:00"), days=1, now=NOW)
+    anna, bea = await instructor_cards.free_next(pool, now=NOW)
+    assert [clock(start) for start in anna.starts] == ["10:30 am", "12:00 pm", "5:00 pm"]
+    assert [clock(start) for start in bea.starts] == ["10:30 am", "11:00 am"]
 
 
 async def test_an_instructor_who_teaches_again_is_listed_again(pool: Pool) -> None:
@@ -69,7 +74,7 @@ async def test_an_instructor_who_teaches_again_is_listed_again(pool: Pool) -> No
     await pool.fetchval("select set_teaching($1, false)", anna.id)
     assert await names(pool) == []
     await pool.fetchval("select set_teaching($1, true)", anna.id)
-    [card] = await instructor_cards.cards(pool, now=NOW)
+    [card] = await instructor_cards.free_next(pool, now=NOW)
     assert card.starts
 
 

@@ -1,7 +1,10 @@
-// /: keeps the cards of "Free next" up to date. A time that is taken is struck through, and then
-// replaced by the next one, unless the pointer or the focus is on the card.
+// The cards of the start page and of search results: keeps their times up to date. A time that is
+// taken is struck through, and then replaced by the next one, unless the pointer or the focus is on
+// the card.
 
-import { clock, dayOf, money, now, price, setServerTime, soon, wire } from "./formatting.js";
+import {
+  clock, dayOf, money, now, partOfDay, price, setServerTime, soon, wallMinutes, wire,
+} from "./formatting.js";
 import { Live } from "./live.js";
 import { Refresh, readPage } from "./refresh.js";
 import { ofDay, spans } from "./start_times.js";
@@ -13,12 +16,42 @@ const GONE_MS = 3_000; // an unavailable time stays this long, struck through
 const MARK_MS = 10_000; // a freed time is marked this long
 const REDRAW_EVERY = 10_000;
 const HORIZON = 90 * 86_400_000;
+const APART = 3_600_000;
+
+// Of free starts in order, the first one of each part of a day; then the soonest others, first
+// those an hour apart. Mirrors app/pages/instructor_cards.py.
+export function spread(free, zone, limit) {
+  const firstOf = new Map();
+  for (const start of free) {
+    const part = `${dayOf(start, zone)} ${partOfDay(start, zone)}`;
+    if (!firstOf.has(part)) firstOf.set(part, start);
+    if (firstOf.size === limit) break;
+  }
+  const chosen = [...firstOf.values()];
+  for (const distance of [APART, 0]) {
+    for (const start of free) {
+      const isApart = chosen.every((other) => Math.abs(start - other) >= distance);
+      if (chosen.length < limit && !chosen.includes(start) && isApart) chosen.push(start);
+    }
+  }
+  return chosen.sort((a, b) => a - b);
+}
+
+// Whether a lesson lies in the days and hours of a search.
+function isWithin(window, start, minutes, zone) {
+  const day = dayOf(start, zone);
+  const begin = wallMinutes(start, zone);
+  if (day < window.first || day > window.last) return false;
+  if (window.is_start) return begin === window.from;
+  return window.from <= begin && begin + minutes <= window.to;
+}
 
 class Card {
   #element;
   #card;
   #board;
   #times;
+  #holds; // a time is a button that holds it, or else a link to the instructor's page
   #free; // the free starts when the card was last drawn
 
   constructor(element, card) {
@@ -26,9 +59,10 @@ class Card {
     this.#card = card;
     this.#board = card.board;
     this.#times = element.querySelector(".next");
+    this.#holds = this.#times.matches("form");
     this.#free = this.#freeStarts;
     this.#times.addEventListener("click", (event) => {
-      const time = event.target.closest(".time:not([href])");
+      const time = event.target.closest(".time[aria-disabled]");
       if (!time) return;
       const isTooSoon = time.dataset.tooSoon !== undefined;
       announce(isTooSoon ? "This time is too soon to book." : "This time has just been taken.");
@@ -47,19 +81,24 @@ class Card {
     this.update({ ...this.#board, days: {} });
   }
 
+  get #drawnTimes() {
+    return [...this.#times.querySelectorAll(".time")];
+  }
+
   get #earliest() {
     return now() + this.#board.min_advance_minutes * 60_000;
   }
 
   get #freeStarts() {
-    const { minutes } = this.#card;
+    const { minutes, window } = this.#card;
     const { days: board, time_zone: zone } = this.#board;
     const limits = { earliest: this.#earliest, latest: now() + HORIZON, busy: [] };
     const free = [];
     for (const day of Object.keys(board).sort()) {
       const { free: ranges, held } = board[day];
       for (const [start, state] of ofDay(spans(ranges), spans(held), minutes, zone, limits)) {
-        if (state === "free") free.push(start);
+        if (state !== "free") continue;
+        if (!window || isWithin(window, start, minutes, zone)) free.push(start);
       }
     }
     return free;
@@ -67,7 +106,7 @@ class Card {
 
   draw() {
     const free = this.#freeStarts;
-    for (const time of this.#times.children) {
+    for (const time of this.#drawnTimes) {
       const start = startOf(time);
       if (!free.includes(start)) this.#strike(time);
       else if (time.dataset.state === "gone") this.#restore(time, start);
@@ -79,20 +118,21 @@ class Card {
   }
 
   #arrange(free) {
-    const starts = free.slice(0, times);
-    for (const time of [...this.#times.children]) {
+    const starts = spread(free, this.#board.time_zone, times);
+    for (const time of this.#drawnTimes) {
       if (!starts.includes(startOf(time))) time.remove();
     }
     for (const start of starts) {
-      const next = [...this.#times.children].find((time) => startOf(time) >= start);
+      const next = this.#drawnTimes.find((time) => startOf(time) >= start);
       if (next && startOf(next) === start) continue;
-      const time = Object.assign(document.createElement("a"), { className: "time" });
+      const name = this.#holds ? "button" : "a";
+      const time = Object.assign(document.createElement(name), { className: "time" });
       this.#drawTime(time, start);
       this.#times.insertBefore(time, next ?? null);
       // Mark a freed time, but not one that was free all along.
       if (!this.#free.includes(start)) this.#mark(time);
     }
-    this.#element.querySelector(".nothing-free").hidden = this.#times.childElementCount > 0;
+    this.#element.querySelector(".nothing-free").hidden = this.#drawnTimes.length > 0;
   }
 
   get #isInUse() {
@@ -103,10 +143,14 @@ class Card {
     if (time.dataset.state === "gone") return;
     time.dataset.state = "gone";
     time.classList.remove("freed");
-    time.removeAttribute("href");
-    time.setAttribute("role", "link");
     time.setAttribute("aria-disabled", "true");
-    time.setAttribute("tabindex", "0");
+    if (this.#holds) {
+      time.type = "button";
+    } else {
+      time.removeAttribute("href");
+      time.setAttribute("role", "link");
+      time.setAttribute("tabindex", "0");
+    }
     const isTooSoon = startOf(time) < this.#earliest;
     if (isTooSoon) time.dataset.tooSoon = "";
     const reason = isTooSoon ? "too soon to book" : "just taken";
@@ -120,7 +164,7 @@ class Card {
   #restore(time, start) {
     delete time.dataset.removable;
     delete time.dataset.tooSoon;
-    for (const name of ["role", "aria-disabled", "tabindex"]) time.removeAttribute(name);
+    for (const name of ["role", "type", "aria-disabled", "tabindex"]) time.removeAttribute(name);
     this.#drawTime(time, start);
     this.#mark(time);
   }
@@ -129,8 +173,9 @@ class Card {
     const { instructor, service, minutes } = this.#card;
     Object.assign(time.dataset, { start: wire(start), state: "free" });
     const query = new URLSearchParams({ service: service.id, minutes, start: wire(start) });
+    if (this.#holds) Object.assign(time, { name: "start", value: wire(start) });
+    else time.href = `/instructors/${instructor}?${query}#lesson`;
     const day = Object.assign(document.createElement("small"), { textContent: this.#day(start) });
-    time.href = `/instructors/${instructor}?${query}#lesson`;
     time.replaceChildren(day, ` ${clock(start, this.#board.time_zone)}`);
     time.setAttribute("aria-label", this.#sentence(start));
   }
@@ -161,15 +206,22 @@ const { days, times } = pageData;
 setServerTime(Date.parse(pageData.now));
 
 const live = new Live();
-const cards = new Map(pageData.cards.map((card) => [
-  card.instructor, new Card(document.querySelector(`[data-instructor="${card.instructor}"]`), card),
-]));
+// An instructor may have several cards.
+const cards = Map.groupBy(pageData.cards, ({ instructor }) => instructor);
+for (const [instructor, all] of cards) {
+  cards.set(instructor, all.map((card) => {
+    const element = document.querySelector(`[data-service="${card.service.id}"]`);
+    return new Card(element, card);
+  }));
+}
 
 live.addEventListener("board", ({ detail: { instructor, board } }) => {
-  cards.get(instructor)?.update(board);
+  for (const card of cards.get(instructor) ?? []) card.update(board);
 });
 // The instructor is no longer public.
-live.addEventListener("refused", ({ detail: { instructor } }) => cards.get(instructor)?.withdraw());
+live.addEventListener("refused", ({ detail: { instructor } }) => {
+  for (const card of cards.get(instructor) ?? []) card.withdraw();
+});
 follow(live, new Refresh(async () => {
   const page = await readPage();
   const { now: serverTime, cards: newCards } = readData(page);
@@ -179,5 +231,5 @@ follow(live, new Refresh(async () => {
 for (const { instructor, first, board } of pageData.cards) {
   live.watch(instructor, { first, days, board });
 }
-setInterval(() => cards.forEach((card) => card.draw()), REDRAW_EVERY);
+setInterval(() => [...cards.values()].flat().forEach((card) => card.draw()), REDRAW_EVERY);
 live.start();

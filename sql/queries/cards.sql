@@ -1,19 +1,23 @@
--- Reads of the start page beyond the lists of the API.
+-- The cards of the start page and of search results.
 
 -- name: cards
--- One row per service, with the instructor's board of :days days from today on.
+-- One row per service, with the instructor's board of :days days from its day in :firsts on, or
+-- from today on.
 select s.id as service_id, s.instructor_id, a.full_name as name, i.headline,
        array(select r.name from instructor_area x join area r on r.slug = x.area
              where x.instructor_id = s.instructor_id order by r.name) as areas,
-       k.name as service_name, s.hourly_rate_cents, s.card_minutes as minutes,
-       today.day as first, board.epoch, board.version, board.time_zone,
+       k.name as service_name, s.hourly_rate_cents, card.minutes, s.location_types,
+       first.day as first, board.epoch, board.version, board.time_zone,
        board.min_advance_minutes, board.days
-from unnest(:services::uuid[]) as card (service_id)
+from unnest(:services::uuid[], :minutes::integer[], :firsts::date[])
+       as card (service_id, minutes, first)
 -- `limit 1` makes the planner look up each row by its key, even while tables are small.
 cross join lateral (select x.* from service x where x.id = card.service_id limit 1) as s
 cross join lateral (select x.* from calendar x where x.instructor_id = s.instructor_id limit 1) as c
 cross join lateral (select x.* from instructor x where x.id = s.instructor_id limit 1) as i
 cross join lateral (select x.full_name from account x where x.id = s.instructor_id limit 1) as a
 join catalog_service k on k.slug = s.catalog_service
-cross join lateral (select (:now::timestamptz at time zone c.time_zone)::date as day) as today
-cross join lateral board(s.instructor_id, today.day, :days) as board;
+cross join lateral (
+  select greatest((:now::timestamptz at time zone c.time_zone)::date, card.first) as day
+) as first
+cross join lateral board(s.instructor_id, first.day, :days) as board;

@@ -1,0 +1,203 @@
+"""`/search`: results, how the query was understood, and a form that corrects it."""
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from starlette.responses import Response
+
+from app import web
+from app.accounts.session import SignedIn
+from app.bookings import booking
+from app.db import Pool
+from app.pages import instructor_cards, meta, search_criteria
+from app.pages.instructor_cards import Card, Pick, Window
+from app.pages.meta import Meta
+from app.search import history, search, visitor, vocabulary
+from app.search.parse import MAX_LENGTH, PARTS, Understood, parse
+from app.search.search import Item, Position, Sort
+from app.search.vocabulary import Vocabulary
+from app.web import Request
+
+PAGE_SIZE = 12
+NEAREST = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A page of results with their cards. `dropped` are the criteria that the nearest results of a
+    search without any do not satisfy."""
+
+    items: list[Item]
+    has_more: bool
+    cards: list[Card]
+    nearest: list[Card]
+    dropped: list[str]
+
+    @property
+    def dropped_fields(self) -> set[str]:
+        return search_criteria.fields_of(self.dropped)
+
+
+@web.visitor
+async def page(request: Request, account: SignedIn | None) -> Response:
+    state, fields = request.state, request.query_params
+    pool, now = state["pool"], state["now"]()
+    query = fields.get("q", "").replace("\x00", "").strip()[:MAX_LENGTH]
+    words = await vocabulary.load(pool)
+    is_refined = "refined" in fields
+    understood = parse("" if is_refined else query, words, now=search.local_now(now))
+    criteria = replace(understood, **search_criteria.filters(fields, words))
+    sort = search_criteria.sort(fields, criteria)
+    after = search_criteria.position(fields.get("cursor", ""), sort)
+    results = await _results(pool, criteria, words, sort=sort, after=after, now=now)
+
+    seeker = visitor.of(request, account)
+    search_id: UUID | None = None
+    if query and not is_refined and after is None:
+        search_id = visitor.new_search_id(seeker, state["settings"])
+        count = len(results.items)
+        history.record(state["write_behind"], seeker, query, search_id, count=count, now=now)
+    is_student = account is not None and "create_bookings" in account.permissions
+    address = await booking.last_address(pool, account.account_id) if account else ""
+    chips = search_criteria.chips(criteria, words, sort, _today(now))
+    title = search_criteria.title(criteria, words)
+    data = instructor_cards.page_data([*results.cards, *results.nearest], now)
+    response = web.page(
+        request,
+        "search.html",
+        meta=_meta(criteria, title, results, after, state["settings"].site_url),
+        title=title,
+        query=search_criteria.phrase(chips) if is_refined else query,
+        criteria=criteria,
+        chips=chips,
+        results=results,
+        dropped=[chip.text for chip in chips if {*chip.fields} & results.dropped_fields],
+        is_student=is_student,
+        location_type=lambda row: _location_type(row.location_types, bool(address)),
+        page_data=data | {"search_id": str(search_id) if search_id else None},
+        **_links(criteria, sort, after, results),
+        **_choices(words, sort, _today(now)),
+    )
+    return visitor.remember(request, response, seeker)
+
+
+async def _results(
+    pool: Pool,
+    criteria: Understood,
+    words: Vocabulary,
+    *,
+    sort: Sort,
+    after: Position | None,
+    now: datetime,
+) -> Results:
+    items = await search.items(
+        pool, criteria, words, now=now, limit=PAGE_SIZE + 1, sort=sort, after=after
+    )
+    shown = items[:PAGE_SIZE]
+    if items or after:
+        cards = await _cards(pool, shown, criteria, now)
+        return Results(shown, len(items) > PAGE_SIZE, cards, [], [])
+    relaxed = await search.relaxed(pool, criteria, words, now=now, limit=NEAREST, sort=sort)
+    if relaxed is None:
+        return Results([], False, [], [], [])
+    looser = search_criteria.without(criteria, relaxed.dropped)
+    nearest = await _cards(pool, relaxed.items, looser, now)
+    return Results([], False, [], nearest, relaxed.dropped)
+
+
+def _links(
+    criteria: Understood, sort: Sort, after: Position | None, results: Results
+) -> dict[str, Any]:
+    """The addresses of the other sorts and pages."""
+    more = None
+    if results.has_more:
+        cursor = search_criteria.cursor(results.items[-1], sort)
+        more = search_criteria.address(criteria, sort, cursor=cursor)
+    return {
+        "sorts": {
+            name: (text, search_criteria.address(criteria, name))
+            for name, text in search_criteria.SORTS.items()
+        },
+        "more": more,
+        "first_page": search_criteria.address(criteria, sort) if after else None,
+    }
+
+
+def _choices(words: Vocabulary, sort: Sort, today: date) -> dict[str, Any]:
+    """What the form offers."""
+    return {
+        "sort": sort,
+        "services": _options(words, "service"),
+        "areas": _options(words, "area"),
+        "parts_of_day": PARTS,
+        "levels": search_criteria.LEVELS,
+        "audiences": search_criteria.AUDIENCES,
+        "today": today,
+    }
+
+
+def _today(now: datetime) -> date:
+    return search.local_now(now).date()
+
+
+def _meta(
+    criteria: Understood, title: str, results: Results, after: Position | None, site_url: str
+) -> Meta:
+    """Search engines list the results of a category or a service, but no other searches."""
+    alone = replace(Understood(), service=criteria.service, category=criteria.category)
+    addresses = [f"/instructors/{item.instructor_id}" for item in results.items]
+    return Meta(
+        f"{title}, in person: compare prices and see who is really free. Book in seconds.",
+        meta.search_address(service=criteria.service, category=criteria.category),
+        data=meta.item_list(list(dict.fromkeys(addresses)), site_url),
+        is_indexed=criteria == alone != Understood() and bool(results.items) and after is None,
+    )
+
+
+async def _cards(pool: Pool, items: list[Item], criteria: Understood, now: datetime) -> list[Card]:
+    """The results' cards. With a day or time, they show only times then."""
+    window = _window(criteria, now)
+    today = _today(now)
+    first_of: dict[UUID, date] = {}
+    for item in items:
+        day = search.local_now(item.next_available).date() if item.next_available else today
+        is_far = (day - today).days >= instructor_cards.DAYS - 1
+        first = window.first if window else day if is_far else today
+        # The cards of an instructor share a board.
+        first_of[item.instructor_id] = min(first, first_of.get(item.instructor_id, first))
+    picks = [Pick(item.service_id, item.minutes, first_of[item.instructor_id]) for item in items]
+    return await instructor_cards.of(pool, picks, window=window, now=now)
+
+
+def _window(criteria: Understood, now: datetime) -> Window | None:
+    hours = search.hours(criteria, now=now)
+    if hours is None:
+        return None
+    return Window(
+        hours.first,
+        hours.first + timedelta(days=hours.days - 1),
+        hours.from_minute if hours.exactly is None else hours.exactly,
+        hours.to_minute,
+        hours.exactly is not None,
+    )
+
+
+def _location_type(offered: list[str], has_address: bool) -> str:
+    """Where a lesson is at first, such that nothing has to be typed if possible."""
+    preferred = ("student", "instructor") if has_address else ("instructor",)
+    return next((each for each in preferred if each in offered), "")
+
+
+def _options(words: Vocabulary, kind: str) -> dict[str, list[tuple[str, str]]]:
+    """The slugs and names of a kind, by the name of their category or borough."""
+    groups: dict[str, dict[str, str]] = {}
+    for term in words.terms:
+        if term.kind == kind:
+            group = words.names.get(("category", term.group), term.group)
+            groups.setdefault(group, {})[term.slug] = term.name
+    return {
+        group: sorted(names.items(), key=lambda pair: pair[1])
+        for group, names in sorted(groups.items())
+    }

@@ -1,0 +1,259 @@
+"""The criteria of a search: as fields of its address, and in words.
+
+With `q` alone, the criteria are what its words mean; other fields win over them. With `refined`, the
+criteria are those of the other fields alone: the links that remove a criterion lead there, and so
+does the form."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from uuid import UUID
+
+from app import formatting, refusal, wire
+from app.search import search
+from app.search.parse import MAX_LENGTH, PARTS, Understood
+from app.search.search import Item, Position, Sort
+from app.search.vocabulary import Vocabulary
+
+SORTS: dict[Sort, str] = {
+    "soonest": "Soonest",
+    "price": "Lowest price",
+    "newest": "Newest",
+}
+LEVELS = ("beginner", "intermediate", "advanced")
+AUDIENCES = ("kids", "teens", "adults", "seniors")
+MAX_CENTS = 10_000_000
+MAX_SEVERAL = 20
+_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00")
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A criterion in words, and the fields of `Understood` that hold it."""
+
+    text: str
+    fields: tuple[str, ...]
+    without: str  # the address of the same search without it
+
+
+# ---- the address: criteria as fields
+
+
+def filters(fields: Mapping[str, str], words: Vocabulary) -> dict[str, Any]:
+    """The criteria of the fields besides `q`. Invalid values are ignored."""
+    return _subject(fields, words) | _prices(fields) | _times(fields) | _others(fields)
+
+
+def _subject(fields: Mapping[str, str], words: Vocabulary) -> dict[str, Any]:
+    """The service, the category and the area. One service or area wins over several."""
+    values: dict[str, Any] = {}
+    for kind, several in (("service", "services"), ("area", "areas")):
+        slugs = tuple(fields.get(several, "").split(",")[:MAX_SEVERAL])
+        if (kind, fields.get(kind, "")) in words.names:
+            values |= {kind: fields[kind], several: ()}
+        elif all((kind, slug) in words.names for slug in slugs):
+            values |= {kind: None, several: slugs}
+    if ("category", fields.get("category", "")) in words.names:
+        values["category"] = fields["category"]
+    return values
+
+
+def _prices(fields: Mapping[str, str]) -> dict[str, Any]:
+    prices = {f"{name}_cents": _cents(fields.get(name)) for name in ("min_price", "max_price")}
+    return {name: cents for name, cents in prices.items() if cents is not None}
+
+
+def _times(fields: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if day := _day(fields.get("date")):
+        last = _day(fields.get("last_date"))
+        values |= {"date": day, "last_date": last if last and last > day else None}
+    if fields.get("part_of_day") in PARTS:
+        values |= {"part_of_day": fields["part_of_day"], "from_time": None, "to_time": None}
+    clocks = {name: fields.get(name, "") for name in ("from_time", "to_time")}
+    return values | {name: clock for name, clock in clocks.items() if _CLOCK.fullmatch(clock)}
+
+
+def _others(fields: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, possible in (("level", LEVELS), ("audience", AUDIENCES)):
+        if fields.get(name) in possible:
+            values[name] = fields[name]
+    if re.fullmatch("[0-9]{1,3}", fields.get("minutes", "")):
+        values["minutes"] = int(fields["minutes"])
+    if text := fields.get("words", "").replace("\x00", "")[:MAX_LENGTH].split():
+        values |= {"words": tuple(text), "text": " ".join(text)}
+    return values
+
+
+def _cents(dollars: str | None) -> int | None:
+    """Dollars as typed, in cents."""
+    try:
+        cents = int(Decimal((dollars or "").strip().removeprefix("$")) * 100)
+    except (InvalidOperation, ValueError, OverflowError):
+        return None
+    return cents if 0 < cents <= MAX_CENTS else None
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return wire.local_date(text)
+    except ValueError:
+        return None
+
+
+def sort(fields: Mapping[str, str], criteria: Understood) -> Sort:
+    for name in SORTS:
+        if fields.get("sort") == name:
+            return name
+    return "price" if criteria.by_price else "soonest"
+
+
+def address(criteria: Understood, sort: Sort, **more: object) -> str:
+    """The address of a search for these criteria."""
+    return formatting.address(
+        "/search",
+        refined=1,
+        service=criteria.service,
+        services=",".join(criteria.services),
+        category=criteria.category,
+        area=criteria.area,
+        areas=",".join(criteria.areas),
+        min_price=_dollars(criteria.min_price_cents),
+        max_price=_dollars(criteria.max_price_cents),
+        date=criteria.date,
+        last_date=criteria.last_date,
+        part_of_day=criteria.part_of_day,
+        from_time=criteria.from_time,
+        to_time=criteria.to_time,
+        level=criteria.level,
+        audience=criteria.audience,
+        minutes=criteria.minutes,
+        words=" ".join(criteria.words),
+        sort=sort if sort != "soonest" else None,
+        **more,
+    )
+
+
+def _dollars(cents: int | None) -> str | None:
+    return None if cents is None else formatting.money(cents)[1:].replace(",", "")
+
+
+def position(cursor: str, sort: Sort) -> Position | None:
+    """The position that a cursor names; None for one of another sort, or no cursor."""
+    try:
+        parsed = wire.Paging(limit=1, cursor=cursor or None).position(
+            str, lambda value: value, UUID
+        )
+        if parsed is None or parsed[0] != sort:
+            return None
+        _, key, service_id = parsed
+        if sort == "price":
+            return Position(service_id, rate=int(key))
+        return Position(service_id, start=wire.moment(key) if key else None)
+    except (refusal.Refusal, ValueError, TypeError):
+        return None
+
+
+def cursor(item: Item, sort: Sort) -> str:
+    """The cursor of the page after this result."""
+    return wire.cursor(search.position(item, sort))
+
+
+def without(criteria: Understood, names: list[str]) -> Understood:
+    """The criteria without some of them, by the names of `search.Relaxed`."""
+    empty = Understood()
+    return replace(criteria, **{name: getattr(empty, name) for name in fields_of(names)})
+
+
+def fields_of(names: Iterable[str]) -> set[str]:
+    """The fields of `Understood` that hold these criteria."""
+    return {field for name in names for field in _GROUPS.get(name, (name,))}
+
+
+_GROUPS = {
+    "service": ("service", "services"),
+    "area": ("area", "areas"),
+    "date": ("date", "last_date"),
+    "time": ("part_of_day", "from_time", "to_time"),
+    "length": ("minutes",),
+    "text": ("text", "words"),
+}
+
+
+# ---- the criteria in words
+
+
+def chips(criteria: Understood, words: Vocabulary, sort: Sort, today: date) -> list[Chip]:
+    texts = [
+        (_named(words, "service", criteria.service, criteria.services), ("service", "services")),
+        (_named(words, "category", criteria.category), ("category",)),
+        (_place(criteria, words), ("area", "areas")),
+        (_price(criteria), ("min_price_cents", "max_price_cents")),
+        (_days(criteria, today), ("date", "last_date")),
+        (_time(criteria), ("part_of_day", "from_time", "to_time")),
+        (f"{criteria.minutes} minutes" if criteria.minutes else "", ("minutes",)),
+        ((criteria.level or "").capitalize(), ("level",)),
+        (f"for {criteria.audience}" if criteria.audience else "", ("audience",)),
+        (f"“{criteria.text}”" if criteria.words else "", ("text", "words")),
+    ]
+    return [
+        Chip(text, fields, address(without(criteria, [*fields]), sort))
+        for text, fields in texts
+        if text
+    ]
+
+
+def _named(words: Vocabulary, kind: str, slug: str | None, several: tuple[str, ...] = ()) -> str:
+    names = [words.names.get((kind, each), each) for each in ([slug] if slug else several)]
+    return formatting.alternatives(names)
+
+
+def _place(criteria: Understood, words: Vocabulary) -> str:
+    name = _named(words, "area", criteria.area, criteria.areas)
+    return f"in {name}" if name else ""
+
+
+def _price(criteria: Understood) -> str:
+    low, high = criteria.min_price_cents, criteria.max_price_cents
+    if low is not None and high is not None:
+        return f"{formatting.money(low)} to {formatting.money(high)}"
+    if high is not None:
+        return f"up to {formatting.money(high)}"
+    return f"from {formatting.money(low)}" if low is not None else ""
+
+
+def _days(criteria: Understood, today: date) -> str:
+    if criteria.date is None:
+        return ""
+    days = [criteria.date, *([criteria.last_date] if criteria.last_date else [])]
+    return " – ".join(formatting.near_day(day, today) or formatting.short_day(day) for day in days)
+
+
+def _time(criteria: Understood) -> str:
+    begin, end = criteria.from_time, criteria.to_time
+    if begin and begin == end:
+        return f"at {formatting.wall_clock(begin)}"
+    if begin and end:
+        return formatting.wall_span(begin, end)
+    if begin:
+        return f"after {formatting.wall_clock(begin)}"
+    if end:
+        return f"before {formatting.wall_clock(end)}"
+    return criteria.part_of_day or ""
+
+
+def phrase(chips: list[Chip]) -> str:
+    """The criteria as somebody could type them."""
+    return " ".join(chip.text for chip in chips).replace("“", "").replace("”", "")
+
+
+def title(criteria: Understood, words: Vocabulary) -> str:
+    """Piano lessons in Brooklyn"""
+    subject = _named(words, "service", criteria.service, criteria.services)
+    subject = subject or _named(words, "category", criteria.category)
+    place = _place(criteria, words) or "in New York"
+    return f"{subject} lessons {place}" if subject else f"Lessons {place}"

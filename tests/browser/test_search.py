@@ -1,0 +1,93 @@
+"""From the search box on the start page to a booked lesson, and results that stay true."""
+
+import re
+
+from playwright.async_api import expect
+
+from app import formatting
+from app.db import Pool
+from tests import factories
+from tests.browser.axe import violations
+from tests.browser.board import book
+from tests.browser.conftest import Open, timed_page
+
+PHRASE = "paino under $80 tomorrow evening in brooklyn"
+
+
+async def test_a_typed_wish_becomes_a_lesson_in_three_actions(open_page: Open, pool: Pool) -> None:
+    anna = await factories.instructor(pool, "Anna Diaz", hours=("09:00", "21:00"))
+    await factories.instructor(pool, "Gil Guitar", service="guitar", hours=("09:00", "21:00"))
+    await pool.execute("insert into instructor_area select id, 'park-slope' from instructor")
+    ben = await factories.student(pool, "Ben Ode")
+    page = await open_page("/", ben)
+    # 1. Type and press Enter.
+    await page.get_by_role("combobox").fill(PHRASE)
+    await page.keyboard.press("Enter")
+    # 2. Press a time.
+    await expect(page.locator("article")).to_have_count(1)
+    time = page.locator(".next .time").nth(1)
+    await expect(time).to_have_accessible_name(re.compile(r"^Tomorrow 6:00 pm, Piano with Anna"))
+    await time.click()
+    # 3. Confirm.
+    await page.get_by_role("button", name="Book this lesson").click()
+    await expect(page.locator("h1")).to_have_text("You booked this lesson")
+    row = await pool.fetch("select state, lower(during) as start from booking")
+    assert [tuple(each) for each in row] == [("confirmed", anna.at("18:00"))]
+
+
+async def test_suggestions_lead_to_results_whose_times_are_live(
+    open_page: Open, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna Diaz", durations=(60,), hours=("09:00", "22:00"))
+    ben, cleo = await factories.student(pool, "Ben Ode"), await factories.student(pool, "Cleo")
+    page = await timed_page(open_page, "/", ben)
+    box = page.get_by_role("combobox", name="What do you want to learn?")
+    await box.press_sequentially("pian")
+    await page.clock.run_for(1_000)
+    options = page.get_by_role("option")
+    await expect(options.first).to_be_visible()
+    await expect(box).to_have_attribute("aria-expanded", "true")
+    await box.press("ArrowDown")
+    await expect(options.first).to_have_attribute("aria-selected", "true")
+    await expect(box).to_have_attribute("aria-activedescendant", "suggestion-0")
+    assert await violations(page) == []
+    first = await box.input_value()
+    await box.press("ArrowUp")  # back to what was typed
+    await expect(box).to_have_value("pian")
+    await box.press("ArrowDown")
+    await box.press("Escape")
+    await expect(options).to_have_count(0)
+    await expect(box).to_have_value("pian")
+    await box.fill(f"{first} tomorrow evening")
+    await box.press("Enter")
+
+    # Of the evening's times, the taken one is struck through and replaced by another one of it.
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    times = page.locator(".next .time")
+    await expect(times).to_have_text(["Tomorrow 5:00 pm", "Tomorrow 6:00 pm", "Tomorrow 7:00 pm"])
+    start = formatting.instant_of(await times.nth(1).get_attribute("value") or "")
+    await book(pool, anna, start, cleo.id, minutes=60)
+    await expect(times.nth(1)).to_have_attribute("aria-disabled", "true")
+    await page.clock.run_for(3_500)
+    await expect(times).to_have_text(["Tomorrow 5:00 pm", "Tomorrow 7:00 pm", "Tomorrow 8:00 pm"])
+    assert await violations(page) == []
+    await times.nth(2).click()
+    await expect(page.locator("h1")).to_have_text("Review and book")
+
+
+async def test_services_are_filtered_as_one_types(open_page: Open, pool: Pool) -> None:
+    await factories.instructor(pool, "Anna Diaz")
+    page = await open_page("/services", viewport={"width": 390, "height": 844})
+    services = page.locator(".groups li:visible")
+    assert await services.count() > 270
+    await page.get_by_label("Filter").fill("saxo")
+    await expect(services).to_have_text([re.compile("Saxophone")])
+    await expect(page.locator("#filter-result")).to_contain_text("1 of ")
+    assert await violations(page) == []
+    await page.get_by_label("Filter").fill("zzz")
+    await expect(page.get_by_role("link", name="Search instead")).to_have_attribute(
+        "href", "/search?q=zzz"
+    )
+    await page.get_by_label("Filter").fill("piano")
+    await services.first.get_by_role("link").click()
+    await expect(page.locator("article")).to_contain_text("Anna Diaz")

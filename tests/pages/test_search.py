@@ -1,0 +1,198 @@
+"""The search page without scripts: chips, the form, results, nearest results, pages."""
+
+import httpx
+
+from app import formatting
+from app.db import Pool
+from app.web import utc_now
+from tests import factories
+from tests.forms import Page
+from tests.pages.visitor import sign_in, visit
+
+
+def chips(page: Page) -> dict[str, str]:
+    """The address without each criterion."""
+    return {
+        text.removesuffix(" × (remove)"): path
+        for text, path in page.links.items()
+        if text.endswith("(remove)")
+    }
+
+
+def shown(page: Page, *names: str) -> list[str]:
+    return [name for name in names if name in page.links]
+
+
+async def test_the_query_is_shown_as_chips_each_of_which_can_be_removed(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna Diaz", rate_cents=7000)
+    dear = await factories.instructor(pool, "Dora Dear", rate_cents=9000)
+    await factories.instructor(pool, "Gil Guitar", service="guitar")
+    for each in (anna, dear):
+        await pool.execute("insert into instructor_area values ($1, 'park-slope')", each.id)
+    page = await visit(client, "/search?q=piano+lessons+under+$80+in+brooklyn")
+    assert [*chips(page)] == ["Piano", "in Brooklyn", "up to $80"]
+    assert "Piano lessons in Brooklyn" in page.text
+    names = ("Anna Diaz", "Dora Dear", "Gil Guitar")
+    assert shown(page, *names) == ["Anna Diaz"]
+    page = await visit(client, chips(page)["up to $80"])
+    assert [*chips(page)] == ["Piano", "in Brooklyn"]
+    assert shown(page, *names) == ["Anna Diaz", "Dora Dear"]
+    assert page.form("/search").fields["q"] == "Piano in Brooklyn"
+    page = await visit(client, chips(page)["in Brooklyn"])
+    page = await visit(client, chips(page)["Piano"])
+    assert chips(page) == {}
+    assert shown(page, *names) == [*names]
+
+
+async def test_every_criterion_survives_the_removal_of_another(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    query = "beginner piano in brooklyn $40 to $80 for kids tomorrow after 6pm 30 min"
+    page = await visit(client, f"/search?q={query}")
+    everything = [*chips(page)]
+    assert {"Piano", "in Brooklyn", "$40 to $80", "Tomorrow", "Beginner", "for kids"} <= {
+        *everything
+    }
+    for text, path in chips(page).items():
+        others = [*chips(await visit(client, path))]
+        assert others == [each for each in everything if each != text]
+
+
+async def test_the_form_shows_and_corrects_what_was_understood(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    await factories.instructor(pool, "Anna Diaz", rate_cents=7000)
+    await factories.instructor(pool, "Vera Violin", service="violin", rate_cents=5000)
+    page = await visit(client, "/search?q=piano+under+$60")
+    assert "No lesson fits all of this: Piano · up to $60." in page.text
+    form = [form for form in page.forms if form.action == "/search"][1]
+    assert form.fields["max_price"] == "$60"
+    corrected = Page(await form.send(client, service="piano", max_price="$75"))
+    assert [*chips(corrected)] == ["Piano", "up to $75"]
+    assert shown(corrected, "Anna Diaz", "Vera Violin") == ["Anna Diaz"]
+    for wrong in ("max_price=much", "date=soon", "service=x", "from_time=99:99", "minutes=0"):
+        assert (await client.get(f"/search?refined=1&{wrong}")).status_code == 200
+
+
+async def test_with_a_day_and_time_all_times_lie_in_them_and_hold_at_once(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna Diaz", hours=("09:00", "21:00"))
+    await factories.instructor(pool, "Mona Morning", hours=("09:00", "12:00"))
+    ben = await factories.student(pool, "Ben")
+    path = "/search?q=piano+tomorrow+evening"
+    page = await visit(client, path)
+    assert shown(page, "Anna Diaz", "Mona Morning") == ["Anna Diaz"]
+    # A guest's times lead to the instructor's page at that time.
+    [first, *_] = [link for text, link in page.links.items() if text.startswith("Tomorrow 5:00")]
+    assert first.startswith(f"/instructors/{anna.id}?")
+    assert first.endswith("#lesson")
+    await sign_in(client, ben)
+    page = await visit(client, path)
+    evening = [formatting.instant_of(start) for start in page.times]
+    assert evening == [anna.at(clock) for clock in ("17:00", "18:00", "19:00")]
+    # Pressing a time holds it, and confirming books it: nothing has to be typed.
+    response = await page.form("/api/holds").send(client, start=page.times[1])
+    assert response.status_code == 303
+    held = await visit(client, response.headers["location"])
+    response = await held.form("/confirmation").send(client)
+    assert response.status_code == 303
+    booked = await pool.fetch("select state, lower(during) as start from booking")
+    assert [tuple(row) for row in booked] == [("confirmed", anna.at("18:00"))]
+    # A time that has been taken since is explained on the instructor's page.
+    client.cookies.clear()
+    await sign_in(client, await factories.student(pool, "Cleo"))
+    response = await page.form("/api/holds").send(client, start=page.times[1])
+    assert response.status_code == 409
+    assert "Someone else just booked that time" in Page(response).text
+
+
+async def test_nothing_that_fits_says_what_was_dropped_for_the_nearest_results(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    await factories.instructor(pool, "Anna Diaz", rate_cents=9000)
+    await factories.instructor(pool, "Gil Guitar", service="guitar", rate_cents=3000)
+    page = await visit(client, "/search?q=piano+under+$40")
+    assert "No lesson fits all of this: Piano · up to $40." in page.text
+    assert "Nearest, without “up to $40”" in page.text
+    assert shown(page, "Anna Diaz", "Gil Guitar") == ["Anna Diaz"]
+    assert "Nobody" not in page.text
+    page = await visit(client, "/search?q=harp")
+    assert "Nobody here offers Harp right now." in page.text
+    assert shown(page, "Anna Diaz", "Gil Guitar") == ["Anna Diaz", "Gil Guitar"]
+
+
+async def test_results_are_sorted_and_paged(client: httpx.AsyncClient, pool: Pool) -> None:
+    for n in range(15):
+        await factories.instructor(pool, f"Anna {n:02}", rate_cents=5000 + 100 * n)
+    seen: list[str] = []
+    path = "/search?q=piano&sort=price"
+    for _ in range(2):
+        page = await visit(client, path)
+        seen += [name for name in page.links if name.startswith("Anna ")]
+        path = page.links.get("More results", "")
+    assert seen == [f"Anna {n:02}" for n in range(15)]
+    assert path == ""
+    page = await visit(client, page.links["← First results"])
+    assert "Anna 00" in page.links
+    newest = await visit(client, page.links["Newest"])
+    assert next(name for name in newest.links if name.startswith("Anna ")) == "Anna 14"
+    assert (await client.get("/search?cursor=nonsense")).status_code == 200
+
+
+async def test_recent_searches_are_on_the_start_page_and_can_be_removed(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    await factories.instructor(pool, "Anna Diaz")
+    await sign_in(client, await factories.student(pool, "Ben"))
+    for query in ("piano", "spanish", "Piano"):
+        await visit(client, f"/search?q={query}")
+    page = await visit(client, "/")
+    assert page.links["Piano"] == "/search?q=Piano"
+    assert page.links["spanish"] == "/search?q=spanish"
+    assert "piano" not in page.links
+    response = await page.form("/api/search/history/").send(client)
+    assert (response.status_code, response.headers["location"]) == (303, "/")
+    page = await visit(client, "/")
+    assert len({"Piano", "spanish"} & {*page.links}) == 1
+
+
+async def test_a_statement_is_not_repeated_per_row(client: httpx.AsyncClient, pool: Pool) -> None:
+    """Twelve times as many rows take at most a second round of the ranking."""
+    await pool.execute("create extension pg_stat_statements")
+    anna = await factories.instructor(pool, "Anna 00")
+    ben = await factories.student(pool, "Ben")
+    await sign_in(client, ben)
+    paths = ("/", "/services", "/search?q=piano", "/search?q=piano+tomorrow", "/search?q=harp",
+             f"/instructors/{anna.id}")  # fmt: skip
+
+    async def counts() -> list[int]:
+        numbers = []
+        for path in paths:
+            await client.get(path)  # computes next starts
+            before = await calls(pool)
+            assert (await client.get(path)).status_code == 200
+            numbers.append(await calls(pool) - before)
+        return numbers
+
+    few = await counts()
+    for n in range(1, 12):
+        each = await factories.instructor(pool, f"Anna {n:02}")
+        start = each.at("09:00", day=n)
+        await factories.lesson(pool, ben.id, each.service_id, start, now=utc_now())
+    many = await counts()
+    assert all(more <= less + 2 for more, less in zip(many, few, strict=True)), (few, many)
+    assert max(many) <= 12
+
+
+async def calls(pool: Pool) -> int:
+    """How many statements were executed in this database so far, without those of live boards."""
+    number: int = await pool.fetchval(
+        """select coalesce(sum(calls), 0) from pg_stat_statements s
+           join pg_database d on d.oid = s.dbid
+           where datname = current_database() and toplevel and query ~ '^(select|with|insert)'
+             and query !~ '(pg_stat_statements|outbox|epoch|search_history)'"""
+    )
+    return number
