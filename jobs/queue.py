@@ -1,6 +1,7 @@
 """The arq queue: its name, its client and its jobs. Losing it does no harm: Postgres has the
 notifications, and the dispatcher enqueues lost ones again."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,8 +35,11 @@ def connect(url: str) -> ArqRedis:
 
 
 async def notification_ids(redis: ArqRedis) -> set[int]:
-    """The notifications of all waiting and running jobs."""
-    jobs = await redis.zrange(NAME, 0, -1)
+    """The notifications of all waiting and running jobs. arq runs a job from the time of its score
+    on. One that is far ahead was queued before the clock went back: as if it were lost, its
+    notifications are queued again."""
+    soon = int((time.time() + EXPIRES_SECONDS) * 1_000)
+    jobs = await redis.zrangebyscore(NAME, "-inf", soon)
     return {int(number) for job in jobs for number in job.decode().partition(":")[2].split(",")}
 
 

@@ -9,10 +9,11 @@ select n.id,
          where earlier.booking_id = n.booking_id and earlier.recipient_id = n.recipient_id
            and earlier.id < n.id and earlier.sent_at is null and earlier.given_up_at is null
            and earlier.attempts = 0
-           and earlier.due_at <= :now and earlier.kind = any(:kinds::text[])
+           and is_due(earlier.due_at, :now) and earlier.kind = any(:kinds::text[])
        ) as waits
 from notification n
-where n.sent_at is null and n.given_up_at is null and n.due_at <= :now and n.kind = any(:kinds)
+where n.sent_at is null and n.given_up_at is null and is_due(n.due_at, :now)
+  and n.kind = any(:kinds)
 order by n.due_at, n.id
 limit :limit;
 
@@ -48,7 +49,7 @@ left join lateral (
       and before.sequence = n.sequence - 1 and before.sent_at is not null
   )
 ) as moved on true
-where n.id = :id and n.sent_at is null and n.given_up_at is null and n.due_at <= :now
+where n.id = :id and n.sent_at is null and n.given_up_at is null and is_due(n.due_at, :now)
   and n.kind = any(:kinds::text[])
 for no key update of n skip locked;
 
@@ -84,7 +85,9 @@ returning id;
 
 -- name: insert_reminders
 -- For both people of each lesson that starts within 24 hours, once per time of the lesson. A lesson
--- booked or moved less than 24 hours ahead gets none. Returns the number of lessons.
+-- booked or moved less than 24 hours ahead gets none. A reminder that was dropped as too late, after
+-- the start of a lesson that is yet to come, was dropped by a clock that was ahead: it is due again.
+-- Returns the number of lessons.
 with lesson as (
   select b.id, b.student_id, b.instructor_id, b.sequence,
          lower(b.during) - interval '24 hours' as due_at
@@ -97,6 +100,7 @@ with lesson as (
       select from notification n
       where n.booking_id = b.id and n.recipient_id = b.student_id and n.kind = 'reminder'
         and n.sequence = b.sequence
+        and (n.dropped_reason is distinct from 'too_late' or n.given_up_at < lower(b.during))
     )
     and not exists (
       select from booking_audit a
@@ -109,7 +113,10 @@ with lesson as (
   insert into notification (kind, recipient_id, booking_id, sequence, due_at)
   select 'reminder', recipient, id, sequence, due_at
   from lesson, unnest(array[student_id, instructor_id]) as recipient
-  on conflict do nothing
+  on conflict on constraint notification_once do update
+    set due_at = excluded.due_at, given_up_at = null, dropped_reason = null
+    where notification.dropped_reason = 'too_late'
+      and notification.given_up_at >= excluded.due_at + interval '24 hours'
 )
 select count(*) from lesson;
 

@@ -1,6 +1,7 @@
 """The worker: due rows soon become mails, with any state of Redis and any number of workers."""
 
 import asyncio
+import time
 from datetime import timedelta
 
 import pytest
@@ -254,6 +255,11 @@ async def test_a_duplicate_job_is_not_enqueued(redis_url: str) -> None:
         await queue.enqueue(redis, [7, 12])
     await queue.enqueue(redis, [8])
     assert await queue.notification_ids(redis) == {7, 8, 12}
+    # The clock goes back by an hour: a job that arq would run in an hour counts as lost.
+    ahead = 1_000 * (time.time() + 3_600)
+    await redis.zadd(queue.NAME, {"notifications:9": ahead, "notifications:8": ahead})
+    assert await queue.notification_ids(redis) == {7, 12}
+    await redis.zrem(queue.NAME, "notifications:9")
     assert await redis.zcard(queue.NAME) == 2
     job = await redis.get("arq:job:notifications:7,12")
     assert job.startswith(b"{")  # JSON, unlike pickle, cannot run code

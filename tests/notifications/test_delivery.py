@@ -23,6 +23,7 @@ from tests.notifications.ledger import (
     now,
     overdue_all,
     rows,
+    unsent,
     worker_context,
 )
 from tests.notifications.mailbox import Mailbox
@@ -229,6 +230,28 @@ async def test_a_notification_is_not_sent_before_it_is_due(pool: Pool, settings:
     await deliver_each(pool, [row["id"] for row in await rows(pool)], settings)
     assert await dev_mails(pool) == []
     assert await deliver_due(pool, settings, at=lambda: now() + timedelta(minutes=2)) == 2
+
+
+async def test_a_clock_that_jumps_sends_each_mail_once_and_loses_none(
+    pool: Pool, by_smtp: Settings, box: Mailbox
+) -> None:
+    anna, ben = await couple(pool)
+    week = timedelta(days=7)
+    # Booked and attempted while the clock is a week ahead, and the server down.
+    booked = await book(pool, anna, ben, day=10, at=now() + week)
+    down = by_smtp.model_copy(update={"smtp_url": SecretStr("smtp://127.0.0.1:1")})
+    assert await deliver_due(pool, down, at=lambda: now() + week) == 2
+    assert box.mails == []
+    # The clock is right again. Then it goes back.
+    assert await deliver_due(pool, by_smtp) == 2
+    for jump in (timedelta(0), -week, week):
+        assert await deliver_due(pool, by_smtp, at=lambda jump=jump: now() + jump) == 0
+    await cancel(pool, ben, booked)
+    assert await deliver_due(pool, by_smtp, at=lambda: now() - week) == 2
+    assert await deliver_due(pool, by_smtp) == 0
+    for account in (anna, ben):
+        assert len(box.to(account.email)) == 2
+    assert await unsent(pool) == 0
 
 
 async def test_an_unknown_kind_of_notification_is_left_for_newer_workers(

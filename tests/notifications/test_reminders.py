@@ -122,6 +122,28 @@ async def test_a_lesson_moved_to_less_than_24_hours_ahead_gets_none(
     assert await remind(anna.at("14:00", day=1)) == []
 
 
+async def test_a_clock_that_jumps_sends_each_reminder_once_and_loses_none(
+    pool: Pool, anna: Instructor, ben: Account, remind: Remind
+) -> None:
+    both = sorted([anna.email, ben.email])
+    lesson = await book(pool, anna, ben, "15:00", day=4, at=NOW)
+    due = lesson.starts_at - 24 * HOUR
+    # Ahead by hours: sent early, and not again.
+    assert sorted(await remind(due + 5 * HOUR)) == both
+    for back in (due - 20 * HOUR, due, due + HOUR):
+        assert sorted(await remind(back)) == both
+    # Ahead by weeks while a reminder waits: once the clock is right, it is sent after all.
+    other = await book(pool, anna, ben, "15:00", day=9, at=NOW)
+    due = other.starts_at - 24 * HOUR
+    assert await reminder.insert_due(pool, now=due) == 1
+    assert len(await remind(due + 24 * 20 * HOUR)) == 2
+    assert len(await remind(due - HOUR)) == 2
+    for _ in range(2):
+        assert len(await remind(due + HOUR)) == 4
+    # A reminder that is rightly too late is not revived.
+    assert len(await remind(other.starts_at)) == 4
+
+
 async def test_a_kind_that_is_turned_off_is_not_sent(
     pool: Pool, anna: Instructor, ben: Account, remind: Remind
 ) -> None:
