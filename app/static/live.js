@@ -3,7 +3,7 @@
 //   state {state}: live · catching up · offline
 //   board {instructor, board, altered}: a board changed; `altered` are days, or null for all
 //   booking {event, booking}
-//   refresh {first}: read the lists again; `first` on the first connection
+//   refresh {first}: read the lists again; `first` on the first connection, at once
 //   refused {instructor, code}: the server does not show this calendar
 //   ended {reason}: the session has expired or was revoked
 
@@ -38,6 +38,7 @@ export class Live extends EventTarget {
   #watches = new Map();
   #failures = 0;
   #connections = 0; // opened so far
+  #isNewPage = false; // the server will answer this page's first resume with a refresh
   #lostAt = Date.now(); // 0 while connected
   #lastMessageAt = 0;
   #probedAt = 0; // 0 if no probe is unanswered
@@ -125,6 +126,8 @@ export class Live extends EventTarget {
     this.#lastMessageAt = Date.now();
     this.#afterMs = null;
     this.#connections += 1;
+    const resumes = [...this.#watches.values()].some(({ epoch }) => epoch !== undefined);
+    this.#isNewPage = this.#connections === 1 && resumes;
     for (const [instructor, watch] of this.#watches) {
       this.#request(instructor, watch.epoch !== undefined);
     }
@@ -201,10 +204,18 @@ export class Live extends EventTarget {
     if (message.type === "board" && watch) this.#replace(message.instructor, watch, message);
     else if (message.type === "change" && watch) this.#onChange(message, watch);
     else if (message.type === "beacon") this.#onBeacon(message);
-    else if (["booking", "refresh"].includes(message.type)) this.#emit(message.type, message);
+    else if (message.type === "booking") this.#emit("booking", message);
+    else if (message.type === "refresh") this.#onRefresh();
     else if (message.type === "bye") this.#afterMs = message.after_ms;
     else if (message.type === "error" && watch) this.#onError(message, watch);
     this.#emitState();
+  }
+
+  // Pages that were just opened need not wait for each other.
+  #onRefresh() {
+    const first = this.#isNewPage;
+    this.#isNewPage = false;
+    this.#emit("refresh", { first });
   }
 
   // After LIMIT and UNAVAILABLE, the watch stays as it was.

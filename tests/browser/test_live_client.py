@@ -250,8 +250,14 @@ async def test_a_refresh_message_makes_the_page_read_the_viewers_own_lessons(
     nine = time_button(page, anna.at("09:00"))
     await expect(nine).to_have_attribute("data-state", "free")
     await book(pool, cleo, anna.at("09:00"), ben.id)
+    # The answer to the resume of a page that has just been opened: it reads at once.
+    await stop_clock(page)
     server.send(type="refresh")
     await expect(nine).to_have_attribute("data-state", "busy")
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    # Later ones come to many pages at a time.
+    server.send(type="refresh")
+    await expect(page.locator("#live")).to_have_attribute("data-state", "catching up")
 
 
 async def test_a_failed_read_of_a_list_is_repeated(open_page: Open, pool: Pool) -> None:

@@ -244,8 +244,8 @@ async def test_a_clock_that_jumps_sends_each_mail_once_and_loses_none(
     assert box.mails == []
     # The clock is right again. Then it goes back.
     assert await deliver_due(pool, by_smtp) == 2
-    for jump in (timedelta(0), -week, week):
-        assert await deliver_due(pool, by_smtp, at=lambda jump=jump: now() + jump) == 0
+    for clock in (now, lambda: now() - week, lambda: now() + week):
+        assert await deliver_due(pool, by_smtp, at=clock) == 0
     await cancel(pool, ben, booked)
     assert await deliver_due(pool, by_smtp, at=lambda: now() - week) == 2
     assert await deliver_due(pool, by_smtp) == 0
