@@ -25,6 +25,7 @@ from loadtests.bench import (
     million,
     next_free,
     peers,
+    public,
     reconnect,
     screens,
 )
@@ -45,6 +46,7 @@ _ON_A_STACK: dict[str, tuple[str, Callable[..., Awaitable[list[Result]]]]] = {
     "k": ("a year and a week of availability", availability.editing),
     "l": ("hold and confirm, move, cancel", life.changes),
     "m": ("10,000 expired holds", life.sweeping),
+    "v": ("public availability, cached and from Postgres", public.measure),
     "p": ("comparison with alternatives", peers.compare),
 }
 _NAMES = {"e": "the board's snapshot, alone and among a million bookings"} | {

@@ -436,7 +436,7 @@ create function public_days(p_instructor uuid, p_first date, p_days integer, p_f
 returns table (
   day date, ranges jsonb, total_minutes integer, morning boolean, afternoon boolean, evening boolean
 )
-language plpgsql stable strict as $$
+language plpgsql stable strict set plan_cache_mode = force_generic_plan as $$
 declare
   v_zone text := (select c.time_zone from calendar c where c.instructor_id = p_instructor);
   v_to   timestamptz := day_start(p_first + p_days, v_zone);
@@ -444,6 +444,11 @@ declare
     p_instructor, least(greatest(p_from, day_start(p_first, v_zone)), v_to), v_to);
 begin
   return query
+    -- Materialized, or each use of `free` would compute it again.
+    with days as materialized (
+      select p_first + n as day, v_free * tstzmultirange(day_span(p_first + n, v_zone)) as free
+      from generate_series(0, p_days - 1) as n
+    )
     select days.day,
            coalesce((
              select jsonb_agg(jsonb_build_object(
@@ -459,10 +464,7 @@ begin
            days.free && hours(days.day, 6, 12, v_zone),
            days.free && hours(days.day, 12, 17, v_zone),
            days.free && hours(days.day, 17, 22, v_zone)
-    from (
-      select p_first + n as day, v_free * tstzmultirange(day_span(p_first + n, v_zone)) as free
-      from generate_series(0, p_days - 1) as n
-    ) as days
+    from days
     order by days.day;
 end
 $$;
