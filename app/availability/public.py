@@ -87,7 +87,7 @@ async def answer(
     instructor = str(instructor_id)
     result = cache.find(instructor, query, now.timestamp())
     if result is None:
-        public_cache.MISSES.inc()
+        public_cache.REQUESTS["miss"] += 1
         result = await _read(db, cache, instructor_id, query, settings, now=now)
     if alias is not None:
         cache.alias(instructor, alias, query)

@@ -69,13 +69,30 @@ async def _respond(request: Request, call: str, parse: Callable[[], public.Query
     return _cacheable(request, answer)
 
 
+class _Cached(Response):
+    """A response with prepared headers, which takes a third of the time of any other."""
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.status_code = status
+        self.raw_headers = headers.copy()  # a handler's decorator may add some
+        self.body = body
+        self.background = None
+
+
 def _cacheable(request: Request, answer: Answer) -> Response:
-    headers = {"ETag": answer.etag, "Cache-Control": "public, max-age=0, must-revalidate"}
-    if_none_match = request.headers.get("if-none-match", "").split(",")
-    etags = {tag.strip().removeprefix("W/") for tag in if_none_match}
-    if answer.etag in etags or "*" in etags:
-        return Response(status_code=304, headers=headers)
-    return Response(answer.body, headers=headers, media_type="application/json")
+    if not answer.headers:
+        answer.headers += [
+            (b"content-length", str(len(answer.body)).encode()),
+            (b"content-type", b"application/json"),
+            (b"etag", answer.etag.encode()),
+            (b"cache-control", b"public, max-age=0, must-revalidate"),
+        ]
+    if any(name == b"if-none-match" for name, _ in request.scope["headers"]):
+        if_none_match = ",".join(request.headers.getlist("if-none-match")).split(",")
+        etags = {tag.strip().removeprefix("W/") for tag in if_none_match}
+        if answer.etag in etags or "*" in etags:
+            return _Cached(304, answer.headers[2:], b"")
+    return _Cached(200, answer.headers, answer.body)
 
 
 routes = [

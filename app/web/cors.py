@@ -12,6 +12,8 @@ from app.web.auth import public
 from app.web.errors import render_refusal
 from app.web.state import Handler, Request
 
+HEADERS = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"ETag")]
+
 
 def for_any_site(handler: Handler) -> Handler:
     """A public call whose response any site may read, including refusals."""
@@ -22,8 +24,7 @@ def for_any_site(handler: Handler) -> Handler:
             response = await handler(request)
         except refusal.Refusal as error:
             response = await render_refusal(cast(StarletteRequest, request), error)
-        response.headers["Access-Control-Allow-Origin"] = "*"
-        response.headers["Access-Control-Expose-Headers"] = "ETag"
+        response.raw_headers += HEADERS
         return response
 
     return public(with_cors)

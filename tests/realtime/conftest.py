@@ -5,6 +5,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest_asyncio
 import uvicorn
@@ -20,10 +21,10 @@ from tests.realtime.screens import Screens
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[str]:
-    """The application under uvicorn; its URL."""
+async def serving(settings: Settings, **options: Any) -> AsyncIterator[str]:
+    """The application under uvicorn; its URL. `options` are those of `build`."""
     config = uvicorn.Config(
-        build(settings),
+        build(settings, **options),
         http=HttpProtocol,
         ws=UpgradeProtocol,
         ws_max_size=messages.MAX_FRAME,

@@ -41,8 +41,8 @@ def paths(instructor: Instructor) -> tuple[str, str]:
     return f"{path}/availability?end_date={instructor.day(6)}", f"{path}/next-available"
 
 
-def hits() -> float:
-    return float(public_cache.HITS._value.get())
+def hits() -> int:
+    return public_cache.REQUESTS["hit"]
 
 
 async def until_cached(client: httpx.AsyncClient, path: str) -> httpx.Response:
@@ -158,7 +158,10 @@ async def test_other_processes_see_a_write_through_the_live_path(
     url: str, settings: Settings, anna: Instructor, pool: Pool
 ) -> None:
     rarely = settings.model_copy(update={"reconcile_seconds": 12})
-    async with serving(rarely) as other, httpx.AsyncClient(base_url=other) as client:
+    async with (
+        serving(rarely, only="http") as other,
+        httpx.AsyncClient(base_url=other, timeout=PATIENCE) as client,
+    ):
         for path in paths(anna):
             await until_cached(client, path)
         async with asyncio.timeout(PATIENCE):
