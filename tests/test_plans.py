@@ -447,15 +447,23 @@ NO_GROWING_TABLE = {
     "write_temporarily",
 }
 OPERATOR_COMMANDS = {
+    "contents",
     "demo_accounts",
     "drop_everything",
     "end_other_connections",
+    "export_snapshot",
+    "has_no_tables",
     "lock_accounts",
     "make_admin",
     "mark_past_mails",
     "no_accounts",
+    "owns_schema",
+    "raise_site_mode",
+    "read_consistently",
     "recreate_schema",
     "replace_epoch_seed",
+    "set_site_mode",
+    "without_timeouts",
 }
 
 

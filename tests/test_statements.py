@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+import app.backup
 import app.main
 import app.maintenance
 import jobs.worker
@@ -17,6 +18,7 @@ from tests.statement_columns import mismatches
 
 # Together these import every module that declares a statement.
 PROCESSES = (
+    app.backup,
     app.main,
     app.maintenance,
     jobs.worker,

@@ -20,6 +20,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.__main__ import main
+from app.embedded import data_directory
 from app.embedded.postgres import MAJOR
 from app.embedded.process import Program
 from app.embedded.supervisor import Child
@@ -195,6 +196,20 @@ def test_two_web_processes_share_the_port(running: Up) -> None:
     until(lambda: running.exits_of("web 1") == 1, "the exit of web 1 to be logged")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="Only root has privileges to drop.")
+def test_root_drops_its_privileges_for_every_child_that_can_do_without(running: Up) -> None:
+    user = data_directory.postgres_user(running.data / "postgres")
+    assert user is not None
+    kept = any(line["event"] == "privileges_kept" for line in running.log)
+    assert kept is not data_directory.can_run_product(user)
+    for child in ("postgres", "redis"):
+        assert set(psutil.Process(running.pid_of(child)).uids()) == {user.uid}
+    for child in ("web 1", "web 2", "relay", "worker"):
+        process = psutil.Process(running.pid_of(child))
+        assert set(process.uids()) == ({0} if kept else {user.uid})
+        assert "MIGRATE_DATABASE_URL" not in {n for n, v in process.environ().items() if v}
+
+
 def test_a_folder_in_use_is_reported(running: Up, up: Callable[..., Up]) -> None:
     status, output = up(data=running.data).fails()
     assert status == 2
@@ -257,7 +272,7 @@ def test_ctrl_c_and_a_closed_terminal_stop_it(
     assert ended(family)
     # A normal stop logs no warning, but on a busy machine a child may not stop in time.
     warnings = [line["event"] for line in running.log if line["level"] not in {"info", "debug"}]
-    assert set(warnings) <= {"child_killed"}
+    assert set(warnings) <= {"child_killed", "privileges_kept"}
 
 
 def test_a_child_that_does_not_stop_is_killed_in_time(

@@ -8,6 +8,7 @@ import pwd
 import secrets
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -49,10 +50,37 @@ def postgres_user(data: Path) -> SystemUser | None:
     )
 
 
+def system_user(folder: Path) -> SystemUser | None:
+    """The user that runs the children of an `up` by root, the same as Postgres's: their sockets are
+    private. None for the current user, or if there is no such user."""
+    try:
+        return postgres_user(folder / "postgres")
+    except EmbeddedError:
+        return None
+
+
 def can_access(user: SystemUser | None, test: str, path: Path) -> bool:
     """Whether the user can traverse (-x) or read (-r) the path. A child process tests it, because
     the permissions of all folders above count too."""
     return run_as(user, ["/bin/sh", "-c", f'test {test} "$0"', str(path)]).returncode == 0
+
+
+def can_run_product(user: SystemUser) -> bool:
+    """Whether the user can run Python here with the product, its libraries and its settings. Only
+    doing it tells: the permissions of many folders count."""
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", "import app.main, app.settings; app.settings.read()"],
+            check=False,
+            capture_output=True,
+            env=os.environ | {"HOME": "/"},
+            user=user.uid,
+            group=user.gid,
+            extra_groups=[],
+        )
+    except PermissionError:
+        return False
+    return result.returncode == 0
 
 
 def run_as(

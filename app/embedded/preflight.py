@@ -15,10 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+import structlog
+
 from app.embedded import data_directory, postgres, redis
 from app.embedded.postgres import Postgres
+from app.embedded.process import SystemUser
 from app.embedded.redis import Redis
 from app.settings import Settings, read
+
+log = structlog.get_logger("up")
 
 AUDIT_LOG = "audit.jsonl"  # in the data directory, unless AUDIT_LOG is set
 MAX_DRAIN_SECONDS = 4.0  # so that `up` stops within 10 s
@@ -49,6 +54,7 @@ class UpContext:
     postgres: Postgres | None
     redis: Redis | None
     url: str
+    user: SystemUser | None  # that runs the product's processes; None: the current user
 
 
 @contextmanager
@@ -144,6 +150,7 @@ def _context(options: UpOptions, listener: socket.socket, sockets: Path) -> UpCo
     url = _url(listener)
     changes: dict[str, object] = {}
     database = cache = None
+    user = data_directory.system_user(data)
     if not settings.secret_key.get_secret_value():
         changes["secret_key"] = _secret_key(data)
     if not settings.database_url.get_secret_value():
@@ -153,14 +160,21 @@ def _context(options: UpOptions, listener: socket.socket, sockets: Path) -> UpCo
         changes["database_url"] = database.app_url
         changes["migrate_database_url"] = database.url
     if not settings.redis_url.get_secret_value():
-        cache = redis.prepare(sockets)
+        cache = redis.prepare(sockets, user)
         changes["redis_url"] = cache.url
     if "site_url" not in settings.model_fields_set:
         changes["site_url"] = url
     if "audit_log" not in settings.model_fields_set:
         changes["audit_log"] = data / AUDIT_LOG
     changes["drain_seconds"] = min(settings.drain_seconds, MAX_DRAIN_SECONDS)
-    return UpContext(read(**changes), listener, database, cache, url)
+    if user is not None and not data_directory.can_run_product(user):
+        log.warning(
+            "privileges_kept",
+            reason=f"The user {user.name} cannot read this checkout or its Python, so web "
+            "processes, relay and worker run as root.",
+        )
+        user = None
+    return UpContext(read(**changes), listener, database, cache, url, user)
 
 
 def _secret_key(data: Path) -> str:

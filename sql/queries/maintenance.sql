@@ -7,7 +7,8 @@ create schema public;
 -- name: end_other_connections
 -- Open connections have cached types that no longer exist, so their processes must reconnect.
 select count(pg_terminate_backend(pid)) from pg_stat_activity
-where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend';
+where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
+  and pg_has_role(usesysid, 'usage');
 
 -- name: make_admin
 insert into account_role (account_id, role)
