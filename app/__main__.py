@@ -1,6 +1,6 @@
 """The command line: `python -m app up | serve | relay | worker | migrate | seed | reset | backup |
-restore | admin | new-epoch`. A command reads the settings, calls one function, and reports every expected error as
-one sentence."""
+restore | admin | verify | new-epoch`. A command reads the settings, calls one function, and reports
+every expected error as one sentence."""
 
 import argparse
 import asyncio
@@ -129,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     _data_option(command("admin", _admin, "Give an account the admin role.")).add_argument(
         "email", metavar="EMAIL"
     )
+    _data_option(
+        command("verify", _verify, "Confirm e-mail addresses without the mail's link.")
+    ).add_argument("emails", metavar="EMAIL", nargs="+")
     _data_option(
         command(
             "new-epoch",
@@ -393,6 +396,21 @@ def _admin(options: argparse.Namespace) -> int:
         else f"There is no account with the address {options.email}. Register it first."
     )
     return 0 if exists else NOT_DONE
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from app import maintenance
+
+    address = _operator_settings(options).database_url.get_secret_value()
+    count = asyncio.run(maintenance.verify(address, options.emails, now=datetime.now(UTC)))
+    number = len({email.lower() for email in options.emails})
+    if count < number:
+        print(f"{count} of {number} addresses belong to an account and are confirmed.")
+        return NOT_DONE
+    print(
+        f"{options.emails[0]} is confirmed." if number == 1 else f"{count} addresses are confirmed."
+    )
+    return 0
 
 
 def _new_epoch(options: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """How pages and mails write times, money, places and names, for readers in New York. Instants are
 aware datetimes, zones are IANA names, money is cents. app/static/formatting.js mirrors it."""
 
+from contextvars import ContextVar
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlencode
 from zlib import crc32
@@ -43,13 +44,33 @@ def place(location_type: str, instructor_name: str) -> str:
     return PLACES[location_type]
 
 
+# The clock of the reader, per request or mail: "12" or "24" hours.
+_clock_hours: ContextVar[str] = ContextVar("clock_hours", default="12")
+
+
+def use_clock(hours: str) -> None:
+    """Writes times of day for this reader from here on: with a clock of "12" or "24" hours."""
+    _clock_hours.set(hours)
+
+
+def clock_hours() -> str:
+    """The reader's clock: "12" or "24"."""
+    return _clock_hours.get()
+
+
 def clock(instant: datetime, zone: str) -> str:
-    """9:00 am"""
+    """9:00 am; 09:00 with a 24-hour clock"""
     return _clock(instant.astimezone(ZoneInfo(zone)))
 
 
 def _clock(local: datetime) -> str:
-    return f"{local.hour % 12 or 12}:{local.minute:02} {'am' if local.hour < 12 else 'pm'}"
+    return _time(local.hour, f"{local.minute:02}")
+
+
+def _time(hour: int, minute: str) -> str:
+    if clock_hours() == "24":
+        return f"{hour:02}:{minute}"
+    return f"{hour % 12 or 12}:{minute} {'am' if hour < 12 else 'pm'}"
 
 
 def zone_abbreviation(instant: datetime, zone: str) -> str:
@@ -58,11 +79,13 @@ def zone_abbreviation(instant: datetime, zone: str) -> str:
 
 
 def span(start: datetime, end: datetime, zone: str) -> str:
-    """9–10 am, 11:30 am–12:30 pm"""
+    """9–10 am, 11:30 am–12:30 pm; 09:00–10:00 with a 24-hour clock"""
     return _span(clock(start, zone), clock(end, zone))
 
 
 def _span(start: str, end: str) -> str:
+    if clock_hours() == "24":
+        return f"{start}–{end}"
     first, last = start.replace(":00", ""), end.replace(":00", "")
     if first[-2:] == last[-2:]:
         first = first[:-3]
@@ -70,11 +93,11 @@ def _span(start: str, end: str) -> str:
 
 
 def wall_clock(text: str) -> str:
-    """9:00 am for "09:00", midnight for "24:00"."""
+    """9:00 am for "09:00", midnight for "24:00"; unchanged with a 24-hour clock."""
     hour = int(text[:2])
-    if hour == 24:
+    if hour == 24 and clock_hours() == "12":
         return "midnight"
-    return f"{hour % 12 or 12}:{text[3:]} {'am' if hour < 12 else 'pm'}"
+    return _time(hour, text[3:])
 
 
 def wall_span(start: str, end: str) -> str:

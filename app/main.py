@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Mount, Route, WebSocketRoute
 
+import app.accounts.account_routes
 import app.accounts.routes
 import app.availability.public_routes
 import app.availability.routes
@@ -141,6 +142,7 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
         *app.bookings.routes.routes,
         *health.routes,
         *app.accounts.routes.routes,
+        *app.accounts.account_routes.routes,
         *app.catalog.routes.routes,
         *app.search.routes.routes,
         *app.availability.routes.routes,

@@ -1,7 +1,7 @@
 """The operator commands on a database, except migrating it. `destructive` decides whether a
 destructive one may run."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from app import db, demo, migrate
+from app.accounts import address as confirmed
 from app.accounts import demo_accounts
 from app.db import Pool, Tx
 from app.statements import statement
@@ -72,6 +73,12 @@ async def make_admin(address: str, email: str) -> bool:
     """Gives an account the admin role. False if there is no such account."""
     async with _connected(address) as pool:
         return await insert_admin.first(pool, email=email) is not None
+
+
+async def verify(address: str, emails: Sequence[str], *, now: datetime) -> int:
+    """Confirms these e-mail addresses. Returns the number of accounts that have one."""
+    async with _connected(address) as pool:
+        return await confirmed.verify(pool, emails, now=now)
 
 
 async def new_epoch(address: str) -> None:

@@ -2,6 +2,7 @@
 are part of the API (docs/api.md). Any other exception is a bug and answers 500."""
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 
 class Refusal(Exception):  # noqa: N818 — an expected response, not an error
@@ -16,6 +17,8 @@ class Refusal(Exception):  # noqa: N818 — an expected response, not an error
         # Every invalid field with its sentence, for the form; the API names the first.
         self.fields = {field: self.detail} if field else {}
         self.more = more
+        # For the security log, where no session says it.
+        self.account_id: UUID | None = None
         super().__init__(self.detail)
 
     def as_json(self) -> dict[str, Any]:
@@ -35,11 +38,24 @@ class SignInFailed(NotSignedIn):
     """The e-mail address or password is wrong. Try again."""
 
 
+class CodeRequired(Refusal):
+    """Enter the code from your authenticator app."""
+
+    status = 401
+    code = "CODE_REQUIRED"
+    # For the form, so that the password need not be entered again.
+    second_step = ""
+
+
 class NotAllowed(Refusal):
     """Your account can’t do that."""
 
     status = 403
     code = "NOT_ALLOWED"
+
+
+class SecondFactorMissing(NotAllowed):
+    """Admins need a second factor on this site. Set it up in your account."""
 
 
 class NotFound(Refusal):
@@ -83,9 +99,9 @@ class RateLimited(Refusal):
     status = 429
     code = "RATE_LIMITED"
 
-    def __init__(self, *, retry_after: int = 30) -> None:
+    def __init__(self, sentence: str = "Too many attempts.", *, retry_after: int = 30) -> None:
         self.retry_after = retry_after
-        super().__init__(f"Too many attempts. Try again in {_duration(retry_after)}.")
+        super().__init__(f"{sentence} Try again in {_duration(retry_after)}.")
 
 
 class Broken(Refusal):
@@ -210,6 +226,10 @@ BY_CONSTRAINT: dict[str, type[Refusal]] = {
 
 
 def _duration(seconds: int) -> str:
-    """45 seconds, 1 minute, 4 minutes: rounded up, so that nobody comes back too early."""
-    number, unit = (seconds, "second") if seconds < 60 else (-(-seconds // 60), "minute")
+    """45 seconds, 4 minutes, 3 hours: rounded up, so that nobody comes back too early."""
+    number, unit = seconds, "second"
+    if seconds >= 2 * 3600:
+        number, unit = -(-seconds // 3600), "hour"
+    elif seconds >= 60:
+        number, unit = -(-seconds // 60), "minute"
     return f"{number} {unit}{'' if number == 1 else 's'}"

@@ -16,7 +16,7 @@ from tests.cluster import Cluster
 
 TABLES = (
     "account|session|calendar|availability|blackout|standing_pattern|edited_week|booking"
-    "|booking_audit|idempotency_key|outbox|notification|service|next_start"
+    "|booking_audit|idempotency_key|outbox|notification|service|next_start|totp"
     "|search_history|search|search_interaction"
 )
 
@@ -86,6 +86,7 @@ insert into idempotency_key (account_id, key, fingerprint, answer, created_at)
 select id, 'an earlier key', '\\x00', '{}', now() from account;
 insert into session (id, account_id, expires_at)
 select id, id, now() + interval '1 day' from account;
+insert into totp (account_id, secret) select id, 'secret' from account;
 update calendar set version = 100;
 analyze;
 """

@@ -1,34 +1,78 @@
 """Accounts: registration, sign-in by password, and the JSON of an account."""
 
-from dataclasses import dataclass
+import re
+import unicodedata
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, Field
 
 from app import refusal
-from app.accounts import demo_accounts, password, session
+from app.accounts import address, demo_accounts, mail, password, second_factor, session, token
 from app.accounts.session import SignedIn
 from app.db import Db, Pool, Tx, transact
 from app.settings import Settings
 from app.statements import statement
 
 Role = Literal["student", "instructor"]
+Clock = Literal["12", "24"]
 DEFAULT_ZONE = "America/New_York"
+_REGIONS = frozenset(
+    {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe"}
+    | {"Indian", "Pacific"}
+)
+# A scheme, "www.", or a host: "St. John", "J.R. Ode" and "Ann Ode, Ph.D." are names.
+_WEB_ADDRESS = re.compile(
+    r"://|\bwww\.|\b[\w-]{2,}[.。][^\W\d_]{2,}|\b[\w-][.。](?:com?|io|ly|me|net|org)\b",
+    re.IGNORECASE,
+)
+
+
+def _name(text: str) -> str:
+    """The name of a person. Raises ValueError for one with a web page's address: names are in the
+    subjects of mails to others."""
+    text = text.strip()
+    if _WEB_ADDRESS.search(unicodedata.normalize("NFKC", text)):
+        raise ValueError("A name can’t contain the address of a web page.")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name), Field(min_length=1, max_length=200)]
 
 
 @dataclass(frozen=True)
-class _Secret:
-    id: UUID
-    password_hash: str
+class Candidate:
+    """Who a sign-in claims to be. `email` is the address as the database compares addresses; there
+    may be no such account."""
+
+    email: str
+    id: UUID | None
+    password_hash: str | None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a session is opened: the device, and the browser's session that it replaces."""
+
+    device: str = ""
+    previous_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class _Profile:
+    full_name: str
+    time_zone: str
+    clock: str
 
 
 _insert_account = statement("insert_account", UUID)
-_insert_welcome = statement("insert_welcome", int)
-_secret_by_email = statement("secret_by_email", _Secret)
+_candidate = statement("candidate", Candidate)
+_change_profile = statement("change_profile", _Profile)
 _replace_password_hash = statement("replace_password_hash", UUID)
 _is_zone = statement("is_zone", bool)
 
@@ -41,12 +85,13 @@ async def register(
     full_name: str,
     role: Role,
     time_zone: str,
+    origin: Origin,
     settings: Settings,
     now: datetime,
 ) -> str:
-    """Creates an account, signs it in and returns the session token. An instructor also gets an
-    active profile and an empty calendar. Raises ValidationError for an unknown time zone,
-    EmailTaken, Unavailable."""
+    """Creates an account, signs it in and returns the session token. Its address is asked to be
+    confirmed. An instructor also gets an active profile and an empty calendar. Raises
+    ValidationError for an unknown time zone, EmailTaken, Unavailable."""
     await check_zone(pool, time_zone)
     password_hash = await password.make_hash(plain_password)
 
@@ -59,8 +104,9 @@ async def register(
             role=role,
             time_zone=time_zone,
         )
-        await _insert_welcome.run(tx, account_id=account_id, now=now)
-        return await session.open(tx, account_id, settings, now=now)
+        await address.request_verification(tx, account_id, now=now)
+        await mail.send(tx, "welcome", account_id, now=now)
+        return await _open_session(tx, account_id, origin, settings, now=now)
 
     return await transact(pool, write)
 
@@ -73,8 +119,10 @@ async def insert(
     full_name: str,
     role: Role | Literal["admin"],
     time_zone: str = DEFAULT_ZONE,
+    verified_at: datetime | None = None,
 ) -> UUID:
-    """Inserts the account with the rows of its role and returns its id. Raises EmailTaken."""
+    """Inserts the account with the rows of its role and returns its id. `verified_at`: when its
+    address was confirmed. Raises EmailTaken."""
     return await _insert_account.one(
         db,
         email=email,
@@ -82,26 +130,115 @@ async def insert(
         full_name=full_name,
         role=role,
         time_zone=time_zone,
+        verified_at=verified_at,
     )
 
 
-async def sign_in(
-    pool: Pool, *, email: str, plain_password: str, settings: Settings, now: datetime
-) -> str:
-    """A session token. Raises Unavailable, and SignInFailed, which does not reveal whether the
+async def candidate(db: Db, email: str) -> Candidate:
+    """The account that signs in with this address, if there is one."""
+    return await _candidate.one(db, email=email)
+
+
+async def check_password(
+    pool: Pool, candidate: Candidate, plain_password: str, settings: Settings
+) -> UUID:
+    """The candidate's id. Raises Unavailable, and SignInFailed, which does not reveal whether the
     account exists; neither does its duration."""
-    secret = await _secret_by_email.first(pool, email=email)
-    password_hash = secret.password_hash if secret else None
-    if not await password.verify(plain_password, password_hash) or secret is None:
+    password_hash = candidate.password_hash
+    if not await password.verify(plain_password, password_hash) or candidate.id is None:
         raise refusal.SignInFailed
-    if demo_accounts.is_refused(email, settings):
+    if demo_accounts.is_refused(candidate.email, settings):
         raise refusal.SignInFailed
-    if password.needs_rehash(secret.password_hash):
+    assert password_hash is not None
+    if password.needs_rehash(password_hash):
         new_hash = await password.make_hash(plain_password)
         await _replace_password_hash.run(
-            pool, account_id=secret.id, before=secret.password_hash, after=new_hash
+            pool, account_id=candidate.id, before=password_hash, after=new_hash
         )
-    return await session.open(pool, secret.id, settings, now=now)
+    return candidate.id
+
+
+def second_step(candidate: Candidate, settings: Settings, *, now: datetime) -> str:
+    """A token that stands for the password, for a form that only lacks the code."""
+    assert candidate.id is not None
+    assert candidate.password_hash is not None
+    return token.issue(
+        settings,
+        "second_step",
+        candidate.id,
+        email=candidate.email,
+        bound_to=candidate.password_hash,
+        now=now,
+    )
+
+
+def check_second_step(
+    candidate: Candidate, text: str, settings: Settings, *, now: datetime
+) -> UUID:
+    """The candidate's id. Raises SignInFailed."""
+    try:
+        step = token.read(settings, ("second_step",), text, now=now)
+        token.check_binding(settings, step, candidate.password_hash)
+    except refusal.ValidationError:
+        raise refusal.SignInFailed("Enter your password again.") from None
+    if step.account_id != candidate.id:
+        raise refusal.SignInFailed("Enter your password again.")
+    return step.account_id
+
+
+async def sign_in(
+    pool: Pool,
+    account_id: UUID,
+    *,
+    code: str | None,
+    origin: Origin,
+    settings: Settings,
+    now: datetime,
+) -> str:
+    """A session token, after the password was right. Raises CodeRequired if the account has a second
+    factor and this is not its code."""
+    if not await second_factor.check(pool, account_id, code, now=now):
+        raise refusal.CodeRequired("That code isn’t right. Enter the newest one from your app.")
+    return await _open_session(pool, account_id, origin, settings, now=now)
+
+
+async def _open_session(
+    db: Pool | Tx, account_id: UUID, origin: Origin, settings: Settings, *, now: datetime
+) -> str:
+    return await session.open(
+        db,
+        account_id,
+        settings,
+        now=now,
+        device=origin.device,
+        previous_id=origin.previous_id,
+    )
+
+
+async def change_profile(
+    pool: Pool,
+    account: SignedIn,
+    *,
+    full_name: str | None,
+    time_zone: str | None,
+    clock: Clock | None,
+) -> SignedIn:
+    """Changes what is not None. Raises ValidationError for an unknown time zone."""
+    if time_zone is not None:
+        await check_zone(pool, time_zone)
+    profile = await _change_profile.one(
+        pool,
+        account_id=account.account_id,
+        full_name=full_name,
+        time_zone=time_zone,
+        clock=clock,
+    )
+    return replace(
+        account,
+        full_name=profile.full_name,
+        time_zone=profile.time_zone,
+        clock=profile.clock,
+    )
 
 
 async def check_zone(db: Db, time_zone: str) -> None:
@@ -110,6 +247,12 @@ async def check_zone(db: Db, time_zone: str) -> None:
         raise refusal.ValidationError(
             "That isn’t a time zone. Use one like America/New_York.", field="time_zone"
         )
+
+
+def zones(present: str) -> list[tuple[str, str]]:
+    """The time zones to choose from, with their labels; `present` is always among them."""
+    names = {name for name in _zones() if name.split("/")[0] in _REGIONS} | {"UTC", present}
+    return [(name, name.replace("_", " ").replace("/", " / ")) for name in sorted(names)]
 
 
 def email_address(text: str) -> str:
@@ -130,6 +273,8 @@ def as_json(account: SignedIn) -> dict[str, Any]:
         "email": account.email,
         "full_name": account.full_name,
         "time_zone": account.time_zone,
+        "clock": account.clock,
+        "email_verified": account.is_verified,
         "roles": sorted(account.roles),
         "permissions": sorted(account.permissions),
     }

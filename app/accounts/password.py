@@ -2,8 +2,9 @@
 never blocks the event loop."""
 
 import asyncio
+import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from app.db import faults
 
 T = TypeVar("T")
 
+PRODUCT_NAME = "instainstru"
 MIN_LENGTH = 10
 MAX_LENGTH = 200
 
@@ -36,19 +38,44 @@ _threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
 _pending = 0
 
 
-def check(password: str, *, field: str = "password", forbidden_values: tuple[str, ...] = ()) -> str:
-    """The password, if it is acceptable. Raises ValueError with a sentence. `forbidden_values`:
-    values that an attacker would try first, such as the e-mail address."""
+def check(password: str, *, field: str = "password", personal_values: Sequence[str] = ()) -> str:
+    """The password, if it is acceptable. Raises ValueError with a sentence. `personal_values`: the
+    person's name and e-mail address, which an attacker would try first."""
     normal = _normal(password)
     if len(normal) < MIN_LENGTH:
         raise ValueError(f"A {field} needs at least {MIN_LENGTH} characters.")
     if len(normal) > MAX_LENGTH:
         raise ValueError(f"A {field} can have at most {MAX_LENGTH} characters.")
     plain = normal.casefold()
-    forbidden = _commonest() | {value.casefold() for value in forbidden_values}
-    if plain in forbidden or len(set(plain)) < 4:
+    if plain in _commonest() or len(set(plain)) < 4:
         raise ValueError("This password is too easy to guess. Choose another.")
+    if _is_little_more_than(plain, (PRODUCT_NAME,)):
+        raise ValueError("This password is mostly our own name. Choose another.")
+    if _is_little_more_than(plain, _words(personal_values)):
+        raise ValueError("This password is mostly your name or e-mail address. Choose another.")
     return password
+
+
+def _words(values: Sequence[str]) -> set[str]:
+    """The values in lower case, their words, and the words without spaces between them."""
+    plain = [_normal(value).casefold() for value in values]
+    words = {word for value in plain for word in re.split(r"[^\w]+", value)}
+    joined = {re.sub(r"\W", "", value) for value in plain}
+    return {word for word in words | joined | set(plain) if len(word) >= 4}
+
+
+def _is_little_more_than(password: str, words: Collection[str]) -> bool:
+    """Whether fewer than five letters and digits remain of the password without these words."""
+    rest = password
+    for word in sorted(words, key=len, reverse=True):
+        rest = rest.replace(word, "")
+    return rest != password and sum(character.isalnum() for character in rest) < 5
+
+
+async def check_own(password: str, password_hash: str) -> None:
+    """Raises ValidationError unless this is the password of the hash."""
+    if not await verify(password, password_hash):
+        raise refusal.ValidationError("That isn’t your password. Try again.", field="password")
 
 
 async def make_hash(password: str) -> str:
@@ -98,4 +125,6 @@ def _normal(password: str) -> str:
 
 @cache
 def _commonest() -> frozenset[str]:
+    """Those of at least MIN_LENGTH characters among the lists of Django (BSD license) and zxcvbn
+    (MIT license), and the most common shorter ones with their usual endings."""
     return frozenset(Path(__file__).with_name("commonest_passwords.txt").read_text().split())

@@ -1,23 +1,31 @@
-"""The account calls of the API (docs/api.md, "Accounts")."""
+"""Registration, sign-in and sessions in the API (docs/api.md, "Accounts")."""
 
-from typing import Annotated
+from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
+from limits import RateLimitItem
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from starlette.responses import Response
 from starlette.routing import Route
 
 from app import limits, refusal, web, wire
 from app.accounts import account as accounts
-from app.accounts import password, session
-from app.accounts.account import Role
+from app.accounts import device, password, session
+from app.accounts.account import Candidate, Origin, Role
 from app.accounts.session import Session, SignedIn
 from app.web import Request
 
 
 class Registration(BaseModel):
     email: Annotated[str, Field(max_length=320), AfterValidator(accounts.email_address)]
-    full_name: Annotated[str, AfterValidator(str.strip), Field(min_length=1, max_length=200)]
+    full_name: accounts.Name
     password: str = Field(max_length=1000)
     role: Role
     time_zone: str = Field(accounts.DEFAULT_ZONE, max_length=100)
@@ -26,14 +34,25 @@ class Registration(BaseModel):
     @field_validator("password")
     @classmethod
     def _acceptable(cls, value: str, info: ValidationInfo) -> str:
-        own = (info.data.get("email", ""), info.data.get("full_name", ""))
-        return password.check(value, forbidden_values=own)
+        personal_values = (info.data.get("email", ""), info.data.get("full_name", ""))
+        return password.check(value, personal_values=personal_values)
 
 
 class Credentials(BaseModel):
+    """`second_step` stands for a password that was right while the code was missing: the form need
+    not contain it again."""
+
     email: str = Field(max_length=320)
-    password: str = Field(max_length=1000)
+    password: str | None = Field(None, max_length=1000)
+    second_step: str | None = None
+    code: str | None = Field(None, max_length=20)
     next: str | None = None
+
+    @model_validator(mode="after")
+    def _has_password(self) -> Self:
+        if self.password is None and not self.second_step:
+            raise ValueError("Enter your password.")
+        return self
 
 
 class Next(BaseModel):
@@ -41,61 +60,145 @@ class Next(BaseModel):
 
 
 @web.visitor
-async def register(request: Request, _: SignedIn | None) -> Response:
+async def register(request: Request, account: SignedIn | None) -> Response:
     registration = await web.read(request, Registration)
-    await request.state["limiter"].hit(limits.REGISTRATIONS_OF_ADDRESS, limits.address(request))
+    state, limiter = request.state, request.state["limiter"]
+    await limiter.hit(limits.REGISTRATIONS_OF_ADDRESS, limits.address(request))
+    candidate = await accounts.candidate(state["pool"], registration.email)
+    if candidate.id is not None:
+        raise refusal.EmailTaken
+    await limits.count_link_mail(limiter, candidate.email)
     token = await accounts.register(
-        request.state["pool"],
+        state["pool"],
         email=registration.email,
         plain_password=registration.password,
         full_name=registration.full_name,
         role=registration.role,
         time_zone=registration.time_zone,
-        settings=request.state["settings"],
-        now=request.state["now"](),
+        origin=_origin(request, account),
+        settings=state["settings"],
+        now=state["now"](),
     )
-    request.state["wake_up"]()
-    return await _sign_in_response(request, token, registration.next, status=201)
+    state["wake_up"]()
+    return await _sign_in_response(
+        request,
+        token,
+        candidate.email,
+        previous=account,
+        next_page=registration.next,
+        status=201,
+    )
 
 
 @web.visitor
-async def login(request: Request, _: SignedIn | None) -> Response:
+async def login(request: Request, account: SignedIn | None) -> Response:
     credentials = await web.read(request, Credentials)
-    limiter, address = request.state["limiter"], limits.address(request)
-    await limiter.check(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)
-    # Count before checking the password, so that parallel guesses cannot exceed the limit.
-    await limiter.hit(limits.SIGN_IN_FAILURES_OF_EMAIL, credentials.email.casefold())
+    state, limiter, address = request.state, request.state["limiter"], limits.address(request)
+    settings, now = state["settings"], state["now"]()
+    candidate = await accounts.candidate(state["pool"], credentials.email)
+    guesses = await _count_attempt(request, candidate)
+    try:
+        if credentials.second_step:
+            account_id = accounts.check_second_step(
+                candidate, credentials.second_step, settings, now=now
+            )
+        else:
+            account_id = await accounts.check_password(
+                state["pool"], candidate, credentials.password or "", settings
+            )
+    except refusal.SignInFailed as failure:
+        await limiter.hit(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)
+        failure.account_id = candidate.id
+        raise
+    for limit, subject in guesses:
+        await limiter.forget(limit, subject)
+    if credentials.code:
+        await limiter.hit(limits.CODE_FAILURES_OF_ACCOUNT, str(account_id))
     try:
         token = await accounts.sign_in(
-            request.state["pool"],
-            email=credentials.email,
-            plain_password=credentials.password,
-            settings=request.state["settings"],
-            now=request.state["now"](),
+            state["pool"],
+            account_id,
+            code=credentials.code,
+            origin=_origin(request, account),
+            settings=settings,
+            now=now,
         )
-    except refusal.SignInFailed:
-        await limiter.hit(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)
+    except refusal.CodeRequired as required:
+        required.account_id = account_id
+        # The password's hash may have been renewed just now.
+        candidate = await accounts.candidate(state["pool"], credentials.email)
+        required.second_step = accounts.second_step(candidate, settings, now=now)
         raise
-    await limiter.forget(limits.SIGN_IN_FAILURES_OF_EMAIL, credentials.email.casefold())
-    return await _sign_in_response(request, token, credentials.next)
+    await limiter.forget(limits.CODE_FAILURES_OF_ACCOUNT, str(account_id))
+    return await _sign_in_response(
+        request, token, candidate.email, previous=account, next_page=credentials.next
+    )
+
+
+async def _count_attempt(request: Request, candidate: Candidate) -> list[tuple[RateLimitItem, str]]:
+    """Counts a sign-in before its password is checked. Returns the counts that a right password
+    resets. Raises RateLimited. The count of the account alone comes last, so that attempts that are
+    refused anyway do not exhaust it."""
+    state, limiter, address = request.state, request.state["limiter"], limits.address(request)
+    browser = device.read(request.cookies.get(device.COOKIE), state["settings"])
+    counts: list[tuple[RateLimitItem, str]] = [
+        (limits.SIGN_IN_FAILURES_OF_BOTH, f"{address} {candidate.email}")
+    ]
+    if browser.knows(candidate.email, state["settings"]):
+        counts.append((limits.SIGN_IN_FAILURES_OF_DEVICE, f"{browser.id} {candidate.email}"))
+    else:
+        counts.append((limits.SIGN_IN_FAILURES_OF_EMAIL, candidate.email))
+    try:
+        await limiter.hit(limits.SIGN_INS_OF_ADDRESS, address)
+        await limiter.check(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)
+        for limit, subject in counts:
+            await limiter.hit(limit, subject)
+    except refusal.RateLimited as limited:
+        limited.account_id = candidate.id
+        raise
+    return counts
+
+
+def _origin(request: Request, account: SignedIn | None) -> Origin:
+    """A browser's new session replaces the one of its cookie. (A bearer token belongs to a program,
+    whose other sessions stay.)"""
+    replaces = account is not None and web.bearer(request) is None
+    return Origin(
+        device=device.describe(request.headers.get("user-agent", "")),
+        previous_id=account.session_id if account is not None and replaces else None,
+    )
 
 
 async def _sign_in_response(
-    request: Request, token: str, next_page: str | None, status: int = 200
+    request: Request,
+    token: str,
+    email: str,
+    *,
+    previous: SignedIn | None,
+    next_page: str | None,
+    status: int = 200,
 ) -> Response:
-    """The response to a sign-in."""
-    now = request.state["now"]()
+    """The response to a sign-in. `previous`: the account that this browser was signed in to."""
     state = request.state
-    account = await session.authenticate(state["pool"], token, state["settings"], now=now)
+    account = await session.authenticate(
+        state["pool"], token, state["settings"], now=state["now"]()
+    )
     if account is None:
         raise refusal.NotSignedIn
+    state["sessions_ended"](account.account_id)  # the oldest, if there were too many
+    if previous is not None and previous.account_id != account.account_id:
+        state["sessions_ended"](previous.account_id)
     state["signed_in"](request, account.account_id)
     home = "/teach" if "instructor" in account.roles else "/"
     content = {"account": accounts.as_json(account), "token": token}
     response = web.done(
         request, content, status=status, redirect_to=web.local_path(next_page, home)
     )
-    return web.set_session_cookie(request, response, token)
+    web.set_session_cookie(request, response, token)
+    if "sec-fetch-site" in request.headers:  # a browser; programs have no use for it
+        browser = device.read(request.cookies.get(device.COOKIE), state["settings"])
+        web.set_device_cookie(request, response, device.cookie(browser, email, state["settings"]))
+    return response
 
 
 @web.may("view_own_profile")
@@ -138,6 +241,8 @@ async def sessions(request: Request, account: SignedIn) -> Response:
             "id": str(row.id),
             "created_at": wire.instant(row.created_at),
             "expires_at": wire.instant(row.expires_at),
+            "last_used_at": wire.instant(row.last_used_at),
+            "device": row.device,
             "current": row.id == account.session_id,
         }
 
@@ -153,7 +258,7 @@ async def end_session(request: Request, account: SignedIn) -> Response:
     ):
         raise refusal.NotFound
     state["sessions_ended"](account.account_id)
-    response = web.done(request, None, status=204, redirect_to="/account")
+    response = web.done(request, None, status=204, redirect_to="/account?done=session#sessions")
     is_current = session_id == account.session_id
     return web.clear_session_cookie(request, response) if is_current else response
 

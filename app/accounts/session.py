@@ -14,14 +14,26 @@ from uuid import UUID
 from itsdangerous import BadSignature, Signer
 
 from app.accounts import demo_accounts
-from app.db import Db
+from app.db import Db, Pool, Tx, transact
 from app.settings import Settings, SettingsError
 from app.statements import statement
 
 LIFE = timedelta(days=7)
-# A session in use is renewed to its full life, at most once a day.
+# A session in use is renewed to its full life, at most once a day, and ends after MAX_LIFE.
 RENEW_AFTER = timedelta(days=1)
+MAX_LIFE = timedelta(days=90)
+# How exactly the list of sessions knows when each was last used.
+USED_AFTER = timedelta(hours=1)
+# Open sessions per account. One more ends the oldest.
+MOST_SESSIONS = 20
+_UNLIMITED = 2**31
 _MAX_TOKEN = 200
+
+# What an admin may not do on `prod` without a second factor (sql/migrations/0001_people.sql).
+ADMIN_PERMISSIONS = frozenset(
+    {"view_accounts", "manage_accounts", "manage_roles", "view_all_bookings"}
+    | {"manage_all_bookings", "view_system_analytics", "view_monitoring"}
+)
 
 # The permissions of each combination of roles. Only a migration changes what a role permits, so a
 # process reads it once. (Which roles an account has is read for every request.)
@@ -37,18 +49,23 @@ class SignedIn:
     email: str
     full_name: str
     time_zone: str
+    clock: str  # "12" or "24" hours
+    is_verified: bool  # whether the account has confirmed its e-mail address
     roles: frozenset[str]
     permissions: frozenset[str]
     renewed: bool = False  # whether the response should renew the cookie
+    lacks_second_factor: bool = False  # an admin on `prod`, without ADMIN_PERMISSIONS therefore
 
 
 @dataclass(frozen=True)
 class Session:
-    """One signed-in device of an account."""
+    """One signed-in device of an account, such as "Firefox on Windows"."""
 
     id: UUID
     created_at: datetime
     expires_at: datetime
+    device: str
+    last_used_at: datetime
 
 
 @dataclass(frozen=True)
@@ -57,8 +74,12 @@ class _SessionRow:
     email: str
     full_name: str
     time_zone: str
+    clock: str
+    is_verified: bool
     roles: list[str]
+    created_at: datetime
     expires_at: datetime
+    last_used_at: datetime
 
 
 @dataclass(frozen=True)
@@ -70,7 +91,9 @@ class _EndedSession:
 _session_by_id = statement("session_by_id", _SessionRow)
 _permissions_of_roles = statement("permissions_of_roles", str)
 _insert_session = statement("insert_session", UUID)
-_renew_session = statement("renew_session", UUID)
+_lock_account = statement("lock_account", UUID)
+_has_second_factor = statement("has_second_factor", bool)
+_use_session = statement("use_session", UUID)
 _revoke_session = statement("revoke_session", UUID)
 _revoke_session_of = statement("revoke_session_of", UUID)
 _revoke_sessions = statement("revoke_sessions", UUID)
@@ -82,27 +105,36 @@ async def authenticate(
     db: Db, token: str | None, settings: Settings, *, now: datetime
 ) -> SignedIn | None:
     """The account of a token, or None if the token is missing, forged, expired or revoked. One
-    round trip, and a second one on the first use of each day, to renew the session."""
+    round trip, and a second one on the first use of each hour, to renew the session."""
     session_id = _session_id(token, settings) if token else None
     if session_id is None:
         return None
     row = await _session_by_id.first(db, session_id=session_id, now=now)
     if row is None or demo_accounts.is_refused(row.email, settings):
         return None
-    renewed = False
-    if row.expires_at < now + LIFE - RENEW_AFTER:
-        session = await _renew_session.first(db, session_id=session_id, expires_at=now + LIFE)
-        renewed = session is not None
+    expires_at, latest = row.expires_at, row.created_at + MAX_LIFE
+    renewed = expires_at < min(now + LIFE - RENEW_AFTER, latest)
+    if renewed:
+        expires_at = min(now + LIFE, latest)
+    if renewed or row.last_used_at < now - USED_AFTER:
+        await _use_session.run(db, session_id=session_id, expires_at=expires_at, now=now)
     roles = frozenset(row.roles)
+    permissions = await _permissions_of(db, roles)
+    lacks_second_factor = False
+    if settings.site_mode == "prod" and "admin" in roles:
+        lacks_second_factor = not await _has_second_factor.one(db, account_id=row.account_id)
     return SignedIn(
         session_id,
         row.account_id,
         row.email,
         row.full_name,
         row.time_zone,
+        row.clock,
+        row.is_verified,
         roles,
-        await _permissions_of(db, roles),
+        permissions - ADMIN_PERMISSIONS if lacks_second_factor else permissions,
         renewed,
+        lacks_second_factor,
     )
 
 
@@ -115,12 +147,33 @@ async def _permissions_of(db: Db, roles: frozenset[str]) -> frozenset[str]:
 
 
 async def open(  # noqa: A001 — read as session.open(…)
-    db: Db, account_id: UUID, settings: Settings, *, now: datetime
+    db: Pool | Tx,
+    account_id: UUID,
+    settings: Settings,
+    *,
+    now: datetime,
+    device: str = "",
+    previous_id: UUID | None = None,
 ) -> str:
-    """Starts a session of the account and returns its token."""
-    session_id = await _insert_session.one(
-        db, account_id=account_id, now=now, expires_at=now + LIFE
-    )
+    """Starts a session of the account and returns its token. Ends the account's oldest session if
+    it has MOST_SESSIONS, and the session `previous_id`, which this one replaces."""
+
+    async def write(tx: Tx) -> UUID:
+        await _lock_account.run(tx, account_id=account_id)
+        return await _insert_session.one(
+            tx,
+            account_id=account_id,
+            now=now,
+            expires_at=now + LIFE,
+            device=device,
+            previous_id=previous_id,
+            most=MOST_SESSIONS if settings.rate_limits == "on" else _UNLIMITED,
+        )
+
+    if isinstance(db, Pool):  # type: ignore[misc]  # only asyncpg's stubs make it generic
+        session_id = await transact(db, write)
+    else:
+        session_id = await write(db)
     return _signer(settings.secret_key.get_secret_value()).sign(_encode(session_id)).decode()
 
 
@@ -153,9 +206,9 @@ async def revoke_of(db: Db, account_id: UUID, session_id: UUID, *, now: datetime
     return revoked_id is not None
 
 
-async def revoke_all(db: Db, account_id: UUID) -> None:
-    """Ends all sessions of the account."""
-    await _revoke_sessions.run(db, account_id=account_id)
+async def revoke_all(db: Db, account_id: UUID, *, kept_id: UUID | None = None) -> None:
+    """Ends all sessions of the account, except `kept_id`."""
+    await _revoke_sessions.run(db, account_id=account_id, kept_id=kept_id)
 
 
 async def ended(

@@ -1,5 +1,6 @@
 """A booking: reserving a time, reading bookings, and a booking in the API's JSON."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -160,15 +161,17 @@ async def reserve(
     note: str,
     now: datetime,
     held_until: datetime | None = None,
+    most_upcoming: int | None = None,
     call: Call | None = None,
 ) -> Booking:
     """Books the time for the student, or holds it until `held_until`, in the caller's transaction
-    or one of its own. sql/functions/reserve.sql decides. A repeated `call` returns the booking as
+    or one of its own. sql/functions/reserve.sql decides. `most_upcoming`: how many lessons ahead
+    the student may have, at least 1; None for any number. A repeated `call` returns the booking as
     first stored.
 
     Raises ValidationError, NotFound, NotAllowed, DurationNotOffered, TooSoon, TooFarAhead,
-    StudentBusy, HoldLimit, IdempotencyMismatch, and SlotTaken and OutsideAvailability with the
-    nearest free starts."""
+    StudentBusy, HoldLimit, RateLimited, IdempotencyMismatch, and SlotTaken and OutsideAvailability
+    with the nearest free starts."""
     outcome = await run(
         db,
         _reserve,
@@ -185,6 +188,7 @@ async def reserve(
         key=call.key if call else None,
         fingerprint=call.fingerprint if call else None,
         held_until=held_until,
+        most_upcoming=most_upcoming,
     )
     lesson = await of_attempt(db, outcome, student_id, start=start, minutes=minutes, now=now)
     _remember(lesson.id, Parties(lesson.instructor_id, lesson.student_id))
@@ -328,6 +332,11 @@ def _refusal(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
             sentence = "Someone else just booked that time."
         case "OUTSIDE_AVAILABILITY" if not detail["alternatives"]:
             sentence = "The instructor isn’t available at that time."
+        case "RATE_LIMITED":
+            return refusal.RateLimited(
+                f"You have {detail['upcoming']} lessons ahead, which is the most at a time.",
+                retry_after=max(1, math.ceil(detail["seconds"])),
+            )
         case "WRONG_STATE":
             sentence = _WRONG_STATE[detail["state"]]
     return refusal.BY_CODE[code](sentence, **detail)

@@ -25,6 +25,7 @@ async def create(
     location: str,
     note: str,
     seconds: int,
+    most_upcoming: int | None = None,
     now: datetime,
     call: Call | None = None,
 ) -> Booking:
@@ -41,6 +42,7 @@ async def create(
         note=note,
         now=now,
         held_until=min(now + timedelta(seconds=seconds), start),
+        most_upcoming=most_upcoming,
         call=call,
     )
 

@@ -75,13 +75,30 @@ class ListQuery(wire.Paging):
 def idempotent(
     handler: Callable[[Request, SignedIn, Call | None], Awaitable[Response]],
 ) -> Callable[[Request, SignedIn], Awaitable[Response]]:
-    """For calls that change bookings: counts them (BOOKINGS_OF_ACCOUNT), and gives the handler the
-    call of the Idempotency-Key, or None if the request has none. A form has the key in its field
+    """For calls that change bookings: counts them, and gives the handler the call of the
+    Idempotency-Key, or None if the request has none. A form has the key in its field
     `_idempotency_key`."""
+    return _counted(handler, "BOOKINGS_OF_ACCOUNT", "Too many attempts.")
 
+
+def mailing(
+    handler: Callable[[Request, SignedIn, Call | None], Awaitable[Response]],
+) -> Callable[[Request, SignedIn], Awaitable[Response]]:
+    """Like `idempotent`, for bookings and cancellations, which mail both people."""
+    sentence = "You’ve booked and cancelled very often."
+    return _counted(handler, "BOOKINGS_AND_CANCELLATIONS_OF_ACCOUNT", sentence)
+
+
+def _counted(
+    handler: Callable[[Request, SignedIn, Call | None], Awaitable[Response]],
+    limit: str,
+    sentence: str,
+) -> Callable[[Request, SignedIn], Awaitable[Response]]:
     @functools.wraps(handler)
     async def with_call(request: Request, account: SignedIn) -> Response:
-        await request.state["limiter"].hit(limits.BOOKINGS_OF_ACCOUNT, str(account.account_id))
+        await request.state["limiter"].hit(
+            getattr(limits, limit), str(account.account_id), sentence
+        )
         call, key = None, request.headers.get("idempotency-key")
         if key is None:
             key = await web.layer_field(request, "_idempotency_key")
@@ -94,7 +111,7 @@ def idempotent(
 
 
 @web.may("create_bookings")
-@idempotent
+@mailing
 async def create(request: Request, account: SignedIn, call: Call | None) -> Response:
     state = request.state
     body = await web.read(request, BookingRequest)
@@ -102,6 +119,7 @@ async def create(request: Request, account: SignedIn, call: Call | None) -> Resp
         state["pool"],
         account.account_id,
         **_terms(body),
+        most_upcoming=state["limiter"].most_upcoming,
         now=state["now"](),
         call=call,
     )
@@ -132,6 +150,7 @@ async def hold_time(request: Request, account: SignedIn, call: Call | None) -> R
         account.account_id,
         **_terms(body),
         seconds=state["settings"].hold_seconds,
+        most_upcoming=state["limiter"].most_upcoming,
         now=state["now"](),
         call=call,
     )
@@ -141,7 +160,7 @@ async def hold_time(request: Request, account: SignedIn, call: Call | None) -> R
 
 
 @web.may("create_bookings")
-@idempotent
+@mailing
 async def confirm(request: Request, account: SignedIn, call: Call | None) -> Response:
     body = await web.read(request, DetailsRequest, clearable=("location", "note"))
     lesson = await hold.confirm(
@@ -253,7 +272,7 @@ async def move(request: Request, account: SignedIn, call: Call | None) -> Respon
 
 
 @web.signed_in
-@idempotent
+@mailing
 async def cancel(request: Request, account: SignedIn, call: Call | None) -> Response:
     body = await web.read(request, ReasonRequest)
     cancelled = await cancellation.cancel(

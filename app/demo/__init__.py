@@ -64,13 +64,23 @@ async def seed(
         }
         students = [
             await accounts.insert(
-                tx, email=email, password_hash=password_hash, full_name=name, role="student"
+                tx,
+                email=email,
+                password_hash=password_hash,
+                full_name=name,
+                role="student",
+                verified_at=now,
             )
             for email, name in STUDENTS
         ]
         email, name = ADMIN
         await accounts.insert(
-            tx, email=email, password_hash=password_hash, full_name=name, role="admin"
+            tx,
+            email=email,
+            password_hash=password_hash,
+            full_name=name,
+            role="admin",
+            verified_at=now,
         )
         for lesson in sorted(_lessons(instructors, _today(now)), key=lambda each: each.start):
             service_id = services[lesson.instructor.email][lesson.offer]
@@ -95,6 +105,7 @@ async def _insert_instructor(
         password_hash=password_hash,
         full_name=demo.name,
         role="instructor",
+        verified_at=joined,
     )
     profile = {
         "headline": demo.headline,

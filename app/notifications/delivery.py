@@ -5,7 +5,7 @@ Message-ID."""
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from traceback import extract_tb
@@ -14,11 +14,20 @@ from uuid import UUID
 
 import structlog
 
+from app import formatting
+from app.accounts import token
 from app.bookings.booking import Booking, from_row_json
 from app.bookings.ical import host
 from app.db import Pool, Tx, transact
 from app.notifications import mail, smtp
-from app.notifications.message import KINDS, Message, Recipient, compose, welcome
+from app.notifications.message import (
+    KINDS,
+    TO_STRANGERS,
+    Message,
+    Recipient,
+    about_account,
+    compose,
+)
 from app.notifications.smtp import Mailer
 from app.refusal import Unavailable
 from app.settings import Settings
@@ -43,7 +52,8 @@ class DueNotification:
 @dataclass(frozen=True, slots=True)
 class PendingNotification:
     """A notification that this transaction has locked, with its recipient and its booking (a row of
-    booking_detail), if it is about one. `quiet_until` is the end of the present quiet hours."""
+    booking_detail), if it is about one. `quiet_until` is the end of the present quiet hours.
+    `email` is where it goes, `account_email` the account's present address."""
 
     id: int
     kind: str
@@ -53,6 +63,10 @@ class PendingNotification:
     recipient_id: UUID
     email: str
     full_name: str
+    account_email: str
+    clock: str
+    is_verified: bool
+    password_hash: str | None = field(repr=False)
     is_instructor: bool
     turned_off: bool
     cancelled_by: UUID | None
@@ -68,6 +82,7 @@ _mark_sent = statement("mark_notification_sent", int)
 _mark_failed = statement("mark_notification_failed", int)
 _postpone = statement("postpone_notification", int)
 _drop = statement("drop_notification", int)
+_withhold = statement("withhold_notification", int)
 _insert_dev_mail = statement("insert_dev_mail", int)
 
 
@@ -126,6 +141,10 @@ async def _attempt(tx: Tx, notification: PendingNotification, context: WorkerCon
     settings, now = context.settings, context.now
     booking = from_row_json(notification.booking) if notification.booking else None
     fields = {"notification": notification.id, "kind": notification.kind}
+    if not notification.is_verified and notification.kind not in TO_STRANGERS:
+        await _withhold.run(tx, id=notification.id, now=now())
+        log.debug("notification_withheld", **fields)
+        return
     if reason := _reason_to_drop(notification, booking, now()):
         await _drop.run(tx, id=notification.id, now=now(), reason=reason)
         log.info("notification_dropped", **fields, reason=reason)
@@ -154,9 +173,14 @@ def _message(
     notification: PendingNotification, booking: Booking | None, settings: Settings, now: datetime
 ) -> Message:
     recipient = Recipient(notification.recipient_id, notification.full_name, notification.email)
+    formatting.use_clock(notification.clock)
     if booking is None:
-        return welcome(
-            recipient, is_instructor=notification.is_instructor, site_url=settings.site_url
+        return about_account(
+            notification.kind,
+            recipient,
+            is_instructor=notification.is_instructor,
+            token=_token(notification, settings, now),
+            site_url=settings.site_url,
         )
     return compose(
         notification.kind,
@@ -166,6 +190,26 @@ def _message(
         moved_from=_span(notification.moved_from, notification.moved_from_end),
         site_url=settings.site_url,
         mail_from=settings.mail_from,
+        now=now,
+    )
+
+
+def _token(notification: PendingNotification, settings: Settings, now: datetime) -> str:
+    """The token of the link in a mail about an account; empty for kinds without one."""
+    bindings: dict[str, tuple[token.Purpose, str]] = {
+        "verification": ("verification", notification.account_email),
+        "email_change": ("email_change", notification.account_email),
+        "password_reset": ("password_reset", notification.password_hash or ""),
+    }
+    if notification.kind not in bindings:
+        return ""
+    purpose, bound_to = bindings[notification.kind]
+    return token.issue(
+        settings,
+        purpose,
+        notification.recipient_id,
+        email=notification.email,
+        bound_to=bound_to,
         now=now,
     )
 
@@ -180,6 +224,8 @@ def _reason_to_drop(
     """Why this notification should not be sent any more; None if it should."""
     if notification.turned_off:
         return "turned_off"
+    if notification.kind == "verification" and notification.is_verified:
+        return "verified"
     if booking is None:
         return None if notification.booking_id is None else "booking_deleted"
     moved = booking.sequence != notification.sequence

@@ -33,7 +33,18 @@ _METHODS: dict[str, Method | None] = {
     "booking_cancelled": "CANCEL",
     "reminder": None,
 }
-KINDS = [*_METHODS, "welcome"]
+# The kinds about an account, and their subjects.
+_SUBJECTS = {
+    "welcome": "Welcome to InstaInstru",
+    "verification": "Confirm your e-mail address",
+    "email_change": "Confirm your new e-mail address",
+    "email_changed": "Your e-mail address was changed",
+    "password_reset": "Set a new password",
+    "password_changed": "Your password was changed",
+}
+KINDS = [*_METHODS, *_SUBJECTS]
+# Sent to addresses that are not confirmed, to ask whether they are the account's.
+TO_STRANGERS = frozenset({"verification", "email_change"})
 # Loaded at the start, so that a missing template is noticed then.
 _TEXTS = {kind: _TEMPLATES.get_template(f"mail/{kind}.txt") for kind in KINDS}
 _PAGES = {kind: _TEMPLATES.get_template(f"mail/{kind}.html") for kind in KINDS}
@@ -63,16 +74,25 @@ class Message:
     method: Method | Literal[""] = ""
 
 
-def welcome(recipient: Recipient, *, is_instructor: bool, site_url: str) -> Message:
-    """The message to a new account."""
+def about_account(
+    kind: str, recipient: Recipient, *, is_instructor: bool, token: str, site_url: str
+) -> Message:
+    """The message of this kind about the recipient's account. `token` is for its link, if any. To
+    an address that may be a stranger's, it repeats nothing that the account's owner wrote."""
+    link = {
+        "welcome": "/teach" if is_instructor else "/",
+        "verification": f"/verify-email?token={token}",
+        "email_change": f"/verify-email?token={token}",
+        "password_reset": f"/reset-password?token={token}",
+    }.get(kind, "/account")
     variables = {
-        "subject": "Welcome to InstaInstru",
-        "reader_name": phrases.line(recipient.name),
+        "subject": _SUBJECTS[kind],
+        "reader_name": "" if kind in TO_STRANGERS else phrases.line(recipient.name),
         "reader": "instructor" if is_instructor else "student",
         "site_url": site_url,
-        "start_url": f"{site_url}/{'teach' if is_instructor else ''}",
+        "link": f"{site_url}{link}",
     }
-    return _message("welcome", recipient, variables)
+    return _message(kind, recipient, variables)
 
 
 def compose(

@@ -24,7 +24,8 @@ def hours(start: datetime, end: datetime, zone: str) -> str:
     before, after = zone_abbreviation(start, zone), zone_abbreviation(end, zone)
     if before != after:
         return f"{first} {before}–{last} {after}"
-    return f"{first[:-3] if first[-3:] == last[-3:] else first}–{last}"
+    shared = first[-3:] in {" am", " pm"} and first[-3:] == last[-3:]
+    return f"{first[:-3] if shared else first}–{last}"
 
 
 def place(booking: Booking, reader: Role) -> str:

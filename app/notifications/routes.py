@@ -1,6 +1,8 @@
 """The notification calls of the API (docs/api.md, "Notifications")."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, field_validator
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -28,6 +30,12 @@ class Preferences(BaseModel):
     booking_rescheduled: Channels | None = None
     reminder: Channels | None = None
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _of_checkbox(cls, value: Any) -> Any:
+        """In a form, a kind is `true` or `false`."""
+        return {"email": value} if value in ("true", "false") else value
+
 
 @web.may("view_own_profile")
 async def show(request: Request, account: SignedIn) -> Response:
@@ -39,6 +47,8 @@ async def change(request: Request, account: SignedIn) -> Response:
     body = await web.read(request, Preferences)
     emails = {kind: channels.email for kind, channels in body if channels is not None}
     await preference.change(request.state["pool"], account.account_id, emails)
+    if web.is_form(request):
+        return web.done(request, None, redirect_to="/account?done=notifications#notifications")
     return await _preferences(request, account)
 
 

@@ -18,9 +18,9 @@ STEPS = ("profile", "service", "hours")
 FILLED_WEEKS = 12
 # By preset (app/availability/filling.py).
 HOURS = {
-    "weekdays": ("Weekdays", "Monday to Friday, 9 am – 5 pm"),
-    "evenings": ("Evenings", "Every day, 5 – 9 pm"),
-    "weekends": ("Weekends", "Saturday and Sunday, 10 am – 4 pm"),
+    "weekdays": ("Weekdays", "Monday to Friday", "09:00", "17:00"),
+    "evenings": ("Evenings", "Every day", "17:00", "21:00"),
+    "weekends": ("Weekends", "Saturday and Sunday", "10:00", "16:00"),
 }
 
 
@@ -45,7 +45,7 @@ class Checklist:
         return len(self.done) == len(STEPS)
 
     @property
-    def hours(self) -> Mapping[str, tuple[str, str]]:
+    def hours(self) -> Mapping[str, tuple[str, str, str, str]]:
         return HOURS
 
     @property

@@ -3,6 +3,7 @@
 from starlette.routing import Route
 
 from app.pages import (
+    account,
     admin_notifications,
     book,
     calendar,
@@ -12,6 +13,7 @@ from app.pages import (
     instructor,
     lessons,
     move,
+    reset_password,
     search,
     services,
     sign_in,
@@ -19,6 +21,7 @@ from app.pages import (
     teach,
     teach_profile,
     teach_stats,
+    verify_email,
 )
 
 routes = [
@@ -42,6 +45,9 @@ routes = [
     Route("/teach/stats", teach_stats.page, methods=["GET"]),
     Route("/login", sign_in.login, methods=["GET"]),
     Route("/register", sign_in.register, methods=["GET"]),
+    Route("/reset-password", reset_password.page, methods=["GET"]),
+    Route("/verify-email", verify_email.page, methods=["GET"]),
+    Route("/account", account.page, methods=["GET"]),
     Route("/admin/notifications", admin_notifications.page, methods=["GET"]),
     Route("/dev/mail", dev_mail.inbox, methods=["GET"]),
     Route("/dev/mail/{id}", dev_mail.mail, methods=["GET"]),

@@ -32,20 +32,32 @@ export const wallMinutes = (instant, zone) => {
   return Number(hour) * 60 + Number(minute);
 };
 
+// Whether the reader prefers a 24-hour clock.
+export const hasDayClock = () => document.documentElement.dataset.clock === "24";
+
+const timeOf = (hour, minute) => hasDayClock()
+  ? `${String(hour).padStart(2, "0")}:${minute}`
+  : `${hour % 12 || 12}:${minute} ${hour < 12 ? "am" : "pm"}`;
+
+// "9:00 am", or "09:00" with a 24-hour clock.
 export const clock = (instant, zone) => {
   const { hour, minute } = parts(instant, zone);
-  return `${Number(hour) % 12 || 12}:${minute} ${Number(hour) < 12 ? "am" : "pm"}`;
+  return timeOf(Number(hour), minute);
 };
 
-// "9:00 am" for "09:00", "midnight" for "24:00".
+// "9:00 am" for "09:00", "midnight" for "24:00"; unchanged with a 24-hour clock.
 export function wallClock(text) {
   const hour = Number(text.slice(0, 2));
-  if (hour === 24) return "midnight";
-  return `${hour % 12 || 12}:${text.slice(3)} ${hour < 12 ? "am" : "pm"}`;
+  return hour === 24 && !hasDayClock() ? "midnight" : timeOf(hour, text.slice(3));
 }
 
-// "9 am–5 pm" for "09:00" and "17:00".
+// The label of an hour in a grid: "9 am", "09:00".
+export const hourText = (hour) =>
+  hasDayClock() ? timeOf(hour, "00") : timeOf(hour, "00").replace(":00", "");
+
+// "9 am–5 pm" for "09:00" and "17:00"; "09:00–17:00" with a 24-hour clock.
 export function wallSpan(start, end) {
+  if (hasDayClock()) return `${wallClock(start)}–${wallClock(end)}`;
   const [first, last] = [start, end].map((text) => wallClock(text).replace(":00", ""));
   return `${first.slice(-2) === last.slice(-2) ? first.slice(0, -3) : first}–${last}`;
 }

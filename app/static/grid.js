@@ -2,8 +2,9 @@
 // days off and the past are drawn over them. The only file that knows FullCalendar. It is given
 // wall-clock times as if they were UTC, so that no zone or clock change can move them.
 
-import { addDays, dayNumber, longDay, now, shortWeekday, wallMinutes, wallSpan, dayOf }
-  from "./formatting.js";
+import {
+  addDays, dayNumber, dayOf, hourText, longDay, now, shortWeekday, wallMinutes, wallSpan,
+} from "./formatting.js";
 import { wall } from "./ranges.js";
 
 const HEIGHT = 640; // pixels
@@ -298,8 +299,6 @@ export class Grid {
     return { domNodes: nodes };
   }
 }
-
-const hourText = (hour) => `${hour % 12 || 12} ${hour < 12 ? "am" : "pm"}`;
 
 const background = (day, start, end, className) => ({
   start: instant(day, start),

@@ -8,8 +8,8 @@ from typing import Any
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from app import refusal
-from app.accounts import session
+from app import formatting, refusal
+from app.accounts import device, session
 from app.accounts.session import SignedIn
 from app.settings import DEFAULT_PORTS, Settings
 from app.web.parsing import SAFE
@@ -24,6 +24,8 @@ def may(permission: str) -> Callable[[Callable[[Request, SignedIn], Awaitable[Re
         async def checked(request: Request) -> Response:
             account = await _signed_in(request)
             if permission not in account.permissions:
+                if account.lacks_second_factor and permission in session.ADMIN_PERMISSIONS:
+                    raise refusal.SecondFactorMissing
                 raise refusal.NotAllowed
             return _with_renewed_cookie(request, account, await handler(request, account))
 
@@ -54,8 +56,7 @@ def visitor(handler: Callable[[Request, SignedIn | None], Awaitable[Response]]) 
             request.state["settings"],
             now=request.state["now"](),
         )
-        _check_same_site(request)
-        request.state["account"] = account
+        _use(request, account)
         return _with_renewed_cookie(request, account, await handler(request, account))
 
     return _access(checked, "visitor")
@@ -78,9 +79,15 @@ async def _signed_in(request: Request) -> SignedIn:
     )
     if account is None:
         raise refusal.NotSignedIn
-    _check_same_site(request)
-    request.state["account"] = account
+    _use(request, account)
     return account
+
+
+def _use(request: Request, account: SignedIn | None) -> None:
+    """The account of this request from here on. Raises NotAllowed for another site's request."""
+    request.state["account"] = account
+    formatting.use_clock(account.clock if account else "12")
+    _check_same_site(request)
 
 
 def token(connection: HTTPConnection[Any]) -> str | None:
@@ -113,6 +120,12 @@ def clear_session_cookie(request: Request, response: Response) -> Response:
     """Deletes the session cookie."""
     settings = request.state["settings"]
     response.delete_cookie(settings.session_cookie, **_cookie_options(request))
+    return response
+
+
+def set_device_cookie(request: Request, response: Response, value: str) -> Response:
+    """Sets the cookie by which later sign-ins recognize this browser."""
+    response.set_cookie(device.COOKIE, value, device.COOKIE_SECONDS, **_cookie_options(request))
     return response
 
 

@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Route
 
 from app import refusal
+from app.web import security_log
 from app.web.parsing import is_form, layer_field
 from app.web.responses import json, local_path, page
 from app.web.state import Request
@@ -18,6 +19,7 @@ async def render_refusal(request: StarletteRequest, error: Exception) -> Respons
     """The only place that turns a refusal into a response."""
     assert isinstance(error, refusal.Refusal)
     typed_request = cast(Request, request)
+    security_log.record_refusal(request, error)
     headers = {}
     if isinstance(error, refusal.RateLimited | refusal.Unavailable):
         headers["Retry-After"] = str(error.retry_after)
@@ -31,6 +33,8 @@ async def render_refusal(request: StarletteRequest, error: Exception) -> Respons
     if type(error) is refusal.NotSignedIn:
         next_page = quote(form_page or _current_address(request), safe="")
         return RedirectResponse(f"/login?next={next_page}", HTTPStatus.SEE_OTHER)
+    if isinstance(error, refusal.SecondFactorMissing):
+        return RedirectResponse("/account?done=factor-needed#second-factor", HTTPStatus.SEE_OTHER)
     if form_page is not None:
         response = await _render_form(typed_request, form_page, error)
     else:

@@ -17,6 +17,7 @@ from app.web.parsing import SAFE, has_form_content_type
 from app.web.responses import json
 
 MAX_BODY = 256 * 1024
+MAX_FORM = 32 * 1024
 # A slower upload is an attack or a dead client. app/web/http_protocol.py bounds everything else.
 BODY_SECONDS = 18
 
@@ -33,10 +34,10 @@ class RequestBody:
             return
         headers = Headers(scope=scope)
         body = b""
+        is_form = has_form_content_type(headers)
+        most = MAX_FORM if is_form else MAX_BODY
         too_large = (
-            int(length) > MAX_BODY
-            if (length := headers.get("content-length", "")).isdigit()
-            else False
+            int(length) > most if (length := headers.get("content-length", "")).isdigit() else False
         )
         more = not too_large
         try:
@@ -47,15 +48,18 @@ class RequestBody:
                         return
                     body += message.get("body", b"")
                     more = message.get("more_body", False)
-                    if len(body) > MAX_BODY:
+                    if len(body) > most:
                         too_large, more = True, False
         except TimeoutError:
             await _closing(refusal.TooSlow())(scope, receive, send)
             return
         if too_large:
-            await _closing(refusal.PayloadTooLarge())(scope, receive, send)
+            error = refusal.PayloadTooLarge(
+                f"The request is too large. The limit is {most >> 10} kB."
+            )
+            await _closing(error)(scope, receive, send)
             return
-        if scope["method"] == "POST" and has_form_content_type(headers):
+        if scope["method"] == "POST" and is_form:
             method = dict(parse_qsl(body.decode(errors="replace"))).get("_method", "").upper()
             if method in {"PUT", "PATCH", "DELETE"}:
                 scope = dict(scope) | {"method": method}

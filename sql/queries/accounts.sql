@@ -1,8 +1,9 @@
 -- name: session_by_id
 -- The account behind a session; every request that is not public reads it.
-select a.id as account_id, a.email::text, a.full_name, a.time_zone,
+select a.id as account_id, a.email::text, a.full_name, a.time_zone, a.clock::text as clock,
+       a.verified_at is not null as is_verified,
        array(select r.role from account_role r where r.account_id = a.id) as roles,
-       s.expires_at
+       s.created_at, s.expires_at, coalesce(s.last_used_at, s.created_at) as last_used_at
 from session s
 join account a on a.id = s.account_id
 where s.id = :session_id and s.revoked_at is null and s.expires_at > :now
@@ -12,16 +13,33 @@ select distinct p.permission from role_permission p where p.role = any (:roles::
 
 -- name: insert_session
 -- Also deletes the account's sessions that expired more than 30 days ago, so that the table stays
--- small.
+-- small; ends the oldest ones, so that at most :most stay open; and ends :previous_id, the session
+-- that this one replaces.
 with old as (
   delete from session
   where account_id = :account_id and expires_at < :now::timestamptz - interval '30 days'
+), ended as (
+  update session s set revoked_at = :now
+  where s.id = :previous_id and s.revoked_at is null
+     or s.id = any(array(
+       select surplus.id from session surplus
+       where surplus.account_id = :account_id and surplus.revoked_at is null
+         and surplus.expires_at > :now and surplus.id is distinct from :previous_id
+       order by surplus.created_at desc, surplus.id desc
+       offset :most::bigint - 1
+     ))
 )
-insert into session (account_id, created_at, expires_at) values (:account_id, :now, :expires_at)
+insert into session (account_id, created_at, expires_at, device)
+values (:account_id, :now, :expires_at, :device)
 returning id
 
--- name: renew_session
-update session set expires_at = :expires_at where id = :session_id and revoked_at is null
+-- name: lock_account
+-- Sign-ins of one account open their sessions one after the other.
+select id from account where id = :account_id for no key update
+
+-- name: use_session
+update session set expires_at = :expires_at, last_used_at = :now
+where id = :session_id and revoked_at is null
 returning id
 
 -- name: revoke_session
@@ -34,11 +52,14 @@ where id = :session_id and account_id = :account_id and revoked_at is null and e
 returning id
 
 -- name: revoke_sessions
-update session set revoked_at = now() where account_id = :account_id and revoked_at is null
+-- All sessions of the account, except the one to be kept, if any.
+update session set revoked_at = now()
+where account_id = :account_id and revoked_at is null and id is distinct from :kept_id::uuid
 returning id
 
 -- name: sessions_of_account
-select id, created_at, expires_at from session
+select id, created_at, expires_at, device, coalesce(last_used_at, created_at) as last_used_at
+from session
 where account_id = :account_id and revoked_at is null and expires_at > :now
   and (:created_at::timestamptz is null or (created_at, id) < (:created_at, :id::uuid))
 order by created_at desc, id desc
@@ -56,8 +77,8 @@ where s.id is null or s.revoked_at is not null or s.expires_at <= :now
 -- name: insert_account
 -- An account with its role; for an instructor also a profile and an active calendar at version 0.
 with new_account as (
-  insert into account (email, password_hash, full_name, time_zone)
-  values (:email, :password_hash, :full_name, :time_zone)
+  insert into account (email, password_hash, full_name, time_zone, verified_at)
+  values (:email, :password_hash, :full_name, :time_zone, :verified_at)
   returning id, time_zone
 ), new_role as (
   insert into account_role (account_id, role) select id, :role from new_account
@@ -69,8 +90,48 @@ with new_account as (
 )
 select id from new_account
 
--- name: secret_by_email
-select id, password_hash from account where email = :email::citext
+-- name: candidate
+-- The address as the database compares addresses, and its account, if there is one.
+select lower(given.email) as email, a.id, a.password_hash
+from (values (:email::text)) as given (email)
+left join account a on a.email = given.email::citext
+
+-- name: credentials_of
+select id, email::text, full_name, password_hash, verified_at is not null as is_verified
+from account where id = :account_id
+
+-- name: verify_account
+-- Only if the address is still the one that was confirmed.
+update account set verified_at = coalesce(verified_at, :now)
+where id = :account_id and email = :email::citext
+returning id
+
+-- name: verify_addresses
+-- The ids of all accounts with these addresses.
+update account set verified_at = coalesce(verified_at, :now)
+where email = any(:emails::citext[])
+returning id
+
+-- name: change_email
+-- Only if the address is still the one that the change was requested for.
+update account set email = :email, verified_at = :now
+where id = :account_id and email = :before::citext
+returning id
+
+-- name: is_email_taken
+select exists (select from account where email = :email::citext)
+
+-- name: change_profile
+update account
+set full_name = coalesce(:full_name, full_name), time_zone = coalesce(:time_zone, time_zone),
+    clock = coalesce(:clock, clock)
+where id = :account_id
+returning full_name, time_zone, clock::text as clock
+
+-- name: change_password
+-- Only if the verified hash is still current.
+update account set password_hash = :after where id = :account_id and password_hash = :before
+returning id
 
 -- name: replace_password_hash
 -- Only if the verified hash is still current: the password may have changed since.
@@ -87,6 +148,60 @@ lock table account in share row exclusive mode
 -- name: no_accounts
 select not exists (select from account)
 
--- name: insert_welcome
--- The mail that welcomes a new account.
-insert into notification (kind, recipient_id, due_at) values ('welcome', :account_id, :now);
+-- name: insert_account_notification
+-- A mail about the account. `address` is null for the account's own.
+insert into notification (kind, recipient_id, sequence, address, due_at)
+select :kind::text, :account_id::uuid,
+       coalesce((
+         select max(n.sequence) + 1 from notification n
+         where n.booking_id is null and n.recipient_id = :account_id and n.kind = :kind::text
+       ), 0),
+       :address::citext, :now
+on conflict do nothing;
+
+-- name: release_withheld
+-- After an address was confirmed: mail that was withheld becomes due, unless it is no longer
+-- accurate. (`delivery` checks the rest, as for any other mail.)
+update notification n
+set withheld_at = null,
+    given_up_at = case when stale.reason is not null then :now::timestamptz end,
+    dropped_reason = stale.reason
+from (
+  select w.id,
+         case
+           when lower(b.during) <= :now then 'too_late'
+           when w.kind = 'booking_confirmed' and b.state = 'cancelled' then 'booking_cancelled'
+           when w.kind = 'booking_confirmed' and b.sequence <> w.sequence then 'booking_moved'
+           when w.kind = 'password_reset' and w.due_at < :now::timestamptz - interval '1 hour'
+           then 'too_late'
+         end as reason
+  from notification w
+  left join booking b on b.id = w.booking_id
+  where w.recipient_id = any(:account_ids::uuid[]) and w.withheld_at is not null
+) as stale
+where n.id = stale.id
+returning n.id;
+
+-- name: totp_of
+select secret, confirmed_at from totp where account_id = :account_id;
+
+-- name: has_second_factor
+select exists (
+  select from totp where account_id = :account_id and confirmed_at is not null
+);
+
+-- name: start_totp
+-- A new secret, unless one is confirmed already.
+insert into totp (account_id, secret) values (:account_id, :secret)
+on conflict (account_id) do update set secret = excluded.secret, last_step = 0
+where totp.confirmed_at is null
+returning account_id;
+
+-- name: use_totp_step
+-- Uses the code of a time step, once. The first one confirms the secret.
+update totp set last_step = :step, confirmed_at = coalesce(confirmed_at, :now)
+where account_id = :account_id and secret = :secret and last_step < :step
+returning account_id;
+
+-- name: delete_totp
+delete from totp where account_id = :account_id returning account_id;

@@ -3,9 +3,9 @@
 
 -- name: bench_students
 with new_account as (
-  insert into account (email, full_name, password_hash)
+  insert into account (email, full_name, password_hash, verified_at)
   select format('%s-student-%s@example.com', :prefix::text, n), format('Student %s', n),
-         'not a password hash'
+         'not a password hash', now()
   from generate_series(1, :count::integer) as n
   returning id
 ), new_role as (
@@ -55,9 +55,9 @@ from offer o join student s on s.number = o.number,
 -- name: bench_instructors
 -- Each teaches piano and is available on :days days from :first, from :from_hour to :to_hour.
 with new_account as (
-  insert into account (email, full_name, password_hash)
+  insert into account (email, full_name, password_hash, verified_at)
   select format('%s-instructor-%s@example.com', :prefix::text, n), format('Instructor %s', n),
-         'not a password hash'
+         'not a password hash', now()
   from generate_series(1, :count::integer) as n
   returning id
 ), new_role as (

@@ -3,7 +3,7 @@
 -- name: reserve
 select refusal, detail, booking
 from reserve(:student_id, :service_id, :start, :minutes, :location_type, :location, :note, :now,
-             :key, :fingerprint, :held_until);
+             :key, :fingerprint, :held_until, :most_upcoming);
 
 -- name: reschedule_booking
 select refusal, detail, booking

@@ -8,12 +8,12 @@ select n.id,
          select from notification earlier
          where earlier.booking_id = n.booking_id and earlier.recipient_id = n.recipient_id
            and earlier.id < n.id and earlier.sent_at is null and earlier.given_up_at is null
-           and earlier.attempts = 0
+           and earlier.withheld_at is null and earlier.attempts = 0
            and is_due(earlier.due_at, :now) and earlier.kind = any(:kinds::text[])
        ) as waits
 from notification n
-where n.sent_at is null and n.given_up_at is null and is_due(n.due_at, :now)
-  and n.kind = any(:kinds)
+where n.sent_at is null and n.given_up_at is null and n.withheld_at is null
+  and is_due(n.due_at, :now) and n.kind = any(:kinds)
 order by n.due_at, n.id
 limit :limit;
 
@@ -23,7 +23,10 @@ limit :limit;
 -- `quiet_until` is the end of the quiet hours, if they are now, in the zone of the lesson.
 -- `moved_from` and `moved_from_end` are the time before the move, if the recipient was told of it.
 select n.id, n.kind, n.attempts, n.sequence, n.booking_id, n.recipient_id,
-       recipient.email::text as email, recipient.full_name,
+       coalesce(n.address, recipient.email)::text as email, recipient.full_name,
+       recipient.email::text as account_email, recipient.clock::text as clock,
+       recipient.verified_at is not null as is_verified,
+       case when n.kind = 'password_reset' then recipient.password_hash end as password_hash,
        exists (
          select from account_role r
          where r.account_id = n.recipient_id and r.role = 'instructor'
@@ -49,12 +52,25 @@ left join lateral (
       and before.sequence = n.sequence - 1 and before.sent_at is not null
   )
 ) as moved on true
-where n.id = :id and n.sent_at is null and n.given_up_at is null and is_due(n.due_at, :now)
-  and n.kind = any(:kinds::text[])
+where n.id = :id and n.sent_at is null and n.given_up_at is null and n.withheld_at is null
+  and is_due(n.due_at, :now) and n.kind = any(:kinds::text[])
 for no key update of n skip locked;
 
 -- name: mark_notification_sent
 update notification set sent_at = :now, last_error = null where id = :id;
+
+-- name: withhold_notification
+-- Unless the address has been confirmed meanwhile: confirming it locks the account. If the account
+-- is locked now, the notification stays due.
+with recipient as materialized (
+  select a.id from account a
+  where a.id = (select n.recipient_id from notification n where n.id = :id)
+    and a.verified_at is null
+  for share skip locked
+)
+update notification n set withheld_at = :now
+where n.id = :id and n.recipient_id = any(array(select r.id from recipient r))
+returning n.id;
 
 -- name: mark_notification_failed
 update notification

@@ -27,12 +27,12 @@ select count(*) from booking
 where state = 'held' and held_until < clock_timestamp() - make_interval(secs => :seconds);
 
 -- name: verdict_unsent_mails
--- The number of mails of these bookings that are neither sent nor given up, plus missing ones: each
--- booking has two confirmations.
+-- The number of mails of these bookings that are neither sent, given up nor withheld (their
+-- addresses are not confirmed), plus missing ones: each booking has two confirmations.
 select (
   select count(*) from notification
   where booking_id = any(:bookings::uuid[]) and kind <> 'reminder'
-    and sent_at is null and given_up_at is null
+    and sent_at is null and given_up_at is null and withheld_at is null
 ) + (
   select coalesce(sum(2 - (
     select count(*) from notification n

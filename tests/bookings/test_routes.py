@@ -317,13 +317,13 @@ async def test_too_many_bookings_are_refused_with_the_time_to_wait(
     pool: Pool, settings: Settings, anna: Instructor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A slow machine cannot reach the real limit within its minute.
-    monkeypatch.setattr(limits, "BOOKINGS_OF_ACCOUNT", RateLimitItemPerMinute(5))
+    limit = "BOOKINGS_AND_CANCELLATIONS_OF_ACCOUNT"
+    monkeypatch.setattr(limits, limit, RateLimitItemPerMinute(5))
     account = await factories.student(pool, "Ben")
     async with visiting(settings.model_copy(update={"rate_limits": "on"})) as client:
         ben = await browser(client, pool, settings, account)
-        answers = [
-            await ben.book(anna, "03:00") for _ in range(limits.BOOKINGS_OF_ACCOUNT.amount + 1)
-        ]
+        answers = [await ben.book(anna, "03:00") for _ in range(6)]
     assert {answer.json()["code"] for answer in answers[:-1]} == {"OUTSIDE_AVAILABILITY"}
     assert (answers[-1].status_code, answers[-1].json()["code"]) == (429, "RATE_LIMITED")
+    assert answers[-1].json()["detail"].startswith("You’ve booked and cancelled very often.")
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 60

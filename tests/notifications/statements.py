@@ -11,6 +11,7 @@ HOT: dict[str, dict[str, Any]] = {
     "lock_notification": {"id": 7, "now": datetime.now(UTC), "kinds": KINDS},
     "failed_notifications": {"before": 9_000_000, "limit": 21},
     "retry_notification": {"id": 7, "now": datetime.now(UTC)},
+    "withhold_notification": {"id": 7, "now": datetime.now(UTC)},
     "postpone_notification": {"id": 7, "due_at": datetime.now(UTC)},
     "preferences_of": {"account_id": account_id(7)},
     "set_preferences": {

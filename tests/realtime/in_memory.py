@@ -81,7 +81,15 @@ def settings(**changed: Any) -> Settings:
 
 def signed_in(account_id: UUID, *roles: str) -> SignedIn:
     return SignedIn(
-        uuid4(), account_id, "a@example.com", "A", "America/New_York", frozenset(roles), frozenset()
+        uuid4(),
+        account_id,
+        "a@example.com",
+        "A",
+        "America/New_York",
+        clock="12",
+        is_verified=True,
+        roles=frozenset(roles),
+        permissions=frozenset(),
     )
 
 

@@ -1,0 +1,262 @@
+"""The calls of the API that change an account: its profile, address, password and second factor
+(docs/api.md, "Accounts"). Their forms are on /account, /verify-email and /reset-password."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field
+from starlette.background import BackgroundTask
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from app import limits, refusal, web
+from app.accounts import account as accounts
+from app.accounts import address, credentials, password, second_factor
+from app.accounts.account import Clock
+from app.accounts.session import SignedIn
+from app.web import Request, security_log
+
+PAGE = "/account"
+
+
+class Profile(BaseModel):
+    """What is left out stays unchanged."""
+
+    full_name: accounts.Name | None = None
+    time_zone: str | None = Field(None, max_length=100)
+    clock: Clock | None = None
+
+
+class Token(BaseModel):
+    token: str = Field(max_length=2000)
+
+
+class ResetRequest(BaseModel):
+    email: str = Field(max_length=320)
+
+
+class Reset(Token):
+    password: str = Field(max_length=1000)
+
+
+class PasswordChange(BaseModel):
+    password: str = Field(max_length=1000)
+    new_password: str = Field(max_length=1000)
+
+
+class EmailChange(BaseModel):
+    email: Annotated[str, Field(max_length=320), AfterValidator(accounts.email_address)]
+    password: str = Field(max_length=1000)
+
+
+class Code(BaseModel):
+    code: str = Field(max_length=20)
+
+
+class Password(BaseModel):
+    password: str = Field(max_length=1000)
+
+
+@web.may("edit_own_profile")
+async def change_profile(request: Request, account: SignedIn) -> Response:
+    profile = await web.read(request, Profile)
+    changed = await accounts.change_profile(
+        request.state["pool"],
+        account,
+        full_name=profile.full_name,
+        time_zone=profile.time_zone,
+        clock=profile.clock,
+    )
+    return web.done(request, accounts.as_json(changed), redirect_to=f"{PAGE}?done=profile")
+
+
+# ---- the e-mail address
+
+
+@web.may("edit_own_profile")
+async def request_verification(request: Request, account: SignedIn) -> Response:
+    state = request.state
+    if not account.is_verified:
+        candidate = await accounts.candidate(state["pool"], account.email)
+        await limits.count_link_mail(state["limiter"], candidate.email)
+        await address.request_verification(state["pool"], account.account_id, now=state["now"]())
+        state["wake_up"]()
+    return _accepted(request, "/verify-email?sent=yes")
+
+
+@web.visitor
+async def confirm_verification(request: Request, _: SignedIn | None) -> Response:
+    await _confirm(request)
+    return web.done(request, None, status=204, redirect_to="/verify-email?done=yes")
+
+
+@web.may("edit_own_profile")
+async def request_email(request: Request, account: SignedIn) -> Response:
+    change, state = await web.read(request, EmailChange), request.state
+    await _count_password(request, account)
+    candidate = await accounts.candidate(state["pool"], change.email)
+    await limits.count_link_mail(state["limiter"], candidate.email)
+    await address.request_change(
+        state["pool"],
+        account,
+        email=change.email,
+        plain_password=change.password,
+        now=state["now"](),
+    )
+    await _forget_password(request, account)
+    state["wake_up"]()
+    return _accepted(request, f"{PAGE}?done=email#email")
+
+
+@web.visitor
+async def confirm_email(request: Request, _: SignedIn | None) -> Response:
+    email = await _confirm(request)
+    return web.done(request, {"email": email}, redirect_to="/verify-email?done=yes")
+
+
+async def _confirm(request: Request) -> str:
+    """Confirms the address of the token, and returns it."""
+    body, state = await web.read(request, Token), request.state
+    await state["limiter"].hit(limits.LINKS_OF_ADDRESS, limits.address(request))
+    confirmed = await address.confirm(
+        state["pool"], body.token, state["settings"], now=state["now"]()
+    )
+    state["wake_up"]()
+    if confirmed.purpose == "email_change":
+        security_log.record(request, "email_changed", confirmed.account_id)
+    return confirmed.email
+
+
+# ---- the password
+
+
+@web.visitor
+async def request_reset(request: Request, _: SignedIn | None) -> Response:
+    """Answers before it looks the address up, so that neither the response nor its duration reveals
+    whether there is such an account."""
+    body, state = await web.read(request, ResetRequest), request.state
+    await state["limiter"].hit(limits.RESETS_OF_ADDRESS, limits.address(request))
+    response = _accepted(request, "/reset-password?sent=yes")
+    response.background = BackgroundTask(_send_reset, request, body.email)
+    return response
+
+
+async def _send_reset(request: Request, email: str) -> None:
+    state = request.state
+    candidate = await accounts.candidate(state["pool"], email)
+    if candidate.id is None:
+        return
+    try:
+        await limits.count_link_mail(state["limiter"], candidate.email)
+    except refusal.RateLimited:
+        return
+    await credentials.request_reset(state["pool"], candidate.id, now=state["now"]())
+    state["wake_up"]()
+
+
+@web.visitor
+async def check_reset(request: Request, _: SignedIn | None) -> Response:
+    body, state = await web.read(request, Token), request.state
+    await state["limiter"].hit(limits.LINKS_OF_ADDRESS, limits.address(request))
+    await credentials.check_reset(state["pool"], body.token, state["settings"], now=state["now"]())
+    return Response(status_code=204)
+
+
+@web.visitor
+async def reset_password(request: Request, _: SignedIn | None) -> Response:
+    body, state = await web.read(request, Reset), request.state
+    await state["limiter"].hit(limits.LINKS_OF_ADDRESS, limits.address(request))
+    account_id = await credentials.reset(
+        state["pool"], body.token, body.password, state["settings"], now=state["now"]()
+    )
+    state["sessions_ended"](account_id)
+    state["wake_up"]()
+    security_log.record(request, "password_reset", account_id)
+    response = web.done(request, None, status=204, redirect_to="/reset-password?done=yes")
+    return web.clear_session_cookie(request, response)
+
+
+@web.may("edit_own_profile")
+async def change_password(request: Request, account: SignedIn) -> Response:
+    body, state = await web.read(request, PasswordChange), request.state
+    await _count_password(request, account)
+    await credentials.change(
+        state["pool"],
+        account,
+        plain_password=body.password,
+        new_password=body.new_password,
+        now=state["now"](),
+    )
+    await _forget_password(request, account)
+    state["sessions_ended"](account.account_id)
+    state["wake_up"]()
+    security_log.record(request, "password_changed", account.account_id)
+    return web.done(request, None, status=204, redirect_to=f"{PAGE}?done=password#password")
+
+
+# ---- the second factor
+
+
+@web.may("edit_own_profile")
+async def start_totp(request: Request, account: SignedIn) -> Response:
+    secret = await second_factor.start(request.state["pool"], account)
+    content = {"secret": secret, "uri": second_factor.uri(secret, account.email)}
+    return web.done(request, content, redirect_to=f"{PAGE}#second-factor")
+
+
+@web.may("edit_own_profile")
+async def confirm_totp(request: Request, account: SignedIn) -> Response:
+    body, state = await web.read(request, Code), request.state
+    subject = str(account.account_id)
+    await state["limiter"].hit(limits.CODE_FAILURES_OF_ACCOUNT, subject)
+    await second_factor.confirm(state["pool"], account.account_id, body.code, now=state["now"]())
+    await state["limiter"].forget(limits.CODE_FAILURES_OF_ACCOUNT, subject)
+    security_log.record(request, "second_factor_on", account.account_id)
+    return web.done(request, None, status=204, redirect_to=f"{PAGE}?done=factor-on#second-factor")
+
+
+@web.may("edit_own_profile")
+async def delete_totp(request: Request, account: SignedIn) -> Response:
+    body, state = await web.read(request, Password), request.state
+    await _count_password(request, account)
+    known = await address.credentials_of(state["pool"], account.account_id)
+    if known is None:
+        raise refusal.NotSignedIn
+    await password.check_own(body.password, known.password_hash)
+    await _forget_password(request, account)
+    if not await second_factor.turn_off(state["pool"], account.account_id):
+        raise refusal.NotFound("There is no second factor to turn off.")
+    security_log.record(request, "second_factor_off", account.account_id)
+    return web.done(request, None, status=204, redirect_to=f"{PAGE}?done=factor-off#second-factor")
+
+
+async def _count_password(request: Request, account: SignedIn) -> None:
+    """Counts a password before it is checked. Raises RateLimited."""
+    await request.state["limiter"].hit(limits.PASSWORD_FAILURES_OF_ACCOUNT, str(account.account_id))
+
+
+async def _forget_password(request: Request, account: SignedIn) -> None:
+    """After a right password."""
+    await request.state["limiter"].forget(
+        limits.PASSWORD_FAILURES_OF_ACCOUNT, str(account.account_id)
+    )
+
+
+def _accepted(request: Request, page: str) -> Response:
+    """202: a mail follows. For a form, a 303 to the page that says so."""
+    return RedirectResponse(page, 303) if web.is_form(request) else Response(status_code=202)
+
+
+routes = [
+    Route("/api/auth/me", change_profile, methods=["PATCH"]),
+    Route("/api/auth/verification", request_verification, methods=["POST"]),
+    Route("/api/auth/verification/confirm", confirm_verification, methods=["POST"]),
+    Route("/api/auth/email", request_email, methods=["POST"]),
+    Route("/api/auth/email/confirm", confirm_email, methods=["POST"]),
+    Route("/api/auth/password-reset/request", request_reset, methods=["POST"]),
+    Route("/api/auth/password-reset/verify", check_reset, methods=["POST"]),
+    Route("/api/auth/password-reset/confirm", reset_password, methods=["POST"]),
+    Route("/api/auth/password", change_password, methods=["PUT"]),
+    Route("/api/auth/totp", start_totp, methods=["POST"]),
+    Route("/api/auth/totp", delete_totp, methods=["DELETE"]),
+    Route("/api/auth/totp/confirm", confirm_totp, methods=["POST"]),
+]

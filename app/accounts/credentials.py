@@ -1,0 +1,90 @@
+"""Changing a password: with the present one, or by the link of a mail."""
+
+from datetime import datetime
+from uuid import UUID
+
+from app import refusal
+from app.accounts import address, mail, password, session, token
+from app.accounts.address import Credentials
+from app.accounts.session import SignedIn
+from app.db import Db, Pool, Tx, transact
+from app.settings import Settings
+from app.statements import statement
+
+_change_password = statement("change_password", UUID)
+
+
+async def request_reset(pool: Pool, account_id: UUID, *, now: datetime) -> bool:
+    """Sends the mail with the link. An address that is not confirmed gets the mail that asks to
+    confirm it instead, and then the link. Returns whether it is confirmed."""
+    credentials = await address.credentials_of(pool, account_id)
+    if credentials is None:
+        return False
+
+    async def write(tx: Tx) -> None:
+        await mail.send(tx, "password_reset", account_id, now=now)
+        if not credentials.is_verified:
+            await mail.send(tx, "verification", account_id, now=now)
+
+    await transact(pool, write)
+    return credentials.is_verified
+
+
+async def check_reset(db: Db, text: str, settings: Settings, *, now: datetime) -> Credentials:
+    """The account of the link. Raises TokenInvalid and TokenExpired."""
+    reset = token.read(settings, ("password_reset",), text, now=now)
+    credentials = await address.credentials_of(db, reset.account_id)
+    token.check_binding(settings, reset, credentials.password_hash if credentials else None)
+    assert credentials is not None
+    return credentials
+
+
+async def reset(
+    pool: Pool, text: str, new_password: str, settings: Settings, *, now: datetime
+) -> UUID:
+    """Sets the password by the link, ends all sessions, and returns the account's id. Raises
+    TokenInvalid, TokenExpired, and ValidationError for a weak password."""
+    credentials = await check_reset(pool, text, settings, now=now)
+    await _replace(pool, credentials, new_password, field="password", kept_id=None, now=now)
+    return credentials.id
+
+
+async def change(
+    pool: Pool, account: SignedIn, *, plain_password: str, new_password: str, now: datetime
+) -> None:
+    """Sets the password and ends all other sessions. Raises ValidationError for a wrong or a weak
+    password."""
+    credentials = await address.credentials_of(pool, account.account_id)
+    if credentials is None:
+        raise refusal.NotSignedIn
+    await password.check_own(plain_password, credentials.password_hash)
+    await _replace(
+        pool, credentials, new_password, field="new_password", kept_id=account.session_id, now=now
+    )
+
+
+async def _replace(
+    pool: Pool,
+    credentials: Credentials,
+    new_password: str,
+    *,
+    field: str,
+    kept_id: UUID | None,
+    now: datetime,
+) -> None:
+    try:
+        password.check(new_password, personal_values=(credentials.email, credentials.full_name))
+    except ValueError as error:
+        raise refusal.ValidationError(str(error), field=field) from None
+    new_hash = await password.make_hash(new_password)
+
+    async def write(tx: Tx) -> None:
+        changed = await _change_password.first(
+            tx, account_id=credentials.id, before=credentials.password_hash, after=new_hash
+        )
+        if changed is None:  # another request has changed it meanwhile
+            raise token.TokenInvalid(field="token")
+        await session.revoke_all(tx, credentials.id, kept_id=kept_id)
+        await mail.send(tx, "password_changed", credentials.id, now=now)
+
+    await transact(pool, write)

@@ -1,0 +1,54 @@
+"""`/account`: the profile, the clock, notifications, the password, the e-mail address, the second
+factor and the sessions of an account. Each is a form of its own; their calls are in
+app/accounts/account_routes.py. Export and erasure belong here, too."""
+
+from starlette.responses import Response
+
+from app import formatting, web
+from app.accounts import account as accounts
+from app.accounts import second_factor, session
+from app.accounts.session import SignedIn
+from app.notifications import preference
+from app.web import Request
+
+# What the page says after a form, by the `done` of its redirect.
+DONE = {
+    "profile": "Your profile is saved.",
+    "notifications": "Your choice is saved.",
+    "password": "Your password is changed. Your other devices are signed out.",
+    "email": "We sent a mail to the new address. Open its link to start using it.",
+    "factor-on": "Your second factor is on. Signing in asks for a code from now on.",
+    "factor-off": "Your second factor is off.",
+    "factor-needed": "Admins need a second factor on this site. Set it up to continue.",
+    "session": "That device is signed out.",
+}
+NOTIFICATIONS = {
+    "booking_confirmed": "A lesson is booked",
+    "booking_rescheduled": "A lesson is moved",
+    "booking_cancelled": "A lesson is cancelled",
+    "reminder": "Reminders, a day before a lesson",
+}
+
+
+@web.may("view_own_profile")
+async def page(request: Request, account: SignedIn) -> Response:
+    state: web.PerRequest = request.scope["state"]
+    pool, now = state["pool"], state["now"]()
+    totp = await second_factor.totp_of(pool, account.account_id)
+    pending = totp is not None and totp.confirmed_at is None
+    uri = second_factor.uri(totp.secret, account.email) if totp and pending else ""
+    return web.page(
+        request,
+        "account.html",
+        done=DONE.get(request.query_params.get("done", "")),
+        # The form that a refusal is about.
+        form=request.query_params.get("form", "") if "refusal" in state else "",
+        zones=accounts.zones(account.time_zone),
+        emails=await preference.preferences(pool, account.account_id),
+        kinds=NOTIFICATIONS,
+        sessions=await session.list_of(pool, account.account_id, now=now),
+        factor="off" if totp is None else "pending" if pending else "on",
+        secret=totp.secret if totp and pending else "",
+        qr_code=second_factor.qr_code(uri) if uri else "",
+        example=formatting.wall_clock("15:30"),
+    )

@@ -1,0 +1,194 @@
+"""The second factor: codes of an app (TOTP)."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pyotp
+import pytest
+
+from app.accounts.session import ADMIN_PERMISSIONS
+from app.db import Pool
+from app.settings import Settings
+from tests import factories
+from tests.accounts.test_signing_in import bearer
+from tests.conftest import visiting
+from tests.factories import Account
+from tests.forms import Page
+from tests.pages.visitor import visit
+
+URL = "/api/auth/totp"
+
+
+class Clock:
+    """The time of the application, which a test moves."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def limited(settings: Settings, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
+    """The application with rate limits and a clock of its own."""
+    on = settings.model_copy(update={"rate_limits": "on"})
+    async with visiting(on, now=clock) as client:
+        yield client
+
+
+async def turn_on(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings, account: Account, clock: Clock
+) -> pyotp.TOTP:
+    """Turns the factor on, with a code of a minute ago used up."""
+    headers = bearer(await factories.token_of(pool, account.id, settings))
+    started = (await client.post(URL, headers=headers)).json()
+    app = pyotp.parse_uri(started["uri"])
+    assert isinstance(app, pyotp.TOTP)
+    assert (app.issuer, app.name, app.secret) == ("InstaInstru", account.email, started["secret"])
+    code = {"code": app.at(clock.now)}
+    assert (await client.post(f"{URL}/confirm", json=code, headers=headers)).status_code == 204
+    clock.now += timedelta(minutes=1)
+    return app
+
+
+async def sign_in(client: httpx.AsyncClient, account: Account, **more: str) -> httpx.Response:
+    body = {"email": account.email, "password": factories.PASSWORD} | more
+    client.cookies.clear()
+    return await client.post("/api/auth/login", json=body)
+
+
+async def test_signing_in_needs_a_code_that_works_once(
+    limited: httpx.AsyncClient, pool: Pool, settings: Settings, clock: Clock
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    app = await turn_on(limited, pool, settings, anna, clock)
+    for more in ({}, {"code": "000000"}, {"code": ""}, {"code": "٣٣٣٣٣٣"}):
+        refused = await sign_in(limited, anna, **more)
+        assert (refused.status_code, refused.json()["code"]) == (401, "CODE_REQUIRED")
+        assert "set-cookie" not in refused.headers
+    wrong = await sign_in(limited, anna, password="not the right one", code=app.at(clock.now))
+    assert (wrong.status_code, wrong.json()["code"]) == (401, "NOT_SIGNED_IN")
+    code = app.at(clock.now)
+    assert (await sign_in(limited, anna, code=f"{code[:3]} {code[3:]}")).status_code == 200
+    again = await sign_in(limited, anna, code=code)
+    assert (again.status_code, again.json()["code"]) == (401, "CODE_REQUIRED")
+    earlier = await sign_in(limited, anna, code=app.at(clock.now - timedelta(seconds=30)))
+    assert earlier.status_code == 401
+    clock.now += timedelta(seconds=30)
+    assert (await sign_in(limited, anna, code=app.at(clock.now))).status_code == 200
+    clock.now += timedelta(minutes=5)
+    late = await sign_in(limited, anna, code=app.at(clock.now - timedelta(minutes=2)))
+    assert late.status_code == 401
+
+
+async def test_guessing_codes_is_limited_from_all_addresses_together(
+    limited: httpx.AsyncClient, pool: Pool, settings: Settings, clock: Clock
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    app = await turn_on(limited, pool, settings, ben, clock)
+    transport = limited._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    statuses = []
+    for n in range(12):
+        transport.client = (f"203.0.{n}.1", 1)
+        statuses.append((await sign_in(limited, ben, code="000000")).status_code)
+    assert statuses == [401] * 10 + [429] * 2
+    assert (await sign_in(limited, ben, code=app.at(clock.now))).status_code == 429
+
+
+async def test_the_form_asks_for_the_code_without_asking_for_the_password_again(
+    limited: httpx.AsyncClient, pool: Pool, settings: Settings, clock: Clock
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    app = await turn_on(limited, pool, settings, ben, clock)
+    page = await visit(limited, "/login?next=/lessons")
+    answer = await page.form("/api/auth/login").send(
+        limited, email=ben.email, password=factories.PASSWORD
+    )
+    assert answer.status_code == 401
+    assert factories.PASSWORD not in answer.text
+    form = Page(answer).form("/api/auth/login")
+    assert {"email": ben.email, "code": "", "next": "/lessons"}.items() <= form.fields.items()
+    assert "password" not in form.fields
+    answer = await form.send(limited, code="000000")
+    assert answer.status_code == 401
+    assert "That code isn’t right." in Page(answer).text
+    form = Page(answer).form("/api/auth/login")
+    stolen = form.fields["second_step"]
+    other = await factories.student(pool, "Emma")
+    refused = await limited.post(
+        "/api/auth/login", json={"email": other.email, "second_step": stolen}
+    )
+    assert (refused.status_code, refused.json()["code"]) == (401, "NOT_SIGNED_IN")
+    answer = await form.send(limited, code=app.at(clock.now))
+    assert (answer.status_code, answer.headers["location"]) == (303, "/lessons")
+    clock.now += timedelta(minutes=11)
+    limited.cookies.clear()
+    refused = await form.send(limited, code=app.at(clock.now))
+    assert refused.status_code == 401
+    assert "Enter your password again." in Page(refused).text
+
+
+async def test_turning_it_off_takes_the_password(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    headers = bearer(await factories.token_of(pool, ben.id, settings))
+
+    async def delete(password: str) -> int:
+        answer = await client.request("DELETE", URL, json={"password": password}, headers=headers)
+        return answer.status_code
+
+    assert await delete(factories.PASSWORD) == 404
+    early = await client.post(f"{URL}/confirm", json={"code": "000000"}, headers=headers)
+    assert (early.status_code, early.json()["code"]) == (409, "WRONG_STATE")
+    first = (await client.post(URL, headers=headers)).json()["secret"]
+    secret = (await client.post(URL, headers=headers)).json()["secret"]
+    assert first != secret
+    assert (await sign_in(client, ben)).status_code == 200  # not confirmed yet
+    client.cookies.clear()
+    wrong = await client.post(f"{URL}/confirm", json={"code": "000000"}, headers=headers)
+    assert (wrong.status_code, wrong.json()["field"]) == (422, "code")
+    code = {"code": pyotp.TOTP(secret).now()}
+    assert (await client.post(f"{URL}/confirm", json=code, headers=headers)).status_code == 204
+    again = await client.post(URL, headers=headers)
+    assert (again.status_code, again.json()["code"]) == (409, "WRONG_STATE")
+    assert (await sign_in(client, ben)).status_code == 401
+    assert await delete("not the right one") == 422
+    assert await delete(factories.PASSWORD) == 204
+    assert (await sign_in(client, ben)).status_code == 200
+
+
+async def test_on_prod_an_admin_without_one_is_led_to_set_it_up(
+    pool: Pool, settings: Settings, client: httpx.AsyncClient
+) -> None:
+    ada, ben = await factories.admin(pool), await factories.student(pool, "Ben")
+    audience = await pool.fetch("select name from permission where audience = 'admin'")
+    assert {row["name"] for row in audience} == ADMIN_PERMISSIONS
+    headers = bearer(await factories.token_of(pool, ada.id, settings))
+    page = "/admin/notifications"
+    assert (await client.get(page, headers=headers)).status_code == 200
+    prod = settings.model_copy(update={"site_mode": "prod"})
+    clock = Clock()
+    async with visiting(prod, now=clock) as production:
+        led = await production.get(page, headers=headers)
+        assert led.status_code == 303
+        assert led.headers["location"] == "/account?done=factor-needed#second-factor"
+        account = Page(await production.get("/account?done=factor-needed", headers=headers))
+        assert "Admins need a second factor on this site." in account.text
+        refused = await production.get("/api/admin/notifications", headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (403, "NOT_ALLOWED")
+        me = (await production.get("/api/auth/me", headers=headers)).json()
+        assert not ADMIN_PERMISSIONS & set(me["permissions"])
+        await turn_on(production, pool, prod, ada, clock)
+        assert (await production.get(page, headers=headers)).status_code == 200
+        his = bearer(await factories.token_of(pool, ben.id, prod))
+        assert (await production.get("/lessons", headers=his)).status_code == 200
+        assert (await production.get(page, headers=his)).status_code == 403
