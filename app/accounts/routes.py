@@ -95,6 +95,8 @@ async def login(request: Request, account: SignedIn | None) -> Response:
     credentials = await web.read(request, Credentials)
     state, limiter, address = request.state, request.state["limiter"], limits.address(request)
     settings, now = state["settings"], state["now"]()
+    await limiter.hit(limits.SIGN_INS_OF_ADDRESS, address)
+    await limiter.check(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)
     candidate = await accounts.candidate(state["pool"], credentials.email)
     guesses = await _count_attempt(request, candidate)
     try:
@@ -149,8 +151,6 @@ async def _count_attempt(request: Request, candidate: Candidate) -> list[tuple[R
     else:
         counts.append((limits.SIGN_IN_FAILURES_OF_EMAIL, candidate.email))
     try:
-        await limiter.hit(limits.SIGN_INS_OF_ADDRESS, address)
-        await limiter.check(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)
         for limit, subject in counts:
             await limiter.hit(limit, subject)
     except refusal.RateLimited as limited:

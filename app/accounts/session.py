@@ -13,6 +13,7 @@ from uuid import UUID
 
 from itsdangerous import BadSignature, Signer
 
+from app import gate
 from app.accounts import demo_accounts
 from app.db import Db, Pool, Tx, transact
 from app.settings import Settings, SettingsError
@@ -171,7 +172,8 @@ async def open(  # noqa: A001 — read as session.open(…)
         )
 
     if isinstance(db, Pool):  # type: ignore[misc]  # only asyncpg's stubs make it generic
-        session_id = await transact(db, write)
+        async with gate.writer(db, None, student=account_id):
+            session_id = await transact(db, write)
     else:
         session_id = await write(db)
     return _signer(settings.secret_key.get_secret_value()).sign(_encode(session_id)).decode()

