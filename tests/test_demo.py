@@ -122,7 +122,7 @@ async def test_demo_data_has_free_times_at_any_date(pool: Pool, now: datetime) -
     assert last > now + timedelta(weeks=demo.WEEKS) - timedelta(days=2)
 
 
-async def test_120_believable_instructors_teach(pool: Pool) -> None:
+async def test_120_believable_instructors_teach(pool: Pool, client: httpx.AsyncClient) -> None:
     await demo.seed(pool, now=datetime.now(UTC))
     assert await pool.fetchval("select count(*) from calendar where is_active") == 120
     rows = await pool.fetch(
@@ -147,6 +147,13 @@ async def test_120_believable_instructors_teach(pool: Pool) -> None:
         "select distinct r.borough from instructor_area x join area r on r.slug = x.area"
     )
     assert len(boroughs) == 5
+    # The search finds them, even with a typo.
+    query = "paino under $80 tomorrow evening in brooklyn"
+    answer = (await client.get("/api/search", params={"q": query})).json()
+    assert answer["items"]
+    for item in answer["items"]:
+        assert item["service"]["catalog_service"] == "piano"
+        assert item["hourly_rate_cents"] <= 8000
 
 
 async def test_the_demo_is_the_same_each_time() -> None:
