@@ -154,6 +154,9 @@ async def test_120_believable_instructors_teach(pool: Pool, client: httpx.AsyncC
     for item in answer["items"]:
         assert item["service"]["catalog_service"] == "piano"
         assert item["hourly_rate_cents"] <= 8000
+    answer = (await client.get("/api/search", params={"q": "Sarah Chen"})).json()
+    assert {item["instructor"]["name"] for item in answer["items"]} == {"Sarah Chen"}
+    assert "Sarah Chen" in (await client.get("/", params={"q": "Sarah Chen"})).text
 
 
 async def test_the_demo_is_the_same_each_time() -> None:

@@ -31,13 +31,31 @@ _FREE_CANCEL_HOURS = (12, 24, 12, 6, 48)
 IN_BOTH = 2
 # Evenings of the instructor who teaches in both boroughs. The other two cover the rest.
 _EVENINGS_IN_BOTH = ("Mon Wed Fri Sun", "Tue Thu Sat", "Mon Tue Sun", "Wed Thu Fri Sat")
-_EVENING_HOURS = (("17:00", "21:00"), ("18:00", "22:00"), ("17:30", "21:00"), ("16:00", "20:30"))
+_EVENING_HOURS = (
+    ("17:00", "21:00"),
+    ("18:00", "22:00"),
+    ("17:30", "21:00"),
+    ("16:00", "20:30"),
+    ("16:30", "20:00"),
+    ("18:30", "22:00"),
+    ("17:15", "21:15"),
+)
 _DAYTIME = (
     ("Mon Tue Thu", "09:00", "12:00"),
     ("Wed Fri", "12:00", "15:00"),
     ("Mon Wed Fri", "07:00", "10:00"),
     ("Tue Thu", "10:30", "14:30"),
+    ("Mon Thu", "12:15", "15:45"),
 )
+_WEEKEND = (
+    ("Sat Sun", "11:00", "15:00"),
+    ("Sat", "10:00", "14:00"),
+    ("Sat Sun", "09:15", "12:30"),
+    ("Sat Sun", "12:30", "16:00"),
+    ("Sat", "08:30", "13:00"),
+    ("Sat Sun", "10:45", "14:15"),
+)
+_SUNDAY = (("10:00", "15:00"), ("11:30", "15:30"), ("13:00", "16:00"), ("09:00", "12:45"))
 
 
 @dataclass(frozen=True)
@@ -163,11 +181,11 @@ def _hours(index: int, place: int, number: int) -> list[Sequence[str]]:
     else:
         # A few teach on every evening.
         evenings = [day for day in _WEEKDAYS if day not in in_both or (index + place) % 5 == 0]
-    weekend = ("Sat Sun", "11:00", "15:00") if number % 3 else ("Sat", "10:00", "14:00")
+    weekend = ("Sun", *_pick(_SUNDAY, index)) if place == IN_BOTH else _pick(_WEEKEND, number)
     return [
         (" ".join(evenings), *_pick(_EVENING_HOURS, number)),
         _pick(_DAYTIME, number),
-        ("Sun", "10:00", "15:00") if place == IN_BOTH else weekend,
+        weekend,
     ]
 
 
