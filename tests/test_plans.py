@@ -264,6 +264,7 @@ HOT: dict[str, dict[str, Any]] = {
         "first": None,
         "last": None,
         "horizon": 30,
+        "parts": True,
         "now": NOW,
     },
     "next_available": {

@@ -136,18 +136,19 @@ async def _availability(
 ) -> Answer:
     """The free time within PUBLIC_AVAILABILITY_DAYS, in the detail of
     PUBLIC_AVAILABILITY_DETAIL_LEVEL. One round trip."""
+    level = settings.public_availability_detail_level
     calendar = await _public_calendar.first(
         db,
         instructor_id=instructor_id,
         first=query.first,
         last=query.last,
         horizon=settings.public_availability_days,
+        parts=level == "summary",
         now=now,
     )
     if calendar is None:
         raise refusal.NotFound
     name = calendar.instructor_name if settings.public_availability_show_instructor_name else None
-    level = settings.public_availability_detail_level
     content = {
         "instructor_id": str(instructor_id),
         **({} if name is None else {"instructor_name": name}),

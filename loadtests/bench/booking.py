@@ -216,16 +216,16 @@ async def _alternately(
     results = {method: Turns() for method in methods}
     for _ in range(turns):
         for method, book in methods.items():
-            before = await _backend_seconds(stack, method)
+            before = await backend_seconds(stack, method)
             tally = await _book_for(book, schedule, seconds)
             turns_of = results[method]
-            turns_of.backend_seconds += await _backend_seconds(stack, method) - before
+            turns_of.backend_seconds += await backend_seconds(stack, method) - before
             turns_of.seconds += seconds
             turns_of.latencies += tally.seconds
     return results
 
 
-async def _backend_seconds(stack: Stack, application: str) -> float:
+async def backend_seconds(stack: Stack, application: str) -> float:
     """The CPU seconds used by the backends of these connections."""
     times_of_backends = [
         psutil.Process(pid).cpu_times()

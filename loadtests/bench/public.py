@@ -14,6 +14,7 @@ from uuid import UUID
 
 from app.bookings import booking
 from loadtests.bench import accounts, client
+from loadtests.bench.booking import WEB, backend_seconds
 from loadtests.bench.cpu import cpu_seconds
 from loadtests.bench.report import Result, say
 from loadtests.bench.stack import BenchError, Stack, Web
@@ -139,6 +140,10 @@ async def _uncached(stack: Stack, path: str, *, quick: bool) -> list[Result]:
                 assert status == 200
                 if turn >= 20:
                     taken.append(time.perf_counter() - started)
+        cpu = [cpu_seconds(web.pid), await backend_seconds(stack, WEB)]
+        for _ in range(requests := 100 if quick else 500):
+            await connection.ask(_get(web, f"{path}/availability"))
+        cpu = [cpu_seconds(web.pid) - cpu[0], await backend_seconds(stack, WEB) - cpu[1]]
         connection.close()
     floor = percentile(seconds.pop("floor"), 50)
     return [
@@ -151,6 +156,15 @@ async def _uncached(stack: Stack, path: str, *, quick: bool) -> list[Result]:
             percentile(taken, 50) <= AIM_SECONDS if name == "availability" else None,
         )
         for name, taken in seconds.items()
+    ] + [
+        Result(
+            "public availability from Postgres: CPU of the web process, and of Postgres",
+            ", ".join(f"{each / requests * 1e3:.1f} ms" for each in cpu),
+            "",
+            "",
+            "",
+            None,
+        )
     ]
 
 

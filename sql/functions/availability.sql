@@ -430,10 +430,11 @@ end
 $$;
 
 -- The public view of some days: the board's free time from p_from on, in wall-clock time, its sum
--- in minutes, and which parts of the day (morning 6–12, afternoon 12–17, evening 17–22) have free
--- time.
-create function public_days(p_instructor uuid, p_first date, p_days integer, p_from timestamptz)
-returns table (
+-- in minutes, and, with p_parts, which parts of the day (morning 6–12, afternoon 12–17, evening
+-- 17–22) have free time.
+create function public_days(
+  p_instructor uuid, p_first date, p_days integer, p_from timestamptz, p_parts boolean default true
+) returns table (
   day date, ranges jsonb, total_minutes integer, morning boolean, afternoon boolean, evening boolean
 )
 language plpgsql stable strict set plan_cache_mode = force_generic_plan as $$
@@ -461,9 +462,9 @@ begin
              select sum(extract(epoch from upper(r) - lower(r)) / 60)::integer
              from unnest(days.free) as r
            ), 0),
-           days.free && hours(days.day, 6, 12, v_zone),
-           days.free && hours(days.day, 12, 17, v_zone),
-           days.free && hours(days.day, 17, 22, v_zone)
+           case when p_parts then days.free && hours(days.day, 6, 12, v_zone) end,
+           case when p_parts then days.free && hours(days.day, 12, 17, v_zone) end,
+           case when p_parts then days.free && hours(days.day, 17, 22, v_zone) end
     from days
     order by days.day;
 end

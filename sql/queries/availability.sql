@@ -80,13 +80,14 @@ from board(:instructor_id, :first, :days);
 
 -- name: public_calendar
 -- The free time from :first (at the earliest today) to :last, within :horizon days from today, with
--- what the answer says about the calendar. `earliest` is the first quarter of an hour after the
--- minimum notice, because lessons start on quarters.
+-- what the answer says about the calendar; :parts: with the parts of each day. `earliest` is the
+-- first quarter of an hour after the minimum notice, because lessons start on quarters.
 select epoch(), c.version, c.time_zone, c.min_advance_minutes, a.full_name as instructor_name,
        span.first, span.earliest, (
          select coalesce(jsonb_agg(to_jsonb(d) order by d.day), '[]')
          from public_days(
-           c.instructor_id, span.first, greatest(0, span.last - span.first + 1), span.earliest) as d
+           c.instructor_id, span.first, greatest(0, span.last - span.first + 1), span.earliest,
+           :parts) as d
        ) as days
 from calendar c
 join account a on a.id = c.instructor_id
