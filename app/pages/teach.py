@@ -41,7 +41,7 @@ async def page(request: Request, account: SignedIn) -> Response:
     ]
     listed = [*lines.unsettled, *week_lessons, *lines.later[:LATER]]
     named, done = await _named_lesson(request, account), _done(request)
-    if named and (done or any(lesson.id == named.id for lesson in listed)):
+    if named and (done == "cancelled" or any(lesson.id == named.id for lesson in listed)):
         unlisted = None
     else:
         unlisted = named

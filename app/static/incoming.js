@@ -2,7 +2,7 @@
 
 import { moment } from "./formatting.js";
 import { readJson } from "./refresh.js";
-import { announce } from "./status.js";
+import { announceTogether } from "./status.js";
 
 const MOST_NOTICES = 3; // in sight at once, the newest first
 const MOST_READ = 20; // lessons
@@ -26,11 +26,11 @@ export const describer = (instructor, zone) => ({ event, booking }) => {
     confirmed: booked,
     rescheduled: {
       sentence: `${name} moved a lesson to ${lesson}.`,
-      summary: (count) => `${count} lessons were moved.`,
+      summary: SUMMARIES.rescheduled,
     },
     cancelled: {
       sentence: `${lesson}, with ${name}, was cancelled.`,
-      summary: (count) => `${count} lessons were cancelled.`,
+      summary: SUMMARIES.cancelled,
     },
   }[event] ?? null;
 };
@@ -81,7 +81,7 @@ export class Changes {
       before: before ? when(before) : "",
       after: when(start),
     });
-    announce(sentence);
+    announceTogether(`told ${event}`, sentence, SUMMARIES[event]);
     this.#show(sentence, booking);
   }
 
@@ -111,4 +111,9 @@ const SENTENCES = {
     `${name} cancelled ${lesson}${after}, ${service}. The time is free again.`,
   rescheduled: ({ name, lesson, before, after, service }) =>
     `${name} moved ${lesson}${service}${before && ` from ${before}`} to ${after}.`,
+};
+
+const SUMMARIES = {
+  cancelled: (count) => `${count} lessons were cancelled.`,
+  rescheduled: (count) => `${count} lessons were moved.`,
 };

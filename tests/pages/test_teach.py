@@ -150,6 +150,10 @@ async def test_a_link_to_a_lesson_that_is_not_listed_shows_it_with_all_that_happ
     page = await visit(client, f"/teach?lesson={lesson.id}")
     assert "Your lesson with Ben" in page.text
     assert "Ben cancelled it. “I am ill.”" in page.text
+    response = await form(page, lesson, "instructor-note").send(client, note="Call Ben.")
+    page = await visit(client, response.headers["location"])
+    assert "Your note about Ben’s lesson is saved." in page.text
+    assert form(page, lesson, "instructor-note").fields["note"] == "Call Ben."
     # A hold, another instructor's lesson, or nothing at all: the page as it always is.
     clara = await factories.instructor(pool, "Clara")
     others = await book(pool, clara, await factories.student(pool, "Cleo"))
