@@ -22,6 +22,7 @@ from loadtests.bench import (
     fanout,
     life,
     mails,
+    middleware,
     million,
     next_free,
     peers,
@@ -47,6 +48,7 @@ _ON_A_STACK: dict[str, tuple[str, Callable[..., Awaitable[list[Result]]]]] = {
     "l": ("hold and confirm, move, cancel", life.changes),
     "m": ("10,000 expired holds", life.sweeping),
     "v": ("public availability, cached and from Postgres", public.measure),
+    "w": ("the cost of all middleware", middleware.measure),
     "p": ("comparison with alternatives", peers.compare),
 }
 _NAMES = {"e": "the board's snapshot, alone and among a million bookings"} | {

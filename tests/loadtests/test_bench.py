@@ -129,14 +129,14 @@ def test_a_peer_that_cannot_be_installed_is_skipped_with_a_reason(folder: Path) 
 
 
 def test_the_benchmarks_run(folder: Path) -> None:
-    """The two fastest ones, with sockets and with bookings."""
+    """The three fastest ones, with sockets, with bookings, and in one process."""
     command = [
         sys.executable,
         "-m",
         "loadtests.bench",
         "--quick",
         "--only",
-        "d,f",
+        "d,f,w",
         "--data",
         str(folder),
     ]
@@ -146,3 +146,4 @@ def test_the_benchmarks_run(folder: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "memory of the web process per idle socket" in result.stdout
     assert "3 of 3" in result.stdout
+    assert "all middleware, POST /api/bookings" in result.stdout
