@@ -329,6 +329,7 @@ HOT: dict[str, dict[str, Any]] = {
             "sort": sort,
             "after_start": None,
             "after_rate": None,
+            "after_instructor": None,
             "after_id": None,
             "latest": NOW + timedelta(days=90),
         }
@@ -340,6 +341,7 @@ HOT: dict[str, dict[str, Any]] = {
             "sort": sort,
             "after_start": None,
             "after_rate": None,
+            "after_instructor": None,
             "after_id": None,
             "first": DAY,
             "days": 1,
@@ -466,6 +468,9 @@ COVERED_ELSEWHERE = {
     "delete_old_dev_mails",
     "delete_old_keys",
     "delete_old_sessions",
+    "delete_old_search_history",
+    "delete_old_searches",
+    "delete_old_interactions",
     # one row by its key, inside a delivery or a job
     "claim_nightly_job",
     "dev_mail",

@@ -41,17 +41,17 @@ class SearchQuery(wire.Paging):
 
     def after(self, sort: Sort) -> Position | None:
         """The position that the cursor names. Raises ValidationError for one of another sort."""
-        position = self.position(str, _sort_key, UUID)
+        position = self.position(str, _sort_key, UUID, UUID)
         if position is None:
             return None
-        used, key, service_id = position
+        used, key, instructor_id, service_id = position
         if used != sort or isinstance(key, int) != (sort == "price"):
             raise refusal.ValidationError(
                 "This cursor isn’t valid. Start again without one.", field="cursor"
             )
         if sort == "price":
             return Position(service_id, rate=key)
-        return Position(service_id, start=key)
+        return Position(service_id, start=key, instructor_id=instructor_id)
 
 
 def _sort_key(value: object) -> datetime | int | None:

@@ -20,21 +20,16 @@ begin
 end
 $$;
 
--- The services on offer that match all criteria except the time; null matches everything. `minutes`
--- is the requested length, or the shortest on offer. Without levels or audiences, a service is for
--- everyone. Inlined into its callers.
+-- The services that match all criteria except the time; null matches everything. `minutes` is the
+-- requested length, or the shortest on offer. Without levels or audiences, a service is for
+-- everyone. Inlined into its callers, which leave out inactive calendars.
 create function matching_offers(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words tsquery
-) returns table (
-  id uuid, instructor_id uuid, minutes integer, hourly_rate_cents integer, time_zone text,
-  notice integer
-)
+) returns table (id uuid, instructor_id uuid, minutes integer, hourly_rate_cents integer)
 language sql stable as $$
-  select s.id, s.instructor_id, coalesce(p_minutes, s.durations_minutes[1]), s.hourly_rate_cents,
-         c.time_zone, c.min_advance_minutes
+  select s.id, s.instructor_id, coalesce(p_minutes, s.durations_minutes[1]), s.hourly_rate_cents
   from service s
-  join calendar c on c.instructor_id = s.instructor_id and c.is_active
   where s.is_active
     and (p_services is null or s.catalog_service = any (p_services))
     and (p_min is null or s.hourly_rate_cents >= p_min)
@@ -49,14 +44,16 @@ language sql stable as $$
     ))
 $$;
 
--- A page of matching services. p_sort is `soonest`, `price` or `newest`; p_after_start, p_after_rate
--- and p_after are the keys of the last service of the previous page. `start` is the lower bound of
--- the next start (functions/next_start.sql). By `soonest`, services without a start until p_latest
--- come last, with a null `start`, as p_after_start is among them.
+-- A page of matching services. p_sort is `soonest`, `price` or `newest`; p_after and its fellows are
+-- the keys of the last service of the previous page. `start` is the lower bound of the next start
+-- (functions/next_start.sql). By `soonest`, services are in the order of `start`, instructor and id,
+-- as the index of the bounds is; those without a start until p_latest come last, with a null
+-- `start`, as p_after_start is among them.
 create function search_page(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words text[], p_sort text, p_after_start timestamptz,
-  p_after_rate integer, p_after uuid, p_limit integer, p_latest timestamptz
+  p_after_rate integer, p_after_instructor uuid, p_after uuid, p_limit integer,
+  p_latest timestamptz
 ) returns table (
   service_id uuid, instructor_id uuid, minutes integer, hourly_rate_cents integer,
   start timestamptz
@@ -66,22 +63,18 @@ declare
   v_words tsquery := search_words(p_words);
   v_rows  integer := 0;
 begin
-  if p_sort = 'price' then
+  if p_sort <> 'soonest' then
     return query
       select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, null::timestamptz
       from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
                            v_words) as m
-      where p_after is null or (m.hourly_rate_cents, m.id) > (p_after_rate, p_after)
-      order by m.hourly_rate_cents, m.id
-      limit p_limit;
-    return;
-  elsif p_sort = 'newest' then
-    return query
-      select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, null::timestamptz
-      from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
-                           v_words) as m
-      where p_after is null or m.id < p_after
-      order by m.id desc
+      join calendar c on c.instructor_id = m.instructor_id and c.is_active
+      where p_after is null
+        or case when p_sort = 'price' then (m.hourly_rate_cents, m.id) > (p_after_rate, p_after)
+                else m.id < p_after end
+      order by case when p_sort = 'newest' then m.id end desc,
+               case when p_sort = 'price' then m.hourly_rate_cents end,
+               case when p_sort = 'price' then m.id end
       limit p_limit;
     return;
   end if;
@@ -91,12 +84,14 @@ begin
              greatest(n.start, p_latest - interval '1 year')
       from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
                            v_words) as m
+      join calendar c on c.instructor_id = m.instructor_id and c.is_active
       join next_start n on n.instructor_id = m.instructor_id and n.minutes = m.minutes
       where n.start <= p_latest
         -- What was freed after the previous page has no bound yet.
-        and (p_after is null or (n.start, m.id) > (p_after_start, p_after)
+        and (p_after is null
+             or (n.start, n.instructor_id, m.id) > (p_after_start, p_after_instructor, p_after)
              or n.start = '-infinity')
-      order by n.start, m.id
+      order by n.start, n.instructor_id, m.id
       limit p_limit;
     get diagnostics v_rows = row_count;
   end if;
@@ -105,10 +100,12 @@ begin
       select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, null::timestamptz
       from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
                            v_words) as m
+      join calendar c on c.instructor_id = m.instructor_id and c.is_active
       join next_start n on n.instructor_id = m.instructor_id and n.minutes = m.minutes
       where n.start > p_latest
-        and (p_after is null or p_after_start is not null or m.id > p_after)
-      order by m.id
+        and (p_after is null or p_after_start is not null
+             or (n.instructor_id, m.id) > (p_after_instructor, p_after))
+      order by n.instructor_id, m.id
       limit p_limit - v_rows;
   end if;
 end
@@ -145,13 +142,13 @@ $$;
 
 -- Matching services whose instructors may be free within hours, with the free ranges in them that
 -- are long enough for a lesson. `start` is a lower bound of the first start: when availability
--- begins, whatever is booked. The rows are in the order of p_sort (by `soonest`: `start` and id),
--- after the row with the keys p_after_start, p_after_rate and p_after.
+-- begins, whatever is booked. The rows are in the order of p_sort (by `soonest`: `start`, instructor
+-- and id), after the row with the keys p_after and its fellows.
 create function search_free(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words text[], p_first date, p_days integer, p_from integer,
-  p_to integer, p_sort text, p_after_start timestamptz, p_after_rate integer, p_after uuid,
-  p_limit integer, p_now timestamptz
+  p_to integer, p_sort text, p_after_start timestamptz, p_after_rate integer,
+  p_after_instructor uuid, p_after uuid, p_limit integer, p_now timestamptz
 ) returns table (
   service_id uuid, instructor_id uuid, minutes integer, hourly_rate_cents integer,
   start timestamptz, time_zone text, notice integer, edges timestamptz[]
@@ -175,30 +172,36 @@ begin
            edges(free_time(page.instructor_id, lower(page.hours), upper(page.hours)) * page.hours,
                  page.minutes)
     from (
-      select candidate.*
+      select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, c.time_zone,
+             c.min_advance_minutes::integer as notice, zone.hours,
+             greatest(open.start, p_now + make_interval(mins => c.min_advance_minutes)) as start
       from (
-        select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, m.time_zone, m.notice,
-               zone.hours,
-               greatest(min(lower(zone.hours * tstzmultirange(a.during::tstzrange))),
-                        p_now + make_interval(mins => m.notice)) as start
-        from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
-                             v_words) as m
-        join unnest(v_zones, v_hours) as zone (time_zone, hours) on zone.time_zone = m.time_zone
-        join availability a on a.instructor_id = m.instructor_id
-          and a.during && v_span and a.during && zone.hours
-        group by m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, m.time_zone, m.notice,
-                 zone.hours
-      ) as candidate
-      where p_after is null
-        or case p_sort
-             when 'price' then (candidate.hourly_rate_cents, candidate.id) > (p_after_rate, p_after)
-             when 'newest' then candidate.id < p_after
-             else (candidate.start, candidate.id) > (p_after_start, p_after)
-           end
-      order by case when p_sort = 'price' then candidate.hourly_rate_cents end,
-               case when p_sort = 'soonest' then candidate.start end,
-               case when p_sort = 'newest' then candidate.id end desc,
-               candidate.id
+        select a.instructor_id,
+               min(lower(tstzmultirange(a.during::tstzrange) * zone.hours)) as start
+        from availability a
+        join calendar x on x.instructor_id = a.instructor_id and x.is_active
+        join unnest(v_zones, v_hours) as zone (time_zone, hours) on zone.time_zone = x.time_zone
+        where a.during && v_span
+        group by a.instructor_id
+      ) as open
+      join matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
+                           v_words) as m on m.instructor_id = open.instructor_id
+      join calendar c on c.instructor_id = open.instructor_id
+      join unnest(v_zones, v_hours) as zone (time_zone, hours) on zone.time_zone = c.time_zone
+      where open.start is not null
+        and (p_after is null or case p_sort
+          when 'price' then (m.hourly_rate_cents, m.id) > (p_after_rate, p_after)
+          when 'newest' then m.id < p_after
+          else (greatest(open.start, p_now + make_interval(mins => c.min_advance_minutes)),
+                m.instructor_id, m.id) > (p_after_start, p_after_instructor, p_after)
+        end)
+      order by case when p_sort = 'newest' then m.id end desc,
+               case when p_sort = 'price' then m.hourly_rate_cents end,
+               case when p_sort = 'soonest' then
+                 greatest(open.start, p_now + make_interval(mins => c.min_advance_minutes))
+               end,
+               case when p_sort = 'soonest' then m.instructor_id end,
+               m.id
       limit p_limit
     ) as page;
 end
