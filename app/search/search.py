@@ -13,7 +13,7 @@ from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from app import wire
+from app import refusal, wire
 from app.availability import next_start, start_times
 from app.availability.next_start import Pair
 from app.availability.start_times import HORIZON
@@ -256,6 +256,28 @@ def position(item: Item, sort: Sort) -> list[Any]:
     return [sort, key, item.instructor_id, item.service_id]
 
 
+def after(paging: wire.Paging, sort: Sort) -> Position | None:
+    """The position that the cursor names, or None without one. Raises ValidationError for a cursor
+    of another sort."""
+    position = paging.position(str, _sort_key, UUID, UUID)
+    if position is None:
+        return None
+    used, key, instructor_id, service_id = position
+    if used != sort or isinstance(key, int) != (sort == "price"):
+        raise refusal.ValidationError(
+            "This cursor isn’t valid. Start again without one.", field="cursor"
+        )
+    if sort == "price":
+        return Position(service_id, rate=key)
+    return Position(service_id, start=key, instructor_id=instructor_id)
+
+
+def _sort_key(value: object) -> datetime | int | None:
+    if isinstance(value, str):
+        return wire.moment(value)
+    return None if value is None else wire.row_id(value)
+
+
 def as_json(item: Item) -> dict[str, Any]:
     """A search result in the API's JSON (docs/api.md)."""
     return {
@@ -378,6 +400,7 @@ async def _free_items(
 ) -> list[Item]:
     """Results that are free within these hours, with their first start then."""
     results: list[Item] = []
+    seen: set[UUID] = set()
     read, size = 0, limit + SPARE
     # By `soonest`, candidates of earlier pages may have been verified to start later.
     keys = _keys(None if sort == "soonest" else after)
@@ -395,7 +418,9 @@ async def _free_items(
             now=now,
         )
         read += len(candidates)
-        starts = [(row, row.first_start(now, hours.exactly)) for row in candidates]
+        unseen = {row.service_id: row for row in reversed(candidates) if row.service_id not in seen}
+        seen |= unseen.keys()
+        starts = [(row, row.first_start(now, hours.exactly)) for row in unseen.values()]
         results += [row.item(start) for row, start in starts if start is not None]
         ranking = _ranking(results, sort, after)
         if len(candidates) < size:
