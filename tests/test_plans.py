@@ -512,6 +512,7 @@ OPERATOR_COMMANDS = {
     "replace_epoch_seed",
     "set_site_mode",
     "without_timeouts",
+    "wait_longer",
 }
 
 

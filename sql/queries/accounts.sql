@@ -141,6 +141,10 @@ returning id
 -- name: is_zone
 select is_zone(:time_zone)
 
+-- name: wait_longer
+-- Creating the demo takes seconds, and another process may wait for it. Below statement_timeout.
+select set_config('lock_timeout', '7s', true);
+
 -- name: lock_accounts
 -- Two processes that start on an empty database must not both create the demo accounts.
 lock table account in share row exclusive mode
