@@ -66,6 +66,7 @@ async def change_profile(request: Request, account: SignedIn) -> Response:
         time_zone=profile.time_zone,
         clock=profile.clock,
     )
+    request.state["wake_up"](account.account_id)
     return web.done(request, accounts.as_json(changed), redirect_to=f"{PAGE}?done=profile")
 
 
