@@ -1,5 +1,6 @@
 -- Ten thousand instructors with four services each, for searches. Only for a bench database.
--- $1-like values are settings: bench.instructors, bench.students, bench.days.
+-- bench.instructors, bench.students and bench.days are settings. The divisions keep the properties of
+-- an instructor independent of the services.
 set statement_timeout = 0;
 set session_replication_role = replica;  -- no trigger per row; documents are written at the end
 
@@ -57,11 +58,11 @@ insert into service (
   instructor_id, catalog_service, hourly_rate_cents, durations_minutes, location_types, levels,
   audiences, description
 )
-select i.id, k.slug, 3000 + 500 * ((i.n * 13 + s * 7) % 18),
-       case when (i.n + s) % 3 = 0 then array[45, 60, 90] else array[30, 60] end,
+select i.id, k.slug, 3000 + 500 * ((i.n / 11 + s * 7) % 18),
+       case when (i.n / 19 + s) % 3 = 0 then array[45, 60, 90] else array[30, 60] end,
        array['student', 'public'],
-       case when (i.n + s) % 5 = 0 then array['beginner', 'intermediate'] else '{}' end,
-       case when (i.n + s) % 6 = 0 then array['adults', 'teens'] else '{}' end,
+       case when (i.n / 13 + s) % 5 = 0 then array['beginner', 'intermediate'] else '{}' end,
+       case when (i.n / 17 + s) % 6 = 0 then array['adults', 'teens'] else '{}' end,
        'Bring your own material if you like.'
 from bench_instructor i
 cross join generate_series(1, 4) as s
@@ -81,12 +82,12 @@ select i.id, tstzrange(local_instant(day + opens, 'America/New_York'),
                        local_instant(day + closes, 'America/New_York'))
 from bench_instructor i
 cross join lateral (
-  select make_time((array[9, 12, 16, 17, 8])[1 + i.n % 5], 0, 0) as opens,
-         make_time((array[17, 20, 21, 22, 13])[1 + i.n % 5], 0, 0) as closes
+  select make_time((array[9, 12, 16, 17, 8])[1 + i.n / 7 % 5], 0, 0) as opens,
+         make_time((array[17, 20, 21, 22, 13])[1 + i.n / 7 % 5], 0, 0) as closes
 ) as hours
 cross join generate_series(0, current_setting('bench.days')::integer - 1) as d
 cross join lateral (select current_date + d as day) as dates
-where (d + i.n) % 7 > 1;
+where (d + i.n / 5) % 7 > 1;
 
 set session_replication_role = origin;
 update service set description = description;
