@@ -496,6 +496,7 @@ NO_GROWING_TABLE = {
 }
 OPERATOR_COMMANDS = {
     "contents",
+    "delete_totp_of_email",
     "demo_accounts",
     "drop_everything",
     "end_other_connections",
