@@ -104,7 +104,7 @@ def _notice(lessons: list[Booking], now: datetime) -> tuple[str, str, str]:
             sentence = f"{day} at {clock}: {subject}."
             return sentence, f"/lessons#booking-{lesson.id}", "See your lesson"
     return (
-        "You can follow your lessons in your own calendar program.",
+        "See your lessons in your own calendar.",
         "/lessons#feed",
         "Set it up",
     )

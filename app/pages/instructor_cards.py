@@ -1,6 +1,7 @@
 """The cards of the start page and of search results: an instructor's service and its next free
 times. app/static/cards.js keeps them up to date."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -15,10 +16,11 @@ from app.db import Db
 from app.statements import PUBLIC_SECONDS, statement
 
 LIMIT = 12  # on the start page
-CANDIDATES = 3 * LIMIT  # from which the varied ones are chosen
+CANDIDATES = 5 * LIMIT  # from which the varied ones are chosen
 DAYS = 14  # of each board
 TIMES = 3  # per card
 APART = timedelta(hours=1)
+ZONE = "America/New_York"  # of the parts of the day that vary
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +96,32 @@ class CardRow:
                     parts.add((day, formatting.part_of_day(start, zone)))
             if len(parts) >= TIMES:
                 break
-        return spread(free, zone)
+        return spread(free, zone, int(self.service_id.hex[-6:], 16))
 
 
-def spread(free: Sequence[datetime], zone: str, limit: int = TIMES) -> list[datetime]:
-    """Of free starts in order, the first one of each part of a day; then the soonest others, first
-    those an hour apart. Three neighbors would say little. cards.js mirrors it."""
-    first_of: dict[tuple[date, str], datetime] = {}
+def spread(free: Sequence[datetime], zone: str, seed: int, limit: int = TIMES) -> list[datetime]:
+    """Of free starts in order, the soonest and one of each later part of a day, which varies by
+    `seed`; then the soonest others, first those an hour apart. Three neighbors would say little,
+    and so would the same times on every card. cards.js mirrors it."""
+    parts: dict[tuple[date, str], list[datetime]] = {}
     for start in free:
         part = formatting.part_of_day(start, zone)
-        first_of.setdefault((formatting.local_day(start, zone), part), start)
-        if len(first_of) == limit:
-            break
-    chosen = list(first_of.values())
+        parts.setdefault((formatting.local_day(start, zone), part), []).append(start)
+    chosen = [
+        min(starts, key=lambda start: _rank(start, seed)) if number else starts[0]
+        for number, starts in enumerate([*parts.values()][:limit])
+    ]
     for distance in (APART, timedelta(0)):
         for start in free:
             is_apart = all(abs(start - other) >= distance for other in chosen)
             if len(chosen) < limit and start not in chosen and is_apart:
                 chosen.append(start)
     return sorted(chosen)
+
+
+def _rank(start: datetime, seed: int) -> int:
+    """A number that looks random. The choice by it stays when another start is taken."""
+    return (int(start.timestamp()) // 900 * 7919 + seed) % 10007
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,20 +188,28 @@ async def free_next(db: Db, *, now: datetime) -> list[Card]:
 
 
 def _varied(ranking: Sequence[NextStart]) -> list[NextStart]:
-    """Up to LIMIT of a ranking: a subject for the second time, or a category for the fourth, only
-    after all others."""
-    subjects: dict[str, int] = {}
-    in_category: dict[str, int] = {}  # subjects so far
-    rounds: list[tuple[int, NextStart]] = []
-    for each in ranking:
-        again = subjects.get(each.catalog_service, 0)
-        if again == 0:
-            in_category[each.category] = in_category.get(each.category, 0) + 1
-        round_number = max(again, (in_category[each.category] - 1) // 3)
-        rounds.append((round_number if each.start else len(ranking), each))
-        subjects[each.catalog_service] = again + 1
-    rounds.sort(key=lambda pair: pair[0])  # stable: within a round, soonest first
-    return [each for _, each in rounds[:LIMIT]]
+    """Up to LIMIT of a ranking, one after the other: the soonest of those that resemble the earlier
+    choices least in their subject, their category and the part of the day they are free."""
+    rest = [each for each in ranking if each.start]
+    chosen: list[NextStart] = []
+    counts: Counter[object] = Counter()
+
+    def traits(each: NextStart) -> tuple[object, object, object]:
+        assert each.start is not None
+        part = formatting.part_of_day(each.start, ZONE)
+        return each.catalog_service, each.category, (formatting.local_day(each.start, ZONE), part)
+
+    def resemblance(each: NextStart) -> int:
+        subject, category, part = traits_of[each.service_id]
+        return counts[subject] + (counts[category] + counts[part]) // 3
+
+    traits_of = {each.service_id: traits(each) for each in rest}
+    while rest and len(chosen) < LIMIT:
+        best = min(rest, key=resemblance)  # of equal ones, the soonest
+        rest.remove(best)
+        chosen.append(best)
+        counts.update(traits_of[best.service_id])
+    return [*chosen, *(each for each in ranking if each.start is None)][:LIMIT]
 
 
 def page_data(cards: Sequence[Card], now: datetime) -> dict[str, Any]:

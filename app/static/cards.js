@@ -18,16 +18,21 @@ const REDRAW_EVERY = 10_000;
 const HORIZON = 90 * 86_400_000;
 const APART = 3_600_000;
 
-// Of free starts in order, the first one of each part of a day; then the soonest others, first
-// those an hour apart. Mirrors app/pages/instructor_cards.py.
-export function spread(free, zone, limit) {
-  const firstOf = new Map();
+// A number that looks random. The choice by it stays when another start is taken.
+const rank = (start, seed) => (Math.floor(start / 900_000) * 7919 + seed) % 10007;
+
+// Of free starts in order, the soonest and one of each later part of a day, which varies by `seed`;
+// then the soonest others, first those an hour apart. Mirrors app/pages/instructor_cards.py.
+export function spread(free, zone, seed, limit) {
+  const parts = new Map();
   for (const start of free) {
     const part = `${dayOf(start, zone)} ${partOfDay(start, zone)}`;
-    if (!firstOf.has(part)) firstOf.set(part, start);
-    if (firstOf.size === limit) break;
+    if (!parts.has(part)) parts.set(part, []);
+    parts.get(part).push(start);
   }
-  const chosen = [...firstOf.values()];
+  const least = (one, other) => (rank(other, seed) < rank(one, seed) ? other : one);
+  const chosen = [...parts.values()].slice(0, limit)
+    .map((starts, number) => (number ? starts.reduce(least) : starts[0]));
   for (const distance of [APART, 0]) {
     for (const start of free) {
       const isApart = chosen.every((other) => Math.abs(start - other) >= distance);
@@ -81,6 +86,10 @@ class Card {
     this.update({ ...this.#board, days: {} });
   }
 
+  get #seed() {
+    return parseInt(this.#card.service.id.slice(-6), 16);
+  }
+
   get #drawnTimes() {
     return [...this.#times.querySelectorAll(".time")];
   }
@@ -118,7 +127,7 @@ class Card {
   }
 
   #arrange(free) {
-    const starts = spread(free, this.#board.time_zone, times);
+    const starts = spread(free, this.#board.time_zone, this.#seed, times);
     for (const time of this.#drawnTimes) {
       if (!starts.includes(startOf(time))) time.remove();
     }
