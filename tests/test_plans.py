@@ -305,7 +305,7 @@ HOT: dict[str, dict[str, Any]] = {
         "valid_until": [NOW],
     },
     "passed_next_starts": {"now": NOW - timedelta(days=1), "limit": 100},
-    "services_by_category": {"most": 20},
+    "services_by_category": {"most": 5},
     "sitemap_parts": {"size": 100, "most": 5},
     "sitemap_instructors": {"after": account_id(7), "limit": 100},
     "similar_services": {

@@ -16,11 +16,11 @@ from app.db import Db
 from app.statements import PUBLIC_SECONDS, statement
 
 LIMIT = 12  # on the start page
-CANDIDATES = 5 * LIMIT  # from which the varied ones are chosen
-DAYS = 14  # of each board
+CANDIDATES = 30  # from which the varied ones are chosen
+DAYS = 7  # of each board
 TIMES = 3  # per card
 APART = timedelta(hours=1)
-ZONE = "America/New_York"  # of the parts of the day that vary
+ZONE = "America/New_York"  # of the days and parts of the day among which cards vary
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """A service to show with lessons of `minutes`; the board begins today or on `first`."""
+    """A service to show with lessons of `minutes`, and its next start."""
 
     service_id: UUID
     minutes: int
-    first: date | None = None
+    start: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +159,15 @@ _cards = statement("cards", CardRow, seconds=PUBLIC_SECONDS)
 async def of(
     db: Db, picks: Sequence[Pick], *, window: Window | None = None, now: datetime
 ) -> list[Card]:
-    """The cards of these services, in this order, with times within the window."""
+    """The cards of these services, in this order, with times within the window. A board begins
+    today or with the window, or on the day of a next start beyond that."""
+    begin = window.first if window else formatting.local_day(now, ZONE)
+    days = [formatting.local_day(pick.start or now, ZONE) for pick in picks]
     rows = await _cards.all(
         db,
         services=[pick.service_id for pick in picks],
         minutes=[pick.minutes for pick in picks],
-        firsts=[pick.first for pick in picks],
+        firsts=[day if (day - begin).days >= DAYS - 1 else begin for day in days],
         now=now,
         days=DAYS,
     )
@@ -180,7 +183,8 @@ async def free_next(db: Db, *, now: datetime) -> list[Card]:
     """Instructors of varied subjects by their next start."""
     ranking = await next_start.soonest(db, limit=CANDIDATES, now=now)
     chosen = _varied(ranking)
-    cards = await of(db, [Pick(each.service_id, each.minutes) for each in chosen], now=now)
+    picks = [Pick(each.service_id, each.minutes, each.start) for each in chosen]
+    cards = await of(db, picks, now=now)
     # The boards are read after the ranking, and end before the horizon.
     start_of = {each.service_id: each.start or now + HORIZON for each in chosen}
     cards.sort(key=lambda card: (*card.starts, start_of[card.row.service_id])[0])

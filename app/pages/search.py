@@ -159,15 +159,13 @@ def _meta(
 async def _cards(pool: Pool, items: list[Item], criteria: Understood, now: datetime) -> list[Card]:
     """The results' cards. With a day or time, they show only times then."""
     window = _window(criteria, now)
-    today = _today(now)
-    first_of: dict[UUID, date] = {}
+    # The cards of an instructor share a board, which begins for the soonest.
+    soonest: dict[UUID, datetime] = {}
     for item in items:
-        day = search.local_now(item.next_available).date() if item.next_available else today
-        is_far = (day - today).days >= instructor_cards.DAYS - 1
-        first = window.first if window else day if is_far else today
-        # The cards of an instructor share a board.
-        first_of[item.instructor_id] = min(first, first_of.get(item.instructor_id, first))
-    picks = [Pick(item.service_id, item.minutes, first_of[item.instructor_id]) for item in items]
+        if item.next_available:
+            known = soonest.get(item.instructor_id, item.next_available)
+            soonest[item.instructor_id] = min(known, item.next_available)
+    picks = [Pick(item.service_id, item.minutes, soonest.get(item.instructor_id)) for item in items]
     return await instructor_cards.of(pool, picks, window=window, now=now)
 
 

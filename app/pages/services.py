@@ -10,7 +10,7 @@ from app.pages import meta
 from app.pages.meta import Meta
 from app.web import Request
 
-MOST_COUNTED = 20
+MOST_COUNTED = 5
 
 
 @web.visitor
