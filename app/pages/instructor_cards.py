@@ -15,8 +15,8 @@ from app.availability.start_times import HORIZON
 from app.db import Db
 from app.statements import PUBLIC_SECONDS, statement
 
-LIMIT = 12  # on the start page
-CANDIDATES = 30  # from which the varied ones are chosen
+LIMIT = 9  # on the start page
+CANDIDATES = 3 * LIMIT  # from which the varied ones are chosen
 DAYS = 7  # of each board
 TIMES = 3  # per card
 APART = timedelta(hours=1)

@@ -49,7 +49,7 @@ async def measure(stack: Stack, *, quick: bool) -> list[Result]:
         await _turn(pool, student, seconds if turn >= WARM else {})
     floor = seconds.pop("floor")
     names = {
-        "ranking": "free next: the twelve soonest",
+        "ranking": "free next: the nine soonest",
         "cards": "free next: the home page's cards with their boards",
         "offers": "a hundred offers with their next starts",
     }
@@ -58,7 +58,7 @@ async def measure(stack: Stack, *, quick: bool) -> list[Result]:
             f"{names[name]}, {INSTRUCTORS:,} instructors: p50, p99",
             f"{milliseconds(percentile(turns, 50))}, {milliseconds(percentile(turns, 99))}",
             f"{milliseconds(percentile(floor, 50))}, {milliseconds(percentile(floor, 99))} "
-            "(12 boards)",
+            "(9 boards)",
             f"{percentile(turns, 50) / percentile(floor, 50):.1f}×",
             "p99 ≤ 20 ms" if name in {"ranking", "cards"} else "",
             percentile(turns, 99) <= AIM_SECONDS if name in {"ranking", "cards"} else None,
