@@ -64,9 +64,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 # The files that take longest, longest first: begun late, one of them would keep one worker busy
 # after the others are done.
 LONG = (
-    "realtime/test_faults.py", "test_up.py", "browser/test_looks.py", "loadtests/test_crowd.py",
-    "browser/test_live_client.py", "loadtests/", "browser/", "realtime/", "jobs/",
-    "test_connections.py",
+    "realtime/test_faults.py", "test_up.py", "browser/test_looks.py", "loadtests/test_chaos.py",
+    "loadtests/test_crowd.py", "loadtests/", "realtime/test_everything_breaks.py",
+    "realtime/test_backpressure.py", "browser/", "realtime/", "jobs/", "test_connections.py",
 )  # fmt: skip
 
 

@@ -257,16 +257,14 @@ def test_children_are_given_less_than_ten_seconds_to_stop() -> None:
     assert WORKERS_SECONDS + RELAY_SECONDS + STORES_SECONDS < 10
 
 
-@pytest.mark.parametrize(
-    ("number", "host", "warns"),
-    [(signal.SIGINT, "0.0.0.0", True), (signal.SIGHUP, "127.0.0.1", False)],
-)
-def test_ctrl_c_and_a_closed_terminal_stop_it(
-    used_folder: Path, up: Callable[..., Up], number: signal.Signals, host: str, warns: bool
-) -> None:
-    running = up("--host", host, site_mode="int").ready()
+def test_ctrl_c_stops_it(used_folder: Path, up: Callable[..., Up]) -> None:
+    running = up("--host", "0.0.0.0", site_mode="int").ready()
     # Everyone knows the passwords of demo accounts.
-    assert ("this machine's network can reach the site" in running.output) is warns
+    assert "this machine's network can reach the site" in running.output
+    stops_without_warnings(running, signal.SIGINT)
+
+
+def stops_without_warnings(running: Up, number: signal.Signals) -> None:
     family = running.family()
     running.stop(number)
     assert ended(family)
@@ -294,7 +292,7 @@ def test_a_stop_during_the_start_leaves_no_process(up: Callable[..., Up]) -> Non
     assert ended(family)
 
 
-def test_a_killed_up_leaves_no_process_and_can_be_started_again(
+def test_a_killed_up_leaves_no_process_and_its_successor_ends_with_its_terminal(
     used_folder: Path, up: Callable[..., Up]
 ) -> None:
     running = up().ready()
@@ -304,12 +302,21 @@ def test_a_killed_up_leaves_no_process_and_can_be_started_again(
     sockets = Path(match[1])
     running.process.signal(signal.SIGKILL)
     until(lambda: ended(family), "its children to end", 15)
-    assert up(port=running.port).ready().answers("/")
+    successor = up(port=running.port).ready()
+    assert successor.answers("/")
     assert not sockets.exists()
+    assert "this machine's network can reach the site" not in successor.output
+    stops_without_warnings(successor, signal.SIGHUP)
 
 
-def test_data_and_sessions_survive_a_restart(up: Callable[..., Up], folder: Path) -> None:
-    first = up("--no-demo").ready()
+def test_data_and_sessions_survive_a_restart_beside_another_up(
+    up: Callable[..., Up], folder: Path, running: Up
+) -> None:
+    """The name of its folder contains a space."""
+    folder.chmod(0o755)
+    data = folder / "my data"
+    first = up("--no-demo", data=data).ready()
+    assert (data / "running.json").exists()
     registration = {
         "email": "ben@example.com",
         "password": "a long enough password",
@@ -317,37 +324,25 @@ def test_data_and_sessions_survive_a_restart(up: Callable[..., Up], folder: Path
         "role": "student",
     }
     token = httpx.post(f"{first.url}/api/auth/register", json=registration).json()["token"]
-    admin = [sys.executable, "-m", "app", "admin", "ben@example.com", "--data", str(folder)]
+    admin = [sys.executable, "-m", "app", "admin", "ben@example.com", "--data", str(data)]
     result = subprocess.run(
         admin, capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE, check=False
     )
     assert result.stdout == "ben@example.com is an admin.\n", result.stderr
     first.stop()
-    second = up().ready()
+    assert running.answers("/")
+    second = up(data=data).ready()
     me = httpx.get(f"{second.url}/api/auth/me", headers={"Authorization": f"Bearer {token}"})
     assert me.json()["email"] == "ben@example.com"
     assert "admin" in me.json()["roles"]
     assert "sarah.chen" not in second.output  # only an empty database gets demo accounts
-    assert (folder / "secret_key").stat().st_mode & 0o777 == 0o600
-
-
-def test_two_ups_with_different_folders_and_ports_are_independent(
-    up: Callable[..., Up], folder: Path, earlier_folder: Path
-) -> None:
-    """The name of one folder contains a space."""
-    folder.chmod(0o755)
-    (folder / "used").mkdir()
-    one = up("--no-demo", data=folder / "my data").ready()
-    two = up(data=copy(earlier_folder, folder / "used")).ready()
-    assert (folder / "my data" / "running.json").exists()
-    one.stop()
-    assert two.answers("/")
+    assert (data / "secret_key").stat().st_mode & 0o777 == 0o600
 
 
 def test_configured_databases_are_used(
     up: Callable[..., Up], settings: Settings, redis_server: RedisServer
 ) -> None:
-    running = up(**environment(settings) | {"LOG_LEVEL": "info"}).ready()
+    running = up("--no-demo", **environment(settings) | {"LOG_LEVEL": "info"}).ready()
     started = {line["child"] for line in running.log if line["event"] == "child_started"}
     assert started == {"relay", "worker", "web"}
     assert not (running.data / "postgres").exists()

@@ -6,6 +6,7 @@ change from another process through the same Redis."""
 import asyncio
 import shutil
 import subprocess
+import sys
 import time
 import venv
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -286,12 +287,14 @@ def _python(folder: Path) -> Path:
     installed = folder / requirements.name
     if not installed.exists() or installed.read_bytes() != requirements.read_bytes():
         say("installing the Python peers")
-        venv.create(folder, clear=True, with_pip=True)
+        venv.create(folder, clear=True)
         _run(
             [
-                str(python),
+                sys.executable,
                 "-m",
                 "pip",
+                "--python",
+                str(python),
                 "install",
                 "--quiet",
                 "--disable-pip-version-check",
