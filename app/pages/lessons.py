@@ -37,10 +37,10 @@ async def page(request: Request, account: SignedIn) -> Response:
         wire.Paging, {name: query[name] for name in ("limit", "cursor") if query.get(name)}
     )
     lessons, cursor = await _lessons(request, account, scope, paging)
-    named = query.get("lesson")
-    if named and not any(str(lesson.id) == named for lesson in lessons):
+    linked_id = query.get("lesson")
+    if linked_id and not any(str(lesson.id) == linked_id for lesson in lessons):
         # The link of a mail to a lesson that is not upcoming any more, or too far ahead.
-        return RedirectResponse(f"/book/{quote(named, safe='')}", HTTPStatus.SEE_OTHER)
+        return RedirectResponse(f"/book/{quote(linked_id, safe='')}", HTTPStatus.SEE_OTHER)
     cancelled = await _own(request, account, "cancelled", state="cancelled")
     moved = await _own(request, account, "moved", state="confirmed")
     if moved and not moved.sequence:

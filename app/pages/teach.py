@@ -40,12 +40,12 @@ async def page(request: Request, account: SignedIn) -> Response:
         lesson for day in lines.days for lesson in lines.lessons(day) if lesson.state != "held"
     ]
     listed = [*lines.unsettled, *week_lessons, *lines.later[:LATER]]
-    named, done = await _named_lesson(request, account), _done(request)
-    if named and (done == "cancelled" or any(lesson.id == named.id for lesson in listed)):
-        unlisted = None
-    else:
-        unlisted = named
-        listed += [named] if named else []
+    linked_lesson, done = await _linked_lesson(request, account), _done(request)
+    unlisted_lesson = linked_lesson if done != "cancelled" else None
+    if unlisted_lesson and any(lesson.id == unlisted_lesson.id for lesson in listed):
+        unlisted_lesson = None
+    if unlisted_lesson:
+        listed.append(unlisted_lesson)
     return web.page(
         request,
         "teach.html",
@@ -55,9 +55,9 @@ async def page(request: Request, account: SignedIn) -> Response:
         later=lines.later[:LATER],
         has_more=len(lines.later) > LATER,
         week_lessons=week_lessons,
-        done=done if named and done in {named.state, "noted"} else None,
-        named=named,
-        unlisted=unlisted,
+        done=done if linked_lesson and done in {linked_lesson.state, "noted"} else None,
+        linked_lesson=linked_lesson,
+        unlisted_lesson=unlisted_lesson,
         **await _about(request, profile.id, listed, now),
         **_open_form(request, listed),
         hours={date.fromisoformat(day): ranges for day, ranges in hours.days.items()},
@@ -101,7 +101,7 @@ def _open_form(request: Request, lessons: Collection[Booking]) -> dict[str, Any]
     }
 
 
-async def _named_lesson(request: Request, account: SignedIn) -> Booking | None:
+async def _linked_lesson(request: Request, account: SignedIn) -> Booking | None:
     """The instructor's lesson that the address names. A hold is not a lesson."""
     try:
         lesson_id = UUID(request.query_params.get("lesson", ""))

@@ -42,7 +42,7 @@ export class Changes {
   #instructor;
   #zone;
   #since;
-  #told = new Set(); // audit entries: "id at"
+  #announced = new Set(); // audit entries: "id at"
 
   // Changes before `since` (an instant) are already on the page.
   constructor(instructor, zone, since) {
@@ -58,7 +58,7 @@ export class Changes {
         const { items } = await readJson(`/api/bookings/${id}/history?limit=100`);
         await this.#tellOf(id, items);
       } catch {
-        // The list shows the lesson as it is.
+        // The list shows the lesson without a notice.
       }
     }
   }
@@ -68,8 +68,8 @@ export class Changes {
     if (index < 0) return;
     const { at, event, actor, start } = entries[index];
     const key = `${id} ${at}`;
-    if (Date.parse(at) < this.#since || this.#told.has(key)) return;
-    this.#told.add(key);
+    if (Date.parse(at) < this.#since || this.#announced.has(key)) return;
+    this.#announced.add(key);
     if (actor?.id === this.#instructor) return;
     const booking = await readJson(`/api/bookings/${id}`);
     const when = (instant) => moment(Date.parse(instant), this.#zone);

@@ -141,8 +141,8 @@ function rememberFocus(region) {
 }
 
 // Connects the list to the live connection. `describe` turns a booking message into
-// {sentence, summary} for announceTogether, or returns null. `onLost` gets the ids of lessons that no
-// longer stand in the list at their time.
+// {sentence, summary} for announceTogether, or returns null. `onLost` gets the ids of lessons that
+// no longer stand in the list at their time.
 export function followBookings(live, describe, onLost = () => {}) {
   showLinkedLesson();
   const list = new List(onLost);

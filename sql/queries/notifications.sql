@@ -101,8 +101,8 @@ returning id;
 
 -- name: insert_reminders
 -- For both people of each lesson that starts within 24 hours, once per time of the lesson. A lesson
--- booked or moved less than 24 hours ahead gets none. A reminder that was dropped as too late, after
--- the start of a lesson that is yet to come, was dropped by a clock that was ahead: it is due again.
+-- booked or moved less than 24 hours ahead gets none. A reminder that was dropped after the start
+-- of a lesson that is yet to come was dropped by a clock that was ahead, so it is due again.
 -- Returns the number of lessons.
 with lesson as (
   select b.id, b.student_id, b.instructor_id, b.sequence,
