@@ -1,6 +1,6 @@
 """The command line: `python -m app up | serve | relay | worker | migrate | seed | reset | backup |
-restore | admin | verify | new-epoch`. A command reads the settings, calls one function, and reports
-every expected error as one sentence."""
+restore | admin | second-factor-off | verify | new-epoch`. A command reads the settings, calls one
+function, and reports every expected error as one sentence."""
 
 import argparse
 import asyncio
@@ -129,6 +129,13 @@ def _parser() -> argparse.ArgumentParser:
     _data_option(command("admin", _admin, "Give an account the admin role.")).add_argument(
         "email", metavar="EMAIL"
     )
+    _data_option(
+        command(
+            "second-factor-off",
+            _second_factor_off,
+            "Turn off the second factor of somebody who lost the app.",
+        )
+    ).add_argument("email", metavar="EMAIL")
     _data_option(
         command("verify", _verify, "Confirm e-mail addresses without the mail's link.")
     ).add_argument("emails", metavar="EMAIL", nargs="+")
@@ -396,6 +403,19 @@ def _admin(options: argparse.Namespace) -> int:
         else f"There is no account with the address {options.email}. Register it first."
     )
     return 0 if exists else NOT_DONE
+
+
+def _second_factor_off(options: argparse.Namespace) -> int:
+    from app import maintenance
+
+    address = _operator_settings(options).database_url.get_secret_value()
+    was_on = asyncio.run(maintenance.turn_off_second_factor(address, options.email))
+    print(
+        f"The second factor of {options.email} is off."
+        if was_on
+        else f"There is no second factor of an account with the address {options.email}."
+    )
+    return 0 if was_on else NOT_DONE
 
 
 def _verify(options: argparse.Namespace) -> int:

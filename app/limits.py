@@ -27,7 +27,7 @@ log = structlog.get_logger("limits")
 # counted before a password is checked, so that parallel guesses cannot exceed a limit.
 
 # Sign-ins, right or wrong: each costs a password hash. Many people may share an IP address.
-SIGN_INS_OF_ADDRESS = RateLimitItemPerMinute(120, 5, namespace="sign-ins-address")
+SIGN_INS_OF_ADDRESS = RateLimitItemPerMinute(60, 1, namespace="sign-ins-address")
 SIGN_IN_FAILURES_OF_ADDRESS = RateLimitItemPerMinute(60, 5, namespace="sign-in-address")
 # One address guessing one account. A success resets the count.
 SIGN_IN_FAILURES_OF_BOTH = RateLimitItemPerMinute(10, 5, namespace="sign-in-both")

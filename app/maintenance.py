@@ -16,6 +16,7 @@ from app.db import Pool, Tx
 from app.statements import statement
 
 log = structlog.get_logger("maintenance")
+security_log = structlog.get_logger("security")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ drop_everything = statement("drop_everything", bool)
 recreate_schema = statement("recreate_schema", bool)
 end_other_connections = statement("end_other_connections", int)
 insert_admin = statement("make_admin", UUID)
+delete_totp_of_email = statement("delete_totp_of_email", UUID)
 update_site_mode = statement("raise_site_mode", bool)
 owns_schema = statement("owns_schema", bool)
 replace_epoch_seed = statement("replace_epoch_seed", bool)
@@ -72,7 +74,20 @@ async def reset(address: str, app_address: str) -> None:
 async def make_admin(address: str, email: str) -> bool:
     """Gives an account the admin role. False if there is no such account."""
     async with _connected(address) as pool:
-        return await insert_admin.first(pool, email=email) is not None
+        account_id = await insert_admin.first(pool, email=email)
+    if account_id is not None:
+        security_log.warning("role_granted", account=str(account_id), role="admin")
+    return account_id is not None
+
+
+async def turn_off_second_factor(address: str, email: str) -> bool:
+    """For somebody who lost the phone with the app. False if there is no such account, or it has no
+    second factor."""
+    async with _connected(address) as pool:
+        account_id = await delete_totp_of_email.first(pool, email=email)
+    if account_id is not None:
+        security_log.warning("second_factor_off", account=str(account_id))
+    return account_id is not None
 
 
 async def verify(address: str, emails: Sequence[str], *, now: datetime) -> int:

@@ -4,6 +4,7 @@ verdict. Exit status: 0 if all checks passed, 1 if a check failed,
 
 import argparse
 import asyncio
+import os
 import re
 import signal
 import subprocess
@@ -237,7 +238,9 @@ def _chaos(options: argparse.Namespace, stack: ExitStack) -> int:
     )
     print(f"\nchaos: {options.people} users for {seconds:g} s …", flush=True)
     with error_file.open("wb") as errors:
-        locust = subprocess.Popen(command, stderr=errors)  # noqa: S603 — our own program
+        locust = subprocess.Popen(  # noqa: S603 — our own program
+            command, stderr=errors, env=os.environ | {"DATABASE_URL": product.database_url}
+        )
     try:
         _until(
             lambda: results.started_file(results_file).exists() or locust.poll() is not None,
@@ -316,7 +319,11 @@ def _run(
         )
         try:
             locust = subprocess.run(  # noqa: S603
-                command, check=False, stderr=subprocess.PIPE, timeout=seconds + _EXTRA_SECONDS
+                command,
+                check=False,
+                stderr=subprocess.PIPE,
+                timeout=seconds + _EXTRA_SECONDS,
+                env=os.environ | {"DATABASE_URL": verdict.database_of(data)},
             )
         except subprocess.TimeoutExpired:
             print("The crowd did not end in time.", file=sys.stderr)

@@ -111,6 +111,7 @@ async def _refuse(socket: WebSocket[State], refused: refusal.Refusal) -> None:
     if isinstance(refused, refusal.RateLimited | refusal.Unavailable):
         headers["Retry-After"] = str(refused.retry_after)
     metrics.REFUSED.labels(str(status)).inc()
+    web.record_refusal(socket, refused)
     response: Response = web.json(refused.as_json(), status, headers)
     await socket.send_denial_response(response)
 

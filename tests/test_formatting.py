@@ -1,8 +1,11 @@
 """How pages and mails write things."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from app import formatting
+from app.notifications import phrases
 
 
 def test_initials_have_varied_colors_and_a_name_always_the_same() -> None:
@@ -24,3 +27,20 @@ def test_initials_have_varied_colors_and_a_name_always_the_same() -> None:
 )
 def test_a_length_uses_the_largest_unit_that_fits_at_least_twice(minutes: int, text: str) -> None:
     assert formatting.length(minutes) == text
+
+
+def test_a_reader_with_a_24_hour_clock_reads_every_time_in_it() -> None:
+    start, end = datetime(2026, 11, 24, 14, tzinfo=UTC), datetime(2026, 11, 24, 20, 30, tzinfo=UTC)
+    new_york = "America/New_York"
+    formatting.use_clock("24")
+    try:
+        assert formatting.clock(start, new_york) == "09:00"
+        assert formatting.span(start, end, new_york) == "09:00–15:30"
+        assert formatting.moment(end, new_york) == "Tue, Nov 24, 15:30"
+        assert formatting.hint(start, new_york, "Europe/Paris") == "15:00"
+        assert formatting.wall_span("08:00", "24:00") == "08:00–24:00"
+        assert phrases.hours(start, end, new_york) == "09:00–15:30"
+    finally:
+        formatting.use_clock("12")
+    assert formatting.clock(end, new_york) == "3:30 pm"
+    assert phrases.hours(start, end, new_york) == "9:00 am–3:30 pm"

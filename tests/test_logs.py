@@ -6,10 +6,14 @@ import subprocess
 import sys
 from typing import Any
 
+import httpx
 import pytest
 
+from app.db import Pool
+from app.settings import Settings
+from tests import factories
 from tests.cluster import PATIENCE
-from tests.processes import ROOT
+from tests.processes import ROOT, Starter
 
 BEGIN = """
 import logging, warnings, structlog
@@ -140,3 +144,32 @@ def test_the_console_format_is_one_readable_line() -> None:
     (line,) = output("structlog.get_logger('relay').info('published', changes=3)", "console")
     assert "published" in line
     assert "changes=3" in line
+
+
+async def test_no_request_leaves_a_secret_or_an_address_in_the_log(
+    start: Starter, pool: Pool, settings: Settings
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    token = await factories.token_of(pool, ben.id, settings)
+    web = start("serve", log_level="debug", rate_limits="on")
+    guess, code = "hunter2-is-a-guess", "471100"
+    async with httpx.AsyncClient(base_url=web.url, timeout=PATIENCE) as client:
+        credentials = {"email": ben.email, "password": guess, "code": code}
+        assert (await client.post("/api/auth/login", json=credentials)).status_code == 401
+        form = credentials | {"_page": "/login"}
+        assert (await client.post("/api/auth/login", data=form)).status_code in {401, 403}
+        credentials["password"] = factories.PASSWORD
+        answer = await client.post("/api/auth/login", json=credentials)
+        new_token = answer.json()["token"]
+        await client.post("/api/auth/password-reset/request", json={"email": ben.email})
+        await client.get(f"/lessons?token={token}", headers={"Authorization": f"Bearer {token}"})
+        await client.get("/metrics", headers={"X-Monitoring-API-Key": guess})
+        # A bug, whose traceback is logged.
+        await pool.execute("alter table booking rename column note to words")
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert (await client.get("/api/bookings", headers=bearer)).status_code == 500
+    web.wait_for("unhandled_error")
+    web.stop()
+    key = settings.secret_key.get_secret_value()
+    for secret in (guess, code, factories.PASSWORD, token, new_token, key, ben.email, "127.0.0.1"):
+        assert secret not in web.log

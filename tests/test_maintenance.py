@@ -121,6 +121,26 @@ async def test_admin_gives_an_existing_account_the_role(operate: Operate, pool: 
     )
 
 
+async def test_verify_confirms_addresses_and_second_factor_off_forgets_a_lost_app(
+    operate: Operate, pool: Pool
+) -> None:
+    ben, emma = await factories.student(pool, "Ben"), await factories.student(pool, "Emma")
+    await pool.execute("update account set verified_at = null")
+    verified = "select email::text from account where verified_at is not null order by 1"
+    partly = operate("verify", "BEN@example.com", "nobody@example.com")
+    assert partly.returncode == 1
+    assert partly.stdout == "1 of 2 addresses belong to an account and are confirmed.\n"
+    assert [row[0] for row in await pool.fetch(verified)] == [ben.email]
+    assert operate("verify", emma.email).stdout == "emma@example.com is confirmed.\n"
+    assert len(await pool.fetch(verified)) == 2
+    await pool.execute("insert into totp values ($1, 'secret', now())", ben.id)
+    off = operate("second-factor-off", "BEN@example.com")
+    assert (off.returncode, "second_factor_off" in off.stderr) == (0, True)
+    assert str(ben.id) in off.stderr
+    assert await pool.fetchval("select count(*) from totp") == 0
+    assert operate("second-factor-off", "BEN@example.com").returncode == 1
+
+
 async def test_new_epoch_changes_the_epoch(operate: Operate, pool: Pool) -> None:
     before = await pool.fetchval("select epoch_seed from site")
     assert operate("new-epoch").returncode == 0

@@ -318,9 +318,10 @@ async def test_tables_are_in_public_functions_and_views_in_code_and_names_are_un
     assert names["public"] & names["code"] == set()
 
 
-def test_migrations_are_numbered_without_gaps() -> None:
-    numbers = [int(path.name[:4]) for path in sorted((db.SQL / "migrations").glob("*.sql"))]
-    assert numbers == list(range(1, len(numbers) + 1))
+def test_each_migration_has_its_own_number() -> None:
+    """A gap is a migration that was planned and not needed."""
+    numbers = [int(path.name[:4]) for path in (db.SQL / "migrations").glob("*.sql")]
+    assert len(set(numbers)) == len(numbers)
 
 
 async def everything(url: str) -> Any:

@@ -329,6 +329,7 @@ HOT: dict[str, dict[str, Any]] = {
             "sort": sort,
             "after_start": None,
             "after_rate": None,
+            "after_instructor": None,
             "after_id": None,
             "latest": NOW + timedelta(days=90),
         }
@@ -340,6 +341,7 @@ HOT: dict[str, dict[str, Any]] = {
             "sort": sort,
             "after_start": None,
             "after_rate": None,
+            "after_instructor": None,
             "after_id": None,
             "first": DAY,
             "days": 1,
@@ -466,6 +468,9 @@ COVERED_ELSEWHERE = {
     "delete_old_dev_mails",
     "delete_old_keys",
     "delete_old_sessions",
+    "delete_old_search_history",
+    "delete_old_searches",
+    "delete_old_interactions",
     # one row by its key, inside a delivery or a job
     "claim_nightly_job",
     "dev_mail",
@@ -491,6 +496,7 @@ NO_GROWING_TABLE = {
 }
 OPERATOR_COMMANDS = {
     "contents",
+    "delete_totp_of_email",
     "demo_accounts",
     "drop_everything",
     "end_other_connections",
@@ -507,6 +513,7 @@ OPERATOR_COMMANDS = {
     "replace_epoch_seed",
     "set_site_mode",
     "without_timeouts",
+    "wait_longer",
 }
 
 

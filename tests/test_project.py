@@ -84,3 +84,21 @@ def test_files_and_names_in_documents_exist() -> None:
             assert (ROOT / file).exists(), f"{path.name}: {file}"
             word = name.rpartition(".")[2]
             assert re.search(rf"\b{word}\b", (ROOT / file).read_text()), f"{path.name}: {name}"
+
+
+def test_each_line_of_the_security_page_names_a_test_that_exists() -> None:
+    page = (ROOT / "docs" / "security.md").read_text()
+    _, _, claims = page.partition("## OWASP Top 10")
+    lines = [line for line in claims.splitlines() if line.startswith("| ")]
+    lines = [line for line in lines if not line.endswith("proven by |")]
+    names = {name for line in lines for name in re.findall(r"`(test_\w+)`", line)}
+    assert [line for line in lines if "`test_" not in line] == []
+    assert len(names) > 70
+    tests = {
+        name
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    assert names - tests == set()
+    sections = re.findall(r"^### (A\d\d) ", claims, re.MULTILINE)
+    assert sections == [f"A{number:02}" for number in range(1, 11)]

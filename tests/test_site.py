@@ -111,6 +111,24 @@ async def test_behind_tls_the_cookie_belongs_to_this_host_only(
         assert (await client.get("/api/auth/me", headers=by_plain_cookie)).status_code == 401
 
 
+async def test_behind_tls_every_cookie_is_secure_and_closed_to_scripts(
+    settings: Settings, pool: Pool
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    credentials = {"email": ben.email, "password": factories.PASSWORD}
+    async with visiting(public(settings)) as client:
+        answers = [
+            await client.get("/search?q=piano"),
+            await client.post("/api/auth/login", json=credentials),
+            await client.post("/notice/dismissal", headers={"Sec-Fetch-Site": "none"}),
+        ]
+        cookies = [cookie for answer in answers for cookie in answer.headers.get_list("set-cookie")]
+        assert len(cookies) >= 3
+        for cookie in cookies:
+            attributes = {part.strip().lower() for part in cookie.split(";")[1:]}
+            assert {"secure", "httponly", "samesite=lax", "path=/"} <= attributes, cookie
+
+
 # ---- hosts
 
 

@@ -12,7 +12,7 @@ from zoneinfo import available_timezones
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, Field
 
-from app import refusal
+from app import gate, refusal
 from app.accounts import address, demo_accounts, mail, password, second_factor, session, token
 from app.accounts.session import SignedIn
 from app.db import Db, Pool, Tx, transact
@@ -68,6 +68,7 @@ class _Profile:
     full_name: str
     time_zone: str
     clock: str
+    version: int | None  # of an instructor's calendar, after a new name
 
 
 _insert_account = statement("insert_account", UUID)
@@ -226,13 +227,14 @@ async def change_profile(
     """Changes what is not None. Raises ValidationError for an unknown time zone."""
     if time_zone is not None:
         await check_zone(pool, time_zone)
-    profile = await _change_profile.one(
-        pool,
-        account_id=account.account_id,
-        full_name=full_name,
-        time_zone=time_zone,
-        clock=clock,
-    )
+    async with gate.writer(pool, account.account_id):
+        profile = await _change_profile.one(
+            pool,
+            account_id=account.account_id,
+            full_name=full_name,
+            time_zone=time_zone,
+            clock=clock,
+        )
     return replace(
         account,
         full_name=profile.full_name,

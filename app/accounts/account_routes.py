@@ -13,7 +13,7 @@ from app.accounts import account as accounts
 from app.accounts import address, credentials, password, second_factor
 from app.accounts.account import Clock
 from app.accounts.session import SignedIn
-from app.web import Request, security_log
+from app.web import Request
 
 PAGE = "/account"
 
@@ -66,6 +66,7 @@ async def change_profile(request: Request, account: SignedIn) -> Response:
         time_zone=profile.time_zone,
         clock=profile.clock,
     )
+    request.state["wake_up"](account.account_id)
     return web.done(request, accounts.as_json(changed), redirect_to=f"{PAGE}?done=profile")
 
 
@@ -122,7 +123,7 @@ async def _confirm(request: Request) -> str:
     )
     state["wake_up"]()
     if confirmed.purpose == "email_change":
-        security_log.record(request, "email_changed", confirmed.account_id)
+        web.record_security_event(request, "email_changed", confirmed.account_id)
     return confirmed.email
 
 
@@ -170,7 +171,7 @@ async def reset_password(request: Request, _: SignedIn | None) -> Response:
     )
     state["sessions_ended"](account_id)
     state["wake_up"]()
-    security_log.record(request, "password_reset", account_id)
+    web.record_security_event(request, "password_reset", account_id)
     response = web.done(request, None, status=204, redirect_to="/reset-password?done=yes")
     return web.clear_session_cookie(request, response)
 
@@ -189,7 +190,7 @@ async def change_password(request: Request, account: SignedIn) -> Response:
     await _forget_password(request, account)
     state["sessions_ended"](account.account_id)
     state["wake_up"]()
-    security_log.record(request, "password_changed", account.account_id)
+    web.record_security_event(request, "password_changed", account.account_id)
     return web.done(request, None, status=204, redirect_to=f"{PAGE}?done=password#password")
 
 
@@ -210,7 +211,7 @@ async def confirm_totp(request: Request, account: SignedIn) -> Response:
     await state["limiter"].hit(limits.CODE_FAILURES_OF_ACCOUNT, subject)
     await second_factor.confirm(state["pool"], account.account_id, body.code, now=state["now"]())
     await state["limiter"].forget(limits.CODE_FAILURES_OF_ACCOUNT, subject)
-    security_log.record(request, "second_factor_on", account.account_id)
+    web.record_security_event(request, "second_factor_on", account.account_id)
     return web.done(request, None, status=204, redirect_to=f"{PAGE}?done=factor-on#second-factor")
 
 
@@ -225,7 +226,7 @@ async def delete_totp(request: Request, account: SignedIn) -> Response:
     await _forget_password(request, account)
     if not await second_factor.turn_off(state["pool"], account.account_id):
         raise refusal.NotFound("There is no second factor to turn off.")
-    security_log.record(request, "second_factor_off", account.account_id)
+    web.record_security_event(request, "second_factor_off", account.account_id)
     return web.done(request, None, status=204, redirect_to=f"{PAGE}?done=factor-off#second-factor")
 
 

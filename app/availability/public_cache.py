@@ -74,6 +74,7 @@ class Calendar:
 
     id: str
     version: int | None = None
+    read_at: float = 0  # when the read of this version began
     # The newest version in any message. A read may have seen an older one.
     newest: int = 0
     answers: dict[Hashable, _Cached] = field(default_factory=dict)
@@ -150,7 +151,7 @@ class PublicCache:
             return
         if answer.version != calendar.version:
             self._clear(calendar)
-            calendar.version = answer.version
+            calendar.version, calendar.read_at = answer.version, reading.began_at
         if len(calendar.answers) >= MAX_ANSWERS and key not in calendar.answers:
             self._clear(calendar)
         size = len(answer.body) + OVERHEAD
@@ -220,10 +221,11 @@ class PublicCache:
         """Drops calendars that have changed. `before`: what `versions` returned at the time `at`;
         `present`: the versions in Postgres, read after that."""
         for instructor in before:
-            if instructor in present:
-                self.changed(instructor, present[instructor])
-            else:
-                self.changed(instructor)
+            self.changed(instructor, present.get(instructor))
+        for calendar in tuple(self._calendars.values()):
+            # Read before this comparison began, and stored meanwhile.
+            if calendar.version is not None and calendar.id not in before and calendar.read_at < at:
+                self._drop(calendar)
         self._confirmed_at = at
 
     def begin_epoch(self, epoch: str) -> None:

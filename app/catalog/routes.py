@@ -259,6 +259,8 @@ async def begin_teaching(request: Request, account: SignedIn) -> Response:
     changes = profile_fields.model_dump(exclude={"next"}, exclude_none=True)
     state = request.state
     await instructor.begin(state["pool"], account.account_id, changes, now=state["now"]())
+    if "instructor" not in account.roles:
+        web.record_security_event(request, "role_granted", account.account_id, role="instructor")
     state["wake_up"](account.account_id)
     redirect_to = _page(profile_fields)
     return web.done(request, await _own(request, account), status=201, redirect_to=redirect_to)

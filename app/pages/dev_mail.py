@@ -62,7 +62,11 @@ async def mail(request: web.Request, _: SignedIn | None) -> Response:
 @web.visitor
 async def html(request: web.Request, _: SignedIn | None) -> Response:
     """The mail's own HTML, for the frame of its page."""
-    headers = {"Content-Security-Policy": _MAIL_POLICY, "Cache-Control": "no-store"}
+    headers = {
+        "Content-Security-Policy": _MAIL_POLICY,
+        "X-Frame-Options": "SAMEORIGIN",
+        "Cache-Control": "no-store",
+    }
     row = await _mail(request)
     return Response(row.body_html, headers=headers, media_type="text/html")
 

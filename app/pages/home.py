@@ -74,7 +74,7 @@ async def dismiss_notice(request: Request, _: SignedIn | None) -> Response:
         DISMISSED_SECONDS,
         httponly=True,
         samesite="lax",
-        secure=request.url.scheme == "https",
+        secure=request.state["settings"].secure or request.url.scheme == "https",
     )
     return response
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
-from uuid import UUID
 
 from app import formatting, refusal, wire
 from app.search import search
@@ -145,16 +144,8 @@ def _dollars(cents: int | None) -> str | None:
 def position(cursor: str, sort: Sort) -> Position | None:
     """The position that a cursor names; None for one of another sort, or no cursor."""
     try:
-        parsed = wire.Paging(limit=1, cursor=cursor or None).position(
-            str, lambda value: value, UUID
-        )
-        if parsed is None or parsed[0] != sort:
-            return None
-        _, key, service_id = parsed
-        if sort == "price":
-            return Position(service_id, rate=int(key))
-        return Position(service_id, start=wire.moment(key) if key else None)
-    except (refusal.Refusal, ValueError, TypeError):
+        return search.after(wire.Paging(limit=1, cursor=cursor or None), sort)
+    except (refusal.Refusal, ValueError):
         return None
 
 

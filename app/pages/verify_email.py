@@ -6,7 +6,7 @@ from app import limits, refusal, web
 from app.accounts import address
 from app.accounts.session import SignedIn
 from app.accounts.token import TokenExpired
-from app.web import Request, security_log
+from app.web import Request
 
 
 @web.visitor
@@ -29,7 +29,7 @@ async def page(request: Request, account: SignedIn | None) -> Response:
             outcome, email = "done", confirmed.email
             state["wake_up"]()
             if confirmed.purpose == "email_change":
-                security_log.record(request, "email_changed", confirmed.account_id)
+                web.record_security_event(request, "email_changed", confirmed.account_id)
     if account is not None and account.is_verified and outcome in {"", "sent"}:
         outcome, email = "done", account.email
     return web.page(

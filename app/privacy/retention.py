@@ -19,6 +19,8 @@ KEYS_KEPT = timedelta(days=1)
 DEV_MAILS_KEPT = timedelta(days=7)
 SESSIONS_KEPT = timedelta(days=30)  # after their end
 AUDIT_KEPT = timedelta(days=730)
+SEARCHES_KEPT = timedelta(days=90)
+GUEST_SEARCHES_KEPT = timedelta(days=30)
 
 # Between two batches, so that other work gets the disk.
 PAUSE_SECONDS = 0.02
@@ -59,6 +61,9 @@ _delete_keys = statement("delete_old_keys", KeyBatch)
 _delete_sessions = statement("delete_old_sessions", UuidBatch)
 _delete_dev_mails = statement("delete_old_dev_mails", NumberBatch)
 _delete_audit = statement("delete_old_audit", AuditBatch)
+_delete_history = statement("delete_old_search_history", UuidBatch)
+_delete_searches = statement("delete_old_searches", UuidBatch)
+_delete_interactions = statement("delete_old_interactions", NumberBatch)
 
 
 async def run(pool: Pool, *, now: datetime) -> dict[str, int]:
@@ -70,6 +75,9 @@ async def run(pool: Pool, *, now: datetime) -> dict[str, int]:
         "sessions": await delete_sessions(pool, before=now - SESSIONS_KEPT),
         "audit": await delete_audit(pool, before=now - AUDIT_KEPT),
     }
+    deleted |= await delete_search_data(
+        pool, before=now - SEARCHES_KEPT, guests_before=now - GUEST_SEARCHES_KEPT
+    )
     log.info("retention_finished", **deleted)
     return deleted
 
@@ -122,6 +130,30 @@ async def delete_audit(pool: Pool, *, before: datetime) -> int:
         total, booking_id, number = total + batch.deleted, batch.booking_id, batch.id
         await asyncio.sleep(PAUSE_SECONDS)
     return total
+
+
+async def delete_search_data(
+    pool: Pool, *, before: datetime, guests_before: datetime
+) -> dict[str, int]:
+    """Deletes old searches, those of guests earlier, and what was done with their results."""
+    deleted = {"search_history": 0, "searches": 0, "search_interactions": 0}
+    limits = {"before": before, "guests_before": guests_before}
+    after = _FIRST_ID
+    while batch := await _delete_history.first(pool, after=after, **limits):
+        deleted["search_history"] += batch.deleted
+        after = batch.last
+        await asyncio.sleep(PAUSE_SECONDS)
+    after = _FIRST_ID
+    while batch := await _delete_searches.first(pool, after=after, **limits):
+        deleted["searches"] += batch.deleted
+        after = batch.last
+        await asyncio.sleep(PAUSE_SECONDS)
+    number = 0
+    while rows := await _delete_interactions.first(pool, after=number, **limits):
+        deleted["search_interactions"] += rows.deleted
+        number = rows.last
+        await asyncio.sleep(PAUSE_SECONDS)
+    return deleted
 
 
 def _first_uuid7(instant: datetime) -> UUID:

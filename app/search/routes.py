@@ -14,7 +14,7 @@ from app.accounts.session import SignedIn
 from app.search import history, search, suggestions, visitor, vocabulary
 from app.search.history import Kind
 from app.search.parse import MAX_LENGTH, Understood, parse
-from app.search.search import Item, Position, Sort
+from app.search.search import Item, Sort
 from app.web import Request
 
 MAX_LENGTH_MINUTES = 480
@@ -38,26 +38,6 @@ class SearchQuery(wire.Paging):
     audience: Slug | None = None
     duration_minutes: int | None = Field(None, ge=1, le=MAX_LENGTH_MINUTES)
     sort: Sort | None = None
-
-    def after(self, sort: Sort) -> Position | None:
-        """The position that the cursor names. Raises ValidationError for one of another sort."""
-        position = self.position(str, _sort_key, UUID)
-        if position is None:
-            return None
-        used, key, service_id = position
-        if used != sort or isinstance(key, int) != (sort == "price"):
-            raise refusal.ValidationError(
-                "This cursor isn’t valid. Start again without one.", field="cursor"
-            )
-        if sort == "price":
-            return Position(service_id, rate=key)
-        return Position(service_id, start=key)
-
-
-def _sort_key(value: object) -> datetime | int | None:
-    if isinstance(value, str):
-        return wire.moment(value)
-    return None if value is None else wire.row_id(value)
 
 
 class SuggestionsQuery(BaseModel):
@@ -148,7 +128,7 @@ async def _results(
         now=now,
         limit=filters.limit + 1,
         sort=sort,
-        after=filters.after(sort),
+        after=search.after(filters, sort),
     )
 
     def key(item: Item) -> list[Any]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from app import wire
+from app import refusal, wire
 from app.availability import next_start, start_times
 from app.availability.next_start import Pair
 from app.availability.start_times import HORIZON
@@ -83,6 +83,7 @@ class Position:
     id: UUID
     start: datetime | None = None
     rate: int | None = None
+    instructor_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +252,30 @@ def _present(criteria: Understood, group: str) -> list[str]:
 def position(item: Item, sort: Sort) -> list[Any]:
     """The cursor after this result."""
     start = item.next_available and wire.instant(item.next_available)
-    return [sort, {"soonest": start, "price": item.hourly_rate_cents}.get(sort), item.service_id]
+    key = {"soonest": start, "price": item.hourly_rate_cents}.get(sort)
+    return [sort, key, item.instructor_id, item.service_id]
+
+
+def after(paging: wire.Paging, sort: Sort) -> Position | None:
+    """The position that the cursor names, or None without one. Raises ValidationError for a cursor
+    of another sort."""
+    position = paging.position(str, _sort_key, UUID, UUID)
+    if position is None:
+        return None
+    used, key, instructor_id, service_id = position
+    if used != sort or isinstance(key, int) != (sort == "price"):
+        raise refusal.ValidationError(
+            "This cursor isn’t valid. Start again without one.", field="cursor"
+        )
+    if sort == "price":
+        return Position(service_id, rate=key)
+    return Position(service_id, start=key, instructor_id=instructor_id)
+
+
+def _sort_key(value: object) -> datetime | int | None:
+    if isinstance(value, str):
+        return wire.moment(value)
+    return None if value is None else wire.row_id(value)
 
 
 def as_json(item: Item) -> dict[str, Any]:
@@ -358,7 +382,7 @@ async def _next_items(
         if sort != "soonest" or len(candidates) < size:
             break
         # No service beyond these candidates is free earlier.
-        last = max(_order(row.start, row.service_id) for row in candidates)
+        last = max(_order(row.start, row.instructor_id, row.service_id) for row in candidates)
         if len(ranking) >= limit and _soonest(ranking[limit - 1]) <= last:
             break
     return ranking[:limit]
@@ -376,6 +400,7 @@ async def _free_items(
 ) -> list[Item]:
     """Results that are free within these hours, with their first start then."""
     results: list[Item] = []
+    seen: set[UUID] = set()
     read, size = 0, limit + SPARE
     # By `soonest`, candidates of earlier pages may have been verified to start later.
     keys = _keys(None if sort == "soonest" else after)
@@ -393,17 +418,23 @@ async def _free_items(
             now=now,
         )
         read += len(candidates)
-        starts = [(row, row.first_start(now, hours.exactly)) for row in candidates]
+        unseen = {row.service_id: row for row in reversed(candidates) if row.service_id not in seen}
+        seen |= unseen.keys()
+        starts = [(row, row.first_start(now, hours.exactly)) for row in unseen.values()]
         results += [row.item(start) for row, start in starts if start is not None]
         ranking = _ranking(results, sort, after)
         if len(candidates) < size:
             return ranking[:limit]
         last = candidates[-1]
         if len(ranking) >= limit and (
-            sort != "soonest" or _soonest(ranking[limit - 1]) <= _order(last.start, last.service_id)
+            sort != "soonest"
+            or _soonest(ranking[limit - 1])
+            <= _order(last.start, last.instructor_id, last.service_id)
         ):
             break
-        keys = _keys(Position(last.service_id, last.start, last.hourly_rate_cents))
+        keys = _keys(
+            Position(last.service_id, last.start, last.hourly_rate_cents, last.instructor_id)
+        )
         size = min(size * 4, 1000)
     return ranking[:limit]
 
@@ -412,6 +443,7 @@ def _keys(after: Position | None) -> dict[str, Any]:
     return {
         "after_start": after and after.start,
         "after_rate": after and after.rate,
+        "after_instructor": after and after.instructor_id,
         "after_id": after and after.id,
     }
 
@@ -424,17 +456,19 @@ def _ranking(results: list[Item], sort: Sort, after: Position | None) -> list[It
     ranking = sorted(results, key=_soonest)
     if after is None:
         return ranking
-    begin = _order(after.start, after.id)
+    begin = _order(after.start, after.instructor_id or after.id, after.id)
     return [item for item in ranking if _soonest(item) > begin]
 
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def _soonest(item: Item) -> tuple[datetime, UUID]:
-    return _order(item.next_available, item.service_id)
+def _soonest(item: Item) -> tuple[datetime, UUID, UUID]:
+    return _order(item.next_available, item.instructor_id, item.service_id)
 
 
-def _order(start: datetime | None, service_id: UUID) -> tuple[datetime, UUID]:
+def _order(
+    start: datetime | None, instructor_id: UUID, service_id: UUID
+) -> tuple[datetime, UUID, UUID]:
     """Services without a start come last."""
-    return start or _NEVER, service_id
+    return start or _NEVER, instructor_id, service_id

@@ -60,7 +60,7 @@ def remember(request: Request, response: Response, visitor: Visitor) -> Response
             path="/",
             httponly=True,
             samesite="lax",
-            secure=request.url.scheme == "https",
+            secure=request.state["settings"].secure or request.url.scheme == "https",
         )
     return response
 

@@ -43,6 +43,8 @@ from app.web.responses import (
     static_files,
     templates,
 )
+from app.web.security_log import record as record_security_event
+from app.web.security_log import record_refusal
 from app.web.state import Handler, PerRequest, Request, State, utc_now
 
 __all__ = [
@@ -73,6 +75,8 @@ __all__ = [
     "public",
     "query",
     "read",
+    "record_refusal",
+    "record_security_event",
     "render_refusal",
     "security_headers",
     "set_device_cookie",

@@ -29,6 +29,7 @@ from loadtests.bench import (
     public,
     reconnect,
     screens,
+    search,
 )
 from loadtests.bench.report import Result, say, table
 from loadtests.bench.stack import BenchError, Cluster, cluster, fresh_stack
@@ -51,9 +52,10 @@ _ON_A_STACK: dict[str, tuple[str, Callable[..., Awaitable[list[Result]]]]] = {
     "w": ("the cost of all middleware", middleware.measure),
     "p": ("comparison with alternatives", peers.compare),
 }
-_NAMES = {"e": "the board's snapshot, alone and among a million bookings"} | {
-    key: name for key, (name, _) in _ON_A_STACK.items()
-}
+_NAMES = {
+    "e": "the board's snapshot, alone and among a million bookings",
+    "s": "searches and suggestions on a large site",
+} | {key: name for key, (name, _) in _ON_A_STACK.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,6 +109,8 @@ async def _all(
                 results[letter] = await _bounded(measure(stack, quick=quick))
     if "e" in letters_to_run:
         results["e"] = await _bounded(million.measure(postgres.dsn("postgres"), quick=quick))
+    if "s" in letters_to_run:
+        results["s"] = await search.measure(postgres, folder, quick=quick)
     return [result for letter in sorted(results) for result in results[letter]]
 
 

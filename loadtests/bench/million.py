@@ -197,7 +197,7 @@ async def _build(dsn: str, others: int) -> None:
         await connection.close(timeout=10)
 
 
-_COLUMNS = (
+COLUMNS = (
     "instructor_id",
     "student_id",
     "service_id",
@@ -246,7 +246,7 @@ async def _copy(
                 lines = []
 
     await connection.copy_to_table(
-        "booking", source=batches(), columns=_COLUMNS, format="text", timeout=300
+        "booking", source=batches(), columns=COLUMNS, format="text", timeout=300
     )
 
 

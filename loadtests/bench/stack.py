@@ -137,12 +137,15 @@ class Web:
 
 
 @asynccontextmanager
-async def fresh_stack(databases: Cluster, folder: Path) -> AsyncIterator[Stack]:
-    """A stack with an empty database."""
+async def fresh_stack(
+    databases: Cluster, folder: Path, *, template: str | None = None
+) -> AsyncIterator[Stack]:
+    """A stack with an empty database, or with a copy of `template`."""
     admin = await asyncpg.connect(databases.dsn("postgres"), timeout=10)
     try:
         await admin.execute(f"drop database if exists {DATABASE} with (force)")
-        await admin.execute(f"create database {DATABASE}")
+        copy = f"template {template} strategy file_copy" if template else ""
+        await admin.execute(f"create database {DATABASE} {copy}")
     finally:
         await admin.close(timeout=10)
     await migrate(databases.dsn(DATABASE))

@@ -20,21 +20,16 @@ begin
 end
 $$;
 
--- The services on offer that match all criteria except the time; null matches everything. `minutes`
--- is the requested length, or the shortest on offer. Without levels or audiences, a service is for
--- everyone. Inlined into its callers.
+-- The services that match all criteria except the time; null matches everything. `minutes` is the
+-- requested length, or the shortest on offer. Without levels or audiences, a service is for
+-- everyone. Inlined into its callers, which leave out inactive calendars.
 create function matching_offers(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words tsquery
-) returns table (
-  id uuid, instructor_id uuid, minutes integer, hourly_rate_cents integer, time_zone text,
-  notice integer
-)
+) returns table (id uuid, instructor_id uuid, minutes integer, hourly_rate_cents integer)
 language sql stable as $$
-  select s.id, s.instructor_id, coalesce(p_minutes, s.durations_minutes[1]), s.hourly_rate_cents,
-         c.time_zone, c.min_advance_minutes
+  select s.id, s.instructor_id, coalesce(p_minutes, s.durations_minutes[1]), s.hourly_rate_cents
   from service s
-  join calendar c on c.instructor_id = s.instructor_id and c.is_active
   where s.is_active
     and (p_services is null or s.catalog_service = any (p_services))
     and (p_min is null or s.hourly_rate_cents >= p_min)
@@ -49,14 +44,16 @@ language sql stable as $$
     ))
 $$;
 
--- A page of matching services. p_sort is `soonest`, `price` or `newest`; p_after_start, p_after_rate
--- and p_after are the keys of the last service of the previous page. `start` is the lower bound of
--- the next start (functions/next_start.sql). By `soonest`, services without a start until p_latest
--- come last, with a null `start`, as p_after_start is among them.
+-- A page of matching services. p_sort is `soonest`, `price` or `newest`; p_after and its fellows are
+-- the keys of the last service of the previous page. `start` is the lower bound of the next start
+-- (functions/next_start.sql). By `soonest`, services are in the order of `start`, instructor and id,
+-- as the index of the bounds is; those without a start until p_latest come last, with a null
+-- `start`, as p_after_start is among them.
 create function search_page(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words text[], p_sort text, p_after_start timestamptz,
-  p_after_rate integer, p_after uuid, p_limit integer, p_latest timestamptz
+  p_after_rate integer, p_after_instructor uuid, p_after uuid, p_limit integer,
+  p_latest timestamptz
 ) returns table (
   service_id uuid, instructor_id uuid, minutes integer, hourly_rate_cents integer,
   start timestamptz
@@ -66,22 +63,18 @@ declare
   v_words tsquery := search_words(p_words);
   v_rows  integer := 0;
 begin
-  if p_sort = 'price' then
+  if p_sort <> 'soonest' then
     return query
       select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, null::timestamptz
       from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
                            v_words) as m
-      where p_after is null or (m.hourly_rate_cents, m.id) > (p_after_rate, p_after)
-      order by m.hourly_rate_cents, m.id
-      limit p_limit;
-    return;
-  elsif p_sort = 'newest' then
-    return query
-      select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, null::timestamptz
-      from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
-                           v_words) as m
-      where p_after is null or m.id < p_after
-      order by m.id desc
+      join calendar c on c.instructor_id = m.instructor_id and c.is_active
+      where p_after is null
+        or case when p_sort = 'price' then (m.hourly_rate_cents, m.id) > (p_after_rate, p_after)
+                else m.id < p_after end
+      order by case when p_sort = 'newest' then m.id end desc,
+               case when p_sort = 'price' then m.hourly_rate_cents end,
+               case when p_sort = 'price' then m.id end
       limit p_limit;
     return;
   end if;
@@ -91,12 +84,14 @@ begin
              greatest(n.start, p_latest - interval '1 year')
       from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
                            v_words) as m
+      join calendar c on c.instructor_id = m.instructor_id and c.is_active
       join next_start n on n.instructor_id = m.instructor_id and n.minutes = m.minutes
       where n.start <= p_latest
         -- What was freed after the previous page has no bound yet.
-        and (p_after is null or (n.start, m.id) > (p_after_start, p_after)
+        and (p_after is null
+             or (n.start, n.instructor_id, m.id) > (p_after_start, p_after_instructor, p_after)
              or n.start = '-infinity')
-      order by n.start, m.id
+      order by n.start, n.instructor_id, m.id
       limit p_limit;
     get diagnostics v_rows = row_count;
   end if;
@@ -105,10 +100,12 @@ begin
       select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, null::timestamptz
       from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
                            v_words) as m
+      join calendar c on c.instructor_id = m.instructor_id and c.is_active
       join next_start n on n.instructor_id = m.instructor_id and n.minutes = m.minutes
       where n.start > p_latest
-        and (p_after is null or p_after_start is not null or m.id > p_after)
-      order by m.id
+        and (p_after is null or p_after_start is not null
+             or (n.instructor_id, m.id) > (p_after_instructor, p_after))
+      order by n.instructor_id, m.id
       limit p_limit - v_rows;
   end if;
 end
@@ -143,18 +140,18 @@ language sql stable as $$
   ) as span
 $$;
 
--- Matching services whose instructors may be free within hours, with the free ranges in them that
--- are long enough for a lesson. `start` is a lower bound of the first start: when availability
--- begins, whatever is booked. The rows are in the order of p_sort (by `soonest`: `start` and id),
--- after the row with the keys p_after_start, p_after_rate and p_after.
-create function search_free(
+-- Matching services whose instructors are open within hours, whatever is booked. `start` is when they
+-- are, a lower bound of the first start. A service comes once for each range of availability. The
+-- rows are in the order of p_sort (by `soonest`: `start`, instructor and id), after the row with the
+-- keys p_after and its fellows.
+create function search_open(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words text[], p_first date, p_days integer, p_from integer,
-  p_to integer, p_sort text, p_after_start timestamptz, p_after_rate integer, p_after uuid,
-  p_limit integer, p_now timestamptz
+  p_to integer, p_sort text, p_after_start timestamptz, p_after_rate integer,
+  p_after_instructor uuid, p_after uuid, p_limit integer, p_now timestamptz
 ) returns table (
   service_id uuid, instructor_id uuid, minutes integer, hourly_rate_cents integer,
-  start timestamptz, time_zone text, notice integer, edges timestamptz[]
+  start timestamptz, time_zone text, notice integer, hours tstzmultirange
 )
 language plpgsql stable set plan_cache_mode = force_custom_plan as $$
 declare
@@ -169,39 +166,91 @@ begin
   from calendar_zones() as z
   cross join lateral search_hours(z.time_zone, p_first, p_days, p_from, p_to) as h (hours)
   where not isempty(h.hours);
-  return query
-    select page.id, page.instructor_id, page.minutes, page.hourly_rate_cents, page.start,
-           page.time_zone, page.notice,
-           edges(free_time(page.instructor_id, lower(page.hours), upper(page.hours)) * page.hours,
-                 page.minutes)
-    from (
-      select candidate.*
+  if p_sort = 'soonest' and v_words is null
+     and (p_services is null or cardinality(p_services) > 10) then
+    -- Many services match: read calendars in the order of their hours, until the page is full.
+    return query
+      select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, open.start, open.time_zone,
+             open.notice, open.hours
       from (
-        select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, m.time_zone, m.notice,
-               zone.hours,
-               greatest(min(lower(zone.hours * tstzmultirange(a.during::tstzrange))),
-                        p_now + make_interval(mins => m.notice)) as start
-        from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
-                             v_words) as m
-        join unnest(v_zones, v_hours) as zone (time_zone, hours) on zone.time_zone = m.time_zone
-        join availability a on a.instructor_id = m.instructor_id
-          and a.during && v_span and a.during && zone.hours
-        group by m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, m.time_zone, m.notice,
-                 zone.hours
-      ) as candidate
+        select a.instructor_id, c.time_zone, c.min_advance_minutes::integer as notice, zone.hours,
+               bound.start
+        from availability a
+        join calendar c on c.instructor_id = a.instructor_id and c.is_active
+        join unnest(v_zones, v_hours) as zone (time_zone, hours) on zone.time_zone = c.time_zone
+        cross join lateral open_from(a.during, zone.hours, p_now, c.min_advance_minutes)
+                           as bound (start)
+        where a.during && v_span and bound.start is not null
+          and (p_after is null
+               or (bound.start, a.instructor_id) >= (p_after_start, p_after_instructor))
+        order by bound.start, a.instructor_id
+        offset 0
+      ) as open
+      join matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
+                           v_words) as m on m.instructor_id = open.instructor_id
       where p_after is null
-        or case p_sort
-             when 'price' then (candidate.hourly_rate_cents, candidate.id) > (p_after_rate, p_after)
-             when 'newest' then candidate.id < p_after
-             else (candidate.start, candidate.id) > (p_after_start, p_after)
-           end
-      order by case when p_sort = 'price' then candidate.hourly_rate_cents end,
-               case when p_sort = 'soonest' then candidate.start end,
-               case when p_sort = 'newest' then candidate.id end desc,
-               candidate.id
-      limit p_limit
-    ) as page;
+        or (open.start, open.instructor_id, m.id) > (p_after_start, p_after_instructor, p_after)
+      order by open.start, open.instructor_id, m.id
+      limit p_limit;
+    return;
+  end if;
+  return query
+    select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, bound.start, c.time_zone,
+           c.min_advance_minutes::integer, zone.hours
+    from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
+                         v_words) as m
+    -- With one condition on `during`: two would count as if they were independent.
+    join availability a on a.instructor_id = m.instructor_id and a.during && v_span
+    join calendar c on c.instructor_id = m.instructor_id and c.is_active
+    join unnest(v_zones, v_hours) as zone (time_zone, hours) on zone.time_zone = c.time_zone
+    cross join lateral open_from(a.during, zone.hours, p_now, c.min_advance_minutes)
+                       as bound (start)
+    where bound.start is not null
+      and (p_after is null or case p_sort
+        when 'price' then (m.hourly_rate_cents, m.id) > (p_after_rate, p_after)
+        when 'newest' then m.id < p_after
+        else (bound.start, m.instructor_id, m.id) > (p_after_start, p_after_instructor, p_after)
+      end)
+    order by case when p_sort = 'newest' then m.id end desc,
+             case when p_sort = 'price' then m.hourly_rate_cents end,
+             case when p_sort = 'soonest' then bound.start end,
+             case when p_sort = 'soonest' then m.instructor_id end,
+             m.id
+    limit p_limit;
 end
+$$;
+
+-- When a range of availability is first open within hours, after the minimum notice; null if never.
+create function open_from(
+  p_during tstzrange, p_hours tstzmultirange, p_now timestamptz, p_notice integer
+) returns timestamptz
+language sql stable as $$
+  select case when p_during && p_hours then greatest(
+    case when p_during @> lower(p_hours) then lower(p_hours)
+         else lower(tstzmultirange(p_during) * p_hours) end,
+    p_now + make_interval(mins => p_notice))
+  end
+$$;
+
+-- The same with the free ranges in these hours that are long enough for a lesson. The first row of a
+-- service counts.
+create function search_free(
+  p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
+  p_level text, p_audiences text[], p_words text[], p_first date, p_days integer, p_from integer,
+  p_to integer, p_sort text, p_after_start timestamptz, p_after_rate integer,
+  p_after_instructor uuid, p_after uuid, p_limit integer, p_now timestamptz
+) returns table (
+  service_id uuid, instructor_id uuid, minutes integer, hourly_rate_cents integer,
+  start timestamptz, time_zone text, notice integer, edges timestamptz[]
+)
+language sql stable as $$
+  select page.service_id, page.instructor_id, page.minutes, page.hourly_rate_cents, page.start,
+         page.time_zone, page.notice,
+         edges(free_time(page.instructor_id, lower(page.hours), upper(page.hours)) * page.hours,
+               page.minutes)
+  from search_open(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences, p_words,
+                   p_first, p_days, p_from, p_to, p_sort, p_after_start, p_after_rate,
+                   p_after_instructor, p_after, p_limit, p_now) as page
 $$;
 
 -- Deletes the searches of visitors beyond the newest; returns their number.

@@ -45,9 +45,7 @@ create trigger account_documents after update of full_name on account
 update service s set description = s.description;
 
 create index service_words on service using gin (document) where is_active;
-create index service_price on service (hourly_rate_cents, id) where is_active;
-create index service_newest on service (id) where is_active;
 -- Who is open within some hours, whoever it is.
-create index availability_hours on availability using gist (during);
+create index availability_hours on availability using gist (during) include (instructor_id);
 create index instructor_area_of on instructor_area (area, instructor_id);
 create index calendar_zone on calendar (time_zone) where is_active;

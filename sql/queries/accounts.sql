@@ -122,11 +122,19 @@ returning id
 select exists (select from account where email = :email::citext)
 
 -- name: change_profile
-update account
-set full_name = coalesce(:full_name, full_name), time_zone = coalesce(:time_zone, time_zone),
-    clock = coalesce(:clock, clock)
-where id = :account_id
-returning full_name, time_zone, clock::text as clock
+-- The new name of an instructor is a step of the calendar, because public answers show it.
+with changed as (
+  update account a
+  set full_name = coalesce(:full_name, a.full_name),
+      time_zone = coalesce(:time_zone, a.time_zone), clock = coalesce(:clock, a.clock)
+  where a.id = :account_id
+  returning a.id, a.full_name, a.time_zone, a.clock::text as clock,
+            old.full_name <> new.full_name as is_renamed
+)
+select changed.full_name, changed.time_zone, changed.clock,
+       (select step(c.instructor_id, '{}') from calendar c
+        where c.instructor_id = changed.id and changed.is_renamed) as version
+from changed;
 
 -- name: change_password
 -- Only if the verified hash is still current.
@@ -140,6 +148,10 @@ returning id
 
 -- name: is_zone
 select is_zone(:time_zone)
+
+-- name: wait_longer
+-- Creating the demo takes seconds, and another process may wait for it. Below statement_timeout.
+select set_config('lock_timeout', '7s', true);
 
 -- name: lock_accounts
 -- Two processes that start on an empty database must not both create the demo accounts.

@@ -16,6 +16,10 @@ select id, 'admin' from account where email = :email::citext
 on conflict (account_id, role) do update set role = excluded.role
 returning account_id;
 
+-- name: delete_totp_of_email
+delete from totp where account_id = (select id from account where email = :email::citext)
+returning account_id;
+
 -- name: replace_epoch_seed
 update site set epoch_seed = gen_random_uuid();
 

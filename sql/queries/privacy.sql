@@ -82,3 +82,42 @@ with page as materialized (
 )
 select (select count(*) from deleted) as deleted, p.booking_id, p.id
 from page p order by p.booking_id desc, p.id desc limit 1;
+
+-- name: delete_old_search_history
+with page as materialized (
+  select x.id, x.searched_at < case when x.is_guest then :guests_before::timestamptz
+                                 else :before::timestamptz end as is_old
+  from search_history x where x.id > :after order by x.id limit 1000
+), deleted as (
+  delete from search_history x
+  where x.id = any(array(select p.id from page p where p.is_old))
+  returning x.id
+)
+select (select count(*) from deleted) as deleted, p.id as last
+from page p order by p.id desc limit 1;
+
+-- name: delete_old_searches
+with page as materialized (
+  select x.id, x.searched_at < case when x.is_guest then :guests_before::timestamptz
+                                 else :before::timestamptz end as is_old
+  from search x where x.id > :after order by x.id limit 1000
+), deleted as (
+  delete from search x
+  where x.id = any(array(select p.id from page p where p.is_old))
+  returning x.id
+)
+select (select count(*) from deleted) as deleted, p.id as last
+from page p order by p.id desc limit 1;
+
+-- name: delete_old_interactions
+with page as materialized (
+  select x.id, x.at < case when x.is_guest then :guests_before::timestamptz
+                                 else :before::timestamptz end as is_old
+  from search_interaction x where x.id > :after order by x.id limit 1000
+), deleted as (
+  delete from search_interaction x
+  where x.id = any(array(select p.id from page p where p.is_old))
+  returning x.id
+)
+select (select count(*) from deleted) as deleted, p.id as last
+from page p order by p.id desc limit 1;

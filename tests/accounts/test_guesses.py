@@ -206,6 +206,9 @@ async def test_the_security_log_has_one_line_each_without_personal_data(
             await sign_in(limited, WRONG)
         token = await factories.token_of(pool, ben.id, settings)
         limited.cookies.clear()
+        for _ in range(2):
+            await limited.post("/api/instructors/me", json={}, headers=bearer(token))
+        await pool.execute("delete from account_role where role = 'instructor'")
         await limited.get("/api/instructors/me", headers=bearer(token))
         await limited.post("/api/auth/login", json={"email": "nobody@example.com", "password": "x"})
         await limited.put(
@@ -219,6 +222,7 @@ async def test_the_security_log_has_one_line_each_without_personal_data(
     assert events == [
         *[("sign_in_failed", account)] * 10,
         ("rate_limited", account),
+        ("role_granted", account),
         ("not_allowed", account),
         ("sign_in_failed", None),
         ("password_changed", account),

@@ -93,7 +93,7 @@ async def test_a_link_expires_after_an_hour_and_is_good_for_nothing_else(
         assert "This link has expired" in page.text
         sent = await page.form("password-reset/request").send(client, email=ben.email)
         assert sent.headers["location"] == "/reset-password?sent=yes"
-        assert "Look at your mail" in (await visit(client, "/reset-password?sent=yes")).text
+        assert "Check your inbox" in (await visit(client, "/reset-password?sent=yes")).text
         assert "Your password is changed" in (await visit(client, "/reset-password?done=1")).text
         assert "Forgot your password?" in (await visit(client, "/login")).links
 

@@ -327,3 +327,32 @@ async def test_too_many_bookings_are_refused_with_the_time_to_wait(
     assert (answers[-1].status_code, answers[-1].json()["code"]) == (429, "RATE_LIMITED")
     assert answers[-1].json()["detail"].startswith("You’ve booked and cancelled very often.")
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+
+
+async def test_a_student_has_at_most_sixty_lessons_ahead(
+    pool: Pool, settings: Settings, anna: Instructor
+) -> None:
+    cora = await factories.instructor(pool, "Cora")
+    student = await factories.student(pool, "Ben")
+    async with visiting(settings.model_copy(update={"rate_limits": "on"})) as client:
+        ben = await browser(client, pool, settings, student)
+        for day in range(1, 16):
+            for hour in (9, 11, 13, 15):
+                start = anna.at(f"{hour:02}:00", day=day)
+                await factories.lesson(pool, student.id, anna.service_id, start)
+        refused = await ben.book(cora, "16:00")
+        held = await ben.hold(cora, "16:00")
+        for answer in (refused, held):
+            assert (answer.status_code, answer.json()["code"]) == (429, "RATE_LIMITED")
+            assert answer.json()["detail"].startswith("You have 60 lessons ahead")
+            assert 3600 < int(answer.headers["retry-after"]) < 3 * 86400
+        await pool.execute(
+            """update booking set state = 'cancelled'
+               where id = (select id from booking where student_id = $1 limit 1)""",
+            student.id,
+        )
+        assert (await ben.book(cora, "16:00")).status_code == 201
+        assert (await ben.book(cora, "14:00", day=2)).status_code == 429
+    async with visiting(settings) as client:  # without limits
+        ben = await browser(client, pool, settings, student)
+        assert (await ben.book(cora, "12:00")).status_code == 201

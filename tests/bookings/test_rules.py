@@ -197,7 +197,10 @@ async def test_every_foreign_key_has_an_index_for_deletions_from_the_other_table
 # Roles, permissions and the catalog.
 SHIPPED = (
     "account_role.account_role_role_fkey",
+    "area_term.area_term_area_fkey",
     "catalog_service.catalog_service_category_fkey",
+    "catalog_term.catalog_term_catalog_service_fkey",
+    "category_term.category_term_category_fkey",
     "instructor_area.instructor_area_area_fkey",
     "role_permission.role_permission_permission_fkey",
     "service.service_catalog_service_fkey",

@@ -203,3 +203,15 @@ async def test_typed_text_survives_a_session_that_ends_and_a_change_of_place(
     await expect_form_filled(page)
     await page.locator("#confirm").click()
     await expect(page.locator("h1")).to_have_text("You booked this lesson")
+
+
+async def test_the_time_on_the_device_is_shown_where_it_differs(
+    open_page: Open, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    held = await hold(pool, anna, anna.at("11:00"), ben.id)
+    for zone, words in (("America/New_York", ""), ("Asia/Tokyo", "your time")):
+        page = await open_page(f"/book/{held.id}", ben, timezone_id=zone)
+        await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+        await expect(page.locator("#when small")).to_have_count(1 if words else 0)
+        await expect(page.locator("#when")).to_contain_text(words)

@@ -145,6 +145,15 @@ async def test_it_says_what_it_cannot_show(
     await page.reload()
     link = board.get_by_role("link", name=re.compile("Next: .*9:00 am"))
     await expect(link).to_have_attribute("href", re.compile(str(anna.id)))
+    sockets: list[str] = []
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    await page.reload()
+    await board.evaluate("(board) => board.after(board.cloneNode())")
+    for nth in range(2):
+        await expect(board.nth(nth)).to_have_attribute("data-state", "live")
+    await board.first.evaluate("(board) => board.remove()")
+    await expect(board).to_have_attribute("data-state", "live")
+    assert len(sockets) == 1  # shared
     await board.evaluate(f"(board) => board.setAttribute('instructor', '{EXAMPLE_ID}')")
     await expect(board).to_contain_text("We couldn’t find this instructor")
     await board.evaluate(f"(board) => board.setAttribute('instructor', '{anna.id}')")

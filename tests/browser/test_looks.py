@@ -39,6 +39,11 @@ async def town(pool: Pool) -> tuple[Instructor, Account]:
            where id = $1""",
         current.id,
     )
+    # Ben has not confirmed his address, and is about to turn on a second factor.
+    await pool.execute("update account set verified_at = null where id = $1", ben.id)
+    await pool.execute(
+        "insert into totp (account_id, secret) values ($1, 'JBSWY3DPEHPK3PXP')", ben.id
+    )
     # Ben has a lost hold, a hold and a cancelled lesson, each with its page.
     await hold(pool, anna, anna.at("15:00"), ben.id)
     await hold(pool, anna, anna.at("14:00"), ben.id)
@@ -72,7 +77,8 @@ async def pages(pool: Pool, anna: Instructor, ben: Account) -> list[tuple[str, A
         ("/register", None), ("/nowhere", None), (f"/instructors/{anna.id}", None),
         (free, None), (free, ben), (unavailable, ben), (held, ben),
         (f"/instructors/{anna.id}", anna), ("/lessons", ben), ("/lessons?scope=past", ben),
-        ("/teach", anna), ("/teach/calendar", anna),
+        ("/account", ben), ("/account", anna), ("/verify-email", ben), ("/reset-password", None),
+        ("/verify-email?token=x", None), ("/teach", anna), ("/teach/calendar", anna),
         ("/teach/profile", anna), ("/teach/stats", anna),
         *((f"/book/{row['id']}", ben) for row in ids), (f"/lessons?cancelled={cancelled}", ben),
         (f"/lessons/{lesson}/move", ben), (f"/lessons/{lesson}/move{free[free.index('?'):]}", ben),

@@ -32,6 +32,7 @@ DAYS = (
     date(2026, 4, 5),
 )
 
+USE_CLOCK = "(hours) => { document.documentElement.dataset.clock = hours; }"
 SCRIPT = """async (cases) => {
   const { ofDay, fits, nearest, released, spans } = await import("/static/start_times.js");
   const format = await import("/static/formatting.js");
@@ -144,25 +145,31 @@ async def test_scripts_and_the_server_compute_and_write_the_same(
     await factories.instructor(pool, "Anna")
     page = await open_page("/login")
     days = cases(Random(20261124))
-    answers = await page.evaluate(SCRIPT, days)
-    for case, answer in zip(days, answers, strict=True):
-        assert answer == on_the_server(case), case
+    for hours in ("24", "12"):
+        await page.evaluate(USE_CLOCK, hours)
+        answers = await page.evaluate(SCRIPT, days)
+        formatting.use_clock(hours)
+        for case, answer in zip(days, answers, strict=True):
+            assert answer == on_the_server(case), case
 
 
 async def test_wall_clock_times_are_written_alike(open_page: Open) -> None:
     times = [f"{hour:02}:{minute}" for hour in range(24) for minute in ("00", "15")] + ["24:00"]
     spans = [[start, end] for start in times[::5] for end in times if end > start]
     page = await open_page("/login")
-    written = await page.evaluate(
-        """async (spans) => {
-          const { wallClock, wallSpan } = await import("/static/formatting.js");
-          return spans.map(([start, end]) => [wallClock(end), wallSpan(start, end)]);
-        }""",
-        spans,
-    )
-    assert written == [
-        [formatting.wall_clock(end), formatting.wall_span(start, end)] for start, end in spans
-    ]
+    for hours in ("24", "12"):
+        await page.evaluate(USE_CLOCK, hours)
+        written = await page.evaluate(
+            """async (spans) => {
+              const { wallClock, wallSpan } = await import("/static/formatting.js");
+              return spans.map(([start, end]) => [wallClock(end), wallSpan(start, end)]);
+            }""",
+            spans,
+        )
+        formatting.use_clock(hours)
+        assert written == [
+            [formatting.wall_clock(end), formatting.wall_span(start, end)] for start, end in spans
+        ]
 
 
 async def test_the_card_of_the_server_and_of_the_script_say_the_same(

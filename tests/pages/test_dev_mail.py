@@ -64,6 +64,10 @@ async def test_the_html_of_a_mail_may_be_framed_by_us_and_run_nothing(
     assert "sandbox" in policies[0]
     assert "script" not in policies[0]
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-frame-options"] == "SAMEORIGIN"
+    page = await client.get(f"/dev/mail/{first}")
+    assert f'src="/dev/mail/{first}/html"' in page.text
+    assert "frame-src 'self'" in page.headers["content-security-policy"]
 
 
 @pytest.mark.parametrize("number", ["1", "0", "-1", "x", "9" * 40, "1%00", "١"])

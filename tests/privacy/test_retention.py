@@ -168,6 +168,38 @@ async def test_the_audit_is_stored_for_two_years(pool: Pool) -> None:
     assert await pool.fetchval("select count(*) from booking_audit") == 600 + 1_200 + 1
 
 
+async def test_searches_are_stored_for_ninety_days_and_those_of_guests_for_thirty(
+    pool: Pool,
+) -> None:
+    for is_guest in (False, True):
+        for days in (10, 40, 100):
+            query = f"{'guest' if is_guest else 'account'} {days}"
+            times = (UUID(int=days), is_guest, query, NOW - timedelta(days=days))
+            await pool.execute(
+                """insert into search_history (visitor_id, is_guest, query, folded, searched_at)
+                   values ($1, $2, $3, $3, $4)""",
+                *times,
+            )
+            await pool.execute(
+                """with new_search as (
+                     insert into search (id, visitor_id, is_guest, query, results, searched_at)
+                     values (gen_random_uuid(), $1, $2, $3, 1, $4) returning *
+                   )
+                   insert into search_interaction (search_id, visitor_id, is_guest, instructor_id,
+                                                   kind, at)
+                   select id, visitor_id, is_guest, visitor_id, 'shown', searched_at
+                   from new_search""",
+                *times,
+            )
+    deleted = await retention.run(pool, now=NOW)
+    kept = ["account 10", "account 40", "guest 10"]
+    for table in ("search_history", "search"):
+        rows = await pool.fetch(f"select query from {table} order by query")
+        assert [row["query"] for row in rows] == kept
+    assert deleted["search_history"] == deleted["searches"] == deleted["search_interactions"] == 3
+    assert await pool.fetchval("select count(*) from search_interaction") == 3
+
+
 async def test_a_second_run_finds_nothing_to_do(pool: Pool) -> None:
     (anna,) = await instructors(pool, 1)
     await changes(pool, anna.id, 30, 20, 10)

@@ -140,6 +140,8 @@ async def test_a_process_sees_its_own_writes_at_once(
     await write("anna", "DELETE", f"/api/availability/blackouts/{day}")
     await write("anna", "PUT", "/api/instructors/me", {"min_advance_minutes": 240})
     await write("anna", "PUT", "/api/instructors/me", {"travel_buffer_minutes": 30})
+    await write("anna", "PATCH", "/api/auth/me", {"full_name": "Anna Diaz"})
+    assert (await alone.get(paths(anna)[0])).json()["instructor_name"] == "Anna Diaz"
     service = f"/api/instructors/me/services/{anna.service_id}"
     await write("anna", "PATCH", service, {"durations_minutes": [45]})
     assert (await alone.get(paths(anna)[1])).json()["duration_minutes"] == 45
@@ -234,7 +236,7 @@ def test_every_change_of_what_public_answers_show_makes_a_step() -> None:
     ):
         columns.setdefault(table, set()).update(re.findall(r"(\w+) = ", assignments))
     assert columns == {
-        "account": {"password_hash"},
+        "account": {"full_name", "email", "verified_at", "password_hash", "time_zone", "clock"},
         "calendar": {
             "version",
             "availability_version",
@@ -327,6 +329,11 @@ def test_a_read_begun_before_a_comparison_is_not_kept_after_it(cache: PublicCach
     reading = cache.begin("anna")
     cache.compare(cache.versions(), {}, time.monotonic())
     cache.store(reading, "days", answer())
+    assert cache.find("anna", "days", NOW) is None
+    reading, versions, at = cache.begin("anna"), cache.versions(), time.monotonic()
+    cache.store(reading, "days", answer())
+    assert cache.find("anna", "days", NOW)
+    cache.compare(versions, {}, at)
     assert cache.find("anna", "days", NOW) is None
 
 

@@ -1,12 +1,19 @@
 """`GET /api/search` and the filters of `GET /api/instructors`: results match every criterion."""
 
-from datetime import UTC, datetime
+import contextlib
+import random
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 
+from app import refusal
+from app.availability import board, start_times
 from app.db import Pool
+from app.search import search, vocabulary
+from app.search.parse import parse
 from tests import factories
 from tests.factories import Instructor
 
@@ -202,3 +209,67 @@ async def test_suggestions_complete_what_is_typed(client: httpx.AsyncClient) -> 
 
 def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.parametrize(("query", "most"), [("piano", 2), ("piano tomorrow", 1), ("", 2)])
+async def test_a_page_takes_one_or_two_statements(pool: Pool, query: str, most: int) -> None:
+    for n in range(30):
+        await factories.instructor(pool, f"Carl {n}")
+    words = await vocabulary.load(pool)
+    now = datetime.now(UTC)
+    criteria = parse(query, words, now=search.local_now(now))
+    statements: list[str] = []
+    async with pool.acquire() as connection:
+        await search.items(connection, criteria, words, now=now, limit=21)  # stores the next starts
+        with connection.query_logger(lambda record: statements.append(record.query)):
+            assert len(await search.items(connection, criteria, words, now=now, limit=21)) == 21
+        await connection.execute("select 1")
+    assert len(statements) <= most
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_results_with_a_time_are_those_of_the_boards(
+    client: httpx.AsyncClient, pool: Pool, seed: int
+) -> None:
+    dice = random.Random(seed)
+    instructors = []
+    for n in range(10):
+        opens = dice.randrange(8, 19)
+        carl = await factories.instructor(
+            pool,
+            f"Carl {n}",
+            hours=(f"{opens:02}:15", f"{dice.randrange(opens + 1, 23):02}:30"),
+            buffer_minutes=dice.choice([0, 15, 45]),
+            durations=(dice.choice([30, 45, 60, 90]),),
+            time_zone=dice.choice(["America/New_York", "America/New_York", "Europe/Berlin"]),
+        )
+        instructors.append(carl)
+        for _ in range(3):
+            ben = await factories.student(pool, f"Ben {n} {_}")
+            start = carl.at(
+                f"{dice.randrange(8, 22):02}:{dice.choice(['00', '15', '30', '45'])}", day=2
+            )
+            with contextlib.suppress(refusal.Refusal):
+                minutes = await pool.fetchval(
+                    "select durations_minutes[1] from service where id = $1", carl.service_id
+                )
+                await factories.lesson(pool, ben.id, carl.service_id, start, minutes=minutes)
+    day = instructors[0].day(2)
+    for first, last in ((6, 12), (12, 17), (17, 22), (10, 11), (18, 24)):
+        expected = {}
+        for carl in instructors:
+            zone = ZoneInfo(carl.time_zone)
+            begin = datetime(day.year, day.month, day.day, first % 24, tzinfo=zone)
+            end = datetime(day.year, day.month, day.day, tzinfo=zone) + timedelta(hours=last)
+            snapshot = await board.snapshot(pool, carl.id, day, 1)
+            assert snapshot is not None
+            free = start_times.spans(snapshot.days[day.isoformat()]["free"])
+            inside = [(max(a, begin), min(b, end)) for a, b in free if a < end and begin < b]
+            minutes = await pool.fetchval(
+                "select durations_minutes[1] from service where id = $1", carl.service_id
+            )
+            starts = start_times.of_ranges(inside, minutes, carl.time_zone)
+            if (first_start := next(starts, None)) is not None:
+                expected[carl.name] = instant(first_start)
+        items = (await answer(client, f"piano {day} from {first}:00 to {last}:00"))["items"]
+        assert {item["instructor"]["name"]: item["next_available"] for item in items} == expected
