@@ -85,7 +85,8 @@ async def direct(stack: Stack) -> AsyncIterator[Book]:
                 now,
                 key,
                 FINGERPRINT,
-                None,
+                None,  # no hold
+                None,  # no limit of lessons ahead, as in the product without RATE_LIMITS
                 timeout=60,
             )
             assert record is not None

@@ -178,9 +178,8 @@ async def _directly(stack: Stack) -> AsyncIterator[Ways]:
             student, offer, start = lesson
             until = datetime.now(UTC) + timedelta(minutes=5)
             place = (30, None, "12 Main Street", "")
-            held = await ask(
-                student, _reserve.sql, student.id, offer.service_id, start, *place, _KEY, until
-            )
+            values = (student.id, offer.service_id, start, *place, _KEY, until, None)
+            held = await ask(student, _reserve.sql, *values)
             return await ask(student, _confirm.sql, student.id, UUID(held), None, None, None, _KEY)
 
         async def move(_: int, student: Student, booking: str, start: datetime) -> None:
