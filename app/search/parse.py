@@ -359,6 +359,8 @@ class _Reading:
         ahead = (_weekday_number(first) - self.today.weekday()) % 7
         if which == "next":
             ahead = 7 - self.today.weekday() + _weekday_number(first)
+        elif ahead == 0 and not self._has_starts_left(self.today):
+            ahead = 7
         start = self.today + timedelta(days=ahead)
         consecutive = second and (_weekday_number(second) - _weekday_number(first)) % 7 == 1
         self._days(start, 0, start + timedelta(days=1) if consecutive else None)

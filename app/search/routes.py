@@ -15,6 +15,7 @@ from app.search import history, search, suggestions, visitor, vocabulary
 from app.search.history import Kind
 from app.search.parse import MAX_LENGTH, Understood, parse
 from app.search.search import Item, Sort
+from app.search.vocabulary import Vocabulary
 from app.web import Request
 
 MAX_LENGTH_MINUTES = 480
@@ -51,19 +52,20 @@ class Interaction(BaseModel):
     kind: Kind
 
 
-def narrowed(understood: Understood, filters: SearchQuery) -> Understood:
+def narrowed(understood: Understood, filters: SearchQuery, words: Vocabulary) -> Understood:
     """The criteria of a query with those of the filters, which win."""
     values: dict[str, Any] = {}
     if filters.service:
-        values |= {"service": filters.service, "services": ()}
+        values |= {"service": filters.service, "services": (), "category": None}
     if filters.category:
-        values |= {"category": filters.category}
+        values["category"] = filters.category
+        named = {filters.service or understood.service, *understood.services}
+        if not filters.service and not named & {*words.services_in(filters.category)}:
+            values |= {"service": None, "services": ()}
     if filters.area:
         values |= {"area": filters.area, "areas": ()}
-    if filters.min_price is not None:
-        values["min_price_cents"] = filters.min_price
-    if filters.max_price is not None:
-        values["max_price_cents"] = filters.max_price
+    if filters.min_price is not None or filters.max_price is not None:
+        values |= {"min_price_cents": filters.min_price, "max_price_cents": filters.max_price}
     if filters.date:
         values |= {"date": filters.date, "last_date": None}
     if filters.part_of_day:
@@ -115,11 +117,11 @@ async def plain_language(request: Request, account: SignedIn | None) -> Response
 
 async def _results(
     request: Request, filters: SearchQuery, *, default: Sort
-) -> tuple[Understood, vocabulary.Vocabulary, Sort, dict[str, Any]]:
+) -> tuple[Understood, Vocabulary, Sort, dict[str, Any]]:
     """The criteria, the vocabulary, the sort and a page of results."""
     pool, now = request.state["pool"], request.state["now"]()
     words = await vocabulary.load(pool)
-    understood = narrowed(parse(filters.q, words, now=search.local_now(now)), filters)
+    understood = narrowed(parse(filters.q, words, now=search.local_now(now)), filters, words)
     sort: Sort = filters.sort or ("price" if understood.by_price else default)
     items = await search.items(
         pool,

@@ -34,7 +34,7 @@ SPARE = 10
 ROUNDS = (1, 4, 16)
 MAX_CANDIDATES = 3_000
 # Combinations of criteria that are tried without.
-MAX_ATTEMPTS = 40
+MAX_ATTEMPTS = 16
 # An audience's services, besides those without one.
 _INCLUDED_AUDIENCES = {"seniors": ["seniors", "adults"]}
 

@@ -63,12 +63,11 @@ def _nearly_beginning_with(word: str, vocabulary: Vocabulary) -> Iterator[Term]:
     """Terms whose beginning is one letter away from what was typed so far."""
     if len(word) < spelling.SHORTEST:
         return
-    for term, row in _sorted_terms(vocabulary.terms):
-        if term[0] == word[0] and any(
-            spelling.distance(word, term[:length], 1) <= 1
-            for length in range(len(word) - 1, len(word) + 2)
-        ):
-            yield row
+    terms = [entry for entry in _sorted_terms(vocabulary.terms) if entry[0][0] == word[0]]
+    for length in range(len(word) - 1, len(word) + 2):
+        beginnings = {term[:length] for term, _ in terms}
+        near = {each for each in beginnings if spelling.distance(word, each, 1) <= 1}
+        yield from (row for term, row in terms if term[:length] in near)
 
 
 @lru_cache(maxsize=2)

@@ -64,6 +64,7 @@ def test_there_are_many_phrasings() -> None:
         ("2026-11-23 10:00", "next tuesday", "2026-12-01", None),
         ("2026-11-24 10:00", "tuesday", "2026-11-24", None),
         ("2026-11-24 10:00", "next tuesday", "2026-12-01", None),
+        ("2026-11-24 18:00", "tuesday afternoon", "2026-12-01", None),
         ("2026-12-31 10:00", "tomorrow", "2027-01-01", None),
         ("2028-02-20 10:00", "feb 29", "2028-02-29", None),
     ],

@@ -59,6 +59,9 @@ async def test_a_service_is_found_under_its_price_in_its_area(
     assert await found(client, "piano", sort="newest") == ["Carl", "Anna"]
     # An explicit filter wins over the words.
     assert await found(client, "piano", service="guitar") == ["Dora"]
+    assert await found(client, "piano", category="languages") == []
+    assert await found(client, "spanish", category="music", max_price=4000) == ["Dora"]
+    assert await found(client, "under $10", min_price=7500) == ["Carl"]
 
 
 async def test_levels_and_audiences_filter_and_none_means_all(
