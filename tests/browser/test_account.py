@@ -1,0 +1,57 @@
+"""The account in a browser: its clock on live pages, and signing in with a code."""
+
+import re
+
+import pyotp
+from playwright.async_api import expect
+
+from app.db import Pool
+from app.settings import Settings
+from app.web import utc_now
+from tests import factories
+from tests.browser.board import book
+from tests.browser.conftest import Open
+
+
+async def test_a_24_hour_clock_is_kept_by_live_pages(open_page: Open, pool: Pool) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    ben, cleo = await factories.student(pool, "Ben"), await factories.student(pool, "Cleo")
+    page = await open_page("/account", ben)
+    await page.get_by_label("15:30").check()
+    await page.get_by_role("button", name="Save profile").click()
+    await expect(page.get_by_role("status").first).to_have_text("Your profile is saved.")
+    await page.goto(f"/instructors/{anna.id}?minutes=60")
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    times = page.locator(".time")
+    await expect(times.first).to_be_visible()
+    await book(pool, anna, anna.at("14:00"), cleo.id)
+    await expect(page.locator(".time[aria-disabled=true]").first).to_be_visible()
+    texts = [text.strip() for text in await times.all_inner_texts()]
+    assert texts
+    assert all(re.match(r"\d\d:\d\d\b", text) for text in texts), texts
+    assert not re.search(r"\d (am|pm)\b", await page.locator("main").inner_text())
+
+    await pool.execute("update account set clock = '24' where id = $1", anna.id)
+    teach = await open_page("/teach/calendar", anna)
+    await expect(teach.get_by_text("09:00", exact=True).first).to_be_visible()
+    assert not re.search(r"\d (am|pm)\b", await teach.locator("main").inner_text())
+
+
+async def test_signing_in_with_a_code(open_page: Open, pool: Pool, settings: Settings) -> None:
+    ben = await factories.student(pool, "Ben")
+    secret = pyotp.random_base32()
+    await pool.execute("insert into totp values ($1, $2, now())", ben.id, secret)
+    page = await open_page("/login?next=/account")
+    await page.get_by_label("E-mail").fill(ben.email)
+    await page.get_by_label("Password").fill(factories.PASSWORD)
+    await page.get_by_role("button", name="Sign in").click()
+    code = page.get_by_label("Code")
+    await expect(code).to_be_focused()
+    await expect(page.get_by_label("Password")).to_have_count(0)
+    await code.fill("000000")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert").first).to_contain_text("That code isn’t right.")
+    await page.get_by_label("Code").fill(pyotp.TOTP(secret).at(utc_now()))
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Your account")).to_be_visible()
+    await expect(page.get_by_text("This device")).to_be_visible()
