@@ -182,7 +182,7 @@ def alternatives(names: list[str]) -> str:
 
 def quoted(names: list[str]) -> str:
     """“evening”; “Brooklyn” and “evening”; “Piano”, “Brooklyn” and “evening”"""
-    names = [f"“{name}”" for name in names]
+    names = [f"“{name.strip('“”')}”" for name in names]
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 

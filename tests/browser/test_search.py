@@ -1,5 +1,6 @@
 """From the search box on the start page to a booked lesson, and results that stay true."""
 
+import asyncio
 import re
 
 from playwright.async_api import expect
@@ -10,6 +11,7 @@ from tests import factories
 from tests.browser.axe import violations
 from tests.browser.board import book
 from tests.browser.conftest import Open
+from tests.cluster import PATIENCE
 
 PHRASE = "paino under $80 tomorrow evening in brooklyn"
 
@@ -33,6 +35,14 @@ async def test_a_typed_wish_becomes_a_lesson_in_three_actions(open_page: Open, p
     await expect(page.locator("h1")).to_have_text("You booked this lesson")
     row = await pool.fetch("select state, lower(during) as start from booking")
     assert [tuple(each) for each in row] == [("confirmed", anna.at("18:00"))]
+    # What the student saw and pressed was reported, too.
+    async with asyncio.timeout(PATIENCE):
+        while await reported_kinds(pool) < {"shown", "clicked"}:
+            await asyncio.sleep(0.1)
+
+
+async def reported_kinds(pool: Pool) -> set[str]:
+    return {row["kind"] for row in await pool.fetch("select kind from search_interaction")}
 
 
 async def test_suggestions_lead_to_results_whose_times_are_live(
