@@ -191,6 +191,19 @@ async def test_a_live_socket_of_another_host_is_refused(settings: Settings) -> N
         assert status(await client.rest()) == 400
 
 
+# ---- the mode
+
+
+@pytest.mark.parametrize(("mode", "shown"), [("int", True), ("stg", True), ("prod", False)])
+async def test_the_mode_is_at_the_foot_of_each_page_except_on_prod(
+    settings: Settings, mode: str, shown: bool
+) -> None:
+    async with visiting(public(settings, site_mode=mode)) as client:
+        page = (await client.get("/login")).text
+        assert (f"Site mode: {mode}" in page) is shown
+        assert ("Site mode" in page) is shown
+
+
 # ---- origins
 
 
@@ -200,6 +213,8 @@ async def test_a_live_socket_of_another_host_is_refused(settings: Settings) -> N
         ({"Origin": SITE}, 204),
         ({"Origin": "http://lessons.example.com"}, 403),
         ({"Origin": f"{SITE}:8443"}, 403),
+        ({"Origin": "https://www.example.com", "Host": "www.example.com"}, 204),
+        ({"Origin": "http://www.example.com", "Host": "www.example.com"}, 403),
         ({"Origin": "https://partner.example"}, 204),
         ({"Origin": "http://partner.example"}, 403),
         # Only if a browser does not say from which site the request comes, its Origin counts.
@@ -210,7 +225,11 @@ async def test_an_origin_is_scheme_host_and_port(
     settings: Settings, pool: Pool, headers: dict[str, str], expected: int
 ) -> None:
     ben = await factories.student(pool, "Ben")
-    site = public(settings, allowed_origins=("https://partner.example",))
+    site = public(
+        settings,
+        allowed_origins=("https://partner.example",),
+        allowed_hosts=("www.example.com",),
+    )
     token = await factories.token_of(pool, ben.id, site)
     async with visiting(site) as client:
         # The proxy terminates TLS, and is not trusted here to say so.

@@ -172,6 +172,7 @@ def test_up_starts_from_an_empty_folder_and_leaves_no_process(first: Up) -> None
     for email in ("sarah.chen", "michael.rodriguez", "john.smith", "emma.johnson"):
         assert f"{email}@example.com" in first.output
     assert "TestPassword123!" in first.output
+    assert "SITE_MODE=int" in first.output
     family = first.family()
     names = {process.name() for process in family}
     assert "postgres" in names

@@ -174,10 +174,11 @@ def origin_allowed(connection: HTTPConnection[Any]) -> bool:
 
 
 def _own_origin(connection: HTTPConnection[Any], settings: Settings) -> str:
-    """The origin of the site as this client names it. At SITE_URL's host, its scheme counts: a
-    proxy that terminates TLS need not pass it on."""
+    """The origin of the site as this client names it. Where SITE_URL is https, so are all its
+    hosts: a proxy that terminates TLS need not say so. (In int, loopback names may differ.)"""
     host = connection.headers.get("host", "").lower()
     scheme = "https" if connection.scope["scheme"] in {"https", "wss"} else "http"
-    if f"https://{host.removesuffix(DEFAULT_PORTS['https'])}" == settings.site_url:
+    own = f"https://{host.removesuffix(DEFAULT_PORTS['https'])}"
+    if settings.secure and (settings.site_mode != "int" or own == settings.site_url):
         scheme = "https"
     return f"{scheme}://{host.removesuffix(DEFAULT_PORTS[scheme])}"

@@ -242,7 +242,8 @@ def answer(error: Refusal, headers: list[tuple[bytes, bytes]]) -> bytes:
     if isinstance(error, refusal.Unavailable):
         lines.append(b"retry-after: %d\r\n" % error.retry_after)
     lines.append(b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body))
-    return b"".join([*lines, b"cache-control: no-store\r\nconnection: close\r\n\r\n", body])
+    lines.append(b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n")
+    return b"".join([*lines, b"connection: close\r\n\r\n", body])
 
 
 def hang_up(transport: asyncio.Transport, last: bytes) -> None:
