@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from app.db import Pool
 from app.embedded import data_directory
 from app.settings import Settings, environment
 from tests import factories
-from tests.cluster import PATIENCE, Cluster
+from tests.cluster import Cluster
 from tests.conftest import connected
-from tests.processes import ROOT
+from tests.processes import ROOT, Running, command, fork
 
-Operate = Callable[..., tuple[int, str]]
+Operate = Callable[..., tuple[int | None, str]]
 
 CONTENT = """
 select (select count(*) from account) as accounts, (select count(*) from booking) as bookings,
@@ -57,8 +57,8 @@ async def test_a_dump_is_restored_migrated_and_begins_a_new_epoch(
     try:
         restore = (programs / "pg_restore", "--exit-on-error", "--no-owner", "--dbname", url, dump)
         await asyncio.to_thread(run, *restore)
-        for command in ("migrate", "new-epoch"):
-            operator = (sys.executable, "-m", "app", command)
+        for name_of_command in ("migrate", "new-epoch"):
+            operator = (sys.executable, "-m", "app", name_of_command)
             await asyncio.to_thread(run, *operator, DATABASE_URL=url)
         restored = await db.connect(url, size=1, name="test")
         try:
@@ -79,27 +79,22 @@ async def everything(pool: Pool) -> list[backup.Content]:
 
 
 @pytest.fixture
-def operate(settings: Settings, tmp_path: Path) -> Operate:
+def operate(settings: Settings, tmp_path: Path) -> Iterator[Operate]:
     """Runs an operator command on the test's database; returns its status and its output."""
+    started: list[Running] = []
 
-    def run(*arguments: object, **variables: str) -> tuple[int, str]:
+    def run(*arguments: object, **variables: str) -> tuple[int | None, str]:
         changes = environment(settings) | {"AUDIT_LOG": str(tmp_path / "audit.jsonl")} | variables
         changes.pop("RATE_LIMITS")
         if "DATABASE_URL" in variables:
             changes.pop("MIGRATE_DATABASE_URL")
-        result = subprocess.run(
-            [sys.executable, "-m", "app", *map(str, arguments)],
-            cwd=ROOT,
-            env=os.environ | changes,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        return result.returncode, result.stdout + result.stderr
+        running = fork("operate", command, [str(each) for each in arguments], variables=changes)
+        started.append(running)
+        return running.wait(), running.log
 
-    return run
+    yield run
+    for each in started:
+        each.close()
 
 
 async def test_a_backup_is_verified_and_a_restore_brings_everything_back_in_a_new_epoch(
