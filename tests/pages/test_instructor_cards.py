@@ -69,7 +69,7 @@ async def test_the_cards_vary_in_their_times(pool: Pool) -> None:
     cards = await instructor_cards.free_next(pool, now=NOW)
     firsts = [clock(card.starts[0]) for card in cards]
     assert min(firsts.count("10:30 am"), firsts.count("5:00 pm")) >= 4
-    assert len({tuple(card.starts) for card in cards}) > 6
+    assert len({tuple(card.starts) for card in cards}) > 3
 
 
 async def test_the_times_of_a_card_are_no_neighbors(pool: Pool) -> None:
