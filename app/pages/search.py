@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import jinja2
 from starlette.responses import Response
 
 from app import web
@@ -78,7 +79,13 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         location_type=lambda row: _location_type(row.location_types, bool(address)),
         page_data=data | {"search_id": str(search_id) if search_id else None},
         **_links(criteria, sort, after, results),
-        **_choices(words, sort, _today(now)),
+        services=_options(state["templates"], words, "service", criteria.service),
+        areas=_options(state["templates"], words, "area", criteria.area),
+        sort=sort,
+        parts_of_day=PARTS,
+        levels=search_criteria.LEVELS,
+        audiences=search_criteria.AUDIENCES,
+        today=_today(now),
     )
     return visitor.remember(request, response, seeker)
 
@@ -122,19 +129,6 @@ def _links(
         },
         "more": more,
         "first_page": search_criteria.address(criteria, sort) if after else None,
-    }
-
-
-def _choices(words: Vocabulary, sort: Sort, today: date) -> dict[str, Any]:
-    """What the form offers."""
-    return {
-        "sort": sort,
-        "services": _options(words, "service"),
-        "areas": _options(words, "area"),
-        "parts_of_day": PARTS,
-        "levels": search_criteria.LEVELS,
-        "audiences": search_criteria.AUDIENCES,
-        "today": today,
     }
 
 
@@ -188,8 +182,26 @@ def _location_type(offered: list[str], has_address: bool) -> str:
     return next((each for each in preferred if each in offered), "")
 
 
-def _options(words: Vocabulary, kind: str) -> dict[str, list[tuple[str, str]]]:
-    """The slugs and names of a kind, by the name of their category or borough."""
+# The options of each kind, as HTML of a vocabulary: drawing hundreds of them takes longer than the
+# rest of the page.
+_drawn_options: dict[str, tuple[Vocabulary, str]] = {}
+
+
+def _options(
+    templates: jinja2.Environment, words: Vocabulary, kind: str, selected: str | None
+) -> str:
+    """The options of a select, by the name of their category or borough."""
+    drawn = _drawn_options.get(kind)
+    if drawn is None or drawn[0] is not words:
+        groups = _grouped(words, kind)
+        drawn = words, templates.get_template("options.html").render(groups=groups)
+        _drawn_options[kind] = drawn
+    value = f'value="{selected}"'  # slugs need no escaping
+    return drawn[1].replace(value, f"{value} selected", 1)
+
+
+def _grouped(words: Vocabulary, kind: str) -> dict[str, list[tuple[str, str]]]:
+    """The slugs and names of a kind by group."""
     groups: dict[str, dict[str, str]] = {}
     for term in words.terms:
         if term.kind == kind:

@@ -1,5 +1,7 @@
 """The search page without scripts: chips, the form, results, nearest results, pages."""
 
+import re
+
 import httpx
 
 from app import formatting
@@ -69,6 +71,8 @@ async def test_the_form_shows_and_corrects_what_was_understood(
     assert "No lesson fits all of this: Piano · up to $60." in page.text
     form = [form for form in page.forms if form.action == "/search"][1]
     assert form.fields["max_price"] == "$60"
+    text = (await client.get("/search?q=piano+in+harlem")).text
+    assert re.findall('<option value="([a-z-]+)" selected>', text) == ["piano", "harlem", "soonest"]
     corrected = Page(await form.send(client, service="piano", max_price="$75"))
     assert [*chips(corrected)] == ["Piano", "up to $75"]
     assert shown(corrected, "Anna Diaz", "Vera Violin") == ["Anna Diaz"]
