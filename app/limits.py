@@ -41,6 +41,8 @@ PASSWORD_FAILURES_OF_ACCOUNT = RateLimitItemPerMinute(10, 5, namespace="password
 REGISTRATIONS_OF_ADDRESS = RateLimitItemPerHour(300, 1, namespace="register-address")
 RESETS_OF_ADDRESS = RateLimitItemPerHour(30, 1, namespace="reset-address")
 LINKS_OF_ADDRESS = RateLimitItemPerHour(120, 1, namespace="link-address")
+# While strangers use this up, the newest link is less than an hour old, and works.
+RESET_MAILS_OF_ACCOUNT = RateLimitItemPerHour(5, 1, namespace="reset-mails")
 # Mail with links to an address that may be a stranger's. All ben+anything@… are one recipient.
 LINK_MAILS_OF_RECIPIENT = RateLimitItemPerDay(10, 1, namespace="link-mails")
 # Calls that change bookings.

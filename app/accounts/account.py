@@ -196,8 +196,8 @@ async def sign_in(
     settings: Settings,
     now: datetime,
 ) -> str:
-    """A session token, after the password was right. Raises CodeRequired if the account has a second
-    factor and this is not its code."""
+    """A session token, once the password was checked. Raises CodeRequired if the account has a
+    second factor and this is not its code."""
     if not await second_factor.check(pool, account_id, code, now=now):
         raise refusal.CodeRequired("That code isn’t right. Enter the newest one from your app.")
     return await _open_session(pool, account_id, origin, settings, now=now)

@@ -144,13 +144,16 @@ async def request_reset(request: Request, _: SignedIn | None) -> Response:
 async def _send_reset(request: Request, email: str) -> None:
     state = request.state
     candidate = await accounts.candidate(state["pool"], email)
-    if candidate.id is None:
+    stored = candidate.id and await address.credentials_of(state["pool"], candidate.id)
+    if not stored:
         return
     try:
-        await limits.count_link_mail(state["limiter"], candidate.email)
+        await state["limiter"].hit(limits.RESET_MAILS_OF_ACCOUNT, candidate.email)
+        if not stored.is_verified:
+            await limits.count_link_mail(state["limiter"], candidate.email)
     except refusal.RateLimited:
         return
-    await credentials.request_reset(state["pool"], candidate.id, now=state["now"]())
+    await credentials.request_reset(state["pool"], stored, now=state["now"]())
     state["wake_up"]()
 
 
@@ -219,10 +222,10 @@ async def confirm_totp(request: Request, account: SignedIn) -> Response:
 async def delete_totp(request: Request, account: SignedIn) -> Response:
     body, state = await web.read(request, Password), request.state
     await _count_password(request, account)
-    known = await address.credentials_of(state["pool"], account.account_id)
-    if known is None:
+    stored = await address.credentials_of(state["pool"], account.account_id)
+    if stored is None:
         raise refusal.NotSignedIn
-    await password.check_own(body.password, known.password_hash)
+    await password.check_own(body.password, stored.password_hash)
     await _forget_password(request, account)
     if not await second_factor.turn_off(state["pool"], account.account_id):
         raise refusal.NotFound("There is no second factor to turn off.")

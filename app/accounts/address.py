@@ -43,7 +43,7 @@ async def request_verification(db: Pool | Tx, account_id: UUID, *, now: datetime
 
 async def confirm(pool: Pool, text: str, settings: Settings, *, now: datetime) -> Token:
     """Confirms the address of the token of a mail: the account's own, or its new one. Mail that was
-    withheld follows. Confirming twice is no error. Raises TokenInvalid, TokenExpired, EmailTaken."""
+    withheld follows. A second time changes nothing. Raises TokenInvalid, TokenExpired, EmailTaken."""
     confirmation = token.read(settings, ("verification", "email_change"), text, now=now)
     if confirmation.purpose == "email_change":
         await _change(pool, confirmation, settings, now=now)

@@ -14,20 +14,16 @@ from app.statements import statement
 _change_password = statement("change_password", UUID)
 
 
-async def request_reset(pool: Pool, account_id: UUID, *, now: datetime) -> bool:
+async def request_reset(pool: Pool, credentials: Credentials, *, now: datetime) -> None:
     """Sends the mail with the link. An address that is not confirmed gets the mail that asks to
-    confirm it instead, and then the link. Returns whether it is confirmed."""
-    credentials = await address.credentials_of(pool, account_id)
-    if credentials is None:
-        return False
+    confirm it instead, and then the link."""
 
     async def write(tx: Tx) -> None:
-        await mail.send(tx, "password_reset", account_id, now=now)
+        await mail.send(tx, "password_reset", credentials.id, now=now)
         if not credentials.is_verified:
-            await mail.send(tx, "verification", account_id, now=now)
+            await mail.send(tx, "verification", credentials.id, now=now)
 
     await transact(pool, write)
-    return credentials.is_verified
 
 
 async def check_reset(db: Db, text: str, settings: Settings, *, now: datetime) -> Credentials:

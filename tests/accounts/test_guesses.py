@@ -83,8 +83,8 @@ async def test_a_known_device_signs_in_even_while_a_thousand_addresses_guess(
     assert (await sign_in(limited, RIGHT, "198.51.100.9", device="x.y")).status_code == 429
     other = await sign_in(limited, RIGHT, "198.51.100.9", device=hers.cookies["device"])
     assert other.status_code == 429
-    known = await sign_in(limited, RIGHT, "198.51.100.9", device=device)
-    assert known.status_code == 200
+    recognized = await sign_in(limited, RIGHT, "198.51.100.9", device=device)
+    assert recognized.status_code == 200
     # A stolen cookie makes guesses from many addresses no cheaper.
     statuses = [
         (await sign_in(limited, WRONG, f"203.1.{n}.1", device=device)).status_code

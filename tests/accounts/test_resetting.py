@@ -45,12 +45,12 @@ async def test_a_link_sets_a_new_password_once_and_signs_everybody_out(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     ben, (phone, _) = await ben_with_sessions(pool, settings)
-    asked = await client.post(f"{URL}/request", json={"email": "BEN@example.com"})
+    sent = await client.post(f"{URL}/request", json={"email": "BEN@example.com"})
     nobody = await client.post(f"{URL}/request", json={"email": "nobody@example.com"})
     nonsense = await client.post(f"{URL}/request", json={"email": "no address"})
-    for answer in (asked, nobody, nonsense):
+    for answer in (sent, nobody, nonsense):
         assert (answer.status_code, answer.content) == (202, b"")
-    assert asked.headers == nobody.headers == nonsense.headers
+    assert sent.headers == nobody.headers == nonsense.headers
     text = await token_in_mail(pool, settings, ben.email, RESET)
     assert await dev_mails(pool) == [(ben.email, RESET)]
     assert (await client.post(f"{URL}/verify", json={"token": text})).status_code == 204
@@ -96,6 +96,18 @@ async def test_a_link_expires_after_an_hour_and_is_good_for_nothing_else(
         assert "Check your inbox" in (await visit(client, "/reset-password?sent=yes")).text
         assert "Your password is changed" in (await visit(client, "/reset-password?done=1")).text
         assert "Forgot your password?" in (await visit(client, "/login")).links
+
+
+async def test_an_account_gets_five_such_mails_an_hour_and_the_answer_stays_the_same(
+    pool: Pool, settings: Settings
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    async with visiting(settings.model_copy(update={"rate_limits": "on"})) as client:
+        for email in ("ben@example.com", "BEN@example.com") * 4:
+            answer = await client.post(f"{URL}/request", json={"email": email})
+            assert (answer.status_code, answer.content) == (202, b"")
+    await deliver(pool, settings)
+    assert await dev_mails(pool) == [(ben.email, RESET)] * 5
 
 
 async def test_an_address_that_is_not_confirmed_gets_the_link_after_its_confirmation(
@@ -188,10 +200,10 @@ async def test_a_new_address_counts_once_it_is_confirmed_and_the_old_one_is_told
     body = {"email": "ben@new.example", "password": factories.PASSWORD}
     wrong = await client.post("/api/auth/email", json=body | {"password": "x"}, headers=phone)
     assert (wrong.status_code, wrong.json()["field"]) == (422, "password")
-    taken = await client.post(
+    refused = await client.post(
         "/api/auth/email", json=body | {"email": "emma@example.com"}, headers=phone
     )
-    assert (taken.status_code, taken.json()["code"]) == (409, "EMAIL_TAKEN")
+    assert (refused.status_code, refused.json()["code"]) == (409, "EMAIL_TAKEN")
     assert (await client.post("/api/auth/email", json=body, headers=phone)).status_code == 202
     subject = "Confirm your new e-mail address"
     text = await token_in_mail(pool, settings, "ben@new.example", subject)
@@ -220,8 +232,8 @@ async def test_an_address_that_somebody_takes_meanwhile_stays_theirs(
         pool, settings, "emma@example.com", "Confirm your new e-mail address"
     )
     await factories.student(pool, "Emma")
-    taken = await client.post("/api/auth/email/confirm", json={"token": text})
-    assert (taken.status_code, taken.json()["code"]) == (409, "EMAIL_TAKEN")
+    refused = await client.post("/api/auth/email/confirm", json={"token": text})
+    assert (refused.status_code, refused.json()["code"]) == (409, "EMAIL_TAKEN")
     page = Page(await client.get("/verify-email", params={"token": text}))
     assert (page.status, "This address is taken" in page.text) == (409, True)
 
