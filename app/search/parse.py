@@ -573,11 +573,11 @@ class _Reading:
         services: frozenset[str] = frozenset()
         areas: frozenset[str] = frozenset()
         ambiguous: list[str] = []
+        places: list[str] = []
         for text, meaning in self.terms:
             if meaning.areas and not (meaning.services or meaning.category):
                 areas |= meaning.areas
-                if len(meaning.areas) > 1:
-                    ambiguous.append(text)
+                places.append(text)
             elif meaning.category and len(meaning.services) != 1:
                 values.setdefault("category", meaning.category)
             elif meaning.services:
@@ -587,11 +587,11 @@ class _Reading:
             values["area"] = min(areas)
         elif areas:
             values["areas"] = tuple(sorted(areas))
-            words += [text for text in ambiguous if self._names_areas(text)]
+            words += places
         if services:
             self._narrow(values, services, named)
             if "service" not in values:
-                words += [text for text in ambiguous if not self._names_areas(text)]
+                words += ambiguous
         rest = self._rest(values)[:MAX_TEXT_WORDS]
         return Understood(**values, words=tuple(rest), text=" ".join([*words, *rest]) or None)
 
@@ -608,10 +608,6 @@ class _Reading:
             values["service"] = min(services)
         if len(services | named) > 1:
             values["services"] = tuple(sorted(services | named))
-
-    def _names_areas(self, text: str) -> bool:
-        meaning = self.vocabulary.meanings.get(tuple(map(stem, text.split(" "))))
-        return meaning is not None and bool(meaning.areas)
 
     def _rest(self, values: dict[str, Any]) -> list[str]:
         """The words that no rule has read."""

@@ -184,6 +184,8 @@ PHRASINGS: list[tuple[str, dict[str, Any]]] = [
     ("staten island yoga", {"service": "yoga", "area": "staten-island"}),
     ("in manhattan", {"area": "manhattan"}),
     ("piano new york", {"service": "piano"}),
+    ("piano in harlem or brooklyn", {"service": "piano", "text": "harlem brooklyn"}),
+    ("piano or guitar", {"text": "piano guitar"}),
     # ---- levels and audiences
     ("piano for beginners", {"service": "piano", "level": "beginner"}),
     ("beginner piano", {"service": "piano", "level": "beginner"}),
