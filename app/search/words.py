@@ -76,7 +76,7 @@ GRAMMAR = frozenset(
         dollars bucks usd hour hours hourly minute minutes half budget cheap cheaper cheapest
         affordable inexpensive reasonable reasonably priced price week weeks day days old yrs yr yo
         age aged ages level levels scratch brand early late later grade grader graders rate rates
-        cost costs work am pm absolute complete total
+        cost costs work am pm h hr hrs absolute complete total
         """
     )
 )
