@@ -2,9 +2,8 @@
 // taken is struck through, and then replaced by the next one, unless the pointer or the focus is on
 // the card.
 
-import {
-  clock, dayOf, money, now, partOfDay, price, setServerTime, soon, wallMinutes, wire,
-} from "./formatting.js";
+import { isWithin, spread } from "./card_times.js";
+import { clock, dayOf, money, now, price, setServerTime, soon, wire } from "./formatting.js";
 import { Live } from "./live.js";
 import { Refresh, readPage } from "./refresh.js";
 import { ofDay, spans } from "./start_times.js";
@@ -16,40 +15,6 @@ const GONE_MS = 3_000; // an unavailable time stays this long, struck through
 const MARK_MS = 10_000; // a freed time is marked this long
 const REDRAW_EVERY = 10_000;
 const HORIZON = 90 * 86_400_000;
-const APART = 3_600_000;
-
-// A number that looks random. The choice by it stays when another start is taken.
-const rank = (start, seed) => (Math.floor(start / 900_000) * 7919 + seed) % 10007;
-
-// Of free starts in order, the soonest and one of each later part of a day, which varies by `seed`;
-// then the soonest others, first those an hour apart. Mirrors app/pages/instructor_cards.py.
-export function spread(free, zone, seed, limit) {
-  const parts = new Map();
-  for (const start of free) {
-    const part = `${dayOf(start, zone)} ${partOfDay(start, zone)}`;
-    if (!parts.has(part)) parts.set(part, []);
-    parts.get(part).push(start);
-  }
-  const least = (one, other) => (rank(other, seed) < rank(one, seed) ? other : one);
-  const chosen = [...parts.values()].slice(0, limit)
-    .map((starts, number) => (number ? starts.reduce(least) : starts[0]));
-  for (const distance of [APART, 0]) {
-    for (const start of free) {
-      const isApart = chosen.every((other) => Math.abs(start - other) >= distance);
-      if (chosen.length < limit && !chosen.includes(start) && isApart) chosen.push(start);
-    }
-  }
-  return chosen.sort((a, b) => a - b);
-}
-
-// Whether a lesson lies in the days and hours of a search.
-function isWithin(window, start, minutes, zone) {
-  const day = dayOf(start, zone);
-  const begin = wallMinutes(start, zone);
-  if (day < window.first || day > window.last) return false;
-  if (window.is_start) return begin === window.from;
-  return window.from <= begin && begin + minutes <= window.to;
-}
 
 class Card {
   #element;

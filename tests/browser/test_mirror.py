@@ -10,7 +10,8 @@ from playwright.async_api import Page, expect
 from app import formatting, wire
 from app.availability import start_times
 from app.db import Pool
-from app.pages import selection
+from app.pages import instructor_cards, selection
+from app.pages.instructor_cards import Window
 from tests import factories
 from tests.browser.board import book, hold
 from tests.browser.conftest import Open
@@ -205,3 +206,36 @@ async def test_the_card_of_the_server_and_of_the_script_say_the_same(
 async def card_text(page: Page) -> list[str]:
     parts = ("#lesson dl", "#policy", "#unavailable")
     return [" ".join((await page.locator(part).inner_text()).split()) for part in parts]
+
+
+async def test_the_cards_show_the_same_times(open_page: Open) -> None:
+    random = Random(7)
+    window = Window(date(2026, 11, 24), date(2026, 11, 25), 9 * 60, 20 * 60)
+    cases = []
+    for zone in ZONES:
+        for _ in range(20):
+            begin = datetime(2026, 11, 24, 12, tzinfo=UTC)
+            quarters = sorted(random.sample(range(200), random.choice((0, 1, 4, 30))))
+            free = [begin + timedelta(minutes=15 * quarter) for quarter in quarters]
+            cases.append((free, zone, random.randrange(2**24)))
+    page = await open_page("/login")
+    shown = await page.evaluate(
+        """async ([cases, window]) => {
+             const { isWithin, spread } = await import("/static/card_times.js");
+             return cases.map(([free, zone, seed]) => [
+               spread(free, zone, seed, 3), free.filter((at) => isWithin(window, at, 60, zone)),
+             ]);
+           }""",
+        [
+            [
+                [[int(start.timestamp() * 1000) for start in free], zone, seed]
+                for free, zone, seed in cases
+            ],
+            window.as_json(),
+        ],
+    )
+    for (free, zone, seed), (spread, within) in zip(cases, shown, strict=True):
+        expected = instructor_cards.spread(free, zone, seed)
+        assert [datetime.fromtimestamp(ms / 1000, UTC) for ms in spread] == expected
+        allowed = [start for start in free if window.allows(start, 60, zone)]
+        assert [datetime.fromtimestamp(ms / 1000, UTC) for ms in within] == allowed
