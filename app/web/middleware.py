@@ -32,27 +32,26 @@ class RequestBody:
         if scope["type"] != "http" or scope["method"] in SAFE:
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        body = b""
-        is_form = has_form_content_type(headers)
+        is_form, length = _framing(scope)
         most = MAX_FORM if is_form else MAX_BODY
-        too_large = (
-            int(length) > most if (length := headers.get("content-length", "")).isdigit() else False
-        )
-        more = not too_large
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        return
-                    body += message.get("body", b"")
-                    more = message.get("more_body", False)
-                    if len(body) > most:
-                        too_large, more = True, False
-        except TimeoutError:
-            await _closing(refusal.TooSlow())(scope, receive, send)
-            return
+        body = b""
+        too_large = length > most
+        if not too_large:
+            # Most bodies arrive in one part. The server limits how long the first one takes.
+            message = await receive()
+            try:
+                if message.get("more_body", False):
+                    async with asyncio.timeout(BODY_SECONDS):
+                        while message.get("more_body", False) and len(body) <= most:
+                            body += message.get("body", b"")
+                            message = await receive()
+            except TimeoutError:
+                await _closing(refusal.TooSlow())(scope, receive, send)
+                return
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            too_large = len(body) > most
         if too_large:
             error = refusal.PayloadTooLarge(
                 f"The request is too large. The limit is {most >> 10} kB."
@@ -73,6 +72,17 @@ class RequestBody:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self.app(scope, replay, send)
+
+
+def _framing(scope: Scope) -> tuple[bool, int]:
+    """Whether the body is a form, and the length that its header states, or 0."""
+    is_form, length = False, 0
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            is_form = has_form_content_type(Headers(raw=[(name, value)]))
+        elif name == b"content-length" and value.isdigit() and len(value) < 20:
+            length = int(value)
+    return is_form, length
 
 
 def _closing(error: refusal.Refusal) -> Response:
