@@ -200,6 +200,21 @@ async def exclusive_connection(pool: Pool) -> AsyncIterator[Tx]:
         await _fail(pool, error)
 
 
+@asynccontextmanager
+async def snapshot(pool: Pool) -> AsyncIterator[Tx]:
+    """A transaction that only reads, in which all statements see the same state. Raises
+    Unavailable."""
+    try:
+        connection = await _acquire(pool)
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield connection
+        finally:
+            await pool.release(connection)
+    except _FAULTS as error:
+        await _fail(pool, error)
+
+
 class _NoConnectionError(Exception):
     """No connection was free for ACQUIRE_SECONDS, and none could be opened."""
 

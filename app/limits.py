@@ -38,6 +38,8 @@ SIGN_IN_FAILURES_OF_DEVICE = RateLimitItemPerMinute(10, 5, namespace="sign-in-de
 CODE_FAILURES_OF_ACCOUNT = RateLimitItemPerMinute(10, 15, namespace="code-account")
 # Of a signed-in account that has to enter its password again.
 PASSWORD_FAILURES_OF_ACCOUNT = RateLimitItemPerMinute(10, 5, namespace="password-account")
+# Each reads everything about the account.
+EXPORTS_OF_ACCOUNT = RateLimitItemPerDay(20, 1, namespace="exports")
 REGISTRATIONS_OF_ADDRESS = RateLimitItemPerHour(300, 1, namespace="register-address")
 RESETS_OF_ADDRESS = RateLimitItemPerHour(30, 1, namespace="reset-address")
 LINKS_OF_ADDRESS = RateLimitItemPerHour(120, 1, namespace="link-address")

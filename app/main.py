@@ -25,6 +25,7 @@ import app.bookings.routes
 import app.catalog.routes
 import app.notifications.routes
 import app.pages.routes
+import app.privacy.routes
 import app.search.routes
 import realtime.lifespan
 from app import db, health, limits, logs, maintenance, refusal, web
@@ -147,6 +148,7 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
         *app.search.routes.routes,
         *app.availability.routes.routes,
         *app.notifications.routes.routes,
+        *app.privacy.routes.routes,
         *app.pages.routes.routes,
         *sockets,
         Mount("/static", web.static_files(HERE / "static"), name="static"),

@@ -222,6 +222,7 @@ BY_CODE: dict[str, type[Refusal]] = {refusal.code: refusal for refusal in Refusa
 # The constraints a user can run into, and the refusal for each.
 BY_CONSTRAINT: dict[str, type[Refusal]] = {
     "account_email_taken": EmailTaken,
+    "account_erased_is_anonymous": NotSignedIn,  # it was erased during this call
 }
 
 

@@ -1,12 +1,12 @@
 """Named SQL statements from sql/queries, with typed rows."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from app.db import SQL, Db, StatementTooSlowError, execute
+from app.db import SQL, Db, StatementTooSlowError, Tx, execute
 
 Row = TypeVar("Row")
 T = TypeVar("T")
@@ -14,6 +14,8 @@ T = TypeVar("T")
 # The timeout of a statement that visitors cause without signing in. A statement that takes
 # this long reads too much; its connection is fine.
 PUBLIC_SECONDS = 2
+# Rows per round trip of a statement that is read in pages.
+PAGE = 500
 
 _ALL_COLUMNS = re.compile(r"^select \* from", re.MULTILINE)
 # Comments, strings, quoted names and casts may contain a colon that starts no parameter.
@@ -64,6 +66,11 @@ class Statement(Generic[Row]):
         row = await self.first(db, **values)
         assert row is not None, f"{self.name} returned no row"
         return row
+
+    async def stream(self, tx: Tx, **values: Any) -> AsyncIterator[Row]:
+        """The rows one after the other, read in pages."""
+        async for record in tx.cursor(self.sql, *self._arguments(values), prefetch=PAGE):
+            yield self._make_row(*record)
 
     async def run(self, db: Db, **values: Any) -> int:
         """Executes the statement and returns the number of affected rows."""

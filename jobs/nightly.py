@@ -11,7 +11,7 @@ from app import refusal
 from app.availability import filling
 from app.db import Pool
 from app.notifications.delivery import WorkerContext
-from app.privacy import retention
+from app.privacy import erasure, retention
 from app.statements import statement
 
 log = structlog.get_logger("worker")
@@ -23,7 +23,7 @@ STALE = timedelta(hours=1)
 
 JOBS: Mapping[str, Callable[..., Awaitable[object]]] = {
     "standing_patterns": filling.fill_standing_patterns,
-    "retention": retention.run,
+    retention.NAME: retention.run,
 }
 
 _claim = statement("claim_nightly_job", str)
@@ -40,7 +40,18 @@ async def repeat(context: WorkerContext) -> None:
                 log.warning("nightly_job_postponed", job=name, reason="postgres_unavailable")
             except Exception:  # a fault here must not stop mails
                 log.exception("nightly_job_failed", job=name)
+        await _continue_erasures(context)
         await asyncio.sleep(PERIOD_SECONDS)
+
+
+async def _continue_erasures(context: WorkerContext) -> None:
+    """Not only at night: the other people of an interrupted erasure wait to be told."""
+    try:
+        await erasure.complete_all(context.pool, now=context.now)
+    except refusal.Unavailable:
+        log.warning("erasures_postponed", reason="postgres_unavailable")
+    except Exception:
+        log.exception("erasures_failed")
 
 
 async def run_if_due(pool: Pool, name: str, *, now: datetime) -> bool:

@@ -11,6 +11,8 @@ import jobs.worker
 import realtime.relay
 from app.statements import CATALOG, STATEMENTS
 from tests.notifications.statements import HOT as NOTIFICATIONS
+from tests.privacy.statements import HOT as PRIVACY
+from tests.privacy.statements import UNPLANNED
 from tests.query_plans import QueryPlans, account_id, large_database, plans
 from tests.realtime.statements import HOT as REALTIME
 
@@ -467,6 +469,7 @@ COVERED_ELSEWHERE = {
     "delete_old_changes",
     "delete_old_dev_mails",
     "delete_old_keys",
+    "delete_old_notifications",
     "delete_old_sessions",
     "delete_old_search_history",
     "delete_old_searches",
@@ -476,6 +479,8 @@ COVERED_ELSEWHERE = {
     "dev_mail",
     "drop_notification",
     "finish_nightly_job",
+    "last_retention",
+    "record_retention",
     "insert_dev_mail",
     "mark_notification_failed",
     "mark_notification_sent",
@@ -505,6 +510,7 @@ OPERATOR_COMMANDS = {
     "lock_accounts",
     "make_admin",
     "mark_past_mails",
+    "privacy_numbers",
     "no_accounts",
     "owns_schema",
     "raise_site_mode",
@@ -533,7 +539,8 @@ def test_what_anybody_may_read_is_cancelled_after_two_seconds() -> None:
 
 
 def test_every_statement_has_a_plan_test_or_needs_none() -> None:
-    planned = {*(name.partition(" ")[0] for name in HOT), *NOTIFICATIONS, *REALTIME}
+    planned = {*(name.partition(" ")[0] for name in HOT), *NOTIFICATIONS, *REALTIME, *PRIVACY}
+    planned |= UNPLANNED
     tools = ("bench", "verdict", "delete_crowd")
     names = {statement.name for statement in STATEMENTS if not statement.name.startswith(tools)}
     assert names - planned - COVERED_ELSEWHERE - NO_GROWING_TABLE - OPERATOR_COMMANDS == set()

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.bookings import booking
-from app.bookings.booking import Booking, LocationType, Outcome
+from app.bookings.booking import Booking, LocationType, Outcome, Role
 from app.bookings.idempotency import Call
 from app.db import Pool, Tx
 from app.statements import statement
@@ -105,10 +105,14 @@ async def extend(
 
 
 async def give_up(
-    db: Pool | Tx, student_id: UUID, booking_id: UUID, *, now: datetime, call: Call | None = None
+    db: Pool | Tx,
+    actor_id: UUID,
+    booking_id: UUID,
+    *,
+    now: datetime,
+    may: Role | None = "student",
+    call: Call | None = None,
 ) -> Booking:
-    """Frees the time at once. No error if the hold has ended already. Raises NotFound, NotAllowed,
-    WrongState (it became a lesson) and IdempotencyMismatch."""
-    return await booking.change(
-        db, _give_up, student_id, booking_id, now=now, may="student", call=call
-    )
+    """Frees the time at once. No error if the hold has ended already. `may`: see booking.change.
+    Raises NotFound, NotAllowed, WrongState (it became a lesson) and IdempotencyMismatch."""
+    return await booking.change(db, _give_up, actor_id, booking_id, now=now, may=may, call=call)

@@ -66,6 +66,7 @@ class PendingNotification:
     account_email: str
     clock: str
     is_verified: bool
+    is_erased: bool
     password_hash: str | None = field(repr=False)
     is_instructor: bool
     turned_off: bool
@@ -141,7 +142,11 @@ async def _attempt(tx: Tx, notification: PendingNotification, context: WorkerCon
     settings, now = context.settings, context.now
     booking = from_row_json(notification.booking) if notification.booking else None
     fields = {"notification": notification.id, "kind": notification.kind}
-    if not notification.is_verified and notification.kind not in TO_STRANGERS:
+    if (
+        not notification.is_verified
+        and not notification.is_erased
+        and notification.kind not in TO_STRANGERS
+    ):
         await _withhold.run(tx, id=notification.id, now=now())
         log.debug("notification_withheld", **fields)
         return
@@ -222,6 +227,8 @@ def _reason_to_drop(
     notification: PendingNotification, booking: Booking | None, now: datetime
 ) -> str | None:
     """Why this notification should not be sent any more; None if it should."""
+    if notification.is_erased:
+        return "account_erased"
     if notification.turned_off:
         return "turned_off"
     if notification.kind == "verification" and notification.is_verified:

@@ -1,6 +1,6 @@
 """`/account`: the profile, the clock, notifications, the password, the e-mail address, the second
 factor and the sessions of an account. Each is a form of its own; their calls are in
-app/accounts/account_routes.py. Export and erasure belong here, too."""
+app/accounts/account_routes.py. It leads to the export (app/privacy) and to /account/delete."""
 
 from starlette.responses import Response
 

@@ -5,11 +5,13 @@ is continued by the next one."""
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
 
-from app.db import Pool
+from app import wire
+from app.db import Db, Pool
 from app.statements import statement
 
 log = structlog.get_logger("retention")
@@ -19,8 +21,23 @@ KEYS_KEPT = timedelta(days=1)
 DEV_MAILS_KEPT = timedelta(days=7)
 SESSIONS_KEPT = timedelta(days=30)  # after their end
 AUDIT_KEPT = timedelta(days=730)
+NOTIFICATIONS_KEPT = timedelta(days=730)
 SEARCHES_KEPT = timedelta(days=90)
 GUEST_SEARCHES_KEPT = timedelta(days=30)
+
+NAME = "retention"  # of the nightly job
+
+# What is deleted, after how long, and from when on that counts.
+RULES: dict[str, tuple[timedelta, str]] = {
+    "changes": (CHANGES_KEPT, "Changes of calendars, for screens that reconnect"),
+    "idempotency_keys": (KEYS_KEPT, "Idempotency keys and their stored answers"),
+    "dev_mails": (DEV_MAILS_KEPT, "Mails stored by a site without a mail server"),
+    "sessions": (SESSIONS_KEPT, "Sessions, after they ended"),
+    "audit": (AUDIT_KEPT, "The trail of bookings"),
+    "notifications": (NOTIFICATIONS_KEPT, "The record of notifications"),
+    "searches": (SEARCHES_KEPT, "Searches of accounts and what they clicked"),
+    "guest_searches": (GUEST_SEARCHES_KEPT, "Searches of visitors without an account"),
+}
 
 # Between two batches, so that other work gets the disk.
 PAUSE_SECONDS = 0.02
@@ -43,6 +60,12 @@ class NumberBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class _Run:
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class KeyBatch:
     deleted: int
     account_id: UUID
@@ -61,6 +84,9 @@ _delete_keys = statement("delete_old_keys", KeyBatch)
 _delete_sessions = statement("delete_old_sessions", UuidBatch)
 _delete_dev_mails = statement("delete_old_dev_mails", NumberBatch)
 _delete_audit = statement("delete_old_audit", AuditBatch)
+_delete_notifications = statement("delete_old_notifications", NumberBatch)
+_last_run = statement("last_retention", _Run)
+_record_run = statement("record_retention", int)
 _delete_history = statement("delete_old_search_history", UuidBatch)
 _delete_searches = statement("delete_old_searches", UuidBatch)
 _delete_interactions = statement("delete_old_interactions", NumberBatch)
@@ -74,12 +100,34 @@ async def run(pool: Pool, *, now: datetime) -> dict[str, int]:
         "dev_mails": await delete_dev_mails(pool, before=now - DEV_MAILS_KEPT),
         "sessions": await delete_sessions(pool, before=now - SESSIONS_KEPT),
         "audit": await delete_audit(pool, before=now - AUDIT_KEPT),
+        "notifications": await delete_notifications(pool, before=now - NOTIFICATIONS_KEPT),
     }
     deleted |= await delete_search_data(
         pool, before=now - SEARCHES_KEPT, guests_before=now - GUEST_SEARCHES_KEPT
     )
     log.info("retention_finished", **deleted)
     return deleted
+
+
+async def run_now(pool: Pool, *, now: datetime) -> dict[str, int]:
+    """`run`, which then counts as tonight's."""
+    deleted = await run(pool, now=now)
+    await _record_run.run(pool, name=NAME, now=now)
+    return deleted
+
+
+async def overview(db: Db) -> dict[str, Any]:
+    """The rules, and when they last ran: `{items: [{name, days, description}], last_started_at,
+    last_finished_at}`."""
+    last = await _last_run.first(db, name=NAME)
+    return {
+        "items": [
+            {"name": name, "days": kept.days, "description": description}
+            for name, (kept, description) in RULES.items()
+        ],
+        "last_started_at": wire.instant(last.started_at) if last else None,
+        "last_finished_at": wire.instant(last.finished_at) if last and last.finished_at else None,
+    }
 
 
 async def delete_changes(pool: Pool, *, before: datetime) -> int:
@@ -114,6 +162,17 @@ async def delete_sessions(pool: Pool, *, before: datetime) -> int:
 async def delete_dev_mails(pool: Pool, *, before: datetime) -> int:
     total, after = 0, 0
     while batch := await _delete_dev_mails.first(pool, after=after, before=before):
+        total, after = total + batch.deleted, batch.last
+        if not batch.deleted:  # ids ascend with time: the rest is newer
+            break
+        await asyncio.sleep(PAUSE_SECONDS)
+    return total
+
+
+async def delete_notifications(pool: Pool, *, before: datetime) -> int:
+    """Deletes notifications that were due before this."""
+    total, after = 0, 0
+    while batch := await _delete_notifications.first(pool, after=after, before=before):
         total, after = total + batch.deleted, batch.last
         if not batch.deleted:  # ids ascend with time: the rest is newer
             break

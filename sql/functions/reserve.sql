@@ -54,7 +54,12 @@ begin
   -- The second check, under the locks. Whether the time is free is read in the same way as for the
   -- board; only if it is not, or a hold must be released, does it matter why.
   if refusal is null then
-    select a.full_name into v_student from account a where a.id = p_student for no key update;
+    select a.full_name into v_student from account a
+    where a.id = p_student and a.erasure_began_at is null for no key update;
+    if not found then  -- the account was erased meanwhile
+      refusal := 'NOT_SIGNED_IN';
+      return;
+    end if;
     if v_conflict.is_replaced then
       perform lock_conflicting_calendars(p_student, v_service.instructor_id, v_during, p_now);
     end if;

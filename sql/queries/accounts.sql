@@ -7,6 +7,7 @@ select a.id as account_id, a.email::text, a.full_name, a.time_zone, a.clock::tex
 from session s
 join account a on a.id = s.account_id
 where s.id = :session_id and s.revoked_at is null and s.expires_at > :now
+  and a.erasure_began_at is null
 
 -- name: permissions_of_roles
 select distinct p.permission from role_permission p where p.role = any (:roles::text[])

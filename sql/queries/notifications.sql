@@ -26,6 +26,7 @@ select n.id, n.kind, n.attempts, n.sequence, n.booking_id, n.recipient_id,
        coalesce(n.address, recipient.email)::text as email, recipient.full_name,
        recipient.email::text as account_email, recipient.clock::text as clock,
        recipient.verified_at is not null as is_verified,
+       recipient.erasure_began_at is not null as is_erased,
        case when n.kind = 'password_reset' then recipient.password_hash end as password_hash,
        exists (
          select from account_role r

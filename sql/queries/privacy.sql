@@ -121,3 +121,39 @@ with page as materialized (
 )
 select (select count(*) from deleted) as deleted, p.id as last
 from page p order by p.id desc limit 1;
+
+-- name: delete_old_notifications
+with page as materialized (
+  select n.id, n.due_at from notification n where n.id > :after order by n.id limit 1000
+), deleted as (
+  delete from notification n
+  where n.id = any(array(select p.id from page p where p.due_at < :before))
+  returning n.id
+)
+select (select count(*) from deleted) as deleted, p.id as last
+from page p order by p.id desc limit 1;
+
+-- name: last_retention
+select started_at, finished_at from nightly_job where name = :name;
+
+-- name: record_retention
+insert into nightly_job (name, started_at, finished_at) values (:name, :now, :now)
+on conflict (name) do update
+set started_at = excluded.started_at, finished_at = excluded.finished_at;
+
+-- name: privacy_numbers
+select count(*) filter (where a.erasure_began_at is null) as accounts,
+       count(*) filter (where a.erasure_began_at is null and a.verified_at is null)
+         as unconfirmed_accounts,
+       count(*) filter (where a.erased_at is not null) as erased_accounts,
+       count(*) filter (where a.erasure_began_at is not null and a.erased_at is null)
+         as unfinished_erasures,
+       (select coalesce(jsonb_object_agg(r.role, r.number), '{}')
+        from (select role, count(*) as number from account_role group by role) as r) as roles,
+       (select jsonb_object_agg(t.relname, greatest(t.reltuples, 0)::bigint)
+        from pg_class t
+        where t.relnamespace = 'public'::regnamespace and t.relkind = 'r'
+          and t.relname in ('booking', 'booking_audit', 'dev_mail', 'idempotency_key',
+                            'notification', 'outbox', 'search', 'search_history',
+                            'search_interaction', 'session')) as rows
+from account a;

@@ -1,4 +1,5 @@
-"""Retention reads each table by its primary key, one batch at a time, whatever its size."""
+"""Retention reads each table by its primary key, one batch at a time, whatever its size. Export and
+erasure read the rows of one account."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from app.statements import CATALOG
+from tests.privacy.statements import HOT
 from tests.query_plans import QueryPlans, large_database, plans
 
 __all__ = ["large_database", "plans"]
@@ -18,6 +20,7 @@ BATCHES: dict[str, dict[str, Any]] = {
     "delete_old_keys": {"account_id": FIRST, "key": "", "before": BEFORE},
     "delete_old_sessions": {"after": FIRST, "before": BEFORE},
     "delete_old_dev_mails": {"after": 0, "before": BEFORE},
+    "delete_old_notifications": {"after": 0, "before": BEFORE},
     "delete_old_audit": {"booking_id": FIRST, "id": 0, "before": BEFORE, "first_young": LAST},
 }
 FILL = """
@@ -37,4 +40,13 @@ async def test_a_batch_scans_no_table(plans: QueryPlans, name: str) -> None:
     if not await plans.connection.fetchval("select exists (select from dev_mail)"):
         await plans.connection.execute(FILL)
     assert await plans.scans(sql, *(BATCHES[name][parameter] for parameter in parameters)) == []
+    assert "Seq Scan on dev_mail" not in "".join(plans.plans)
+
+
+@pytest.mark.parametrize("name", HOT)
+async def test_export_and_erasure_scan_no_table(plans: QueryPlans, name: str) -> None:
+    sql, parameters = CATALOG[name]
+    if not await plans.connection.fetchval("select exists (select from dev_mail)"):
+        await plans.connection.execute(FILL)
+    assert await plans.scans(sql, *(HOT[name][parameter] for parameter in parameters)) == []
     assert "Seq Scan on dev_mail" not in "".join(plans.plans)

@@ -1,0 +1,46 @@
+"""`/account/delete`: what deleting an account does, and its form; `/goodbye` afterwards. The call is
+in app/privacy/routes.py."""
+
+from starlette.responses import Response
+
+from app import web
+from app.accounts.session import SignedIn
+from app.bookings import booking
+from app.bookings.booking import Booking, Role
+from app.web import Request
+
+# Lessons that the page lists.
+LISTED = 20
+
+
+@web.may("delete_own_account")
+async def page(request: Request, account: SignedIn) -> Response:
+    as_student = await _ahead(request, account, "student")
+    as_instructor = await _ahead(request, account, "instructor")
+    return web.page(
+        request,
+        "delete_account.html",
+        as_student=as_student,
+        as_instructor=as_instructor,
+        listed=LISTED,
+        is_instructor="instructor" in account.roles,
+    )
+
+
+async def _ahead(request: Request, account: SignedIn, role: Role) -> list[Booking]:
+    """The lessons that will be cancelled, one more than the page lists if there are so many."""
+    now = request.state["now"]()
+    lessons = await booking.list_of(
+        request.state["pool"],
+        account.account_id,
+        role=role,
+        scope="upcoming",
+        now=now,
+        limit=LISTED + 1,
+    )
+    return [lesson for lesson in lessons if lesson.starts_at > now]
+
+
+@web.visitor
+async def goodbye(request: Request, _: SignedIn | None) -> Response:
+    return web.page(request, "goodbye.html")

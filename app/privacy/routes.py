@@ -1,0 +1,108 @@
+"""Privacy in the API (docs/api.md, "Privacy"): the export, erasure, retention and statistics. The
+forms are on /account and /account/delete."""
+
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+from starlette.background import BackgroundTask
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from app import limits, web
+from app.accounts.session import SignedIn
+from app.privacy import erasure, export, retention, statistics
+from app.web import Request, security_log
+
+# How long the rest of a large erasure may take after its response.
+_REST_SECONDS = 600
+
+
+class Password(BaseModel):
+    password: str = Field(max_length=1000)
+
+
+@web.may("export_own_data")
+async def export_own(request: Request, account: SignedIn) -> Response:
+    state, now = request.state, request.state["now"]()
+    await state["limiter"].hit(
+        limits.EXPORTS_OF_ACCOUNT, str(account.account_id), "You’ve exported your data often today."
+    )
+    await state["write_behind"].flush()
+    file = await export.write(state["pool"], account.account_id, now=now)
+    name = f"instainstru-{now:%Y-%m-%d}.json"
+    return StreamingResponse(
+        export.chunks(file),
+        media_type="application/json",
+        headers={
+            "Cache-Control": "no-store",
+            "Content-Disposition": f'attachment; filename="{name}"',
+        },
+    )
+
+
+@web.may("delete_own_account")
+async def erase_own(request: Request, account: SignedIn) -> Response:
+    body, state = await web.read(request, Password), request.state
+    subject = str(account.account_id)
+    await state["limiter"].hit(limits.PASSWORD_FAILURES_OF_ACCOUNT, subject)
+    await state["write_behind"].flush()
+    await erasure.erase_own(state["pool"], account.account_id, body.password, now=state["now"]())
+    await state["limiter"].forget(limits.PASSWORD_FAILURES_OF_ACCOUNT, subject)
+    response = web.done(request, None, status=204, redirect_to="/goodbye")
+    await _complete(request, response, account.account_id)
+    return web.clear_session_cookie(request, response)
+
+
+@web.may("manage_accounts")
+async def erase_account(request: Request, _: SignedIn) -> Response:
+    account_id, state = web.path_id(request), request.state
+    await erasure.erase(state["pool"], account_id, now=state["now"]())
+    response = web.done(request, None, status=204, redirect_to="/admin/accounts")
+    await _complete(request, response, account_id)
+    return response
+
+
+async def _complete(request: Request, response: Response, account_id: UUID) -> None:
+    """Tells the sockets and boards, and completes the erasure: if it is large, after the
+    response."""
+    state = request.state
+    security_log.record(request, "account_erased", account_id)
+    state["sessions_ended"](account_id)
+    progress = await erasure.complete(state["pool"], account_id, now=state["now"])
+    state["wake_up"](*progress.calendars)
+    if not progress.finished:
+        response.background = BackgroundTask(_continue, request, account_id)
+
+
+async def _continue(request: Request, account_id: UUID) -> None:
+    state = request.state
+    progress = await erasure.complete(
+        state["pool"], account_id, now=state["now"], seconds=_REST_SECONDS
+    )
+    state["wake_up"](*progress.calendars)
+
+
+@web.may("view_own_profile")
+async def show_retention(request: Request, _: SignedIn) -> Response:
+    return web.json(await retention.overview(request.state["pool"]))
+
+
+@web.may("manage_accounts")
+async def run_retention(request: Request, _: SignedIn) -> Response:
+    deleted = await retention.run_now(request.state["pool"], now=request.state["now"]())
+    return web.done(request, {"deleted": deleted}, redirect_to="/admin")
+
+
+@web.may("view_system_analytics")
+async def show_statistics(request: Request, _: SignedIn) -> Response:
+    return web.json(await statistics.read(request.state["pool"]))
+
+
+routes = [
+    Route("/api/privacy/export", export_own, methods=["GET"]),
+    Route("/api/privacy/erasure", erase_own, methods=["POST"]),
+    Route("/api/privacy/accounts/{id}/erasure", erase_account, methods=["POST"]),
+    Route("/api/privacy/retention", show_retention, methods=["GET"]),
+    Route("/api/privacy/retention/run", run_retention, methods=["POST"]),
+    Route("/api/privacy/statistics", show_statistics, methods=["GET"]),
+]

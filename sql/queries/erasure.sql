@@ -1,0 +1,50 @@
+-- Erasing accounts (sql/functions/erasure.sql).
+
+-- name: begin_erasure
+select begin_erasure(:account_id, :password_hash, :now);
+
+-- name: repeat_erasure
+select repeat_erasure(:account_id)::text;
+
+-- name: unfinished_lessons
+-- The account's lessons and holds that have not started, in both roles.
+select b.id, b.instructor_id, b.state::text as state, lower(b.during) as starts_at,
+       b.student_id = :account_id as as_student
+from booking b
+where b.student_id = :account_id and b.state in ('held', 'confirmed') and lower(b.during) > :now
+union all
+select b.id, b.instructor_id, b.state::text, lower(b.during), false
+from booking b
+where b.instructor_id = :account_id and b.state in ('held', 'confirmed') and lower(b.during) > :now
+order by 4, 1
+limit :limit;
+
+-- name: erase_texts
+select erase_texts(:account_id, :reason, :limit);
+
+-- name: erase_mail
+select erase_mail(:account_id, :now);
+
+-- name: erase_answers
+select erase_answers(:account_id)::text;
+
+-- name: finish_erasure
+-- Unless a lesson is still to be cancelled.
+update account set erased_at = coalesce(erased_at, :now)
+where id = :account_id and erasure_began_at is not null and not exists (
+  select from booking b
+  where b.student_id = :account_id and b.state in ('held', 'confirmed')
+    and lower(b.during) > :now
+) and not exists (
+  select from booking b
+  where b.instructor_id = :account_id and b.state in ('held', 'confirmed')
+    and lower(b.during) > :now
+);
+
+-- name: accounts_to_erase
+-- Erasures that were interrupted, and those that ended since :since: a request that was under way
+-- may have written something since.
+select id from account
+where erasure_began_at is not null and (erased_at is null or erased_at > :since)
+order by erasure_began_at
+limit 100;
