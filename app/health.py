@@ -10,10 +10,12 @@ from typing import Literal, Protocol, cast
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from starlette.responses import Response
 from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from app import refusal, web
 from app.db import Pool, faults
 from app.statements import statement
+from app.web import Call
 
 READY_SECONDS = 3
 
@@ -98,4 +100,31 @@ async def metrics(request: web.Request) -> Response:
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-routes = [Route("/health/live", live), Route("/health/ready", ready), Route("/metrics", metrics)]
+class LiveJson(TypedDict):
+    status: str
+
+
+class ReadyJson(TypedDict):
+    status: Literal["ok", "degraded"]
+    postgres: Literal["ok", "disk_full"]
+    live: Literal["connected", "degraded"]
+
+
+class NotReady(TypedDict):
+    """`reason`: what is missing."""
+
+    reason: str
+
+
+routes = [
+    Call("GET", "/health/live", live, "Whether this process responds", returns=LiveJson),
+    Call(
+        "GET",
+        "/health/ready",
+        ready,
+        "Whether this process should get requests",
+        returns=ReadyJson,
+        refusals=((refusal.Unavailable, NotReady),),
+    ),
+    Route("/metrics", metrics),
+]

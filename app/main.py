@@ -28,7 +28,7 @@ import app.pages.routes
 import app.privacy.routes
 import app.search.routes
 import realtime.lifespan
-from app import db, health, limits, logs, maintenance, refusal, web
+from app import db, health, limits, logs, maintenance, openapi, refusal, web
 from app.availability import public
 from app.availability.public_cache import PublicCache
 from app.search import history, visitor
@@ -149,6 +149,7 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
         *app.availability.routes.routes,
         *app.notifications.routes.routes,
         *app.privacy.routes.routes,
+        *openapi.routes,
         *app.pages.routes.routes,
         *sockets,
         Mount("/static", web.static_files(HERE / "static"), name="static"),

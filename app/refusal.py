@@ -1,8 +1,12 @@
 """Every refusal a user can get. Its docstring is the sentence the user reads; `status` and `code`
 are part of the API (docs/api.md). Any other exception is a bug and answers 500."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NotRequired
 from uuid import UUID
+
+from typing_extensions import TypedDict
+
+from app.schema import Id, InstantText
 
 
 class Refusal(Exception):  # noqa: N818 — an expected response, not an error
@@ -10,6 +14,8 @@ class Refusal(Exception):  # noqa: N818 — an expected response, not an error
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "UNKNOWN"
+    # The TypedDict of its further members, for the API's description.
+    details: ClassVar[Any] = None
 
     def __init__(self, detail: str | None = None, *, field: str | None = None, **more: Any) -> None:
         self.detail = detail or (type(self).__doc__ or "").strip()
@@ -140,11 +146,20 @@ class EmailTaken(Refusal):
     code = "EMAIL_TAKEN"
 
 
+class OfferedDurations(TypedDict):
+    durations_minutes: list[int]
+
+
 class DurationNotOffered(Refusal):
     """The instructor doesn’t offer this service in that length."""
 
     status = 409
     code = "DURATION_NOT_OFFERED"
+    details = OfferedDurations
+
+
+class Notice(TypedDict):
+    min_advance_minutes: NotRequired[int]
 
 
 class TooSoon(Refusal):
@@ -152,6 +167,7 @@ class TooSoon(Refusal):
 
     status = 409
     code = "TOO_SOON"
+    details = Notice
 
 
 class TooFarAhead(Refusal):
@@ -161,11 +177,23 @@ class TooFarAhead(Refusal):
     code = "TOO_FAR_AHEAD"
 
 
+class OwnLesson(TypedDict):
+    booking_id: Id
+
+
 class StudentBusy(Refusal):
     """You already have a lesson at that time."""
 
     status = 409
     code = "STUDENT_BUSY"
+    details = OwnLesson
+
+
+class Alternatives(TypedDict):
+    """Free times near the requested one, the nearest first, at this version of the calendar."""
+
+    alternatives: list[InstantText]
+    version: int
 
 
 class SlotTaken(Refusal):
@@ -173,6 +201,7 @@ class SlotTaken(Refusal):
 
     status = 409
     code = "SLOT_TAKEN"
+    details = Alternatives
 
 
 class OutsideAvailability(Refusal):
@@ -180,6 +209,7 @@ class OutsideAvailability(Refusal):
 
     status = 409
     code = "OUTSIDE_AVAILABILITY"
+    details = Alternatives
 
 
 class TooLate(Refusal):
@@ -203,11 +233,16 @@ class HoldLimit(Refusal):
     code = "HOLD_LIMIT"
 
 
+class CurrentState(TypedDict):
+    state: str
+
+
 class WrongState(Refusal):
     """That isn’t possible for a lesson in this state."""
 
     status = 409
     code = "WRONG_STATE"
+    details = CurrentState
 
 
 class VersionConflict(Refusal):

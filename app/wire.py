@@ -5,14 +5,16 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
+from typing_extensions import TypedDict
 
 from app.refusal import ValidationError
 
 Row = TypeVar("Row")
+Item = TypeVar("Item")
 
 
 def instant(moment: datetime) -> str:
@@ -83,12 +85,19 @@ class Paging(BaseModel):
             ) from None
 
 
+class Listing(TypedDict, Generic[Item]):
+    """A page of a list. `next_cursor` is null on the last one."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
 def listing(
     rows: Sequence[Row],
     paging: Paging,
-    show: Callable[[Row], Any],
+    show: Callable[[Row], Item],
     key: Callable[[Row], Sequence[Any]],
-) -> dict[str, Any]:
+) -> Listing[Item]:
     """`{"items", "next_cursor"}`. `rows` were queried with `limit + 1`, to see whether there are
     more."""
     more = len(rows) > paging.limit

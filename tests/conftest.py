@@ -21,6 +21,7 @@ from app.accounts import password
 from app.embedded import data_directory, process, redis
 from app.embedded.postgres import APP_ROLE
 from app.settings import Settings, read
+from tests import conformance
 from tests.cluster import PATIENCE, Cluster, Server, until
 from tests.databases import Databases
 from tests.processes import Running, Starter
@@ -229,7 +230,11 @@ async def visiting(settings: Settings, **options: Any) -> AsyncIterator[httpx.As
         application = await _running(stack, build(settings, **options))
         transport = httpx.ASGITransport(application)
         yield await stack.enter_async_context(
-            httpx.AsyncClient(transport=transport, base_url=settings.site_url)
+            httpx.AsyncClient(
+                transport=transport,
+                base_url=settings.site_url,
+                event_hooks={"response": [conformance.check]},
+            )
         )
 
 

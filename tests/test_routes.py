@@ -10,9 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
+from app import openapi
 from app.db import Pool
 from app.main import build, routes
 from app.settings import Settings
+from app.web import Call
 from tests.conftest import _running
 
 # API calls without a session (docs/api.md).
@@ -30,6 +32,7 @@ PUBLIC = {
     "GET /api/public/feeds/{token}.ics",
     "POST /api/auth/register",
     "POST /api/auth/login",
+    "GET /api/openapi.json",
 }
 
 
@@ -48,6 +51,35 @@ def test_every_route_declares_its_access(method: str, path: str, access: str) ->
     assert access, f"{method} {path} has no decorator of app.web"
     if access == "public" and path.startswith(("/api/", "/health/")):
         assert f"{method} {path}" in PUBLIC or method == "OPTIONS"
+
+
+def test_every_call_is_described() -> None:
+    for route in routes():
+        path = getattr(route, "path", "")
+        methods = getattr(route, "methods", None) or set()
+        if path.startswith(("/api/", "/health/")) and methods != {"OPTIONS"}:
+            assert isinstance(route, Call), (
+                f"{path} is a plain Route. Declare it as app.web.Call, with what it accepts and "
+                "returns: the API's description is generated from that."
+            )
+
+
+def test_the_description_has_exactly_the_calls() -> None:
+    described = openapi.document([*openapi.calls(routes())])
+    operations = {
+        f"{method.upper()} {path}" for path, item in described["paths"].items() for method in item
+    }
+    assert operations == {
+        f"{method} {path}"
+        for method, path, _ in calls()
+        if path.startswith(("/api/", "/health/")) and method != "OPTIONS"
+    }
+    names = [
+        operation["operationId"]
+        for item in described["paths"].values()
+        for operation in item.values()
+    ]
+    assert len(set(names)) == len(names)
 
 
 async def test_permissions_named_by_routes_exist(pool: Pool) -> None:

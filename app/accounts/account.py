@@ -5,17 +5,19 @@ import unicodedata
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, Field
+from typing_extensions import TypedDict
 
 from app import gate, refusal
 from app.accounts import address, demo_accounts, mail, password, second_factor, session, token
 from app.accounts.session import SignedIn
 from app.db import Db, Pool, Tx, transact
+from app.schema import Id, ZoneText
 from app.settings import Settings
 from app.statements import statement
 
@@ -67,7 +69,7 @@ class Origin:
 class _Profile:
     full_name: str
     time_zone: str
-    clock: str
+    clock: Clock
     version: int | None  # of an instructor's calendar, after a new name
 
 
@@ -268,7 +270,18 @@ def email_address(text: str) -> str:
     return address.normalized
 
 
-def as_json(account: SignedIn) -> dict[str, Any]:
+class AccountJson(TypedDict):
+    id: Id
+    email: str
+    full_name: str
+    time_zone: ZoneText
+    clock: Clock
+    email_verified: bool
+    roles: list[str]
+    permissions: list[str]
+
+
+def as_json(account: SignedIn) -> AccountJson:
     """The account in the API's JSON (docs/api.md)."""
     return {
         "id": str(account.account_id),

@@ -6,14 +6,14 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field
 from starlette.background import BackgroundTask
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from app import limits, refusal, web
 from app.accounts import account as accounts
 from app.accounts import address, credentials, password, second_factor
-from app.accounts.account import Clock
+from app.accounts.account import AccountJson, Clock
 from app.accounts.session import SignedIn
-from app.web import Request
+from app.web import Call, Request
 
 PAGE = "/account"
 
@@ -250,17 +250,132 @@ def _accepted(request: Request, page: str) -> Response:
     return RedirectResponse(page, 303) if web.is_form(request) else Response(status_code=202)
 
 
+class EmailJson(TypedDict):
+    """The confirmed address."""
+
+    email: str
+
+
+class TotpJson(TypedDict):
+    """For an authenticator app."""
+
+    secret: str
+    uri: str
+
+
 routes = [
-    Route("/api/auth/me", change_profile, methods=["PATCH"]),
-    Route("/api/auth/verification", request_verification, methods=["POST"]),
-    Route("/api/auth/verification/confirm", confirm_verification, methods=["POST"]),
-    Route("/api/auth/email", request_email, methods=["POST"]),
-    Route("/api/auth/email/confirm", confirm_email, methods=["POST"]),
-    Route("/api/auth/password-reset/request", request_reset, methods=["POST"]),
-    Route("/api/auth/password-reset/verify", check_reset, methods=["POST"]),
-    Route("/api/auth/password-reset/confirm", reset_password, methods=["POST"]),
-    Route("/api/auth/password", change_password, methods=["PUT"]),
-    Route("/api/auth/totp", start_totp, methods=["POST"]),
-    Route("/api/auth/totp", delete_totp, methods=["DELETE"]),
-    Route("/api/auth/totp/confirm", confirm_totp, methods=["POST"]),
+    Call(
+        "PATCH",
+        "/api/auth/me",
+        change_profile,
+        "Change the own account",
+        description="Fields that are left out stay unchanged.",
+        body=Profile,
+        form=True,
+        returns=AccountJson,
+    ),
+    Call(
+        "POST",
+        "/api/auth/verification",
+        request_verification,
+        "Send the mail that confirms the address again",
+        form=True,
+        status=202,
+    ),
+    Call(
+        "POST",
+        "/api/auth/verification/confirm",
+        confirm_verification,
+        "Confirm the address",
+        body=Token,
+        form=True,
+        status=204,
+    ),
+    Call(
+        "POST",
+        "/api/auth/email",
+        request_email,
+        "Change the address",
+        description="A mail to the new address asks to confirm it.",
+        body=EmailChange,
+        form=True,
+        status=202,
+        refusals=(refusal.EmailTaken,),
+    ),
+    Call(
+        "POST",
+        "/api/auth/email/confirm",
+        confirm_email,
+        "Confirm the new address",
+        body=Token,
+        form=True,
+        returns=EmailJson,
+        refusals=(refusal.EmailTaken,),
+    ),
+    Call(
+        "POST",
+        "/api/auth/password-reset/request",
+        request_reset,
+        "Request a new password",
+        description="The response does not tell whether there is such an account.",
+        body=ResetRequest,
+        form=True,
+        status=202,
+    ),
+    Call(
+        "POST",
+        "/api/auth/password-reset/verify",
+        check_reset,
+        "Check the link of a mail",
+        body=Token,
+        status=204,
+    ),
+    Call(
+        "POST",
+        "/api/auth/password-reset/confirm",
+        reset_password,
+        "Set a new password",
+        body=Reset,
+        form=True,
+        status=204,
+    ),
+    Call(
+        "PUT",
+        "/api/auth/password",
+        change_password,
+        "Change the password",
+        description="The other sessions end.",
+        body=PasswordChange,
+        form=True,
+        status=204,
+    ),
+    Call(
+        "POST",
+        "/api/auth/totp",
+        start_totp,
+        "Set up a second factor",
+        form=True,
+        returns=TotpJson,
+        refusals=(refusal.WrongState,),
+    ),
+    Call(
+        "DELETE",
+        "/api/auth/totp",
+        delete_totp,
+        "Turn the second factor off",
+        body=Password,
+        form=True,
+        status=204,
+        refusals=(refusal.NotFound,),
+    ),
+    Call(
+        "POST",
+        "/api/auth/totp/confirm",
+        confirm_totp,
+        "Turn the second factor on",
+        body=Code,
+        form=True,
+        status=204,
+        refusals=(refusal.WrongState,),
+    ),
 ]

@@ -13,14 +13,15 @@ from pydantic import (
     model_validator,
 )
 from starlette.responses import Response
-from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from app import limits, refusal, web, wire
 from app.accounts import account as accounts
 from app.accounts import device, password, session
-from app.accounts.account import Candidate, Origin, Role
+from app.accounts.account import AccountJson, Candidate, Origin, Role
 from app.accounts.session import Session, SignedIn
-from app.web import Request
+from app.schema import FORM_ONLY, Id, InstantText
+from app.web import Call, Request
 
 
 class Registration(BaseModel):
@@ -29,7 +30,7 @@ class Registration(BaseModel):
     password: str = Field(max_length=1000)
     role: Role
     time_zone: str = Field(accounts.DEFAULT_ZONE, max_length=100)
-    next: str | None = None
+    next: str | None = Field(None, json_schema_extra=FORM_ONLY)
 
     @field_validator("password")
     @classmethod
@@ -44,9 +45,9 @@ class Credentials(BaseModel):
 
     email: str = Field(max_length=320)
     password: str | None = Field(None, max_length=1000)
-    second_step: str | None = None
+    second_step: str | None = Field(None, json_schema_extra=FORM_ONLY)
     code: str | None = Field(None, max_length=20)
-    next: str | None = None
+    next: str | None = Field(None, json_schema_extra=FORM_ONLY)
 
     @model_validator(mode="after")
     def _has_password(self) -> Self:
@@ -56,7 +57,7 @@ class Credentials(BaseModel):
 
 
 class Next(BaseModel):
-    next: str | None = None
+    next: str | None = Field(None, json_schema_extra=FORM_ONLY)
 
 
 @web.visitor
@@ -190,7 +191,7 @@ async def _sign_in_response(
         state["sessions_ended"](previous.account_id)
     state["signed_in"](request, account.account_id)
     home = "/teach" if "instructor" in account.roles else "/"
-    content = {"account": accounts.as_json(account), "token": token}
+    content: SignInJson = {"account": accounts.as_json(account), "token": token}
     response = web.done(
         request, content, status=status, redirect_to=web.local_path(next_page, home)
     )
@@ -199,6 +200,24 @@ async def _sign_in_response(
         browser = device.read(request.cookies.get(device.COOKIE), state["settings"])
         web.set_device_cookie(request, response, device.cookie(browser, email, state["settings"]))
     return response
+
+
+class SignInJson(TypedDict):
+    """The account and the session's token."""
+
+    account: AccountJson
+    token: str
+
+
+class SessionJson(TypedDict):
+    """An open session. `current`: that of this request."""
+
+    id: Id
+    created_at: InstantText
+    expires_at: InstantText
+    last_used_at: InstantText
+    device: str
+    current: bool
 
 
 @web.may("view_own_profile")
@@ -236,7 +255,7 @@ async def sessions(request: Request, account: SignedIn) -> Response:
         limit=paging.limit + 1,
     )
 
-    def show(row: Session) -> dict[str, object]:
+    def show(row: Session) -> SessionJson:
         return {
             "id": str(row.id),
             "created_at": wire.instant(row.created_at),
@@ -264,11 +283,54 @@ async def end_session(request: Request, account: SignedIn) -> Response:
 
 
 routes = [
-    Route("/api/auth/register", register, methods=["POST"]),
-    Route("/api/auth/login", login, methods=["POST"]),
-    Route("/api/auth/me", me, methods=["GET"]),
-    Route("/api/auth/logout", logout, methods=["POST"]),
-    Route("/api/auth/logout-everywhere", logout_everywhere, methods=["POST"]),
-    Route("/api/auth/sessions", sessions, methods=["GET"]),
-    Route("/api/auth/sessions/{id}", end_session, methods=["DELETE"]),
+    Call(
+        "POST",
+        "/api/auth/register",
+        register,
+        "Register",
+        description="Also sets the cookie.",
+        body=Registration,
+        form=True,
+        returns=SignInJson,
+        status=201,
+        refusals=(refusal.EmailTaken,),
+    ),
+    Call(
+        "POST",
+        "/api/auth/login",
+        login,
+        "Sign in",
+        description="Also sets the cookie. `code` is that of the second factor, if there is one.",
+        body=Credentials,
+        form=True,
+        returns=SignInJson,
+        refusals=(refusal.NotSignedIn, refusal.CodeRequired),
+    ),
+    Call("GET", "/api/auth/me", me, "The own account", returns=AccountJson),
+    Call("POST", "/api/auth/logout", logout, "Sign out", body=Next, form=True, status=204),
+    Call(
+        "POST",
+        "/api/auth/logout-everywhere",
+        logout_everywhere,
+        "Sign out everywhere",
+        body=Next,
+        form=True,
+        status=204,
+    ),
+    Call(
+        "GET",
+        "/api/auth/sessions",
+        sessions,
+        "List sessions",
+        query=wire.Paging,
+        returns=wire.Listing[SessionJson],
+    ),
+    Call(
+        "DELETE",
+        "/api/auth/sessions/{id}",
+        end_session,
+        "End a session",
+        form=True,
+        status=204,
+    ),
 ]

@@ -50,7 +50,7 @@ class SignedIn:
     email: str
     full_name: str
     time_zone: str
-    clock: str  # "12" or "24" hours
+    clock: Literal["12", "24"]  # hours
     is_verified: bool  # whether the account has confirmed its e-mail address
     roles: frozenset[str]
     permissions: frozenset[str]
@@ -75,7 +75,7 @@ class _SessionRow:
     email: str
     full_name: str
     time_zone: str
-    clock: str
+    clock: Literal["12", "24"]
     is_verified: bool
     roles: list[str]
     created_at: datetime

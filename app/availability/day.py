@@ -3,12 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 from uuid import UUID
+
+from typing_extensions import TypedDict
 
 from app import gate, refusal
 from app.availability import week
+from app.availability.week import RangeJson
 from app.db import Db, Pool, Tx
+from app.schema import DateText
 from app.statements import statement
 
 MAX_CHANGES = 1000
@@ -20,7 +24,7 @@ class Day:
 
     day: date
     version: int
-    ranges: Sequence[Any]
+    ranges: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,19 @@ async def change(
     return Changed(failures, row.version, dict(sorted(row.days.items())))
 
 
-def as_json(day: Day) -> dict[str, Any]:
+class DayJson(TypedDict):
+    date: DateText
+    ranges: list[RangeJson]
+    version: int
+
+
+class DayConflict(TypedDict):
+    """`day`: as it is now."""
+
+    version: int
+    day: DayJson
+
+
+def as_json(day: Day) -> DayJson:
     """The day in the API's JSON (docs/api.md)."""
     return {"date": day.day.isoformat(), "ranges": day.ranges, "version": day.version}

@@ -6,16 +6,18 @@ import hashlib
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NotRequired
 from uuid import UUID
 
 import orjson
+from typing_extensions import TypedDict
 
 from app import refusal, wire
 from app.availability import next_start, public_cache
 from app.availability.public_cache import Answer, PublicCache
 from app.availability.start_times import HORIZON
 from app.db import Db, Pool
+from app.schema import ClockText, DateText, Id, InstantText, ZoneText
 from app.settings import Settings
 from app.statements import PUBLIC_SECONDS, statement
 
@@ -202,6 +204,46 @@ async def _read_next(db: Db, instructor_id: UUID, minutes: int | None, now: date
     if row is None:
         raise refusal.NotFound
     return row
+
+
+class SpanJson(TypedDict):
+    start_time: ClockText
+    end_time: ClockText
+
+
+class FullDayJson(TypedDict):
+    """A day at the level `full`."""
+
+    ranges: list[SpanJson]
+    total_minutes: int
+
+
+class DaySummaryJson(TypedDict):
+    """A day at the level `summary`."""
+
+    morning: bool
+    afternoon: bool
+    evening: bool
+    ranges_count: int
+
+
+class AvailabilityJson(TypedDict):
+    """Either `days`, by date, or, at the level `minimal`, the last two fields."""
+
+    instructor_id: Id
+    instructor_name: NotRequired[str]
+    time_zone: ZoneText
+    version: int
+    days: NotRequired[dict[str, FullDayJson | DaySummaryJson]]
+    has_availability: NotRequired[bool]
+    earliest_date: NotRequired[DateText | None]
+
+
+class NextAvailableJson(TypedDict):
+    start: InstantText | None
+    duration_minutes: int
+    time_zone: ZoneText
+    version: int
 
 
 def _full(days: list[Any]) -> dict[str, Any]:

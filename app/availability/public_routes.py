@@ -8,7 +8,7 @@ from starlette.responses import Response
 from app import web
 from app.availability import public
 from app.availability.public_cache import Answer
-from app.web import Request
+from app.web import Call, Request
 from app.wire import LocalDate
 
 # The longest query string by which an answer is cached; longer ones are parsed each time.
@@ -96,6 +96,26 @@ def _cacheable(request: Request, answer: Answer) -> Response:
 
 
 routes = [
-    *web.get_from_any_site("/api/public/instructors/{id}/availability", availability),
-    *web.get_from_any_site("/api/public/instructors/{id}/next-available", next_available),
+    *web.with_preflight(
+        Call(
+            "GET",
+            "/api/public/instructors/{id}/availability",
+            availability,
+            "An instructor’s free time",
+            query=DaysQuery,
+            returns=public.AvailabilityJson,
+            cached=True,
+        )
+    ),
+    *web.with_preflight(
+        Call(
+            "GET",
+            "/api/public/instructors/{id}/next-available",
+            next_available,
+            "The next start that can be booked",
+            query=NextQuery,
+            returns=public.NextAvailableJson,
+            cached=True,
+        )
+    ),
 ]

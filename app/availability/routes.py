@@ -1,7 +1,7 @@
 """The availability API (docs/api.md): the signed-in instructor's weeks, days and blackouts."""
 
 from datetime import date, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 import orjson
 from pydantic import (
@@ -10,20 +10,24 @@ from pydantic import (
     BeforeValidator,
     Field,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 from starlette.responses import Response
-from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from app import refusal, web, wire
 from app.accounts.session import SignedIn
 from app.availability import blackout, day, filling, gaps, week
+from app.availability.day import DayConflict, DayJson
 from app.availability.filling import Filled
-from app.web import Request
+from app.availability.week import RangeJson, WeekConflict, WeekJson
+from app.schema import CLOCK, FORM_ONLY, DateText
+from app.web import Call, Request
 from app.wire import LocalDate
 
-Minute = Annotated[int, BeforeValidator(week.minute)]
+Minute = Annotated[int, BeforeValidator(week.minute), WithJsonSchema(CLOCK)]
 MAX_REASON = 500
 PAGE = "/teach/calendar"
 
@@ -87,7 +91,8 @@ class Preset(BaseModel):
     first: LocalDate
     last: LocalDate
     preview: bool = False
-    next: str | None = None  # the page to which a form leads
+    # The page to which a form leads.
+    next: str | None = Field(None, json_schema_extra=FORM_ONLY)
 
 
 class DayEdit(BaseModel):
@@ -455,24 +460,234 @@ def _path_date(request: Request) -> date:
     return _date(request.path_params["date"], "date")
 
 
+class FillJson(TypedDict):
+    """With `version`, or of a preview with `days`: the new content of those that would change."""
+
+    days_changed: int
+    version: NotRequired[int]
+    days: NotRequired[dict[str, list[RangeJson]]]
+
+
+class ChangeResultJson(TypedDict):
+    index: int
+    ok: bool
+    code: NotRequired[str]
+    detail: NotRequired[str]
+
+
+class BulkResultJson(TypedDict):
+    results: list[ChangeResultJson]
+    version: int
+
+
+class BulkPreviewJson(TypedDict):
+    results: list[ChangeResultJson]
+    days: dict[str, list[RangeJson]]
+
+
+class FailureJson(TypedDict):
+    index: int
+    code: str
+    detail: str
+
+
+class BulkFailures(TypedDict):
+    failures: NotRequired[list[FailureJson]]
+
+
+class PatternJson(TypedDict):
+    days: dict[filling.DayName, list[RangeJson]]
+
+
+class GapJson(RangeJson):
+    minutes: int
+
+
+class GapsJson(TypedDict):
+    date: DateText
+    gaps: list[GapJson]
+
+
+class BlackoutJson(TypedDict):
+    date: DateText
+    reason: str
+
+
+class BlackoutsJson(TypedDict):
+    first: DateText
+    last: DateText
+    reason: str
+
+
+_OF_DATE: dict[str, Any] = {"date": LocalDate}
+
 routes = [
-    Route("/api/availability/week", show_week, methods=["GET"]),
-    Route("/api/availability/week", replace_week, methods=["PUT"]),
-    Route("/api/availability/week/clear", clear_week, methods=["POST"]),
-    Route("/api/availability/week/copy", copy_week, methods=["POST"]),
-    Route("/api/availability/week/apply", apply_week, methods=["POST"]),
-    Route("/api/availability/presets", apply_preset, methods=["POST"]),
-    Route("/api/availability/days/{date}", show_day, methods=["GET"]),
-    Route("/api/availability/days/{date}", replace_day, methods=["PUT"]),
-    Route("/api/availability/ranges", add_range, methods=["POST"]),
-    Route("/api/availability/ranges", remove_range, methods=["DELETE"]),
-    Route("/api/availability/bulk", change_in_bulk, methods=["POST"]),
-    Route("/api/availability/bulk/preview", preview_bulk, methods=["POST"]),
-    Route("/api/availability/pattern", show_pattern, methods=["GET"]),
-    Route("/api/availability/pattern", keep_pattern, methods=["PUT"]),
-    Route("/api/availability/pattern", remove_pattern, methods=["DELETE"]),
-    Route("/api/availability/gaps", show_gaps, methods=["GET"]),
-    Route("/api/availability/blackouts", list_blackouts, methods=["GET"]),
-    Route("/api/availability/blackouts", add_blackouts, methods=["POST"]),
-    Route("/api/availability/blackouts/{date}", remove_blackout, methods=["DELETE"]),
+    Call(
+        "GET",
+        "/api/availability/week",
+        show_week,
+        "A week",
+        query=WeekQuery,
+        returns=WeekJson,
+    ),
+    Call(
+        "PUT",
+        "/api/availability/week",
+        replace_week,
+        "Replace days of a week",
+        body=WeekEdit,
+        returns=WeekJson,
+        refusals=((refusal.VersionConflict, WeekConflict),),
+    ),
+    Call(
+        "POST",
+        "/api/availability/week/clear",
+        clear_week,
+        "Clear a week",
+        body=WeekQuery,
+        form=True,
+        returns=FillJson,
+    ),
+    Call(
+        "POST",
+        "/api/availability/week/copy",
+        copy_week,
+        "Copy a week to another",
+        body=Copy,
+        form=True,
+        returns=FillJson,
+    ),
+    Call(
+        "POST",
+        "/api/availability/week/apply",
+        apply_week,
+        "Repeat a week over many days",
+        body=Apply,
+        form=True,
+        returns=FillJson,
+    ),
+    Call(
+        "POST",
+        "/api/availability/presets",
+        apply_preset,
+        "Fill days from a preset",
+        body=Preset,
+        form=True,
+        returns=FillJson,
+    ),
+    Call(
+        "GET",
+        "/api/availability/days/{date}",
+        show_day,
+        "A day",
+        parameters=_OF_DATE,
+        returns=DayJson,
+        refusals=(refusal.ValidationError,),
+    ),
+    Call(
+        "PUT",
+        "/api/availability/days/{date}",
+        replace_day,
+        "Replace a day",
+        parameters=_OF_DATE,
+        body=DayEdit,
+        form=True,
+        returns=DayJson,
+        refusals=((refusal.VersionConflict, DayConflict),),
+    ),
+    Call(
+        "POST",
+        "/api/availability/ranges",
+        add_range,
+        "Add a range",
+        body=RangeChange,
+        returns=DayJson,
+    ),
+    Call(
+        "DELETE",
+        "/api/availability/ranges",
+        remove_range,
+        "Remove a range",
+        description="The range is in the query, or in a JSON body of the same fields.",
+        query=RangeChange,
+        returns=DayJson,
+    ),
+    Call(
+        "POST",
+        "/api/availability/bulk",
+        change_in_bulk,
+        "Change many ranges, or none",
+        body=Bulk,
+        returns=BulkResultJson,
+        refusals=((refusal.ValidationError, BulkFailures),),
+    ),
+    Call(
+        "POST",
+        "/api/availability/bulk/preview",
+        preview_bulk,
+        "Preview a change of many ranges",
+        body=Bulk,
+        returns=BulkPreviewJson,
+    ),
+    Call(
+        "GET",
+        "/api/availability/pattern",
+        show_pattern,
+        "The standing pattern",
+        returns=PatternJson,
+        refusals=(refusal.NotFound,),
+    ),
+    Call(
+        "PUT",
+        "/api/availability/pattern",
+        keep_pattern,
+        "Set the standing pattern",
+        body=StandingPattern,
+        form=True,
+        returns=PatternJson,
+    ),
+    Call(
+        "DELETE",
+        "/api/availability/pattern",
+        remove_pattern,
+        "Remove the standing pattern",
+        form=True,
+        status=204,
+    ),
+    Call(
+        "GET",
+        "/api/availability/gaps",
+        show_gaps,
+        "Free time between a day’s lessons",
+        query=DateQuery,
+        returns=GapsJson,
+    ),
+    Call(
+        "GET",
+        "/api/availability/blackouts",
+        list_blackouts,
+        "List blackouts",
+        query=wire.Paging,
+        returns=wire.Listing[BlackoutJson],
+    ),
+    Call(
+        "POST",
+        "/api/availability/blackouts",
+        add_blackouts,
+        "Add blackouts",
+        body=BlackoutEdit,
+        form=True,
+        returns=BlackoutsJson,
+        status=201,
+    ),
+    Call(
+        "DELETE",
+        "/api/availability/blackouts/{date}",
+        remove_blackout,
+        "Remove a blackout",
+        parameters=_OF_DATE,
+        form=True,
+        status=204,
+        refusals=(refusal.ValidationError,),
+    ),
 ]

@@ -5,11 +5,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NotRequired
 from uuid import UUID
+
+from typing_extensions import TypedDict
 
 from app import formatting, gate, refusal
 from app.db import Db, Pool, Tx
+from app.schema import ClockText, DateText, ZoneText
 from app.statements import statement
 
 # Start and end in minutes of local time since midnight; 1440 ends a day.
@@ -146,7 +149,28 @@ def clock(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
-def as_json(week: Week) -> dict[str, Any]:
+class RangeJson(TypedDict):
+    """A range of local time; "24:00" ends a day."""
+
+    start: ClockText
+    end: ClockText
+
+
+class WeekJson(TypedDict):
+    start: DateText
+    time_zone: ZoneText
+    version: int
+    days: dict[str, list[RangeJson]]
+
+
+class WeekConflict(TypedDict):
+    """`week`: as it is now."""
+
+    version: int
+    week: NotRequired[WeekJson]
+
+
+def as_json(week: Week) -> WeekJson:
     """The week in the API's JSON (docs/api.md)."""
     return {
         "start": week.start.isoformat(),

@@ -4,19 +4,23 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 from uuid import UUID
+
+from typing_extensions import TypedDict
 
 from app import formatting, gate, refusal, wire
 from app.availability import alternatives
 from app.bookings.idempotency import Call
 from app.catalog import service
 from app.db import Db, Pool, Tx, transact
+from app.schema import Id, InstantText, NamedJson
 from app.statements import Statement, statement
 
 Role = Literal["student", "instructor"]
 Scope = Literal["upcoming", "past", "cancelled"]
 LocationType = Literal["student", "instructor", "public"]
+State = Literal["held", "confirmed", "completed", "cancelled", "no_show", "expired"]
 
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -27,7 +31,7 @@ class Booking:
     are cents."""
 
     id: UUID
-    state: str
+    state: State
     starts_at: datetime
     ends_at: datetime
     duration_minutes: int
@@ -39,7 +43,7 @@ class Booking:
     instructor_name: str
     student_id: UUID
     student_name: str
-    location_type: str
+    location_type: LocationType
     location: str
     note: str
     instructor_note: str
@@ -75,13 +79,39 @@ def from_row_json(row: dict[str, Any]) -> Booking:
     return Booking(**values)
 
 
-def as_json(booking: Booking, viewer: UUID) -> dict[str, Any]:
+class BookingJson(TypedDict):
+    """A booking. `held_until` is for the student, `instructor_note` for the instructor only. `late`
+    is null until the booking is cancelled; `sequence` counts moves; `version` is the calendar's as
+    of the booking's last change."""
+
+    id: Id
+    state: State
+    start: InstantText
+    end: InstantText
+    duration_minutes: int
+    held_until: InstantText | None
+    service: NamedJson
+    price_cents: int
+    instructor: NamedJson
+    student: NamedJson
+    location_type: LocationType
+    location: str
+    note: str
+    instructor_note: NotRequired[str]
+    free_cancel_until: InstantText
+    late: bool | None
+    sequence: int
+    version: int
+    created_at: InstantText
+
+
+def as_json(booking: Booking, viewer: UUID) -> BookingJson:
     """`booking` in docs/api.md. Only the instructor sees the instructor's private note, and only
     the student sees when a hold ends."""
     held_until = None
     if booking.state == "held" and viewer == booking.student_id:
         held_until = booking.held_until
-    return {
+    content: BookingJson = {
         "id": str(booking.id),
         "state": booking.state,
         "start": wire.instant(booking.starts_at),
@@ -95,13 +125,15 @@ def as_json(booking: Booking, viewer: UUID) -> dict[str, Any]:
         "location_type": booking.location_type,
         "location": booking.location,
         "note": booking.note,
-        **({"instructor_note": booking.instructor_note} if viewer == booking.instructor_id else {}),
         "free_cancel_until": wire.instant(booking.free_cancel_until),
         "late": booking.late,
         "sequence": booking.sequence,
         "version": booking.version,
         "created_at": wire.instant(booking.created_at),
     }
+    if viewer == booking.instructor_id:
+        content["instructor_note"] = booking.instructor_note
+    return content
 
 
 @dataclass(frozen=True, slots=True)

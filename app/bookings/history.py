@@ -4,11 +4,15 @@ student."""
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
+
+from pydantic import WithJsonSchema
+from typing_extensions import TypedDict
 
 from app import wire
 from app.db import Db
+from app.schema import InstantText, NamedJson
 from app.statements import statement
 
 
@@ -52,7 +56,7 @@ class Stats:
     no_show: int
     booked: int
     taught_minutes: int
-    earnings_by_month: list[dict[str, Any]]
+    earnings_by_month: list[Any]
 
 
 _history = statement("booking_history", Entry)
@@ -89,8 +93,25 @@ async def students(
     return {row.id: row for row in rows}
 
 
-def as_json(entry: Entry) -> dict[str, Any]:
-    actor = {"id": str(entry.actor_id), "name": entry.actor_name} if entry.actor_id else None
+# By name, because some of them are keywords.
+EntryJson = TypedDict(
+    "EntryJson",
+    {
+        "at": InstantText,
+        "event": str,
+        "from": str | None,
+        "to": str,
+        "actor": NamedJson | None,
+        "reason": str,
+        "start": InstantText | None,
+    },
+)
+
+
+def as_json(entry: Entry) -> EntryJson:
+    actor: NamedJson | None = None
+    if entry.actor_id is not None:
+        actor = {"id": str(entry.actor_id), "name": entry.actor_name or ""}
     return {
         "at": wire.instant(entry.at),
         "event": entry.event,
@@ -102,7 +123,24 @@ def as_json(entry: Entry) -> dict[str, Any]:
     }
 
 
-async def stats(db: Db, instructor_id: UUID, *, now: datetime) -> dict[str, Any]:
+class MonthJson(TypedDict):
+    month: Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}$"})]
+    cents: int
+
+
+class StatsJson(TypedDict):
+    """`cancellation_rate` is 0 to 1. Months are those of the instructor's time zone."""
+
+    upcoming: int
+    completed: int
+    cancelled: int
+    no_show: int
+    cancellation_rate: float
+    taught_minutes: int
+    earnings_by_month: list[MonthJson]
+
+
+async def stats(db: Db, instructor_id: UUID, *, now: datetime) -> StatsJson:
     """In the API's JSON. `cancellation_rate` is the share of all bookings, 0 to 1."""
     row = await _stats.one(db, instructor_id=instructor_id, now=now)
     return {

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field
 from starlette.responses import Response
-from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from app import limits, refusal, web, wire
 from app.accounts.session import SignedIn
@@ -23,9 +23,10 @@ from app.bookings import (
     outcome,
     reschedule,
 )
-from app.bookings.booking import Booking, LocationType, Parties, Role, Scope
-from app.bookings.idempotency import Call
-from app.web import Handler, Request
+from app.bookings.booking import Booking, BookingJson, LocationType, Parties, Role, Scope
+from app.bookings.history import EntryJson, StatsJson
+from app.bookings.idempotency import Call as KeyedCall
+from app.web import Call, Handler, Request
 from app.wire import Instant
 
 
@@ -73,7 +74,7 @@ class ListQuery(wire.Paging):
 
 
 def idempotent(
-    handler: Callable[[Request, SignedIn, Call | None], Awaitable[Response]],
+    handler: Callable[[Request, SignedIn, KeyedCall | None], Awaitable[Response]],
 ) -> Callable[[Request, SignedIn], Awaitable[Response]]:
     """For calls that change bookings: counts them, and gives the handler the call of the
     Idempotency-Key, or None if the request has none. A form has the key in its field
@@ -82,7 +83,7 @@ def idempotent(
 
 
 def mailing(
-    handler: Callable[[Request, SignedIn, Call | None], Awaitable[Response]],
+    handler: Callable[[Request, SignedIn, KeyedCall | None], Awaitable[Response]],
 ) -> Callable[[Request, SignedIn], Awaitable[Response]]:
     """Like `idempotent`, for bookings and cancellations, which mail both people."""
     sentence = "You’ve booked and cancelled very often."
@@ -90,7 +91,7 @@ def mailing(
 
 
 def _counted(
-    handler: Callable[[Request, SignedIn, Call | None], Awaitable[Response]],
+    handler: Callable[[Request, SignedIn, KeyedCall | None], Awaitable[Response]],
     limit: str,
     sentence: str,
 ) -> Callable[[Request, SignedIn], Awaitable[Response]]:
@@ -107,12 +108,13 @@ def _counted(
             call = idempotency.call(key, request.method, path, await request.body())
         return await handler(request, account, call)
 
+    vars(with_call)["idempotent"] = True
     return with_call
 
 
 @web.may("create_bookings")
 @mailing
-async def create(request: Request, account: SignedIn, call: Call | None) -> Response:
+async def create(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
     state = request.state
     body = await web.read(request, BookingRequest)
     lesson = await booking.reserve(
@@ -142,7 +144,7 @@ def _terms(body: BookingRequest) -> dict[str, Any]:
 
 @web.may("hold_times")
 @idempotent
-async def hold_time(request: Request, account: SignedIn, call: Call | None) -> Response:
+async def hold_time(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
     state = request.state
     body = await web.read(request, BookingRequest)
     held = await hold.create(
@@ -161,7 +163,7 @@ async def hold_time(request: Request, account: SignedIn, call: Call | None) -> R
 
 @web.may("create_bookings")
 @mailing
-async def confirm(request: Request, account: SignedIn, call: Call | None) -> Response:
+async def confirm(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
     body = await web.read(request, DetailsRequest, clearable=("location", "note"))
     lesson = await hold.confirm(
         request.state["pool"],
@@ -180,7 +182,7 @@ async def confirm(request: Request, account: SignedIn, call: Call | None) -> Res
 
 @web.may("hold_times")
 @idempotent
-async def extend_hold(request: Request, account: SignedIn, call: Call | None) -> Response:
+async def extend_hold(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
     body = await web.read(request, DetailsRequest, clearable=("location", "note"))
     held = await hold.extend(
         request.state["pool"],
@@ -199,7 +201,7 @@ async def extend_hold(request: Request, account: SignedIn, call: Call | None) ->
 
 @web.may("hold_times")
 @idempotent
-async def give_up_hold(request: Request, account: SignedIn, call: Call | None) -> Response:
+async def give_up_hold(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
     held = await hold.give_up(
         request.state["pool"],
         account.account_id,
@@ -252,7 +254,7 @@ async def show(request: Request, account: SignedIn) -> Response:
 
 @web.may("reschedule_own_bookings")
 @idempotent
-async def move(request: Request, account: SignedIn, call: Call | None) -> Response:
+async def move(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
     state = request.state
     body = await web.read(request, TimeRequest)
     booking_id = web.path_id(request)
@@ -273,7 +275,7 @@ async def move(request: Request, account: SignedIn, call: Call | None) -> Respon
 
 @web.signed_in
 @mailing
-async def cancel(request: Request, account: SignedIn, call: Call | None) -> Response:
+async def cancel(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
     body = await web.read(request, ReasonRequest)
     cancelled = await cancellation.cancel(
         request.state["pool"],
@@ -300,7 +302,7 @@ async def cancel(request: Request, account: SignedIn, call: Call | None) -> Resp
 def _settling(state: Literal["completed", "no_show"]) -> Handler:
     @web.may("complete_bookings")
     @idempotent
-    async def settle(request: Request, account: SignedIn, call: Call | None) -> Response:
+    async def settle(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
         body = await web.read(request, ReasonRequest)
         settled = await outcome.settle(
             request.state["pool"],
@@ -323,7 +325,7 @@ complete, mark_no_show = _settling("completed"), _settling("no_show")
 
 @web.may("write_instructor_notes")
 @idempotent
-async def write_note(request: Request, account: SignedIn, call: Call | None) -> Response:
+async def write_note(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
     body = await web.read(request, NoteRequest)
     noted = await outcome.note(
         request.state["pool"],
@@ -430,23 +432,175 @@ async def _find(request: Request, account: SignedIn) -> Booking:
     )
 
 
+class FeedJson(TypedDict):
+    """The address of the account's private calendar feed."""
+
+    url: str
+
+
+# What a new time may be refused for.
+_TIME_REFUSALS: tuple[web.Refused, ...] = (
+    refusal.DurationNotOffered,
+    refusal.TooSoon,
+    refusal.TooFarAhead,
+    refusal.StudentBusy,
+    refusal.SlotTaken,
+    refusal.OutsideAvailability,
+)
+
 routes = [
-    Route("/api/bookings", create, methods=["POST"]),
-    Route("/api/bookings", lists, methods=["GET"]),
-    Route("/api/bookings/stats", stats, methods=["GET"]),
-    Route("/api/bookings/feed", create_feed, methods=["POST"]),
-    Route("/api/bookings/feed", revoke_feed, methods=["DELETE"]),
-    Route("/api/public/feeds/{token}.ics", show_feed, methods=["GET"]),
-    Route("/api/bookings/{id}", show, methods=["GET"]),
-    Route("/api/bookings/{id}/time", move, methods=["PUT"]),
-    Route("/api/bookings/{id}/confirmation", confirm, methods=["POST"]),
-    Route("/api/bookings/{id}/cancellation", cancel, methods=["POST"]),
-    Route("/api/bookings/{id}/completion", complete, methods=["POST"]),
-    Route("/api/bookings/{id}/no-show", mark_no_show, methods=["POST"]),
-    Route("/api/bookings/{id}/instructor-note", write_note, methods=["PUT"]),
-    Route("/api/bookings/{id}/history", show_history, methods=["GET"]),
-    Route("/api/bookings/{id}/calendar.ics", calendar_file, methods=["GET"]),
-    Route("/api/holds", hold_time, methods=["POST"]),
-    Route("/api/holds/{id}", give_up_hold, methods=["DELETE"]),
-    Route("/api/holds/{id}/extension", extend_hold, methods=["POST"]),
+    Call(
+        "POST",
+        "/api/bookings",
+        create,
+        "Book a lesson",
+        body=BookingRequest,
+        form=True,
+        returns=BookingJson,
+        status=201,
+        refusals=(refusal.NotFound, *_TIME_REFUSALS),
+    ),
+    Call(
+        "GET",
+        "/api/bookings",
+        lists,
+        "List lessons",
+        query=ListQuery,
+        returns=wire.Listing[BookingJson],
+        refusals=(refusal.NotAllowed,),
+    ),
+    Call("GET", "/api/bookings/stats", stats, "An instructor’s statistics", returns=StatsJson),
+    Call(
+        "POST",
+        "/api/bookings/feed",
+        create_feed,
+        "Create the calendar feed",
+        form=True,
+        returns=FeedJson,
+    ),
+    Call(
+        "DELETE",
+        "/api/bookings/feed",
+        revoke_feed,
+        "Revoke the calendar feed",
+        form=True,
+        status=204,
+    ),
+    Call(
+        "GET",
+        "/api/public/feeds/{token}.ics",
+        show_feed,
+        "A calendar feed",
+        parameters={"token": str},
+        refusals=(refusal.NotFound,),
+        media_type="text/calendar",
+        returns=str,
+    ),
+    Call("GET", "/api/bookings/{id}", show, "One lesson", returns=BookingJson),
+    Call(
+        "PUT",
+        "/api/bookings/{id}/time",
+        move,
+        "Move a lesson",
+        body=TimeRequest,
+        form=True,
+        returns=BookingJson,
+        refusals=(*_TIME_REFUSALS, refusal.TooLate, refusal.WrongState),
+    ),
+    Call(
+        "POST",
+        "/api/bookings/{id}/confirmation",
+        confirm,
+        "Confirm a hold",
+        body=DetailsRequest,
+        form=True,
+        returns=BookingJson,
+        refusals=(refusal.HoldExpired, refusal.WrongState),
+    ),
+    Call(
+        "POST",
+        "/api/bookings/{id}/cancellation",
+        cancel,
+        "Cancel a lesson",
+        body=ReasonRequest,
+        form=True,
+        returns=BookingJson,
+        refusals=(refusal.TooLate, refusal.WrongState),
+    ),
+    Call(
+        "POST",
+        "/api/bookings/{id}/completion",
+        complete,
+        "Mark a lesson as completed",
+        body=ReasonRequest,
+        form=True,
+        returns=BookingJson,
+        refusals=(refusal.TooSoon, refusal.WrongState),
+    ),
+    Call(
+        "POST",
+        "/api/bookings/{id}/no-show",
+        mark_no_show,
+        "Mark a lesson as missed",
+        body=ReasonRequest,
+        form=True,
+        returns=BookingJson,
+        refusals=(refusal.TooSoon, refusal.WrongState),
+    ),
+    Call(
+        "PUT",
+        "/api/bookings/{id}/instructor-note",
+        write_note,
+        "Write the instructor’s private note",
+        body=NoteRequest,
+        form=True,
+        returns=BookingJson,
+    ),
+    Call(
+        "GET",
+        "/api/bookings/{id}/history",
+        show_history,
+        "What happened to a lesson",
+        query=wire.Paging,
+        returns=wire.Listing[EntryJson],
+    ),
+    Call(
+        "GET",
+        "/api/bookings/{id}/calendar.ics",
+        calendar_file,
+        "A lesson as a calendar file",
+        refusals=(refusal.WrongState,),
+        media_type="text/calendar",
+        returns=str,
+    ),
+    Call(
+        "POST",
+        "/api/holds",
+        hold_time,
+        "Hold a time",
+        body=BookingRequest,
+        form=True,
+        returns=BookingJson,
+        status=201,
+        refusals=(refusal.NotFound, *_TIME_REFUSALS, refusal.HoldLimit),
+    ),
+    Call(
+        "DELETE",
+        "/api/holds/{id}",
+        give_up_hold,
+        "Give up a hold",
+        form=True,
+        status=204,
+        refusals=(refusal.WrongState,),
+    ),
+    Call(
+        "POST",
+        "/api/holds/{id}/extension",
+        extend_hold,
+        "Extend a hold",
+        body=DetailsRequest,
+        form=True,
+        returns=BookingJson,
+        refusals=(refusal.HoldExpired, refusal.HoldLimit, refusal.WrongState),
+    ),
 ]

@@ -3,6 +3,8 @@
 
 from dataclasses import dataclass
 
+from typing_extensions import TypedDict
+
 from app.db import Db
 from app.statements import PUBLIC_SECONDS, statement
 
@@ -37,6 +39,21 @@ class Area:
 
     slug: str
     name: str
+    borough: str
+
+
+class CategoryJson(TypedDict):
+    slug: str
+    name: str
+
+
+class CatalogServiceJson(CategoryJson):
+    category: str
+
+
+class AreaJson(CategoryJson):
+    """A neighborhood, or a whole borough."""
+
     borough: str
 
 

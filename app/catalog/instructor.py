@@ -6,10 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from typing_extensions import TypedDict
+
 from app import gate, refusal
 from app.catalog import service
-from app.catalog.service import Service
+from app.catalog.service import Service, ServiceJson
 from app.db import Db, Pool, Tx, transact
+from app.schema import Id, ZoneText
 from app.statements import PUBLIC_SECONDS, statement
 
 
@@ -129,7 +132,30 @@ async def _slugs(db: Db, names: Sequence[str] | None) -> list[str] | None:
     return sorted({area.slug for area in areas if area.slug})
 
 
-def as_json(instructor: Instructor) -> dict[str, Any]:
+class InstructorJson(TypedDict):
+    """The public profile. `areas` are slugs."""
+
+    id: Id
+    name: str
+    headline: str
+    bio: str
+    years_experience: int
+    areas: list[str]
+    time_zone: ZoneText
+    min_advance_minutes: int
+    free_cancel_hours: int
+    services: list[ServiceJson]
+
+
+class OwnProfileJson(InstructorJson):
+    """The instructor's own view: the public profile and the private settings."""
+
+    teaching_address: str
+    travel_buffer_minutes: int
+    is_active: bool
+
+
+def as_json(instructor: Instructor) -> InstructorJson:
     """The public profile."""
     return {
         "id": str(instructor.id),
@@ -145,9 +171,10 @@ def as_json(instructor: Instructor) -> dict[str, Any]:
     }
 
 
-def own_as_json(instructor: Instructor) -> dict[str, Any]:
+def own_as_json(instructor: Instructor) -> OwnProfileJson:
     """The instructor's own view: the public profile and the private settings."""
-    return as_json(instructor) | {
+    return {
+        **as_json(instructor),
         "teaching_address": instructor.teaching_address,
         "travel_buffer_minutes": instructor.travel_buffer_minutes,
         "is_active": instructor.is_active,

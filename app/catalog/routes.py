@@ -16,14 +16,17 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
-from starlette.routing import Route
 
 from app import web, wire
 from app.accounts.session import SignedIn
 from app.catalog import category, instructor, service
-from app.catalog.service import LocationType
-from app.web import Request
+from app.catalog.category import AreaJson, CatalogServiceJson, CategoryJson
+from app.catalog.instructor import InstructorJson, OwnProfileJson
+from app.catalog.service import LocationType, ServiceJson
+from app.schema import FORM_ONLY
+from app.web import Call, Request
 
 T = TypeVar("T")
 MAX_LENGTH_MINUTES = 480
@@ -126,7 +129,7 @@ AreaNames = Annotated[
 class Form(BaseModel):
     """`next`: the page to which a form leads."""
 
-    next: str | None = None
+    next: str | None = Field(default=None, json_schema_extra=FORM_ONLY)
 
 
 class Priced(Form):
@@ -162,7 +165,7 @@ class ServiceChange(Priced):
     levels: Words | None = None
     audiences: Words | None = None
     active: bool | None = None
-    catalog_service: Any = None
+    catalog_service: SkipJsonSchema[Any] = None
 
     @field_validator("active")
     @classmethod
@@ -179,7 +182,7 @@ class ServiceChange(Priced):
         )
 
 
-class Profile(Form):
+class ProfileChange(Form):
     headline: Headline | None = None
     bio: Bio | None = None
     years_experience: Years | None = None
@@ -255,7 +258,7 @@ async def own_profile(request: Request, account: SignedIn) -> Response:
 
 @web.signed_in
 async def begin_teaching(request: Request, account: SignedIn) -> Response:
-    profile_fields = await web.read(request, Profile, clearable=PROFILE_TEXTS)
+    profile_fields = await web.read(request, ProfileChange, clearable=PROFILE_TEXTS)
     changes = profile_fields.model_dump(exclude={"next"}, exclude_none=True)
     state = request.state
     await instructor.begin(state["pool"], account.account_id, changes, now=state["now"]())
@@ -268,7 +271,7 @@ async def begin_teaching(request: Request, account: SignedIn) -> Response:
 
 @web.may("manage_instructor_profile")
 async def change_profile(request: Request, account: SignedIn) -> Response:
-    profile_fields = await web.read(request, Profile, clearable=PROFILE_TEXTS)
+    profile_fields = await web.read(request, ProfileChange, clearable=PROFILE_TEXTS)
     changes = profile_fields.model_dump(exclude={"next"}, exclude_none=True)
     state = request.state
     await instructor.change(state["pool"], account.account_id, changes, now=state["now"]())
@@ -277,7 +280,7 @@ async def change_profile(request: Request, account: SignedIn) -> Response:
     return web.done(request, await _own(request, account), redirect_to=redirect_to)
 
 
-async def _own(request: Request, account: SignedIn) -> dict[str, Any]:
+async def _own(request: Request, account: SignedIn) -> OwnProfileJson:
     return instructor.own_as_json(await instructor.own(request.state["pool"], account.account_id))
 
 
@@ -334,16 +337,102 @@ def _page(form: Form) -> str:
 
 
 routes = [
-    Route("/api/catalog/categories", categories, methods=["GET"]),
-    Route("/api/catalog/services", catalog_services, methods=["GET"]),
-    Route("/api/catalog/areas", areas, methods=["GET"]),
-    Route("/api/instructors/me", own_profile, methods=["GET"]),
-    Route("/api/instructors/me", begin_teaching, methods=["POST"]),
-    Route("/api/instructors/me", change_profile, methods=["PUT"]),
-    Route("/api/instructors/me", stop_teaching, methods=["DELETE"]),
-    Route("/api/instructors/me/services", own_services, methods=["GET"]),
-    Route("/api/instructors/me/services", offer_service, methods=["POST"]),
-    Route("/api/instructors/me/services/{id}", change_service, methods=["PATCH"]),
-    Route("/api/instructors/me/services/{id}", withdraw_service, methods=["DELETE"]),
-    *web.get_from_any_site("/api/instructors/{id}", profile),
+    Call(
+        "GET",
+        "/api/catalog/categories",
+        categories,
+        "List categories",
+        query=CatalogQuery,
+        returns=wire.Listing[CategoryJson],
+    ),
+    Call(
+        "GET",
+        "/api/catalog/services",
+        catalog_services,
+        "List the catalog’s services",
+        query=CatalogQuery,
+        returns=wire.Listing[CatalogServiceJson],
+    ),
+    Call(
+        "GET",
+        "/api/catalog/areas",
+        areas,
+        "List areas",
+        query=CatalogQuery,
+        returns=wire.Listing[AreaJson],
+    ),
+    Call("GET", "/api/instructors/me", own_profile, "The own profile", returns=OwnProfileJson),
+    Call(
+        "POST",
+        "/api/instructors/me",
+        begin_teaching,
+        "Begin teaching",
+        description="Gives the account the instructor’s role.",
+        body=ProfileChange,
+        form=True,
+        returns=OwnProfileJson,
+        status=201,
+    ),
+    Call(
+        "PUT",
+        "/api/instructors/me",
+        change_profile,
+        "Change the own profile",
+        description="Fields that are left out stay unchanged.",
+        body=ProfileChange,
+        form=True,
+        returns=OwnProfileJson,
+    ),
+    Call(
+        "DELETE",
+        "/api/instructors/me",
+        stop_teaching,
+        "Stop teaching",
+        form=True,
+        status=204,
+    ),
+    Call(
+        "GET",
+        "/api/instructors/me/services",
+        own_services,
+        "List the own services",
+        query=wire.Paging,
+        returns=wire.Listing[ServiceJson],
+    ),
+    Call(
+        "POST",
+        "/api/instructors/me/services",
+        offer_service,
+        "Offer a service",
+        body=ServiceOffer,
+        form=True,
+        returns=ServiceJson,
+        status=201,
+    ),
+    Call(
+        "PATCH",
+        "/api/instructors/me/services/{id}",
+        change_service,
+        "Change a service, or offer it again",
+        body=ServiceChange,
+        form=True,
+        returns=ServiceJson,
+    ),
+    Call(
+        "DELETE",
+        "/api/instructors/me/services/{id}",
+        withdraw_service,
+        "Withdraw a service",
+        form=True,
+        status=204,
+    ),
+    *web.with_preflight(
+        Call(
+            "GET",
+            "/api/instructors/{id}",
+            profile,
+            "An instructor’s public profile",
+            returns=InstructorJson,
+        )
+    ),
 ]

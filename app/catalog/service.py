@@ -1,12 +1,15 @@
 """A service: an instructor's offer of a catalog service, with its price, lengths and locations."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
+from typing_extensions import TypedDict
+
 from app import gate, refusal
 from app.db import Db, Pool, Tx
+from app.schema import Id
 from app.statements import statement
 
 LocationType = Literal["student", "instructor", "public"]
@@ -23,7 +26,7 @@ class Service:
     description: str
     hourly_rate_cents: int
     durations_minutes: list[int]
-    location_types: list[str]
+    location_types: list[LocationType]
     levels: list[str]
     audiences: list[str]
 
@@ -160,6 +163,30 @@ async def _check_location_types(db: Db, instructor_id: UUID, location_types: Seq
         raise refusal.ValidationError(_NO_ADDRESS, field="location_types")
 
 
-def as_json(service: Service) -> dict[str, Any]:
+class ServiceJson(TypedDict):
+    """A service as on an instructor's profile. The first location type is the default."""
+
+    id: Id
+    name: str
+    catalog_service: str
+    description: str
+    hourly_rate_cents: int
+    durations_minutes: list[int]
+    location_types: list[LocationType]
+    levels: list[str]
+    audiences: list[str]
+
+
+def as_json(service: Service) -> ServiceJson:
     """The service in the API's JSON, as on an instructor's profile."""
-    return asdict(service) | {"id": str(service.id)}
+    return {
+        "id": str(service.id),
+        "name": service.name,
+        "catalog_service": service.catalog_service,
+        "description": service.description,
+        "hourly_rate_cents": service.hourly_rate_cents,
+        "durations_minutes": service.durations_minutes,
+        "location_types": service.location_types,
+        "levels": service.levels,
+        "audiences": service.audiences,
+    }

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+
+from typing_extensions import TypedDict
 
 from app import refusal, wire
 from app.db import Db, Pool, Tx
+from app.schema import InstantText
 from app.statements import statement
 
 _LAST_ID = 2**63 - 1
@@ -41,7 +43,24 @@ async def retry(db: Pool | Tx, notification_id: int, *, now: datetime) -> None:
         raise refusal.NotFound
 
 
-def as_json(failure: Failure) -> dict[str, Any]:
+class RecipientJson(TypedDict):
+    name: str
+    email: str
+
+
+class FailedMailJson(TypedDict):
+    """A mail that could not be sent. One of the last two is null."""
+
+    id: int
+    kind: str
+    recipient: RecipientJson
+    attempts: int
+    error: str | None
+    retry_at: InstantText | None
+    given_up_at: InstantText | None
+
+
+def as_json(failure: Failure) -> FailedMailJson:
     """An item of GET /api/admin/notifications (docs/api.md)."""
     return {
         "id": failure.id,

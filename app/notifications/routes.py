@@ -4,31 +4,32 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 from starlette.responses import Response
-from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from app import refusal, web, wire
 from app.accounts.session import SignedIn
 from app.notifications import failure, preference
-from app.web import Request
+from app.notifications.failure import FailedMailJson
+from app.web import Call, Request
 
 PAGE = "/admin/notifications"
 
 
-class Channels(BaseModel):
+class ChannelsChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     email: bool
 
 
-class Preferences(BaseModel):
+class PreferencesChange(BaseModel):
     """Kinds that are left out stay unchanged."""
 
     model_config = ConfigDict(extra="forbid")
 
-    booking_confirmed: Channels | None = None
-    booking_cancelled: Channels | None = None
-    booking_rescheduled: Channels | None = None
-    reminder: Channels | None = None
+    booking_confirmed: ChannelsChange | None = None
+    booking_cancelled: ChannelsChange | None = None
+    booking_rescheduled: ChannelsChange | None = None
+    reminder: ChannelsChange | None = None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -44,7 +45,7 @@ async def show(request: Request, account: SignedIn) -> Response:
 
 @web.may("edit_own_profile")
 async def change(request: Request, account: SignedIn) -> Response:
-    body = await web.read(request, Preferences)
+    body = await web.read(request, PreferencesChange)
     emails = {kind: channels.email for kind, channels in body if channels is not None}
     await preference.change(request.state["pool"], account.account_id, emails)
     if web.is_form(request):
@@ -78,9 +79,53 @@ async def retry(request: Request, _: SignedIn) -> Response:
     return web.done(request, None, status=204, redirect_to=PAGE)
 
 
+class ChannelsJson(TypedDict):
+    email: bool
+
+
+class PreferencesJson(TypedDict):
+    """The kinds of mail that can be turned off."""
+
+    booking_confirmed: ChannelsJson
+    booking_cancelled: ChannelsJson
+    booking_rescheduled: ChannelsJson
+    reminder: ChannelsJson
+
+
 routes = [
-    Route("/api/notifications/preferences", show, methods=["GET"]),
-    Route("/api/notifications/preferences", change, methods=["PUT"]),
-    Route("/api/admin/notifications", failures, methods=["GET"]),
-    Route("/api/admin/notifications/{id}/retry", retry, methods=["POST"]),
+    Call(
+        "GET",
+        "/api/notifications/preferences",
+        show,
+        "Which mails the account gets",
+        returns=PreferencesJson,
+    ),
+    Call(
+        "PUT",
+        "/api/notifications/preferences",
+        change,
+        "Turn kinds of mail on or off",
+        description="Kinds that are left out stay unchanged.",
+        body=PreferencesChange,
+        form=True,
+        returns=PreferencesJson,
+    ),
+    Call(
+        "GET",
+        "/api/admin/notifications",
+        failures,
+        "List mails that could not be sent",
+        query=wire.Paging,
+        returns=wire.Listing[FailedMailJson],
+    ),
+    Call(
+        "POST",
+        "/api/admin/notifications/{id}/retry",
+        retry,
+        "Send a mail again",
+        form=True,
+        status=204,
+        parameters={"id": int},
+        refusals=(refusal.NotFound,),
+    ),
 ]

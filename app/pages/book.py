@@ -9,7 +9,7 @@ from app import formatting, refusal, web, wire
 from app.accounts.session import SignedIn
 from app.availability import start_times
 from app.bookings import booking
-from app.bookings.booking import Booking
+from app.bookings.booking import Booking, LocationType
 from app.catalog import instructor
 from app.catalog.instructor import Instructor
 from app.pages import offer
@@ -73,7 +73,7 @@ def _undo_until(lesson: Booking, progress: booking.Progress, now: datetime) -> d
     return until if lesson.state == "confirmed" and now < until else None
 
 
-def _location_types(lesson: Booking, profile: Instructor) -> list[str]:
+def _location_types(lesson: Booking, profile: Instructor) -> list[LocationType]:
     """Where the lesson can be: as the service is offered now, or as it was held."""
     types = next(
         (service.location_types for service in profile.offered if service.id == lesson.service_id),

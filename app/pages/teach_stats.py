@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from starlette.responses import Response
 
 from app import formatting, web
 from app.accounts.session import SignedIn
 from app.bookings import history
+from app.bookings.history import MonthJson
 from app.catalog import instructor
 from app.web import Request
 
@@ -40,7 +40,7 @@ async def page(request: Request, account: SignedIn) -> Response:
     )
 
 
-def _bars(earnings: Sequence[dict[str, Any]], today: date) -> list[Bar]:
+def _bars(earnings: Sequence[MonthJson], today: date) -> list[Bar]:
     """The last months, the latest first, back to the first month with earnings."""
     cents = {row["month"]: row["cents"] for row in earnings}
     first = min(cents, default="")

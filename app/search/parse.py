@@ -5,8 +5,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import Any, cast
 
+from typing_extensions import TypedDict
+
+from app.schema import ClockText, DateText
 from app.search import spelling
 from app.search.vocabulary import Meaning, Vocabulary, plain, stem
 from app.search.words import (
@@ -30,6 +33,24 @@ PARTS = {"morning": (6, 12), "afternoon": (12, 17), "evening": (17, 22)}
 SHORTEST_LESSON = timedelta(minutes=15)
 # A number alone is a price only if a lesson may cost it.
 LOWEST_PRICE, HIGHEST_PRICE = 15, 1000
+
+
+class UnderstoodJson(TypedDict, total=False):
+    """The criteria in a query; those that it does not have are left out."""
+
+    service: str
+    category: str
+    min_price_cents: int
+    max_price_cents: int
+    date: DateText
+    last_date: DateText
+    part_of_day: str
+    from_time: ClockText
+    to_time: ClockText
+    area: str
+    level: str
+    audience: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +81,17 @@ class Understood:
     minutes: int | None = None
     by_price: bool = False
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> UnderstoodJson:
         """The criteria in the API's JSON; those that the query does not have are left out."""
         values = {each.name: getattr(self, each.name) for each in fields(self)[:_SENT]}
-        return {
-            name: value.isoformat() if isinstance(value, date) else value
-            for name, value in values.items()
-            if value is not None
-        }
+        return cast(
+            "UnderstoodJson",
+            {
+                name: value.isoformat() if isinstance(value, date) else value
+                for name, value in values.items()
+                if value is not None
+            },
+        )
 
 
 _SENT = 13  # the fields of the contract

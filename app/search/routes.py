@@ -7,16 +7,17 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 from starlette.responses import Response
-from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from app import refusal, web, wire
 from app.accounts.session import SignedIn
+from app.schema import Id, InstantText
 from app.search import history, search, suggestions, visitor, vocabulary
 from app.search.history import Kind
-from app.search.parse import MAX_LENGTH, Understood, parse
-from app.search.search import Item, Sort
+from app.search.parse import MAX_LENGTH, Understood, UnderstoodJson, parse
+from app.search.search import Item, ResultJson, Sort
 from app.search.vocabulary import Vocabulary
-from app.web import Request
+from app.web import Call, Request
 
 MAX_LENGTH_MINUTES = 480
 
@@ -50,6 +51,42 @@ class Interaction(BaseModel):
     search_id: UUID
     instructor_id: UUID
     kind: Kind
+
+
+class RelaxedJson(TypedDict):
+    """The nearest results, and the criteria that were dropped for them."""
+
+    dropped: list[str]
+    items: list[ResultJson]
+
+
+class SearchJson(TypedDict):
+    """`items` satisfy all criteria. `relaxed` is there only if there are none."""
+
+    understood: UnderstoodJson
+    items: list[ResultJson]
+    relaxed: RelaxedJson | None
+    next_cursor: str | None
+    search_id: Id
+
+
+class SuggestionJson(TypedDict):
+    text: str
+    kind: str
+
+
+class SuggestionsJson(TypedDict):
+    items: list[SuggestionJson]
+
+
+class RecentSearchJson(TypedDict):
+    id: Id
+    query: str
+    searched_at: InstantText
+
+
+class EmptyJson(TypedDict):
+    """Nothing."""
 
 
 def narrowed(understood: Understood, filters: SearchQuery, words: Vocabulary) -> Understood:
@@ -99,25 +136,24 @@ async def plain_language(request: Request, account: SignedIn | None) -> Response
     history.record(
         state["write_behind"], seeker, filters.q, search_id, count=len(page["items"]), now=now
     )
-    response = web.json(
-        {
-            "understood": understood.as_json(),
-            "items": page["items"],
-            "relaxed": nearest
-            and {
-                "dropped": nearest.dropped,
-                "items": [search.as_json(item) for item in nearest.items],
-            },
-            "next_cursor": page["next_cursor"],
-            "search_id": str(search_id),
-        }
-    )
-    return visitor.remember(request, response, seeker)
+    content: SearchJson = {
+        "understood": understood.as_json(),
+        "items": page["items"],
+        "relaxed": _relaxed_json(nearest) if nearest is not None else None,
+        "next_cursor": page["next_cursor"],
+        "search_id": str(search_id),
+    }
+    return visitor.remember(request, web.json(content), seeker)
+
+
+def _relaxed_json(nearest: search.Relaxed) -> RelaxedJson:
+    items = [search.as_json(item) for item in nearest.items]
+    return {"dropped": nearest.dropped, "items": items}
 
 
 async def _results(
     request: Request, filters: SearchQuery, *, default: Sort
-) -> tuple[Understood, Vocabulary, Sort, dict[str, Any]]:
+) -> tuple[Understood, Vocabulary, Sort, wire.Listing[ResultJson]]:
     """The criteria, the vocabulary, the sort and a page of results."""
     pool, now = request.state["pool"], request.state["now"]()
     words = await vocabulary.load(pool)
@@ -162,7 +198,7 @@ async def recent_searches(request: Request, account: SignedIn | None) -> Respons
         limit=paging.limit + 1,
     )
 
-    def show(row: history.Search) -> dict[str, Any]:
+    def show(row: history.Search) -> RecentSearchJson:
         return {
             "id": str(row.id),
             "query": row.query,
@@ -219,11 +255,64 @@ async def interact(request: Request, account: SignedIn | None) -> Response:
 
 
 routes = [
-    Route("/api/instructors", instructors, methods=["GET"]),
-    Route("/api/search", plain_language, methods=["GET"]),
-    Route("/api/search/suggestions", suggest, methods=["GET"]),
-    Route("/api/search/history", recent_searches, methods=["GET"]),
-    Route("/api/search/history", forget_searches, methods=["DELETE"]),
-    Route("/api/search/history/{id}", forget_search, methods=["DELETE"]),
-    Route("/api/search/interactions", interact, methods=["POST"]),
+    Call(
+        "GET",
+        "/api/instructors",
+        instructors,
+        "List instructors’ services",
+        description="All filters combine, with the criteria in `q`, too.",
+        query=SearchQuery,
+        returns=wire.Listing[ResultJson],
+    ),
+    Call(
+        "GET",
+        "/api/search",
+        plain_language,
+        "Search in everyday words",
+        query=SearchQuery,
+        returns=SearchJson,
+    ),
+    Call(
+        "GET",
+        "/api/search/suggestions",
+        suggest,
+        "Suggestions while a search is typed",
+        query=SuggestionsQuery,
+        returns=SuggestionsJson,
+    ),
+    Call(
+        "GET",
+        "/api/search/history",
+        recent_searches,
+        "List recent searches",
+        query=wire.Paging,
+        returns=wire.Listing[RecentSearchJson],
+        refusals=(refusal.NotAllowed,),
+    ),
+    Call(
+        "DELETE",
+        "/api/search/history",
+        forget_searches,
+        "Forget all searches",
+        form=True,
+        status=204,
+    ),
+    Call(
+        "DELETE",
+        "/api/search/history/{id}",
+        forget_search,
+        "Forget a search",
+        form=True,
+        status=204,
+    ),
+    Call(
+        "POST",
+        "/api/search/interactions",
+        interact,
+        "Record what became of a search",
+        body=Interaction,
+        returns=EmptyJson,
+        status=202,
+        refusals=(refusal.NotFound,),
+    ),
 ]

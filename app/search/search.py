@@ -13,11 +13,14 @@ from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from typing_extensions import TypedDict
+
 from app import refusal, wire
 from app.availability import next_start, start_times
 from app.availability.next_start import Pair
 from app.availability.start_times import HORIZON
 from app.db import Db
+from app.schema import InstantText, NamedJson
 from app.search.parse import PARTS, Understood
 from app.search.vocabulary import Vocabulary
 from app.statements import PUBLIC_SECONDS, statement
@@ -278,7 +281,21 @@ def _sort_key(value: object) -> datetime | int | None:
     return None if value is None else wire.row_id(value)
 
 
-def as_json(item: Item) -> dict[str, Any]:
+class ServiceNameJson(NamedJson):
+    catalog_service: str
+
+
+class ResultJson(TypedDict):
+    """A service of an instructor that matches. `areas` are slugs."""
+
+    instructor: NamedJson
+    service: ServiceNameJson
+    hourly_rate_cents: int
+    areas: list[str]
+    next_available: InstantText | None
+
+
+def as_json(item: Item) -> ResultJson:
     """A search result in the API's JSON (docs/api.md)."""
     return {
         "instructor": {"id": str(item.instructor_id), "name": item.instructor_name},

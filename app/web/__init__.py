@@ -16,7 +16,7 @@ from app.web.auth import (
     token,
     visitor,
 )
-from app.web.cors import for_any_site, get_from_any_site
+from app.web.cors import for_any_site
 from app.web.errors import render_refusal
 from app.web.middleware import (
     MAX_BODY,
@@ -25,6 +25,7 @@ from app.web.middleware import (
     SecurityHeaders,
     security_headers,
 )
+from app.web.operation import Call, Refused, with_preflight
 from app.web.parsing import (
     check,
     form_fields,
@@ -50,8 +51,10 @@ from app.web.state import Handler, PerRequest, Request, State, utc_now
 __all__ = [
     "MAX_BODY",
     "AllowedHosts",
+    "Call",
     "Handler",
     "PerRequest",
+    "Refused",
     "Request",
     "RequestBody",
     "SecurityHeaders",
@@ -63,7 +66,6 @@ __all__ = [
     "for_any_site",
     "form_fields",
     "form_rows",
-    "get_from_any_site",
     "is_form",
     "json",
     "layer_field",
@@ -87,4 +89,5 @@ __all__ = [
     "token",
     "utc_now",
     "visitor",
+    "with_preflight",
 ]
