@@ -45,7 +45,7 @@ class Event(NamedTuple):
     """What happened to a booking in a change. `previous_version`: the booking's version before
     it."""
 
-    name: str
+    name: messages.BookingEvent
     booking_id: str
     student_id: str
     instructor_id: str

@@ -6,15 +6,18 @@ import re
 import struct
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NotRequired
 from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 from websockets.frames import Close, Frame, Opcode
 
 from app import refusal, wire
+from app.bookings.booking import BookingJson
 from app.refusal import Refusal
+from app.schema import Id, InstantText, ZoneText
 
 SUBPROTOCOL = "lesson.v1"
 
@@ -120,6 +123,89 @@ def calendar_id(instructor: str) -> str:
 
 # ---- to the client
 
+Span = tuple[InstantText, InstantText]
+
+
+class BoardDay(TypedDict):
+    """Ranges of a local day, maximal and sorted: `free` can be booked, `held` is being booked."""
+
+    free: list[Span]
+    held: list[Span]
+
+
+class BoardMessage(TypedDict):
+    """One snapshot of a calendar, with every requested day. It replaces everything."""
+
+    type: Literal["board"]
+    instructor: Id
+    epoch: str
+    version: int
+    time_zone: ZoneText
+    min_advance_minutes: int
+    days: dict[str, BoardDay]
+
+
+class ChangeMessage(TypedDict):
+    """One step of a calendar: the whole new content of the altered days that are watched, if
+    any."""
+
+    type: Literal["change"]
+    instructor: Id
+    epoch: str
+    version: int
+    days: dict[str, BoardDay]
+
+
+BookingEvent = Literal[
+    "created",
+    "confirmed",
+    "rescheduled",
+    "cancelled",
+    "completed",
+    "no_show",
+    "expired",
+    "noted",
+]
+
+
+class BookingMessage(TypedDict):
+    """An event of a booking, to its student and its instructor."""
+
+    type: Literal["booking"]
+    event: BookingEvent
+    booking: BookingJson
+
+
+class RefreshMessage(TypedDict):
+    """Booking messages may have been missed: read the lists again."""
+
+    type: Literal["refresh"]
+
+
+class BeaconMessage(TypedDict):
+    """The versions of all watched calendars, every 20 seconds and after a resume."""
+
+    type: Literal["beacon"]
+    now: InstantText
+    epoch: str
+    versions: Mapping[str, int]
+
+
+class ErrorMessage(TypedDict):
+    """A refusal. The socket stays open unless a close follows."""
+
+    type: Literal["error"]
+    code: str
+    detail: str
+    instructor: NotRequired[str]
+
+
+class ByeMessage(TypedDict):
+    """The process is shutting down: reconnect after this time, with jitter."""
+
+    type: Literal["bye"]
+    after_ms: int
+
 
 def frame(text: bytes) -> bytes:
     """One unmasked, final text frame (RFC 6455, 5.2)."""
@@ -143,46 +229,54 @@ def close(code: int, reason: str) -> bytes:
     return control_frame(Opcode.CLOSE, Close(code, reason).serialize())
 
 
-def change(instructor: str, epoch: str, version: int, days: Mapping[str, Any]) -> bytes:
+def change(instructor: str, epoch: str, version: int, days: dict[str, Any]) -> bytes:
     """One step of a calendar, with the altered days of the watched window."""
-    return _frame(
-        {
-            "type": "change",
-            "instructor": instructor,
-            "epoch": epoch,
-            "version": version,
-            "days": days,
-        }
-    )
+    message: ChangeMessage = {
+        "type": "change",
+        "instructor": instructor,
+        "epoch": epoch,
+        "version": version,
+        "days": days,
+    }
+    return _frame(message)
 
 
-def booking(event: str, booking_json: Mapping[str, Any]) -> bytes:
+def booking(event: BookingEvent, booking_json: BookingJson) -> bytes:
     """An event of a booking. Its student and its instructor get different fields."""
-    return _frame({"type": "booking", "event": event, "booking": booking_json})
+    message: BookingMessage = {"type": "booking", "event": event, "booking": booking_json}
+    return _frame(message)
 
 
 def beacon(now: datetime, epoch: str, versions: Mapping[str, int]) -> bytes:
     """The versions of all watched calendars."""
-    return _frame(
-        {"type": "beacon", "now": wire.instant(now), "epoch": epoch, "versions": versions}
-    )
+    message: BeaconMessage = {
+        "type": "beacon",
+        "now": wire.instant(now),
+        "epoch": epoch,
+        "versions": versions,
+    }
+    return _frame(message)
 
 
 def error(refused: Refusal, instructor: str | None = None) -> bytes:
     """A refusal; the socket stays open."""
     instructor = instructor or refused.more.get("instructor")
-    about = {"instructor": instructor} if instructor else {}
-    return _frame({"type": "error", "code": refused.code, "detail": refused.detail, **about})
+    message: ErrorMessage = {"type": "error", "code": refused.code, "detail": refused.detail}
+    if instructor:
+        message["instructor"] = instructor
+    return _frame(message)
 
 
 def bye(after_ms: int) -> bytes:
     """This process is shutting down: reconnect after `after_ms`."""
-    return _frame({"type": "bye", "after_ms": after_ms})
+    message: ByeMessage = {"type": "bye", "after_ms": after_ms}
+    return _frame(message)
 
 
-def _frame(message: Mapping[str, Any]) -> bytes:
+def _frame(message: Mapping[str, object]) -> bytes:
     return frame(orjson.dumps(message))
 
 
 # Some booking messages may have been missed: read the lists again.
-REFRESH = _frame({"type": "refresh"})
+_REFRESH: RefreshMessage = {"type": "refresh"}
+REFRESH = _frame(_REFRESH)

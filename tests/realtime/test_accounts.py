@@ -11,6 +11,7 @@ from realtime.calendar import Requests
 from realtime.history import Board, Change, Event, change
 from realtime.hub import Hub
 from realtime.loader import Loader
+from realtime.messages import BookingEvent
 from realtime.reconciler import Reconciler
 from tests import factories
 from tests.realtime.faults import lesson_whose_message_is_lost
@@ -19,7 +20,9 @@ from tests.realtime.in_memory import NOW, WEEK, Recorder, signed_in
 BEN, ANNA = str(uuid4()), str(uuid4())
 
 
-def step(version: int, *events: tuple[str, int], student: str = BEN, booking: str = "") -> Change:
+def step(
+    version: int, *events: tuple[BookingEvent, int], student: str = BEN, booking: str = ""
+) -> Change:
     """A change of Anna's calendar; each event has the version of the booking that it replaces."""
     return Change(
         ANNA,
