@@ -5,13 +5,14 @@ is continued by the next one."""
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
+from typing_extensions import TypedDict
 
 from app import wire
 from app.db import Db, Pool
+from app.schema import InstantText
 from app.statements import statement
 
 log = structlog.get_logger("retention")
@@ -116,7 +117,21 @@ async def run_now(pool: Pool, *, now: datetime) -> dict[str, int]:
     return deleted
 
 
-async def overview(db: Db) -> dict[str, Any]:
+class RuleJson(TypedDict):
+    name: str
+    days: int
+    description: str
+
+
+class OverviewJson(TypedDict):
+    """The rules, and when they last ran."""
+
+    items: list[RuleJson]
+    last_started_at: InstantText | None
+    last_finished_at: InstantText | None
+
+
+async def overview(db: Db) -> OverviewJson:
     """The rules, and when they last ran: `{items: [{name, days, description}], last_started_at,
     last_finished_at}`."""
     last = await _last_run.first(db, name=NAME)

@@ -1,23 +1,25 @@
 """Privacy in the API (docs/api.md, "Privacy"): the export, erasure, retention and statistics. The
 forms are on /account and /account/delete."""
 
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from app import limits, web
 from app.accounts.session import SignedIn
 from app.privacy import erasure, export, retention, statistics
-from app.web import Request, security_log
+from app.schema import InstantText
+from app.web import Call, Request, security_log
 
 # How long the rest of a large erasure may take after its response.
 _REST_SECONDS = 600
 
 
-class Password(BaseModel):
+class ErasureRequest(BaseModel):
     password: str = Field(max_length=1000)
 
 
@@ -42,7 +44,7 @@ async def export_own(request: Request, account: SignedIn) -> Response:
 
 @web.may("delete_own_account")
 async def erase_own(request: Request, account: SignedIn) -> Response:
-    body, state = await web.read(request, Password), request.state
+    body, state = await web.read(request, ErasureRequest), request.state
     subject = str(account.account_id)
     await state["limiter"].hit(limits.PASSWORD_FAILURES_OF_ACCOUNT, subject)
     await state["write_behind"].flush()
@@ -98,11 +100,68 @@ async def show_statistics(request: Request, _: SignedIn) -> Response:
     return web.json(await statistics.read(request.state["pool"]))
 
 
+class ExportJson(TypedDict):
+    """Everything that is stored about the account. Besides these, one list for each kind of
+    data."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # pydantic's attribute
+
+    exported_at: InstantText
+    account: dict[str, Any]
+
+
+class DeletedJson(TypedDict):
+    """The number of deleted rows of each kind."""
+
+    deleted: dict[str, int]
+
+
 routes = [
-    Route("/api/privacy/export", export_own, methods=["GET"]),
-    Route("/api/privacy/erasure", erase_own, methods=["POST"]),
-    Route("/api/privacy/accounts/{id}/erasure", erase_account, methods=["POST"]),
-    Route("/api/privacy/retention", show_retention, methods=["GET"]),
-    Route("/api/privacy/retention/run", run_retention, methods=["POST"]),
-    Route("/api/privacy/statistics", show_statistics, methods=["GET"]),
+    Call(
+        "GET",
+        "/api/privacy/export",
+        export_own,
+        "Export the own data",
+        returns=ExportJson,
+    ),
+    Call(
+        "POST",
+        "/api/privacy/erasure",
+        erase_own,
+        "Delete the own account",
+        description="Cancels the lessons ahead. It can’t be undone.",
+        body=ErasureRequest,
+        form=True,
+        status=204,
+    ),
+    Call(
+        "POST",
+        "/api/privacy/accounts/{id}/erasure",
+        erase_account,
+        "Delete an account",
+        form=True,
+        status=204,
+    ),
+    Call(
+        "GET",
+        "/api/privacy/retention",
+        show_retention,
+        "How long data is kept",
+        returns=retention.OverviewJson,
+    ),
+    Call(
+        "POST",
+        "/api/privacy/retention/run",
+        run_retention,
+        "Delete what is due",
+        form=True,
+        returns=DeletedJson,
+    ),
+    Call(
+        "GET",
+        "/api/privacy/statistics",
+        show_statistics,
+        "Numbers of accounts and rows",
+        returns=statistics.StatisticsJson,
+    ),
 ]

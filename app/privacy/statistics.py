@@ -1,7 +1,9 @@
 """How much personal data is stored, in numbers without personal data."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
+
+from typing_extensions import TypedDict
 
 from app.db import Db
 from app.statements import statement
@@ -22,7 +24,24 @@ class _Numbers:
 _numbers = statement("privacy_numbers", _Numbers)
 
 
-async def read(db: Db) -> dict[str, Any]:
-    """`{accounts, unconfirmed_accounts, erased_accounts, unfinished_erasures, roles: {name: number},
-    rows: {table: estimate}}`."""
-    return asdict(await _numbers.one(db))
+class StatisticsJson(TypedDict):
+    """Numbers of accounts, of roles by name, and estimates of rows by table."""
+
+    accounts: int
+    unconfirmed_accounts: int
+    erased_accounts: int
+    unfinished_erasures: int
+    roles: dict[str, int]
+    rows: dict[str, int]
+
+
+async def read(db: Db) -> StatisticsJson:
+    row = await _numbers.one(db)
+    return {
+        "accounts": row.accounts,
+        "unconfirmed_accounts": row.unconfirmed_accounts,
+        "erased_accounts": row.erased_accounts,
+        "unfinished_erasures": row.unfinished_erasures,
+        "roles": row.roles,
+        "rows": row.rows,
+    }
