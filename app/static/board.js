@@ -147,7 +147,7 @@ export class Board extends EventTarget {
       else if (before === "free") tell();
       time.removal = setTimeout(() => {
         time.dataset.removable = "";
-        const column = time.closest(".day"); // null if the week was turned
+        const column = time.closest(".day"); // null if the time was removed
         if (column && !this.#isInUse(column)) this.#removeGone(column);
       }, GONE_MS);
     }
@@ -265,6 +265,7 @@ export class Board extends EventTarget {
 
   // Removes the times of a day that were struck through for GONE_MS.
   #removeGone(column) {
+    if (!column.isConnected) return; // its week was turned, or its dialog closed
     for (const time of column.querySelectorAll(".time[data-removable]")) this.#remove(time);
     this.#updateTabStop(column);
     this.#drawNothingFree();

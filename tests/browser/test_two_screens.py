@@ -70,7 +70,7 @@ async def test_a_booking_appears_on_the_open_pages_of_another_student_and_the_in
     await expect(freed_time).to_have_class(re.compile("freed"))
     await expect(annas.locator(".entry")).to_have_count(0)
     await annas.clock.run_for(1_000)
-    await expect(annas.locator("#announcements")).to_contain_text("was cancelled")
+    await expect(annas.locator("#announcements")).to_contain_text("Ben Ode cancelled")
 
 
 async def test_a_taken_time_on_the_start_page_is_replaced_by_the_next(
