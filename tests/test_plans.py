@@ -149,6 +149,7 @@ HOT: dict[str, dict[str, Any]] = {
         "account_id": account_id(1500),
         "email": "new@example.com",
         "before": "1500@example.com",
+        "password_hash": "",
         "now": NOW,
     },
     "is_email_taken": {"email": "1500@example.com"},

@@ -23,6 +23,28 @@ class Credentials:
     password_hash: str
     is_verified: bool
 
+    @property
+    def binding(self) -> str:
+        """What links of mails about this account are bound to."""
+        return token.credentials(self.email, self.password_hash)
+
+
+@dataclass(frozen=True)
+class Link:
+    """The link of a mail that confirms an address, and the account as it was read with it."""
+
+    token: Token
+    account: Credentials
+
+    @property
+    def changes_address(self) -> bool:
+        return self.account.email != self.token.email
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether it has done its work already."""
+        return self.account.is_verified and not self.changes_address
+
 
 _credentials_of = statement("credentials_of", Credentials)
 _verify_account = statement("verify_account", UUID)
@@ -41,24 +63,34 @@ async def request_verification(db: Pool | Tx, account_id: UUID, *, now: datetime
     await mail.send(db, "verification", account_id, now=now)
 
 
+async def check(db: Db, text: str, settings: Settings, *, now: datetime) -> Link:
+    """The link, if it still works. Raises TokenInvalid, TokenExpired, EmailTaken."""
+    confirmation = token.read(settings, ("verification", "email_change"), text, now=now)
+    stored = await credentials_of(db, confirmation.account_id)
+    if stored is None:
+        raise token.TokenInvalid(field="token")
+    link = Link(confirmation, stored)
+    if link.changes_address:
+        if confirmation.purpose == "verification":
+            raise token.TokenInvalid(field="token")
+        token.check_binding(settings, confirmation, stored.binding)
+        if await _is_email_taken.one(db, email=confirmation.email):
+            raise refusal.EmailTaken
+    return link
+
+
 async def confirm(pool: Pool, text: str, settings: Settings, *, now: datetime) -> Token:
     """Confirms the address of the token of a mail: the account's own, or its new one. Mail that was
     withheld follows. A second time changes nothing. Raises TokenInvalid, TokenExpired, EmailTaken."""
-    confirmation = token.read(settings, ("verification", "email_change"), text, now=now)
-    if confirmation.purpose == "email_change":
-        await _change(pool, confirmation, settings, now=now)
-        return confirmation
 
-    async def write(tx: Tx) -> None:
-        account_id = await _verify_account.first(
-            tx, account_id=confirmation.account_id, email=confirmation.email, now=now
-        )
-        if account_id is None:
-            raise token.TokenInvalid(field="token")
-        await _release_withheld.run(tx, account_ids=[account_id], now=now)
+    async def write(tx: Tx) -> Token:
+        link = await check(tx, text, settings, now=now)
+        if not link.is_confirmed:
+            await _confirm(tx, link, now=now)
+            await _release_withheld.run(tx, account_ids=[link.token.account_id], now=now)
+        return link.token
 
-    await transact(pool, write)
-    return confirmation
+    return await transact(pool, write)
 
 
 async def verify(pool: Pool, emails: Sequence[str], *, now: datetime) -> int:
@@ -86,20 +118,22 @@ async def request_change(
     await mail.send(pool, "email_change", account.account_id, address=email, now=now)
 
 
-async def _change(pool: Pool, confirmation: Token, settings: Settings, *, now: datetime) -> None:
-    async def write(tx: Tx) -> None:
-        before = await credentials_of(tx, confirmation.account_id)
-        if before is not None and before.email == confirmation.email:
-            return  # the link was opened twice
-        token.check_binding(settings, confirmation, before.email if before else None)
-        assert before is not None
-        changed = await _change_email.first(
-            tx, account_id=before.id, email=confirmation.email, before=before.email, now=now
+async def _confirm(tx: Tx, link: Link, *, now: datetime) -> None:
+    account = link.account
+    if link.changes_address:
+        confirmed = await _change_email.first(
+            tx,
+            account_id=account.id,
+            email=link.token.email,
+            before=account.email,
+            password_hash=account.password_hash,
+            now=now,
         )
-        if changed is None:
-            raise token.TokenInvalid(field="token")
-        await _release_withheld.run(tx, account_ids=[before.id], now=now)
-        if before.is_verified:
-            await mail.send(tx, "email_changed", before.id, address=before.email, now=now)
-
-    await transact(pool, write)
+        if account.is_verified:
+            await mail.send(tx, "email_changed", account.id, address=account.email, now=now)
+    else:
+        confirmed = await _verify_account.first(
+            tx, account_id=account.id, email=account.email, now=now
+        )
+    if confirmed is None:  # another request has changed the account meanwhile
+        raise token.TokenInvalid(field="token")

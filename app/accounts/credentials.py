@@ -30,8 +30,9 @@ async def check_reset(db: Db, text: str, settings: Settings, *, now: datetime) -
     """The account of the link. Raises TokenInvalid and TokenExpired."""
     reset = token.read(settings, ("password_reset",), text, now=now)
     credentials = await address.credentials_of(db, reset.account_id)
-    token.check_binding(settings, reset, credentials.password_hash if credentials else None)
-    assert credentials is not None
+    if credentials is None:
+        raise token.TokenInvalid(field="token")
+    token.check_binding(settings, reset, credentials.binding)
     return credentials
 
 

@@ -73,6 +73,12 @@ def read(settings: Settings, purposes: tuple[Purpose, ...], text: str, *, now: d
     raise TokenInvalid(field="token")
 
 
+def credentials(email: str, password_hash: str) -> str:
+    """The value that links to change an address or a password are bound to: a change of either ends
+    them all, such as those of somebody who had the account's password."""
+    return f"{email} {password_hash}"
+
+
 def check_binding(settings: Settings, token: Token, value: str | None) -> None:
     """Raises TokenInvalid unless the token is bound to this value."""
     if value is None or not hmac.compare_digest(token.binding, keyed_hash(settings, value)):

@@ -201,20 +201,19 @@ def _message(
 
 def _token(notification: PendingNotification, settings: Settings, now: datetime) -> str:
     """The token of the link in a mail about an account; empty for kinds without one."""
-    bindings: dict[str, tuple[token.Purpose, str]] = {
-        "verification": ("verification", notification.account_email),
-        "email_change": ("email_change", notification.account_email),
-        "password_reset": ("password_reset", notification.password_hash or ""),
+    purposes: dict[str, token.Purpose] = {
+        "verification": "verification",
+        "email_change": "email_change",
+        "password_reset": "password_reset",
     }
-    if notification.kind not in bindings:
+    if notification.kind not in purposes:
         return ""
-    purpose, bound_to = bindings[notification.kind]
     return token.issue(
         settings,
-        purpose,
+        purposes[notification.kind],
         notification.recipient_id,
         email=notification.email,
-        bound_to=bound_to,
+        bound_to=token.credentials(notification.account_email, notification.password_hash or ""),
         now=now,
     )
 

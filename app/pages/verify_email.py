@@ -1,4 +1,5 @@
-"""`/verify-email`: where the links of mails lead that confirm an address."""
+"""`/verify-email`: where the links of mails lead that confirm an address. Opening one changes
+nothing, because mail scanners open links, too; the page's button confirms."""
 
 from starlette.responses import Response
 
@@ -11,26 +12,21 @@ from app.web import Request
 
 @web.visitor
 async def page(request: Request, account: SignedIn | None) -> Response:
-    """Opening the link confirms the address."""
     state, query = request.state, request.query_params
-    outcome, email = "sent" if query.get("sent") else "done" if query.get("done") else "", ""
-    status = 200
-    if "token" in query and request.method == "GET" and "refusal" not in request.scope["state"]:
+    token, email, changes_address, status = query.get("token", ""), "", False, 200
+    outcome = "sent" if query.get("sent") else "done" if query.get("done") else ""
+    if token:
         try:
             await state["limiter"].hit(limits.LINKS_OF_ADDRESS, limits.address(request))
-            confirmed = await address.confirm(
-                state["pool"], query["token"], state["settings"], now=state["now"]()
-            )
+            link = await address.check(state["pool"], token, state["settings"], now=state["now"]())
         except (refusal.ValidationError, refusal.EmailTaken) as error:
             outcome = "expired" if isinstance(error, TokenExpired) else "invalid"
             outcome = "taken" if isinstance(error, refusal.EmailTaken) else outcome
             status = error.status
         else:
-            outcome, email = "done", confirmed.email
-            state["wake_up"]()
-            if confirmed.purpose == "email_change":
-                web.record_security_event(request, "email_changed", confirmed.account_id)
-    if account is not None and account.is_verified and outcome in {"", "sent"}:
+            outcome = "done" if link.is_confirmed else "confirm"
+            email, changes_address = link.token.email, link.changes_address
+    elif account is not None and account.is_verified:
         outcome, email = "done", account.email
     return web.page(
         request,
@@ -38,5 +34,7 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         status=status,
         outcome=outcome,
         email=email,
-        is_verified=account is not None and (account.is_verified or outcome == "done"),
+        token=token,
+        changes_address=changes_address,
+        is_verified=account is not None and account.is_verified,
     )

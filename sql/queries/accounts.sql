@@ -114,9 +114,9 @@ where email = any(:emails::citext[])
 returning id
 
 -- name: change_email
--- Only if the address is still the one that the change was requested for.
+-- Only if the address and the password are still those that the change was requested with.
 update account set email = :email, verified_at = :now
-where id = :account_id and email = :before::citext
+where id = :account_id and email = :before::citext and password_hash = :password_hash
 returning id
 
 -- name: is_email_taken

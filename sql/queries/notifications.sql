@@ -27,7 +27,8 @@ select n.id, n.kind, n.attempts, n.sequence, n.booking_id, n.recipient_id,
        recipient.email::text as account_email, recipient.clock::text as clock,
        recipient.verified_at is not null as is_verified,
        recipient.erasure_began_at is not null as is_erased,
-       case when n.kind = 'password_reset' then recipient.password_hash end as password_hash,
+       case when n.kind in ('password_reset', 'email_change')
+            then recipient.password_hash end as password_hash,
        exists (
          select from account_role r
          where r.account_id = n.recipient_id and r.role = 'instructor'

@@ -3,8 +3,11 @@
 import re
 from datetime import UTC, datetime
 
+import httpx
+
 from app.db import Pool
 from app.settings import Settings
+from tests.forms import Page
 from tests.notifications.ledger import deliver_due, dev_mails
 
 __all__ = ["dev_mails"]
@@ -33,3 +36,11 @@ async def token_in_mail(pool: Pool, settings: Settings, recipient: str, subject:
     match = re.search(r"token=([\w.-]+)", await newest(pool, recipient, subject))
     assert match is not None
     return match[1]
+
+
+async def confirm_on_page(client: httpx.AsyncClient, text: str) -> Page:
+    """Opens the link with this token and presses its button; returns the page after that."""
+    page = Page(await client.get("/verify-email", params={"token": text}))
+    answer = await page.form("/confirm").send(client)
+    assert answer.status_code == 303
+    return Page(await client.get(answer.headers["location"]))

@@ -10,7 +10,7 @@ from app.accounts import token
 from app.db import Pool
 from app.settings import Settings
 from tests import factories
-from tests.accounts.mails import deliver, dev_mails, newest, token_in_mail
+from tests.accounts.mails import confirm_on_page, deliver, dev_mails, newest, token_in_mail
 from tests.accounts.test_signing_in import BEN, SAME_ORIGIN, bearer
 from tests.conftest import visiting
 from tests.factories import Account
@@ -117,7 +117,7 @@ async def test_an_address_that_is_not_confirmed_gets_the_link_after_its_confirma
     await client.post(f"{URL}/request", json={"email": BEN["email"]}, headers=SAME_ORIGIN)
     text = await token_in_mail(pool, settings, BEN["email"], "Confirm your e-mail address")
     assert {subject for _, subject in await dev_mails(pool)} == {"Confirm your e-mail address"}
-    await client.get("/verify-email", params={"token": text})
+    await confirm_on_page(client, text)
     assert await token_in_mail(pool, settings, BEN["email"], RESET)
 
 
@@ -238,6 +238,37 @@ async def test_an_address_that_somebody_takes_meanwhile_stays_theirs(
     assert (page.status, "This address is taken" in page.text) == (409, True)
 
 
+async def test_a_new_password_ends_the_links_that_the_old_one_could_ask_for(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    """Somebody who knew Ben's password asked for a new address. Ben resets the password: his account
+    stays his."""
+    ben, (stolen,) = await ben_with_sessions(pool, settings, 1)
+    body = {"email": "eve@example.com", "password": factories.PASSWORD}
+    await client.post("/api/auth/email", json=body, headers=stolen)
+    change = await token_in_mail(pool, settings, body["email"], "Confirm your new e-mail address")
+    await client.post(f"{URL}/request", json={"email": ben.email})
+    reset = await token_in_mail(pool, settings, ben.email, RESET)
+    done = await client.post(f"{URL}/confirm", json={"token": reset, "password": NEW})
+    assert done.status_code == 204
+    refused = await client.post("/api/auth/email/confirm", json={"token": change})
+    assert (refused.status_code, refused.json()["field"]) == (422, "token")
+
+
+async def test_a_new_address_ends_the_links_that_were_sent_to_the_old_one(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    ben, (phone,) = await ben_with_sessions(pool, settings, 1)
+    await client.post(f"{URL}/request", json={"email": ben.email})
+    reset = await token_in_mail(pool, settings, ben.email, RESET)
+    body = {"email": "ben@new.example", "password": factories.PASSWORD}
+    await client.post("/api/auth/email", json=body, headers=phone)
+    change = await token_in_mail(pool, settings, body["email"], "Confirm your new e-mail address")
+    assert "Your address is confirmed" in (await confirm_on_page(client, change)).text
+    refused = await client.post(f"{URL}/confirm", json={"token": reset, "password": NEW})
+    assert (refused.status_code, refused.json()["field"]) == (422, "token")
+
+
 async def test_a_mistyped_address_is_replaced_without_a_word_to_it(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
@@ -250,7 +281,7 @@ async def test_a_mistyped_address_is_replaced_without_a_word_to_it(
     text = await token_in_mail(
         pool, settings, "ben@right.example", "Confirm your new e-mail address"
     )
-    await client.get("/verify-email", params={"token": text})
+    await confirm_on_page(client, text)
     await deliver(pool, settings)
     assert {email for email, _ in await dev_mails(pool)} == {"ben@right.example"}
     assert "Welcome to InstaInstru" in {subject for _, subject in await dev_mails(pool)}
