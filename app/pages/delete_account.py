@@ -1,12 +1,15 @@
 """`/account/delete`: what deleting an account does, and its form; `/goodbye` afterwards. The call is
 in app/privacy/routes.py."""
 
-from starlette.responses import Response
+from http import HTTPStatus
+
+from starlette.responses import RedirectResponse, Response
 
 from app import web
 from app.accounts.session import SignedIn
 from app.bookings import booking
 from app.bookings.booking import Booking, Role
+from app.privacy import erasure
 from app.web import Request
 
 # Lessons that the page lists.
@@ -24,6 +27,7 @@ async def page(request: Request, account: SignedIn) -> Response:
         as_instructor=as_instructor,
         listed=LISTED,
         is_instructor="instructor" in account.roles,
+        later_name=await erasure.name_of_erased(request.state["pool"], account.account_id),
     )
 
 
@@ -42,5 +46,7 @@ async def _ahead(request: Request, account: SignedIn, role: Role) -> list[Bookin
 
 
 @web.visitor
-async def goodbye(request: Request, _: SignedIn | None) -> Response:
+async def goodbye(request: Request, account: SignedIn | None) -> Response:
+    if account is not None:
+        return RedirectResponse("/account", HTTPStatus.SEE_OTHER)
     return web.page(request, "goodbye.html")

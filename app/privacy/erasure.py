@@ -57,6 +57,7 @@ _erase_mail = statement("erase_mail", int)
 _erase_answers = statement("erase_answers", str)
 _finish = statement("finish_erasure", int)
 _accounts_to_erase = statement("accounts_to_erase", UUID)
+_name_of_erased = statement("name_of_erased", str)
 
 
 async def erase_own(pool: Pool, account_id: UUID, plain_password: str, *, now: datetime) -> None:
@@ -134,6 +135,11 @@ async def lessons_ahead(
 ) -> list[Lesson]:
     """The account's lessons and holds that have not started, in both roles, the earliest first."""
     return await _unfinished_lessons.all(db, account_id=account_id, now=now, limit=limit)
+
+
+async def name_of_erased(db: Db, account_id: UUID) -> str:
+    """What others will read instead of the account's name."""
+    return await _name_of_erased.one(db, account_id=account_id)
 
 
 async def _end(pool: Pool, account_id: UUID, lesson: Lesson, *, now: datetime) -> None:

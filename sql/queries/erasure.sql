@@ -48,3 +48,6 @@ select id from account
 where erasure_began_at is not null and (erased_at is null or erased_at > :since)
 order by erasure_began_at
 limit 100;
+
+-- name: name_of_erased
+select name_of_erased(:account_id);

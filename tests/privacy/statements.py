@@ -25,4 +25,5 @@ HOT: dict[str, dict[str, Any]] = {
     "erase_answers": ACCOUNT,
     "finish_erasure": ACCOUNT | {"now": NOW},
     "accounts_to_erase": {"since": NOW},
+    "name_of_erased": ACCOUNT,
 }

@@ -14,7 +14,7 @@ from tests import factories
 from tests.cluster import PATIENCE
 from tests.factories import Instructor
 from tests.processes import Starter
-from tests.realtime.screens import Screens
+from tests.realtime.screens import Screen, Screens
 
 ADDRESS = "203.0.113.77"
 # What nobody but the account and its instructors may see.
@@ -52,8 +52,10 @@ async def test_nothing_personal_reaches_logs_metrics_public_answers_or_redis(
     start: Starter, pool: Pool, settings: Settings
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
-    web, worker, relay = (
-        start(name, log_level="debug", rate_limits="on") for name in ("serve", "worker", "relay")
+    annas_token = await factories.token_of(pool, anna.id, settings)
+    web, worker, relay, other = (
+        start(name, log_level="debug", rate_limits="on")
+        for name in ("serve", "worker", "relay", "serve")
     )
     heard: list[str] = []
     listening = asyncio.create_task(message_texts(settings, heard))
@@ -70,9 +72,9 @@ async def test_nothing_personal_reaches_logs_metrics_public_answers_or_redis(
         http.headers["Authorization"] = f"Bearer {token}"
         await confirm(http, pool)
         await http.post("/api/auth/login", json={"email": PERSONAL[0], "password": "wrong"})
-        await http.get("/api/search?q=piano+for+a+marker")
-        await http.get("/search?q=piano+for+a+marker")
-        annas = await screens.open(token=await factories.token_of(pool, anna.id, settings))
+        for path in ("/api/search", "/search"):
+            await http.get(path, params={"q": PERSONAL[5]})
+        annas = await screens.open(token=annas_token)
         await annas.watch(anna)
         own = await screens.open(token=token)
         lessons = []
@@ -92,27 +94,44 @@ async def test_nothing_personal_reaches_logs_metrics_public_answers_or_redis(
         assert (await http.get("/api/privacy/export")).status_code == 200
 
         before = len(annas.messages)
-        erased = await http.post("/api/privacy/erasure", json={"password": account["password"]})
-        assert erased.status_code == 204
+        await erase(http, account["password"])
         assert await own.ends() == 4403
         message = await annas.receives("booking", after=before, event="cancelled")
         assert message["booking"]["id"] == lessons[1]
         assert message["booking"]["student"]["name"] == "Former student"
         assert "Former student" in await mail_of(pool, anna.email, "Former student")
         public += await public_answers(web.url, anna)
+        await disappears(http, anna, annas_token, watched, other.url)
     await screens.close()
     redis = await in_redis(settings)
     listening.cancel()
-    for process in (web, worker, relay):
+    for process in (web, worker, relay, other):
         assert process.stop() == 0
     assert any(str(anna.id) in message for message in heard)  # the changes were heard
     assert quilla in web.log  # of the security log
     for text in PERSONAL:
-        assert text not in web.log + worker.log + relay.log, text
+        assert text not in web.log + worker.log + relay.log + other.log, text
         assert text not in public, text
         assert text not in redis + "".join(heard), text
     stored = await in_database(pool)
     assert [text for text in PERSONAL if text in stored] == []
+
+
+async def disappears(
+    http: httpx.AsyncClient, anna: Instructor, token: str, screen: Screen, other: str
+) -> None:
+    """Anna deletes her account, too: an open board and another web process notice."""
+    path = f"{other}/api/public/instructors/{anna.id}/availability"
+    assert (await http.get(path)).status_code == 200
+    assert any(day["free"] for day in screen.boards[str(anna.id)]["days"].values())
+    http.headers["Authorization"] = f"Bearer {token}"
+    await erase(http, factories.PASSWORD)
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while (await http.get(path)).status_code != 404 or any(
+        day["free"] for day in screen.boards[str(anna.id)]["days"].values()
+    ):
+        assert asyncio.get_running_loop().time() < deadline, "Anna is still shown"
+        await asyncio.sleep(0.05)
 
 
 async def public_answers(url: str, anna: Instructor) -> str:
@@ -137,6 +156,11 @@ async def in_database(pool: Pool) -> str:
             for (table,) in tables
         ]
     )
+
+
+async def erase(http: httpx.AsyncClient, password: str) -> None:
+    answer = await http.post("/api/privacy/erasure", json={"password": password})
+    assert answer.status_code == 204
 
 
 async def confirm(http: httpx.AsyncClient, pool: Pool) -> None:
