@@ -19,9 +19,11 @@ from starlette.routing import BaseRoute, Match, Mount, Route, WebSocketRoute
 
 import app.accounts.account_routes
 import app.accounts.routes
+import app.accounts.staff_routes
 import app.availability.public_routes
 import app.availability.routes
 import app.bookings.routes
+import app.bookings.staff_routes
 import app.catalog.routes
 import app.notifications.routes
 import app.pages.routes
@@ -144,6 +146,8 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
         *health.routes,
         *app.accounts.routes.routes,
         *app.accounts.account_routes.routes,
+        *app.accounts.staff_routes.routes,
+        *app.bookings.staff_routes.routes,
         *app.catalog.routes.routes,
         *app.search.routes.routes,
         *app.availability.routes.routes,

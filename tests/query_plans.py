@@ -15,7 +15,7 @@ from app import db
 from tests.cluster import Cluster
 
 TABLES = (
-    "account|session|calendar|availability|blackout|standing_pattern|edited_week|booking"
+    "account|account_role|session|calendar|availability|blackout|standing_pattern|edited_week|booking"
     "|booking_audit|idempotency_key|outbox|notification|service|next_start|totp"
     "|search_history|search|search_interaction"
 )
@@ -26,6 +26,7 @@ select ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid,
        n || '@example.com', 'Account ' || n, ''
 from generate_series(1, 4000) as n;
 insert into account_role select id, 'student' from account;
+insert into account_role select id, 'admin' from account order by id limit 10;
 insert into instructor (id) select id from account order by id limit 1000;
 insert into calendar (instructor_id) select id from instructor;
 insert into instructor_area (instructor_id, area)

@@ -98,6 +98,15 @@ async def test_the_life_of_a_lesson_scans_no_table(plans: QueryPlans) -> None:
 
 
 DAY = (NOW + timedelta(days=2)).date()
+EVERYBODYS: dict[str, Any] = {
+    "start": NOW + timedelta(days=9),
+    "id": account_id(7),
+    "first": DAY,
+    "last": None,
+    "state": "confirmed",
+    "time_zone": "America/New_York",
+    "limit": 20,
+}
 SEARCH: dict[str, Any] = {
     "services": ["guitar"],
     "areas": ["brooklyn"],
@@ -382,6 +391,27 @@ HOT: dict[str, dict[str, Any]] = {
     "delete_search": {"id": account_id(7), "visitor_id": account_id(7)},
     "delete_searches": {"visitor_id": account_id(7)},
     "booking": {"id": account_id(1)},
+    "all_bookings": EVERYBODYS,
+    "all_bookings_of_account": EVERYBODYS | {"account_id": account_id(1500)},
+    "all_bookings_of_instructor": EVERYBODYS
+    | {"instructor_id": account_id(7), "student_id": account_id(1500)},
+    "local_start": {"service_id": account_id(7), "day": DAY, "wall_clock": "09:30"},
+    "can_book": {"account_id": account_id(1500)},
+    "newest_accounts": {"before": account_id(3000), "limit": 20},
+    "newest_accounts_of_role": {"role": "student", "before": account_id(3000), "limit": 20},
+    "accounts_with_words": {
+        "pattern": "%3999@%",
+        "role": "student",
+        "before": account_id(4000),
+        "limit": 20,
+    },
+    "account_for_staff": {"id": account_id(7)},
+    "set_roles": {
+        "actor_id": account_id(7),
+        "account_id": account_id(1500),
+        "roles": ["student", "instructor"],
+    },
+    "become_student": {"account_id": account_id(7)},
     "booking_progress": {"id": account_id(1)},
     "booking_terms": {"id": account_id(1)},
     "last_address": {"student_id": account_id(1500)},

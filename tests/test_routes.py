@@ -11,28 +11,91 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from app import openapi
+from app.accounts import session
 from app.db import Pool
 from app.main import build, routes
 from app.settings import Settings
 from app.web import Call
 from tests.conftest import _running
 
-# API calls without a session (docs/api.md).
-PUBLIC = {
-    "GET /health/live",
-    "GET /health/ready",
-    "GET /api/catalog/categories",
-    "GET /api/catalog/services",
-    "GET /api/catalog/areas",
-    "GET /api/instructors",
-    "GET /api/search/suggestions",
-    "GET /api/instructors/{id}",
-    "GET /api/public/instructors/{id}/availability",
-    "GET /api/public/instructors/{id}/next-available",
-    "GET /api/public/feeds/{token}.ics",
-    "POST /api/auth/register",
-    "POST /api/auth/login",
-    "GET /api/openapi.json",
+# Who may call a route without a permission, and why. Every other route asks for one.
+REASONS = {
+    "public": {
+        "GET /health/live": "supervisors have no account",
+        "GET /health/ready": "supervisors have no account",
+        "GET /metrics": "Prometheus has a key of its own",
+        "GET /api/catalog/categories": "the catalog is for everybody",
+        "GET /api/catalog/services": "the catalog is for everybody",
+        "GET /api/catalog/areas": "the catalog is for everybody",
+        "GET /api/instructors": "search is for everybody",
+        "GET /api/search/suggestions": "search is for everybody",
+        "GET /api/instructors/{id}": "profiles are for everybody",
+        "GET /api/public/instructors/{id}/availability": "boards are for everybody",
+        "GET /api/public/instructors/{id}/next-available": "boards are for everybody",
+        "GET /api/openapi.json": "the description of the API",
+        "GET /api/public/feeds/{token}.ics": "calendar programs do not sign in; the token is secret",
+        "GET /embed.js": "boards on other sites",
+        "GET /robots.txt": "search engines",
+        "GET /sitemap.xml": "search engines",
+        "GET /sitemap/pages.xml": "search engines",
+        "GET /sitemap/instructors.xml": "search engines",
+    },
+    "visitor": {
+        "POST /api/auth/register": "the beginning of an account",
+        "POST /api/auth/login": "the beginning of a session",
+        "POST /api/auth/verification/confirm": "the token of a mail identifies the account",
+        "POST /api/auth/email/confirm": "the token of a mail identifies the account",
+        "POST /api/auth/password-reset/request": "whoever forgot the password cannot sign in",
+        "POST /api/auth/password-reset/verify": "the token of a mail identifies the account",
+        "POST /api/auth/password-reset/confirm": "the token of a mail identifies the account",
+        "GET /api/search": "search is for everybody",
+        "GET /api/search/history": "guests have one; an account needs view_own_search_history",
+        "DELETE /api/search/history": "as above, delete_own_search_history",
+        "DELETE /api/search/history/{id}": "as above, delete_own_search_history",
+        "POST /api/search/interactions": "guests search, too; the search must be the visitor's",
+        "GET /": "the start page",
+        "POST /notice/dismissal": "a cookie of the visitor's own",
+        "GET /search": "search is for everybody",
+        "GET /services": "the catalog is for everybody",
+        "GET /instructors/{id}": "profiles are for everybody",
+        "GET /login": "the form",
+        "GET /register": "the form",
+        "GET /reset-password": "the form",
+        "GET /verify-email": "the link in a mail",
+        "GET /dev/mail": "not found unless SITE_MODE is int",
+        "GET /dev/mail/{id}": "not found unless SITE_MODE is int",
+        "GET /dev/mail/{id}/html": "not found unless SITE_MODE is int",
+        "GET /dev/mail/{id}/lesson.ics": "not found unless SITE_MODE is int",
+    },
+    "signed in": {
+        "POST /api/auth/logout": "an account without roles can sign out, too",
+        "POST /api/auth/logout-everywhere": "an account without roles can sign out, too",
+    },
+}
+# Not by a decorator: realtime/endpoint.py decides about sockets, and Starlette serves files.
+OTHERS = {
+    "/live": "boards are for everybody; an account gets messages about its own bookings",
+    "/live/public": "boards are for everybody",
+    "/static": "files that are the same for everybody",
+}
+# Permissions that no route asks for.
+UNUSED = {
+    "search_instructors": "search is public",
+    "view_instructors": "profiles are public",
+    "view_own_search_history": "asked for within a call that guests make, too",
+    "delete_own_search_history": "asked for within calls that guests make, too",
+    "write_reviews": "there are no reviews yet",
+}
+BUNDLES = {
+    "shared": """view_own_profile edit_own_profile delete_own_account export_own_data
+        view_own_search_history delete_own_search_history""",
+    "student": """search_instructors view_instructors create_bookings hold_times
+        view_own_bookings cancel_own_bookings reschedule_own_bookings write_reviews""",
+    "instructor": """manage_instructor_profile manage_services manage_availability
+        manage_blackouts view_incoming_bookings cancel_student_bookings complete_bookings
+        write_instructor_notes view_own_analytics""",
+    "admin": """view_accounts manage_accounts manage_roles view_all_bookings
+        manage_all_bookings view_system_analytics view_monitoring""",
 }
 
 
@@ -46,11 +109,22 @@ def calls() -> Iterator[tuple[str, str, str]]:
             yield method, route.path, vars(route.endpoint).get("access", "")
 
 
+def permissions_of(access: str) -> set[str]:
+    """The permissions of which a route asks for one."""
+    return set() if access in REASONS else set(access.split(" or "))
+
+
 @pytest.mark.parametrize(("method", "path", "access"), [*calls()])
-def test_every_route_declares_its_access(method: str, path: str, access: str) -> None:
+def test_every_route_asks_for_a_permission_or_has_a_reason_not_to(
+    method: str, path: str, access: str
+) -> None:
     assert access, f"{method} {path} has no decorator of app.web"
-    if access == "public" and path.startswith(("/api/", "/health/")):
-        assert f"{method} {path}" in PUBLIC or method == "OPTIONS"
+    if method == "OPTIONS":  # the question of a browser whether another site's page may call it
+        assert access == "public"
+    elif access in REASONS:
+        assert REASONS[access].get(f"{method} {path}"), f"why is {method} {path} {access}?"
+    if path.startswith(("/admin", "/api/admin")):
+        assert permissions_of(access) <= set(BUNDLES["admin"].split())
 
 
 def test_every_call_is_described() -> None:
@@ -82,11 +156,28 @@ def test_the_description_has_exactly_the_calls() -> None:
     assert len(set(names)) == len(names)
 
 
-async def test_permissions_named_by_routes_exist(pool: Pool) -> None:
-    named = {access for _, _, access in calls()} - {"public", "visitor", "signed in"}
-    permissions = {row["name"] for row in await pool.fetch("select name from permission")}
-    assert len(permissions) == 30
-    assert named <= permissions
+def test_no_reason_is_out_of_date() -> None:
+    present = {(access, f"{method} {path}") for method, path, access in calls()}
+    assert {(access, call) for access, reasons in REASONS.items() for call in reasons} <= present
+    others = {route.path for route in routes() if isinstance(route, Mount | WebSocketRoute)}
+    assert others == OTHERS.keys()
+
+
+async def test_roles_have_exactly_their_permissions(pool: Pool) -> None:
+    rows = await pool.fetch("select role, permission from role_permission")
+    roles = {role: {row["permission"] for row in rows if row["role"] == role} for role in BUNDLES}
+    shared = set(BUNDLES["shared"].split())
+    for role in ("student", "instructor", "admin"):
+        assert roles[role] == shared | set(BUNDLES[role].split())
+    assert len(await pool.fetch("select name from permission")) == 30
+    assert set(BUNDLES["admin"].split()) == session.ADMIN_PERMISSIONS
+
+
+def test_every_permission_is_asked_for_by_a_route_or_has_a_reason_not_to_be() -> None:
+    asked = set().union(*(permissions_of(access) for _, _, access in calls()))
+    asked |= {"delete_own_account", "export_own_data", "view_system_analytics"}
+    assert asked | UNUSED.keys() == {name for names in BUNDLES.values() for name in names.split()}
+    assert not asked & UNUSED.keys()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """A booking: reserving a time, reading bookings, and a booking in the API's JSON."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NotRequired
@@ -21,6 +21,9 @@ Role = Literal["student", "instructor"]
 Scope = Literal["upcoming", "past", "cancelled"]
 LocationType = Literal["student", "instructor", "public"]
 State = Literal["held", "confirmed", "completed", "cancelled", "no_show", "expired"]
+# The rules that staff may override: outside the availability, on a blackout date, at short notice,
+# and further ahead than students may book.
+Override = Literal["availability", "blackout", "notice", "horizon"]
 
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -194,12 +197,15 @@ async def reserve(
     now: datetime,
     held_until: datetime | None = None,
     most_upcoming: int | None = None,
+    actor_id: UUID | None = None,
+    override: Collection[Override] | None = None,
     call: Call | None = None,
 ) -> Booking:
     """Books the time for the student, or holds it until `held_until`, in the caller's transaction
     or one of its own. sql/functions/reserve.sql decides. `most_upcoming`: how many lessons ahead
     the student may have, at least 1; None for any number. A repeated `call` returns the booking as
-    first stored.
+    first stored. `actor_id`: who books on the student's behalf, with the rules to `override`; what
+    another override would allow is refused with the names of those that are necessary.
 
     Raises ValidationError, NotFound, NotAllowed, DurationNotOffered, TooSoon, TooFarAhead,
     StudentBusy, HoldLimit, RateLimited, IdempotencyMismatch, and SlotTaken and OutsideAvailability
@@ -221,6 +227,8 @@ async def reserve(
         fingerprint=call.fingerprint if call else None,
         held_until=held_until,
         most_upcoming=most_upcoming,
+        actor_id=actor_id,
+        override=None if override is None else list(override),
     )
     lesson = await of_attempt(db, outcome, student_id, start=start, minutes=minutes, now=now)
     _remember(lesson.id, Parties(lesson.instructor_id, lesson.student_id))
@@ -243,7 +251,8 @@ async def of_attempt(
         detail = await alternatives.of_refusal(
             db, outcome.detail, student_id, near=start, minutes=minutes, now=now
         )
-        raise _refusal(outcome.refusal, detail)
+        necessary = outcome.detail.get("override")
+        raise _refusal(outcome.refusal, detail | ({"override": necessary} if necessary else {}))
     return of_outcome(outcome)
 
 
@@ -336,6 +345,18 @@ _WRONG_STATE = {
 }
 
 
+_WITHOUT_ALTERNATIVES = {
+    "SLOT_TAKEN": "Someone else just booked that time.",
+    "OUTSIDE_AVAILABILITY": "The instructor isn’t available at that time.",
+}
+_OVERRIDES = {
+    "availability": "is outside the instructor’s hours",
+    "blackout": "is on a day that the instructor has blocked",
+    "notice": "starts sooner than the instructor’s minimum notice",
+    "horizon": "is more than 90 days ahead",
+}
+
+
 def _refusal(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
     """The refusal with this code. Its sentence includes the detail."""
     assert code is not None
@@ -353,6 +374,9 @@ def _refusal(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
         case "DURATION_NOT_OFFERED":
             lengths = " or ".join(str(minutes) for minutes in detail["durations_minutes"])
             sentence = f"These lessons last {lengths} minutes."
+        case _ if "override" in detail:
+            rules = " and ".join(_OVERRIDES[name] for name in detail["override"])
+            sentence = f"This lesson {rules}. Confirm that you want to book it anyway."
         case "TOO_SOON" if not detail:
             sentence = "The lesson hasn’t started yet."
         case "TOO_SOON":
@@ -360,10 +384,8 @@ def _refusal(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
             if notice := detail["min_advance_minutes"]:
                 length = formatting.length(notice)
                 sentence = f"That’s too soon. Book this instructor at least {length} ahead."
-        case "SLOT_TAKEN" if not detail["alternatives"]:
-            sentence = "Someone else just booked that time."
-        case "OUTSIDE_AVAILABILITY" if not detail["alternatives"]:
-            sentence = "The instructor isn’t available at that time."
+        case "SLOT_TAKEN" | "OUTSIDE_AVAILABILITY" if not detail["alternatives"]:
+            sentence = _WITHOUT_ALTERNATIVES[code]
         case "RATE_LIMITED":
             return refusal.RateLimited(
                 f"You have {detail['upcoming']} lessons ahead, which is the most at a time.",

@@ -32,6 +32,7 @@ class Entry:
     actor_id: UUID | None
     actor_name: str | None
     starts_at: datetime | None
+    override: list[str]  # the rules that staff has overridden
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ def as_json(entry: Entry) -> EntryJson:
         "actor": actor,
         "reason": entry.reason,
         "start": wire.instant(entry.starts_at) if entry.starts_at else None,
+        **({"override": entry.override} if entry.override else {}),
     }
 
 

@@ -1,12 +1,13 @@
 """What the instructor says about a lesson: that it took place, that the student did not come, and a
 private note. `sweep` completes the lessons of which the instructor says nothing."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from app.bookings import booking
-from app.bookings.booking import Booking, Outcome
+from app.bookings.booking import Booking, Outcome, Parties
 from app.bookings.idempotency import Call
 from app.db import Pool, Tx
 from app.statements import statement
@@ -17,25 +18,27 @@ _note = statement("note_booking", Outcome)
 
 async def settle(
     db: Pool | Tx,
-    instructor_id: UUID,
+    actor_id: UUID,
     booking_id: UUID,
     state: Literal["completed", "no_show"],
     *,
     reason: str,
     now: datetime,
+    may: Callable[[Parties], None] | None = None,
     call: Call | None = None,
 ) -> Booking:
-    """Marks the lesson, which must have started. Raises NotFound, NotAllowed, WrongState (not
-    confirmed), TooSoon and IdempotencyMismatch."""
+    """Marks the lesson, which must have started. `may` raises a refusal if the actor may not mark it;
+    without it, only the instructor may. Raises NotFound, NotAllowed, WrongState (not confirmed),
+    TooSoon and IdempotencyMismatch."""
     return await booking.change(
         db,
         _settle,
-        instructor_id,
+        actor_id,
         booking_id,
         state=state,
         reason=reason,
         now=now,
-        may="instructor",
+        may=may or "instructor",
         call=call,
     )
 

@@ -120,7 +120,7 @@ async def create(request: Request, account: SignedIn, call: KeyedCall | None) ->
     lesson = await booking.reserve(
         state["pool"],
         account.account_id,
-        **_terms(body),
+        **terms(body),
         most_upcoming=state["limiter"].most_upcoming,
         now=state["now"](),
         call=call,
@@ -130,7 +130,7 @@ async def create(request: Request, account: SignedIn, call: KeyedCall | None) ->
     return web.done(request, content, status=201, redirect_to=f"/book/{lesson.id}")
 
 
-def _terms(body: BookingRequest) -> dict[str, Any]:
+def terms(body: BookingRequest) -> dict[str, Any]:
     """What booking.reserve and hold.create have in common."""
     return {
         "service_id": body.service_id,
@@ -150,7 +150,7 @@ async def hold_time(request: Request, account: SignedIn, call: KeyedCall | None)
     held = await hold.create(
         state["pool"],
         account.account_id,
-        **_terms(body),
+        **terms(body),
         seconds=state["settings"].hold_seconds,
         most_upcoming=state["limiter"].most_upcoming,
         now=state["now"](),
@@ -213,7 +213,7 @@ async def give_up_hold(request: Request, account: SignedIn, call: KeyedCall | No
     return web.done(request, None, status=204, redirect_to=f"/book/{held.id}")
 
 
-@web.signed_in
+@web.may("view_own_bookings", "view_incoming_bookings")
 async def lists(request: Request, account: SignedIn) -> Response:
     query = web.query(request, ListQuery)
     position = query.position(wire.moment, UUID)
@@ -246,7 +246,7 @@ def _role(query: ListQuery, account: SignedIn) -> Role:
     return role
 
 
-@web.signed_in
+@web.may("view_own_bookings", "view_incoming_bookings", "view_all_bookings")
 async def show(request: Request, account: SignedIn) -> Response:
     lesson = await _find(request, account)
     return web.json(booking.as_json(lesson, account.account_id))
@@ -273,7 +273,7 @@ async def move(request: Request, account: SignedIn, call: KeyedCall | None) -> R
     return web.done(request, content, redirect_to=f"/lessons?moved={lesson.id}")
 
 
-@web.signed_in
+@web.may("cancel_own_bookings", "cancel_student_bookings", "manage_all_bookings")
 @mailing
 async def cancel(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
     body = await web.read(request, ReasonRequest)
@@ -290,6 +290,8 @@ async def cancel(request: Request, account: SignedIn, call: KeyedCall | None) ->
     book_page = f"/book/{cancelled.id}"  # with Undo
     if account.account_id == cancelled.instructor_id:
         redirect_to = _on_teach(cancelled, "cancelled")
+    elif account.account_id != cancelled.student_id:
+        redirect_to = _for_staff(cancelled, "cancelled")
     elif await web.layer_field(request, "_page") == book_page:
         redirect_to = book_page
     else:
@@ -300,7 +302,7 @@ async def cancel(request: Request, account: SignedIn, call: KeyedCall | None) ->
 
 
 def _settling(state: Literal["completed", "no_show"]) -> Handler:
-    @web.may("complete_bookings")
+    @web.may("complete_bookings", "manage_all_bookings")
     @idempotent
     async def settle(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
         body = await web.read(request, ReasonRequest)
@@ -311,11 +313,14 @@ def _settling(state: Literal["completed", "no_show"]) -> Handler:
             state,
             reason=body.reason,
             now=request.state["now"](),
+            may=functools.partial(_check_may_settle, account),
             call=call,
         )
         request.state["wake_up"](settled.instructor_id)
         content = booking.as_json(settled, account.account_id)
-        return web.done(request, content, redirect_to=_on_teach(settled, state))
+        on_own_page = account.account_id == settled.instructor_id
+        redirect_to = (_on_teach if on_own_page else _for_staff)(settled, state)
+        return web.done(request, content, redirect_to=redirect_to)
 
     return settle
 
@@ -345,7 +350,12 @@ def _on_teach(lesson: Booking, done: str) -> str:
     return f"/teach?done={done}&lesson={lesson.id}#booking-{lesson.id}"
 
 
-@web.signed_in
+def _for_staff(lesson: Booking, done: str) -> str:
+    """The page of a booking for staff."""
+    return f"/admin/bookings/{lesson.id}?done={done}"
+
+
+@web.may("view_own_bookings", "view_incoming_bookings", "view_all_bookings")
 async def show_history(request: Request, account: SignedIn) -> Response:
     query = web.query(request, wire.Paging)
     position = query.position(wire.row_id)
@@ -366,7 +376,7 @@ async def stats(request: Request, account: SignedIn) -> Response:
     return web.json(await history.stats(state["pool"], account.account_id, now=state["now"]()))
 
 
-@web.signed_in
+@web.may("view_own_bookings", "view_incoming_bookings", "view_all_bookings")
 async def calendar_file(request: Request, account: SignedIn) -> Response:
     lesson = await _find(request, account)
     if lesson.state in {"held", "expired"}:
@@ -386,7 +396,7 @@ def _calendar(content: str, headers: Mapping[str, str] | None = None) -> Respons
     )
 
 
-@web.signed_in
+@web.may("view_own_bookings", "view_incoming_bookings")
 async def create_feed(request: Request, account: SignedIn) -> Response:
     state = request.state
     url = await feed.create(
@@ -395,7 +405,7 @@ async def create_feed(request: Request, account: SignedIn) -> Response:
     return web.done(request, {"url": url}, redirect_to="/lessons#feed")
 
 
-@web.signed_in
+@web.may("view_own_bookings", "view_incoming_bookings")
 async def revoke_feed(request: Request, account: SignedIn) -> Response:
     await feed.revoke(request.state["pool"], account.account_id)
     return web.done(request, None, status=204, redirect_to="/lessons#feed")
@@ -422,14 +432,32 @@ def _check_may_cancel(account: SignedIn, lesson: Parties) -> None:
         raise refusal.NotAllowed
 
 
+def _check_may_settle(account: SignedIn, lesson: Parties) -> None:
+    """Raises NotFound and NotAllowed."""
+    is_instructor = account.account_id == lesson.instructor_id
+    if is_instructor and "complete_bookings" in account.permissions:
+        return
+    if "manage_all_bookings" not in account.permissions:
+        is_own = is_instructor or account.account_id == lesson.student_id
+        sees_all = "view_all_bookings" in account.permissions
+        raise refusal.NotAllowed if is_own or sees_all else refusal.NotFound
+
+
 async def _find(request: Request, account: SignedIn) -> Booking:
-    """The booking whose id is in the path. Raises NotFound."""
-    return await booking.find(
+    """The booking whose id is in the path. Raises NotFound, and NotAllowed if the account no longer
+    has the role that it has in the booking."""
+    sees_all = "view_all_bookings" in account.permissions
+    lesson = await booking.find(
         request.state["pool"],
         web.path_id(request),
         viewer=account.account_id,
-        sees_all="view_all_bookings" in account.permissions,
+        sees_all=sees_all,
     )
+    is_student = account.account_id == lesson.student_id
+    permission = "view_own_bookings" if is_student else "view_incoming_bookings"
+    if not sees_all and permission not in account.permissions:
+        raise refusal.NotAllowed
+    return lesson
 
 
 class FeedJson(TypedDict):

@@ -256,7 +256,7 @@ async def own_profile(request: Request, account: SignedIn) -> Response:
     return web.json(await _own(request, account))
 
 
-@web.signed_in
+@web.may("edit_own_profile")
 async def begin_teaching(request: Request, account: SignedIn) -> Response:
     profile_fields = await web.read(request, ProfileChange, clearable=PROFILE_TEXTS)
     changes = profile_fields.model_dump(exclude={"next"}, exclude_none=True)

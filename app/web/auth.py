@@ -16,26 +16,29 @@ from app.web.parsing import SAFE
 from app.web.state import Handler, Request
 
 
-def may(permission: str) -> Callable[[Callable[[Request, SignedIn], Awaitable[Response]]], Handler]:
-    """Only accounts with this permission (sql/migrations/0001_people.sql lists them)."""
+def may(
+    *permissions: str,
+) -> Callable[[Callable[[Request, SignedIn], Awaitable[Response]]], Handler]:
+    """Only accounts with one of these permissions (sql/migrations/0001_people.sql lists them). With
+    several, the handler checks which of them it takes for what the request names."""
 
     def decorate(handler: Callable[[Request, SignedIn], Awaitable[Response]]) -> Handler:
         @functools.wraps(handler)
         async def checked(request: Request) -> Response:
             account = await _signed_in(request)
-            if permission not in account.permissions:
-                if account.lacks_second_factor and permission in session.ADMIN_PERMISSIONS:
+            if account.permissions.isdisjoint(permissions):
+                if account.lacks_second_factor and session.ADMIN_PERMISSIONS & {*permissions}:
                     raise refusal.SecondFactorMissing
                 raise refusal.NotAllowed
             return _with_renewed_cookie(request, account, await handler(request, account))
 
-        return _access(checked, permission)
+        return _access(checked, *permissions)
 
     return decorate
 
 
 def signed_in(handler: Callable[[Request, SignedIn], Awaitable[Response]]) -> Handler:
-    """Any account."""
+    """Any account, whatever its roles: for what everybody who is signed in can do."""
 
     @functools.wraps(handler)
     async def checked(request: Request) -> Response:
@@ -67,9 +70,9 @@ def public(handler: Handler) -> Handler:
     return _access(handler, "public")
 
 
-def _access(handler: Handler, level: str) -> Handler:
+def _access(handler: Handler, *levels: str) -> Handler:
     """Marks the handler for the test of every route."""
-    vars(handler)["access"] = level
+    vars(handler)["access"] = " or ".join(levels)
     return handler
 
 

@@ -87,6 +87,8 @@ async def direct(stack: Stack) -> AsyncIterator[Book]:
                 FINGERPRINT,
                 None,  # no hold
                 None,  # no limit of lessons ahead, as in the product without RATE_LIMITS
+                None,  # nobody else books for the student
+                None,
                 timeout=60,
             )
             assert record is not None

@@ -178,7 +178,7 @@ async def _directly(stack: Stack) -> AsyncIterator[Ways]:
             student, offer, start = lesson
             until = datetime.now(UTC) + timedelta(minutes=5)
             place = (30, None, "12 Main Street", "")
-            values = (student.id, offer.service_id, start, *place, _KEY, until, None)
+            values = (student.id, offer.service_id, start, *place, _KEY, until, None, None, None)
             held = await ask(student, _reserve.sql, *values)
             return await ask(student, _confirm.sql, student.id, UUID(held), None, None, None, _KEY)
 

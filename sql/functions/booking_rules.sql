@@ -113,15 +113,61 @@ language sql stable as $$
   where p_is_hold and b.instructor_id = p_instructor
 $$;
 
+-- The rules that staff must override to book this lesson. A lesson in the past, or later than
+-- calendars are kept, cannot be booked at all.
+create function necessary_override(p_calendar calendar, p_during tstzrange, p_now timestamptz)
+returns text[]
+language sql stable as $$
+  select array_remove(array[
+    case when not exists (
+      select from availability a
+      where a.instructor_id = p_calendar.instructor_id and a.during @> p_during
+    ) then 'availability' end,
+    case when exists (
+      select from blackout x
+      where x.instructor_id = p_calendar.instructor_id
+        and x.day = (lower(p_during) at time zone p_calendar.time_zone)::date
+    ) then 'blackout' end,
+    case when lower(p_during) < p_now + make_interval(mins => p_calendar.min_advance_minutes)
+      and lower(p_during) >= p_now then 'notice' end,
+    case when lower(p_during) > p_now + booking_horizon()
+      and lower(p_during) <= p_now + make_interval(days => availability_horizon_days())
+      then 'horizon' end
+  ], null)
+$$;
+
+-- What remains of a refusal by lesson_refusal after an override.
+create function overridden(
+  p_refusal text, p_override text[], p_start timestamptz, p_now timestamptz
+) returns text
+language sql stable as $$
+  select case
+    when p_refusal = 'TOO_SOON' and 'notice' = any (p_override) and p_start >= p_now then null
+    when p_refusal = 'TOO_FAR_AHEAD' and 'horizon' = any (p_override)
+      and p_start <= p_now + make_interval(days => availability_horizon_days()) then null
+    else p_refusal
+  end
+$$;
+
 -- Whether a lesson lies inside availability, outside blackouts and within one local day.
--- Availability ranges are merged, so a single one contains the lesson or none does.
-create function is_available(p_instructor uuid, p_during tstzrange, p_zone text) returns boolean
+-- Availability ranges are merged, so a single one contains the lesson or none does. p_override may
+-- name `availability` and `blackout`, which then do not matter.
+create function is_available(
+  p_instructor uuid, p_during tstzrange, p_zone text, p_override text[] default '{}'
+) returns boolean
 language plpgsql stable as $$
 declare
   v_day date := (lower(p_during) at time zone p_zone)::date;
 begin
   if v_day <> ((upper(p_during) - interval '1 microsecond') at time zone p_zone)::date then
     return false;
+  end if;
+  if p_override <> '{}' then
+    return ('availability' = any (p_override) or exists (
+        select from availability a where a.instructor_id = p_instructor and a.during @> p_during
+      )) and ('blackout' = any (p_override) or not exists (
+        select from blackout x where x.instructor_id = p_instructor and x.day = v_day
+      ));
   end if;
   perform from availability a
   where a.instructor_id = p_instructor and a.during @> p_during

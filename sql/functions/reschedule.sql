@@ -84,7 +84,7 @@ begin
   if v_conflict.is_replaced then
     select e.dates, e.events into v_dates, v_events
     from release_replaced_holds(
-      v_calendar, p_student, v_during, v_blocked, false, v_dates, p_now) e;
+      v_calendar, p_student, v_during, v_blocked, false, v_dates, p_now, p_student) e;
   end if;
   update booking b
   set during = v_during, blocked = v_blocked,

@@ -3,11 +3,14 @@
 -- by id. Returns the booking (a booking_detail row), or a refusal with its detail; a refusal writes
 -- nothing. Sequential scans are off because plans are cached per connection, perhaps from a time
 -- when the tables were empty.
+-- p_actor: who books for the student, if it is somebody else; its call has the key. p_override: the
+-- rules that staff has decided to override (missing_override); null if a student books.
 create function reserve(
   p_student uuid, p_service uuid, p_start timestamptz, p_minutes integer,
   p_location_type text, p_location text, p_note text, p_now timestamptz,
   p_key text default null, p_fingerprint bytea default null, p_held_until timestamptz default null,
-  p_most_upcoming integer default null,
+  p_most_upcoming integer default null, p_actor uuid default null,
+  p_override text[] default null,
   out refusal text, out detail jsonb, out booking jsonb
 )
 language plpgsql volatile
@@ -30,9 +33,11 @@ declare
   v_dates    date[];
   v_days     jsonb;
   v_events   jsonb := '[]';
+  v_actor    uuid := coalesce(p_actor, p_student);
+  v_override text[] := '{}';
 begin
   if p_key is not null then
-    select k.answer into booking from stored_answer(p_student, p_key, p_fingerprint, p_now) k;
+    select k.answer into booking from stored_answer(v_actor, p_key, p_fingerprint, p_now) k;
     if found then
       refusal := case when booking is null then 'IDEMPOTENCY_MISMATCH' end;
       return;
@@ -44,6 +49,10 @@ begin
   select c.* into v_calendar from calendar c where c.instructor_id = v_service.instructor_id;
   refusal := lesson_refusal(
     p_student, v_service, v_calendar, p_start, p_minutes, p_location_type, v_location, p_now);
+  if p_override is not null then
+    v_override := necessary_override(v_calendar, v_during, p_now);
+    refusal := overridden(refusal, p_override, p_start, p_now);
+  end if;
   if refusal is null then
     select c.* into v_conflict
     from conflicting_booking(
@@ -73,11 +82,16 @@ begin
       day_start(v_day + 1, v_calendar.time_zone));
     refusal := lesson_refusal(
       p_student, v_service, v_calendar, p_start, p_minutes, p_location_type, v_location, p_now);
+    if p_override is not null then
+      v_override := necessary_override(v_calendar, v_during, p_now);
+      refusal := overridden(refusal, p_override, p_start, p_now);
+    end if;
     if refusal is null and (v_conflict.is_replaced or not v_time.free @> v_during) then
       select c.* into v_conflict
       from conflicting_booking(v_service.instructor_id, p_student, v_during, v_blocked, p_now) c;
       refusal := coalesce(v_conflict.refusal, case
-        when not is_available(v_service.instructor_id, v_during, v_calendar.time_zone)
+        when not is_available(
+          v_service.instructor_id, v_during, v_calendar.time_zone, p_override)
         then 'OUTSIDE_AVAILABILITY' end);
     end if;
     v_replaces := coalesce(v_conflict.is_replaced, false);
@@ -97,7 +111,7 @@ begin
   if refusal is not null then
     if p_key is not null then
       -- The conflict may be the lesson that a concurrent repeat of this call has just booked.
-      select k.answer into booking from stored_answer(p_student, p_key, p_fingerprint, p_now) k;
+      select k.answer into booking from stored_answer(v_actor, p_key, p_fingerprint, p_now) k;
       if found then
         refusal := case when booking is null then 'IDEMPOTENCY_MISMATCH' end;
         return;
@@ -112,6 +126,11 @@ begin
     else
       detail := lesson_refusal_detail(refusal, v_service, v_calendar, p_location_type);
     end if;
+    if not v_override <@ p_override and refusal in (
+      'TOO_SOON', 'TOO_FAR_AHEAD', 'OUTSIDE_AVAILABILITY'
+    ) then
+      detail := coalesce(detail, '{}') || jsonb_build_object('override', v_override);
+    end if;
     return;
   end if;
 
@@ -119,7 +138,8 @@ begin
   if v_replaces then
     select e.dates, e.events into v_dates, v_events
     from release_replaced_holds(
-      v_calendar, p_student, v_during, v_blocked, p_held_until is not null, v_dates, p_now) e;
+      v_calendar, p_student, v_during, v_blocked, p_held_until is not null, v_dates, p_now,
+      v_actor) e;
   end if;
 
   -- The service is read again, because it may have changed while this call waited; its writers lock
@@ -161,15 +181,15 @@ begin
     v_days := board_days(v_service.instructor_id, v_dates);
   end if;
   perform record_change(
-    v_booking, p_student, 'created', null,
+    v_booking, v_actor, 'created', null,
     case when p_held_until is null then 'booking_confirmed' end, v_days,
-    v_events || booking_event('created', v_booking, 0), p_now);
+    v_events || booking_event('created', v_booking, 0), p_now, p_override => v_override);
   select to_jsonb(d) into booking
   from account a,
        booking_columns(v_booking, a.full_name, v_student, v_calendar.time_zone) as d
   where a.id = v_booking.instructor_id;
   if p_key is not null then
-    perform store_answer(p_student, p_key, p_fingerprint, booking, p_now);
+    perform store_answer(v_actor, p_key, p_fingerprint, booking, p_now);
   end if;
 end
 $$;
@@ -208,7 +228,7 @@ $$;
 -- has locked all these calendars. Returns the board dates and events of the lesson's step so far.
 create function release_replaced_holds(
   p_calendar calendar, p_student uuid, p_during tstzrange, p_blocked tstzrange, p_is_hold boolean,
-  p_dates date[], p_now timestamptz, out dates date[], out events jsonb
+  p_dates date[], p_now timestamptz, p_actor uuid, out dates date[], out events jsonb
 )
 language plpgsql volatile as $$
 declare
@@ -224,7 +244,7 @@ begin
   loop
     select c.* into v_calendar from calendar c where c.instructor_id = v_hold.instructor_id;
     v_previous := v_hold.version;
-    v_hold := end_hold(v_hold.id, v_calendar.version + 1, p_student, p_now);
+    v_hold := end_hold(v_hold.id, v_calendar.version + 1, p_actor, p_now);
     if v_hold.instructor_id = p_calendar.instructor_id then
       dates := dates || board_dates(v_hold.during, v_hold.blocked, v_calendar);
       events := events || booking_event('expired', v_hold, v_previous);

@@ -69,18 +69,19 @@ $$;
 
 -- Records a booking's change in one statement: the audit, the notifications to student and
 -- instructor (unless p_kind is null), and the step of its calendar, as in step(); p_days are the
--- altered days of the board (board_days).
+-- altered days of the board (board_days), p_override the rules that staff has overridden.
 create function record_change(
   p_booking booking, p_actor uuid, p_event text, p_from text, p_kind text,
-  p_days jsonb, p_events jsonb, p_now timestamptz, p_reason text default ''
+  p_days jsonb, p_events jsonb, p_now timestamptz, p_reason text default '',
+  p_override text[] default '{}'
 ) returns void
 language plpgsql volatile as $$
 begin
   with audit as (
     insert into booking_audit (
-      booking_id, at, actor_id, event, from_state, to_state, reason, starts_at)
+      booking_id, at, actor_id, event, from_state, to_state, reason, starts_at, override)
     values (p_booking.id, p_now, p_actor, p_event, p_from, p_booking.state, p_reason,
-            lower(p_booking.during))
+            lower(p_booking.during), p_override)
   ), notifications as (
     insert into notification (kind, recipient_id, booking_id, sequence, due_at)
     select p_kind, recipient, p_booking.id, p_booking.sequence, p_now

@@ -218,3 +218,53 @@ returning account_id;
 
 -- name: delete_totp
 delete from totp where account_id = :account_id returning account_id;
+
+-- name: newest_accounts
+select a.id, a.email::text as email, a.full_name, a.verified_at is not null as is_verified,
+       array(select r.role from account_role r where r.account_id = a.id order by r.role) as roles,
+       a.created_at
+from account a
+where a.id < :before
+order by a.id desc
+limit :limit;
+
+-- name: newest_accounts_of_role
+select a.id, a.email::text as email, a.full_name, a.verified_at is not null as is_verified,
+       array(select r.role from account_role r where r.account_id = a.id order by r.role) as roles,
+       a.created_at
+from account_role o
+join account a on a.id = o.account_id
+where o.role = :role and o.account_id < :before
+order by o.account_id desc
+limit :limit;
+
+-- name: accounts_with_words
+-- Accounts whose name or address contains this text. Materialized, because reading the accounts in
+-- order until enough match would be long for rare text.
+with matching as materialized (
+  select a.id from account a
+  where lower(a.full_name || ' ' || a.email::text) like lower(:pattern)
+)
+select a.id, a.email::text as email, a.full_name, a.verified_at is not null as is_verified,
+       array(select r.role from account_role r where r.account_id = a.id order by r.role) as roles,
+       a.created_at
+from matching join account a on a.id = matching.id
+where a.id < :before and (:role::text is null or exists (
+    select from account_role o where o.account_id = a.id and o.role = :role
+  ))
+order by a.id desc
+limit :limit;
+
+-- name: account_for_staff
+select a.id, a.email::text as email, a.full_name, a.verified_at is not null as is_verified,
+       array(select r.role from account_role r where r.account_id = a.id order by r.role) as roles,
+       a.created_at
+from account a where a.id = :id;
+
+-- name: set_roles
+select refusal, added, removed from set_roles(:actor_id, :account_id, :roles);
+
+-- name: become_student
+insert into account_role (account_id, role) values (:account_id, 'student')
+on conflict do nothing
+returning account_id;

@@ -3,7 +3,7 @@
 -- name: reserve
 select refusal, detail, booking
 from reserve(:student_id, :service_id, :start, :minutes, :location_type, :location, :note, :now,
-             :key, :fingerprint, :held_until, :most_upcoming);
+             :key, :fingerprint, :held_until, :most_upcoming, :actor_id, :override);
 
 -- name: reschedule_booking
 select refusal, detail, booking
@@ -41,7 +41,7 @@ from note_booking(:actor_id, :booking_id, :note, :now, :key, :fingerprint);
 -- name: booking_history
 -- Only the instructor knows of private notes.
 select h.id, h.booking_id, h.at, h.event, h.from_state, h.to_state, h.reason, h.actor_id,
-       a.full_name as actor_name, h.starts_at
+       a.full_name as actor_name, h.starts_at, h.override
 from booking_audit h left join account a on a.id = h.actor_id
 where h.booking_id = :booking_id and h.id > :after and (h.event <> 'noted' or :with_notes)
 order by h.id
@@ -50,7 +50,7 @@ limit :limit;
 -- name: booking_histories
 -- The newest 20 entries of each booking, without the changes of private notes.
 select h.id, h.booking_id, h.at, h.event, h.from_state, h.to_state, h.reason, h.actor_id,
-       a.full_name as actor_name, h.starts_at
+       a.full_name as actor_name, h.starts_at, h.override
 from unnest(:booking_ids::uuid[]) as b (id),
      lateral (
        select * from booking_audit h
@@ -253,3 +253,49 @@ where b.instructor_id = :instructor_id and b.occupies_time
   and b.blocked && tstzrange(:from_instant, :to_instant)
   and b.during && tstzrange(:from_instant, :to_instant)
 order by lower(b.during);
+
+-- name: all_bookings
+-- For staff: every booking, the latest start first. Dates are those of a zone.
+select * from booking_detail
+where (starts_at, id) < (:start, :id)
+  and starts_at >= coalesce(day_start(:first::date, :time_zone), '-infinity')
+  and starts_at < coalesce(day_start(:last::date + 1, :time_zone), 'infinity')
+  and (:state::text is null or state = :state)
+order by starts_at desc, id desc
+limit :limit;
+
+-- name: all_bookings_of_account
+-- As all_bookings, of an account as student or instructor.
+select * from booking_detail
+where (student_id = :account_id or instructor_id = :account_id)
+  and (starts_at, id) < (:start, :id)
+  and starts_at >= coalesce(day_start(:first::date, :time_zone), '-infinity')
+  and starts_at < coalesce(day_start(:last::date + 1, :time_zone), 'infinity')
+  and (:state::text is null or state = :state)
+order by starts_at desc, id desc
+limit :limit;
+
+-- name: all_bookings_of_instructor
+-- As all_bookings, of an instructor, with one student or all.
+select * from booking_detail
+where instructor_id = :instructor_id and (:student_id::uuid is null or student_id = :student_id)
+  and (starts_at, id) < (:start, :id)
+  and starts_at >= coalesce(day_start(:first::date, :time_zone), '-infinity')
+  and starts_at < coalesce(day_start(:last::date + 1, :time_zone), 'infinity')
+  and (:state::text is null or state = :state)
+order by starts_at desc, id desc
+limit :limit;
+
+-- name: local_start
+-- A wall-clock time of the service's instructor. Null: there is no such time on that day.
+select local_instant(:day::date + :wall_clock::text::time, c.time_zone) as start
+from service s join calendar c on c.instructor_id = s.instructor_id
+where s.id = :service_id;
+
+-- name: can_book
+-- Whether there is this account, and whether it has a role that books lessons.
+select exists (
+  select from account_role r join role_permission p on p.role = r.role
+  where r.account_id = a.id and p.permission = 'create_bookings'
+) as can_book
+from account a where a.id = :account_id;

@@ -1,0 +1,112 @@
+"""What staff does with accounts: searching them and changing their roles."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from app import gate, refusal, wire
+from app.db import Db, Pool, transact
+from app.statements import statement
+
+Role = Literal["student", "instructor", "admin"]
+# Shorter text is in nearly every address.
+MIN_TEXT = 3
+_LAST_ID = UUID(int=2**128 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as staff sees it."""
+
+    id: UUID
+    email: str
+    full_name: str
+    is_verified: bool  # whether it has confirmed its e-mail address
+    roles: list[str]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RoleChange:
+    """The roles that an account was given and those that it lost."""
+
+    refusal: str | None
+    added: list[str] | None
+    removed: list[str] | None
+
+
+_newest = statement("newest_accounts", Account)
+_newest_of_role = statement("newest_accounts_of_role", Account)
+_with_words = statement("accounts_with_words", Account)
+_account = statement("account_for_staff", Account)
+_set_roles = statement("set_roles", RoleChange)
+_become_student = statement("become_student", UUID)
+
+
+async def accounts(
+    db: Db, *, text: str, role: Role | None, before: UUID | None = None, limit: int
+) -> list[Account]:
+    """Accounts with this text in their name or address, and with this role, the newest first.
+    `text` is empty for any, or has MIN_TEXT characters or more. `before`: the last one before this
+    page."""
+    page = {"before": before or _LAST_ID, "limit": limit}
+    if text:
+        return await _with_words.all(db, pattern=f"%{_escaped(text)}%", role=role, **page)
+    if role:
+        return await _newest_of_role.all(db, role=role, **page)
+    return await _newest.all(db, **page)
+
+
+def _escaped(text: str) -> str:
+    """As a part of a pattern of `like`."""
+    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+
+
+async def account(db: Db, account_id: UUID) -> Account:
+    """Raises NotFound."""
+    row = await _account.first(db, id=account_id)
+    if row is None:
+        raise refusal.NotFound
+    return row
+
+
+async def set_roles(
+    pool: Pool, actor_id: UUID, account_id: UUID, roles: Collection[Role]
+) -> RoleChange:
+    """Gives the account exactly these roles (sql/functions/roles.sql). Raises NotFound, and
+    NotAllowed for the actor's own admin role."""
+    async with gate.writer(pool, account_id):
+        change = await transact(
+            pool,
+            lambda tx: _set_roles.one(
+                tx, actor_id=actor_id, account_id=account_id, roles=sorted(set(roles))
+            ),
+            begin=False,
+        )
+    if change.refusal == "NOT_FOUND":
+        raise refusal.NotFound
+    if change.refusal == "OWN_ADMIN_ROLE":
+        raise refusal.NotAllowed(
+            "You can’t remove your own admin role. Ask another admin to do it."
+        )
+    if change.refusal:
+        raise refusal.NotAllowed
+    return change
+
+
+async def become_student(db: Db, account_id: UUID) -> bool:
+    """Gives the account the student role. False if it has it already."""
+    return await _become_student.first(db, account_id=account_id) is not None
+
+
+def as_json(account: Account) -> dict[str, Any]:
+    return {
+        "id": str(account.id),
+        "email": account.email,
+        "full_name": account.full_name,
+        "email_verified": account.is_verified,
+        "roles": account.roles,
+        "created_at": wire.instant(account.created_at),
+    }
