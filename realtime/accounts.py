@@ -19,6 +19,10 @@ from realtime.watcher import Watcher
 # How many of an account's last changes, and of its last bookings, are remembered.
 MEMORY = 256
 
+# The permissions to get messages about the own bookings.
+AS_STUDENT, AS_INSTRUCTOR = "view_own_bookings", "view_incoming_bookings"
+SOCKET_PERMISSIONS = frozenset({AS_STUDENT, AS_INSTRUCTOR})
+
 Key = TypeVar("Key")
 
 
@@ -143,13 +147,15 @@ class Accounts:
             self._requests.announce(events)
 
     def send(self, event: Event, account_ids: Sequence[str], row: Booking) -> None:
-        """Sends the booking's current content to every connection of these accounts. A paused
-        connection gets a refresh later."""
+        """Sends the booking's current content to every connection of these accounts that may see it
+        in the account's role. A paused connection gets a refresh later."""
         for account_id in account_ids:
             if account := self._accounts.get(account_id):
                 frame = messages.booking(event.name, booking.as_json(row, UUID(account_id)))
+                permission = AS_STUDENT if account_id == event.student_id else AS_INSTRUCTOR
                 for watcher in tuple(account.watchers):
-                    watcher.send_booking(frame)
+                    if permission in watcher.permissions:
+                        watcher.send_booking(frame)
 
     def refresh(self, account_ids: Iterable[str]) -> None:
         """Sends a refresh, because booking messages may have been missed."""

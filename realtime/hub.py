@@ -14,7 +14,7 @@ from app.accounts.session import SignedIn
 from app.availability.public_cache import PublicCache
 from app.settings import Settings
 from realtime import messages
-from realtime.accounts import Accounts
+from realtime.accounts import AS_INSTRUCTOR, SOCKET_PERMISSIONS, Accounts
 from realtime.calendar import Cache, Calendar, Requests
 from realtime.history import Board, Change, Window
 from realtime.keep_alive import KeepAlive
@@ -79,14 +79,29 @@ class Hub:
         """Adds an open socket. A signed-in one gets messages about its own bookings from now on."""
         account_id = str(account.account_id) if account else None
         session_id = account.session_id if account else None
-        watcher = Watcher(transport, account_id, session_id, self._beacon, self._leave)
+        permissions = SOCKET_PERMISSIONS & (account.permissions if account else frozenset())
+        watcher = Watcher(transport, account_id, session_id, permissions, self._beacon, self._leave)
         self.watchers.add(watcher)
         self.keep_alive.join(watcher)
         if account is not None and account_id is not None:
             self.accounts.join(account_id, watcher)
-            if "instructor" in account.roles:
-                self._follow(account_id).follow_for_instructor(True)
+            self._follow_own(watcher)
         return watcher
+
+    def permit(self, watcher: Watcher, permissions: frozenset[str]) -> None:
+        """Its account has these permissions now. Other ones than before mean other booking messages,
+        and lists that have to be fetched again."""
+        permissions &= SOCKET_PERMISSIONS
+        if permissions == watcher.permissions:
+            return
+        watcher.permissions = permissions
+        self._follow_own(watcher)
+        watcher.refresh()
+
+    def _follow_own(self, watcher: Watcher) -> None:
+        """An instructor counts as watching the own calendar."""
+        if watcher.account_id and AS_INSTRUCTOR in watcher.permissions:
+            self._follow(watcher.account_id).follow_for_instructor(True)
 
     def _beacon(self, versions: Mapping[str, int]) -> bytes:
         return messages.beacon(self._now(), self.epoch, versions)

@@ -211,7 +211,8 @@ class Reconciler:
             self._hub.accounts.refresh([account.id for account in lost])
 
     async def sessions(self, accounts: Collection[str] | None = None) -> None:
-        """Closes the sockets of ended sessions, of these accounts or of all. Raises Unavailable."""
+        """Closes the sockets of ended sessions, of these accounts or of all, and gives the others what
+        the present roles of their accounts permit. Raises Unavailable."""
         watchers = [
             watcher
             for watcher in self._hub.watchers
@@ -228,6 +229,13 @@ class Reconciler:
                 watcher.close(messages.SESSION_OVER, "session over")
             elif reason == "revoked":
                 watcher.close(messages.SESSION_REVOKED, "session revoked")
+        signed_in = {
+            watcher: UUID(watcher.account_id) for watcher in watchers if watcher.account_id
+        }
+        permissions = await session.permissions_of_accounts(self._pool, {*signed_in.values()})
+        for watcher, account_id in signed_in.items():
+            if not watcher.closed:
+                self._hub.permit(watcher, permissions[account_id])
 
     async def _backlog(self) -> None:
         metrics.OLDEST_UNPUBLISHED.set(await _oldest_unpublished.first(self._pool) or 0)

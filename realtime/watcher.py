@@ -31,6 +31,7 @@ class Watcher:
     transport: asyncio.Transport
     account_id: str | None
     session_id: UUID | None
+    permissions: frozenset[str]
     _beacon: Callable[[Mapping[str, int]], bytes]
     _ended: "Callable[[Watcher], None]"
     write: Callable[[bytes], object] = field(init=False)

@@ -74,7 +74,8 @@ REASONS = {
 }
 # Not by a decorator: realtime/endpoint.py decides about sockets, and Starlette serves files.
 OTHERS = {
-    "/live": "boards are for everybody; an account gets messages about its own bookings",
+    "/live": "boards are for everybody; booking messages need view_own_bookings or"
+    " view_incoming_bookings (tests/realtime/test_roles.py)",
     "/live/public": "boards are for everybody",
     "/static": "files that are the same for everybody",
 }

@@ -89,8 +89,15 @@ class _EndedSession:
     reason: str
 
 
+@dataclass(frozen=True)
+class _Roles:
+    account_id: UUID
+    roles: list[str]
+
+
 _session_by_id = statement("session_by_id", _SessionRow)
 _permissions_of_roles = statement("permissions_of_roles", str)
+_roles_of_accounts = statement("roles_of_accounts", _Roles)
 _insert_session = statement("insert_session", UUID)
 _lock_account = statement("lock_account", UUID)
 _has_second_factor = statement("has_second_factor", bool)
@@ -219,6 +226,17 @@ async def ended(
     """Which of these sessions have ended, and why. A deleted session counts as revoked."""
     rows = await _ended_sessions.all(db, session_ids=list(session_ids), now=now)
     return {row.id: cast('Literal["expired", "revoked"]', row.reason) for row in rows}
+
+
+async def permissions_of_accounts(
+    db: Db, account_ids: Collection[UUID]
+) -> dict[UUID, frozenset[str]]:
+    """The present permissions of each account, as `SignedIn` has them apart from the second factor
+    of admins."""
+    permissions = dict.fromkeys(account_ids, frozenset[str]())
+    for row in await _roles_of_accounts.all(db, account_ids=list(account_ids)):
+        permissions[row.account_id] = await _permissions_of(db, frozenset(row.roles))
+    return permissions
 
 
 @lru_cache(maxsize=4)

@@ -75,6 +75,12 @@ from unnest(:session_ids::uuid[]) as live (id)
 left join session s on s.id = live.id
 where s.id is null or s.revoked_at is not null or s.expires_at <= :now
 
+-- name: roles_of_accounts
+-- Accounts without roles are left out.
+select r.account_id, array_agg(r.role) as roles
+from account_role r where r.account_id = any(:account_ids::uuid[])
+group by r.account_id
+
 -- name: insert_account
 -- An account with its role; for an instructor also a profile and an active calendar at version 0.
 with new_account as (

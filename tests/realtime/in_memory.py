@@ -89,7 +89,10 @@ def signed_in(account_id: UUID, *roles: str) -> SignedIn:
         clock="12",
         is_verified=True,
         roles=frozenset(roles),
-        permissions=frozenset(),
+        permissions=frozenset(
+            {"student": "view_own_bookings", "instructor": "view_incoming_bookings"}[role]
+            for role in roles
+        ),
     )
 
 

@@ -22,5 +22,6 @@ HOT: dict[str, dict[str, Any]] = {
     "booking_totals": {"students": [account_id(1000 + number) for number in range(300)]},
     "booking_totals_by_calendar": {"students": [account_id(1500)]},
     "oldest_unpublished": {},
+    "roles_of_accounts": {"account_ids": MANY},
     "bookings_to_send": {"ids": MANY[:50]},
 }
