@@ -62,6 +62,7 @@ REASONS = {
         "GET /register": "the form",
         "GET /reset-password": "the form",
         "GET /verify-email": "the link in a mail",
+        "GET /goodbye": "after an account was erased, nobody is signed in",
         "GET /dev/mail": "not found unless SITE_MODE is int",
         "GET /dev/mail/{id}": "not found unless SITE_MODE is int",
         "GET /dev/mail/{id}/html": "not found unless SITE_MODE is int",

@@ -24,6 +24,7 @@ class Account:
     email: str
     full_name: str
     is_verified: bool  # whether it has confirmed its e-mail address
+    is_erased: bool
     roles: list[str]
     created_at: datetime
 
@@ -107,6 +108,7 @@ def as_json(account: Account) -> dict[str, Any]:
         "email": account.email,
         "full_name": account.full_name,
         "email_verified": account.is_verified,
+        "erased": account.is_erased,
         "roles": account.roles,
         "created_at": wire.instant(account.created_at),
     }

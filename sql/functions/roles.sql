@@ -16,7 +16,9 @@ begin
       select from account_role r join role_permission p on p.role = r.role
       where r.account_id = p_actor and p.permission = 'manage_roles'
     ) then 'NOT_ALLOWED'
-    when not exists (select from account a where a.id = p_account) then 'NOT_FOUND'
+    when not exists (
+      select from account a where a.id = p_account and a.erasure_began_at is null
+    ) then 'NOT_FOUND'
     when p_actor = p_account and 'admin' <> all (p_roles) then 'OWN_ADMIN_ROLE'
   end;
   if refusal is not null then

@@ -227,6 +227,7 @@ delete from totp where account_id = :account_id returning account_id;
 
 -- name: newest_accounts
 select a.id, a.email::text as email, a.full_name, a.verified_at is not null as is_verified,
+       a.erasure_began_at is not null as is_erased,
        array(select r.role from account_role r where r.account_id = a.id order by r.role) as roles,
        a.created_at
 from account a
@@ -236,6 +237,7 @@ limit :limit;
 
 -- name: newest_accounts_of_role
 select a.id, a.email::text as email, a.full_name, a.verified_at is not null as is_verified,
+       a.erasure_began_at is not null as is_erased,
        array(select r.role from account_role r where r.account_id = a.id order by r.role) as roles,
        a.created_at
 from account_role o
@@ -252,6 +254,7 @@ with matching as materialized (
   where lower(a.full_name || ' ' || a.email::text) like lower(:pattern)
 )
 select a.id, a.email::text as email, a.full_name, a.verified_at is not null as is_verified,
+       a.erasure_began_at is not null as is_erased,
        array(select r.role from account_role r where r.account_id = a.id order by r.role) as roles,
        a.created_at
 from matching join account a on a.id = matching.id
@@ -263,6 +266,7 @@ limit :limit;
 
 -- name: account_for_staff
 select a.id, a.email::text as email, a.full_name, a.verified_at is not null as is_verified,
+       a.erasure_began_at is not null as is_erased,
        array(select r.role from account_role r where r.account_id = a.id order by r.role) as roles,
        a.created_at
 from account a where a.id = :id;

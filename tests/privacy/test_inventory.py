@@ -41,7 +41,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
     "booking_audit": {
         "booking_id": ID, "actor_id": ID, "event": WORD, "from_state": WORD, "to_state": WORD,
-        "reason": EXPORTED,
+        "reason": EXPORTED, "override": WORD,
     },
     "calendar": {"instructor_id": ID, "time_zone": TERMS},
     "calendar_feed": {"account_id": ID, "id": SECRET},
