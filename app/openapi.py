@@ -27,6 +27,7 @@ Schema = dict[str, Any]
 # The first part of the path, the name of the group, and what it is about.
 GROUPS = {
     "auth": ("Accounts", "Registration, sign-in, sessions, and the account itself."),
+    "students": ("Accounts", ""),
     "catalog": ("Catalog", "The categories, services and areas that everybody shares."),
     "instructors": ("Instructors", "Profiles and services of instructors."),
     "search": ("Search", "Search in everyday words, suggestions and recent searches."),
@@ -176,7 +177,8 @@ def _operation_id(call: Call) -> str:
 def _description(call: Call) -> str:
     parts = [call.description]
     if _needs_permission(call):
-        parts.append(f"Needs the permission `{call.access}`.")
+        permissions = " or ".join(f"`{name}`" for name in call.access.split(" or "))
+        parts.append(f"Needs the permission {permissions}.")
     if call.access == "visitor" and call.method in SAFE:
         parts.append("Works without signing in.")
     if call.for_any_site:
@@ -191,8 +193,12 @@ def _needs_permission(call: Call) -> bool:
 def _security(call: Call) -> list[Schema]:
     if call.access == "public":
         return []
-    roles = [call.access] if _needs_permission(call) else []
-    signed_in: list[Schema] = [{"bearer": roles}, {"cookie": roles}]
+    alternatives = (
+        [[name] for name in call.access.split(" or ")] if _needs_permission(call) else [[]]
+    )
+    signed_in: list[Schema] = [
+        {scheme: roles} for roles in alternatives for scheme in ("bearer", "cookie")
+    ]
     return [{}, *signed_in] if call.access == "visitor" else signed_in
 
 

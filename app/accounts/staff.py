@@ -3,11 +3,14 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
+
+from typing_extensions import TypedDict
 
 from app import gate, refusal, wire
 from app.db import Db, Pool, transact
+from app.schema import Id, InstantText
 from app.statements import statement
 
 Role = Literal["student", "instructor", "admin"]
@@ -102,7 +105,17 @@ async def become_student(db: Db, account_id: UUID) -> bool:
     return await _become_student.first(db, account_id=account_id) is not None
 
 
-def as_json(account: Account) -> dict[str, Any]:
+class StaffAccountJson(TypedDict):
+    id: Id
+    email: str
+    full_name: str
+    email_verified: bool
+    erased: bool
+    roles: list[str]
+    created_at: InstantText
+
+
+def as_json(account: Account) -> StaffAccountJson:
     return {
         "id": str(account.id),
         "email": account.email,

@@ -5,14 +5,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, field_validator
 from starlette.responses import Response
-from starlette.routing import Route
 
 from app import web, wire
 from app.accounts import account as accounts
 from app.accounts import session, staff
+from app.accounts.account import AccountJson
 from app.accounts.session import SignedIn
-from app.accounts.staff import MIN_TEXT, Role
-from app.web import Request
+from app.accounts.staff import MIN_TEXT, Role, StaffAccountJson
+from app.web import Call, Request
 
 
 class AccountsQuery(wire.Paging):
@@ -107,9 +107,39 @@ async def become_student(request: Request, account: SignedIn) -> Response:
 
 
 routes = [
-    Route("/api/students/me", become_student, methods=["POST"]),
-    Route("/api/admin/accounts", lists, methods=["GET"]),
-    Route("/api/admin/accounts/{id}", show, methods=["GET"]),
-    Route("/api/admin/accounts/{id}/roles", set_roles, methods=["PUT"]),
-    Route("/api/admin/accounts/{id}/sessions", end_sessions, methods=["DELETE"]),
+    Call(
+        "POST",
+        "/api/students/me",
+        become_student,
+        "Become a student, too",
+        form=True,
+        returns=AccountJson,
+        status=201,
+    ),
+    Call(
+        "GET",
+        "/api/admin/accounts",
+        lists,
+        "List accounts",
+        query=AccountsQuery,
+        returns=wire.Listing[StaffAccountJson],
+    ),
+    Call("GET", "/api/admin/accounts/{id}", show, "One account", returns=StaffAccountJson),
+    Call(
+        "PUT",
+        "/api/admin/accounts/{id}/roles",
+        set_roles,
+        "Change an account’s roles",
+        body=Roles,
+        form=True,
+        returns=StaffAccountJson,
+    ),
+    Call(
+        "DELETE",
+        "/api/admin/accounts/{id}/sessions",
+        end_sessions,
+        "Sign an account out everywhere",
+        form=True,
+        status=204,
+    ),
 ]

@@ -4,7 +4,7 @@ student."""
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 from uuid import UUID
 
 from pydantic import WithJsonSchema
@@ -105,6 +105,7 @@ EntryJson = TypedDict(
         "actor": NamedJson | None,
         "reason": str,
         "start": InstantText | None,
+        "override": NotRequired[list[str]],
     },
 )
 
@@ -113,7 +114,7 @@ def as_json(entry: Entry) -> EntryJson:
     actor: NamedJson | None = None
     if entry.actor_id is not None:
         actor = {"id": str(entry.actor_id), "name": entry.actor_name or ""}
-    return {
+    content: EntryJson = {
         "at": wire.instant(entry.at),
         "event": entry.event,
         "from": entry.from_state,
@@ -121,8 +122,10 @@ def as_json(entry: Entry) -> EntryJson:
         "actor": actor,
         "reason": entry.reason,
         "start": wire.instant(entry.starts_at) if entry.starts_at else None,
-        **({"override": entry.override} if entry.override else {}),
     }
+    if entry.override:
+        content["override"] = entry.override
+    return content
 
 
 class MonthJson(TypedDict):

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Literal
 from uuid import UUID
 
 from app import refusal
-from app.bookings.booking import Booking
+from app.bookings.booking import Booking, State
 from app.db import Db
 from app.statements import statement
 
-State = Literal["held", "confirmed", "completed", "cancelled", "no_show", "expired"]
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 

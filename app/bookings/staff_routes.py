@@ -1,21 +1,21 @@
 """The calls with which staff sees all bookings and books on a student's behalf (docs/api.md,
 "Admin"). Staff cancels and completes bookings by the same calls as their participants."""
 
-from typing import Annotated, Self
+from typing import Annotated, NotRequired, Self
 from uuid import UUID
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 from starlette.responses import Response
-from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from app import refusal, web, wire
 from app.accounts.session import SignedIn
 from app.bookings import booking, staff
-from app.bookings.booking import LocationType, Override
-from app.bookings.idempotency import Call
+from app.bookings.booking import BookingJson, LocationType, Override, State
+from app.bookings.idempotency import Call as KeyedCall
 from app.bookings.routes import Minutes, Start, mailing
-from app.bookings.staff import Filters, State
-from app.web import Request
+from app.bookings.staff import Filters
+from app.web import Call, Request
 from app.wire import LocalDate
 
 
@@ -81,7 +81,7 @@ async def lists(request: Request, account: SignedIn) -> Response:
 
 @web.may("manage_all_bookings")
 @mailing
-async def create(request: Request, account: SignedIn, call: Call | None) -> Response:
+async def create(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
     body, state = await web.read(request, BookingOnBehalf, clearable=("override",)), request.state
     await staff.check_student(state["pool"], body.student_id)
     start = body.start
@@ -122,7 +122,48 @@ async def create(request: Request, account: SignedIn, call: Call | None) -> Resp
     )
 
 
+class NecessaryOverride(TypedDict):
+    """The rules to name in `override`, if an override would allow the lesson."""
+
+    override: NotRequired[list[Override]]
+
+
+class TooSoonForStaff(NecessaryOverride, refusal.Notice):
+    pass
+
+
+class OutsideAvailabilityForStaff(NecessaryOverride, refusal.Alternatives):
+    pass
+
+
 routes = [
-    Route("/api/admin/bookings", lists, methods=["GET"]),
-    Route("/api/admin/bookings", create, methods=["POST"]),
+    Call(
+        "GET",
+        "/api/admin/bookings",
+        lists,
+        "List all bookings",
+        query=BookingsQuery,
+        returns=wire.Listing[BookingJson],
+    ),
+    Call(
+        "POST",
+        "/api/admin/bookings",
+        create,
+        "Book on a student’s behalf",
+        description="A lesson that breaks a rule is booked only if `override` names the rule. Two "
+        "lessons never overlap.",
+        body=BookingOnBehalf,
+        form=True,
+        returns=BookingJson,
+        status=201,
+        refusals=(
+            refusal.NotFound,
+            refusal.DurationNotOffered,
+            (refusal.TooSoon, TooSoonForStaff),
+            (refusal.TooFarAhead, NecessaryOverride),
+            refusal.StudentBusy,
+            refusal.SlotTaken,
+            (refusal.OutsideAvailability, OutsideAvailabilityForStaff),
+        ),
+    ),
 ]

@@ -54,7 +54,7 @@ class Call(Route):
         self.parameters = parameters or {}
         self.media_type = media_type
         self.cached = cached
-        # A permission, or "signed in", "visitor" or "public".
+        # A permission, several ("a or b"), or "signed in", "visitor" or "public".
         self.access: str = marks.get("access", "")
         self.idempotent: bool = marks.get("idempotent", False)
         self.for_any_site: bool = marks.get("for_any_site", False)
