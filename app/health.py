@@ -46,12 +46,14 @@ write_temporarily = statement("write_temporarily", int)
 
 
 @web.public
+@web.rate_class("operations")
 async def live(_: web.Request) -> Response:
     """Whether this process responds; checks nothing else."""
     return web.json({"status": "ok"})
 
 
 @web.public
+@web.rate_class("operations")
 async def ready(request: web.Request) -> Response:
     """Whether this process should get requests: 503 with the reason if not."""
     live_path = cast("Live", cast("dict[str, object]", request.state)["live"])
@@ -87,6 +89,7 @@ def _unready(reason: str, sentence: str) -> Response:
 
 
 @web.public
+@web.rate_class("operations")
 async def metrics(request: web.Request) -> Response:
     """This process's metrics for Prometheus. Outside int they require the key, since they reveal
     how busy the site is."""

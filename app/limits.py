@@ -5,8 +5,10 @@ out."""
 import ipaddress
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import structlog
@@ -15,10 +17,12 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import StorageError
+from prometheus_client import Counter
 from starlette.requests import HTTPConnection
 
 from app import refusal
 from app.keyed_hash import keyed_hash
+from app.redis import UNREACHABLE_ERRORS
 from app.settings import Settings
 
 log = structlog.get_logger("limits")
@@ -47,22 +51,98 @@ LINKS_OF_ADDRESS = RateLimitItemPerHour(120, 1, namespace="link-address")
 RESET_MAILS_OF_ACCOUNT = RateLimitItemPerHour(5, 1, namespace="reset-mails")
 # Mail with links to an address that may be a stranger's. All ben+anything@… are one recipient.
 LINK_MAILS_OF_RECIPIENT = RateLimitItemPerDay(10, 1, namespace="link-mails")
-# Calls that change bookings.
-BOOKINGS_OF_ACCOUNT = RateLimitItemPerMinute(120, 1, namespace="bookings")
-# Each booking and each cancellation mails both people.
-BOOKINGS_AND_CANCELLATIONS_OF_ACCOUNT = RateLimitItemPerHour(100, 1, namespace="lessons")
 # Each move mails both people.
 MOVES_OF_BOOKING = RateLimitItemPerHour(20, 1, namespace="moves")
 # Lessons ahead of a student, including holds.
 UPCOMING_LESSONS = 60
 
+
+@dataclass(frozen=True)
+class RateClass:
+    """How many requests of one kind an account and an address may make. Where `in_process`, each
+    process counts alone: these requests are too cheap to ask Redis first."""
+
+    of_account: RateLimitItem | None
+    of_address: RateLimitItem
+    in_process: bool = False
+    sentence: str = "You’re sending requests too quickly."
+
+
+def _per_minute(amount: int, namespace: str) -> RateLimitItem:
+    return RateLimitItemPerMinute(amount, 1, namespace=namespace)
+
+
+# The class of a route follows from its decorators in app.web; docs/limits.md shows this table.
+# The limits of addresses leave room for a school or an office behind one address.
+CLASSES: dict[str, RateClass] = {
+    "sign-in": RateClass(None, _per_minute(120, "sign-in-class-address")),
+    "search": RateClass(_per_minute(120, "search-account"), _per_minute(600, "search-address")),
+    # Each booking and each cancellation mails both people.
+    "lessons": RateClass(
+        RateLimitItemPerHour(100, 1, namespace="lessons-account"),
+        _per_minute(3000, "bookings-address"),
+        sentence="You’ve booked and cancelled very often.",
+    ),
+    "bookings": RateClass(
+        _per_minute(120, "bookings-account"), _per_minute(3000, "bookings-address")
+    ),
+    "write": RateClass(_per_minute(300, "write-account"), _per_minute(3000, "write-address")),
+    "read": RateClass(_per_minute(600, "read-account"), _per_minute(6000, "read-address")),
+    "public-read": RateClass(None, _per_minute(3000, "public-read-address"), in_process=True),
+    "file": RateClass(None, _per_minute(6000, "file-address"), in_process=True),
+    "socket": RateClass(_per_minute(120, "socket-account"), _per_minute(600, "socket-address")),
+    "operations": RateClass(None, _per_minute(600, "operations-address"), in_process=True),
+}
+
+_FIRST = _per_minute(1, "refusals")
 _REDIS_SECONDS = 0.25
 _REDIS_RETRY_SECONDS = 5
+# The most counters of a process.
+_MAX_COUNTS = 100_000
+# Counts one request for each key, whose limit and seconds are arguments. Returns for each how long
+# to wait; 0 if the request is within the limit.
+_COUNT = """
+local waits = {}
+for i, key in ipairs(KEYS) do
+  local count = redis.call('incr', key)
+  if count == 1 then redis.call('expire', key, ARGV[2 * i]) end
+  waits[i] = 0
+  if count > tonumber(ARGV[2 * i - 1]) then waits[i] = math.max(redis.call('ttl', key), 1) end
+end
+return waits
+"""
+
+_REFUSED = Counter("rate_limited", "Requests refused by the limit of their class.", ["rate_class"])
+
+
+class Counts:
+    """Counters of this process, each for one window of time."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str], list[float]] = {}  # end of the window, count
+
+    def hit(self, limit: RateLimitItem, subject: str, now: float) -> float:
+        """Counts one request. Returns the seconds to wait; 0 within the limit."""
+        key = (limit.namespace, subject)
+        count = self._counts.get(key)
+        if count is None or count[0] <= now:
+            if len(self._counts) >= _MAX_COUNTS:
+                self._sweep(now)
+            self._counts[key] = [now + limit.get_expiry(), 1]
+            return 0
+        count[1] += 1
+        return count[0] - now if count[1] > limit.amount else 0
+
+    def _sweep(self, now: float) -> None:
+        """Makes room: ended windows first; a flood from that many addresses empties the rest."""
+        self._counts = {key: count for key, count in self._counts.items() if count[0] > now}
+        if len(self._counts) >= _MAX_COUNTS:
+            self._counts.clear()
 
 
 class Limiter:
-    """Counts in Redis, or in memory for a few seconds after Redis did not respond. Keys are hashes,
-    so no address or e-mail is stored."""
+    """Counts in Redis, or in memory for a few seconds after Redis did not respond. Keys in Redis
+    are hashes, so no address or e-mail is stored."""
 
     def __init__(self, settings: Settings) -> None:
         self._on = settings.rate_limits == "on"
@@ -70,12 +150,76 @@ class Limiter:
         self._local = FixedWindowRateLimiter(MemoryStorage())
         self._storage = _storage(settings.redis_url.get_secret_value()) if self._on else None
         self._redis = FixedWindowRateLimiter(self._storage) if self._storage else None
+        self._count_in_redis = _script(self._storage)
         self._retry_redis_at = 0.0
+        self._counts = Counts()
+        # Keys in Redis whose limit is exceeded, and until when: a flood then costs no round trips.
+        self._exceeded: dict[str, float] = {}
+        self._keyed = lru_cache(10_000)(partial(keyed_hash, settings))
 
     @property
     def most_upcoming(self) -> int | None:
         """How many lessons ahead a student may have; None without limits."""
         return UPCOMING_LESSONS if self._on else None
+
+    def count_here(self, name: str, address: str) -> None:
+        """Counts a request of a class that is counted in the process. Raises RateLimited."""
+        if self._on and address:
+            limit = CLASSES[name].of_address
+            if wait := self._counts.hit(limit, address, time.monotonic()):
+                raise self._refused(name, wait)
+
+    async def count(self, name: str, address: str, account_id: object = None) -> None:
+        """Counts a request of this class for the address and the account, in one round trip. Raises
+        RateLimited."""
+        if not self._on:
+            return
+        rate_class = CLASSES[name]
+        if rate_class.in_process:
+            self.count_here(name, address)
+            return
+        counts: list[tuple[RateLimitItem, str]] = []
+        if account_id is not None and rate_class.of_account:
+            counts.append((rate_class.of_account, self._keyed(str(account_id))))
+        if address:
+            counts.append((rate_class.of_address, self._keyed(address)))
+        if counts and (wait := await self._wait(counts)):
+            raise self._refused(name, wait)
+
+    def is_first(self, refused: str) -> bool:
+        """Whether this is the first such refusal in a minute."""
+        return not self._counts.hit(_FIRST, refused, time.monotonic())
+
+    async def _wait(self, counts: Sequence[tuple[RateLimitItem, str]]) -> float:
+        """Counts a request for each subject. Returns the seconds to wait; 0 within all limits."""
+        now = time.monotonic()
+        keys = [f"limits:{limit.namespace}/{subject}" for limit, subject in counts]
+        if self._exceeded and (until := max(self._exceeded.get(key, 0) for key in keys)) > now:
+            return until - now
+        if self._count_in_redis is not None and now >= self._retry_redis_at:
+            arguments = [n for limit, _ in counts for n in (limit.amount, limit.get_expiry())]
+            try:
+                waits = await self._count_in_redis(keys, arguments)
+            except UNREACHABLE_ERRORS as error:
+                self._redis_failed(error)
+            else:
+                if any(waits):
+                    self._remember(dict(zip(keys, waits, strict=True)), now)
+                return float(max(waits))
+        return max(self._counts.hit(limit, subject, now) for limit, subject in counts)
+
+    def _remember(self, waits: Mapping[str, int], now: float) -> None:
+        if len(self._exceeded) >= _MAX_COUNTS:
+            self._exceeded.clear()
+        self._exceeded |= {key: now + wait for key, wait in waits.items() if wait}
+
+    def _refused(self, name: str, wait: float) -> refusal.RateLimited:
+        _REFUSED.labels(name).inc()
+        return refusal.RateLimited(CLASSES[name].sentence, retry_after=max(1, math.ceil(wait)))
+
+    def _redis_failed(self, error: Exception) -> None:
+        self._retry_redis_at = time.monotonic() + _REDIS_RETRY_SECONDS
+        log.warning("rate_limits_local", reason="redis_unavailable", error=str(error))
 
     async def hit(
         self, limit: RateLimitItem, subject: str, sentence: str = "Too many attempts."
@@ -101,8 +245,7 @@ class Limiter:
             try:
                 return bool(await getattr(self._redis, verb)(limit, key))
             except (StorageError, OSError, TimeoutError) as error:
-                self._retry_redis_at = time.monotonic() + _REDIS_RETRY_SECONDS
-                log.warning("rate_limits_local", reason="redis_unavailable", error=str(error))
+                self._redis_failed(error)
         return bool(await getattr(self._local, verb)(limit, key))
 
     async def _rate_limited(
@@ -137,7 +280,12 @@ async def opened(settings: Settings) -> AsyncIterator[Limiter]:
 def address(connection: HTTPConnection[Any]) -> str:
     """The client's address: of IPv6 only the /64 network, since one household owns all of it. An
     IPv4-mapped IPv6 address counts as IPv4."""
-    host = connection.client.host if connection.client else ""
+    client = connection.scope.get("client")
+    return _network(client[0]) if client else ""
+
+
+@lru_cache(10_000)
+def _network(host: str) -> str:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -163,6 +311,13 @@ def recipient(email: str) -> str:
     """The person behind an address (as the database folds it): ben+lessons@… is ben@…"""
     local, _, domain = email.rpartition("@")
     return f"{local.partition('+')[0]}@{domain}"
+
+
+def _script(storage: RedisStorage | None) -> Callable[..., Awaitable[list[int]]] | None:
+    if storage is None or not isinstance(storage.bridge, RedispyBridge):
+        return None
+    script: Callable[..., Awaitable[list[int]]] = storage.bridge.storage.register_script(_COUNT)
+    return script
 
 
 def _storage(url: str) -> RedisStorage | None:

@@ -65,6 +65,9 @@ async def _admit(socket: WebSocket[State], token: str | None, has_bearer: bool) 
         hub = _hub(socket)
         seat = socket.state["seats"].take(limits.address(socket))
         account = await _account(socket, token)
+        await socket.state["limiter"].count(
+            "socket", limits.address(socket), account.account_id if account else None
+        )
         _hub(socket)  # it may be draining by now
         if account is not None:
             seat.assign(str(account.account_id))

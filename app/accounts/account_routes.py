@@ -74,6 +74,7 @@ async def change_profile(request: Request, account: SignedIn) -> Response:
 
 
 @web.may("edit_own_profile")
+@web.rate_class("sign-in")
 async def request_verification(request: Request, account: SignedIn) -> Response:
     state = request.state
     if not account.is_verified:
@@ -85,12 +86,14 @@ async def request_verification(request: Request, account: SignedIn) -> Response:
 
 
 @web.visitor
+@web.rate_class("sign-in")
 async def confirm_verification(request: Request, _: SignedIn | None) -> Response:
     await _confirm(request)
     return web.done(request, None, status=204, redirect_to="/verify-email?done=yes")
 
 
 @web.may("edit_own_profile")
+@web.rate_class("sign-in")
 async def request_email(request: Request, account: SignedIn) -> Response:
     change, state = await web.read(request, EmailChange), request.state
     await _count_password(request, account)
@@ -109,6 +112,7 @@ async def request_email(request: Request, account: SignedIn) -> Response:
 
 
 @web.visitor
+@web.rate_class("sign-in")
 async def confirm_email(request: Request, _: SignedIn | None) -> Response:
     email = await _confirm(request)
     return web.done(request, {"email": email}, redirect_to="/verify-email?done=yes")
@@ -131,6 +135,7 @@ async def _confirm(request: Request) -> str:
 
 
 @web.visitor
+@web.rate_class("sign-in")
 async def request_reset(request: Request, _: SignedIn | None) -> Response:
     """Answers before it looks the address up, so that neither the response nor its duration reveals
     whether there is such an account."""
@@ -158,6 +163,7 @@ async def _send_reset(request: Request, email: str) -> None:
 
 
 @web.visitor
+@web.rate_class("sign-in")
 async def check_reset(request: Request, _: SignedIn | None) -> Response:
     body, state = await web.read(request, Token), request.state
     await state["limiter"].hit(limits.LINKS_OF_ADDRESS, limits.address(request))
@@ -166,6 +172,7 @@ async def check_reset(request: Request, _: SignedIn | None) -> Response:
 
 
 @web.visitor
+@web.rate_class("sign-in")
 async def reset_password(request: Request, _: SignedIn | None) -> Response:
     body, state = await web.read(request, Reset), request.state
     await state["limiter"].hit(limits.LINKS_OF_ADDRESS, limits.address(request))
@@ -180,6 +187,7 @@ async def reset_password(request: Request, _: SignedIn | None) -> Response:
 
 
 @web.may("edit_own_profile")
+@web.rate_class("sign-in")
 async def change_password(request: Request, account: SignedIn) -> Response:
     body, state = await web.read(request, PasswordChange), request.state
     await _count_password(request, account)
@@ -201,6 +209,7 @@ async def change_password(request: Request, account: SignedIn) -> Response:
 
 
 @web.may("edit_own_profile")
+@web.rate_class("sign-in")
 async def start_totp(request: Request, account: SignedIn) -> Response:
     secret = await second_factor.start(request.state["pool"], account)
     content = {"secret": secret, "uri": second_factor.uri(secret, account.email)}
@@ -208,6 +217,7 @@ async def start_totp(request: Request, account: SignedIn) -> Response:
 
 
 @web.may("edit_own_profile")
+@web.rate_class("sign-in")
 async def confirm_totp(request: Request, account: SignedIn) -> Response:
     body, state = await web.read(request, Code), request.state
     subject = str(account.account_id)
@@ -219,6 +229,7 @@ async def confirm_totp(request: Request, account: SignedIn) -> Response:
 
 
 @web.may("edit_own_profile")
+@web.rate_class("sign-in")
 async def delete_totp(request: Request, account: SignedIn) -> Response:
     body, state = await web.read(request, Password), request.state
     await _count_password(request, account)

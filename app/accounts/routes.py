@@ -61,6 +61,7 @@ class Next(BaseModel):
 
 
 @web.visitor
+@web.rate_class("sign-in")
 async def register(request: Request, account: SignedIn | None) -> Response:
     registration = await web.read(request, Registration)
     state, limiter = request.state, request.state["limiter"]
@@ -92,6 +93,7 @@ async def register(request: Request, account: SignedIn | None) -> Response:
 
 
 @web.visitor
+@web.rate_class("sign-in")
 async def login(request: Request, account: SignedIn | None) -> Response:
     credentials = await web.read(request, Credentials)
     state, limiter, address = request.state, request.state["limiter"], limits.address(request)

@@ -76,30 +76,12 @@ class ListQuery(wire.Paging):
 def idempotent(
     handler: Callable[[Request, SignedIn, KeyedCall | None], Awaitable[Response]],
 ) -> Callable[[Request, SignedIn], Awaitable[Response]]:
-    """For calls that change bookings: counts them, and gives the handler the call of the
-    Idempotency-Key, or None if the request has none. A form has the key in its field
-    `_idempotency_key`."""
-    return _counted(handler, "BOOKINGS_OF_ACCOUNT", "Too many attempts.")
+    """For calls that change bookings: gives the handler the call of the Idempotency-Key, or None if
+    the request has none. A form has the key in its field `_idempotency_key`."""
 
-
-def mailing(
-    handler: Callable[[Request, SignedIn, KeyedCall | None], Awaitable[Response]],
-) -> Callable[[Request, SignedIn], Awaitable[Response]]:
-    """Like `idempotent`, for bookings and cancellations, which mail both people."""
-    sentence = "You’ve booked and cancelled very often."
-    return _counted(handler, "BOOKINGS_AND_CANCELLATIONS_OF_ACCOUNT", sentence)
-
-
-def _counted(
-    handler: Callable[[Request, SignedIn, KeyedCall | None], Awaitable[Response]],
-    limit: str,
-    sentence: str,
-) -> Callable[[Request, SignedIn], Awaitable[Response]]:
+    @web.rate_class("bookings")
     @functools.wraps(handler)
     async def with_call(request: Request, account: SignedIn) -> Response:
-        await request.state["limiter"].hit(
-            getattr(limits, limit), str(account.account_id), sentence
-        )
         call, key = None, request.headers.get("idempotency-key")
         if key is None:
             key = await web.layer_field(request, "_idempotency_key")
@@ -110,6 +92,13 @@ def _counted(
 
     vars(with_call)["idempotent"] = True
     return with_call
+
+
+def mailing(
+    handler: Callable[[Request, SignedIn, KeyedCall | None], Awaitable[Response]],
+) -> Callable[[Request, SignedIn], Awaitable[Response]]:
+    """Like `idempotent`, for bookings and cancellations, which mail both people."""
+    return web.rate_class("lessons")(idempotent(handler))
 
 
 @web.may("create_bookings")

@@ -42,6 +42,7 @@ class Results:
 
 
 @web.visitor
+@web.rate_class("search")
 async def page(request: Request, account: SignedIn | None) -> Response:
     state, fields = request.state, request.query_params
     pool, now = state["pool"], state["now"]()

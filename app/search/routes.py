@@ -117,6 +117,7 @@ def narrowed(understood: Understood, filters: SearchQuery, words: Vocabulary) ->
 
 
 @web.public
+@web.rate_class("search")
 async def instructors(request: Request) -> Response:
     filters = web.query(request, SearchQuery)
     _, _, _, page = await _results(request, filters, default="newest")
@@ -124,6 +125,7 @@ async def instructors(request: Request) -> Response:
 
 
 @web.visitor
+@web.rate_class("search")
 async def plain_language(request: Request, account: SignedIn | None) -> Response:
     filters = web.query(request, SearchQuery)
     understood, words, sort, page = await _results(request, filters, default="soonest")

@@ -6,10 +6,12 @@ tests/test_routes.py fails for a handler without one. Checks run in the order of
 
 from app.web.auth import (
     bearer,
+    class_of,
     clear_session_cookie,
     may,
     origin_allowed,
     public,
+    rate_class,
     set_device_cookie,
     set_session_cookie,
     signed_in,
@@ -61,6 +63,7 @@ __all__ = [
     "State",
     "bearer",
     "check",
+    "class_of",
     "clear_session_cookie",
     "done",
     "for_any_site",
@@ -76,6 +79,7 @@ __all__ = [
     "path_id",
     "public",
     "query",
+    "rate_class",
     "read",
     "record_refusal",
     "record_security_event",

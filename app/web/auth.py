@@ -1,19 +1,22 @@
 """Authentication and access: a decorator on every handler says who may call it (`may`, `signed_in`,
-`visitor`, `public`)."""
+`visitor`, `public`). It also counts the request for the rate limits of its class, after 401 and 403
+and before the handler."""
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from app import formatting, refusal
+from app import formatting, limits, refusal
 from app.accounts import device, session
 from app.accounts.session import SignedIn
 from app.settings import DEFAULT_PORTS, Settings
 from app.web.parsing import SAFE
 from app.web.state import Handler, Request
+
+H = TypeVar("H", bound=Callable[..., Awaitable[Response]])
 
 
 def may(
@@ -30,6 +33,7 @@ def may(
                 if account.lacks_second_factor and session.ADMIN_PERMISSIONS & {*permissions}:
                     raise refusal.SecondFactorMissing
                 raise refusal.NotAllowed
+            await _count(request, checked, account)
             return _with_renewed_cookie(request, account, await handler(request, account))
 
         return _access(checked, *permissions)
@@ -43,6 +47,7 @@ def signed_in(handler: Callable[[Request, SignedIn], Awaitable[Response]]) -> Ha
     @functools.wraps(handler)
     async def checked(request: Request) -> Response:
         account = await _signed_in(request)
+        await _count(request, checked, account)
         return _with_renewed_cookie(request, account, await handler(request, account))
 
     return _access(checked, "signed in")
@@ -60,6 +65,7 @@ def visitor(handler: Callable[[Request, SignedIn | None], Awaitable[Response]]) 
             now=request.state["now"](),
         )
         _use(request, account)
+        await _count(request, checked, account)
         return _with_renewed_cookie(request, account, await handler(request, account))
 
     return _access(checked, "visitor")
@@ -67,13 +73,52 @@ def visitor(handler: Callable[[Request, SignedIn | None], Awaitable[Response]]) 
 
 def public(handler: Handler) -> Handler:
     """Anyone; the handler gets no account."""
-    return _access(handler, "public")
+
+    @functools.wraps(handler)
+    async def checked(request: Request) -> Response:
+        if vars(checked)["rate_class"] is None and request.method in SAFE:
+            request.state["limiter"].count_here("public-read", limits.address(request))
+        else:
+            await _count(request, checked, None)
+        return await handler(request)
+
+    return _access(checked, "public")
+
+
+def rate_class(name: str) -> Callable[[H], H]:
+    """The class of app.limits that a handler's requests are counted in, where it is none of
+    `public-read`, `read` and `write`. Goes below the decorator that says who may call it."""
+
+    def decorate(handler: H) -> H:
+        vars(handler)["rate_class"] = name
+        return handler
+
+    return decorate
+
+
+def class_of(handler: Handler, method: str, *, has_account: bool) -> str:
+    """The class in which a request to this handler is counted."""
+    declared: str | None = vars(handler)["rate_class"]
+    if declared is not None:
+        return declared
+    if method not in SAFE:
+        return "write"
+    return "read" if has_account else "public-read"
 
 
 def _access(handler: Handler, *levels: str) -> Handler:
     """Marks the handler for the test of every route."""
     vars(handler)["access"] = " or ".join(levels)
+    vars(handler).setdefault("rate_class", None)
     return handler
+
+
+async def _count(request: Request, handler: Handler, account: SignedIn | None) -> None:
+    """Raises RateLimited."""
+    name = class_of(handler, request.method, has_account=account is not None)
+    await request.state["limiter"].count(
+        name, limits.address(request), account.account_id if account else None
+    )
 
 
 async def _signed_in(request: Request) -> SignedIn:
@@ -81,6 +126,7 @@ async def _signed_in(request: Request) -> SignedIn:
         request.state["pool"], token(request), request.state["settings"], now=request.state["now"]()
     )
     if account is None:
+        request.state["limiter"].count_here("public-read", limits.address(request))
         raise refusal.NotSignedIn
     _use(request, account)
     return account

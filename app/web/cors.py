@@ -17,17 +17,19 @@ HEADERS = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-head
 def for_any_site(handler: Handler) -> Handler:
     """A public call whose response any site may read, including refusals."""
 
-    @functools.wraps(handler)
+    counted = public(handler)
+
+    @functools.wraps(counted)
     async def with_cors(request: Request) -> Response:
         try:
-            response = await handler(request)
+            response = await counted(request)
         except refusal.Refusal as error:
             response = await render_refusal(cast(StarletteRequest, request), error)
         response.raw_headers += HEADERS
         return response
 
     vars(with_cors)["for_any_site"] = True
-    return public(with_cors)
+    return with_cors
 
 
 @for_any_site

@@ -12,11 +12,12 @@ from typing import Any
 import jinja2
 import orjson
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import formatting, wire
+from app import formatting, limits, wire
 from app.web.parsing import is_form
 from app.web.state import PerRequest, Request
 
@@ -102,7 +103,13 @@ class _Files(StaticFiles):
 
 def static_files(folder: Path) -> ASGIApp:
     """Serves app/static, with gzip for clients that accept it."""
-    return GZipMiddleware(_Files(directory=folder), compresslevel=5)
+    files = GZipMiddleware(_Files(directory=folder), compresslevel=5)
+
+    async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["limiter"].count_here("file", limits.address(HTTPConnection(scope)))
+        await files(scope, receive, send)
+
+    return counted
 
 
 def local_path(path: str | None, default: str = "/") -> str:

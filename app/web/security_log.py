@@ -35,16 +35,18 @@ def record(
 
 
 def record_refusal(connection: HTTPConnection[Any], error: refusal.Refusal) -> None:
-    """Logs the refusals that matter for security."""
+    """Logs the refusals that matter for security. Of exceeded limits, one line a minute per client
+    and handler: a flood must not flood the log."""
     event = next((name for kind, name in _EVENTS.items() if isinstance(error, kind)), None)
     if event is None:
         return
     account = connection.scope["state"].get("account")
     account_id = account.account_id if account else error.account_id
-    handler = connection.scope.get("endpoint")
-    record(
-        connection,
-        event,
-        account_id,
-        handler=f"{handler.__module__}.{handler.__qualname__}" if handler else None,
-    )
+    endpoint = connection.scope.get("endpoint")
+    handler = f"{endpoint.__module__}.{endpoint.__qualname__}" if endpoint else None
+    limiter = connection.scope["state"]["limiter"]
+    if isinstance(error, refusal.RateLimited) and not limiter.is_first(
+        f"{limits.address(connection)} {account_id} {handler}"
+    ):
+        return
+    record(connection, event, account_id, handler=handler)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -317,8 +318,8 @@ async def test_too_many_bookings_are_refused_with_the_time_to_wait(
     pool: Pool, settings: Settings, anna: Instructor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A slow machine cannot reach the real limit within its minute.
-    limit = "BOOKINGS_AND_CANCELLATIONS_OF_ACCOUNT"
-    monkeypatch.setattr(limits, limit, RateLimitItemPerMinute(5))
+    lessons = replace(limits.CLASSES["lessons"], of_account=RateLimitItemPerMinute(5))
+    monkeypatch.setitem(limits.CLASSES, "lessons", lessons)
     account = await factories.student(pool, "Ben")
     async with visiting(settings.model_copy(update={"rate_limits": "on"})) as client:
         ben = await browser(client, pool, settings, account)
