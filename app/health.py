@@ -120,14 +120,21 @@ class NotReady(TypedDict):
 
 
 routes = [
-    Call("GET", "/health/live", live, "Whether this process responds", returns=LiveJson),
+    Call(
+        "GET",
+        "/health/live",
+        live,
+        "Whether this process responds",
+        returns=LiveJson,
+        refusals=(refusal.RateLimited,),
+    ),
     Call(
         "GET",
         "/health/ready",
         ready,
         "Whether this process should get requests",
         returns=ReadyJson,
-        refusals=((refusal.Unavailable, NotReady),),
+        refusals=(refusal.RateLimited, (refusal.Unavailable, NotReady)),
     ),
     Route("/metrics", metrics),
 ]

@@ -23,7 +23,7 @@ async def render_refusal(request: StarletteRequest, error: Exception) -> Respons
     headers = {}
     if isinstance(error, refusal.RateLimited | refusal.Unavailable):
         headers["Retry-After"] = str(error.retry_after)
-    is_api = request.scope["path"].startswith("/api/")
+    is_api = request.scope["path"].startswith(("/api/", "/health/"))
     if is_api and not is_form(typed_request):
         return json(error.as_json(), error.status, headers)
     # After a bug the body cannot be read again, and the form's own page may be broken.
