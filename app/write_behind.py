@@ -19,6 +19,8 @@ BATCH = 500
 # How long a read waits for earlier writes.
 FLUSH_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
+# A batch that Postgres does not write within so many attempts must not stop the rows behind it.
+MAX_ATTEMPTS = 60
 
 _WRITTEN = Counter("write_behind_written", "Rows written after their request.")
 _DROPPED = Counter("write_behind_dropped", "Rows dropped instead of written.", ["reason"])
@@ -33,8 +35,11 @@ class WriteBehind:
         self._max_rows = max_rows
         self._rows: deque[tuple[Write[Any], Any]] = deque()
         self._wakeup = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        # Rows queued, and rows written or dropped, since the start.
+        self._queued = 0
+        self._finished = 0
+        # Reads that wait until so many rows are finished.
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def put(self, write: Write[Row], row: Row) -> None:
         """Queues a row for `write`, or drops it if the queue is full. Returns at once."""
@@ -42,17 +47,20 @@ class WriteBehind:
             _DROPPED.labels("queue_full").inc()
             return
         self._rows.append((write, row))
-        self._idle.clear()
+        self._queued += 1
         self._wakeup.set()
 
     async def flush(self) -> None:
-        """Waits until everything is written, for at most FLUSH_SECONDS."""
-        if not self._idle.is_set():
-            try:
-                async with asyncio.timeout(FLUSH_SECONDS):
-                    await self._idle.wait()
-            except TimeoutError:
-                log.warning("flush_timed_out", rows=len(self._rows))
+        """Waits until the rows of before are written, for at most FLUSH_SECONDS."""
+        if self._finished == self._queued:
+            return
+        finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((self._queued, finished))
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await finished
+        except TimeoutError:
+            log.warning("flush_timed_out", rows=len(self._rows))
 
     async def run(self) -> None:
         """Writes the queue, in order. Runs until cancelled."""
@@ -61,11 +69,9 @@ class WriteBehind:
             self._wakeup.clear()
             while self._rows:
                 await self._write_batch()
-            self._idle.set()
 
     async def _write_batch(self) -> None:
-        """Writes the first rows that have the same `write`. Rows are removed afterwards, so that an
-        unavailable database does not lose them."""
+        """Writes the first rows that have the same `write`."""
         write, _ = self._rows[0]
         batch: list[Any] = []
         for other, row in self._rows:
@@ -73,13 +79,24 @@ class WriteBehind:
                 break
             batch.append(row)
         try:
-            await write(self._pool, batch)
+            await self._write(write, batch)
             _WRITTEN.inc(len(batch))
-        except refusal.Unavailable:
-            await asyncio.sleep(_RETRY_SECONDS)
-            return
         except Exception:  # a bug must not stop the rows behind it
             log.exception("batch_dropped", rows=len(batch))
             _DROPPED.labels("error").inc(len(batch))
         for _ in batch:
             self._rows.popleft()
+        self._finished += len(batch)
+        while self._waiting and self._waiting[0][0] <= self._finished:
+            _, finished = self._waiting.popleft()
+            if not finished.done():  # the read may have given up
+                finished.set_result(None)
+
+    async def _write(self, write: Write[Any], batch: list[Any]) -> None:
+        """Waits for Postgres while it is unavailable."""
+        for _ in range(MAX_ATTEMPTS - 1):
+            try:
+                return await write(self._pool, batch)
+            except refusal.Unavailable:
+                await asyncio.sleep(_RETRY_SECONDS)
+        return await write(self._pool, batch)

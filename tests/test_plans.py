@@ -367,7 +367,6 @@ HOT: dict[str, dict[str, Any]] = {
         "visitor_ids": [account_id(7)],
         "are_guests": [False],
         "queries": ["piano"],
-        "folded": ["piano"],
         "search_ids": [account_id(7)],
         "counts": [1],
         "times": [NOW],

@@ -93,9 +93,8 @@ async def register(
     now: datetime,
 ) -> str:
     """Creates an account, signs it in and returns the session token. Its address is asked to be
-    confirmed. An instructor also gets an active profile and an empty calendar. Raises
-    ValidationError for an unknown time zone, EmailTaken, Unavailable."""
-    await check_zone(pool, time_zone)
+    confirmed. An instructor also gets an active profile and an empty calendar. The time zone is one
+    that check_zone accepts. Raises EmailTaken, Unavailable."""
     password_hash = await password.make_hash(plain_password)
 
     async def write(tx: Tx) -> str:

@@ -65,6 +65,7 @@ class Next(BaseModel):
 async def register(request: Request, account: SignedIn | None) -> Response:
     registration = await web.read(request, Registration)
     state, limiter = request.state, request.state["limiter"]
+    await accounts.check_zone(state["pool"], registration.time_zone)
     await limiter.hit(limits.REGISTRATIONS_OF_ADDRESS, limits.address(request))
     candidate = await accounts.candidate(state["pool"], registration.email)
     if candidate.id is not None:

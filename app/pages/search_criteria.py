@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from app import formatting, refusal, wire
@@ -26,6 +26,7 @@ LEVELS = ("beginner", "intermediate", "advanced")
 AUDIENCES = ("kids", "teens", "adults", "seniors")
 MAX_CENTS = 10_000_000
 MAX_SEVERAL = 20
+_DOLLARS = re.compile(r"\$?([0-9]{1,6}(?:\.[0-9]{0,4})?)")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00")
 
 
@@ -90,10 +91,8 @@ def _others(fields: Mapping[str, str]) -> dict[str, Any]:
 
 def _cents(dollars: str | None) -> int | None:
     """Dollars as typed, in cents."""
-    try:
-        cents = int(Decimal((dollars or "").strip().removeprefix("$")) * 100)
-    except (InvalidOperation, ValueError, OverflowError):
-        return None
+    match = _DOLLARS.fullmatch((dollars or "").strip())
+    cents = int(Decimal(match[1]) * 100) if match else 0
     return cents if 0 < cents <= MAX_CENTS else None
 
 

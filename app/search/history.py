@@ -130,7 +130,6 @@ async def _write_searches(db: Pool, records: list[_Record]) -> None:
         visitor_ids=[row.visitor.id for row in records],
         are_guests=[row.visitor.is_guest for row in records],
         queries=[row.query for row in records],
-        folded=[row.query.casefold() for row in records],
         search_ids=[row.search_id for row in records],
         counts=[row.count for row in records],
         times=[row.at for row in records],

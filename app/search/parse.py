@@ -31,6 +31,8 @@ MAX_TEXT_WORDS = 8
 PARTS = {"morning": (6, 12), "afternoon": (12, 17), "evening": (17, 22)}
 # Nothing shorter than this can be booked any more today.
 SHORTEST_LESSON = timedelta(minutes=15)
+# A date in another year than these before and after the present one is none.
+MAX_YEARS = 5
 # A number alone is a price only if a lesson may cost it.
 LOWEST_PRICE, HIGHEST_PRICE = 15, 1000
 
@@ -351,6 +353,8 @@ class _Reading:
             if year is None and value < self.today:
                 value = date(self.today.year + 1, month, day)
         except ValueError:
+            return False
+        if abs(value.year - self.today.year) > MAX_YEARS:
             return False
         self._set("date", value)
         return None

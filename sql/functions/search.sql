@@ -275,8 +275,8 @@ $$;
 
 -- Adds searches to the log and to their visitors' histories, in which each query is once.
 create function record_searches(
-  p_visitors uuid[], p_guests boolean[], p_queries text[], p_folded text[], p_ids uuid[],
-  p_counts integer[], p_times timestamptz[], p_newest integer
+  p_visitors uuid[], p_guests boolean[], p_queries text[], p_ids uuid[], p_counts integer[],
+  p_times timestamptz[], p_newest integer
 ) returns integer
 language plpgsql volatile as $$
 begin
@@ -286,11 +286,10 @@ begin
        as row (id, visitor, guest, query, results, at)
   on conflict do nothing;
   insert into search_history as h (visitor_id, is_guest, query, folded, searched_at)
-  select distinct on (row.visitor, row.folded)
-         row.visitor, row.guest, row.query, row.folded, row.at
-  from unnest(p_visitors, p_guests, p_queries, p_folded, p_times)
-       as row (visitor, guest, query, folded, at)
-  order by row.visitor, row.folded, row.at desc
+  select distinct on (row.visitor, lower(row.query))
+         row.visitor, row.guest, row.query, lower(row.query), row.at
+  from unnest(p_visitors, p_guests, p_queries, p_times) as row (visitor, guest, query, at)
+  order by row.visitor, lower(row.query), row.at desc
   on conflict (visitor_id, folded) do update
   set query = excluded.query, searched_at = greatest(h.searched_at, excluded.searched_at);
   return trim_search_history(p_visitors, p_newest);

@@ -49,8 +49,7 @@ cross join lateral (
 join catalog_service k on k.slug = s.catalog_service;
 
 -- name: record_searches
-select record_searches(:visitor_ids, :are_guests, :queries, :folded, :search_ids, :counts, :times,
-                       :newest);
+select record_searches(:visitor_ids, :are_guests, :queries, :search_ids, :counts, :times, :newest);
 
 -- name: record_interactions
 insert into search_interaction (search_id, visitor_id, is_guest, instructor_id, kind, at)

@@ -139,6 +139,12 @@ async def test_a_validation_error_names_the_field(
     assert answer.json().get("field") == field
 
 
+async def test_a_validation_error_comes_before_a_taken_address(client: httpx.AsyncClient) -> None:
+    await client.post("/api/auth/register", json=BEN)
+    answer = await client.post("/api/auth/register", json=BEN | {"time_zone": "Mars/Olympus"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "time_zone")
+
+
 @pytest.mark.parametrize(
     "body", [b"{", b"[]", b"7", b"null", b'"text"', b"\xff\xfe", b"{" * 100_000, b""]
 )

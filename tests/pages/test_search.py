@@ -80,6 +80,15 @@ async def test_the_form_shows_and_corrects_what_was_understood(
         assert (await client.get(f"/search?refined=1&{wrong}")).status_code == 200
 
 
+async def test_a_price_that_is_none_is_ignored(client: httpx.AsyncClient, pool: Pool) -> None:
+    await factories.instructor(pool, "Anna Diaz")
+    for price in ("1e999999", "1e9", "nan", "-5", "٣", "$", "."):
+        answer = await client.get("/search", params={"refined": "1", "max_price": price})
+        assert answer.status_code == 200
+        assert shown(Page(answer), "Anna Diaz") == ["Anna Diaz"]
+        assert chips(Page(answer)) == {}
+
+
 async def test_with_a_day_and_time_all_times_lie_in_them_and_hold_at_once(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app import refusal
+from app import refusal, write_behind
 from app.db import Pool
 from app.settings import Settings
 from app.write_behind import WriteBehind
@@ -57,6 +57,14 @@ async def test_searches_are_removed_one_by_one_or_all(
         assert (await client.delete("/api/search/history")).status_code == 204
         assert await history(client) == []
         assert await history(other) == ["chess"]
+
+
+async def test_a_removed_search_is_in_no_log_either(client: httpx.AsyncClient, pool: Pool) -> None:
+    """Python folds ß to ss, Postgres does not."""
+    await search(client, "Spanisch Straße")
+    (removed,) = await items(client)
+    assert (await client.delete(f"/api/search/history/{removed['id']}")).status_code == 204
+    assert await pool.fetchval("select count(*) from search") == 0
 
 
 async def test_a_guests_searches_move_to_the_account_at_sign_in_and_registration(
@@ -147,6 +155,48 @@ async def test_a_full_queue_drops_rows_and_a_failing_write_keeps_the_others(pool
             await writes.flush()
     task.cancel()
     assert written == [0, 1]
+
+
+async def test_a_read_waits_for_the_rows_of_before_only(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy site, the queue is never empty."""
+    monkeypatch.setattr(write_behind, "FLUSH_SECONDS", 60)
+    written: list[int] = []
+    writes = WriteBehind(pool)
+
+    async def write(_: Pool, rows: list[int]) -> None:
+        await asyncio.sleep(0)
+        written.extend(rows)
+        writes.put(write, rows[-1] + 1)
+
+    writes.put(write, 0)
+    task = asyncio.create_task(writes.run())
+    async with asyncio.timeout(30):
+        await writes.flush()
+    task.cancel()
+    assert written[0] == 0
+
+
+async def test_rows_that_postgres_never_takes_do_not_stop_those_behind_them(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_behind, "_RETRY_SECONDS", 0)
+    written: list[int] = []
+
+    async def never(_: Pool, rows: list[int]) -> None:
+        raise refusal.Unavailable
+
+    async def write(_: Pool, rows: list[int]) -> None:
+        written.extend(rows)
+
+    writes = WriteBehind(pool)
+    writes.put(never, 0)
+    writes.put(write, 1)
+    task = asyncio.create_task(writes.run())
+    await writes.flush()
+    task.cancel()
+    assert written == [1]
 
 
 @pytest.mark.parametrize("cookie", ["x", "x.y", "0" * 300])

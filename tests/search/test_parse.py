@@ -49,6 +49,13 @@ def test_a_query_in_everyday_words_is_understood(
     assert parse(query, vocabulary, now=SATURDAY).as_json() == expected_json(expected)
 
 
+@pytest.mark.parametrize("query", ["piano 12/31/9999", "piano 1/1/0001", "piano 0001-01-01"])
+def test_a_date_in_another_age_is_none(vocabulary: Vocabulary, query: str) -> None:
+    """Postgres could not add days to it."""
+    understood = parse(query, vocabulary, now=SATURDAY)
+    assert (understood.service, understood.date) == ("piano", None)
+
+
 def test_there_are_many_phrasings() -> None:
     assert len({query for query, _ in PHRASINGS}) >= 150
 
