@@ -4,7 +4,7 @@ import types
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from app.statements import Statement
@@ -34,9 +34,12 @@ TYPES: dict[str, set[type]] = {
 
 
 def bare(hint: Any) -> Any:
-    """The type without `| None` and without parameters: list[int] | None → list."""
+    """The type without `| None` and without parameters: list[int] | None → list. Of a Literal, the
+    type of its values."""
     if get_origin(hint) in {Union, types.UnionType}:
         (hint,) = [part for part in get_args(hint) if part is not type(None)]
+    if get_origin(hint) is Literal:
+        return type(get_args(hint)[0])
     return get_origin(hint) or hint
 
 
