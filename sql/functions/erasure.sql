@@ -190,27 +190,28 @@ language sql immutable as $$
               or p_notification.dropped_reason is distinct from 'account_erased')
 $$;
 
--- Removes the account's name and texts from the answers that others stored for their
--- Idempotency-Keys. A repeated call still gets its answer.
+-- Removes the account's name and texts from the answers that others, such as staff, stored for
+-- their Idempotency-Keys. A repeated call still gets its answer.
 create function erase_answers(p_account uuid) returns void
 language plpgsql volatile set enable_seqscan = off as $$
 begin
   update idempotency_key k
   set answer = k.answer || jsonb_build_object(
     'note', '', 'instructor_note', '', 'cancel_reason', '',
-    case when other.as_student then 'student_name' else 'instructor_name' end, a.full_name,
+    side || '_name', (select a.full_name from account a where a.id = p_account),
     'location', case
-      when (k.answer ->> 'location_type' = 'instructor') = other.as_student
-      then k.answer ->> 'location' else '' end)
+      when (k.answer ->> 'location_type' = 'instructor') = (side = 'instructor') then ''
+      else k.answer ->> 'location' end)
   from (
-    select distinct b.instructor_id as id, true as as_student
-    from booking b where b.student_id = p_account
-    union all
-    select distinct b.student_id, false from booking b where b.instructor_id = p_account
-  ) as other
-  cross join (select x.full_name from account x where x.id = p_account) as a
-  where k.account_id = other.id
-    and (k.answer ->> case when other.as_student then 'student_id' else 'instructor_id' end)
-        = p_account::text;
+    select distinct h.actor_id as id
+    from (
+      select b.id from booking b where b.student_id = p_account
+      union all
+      select b.id from booking b where b.instructor_id = p_account
+    ) as own
+    join booking_audit h on h.booking_id = own.id
+  ) as actor,
+  unnest(array['student', 'instructor']) as side
+  where k.account_id = actor.id and k.answer ->> (side || '_id') = p_account::text;
 end
 $$;

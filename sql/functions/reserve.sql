@@ -66,7 +66,7 @@ begin
     select a.full_name into v_student from account a
     where a.id = p_student and a.erasure_began_at is null for no key update;
     if not found then  -- the account was erased meanwhile
-      refusal := 'NOT_SIGNED_IN';
+      refusal := case when v_actor = p_student then 'NOT_SIGNED_IN' else 'NOT_FOUND' end;
       return;
     end if;
     if v_conflict.is_replaced then

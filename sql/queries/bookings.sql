@@ -64,7 +64,7 @@ order by h.id;
 -- name: students_of_instructor
 -- Only students who have booked a lesson with the instructor. A lesson counts once it has ended and
 -- took place; a cancellation counts if the student cancelled after the grace period.
-select s.id, s.email::text as email,
+select s.id, case when s.erasure_began_at is null then s.email::text else '' end as email,
        count(*) filter (where l.took_place) as lessons,
        max(l.starts_at) filter (where l.took_place) as last_lesson_at,
        count(*) filter (where l.state = 'no_show') as no_shows,

@@ -118,6 +118,7 @@ order by lower(b.during), b.id;
 select jsonb_build_object(
   'booking_id', h.booking_id, 'at', wire_instant(h.at), 'event', h.event,
   'from_state', h.from_state, 'to_state', h.to_state, 'reason', h.reason,
+  'override', h.override,
   'starts_at', wire_instant(h.starts_at))
 from (
   select b.id from booking b where b.student_id = :account_id
@@ -133,6 +134,7 @@ order by h.id;
 select jsonb_build_object(
   'booking_id', h.booking_id, 'at', wire_instant(h.at), 'event', h.event,
   'from_state', h.from_state, 'to_state', h.to_state, 'reason', h.reason,
+  'override', h.override,
   'starts_at', wire_instant(h.starts_at))
 from booking_audit h
 where h.actor_id = :account_id

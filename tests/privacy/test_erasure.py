@@ -11,7 +11,7 @@ import pytest
 
 from app import refusal
 from app.accounts import session
-from app.bookings import hold
+from app.bookings import booking, hold
 from app.db import Pool
 from app.privacy import erasure
 from app.settings import Settings
@@ -102,6 +102,7 @@ async def test_a_students_lessons_are_cancelled_and_holds_end_before_their_data_
     assert "The account was deleted." in mails[0]["body_text"]
 
     headers = await sign_in(client, pool, anna, settings)
+    assert "@erased.invalid" not in (await client.get("/teach", headers=headers)).text
     seen = (await client.get(f"/api/bookings/{lesson.id}", headers=headers)).json()
     assert seen["student"]["name"] == "Former student"
     assert (seen["location"], seen["note"], seen["instructor_note"]) == ("", "", "")
@@ -288,3 +289,33 @@ async def test_accounts_are_erased_while_everybody_books(pool: Pool) -> None:
     gaps = """select count(*) from calendar c where c.version <> (
                 select count(*) from outbox o where o.instructor_id = c.instructor_id)"""
     assert await pool.fetchval(gaps) == 0
+
+
+async def test_staff_cannot_book_for_an_erased_account(pool: Pool) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    ada = await factories.admin(pool)
+    await erasure.erase(pool, ben.id, now=NOW)
+    for actor_id, refused in ((ada.id, refusal.NotFound), (ben.id, refusal.NotSignedIn)):
+        with pytest.raises(refused):
+            await booking.reserve(
+                pool, ben.id, service_id=anna.service_id, start=anna.at("10:00", day=3),
+                minutes=60, location_type=None, location="12 Main St", note="", now=NOW,
+                actor_id=actor_id,
+            )  # fmt: skip
+
+
+async def test_an_instructor_sees_no_address_of_an_erased_student(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00", day=1))
+    await pool.execute(
+        """update booking set during = now, blocked = now
+           from (select tstzrange(now() - interval '5 min', now() + interval '25 min') as now)"""
+    )
+    headers = await sign_in(client, pool, anna, settings)
+    assert ben.email in (await client.get("/teach", headers=headers)).text
+    await erase(client, pool, ben, settings)
+    page = (await client.get("/teach", headers=headers)).text
+    assert "Former student" in page
+    assert "@" not in page.replace(anna.email, "")

@@ -245,7 +245,18 @@ async def fill(pool: Pool) -> tuple[UUID, UUID]:
         "select booking_json(id) from booking where student_id = $1", ben.id
     )
     answer = {**lesson, "note": m("idempotency_key.answer"), "location": m("instructor.bio")}
-    for account_id, key in ((quilla.id, m("idempotency_key.key")), (ben.id, "Ben’s key")):
+    # Ada, an admin, has booked one of them for Ben.
+    ada = await factories.admin(pool)
+    await run(
+        """insert into booking_audit (booking_id, at, actor_id, event, to_state)
+           select id, now(), $1, 'created', 'confirmed' from booking where state = 'confirmed'""",
+        ada.id,
+    )
+    for account_id, key in (
+        (ada.id, "Ada’s key"),
+        (quilla.id, m("idempotency_key.key")),
+        (ben.id, "Ben’s key"),
+    ):
         await run(
             "insert into idempotency_key values ($1, $2, $3, now(), '\\x00')",
             account_id, key, answer | {"location_type": "instructor"},
@@ -294,7 +305,7 @@ async def test_everything_is_exported_and_nothing_is_left_after_erasure(
     assert "Dear Quilla" not in document
     assert "Quilla talks a lot" not in document
 
-    ada = await factories.admin(pool)
+    ada = await factories.admin(pool, "Abe")
     headers = {"Authorization": f"Bearer {await factories.token_of(pool, ada.id, settings)}"}
     path = f"/api/privacy/accounts/{quilla}/erasure"
     assert (await client.post(path, headers=headers)).status_code == 204
