@@ -499,6 +499,7 @@ COVERED_ELSEWHERE = {
     "delete_old_changes",
     "delete_old_dev_mails",
     "delete_old_keys",
+    "clear_old_addresses",
     "delete_old_notifications",
     "delete_old_sessions",
     "delete_old_search_history",

@@ -23,6 +23,7 @@ DEV_MAILS_KEPT = timedelta(days=7)
 SESSIONS_KEPT = timedelta(days=30)  # after their end
 AUDIT_KEPT = timedelta(days=730)
 NOTIFICATIONS_KEPT = timedelta(days=730)
+ADDRESSES_KEPT = timedelta(days=30)
 SEARCHES_KEPT = timedelta(days=90)
 GUEST_SEARCHES_KEPT = timedelta(days=30)
 
@@ -36,6 +37,7 @@ RULES: dict[str, tuple[timedelta, str]] = {
     "sessions": (SESSIONS_KEPT, "Sessions, after they ended"),
     "audit": (AUDIT_KEPT, "The trail of bookings"),
     "notifications": (NOTIFICATIONS_KEPT, "The record of notifications"),
+    "notification_addresses": (ADDRESSES_KEPT, "New addresses and errors in that record"),
     "searches": (SEARCHES_KEPT, "Searches of accounts and what they clicked"),
     "guest_searches": (GUEST_SEARCHES_KEPT, "Searches of visitors without an account"),
 }
@@ -85,6 +87,7 @@ _delete_keys = statement("delete_old_keys", KeyBatch)
 _delete_sessions = statement("delete_old_sessions", UuidBatch)
 _delete_dev_mails = statement("delete_old_dev_mails", NumberBatch)
 _delete_audit = statement("delete_old_audit", AuditBatch)
+_clear_addresses = statement("clear_old_addresses", NumberBatch)
 _delete_notifications = statement("delete_old_notifications", NumberBatch)
 _last_run = statement("last_retention", _Run)
 _record_run = statement("record_retention", int)
@@ -102,6 +105,7 @@ async def run(pool: Pool, *, now: datetime) -> dict[str, int]:
         "sessions": await delete_sessions(pool, before=now - SESSIONS_KEPT),
         "audit": await delete_audit(pool, before=now - AUDIT_KEPT),
         "notifications": await delete_notifications(pool, before=now - NOTIFICATIONS_KEPT),
+        "notification_addresses": await clear_addresses(pool, before=now - ADDRESSES_KEPT),
     }
     deleted |= await delete_search_data(
         pool, before=now - SEARCHES_KEPT, guests_before=now - GUEST_SEARCHES_KEPT
@@ -191,6 +195,15 @@ async def delete_notifications(pool: Pool, *, before: datetime) -> int:
         total, after = total + batch.deleted, batch.last
         if not batch.deleted:  # ids ascend with time: the rest is newer
             break
+        await asyncio.sleep(PAUSE_SECONDS)
+    return total
+
+
+async def clear_addresses(pool: Pool, *, before: datetime) -> int:
+    """Clears addresses and errors of notifications that were due before this, and are settled."""
+    total, after = 0, 0
+    while batch := await _clear_addresses.first(pool, after=after, before=before):
+        total, after = total + batch.deleted, batch.last
         await asyncio.sleep(PAUSE_SECONDS)
     return total
 

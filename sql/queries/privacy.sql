@@ -122,6 +122,20 @@ with page as materialized (
 select (select count(*) from deleted) as deleted, p.id as last
 from page p order by p.id desc limit 1;
 
+-- name: clear_old_addresses
+-- The address of a change may be a stranger's, and an error may name one.
+with page as materialized (
+  select n.id, n.due_at, n.address is not null or n.last_error is not null as has_address
+  from notification n where n.id > :after order by n.id limit 1000
+), cleared as (
+  update notification n set address = null, last_error = null
+  where n.id = any(array(select p.id from page p where p.has_address and p.due_at < :before))
+    and (n.sent_at is not null or n.given_up_at is not null)
+  returning n.id
+)
+select (select count(*) from cleared) as deleted, p.id as last
+from page p order by p.id desc limit 1;
+
 -- name: delete_old_notifications
 with page as materialized (
   select n.id, n.due_at from notification n where n.id > :after order by n.id limit 1000

@@ -115,3 +115,18 @@ async def test_notifications_are_stored_for_two_years(pool: Pool) -> None:
         )  # fmt: skip
     before = NOW - retention.NOTIFICATIONS_KEPT
     assert await retention.delete_notifications(pool, before=before) == 1
+
+
+async def test_addresses_in_the_record_of_notifications_are_cleared_after_a_month(
+    pool: Pool,
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    for number, (age, sent) in enumerate(((31, True), (29, True), (31, False))):
+        await pool.execute(
+            """insert into notification (kind, recipient_id, sequence, due_at, sent_at, address)
+               values ('email_change', $1, $2, $3, $4, 'stranger@example.com')""",
+            ben.id, number, NOW - timedelta(days=age), NOW if sent else None,
+        )  # fmt: skip
+    assert await retention.clear_addresses(pool, before=NOW - retention.ADDRESSES_KEPT) == 1
+    cleared = "select sequence from notification where address is null"
+    assert [row["sequence"] for row in await pool.fetch(cleared)] == [0]
