@@ -1,5 +1,5 @@
 """The command line: `python -m app up | serve | relay | worker | migrate | seed | reset | backup |
-restore | admin | second-factor-off | verify | new-epoch`. A command reads the settings, calls one
+restore | admin | second-factor-off | verify | new-epoch | describe`. A command reads the settings, calls one
 function, and reports every expected error as one sentence."""
 
 import argparse
@@ -146,6 +146,11 @@ def _parser() -> argparse.ArgumentParser:
             "Make every open screen reload its boards, for example after a restore.",
         )
     )
+    command(
+        "describe",
+        _describe,
+        "Write the files for client developers: TypeScript types, Postman collection, AsyncAPI.",
+    ).add_argument("folder", type=Path, nargs="?", default=Path("docs/api"), metavar="FOLDER")
     return parser
 
 
@@ -438,6 +443,20 @@ def _new_epoch(options: argparse.Namespace) -> None:
 
     asyncio.run(maintenance.new_epoch(_operator_settings(options).owner_database_url))
     print("Every open screen reloads its boards.")
+
+
+def _describe(options: argparse.Namespace) -> None:
+    from app import clients, main, openapi
+    from realtime import asyncapi
+
+    described = openapi.document([*openapi.calls(main.routes())])
+    live = asyncapi.document()
+    for name, text in {
+        "types.ts": clients.typescript(described, live),
+        "postman_collection.json": clients.postman(described),
+        "asyncapi.json": clients.readable(live),
+    }.items():
+        (options.folder / name).write_text(text)
 
 
 if __name__ == "__main__":

@@ -159,7 +159,11 @@ def postman(described: Schema) -> str:
         ],
         "item": [{"name": name, "item": items} for name, items in folders.items()],
     }
-    return json.dumps(collection, indent=2, ensure_ascii=False) + "\n"
+    return readable(collection)
+
+
+def readable(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def _request(described: Schema, path: str, method: str, operation: Schema) -> Schema:

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from pydantic import TypeAdapter
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from app import refusal, web
 from app.refusal import Refusal
+from app.schema import REFS, generate, public_name, tidy
 from app.web import Call, Request
 
 VERSION = "1.0.0"
-REFS = "#/components/schemas/"
 SAFE = {"GET", "HEAD"}
 WRONG_HOST = refusal.WrongHost.status  # its code is that of an invalid request
 Schema = dict[str, Any]
@@ -221,7 +220,7 @@ def _path_parameters(call: Call, schemas: "_Schemas") -> list[Schema]:
 def _query(call: Call) -> list[Schema]:
     if call.query is None:
         return []
-    schema: Schema = _tidy(call.query.model_json_schema())
+    schema: Schema = tidy(call.query.model_json_schema())
     return [
         {
             "name": name,
@@ -269,7 +268,7 @@ def _form(call: Call) -> Schema:
     """The fields of a form: those of the JSON that are no lists or objects, and those for forms
     only. See "Forms" in docs/api.md for the others."""
     assert call.body is not None
-    schema: Schema = _tidy(call.body.model_json_schema())
+    schema: Schema = tidy(call.body.model_json_schema())
     fields = {
         name: {key: part for key, part in _without_null(each).items() if key != "x-form-only"}
         for name, each in schema["properties"].items()
@@ -384,22 +383,8 @@ class _Schemas:
             *(details for call in of for each in [*_common(call), *call.refusals]
               if (details := _details(each)) is not None),
         ]  # fmt: skip
-        inputs = [(str(model), "validation", TypeAdapter(model)) for model in bodies]
-        inputs += [(str(each), "serialization", TypeAdapter(each)) for each in types]
-        inputs.sort(key=lambda each: each[0])
-        by_key, definitions = TypeAdapter.json_schemas(
-            inputs,  # type: ignore[arg-type]  # the modes are literals
-            ref_template=REFS + "{model}",
-        )
-        self.components: dict[str, Schema] = {}
-        for name, each in definitions.get("$defs", {}).items():
-            if "__" in name or _name(name) in self.components:
-                raise ValueError(f"Two models of the API are named {_name(name)}. Rename one.")
-            self.components[_name(name)] = _renamed(_for_json(_tidy(each)))
+        self._of, self.components = generate(bodies, types)
         self.responses: dict[str, Schema] = {}
-        self._of: dict[str, Schema] = {
-            key: _renamed(_tidy(each)) for (key, _), each in by_key.items()
-        }
 
     def of(self, model: Any) -> Schema:
         """The schema of this type; of a model, a reference."""
@@ -410,9 +395,9 @@ class _Schemas:
         type_, details = _type_of(refused), _details(refused)
         name = "".join(part.title() for part in type_.code.split("_")).removesuffix("Error")
         if isinstance(refused, tuple):
-            name = _name(refused[1].__name__)
+            name = public_name(refused[1].__name__)
         name += "Error"
-        members = self.components[_name(details.__name__)] if details is not None else {}
+        members = self.components[public_name(details.__name__)] if details is not None else {}
         self.components[name] = {
             "type": "object",
             "properties": {
@@ -445,47 +430,6 @@ def _references(schema: Any) -> set[str]:
 
 def _details(refused: web.Refused) -> Any:
     return refused[1] if isinstance(refused, tuple) else refused.details
-
-
-def _name(name: str) -> str:
-    """The public name of a model: BookingJson is `Booking`, a listing of it `BookingList`."""
-    listing = re.fullmatch(r"Listing_(\w+?)(?:Json)?_", name)
-    return f"{listing[1]}List" if listing else name.removesuffix("Json")
-
-
-def _renamed(schema: Any) -> Any:
-    """With the public names in references."""
-    if isinstance(schema, dict):
-        return {
-            key: REFS + _name(value.removeprefix(REFS)) if key == "$ref" else _renamed(value)
-            for key, value in schema.items()
-        }
-    return [_renamed(each) for each in schema] if isinstance(schema, list) else schema
-
-
-def _for_json(schema: Schema) -> Schema:
-    """Without the fields that only forms have."""
-    if "properties" in schema:
-        schema["properties"] = {
-            name: each
-            for name, each in schema["properties"].items()
-            if not isinstance(each, Mapping) or "x-form-only" not in each
-        }
-    return schema
-
-
-def _tidy(schema: Any, *, names: bool = False) -> Any:
-    """Without titles, which only repeat the names, and defaults of null. `names`: the keys are
-    names of properties or models."""
-    if isinstance(schema, list):
-        return [_tidy(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        key: _tidy(value, names=not names and key in {"properties", "$defs"})
-        for key, value in schema.items()
-        if names or not (key == "title" or (key == "default" and value is None))
-    }
 
 
 def _without_null(schema: Schema) -> Schema:

@@ -1,14 +1,10 @@
 """The description of the live protocol (AsyncAPI 3.0), generated from its messages. `python -m app
 describe` writes it to docs/api/asyncapi.json."""
 
-import json
 from typing import Any
 
-from pydantic import TypeAdapter
-
+from app import schema
 from realtime import messages
-
-REFS = "#/components/schemas/"
 
 FROM_CLIENT = {"watch": messages.Watch, "unwatch": messages.Unwatch}
 TO_CLIENT: dict[str, Any] = {
@@ -35,14 +31,8 @@ revoked. 4429: too many messages, wait at least 30 s.\
 
 def document() -> dict[str, Any]:
     types = FROM_CLIENT | TO_CLIENT
-    by_key, definitions = TypeAdapter.json_schemas(
-        [
-            (name, "validation" if name in FROM_CLIENT else "serialization", TypeAdapter(type_))
-            for name, type_ in types.items()
-        ],
-        ref_template=REFS + "{model}",
-    )
-    payloads = {name: schema for (name, _), schema in by_key.items()}
+    schemas, components = schema.generate(FROM_CLIENT.values(), TO_CLIENT.values())
+    payloads = {name: schemas[str(type_)] for name, type_ in types.items()}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -91,7 +81,7 @@ def document() -> dict[str, Any]:
                 name: {"name": name, "summary": _summary(type_), "payload": payloads[name]}
                 for name, type_ in types.items()
             },
-            "schemas": definitions.get("$defs", {}),
+            "schemas": components,
         },
     }
 
@@ -116,7 +106,3 @@ def _channel(address: str, types: dict[str, Any], description: str) -> dict[str,
 
 def _summary(type_: Any) -> str:
     return " ".join((type_.__doc__ or "").split())
-
-
-def text() -> str:
-    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
