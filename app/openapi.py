@@ -226,6 +226,7 @@ def _query(call: Call) -> list[Schema]:
             "name": name,
             "in": "query",
             "required": name in schema.get("required", []),
+            "allowEmptyValue": True,  # as if it were left out
             "schema": _without_null(each),
         }
         for name, each in schema["properties"].items()

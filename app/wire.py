@@ -65,6 +65,28 @@ def row_id(value: object) -> int:
     return value
 
 
+def _flag(value: object) -> object:
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):  # of a form
+        return value == "true"
+    raise ValueError("must be true or false")  # pydantic would accept 0, 1, "on" and "yes"
+
+
+# A boolean as input.
+Flag = Annotated[bool, BeforeValidator(_flag)]
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):  # pydantic would take false for 0
+        raise ValueError("must be a number")  # noqa: TRY004 — pydantic reports this one
+    return value
+
+
+# A whole number as input; in a form or a query, its digits.
+Number = Annotated[int, BeforeValidator(_number)]
+
+
 class Paging(BaseModel):
     """`?limit=` (1–100) and `?cursor=` of every list."""
 

@@ -1,12 +1,20 @@
 """The generated description of the API."""
 
+import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
+import playwright
 import pytest
 
-from tests import conformance
+from app.__main__ import main
+from app.db import Pool
+from app.settings import Settings
+from tests import conformance, factories
+from tests.processes import ROOT
 
 
 @pytest.fixture
@@ -55,6 +63,46 @@ async def test_permissions_and_keys_follow_from_the_handlers(described: dict[str
     ]
     assert "Idempotency-Key" in {each["name"] for each in booking["parameters"]}
     assert described["paths"]["/api/instructors"]["get"]["security"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/notifications/preferences", {"reminder": {"email": 0}}),
+        ("/api/instructors/me", {"travel_buffer_minutes": False}),
+    ],
+)
+async def test_numbers_and_booleans_are_not_taken_for_each_other(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings, path: str, body: dict[str, Any]
+) -> None:
+    anna = await factories.instructor(pool)
+    token = await factories.token_of(pool, anna.id, settings)
+    answer = await client.put(path, json=body, headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
+
+
+def test_the_files_for_client_developers_are_current(tmp_path: Path) -> None:
+    assert main(["describe", str(tmp_path)]) == 0
+    committed = ROOT / "docs" / "api"
+    assert {each.name for each in tmp_path.iterdir()} == {each.name for each in committed.iterdir()}
+    for file in tmp_path.iterdir():
+        assert file.read_text() == (committed / file.name).read_text(), (
+            f"docs/api/{file.name} is not current. Run python -m app describe."
+        )
+
+
+def test_the_types_are_valid_typescript() -> None:
+    """Node removes the types and runs the rest, which is nothing."""
+    node = Path(playwright.__file__).parent / "driver" / "node"
+    run = subprocess.run([node, ROOT / "docs/api/types.ts"], capture_output=True, check=False)
+    assert run.returncode == 0, run.stderr.decode()
+
+
+def test_every_call_is_in_the_postman_collection() -> None:
+    collection = json.loads((ROOT / "docs/api/postman_collection.json").read_text())
+    requests = [item["request"] for folder in collection["item"] for item in folder["item"]]
+    described = conformance.description()["paths"]
+    assert len(requests) == sum(len(item) for item in described.values())
 
 
 async def test_a_response_that_the_description_does_not_allow_is_noticed(

@@ -25,7 +25,7 @@ from app.availability.filling import Filled
 from app.availability.week import RangeJson, WeekConflict, WeekJson
 from app.schema import CLOCK, FORM_ONLY, DateText
 from app.web import Call, Request
-from app.wire import LocalDate
+from app.wire import Flag, LocalDate
 
 Minute = Annotated[int, BeforeValidator(week.minute), WithJsonSchema(CLOCK)]
 MAX_REASON = 500
@@ -61,7 +61,7 @@ class TimeRange(BaseModel):
 
 
 DayRanges = Annotated[list[TimeRange], Field(max_length=week.MAX_RANGES)]
-Version = Annotated[int | None, Field(ge=0, le=2**62)]
+Version = Annotated[wire.Number | None, Field(ge=0, le=2**62)]
 
 
 class WeekQuery(BaseModel):
@@ -76,21 +76,21 @@ class WeekEdit(WeekQuery):
 class Copy(BaseModel):
     source: Monday = Field(alias="from")
     to: Monday
-    preview: bool = False
+    preview: Flag = False
 
 
 class Apply(BaseModel):
     source: Monday = Field(alias="from")
     first: LocalDate
     last: LocalDate
-    preview: bool = False
+    preview: Flag = False
 
 
 class Preset(BaseModel):
     preset: Literal["weekdays", "evenings", "weekends"]
     first: LocalDate
     last: LocalDate
-    preview: bool = False
+    preview: Flag = False
     # The page to which a form leads.
     next: str | None = Field(None, json_schema_extra=FORM_ONLY)
 

@@ -37,7 +37,7 @@ def _aligned(start: datetime) -> datetime:
 
 
 Start = Annotated[Instant, AfterValidator(_aligned)]
-Minutes = Annotated[int, Field(ge=1, le=1440)]
+Minutes = Annotated[wire.Number, Field(ge=1, le=1440)]
 
 
 class BookingRequest(BaseModel):

@@ -84,7 +84,7 @@ def _places(location_types: list[LocationType]) -> list[LocationType]:
 
 
 Rate = Annotated[
-    int,
+    wire.Number,
     Field(ge=100, le=100_000),
     _or_say("Enter a price from $1 to $1,000 an hour, such as 60 or 62.50."),
 ]
@@ -92,7 +92,7 @@ Description = Annotated[
     str, Field(max_length=2000), _or_say("A description has at most 2,000 characters.")
 ]
 Lengths = Annotated[
-    list[int],
+    list[wire.Number],
     BeforeValidator(_split),
     Field(max_length=10),
     AfterValidator(_lengths),
@@ -106,17 +106,19 @@ LocationTypes = Annotated[
 Words = Annotated[list[str], BeforeValidator(_split), Field(max_length=10), AfterValidator(_words)]
 Headline = Annotated[str, Field(max_length=200), _or_say("A headline has at most 200 characters.")]
 Bio = Annotated[str, Field(max_length=5000), _or_say("A bio has at most 5,000 characters.")]
-Years = Annotated[int, Field(ge=0, le=80), _or_say("Enter whole years, from 0 to 80.")]
+Years = Annotated[wire.Number, Field(ge=0, le=80), _or_say("Enter whole years, from 0 to 80.")]
 Address = Annotated[
     str,
     AfterValidator(str.strip),
     Field(max_length=500),
     _or_say("An address has at most 500 characters."),
 ]
-Notice = Annotated[int, Field(ge=0, le=43_200), _or_say("Notice is 0 to 43,200 minutes.")]
-Buffer = Annotated[int, Field(ge=0, le=240), _or_say("Travel time is 0 to 240 minutes.")]
+Notice = Annotated[wire.Number, Field(ge=0, le=43_200), _or_say("Notice is 0 to 43,200 minutes.")]
+Buffer = Annotated[wire.Number, Field(ge=0, le=240), _or_say("Travel time is 0 to 240 minutes.")]
 FreeCancelHours = Annotated[
-    int, Field(ge=1, le=48), _or_say("Cancelling is free until 1 to 48 hours before a lesson.")
+    wire.Number,
+    Field(ge=1, le=48),
+    _or_say("Cancelling is free until 1 to 48 hours before a lesson."),
 ]
 AreaNames = Annotated[
     list[Annotated[str, Field(max_length=100)]],
@@ -164,7 +166,7 @@ class ServiceChange(Priced):
     location_types: LocationTypes | None = None
     levels: Words | None = None
     audiences: Words | None = None
-    active: bool | None = None
+    active: wire.Flag | None = None
     catalog_service: SkipJsonSchema[Any] = None
 
     @field_validator("active")

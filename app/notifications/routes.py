@@ -18,7 +18,7 @@ PAGE = "/admin/notifications"
 class ChannelsChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    email: bool
+    email: wire.Flag
 
 
 class PreferencesChange(BaseModel):
