@@ -126,6 +126,20 @@ export type BookingMessage = {
   booking: Booking;
 };
 
+/** The start is an instant, or `date` and `time` on the instructor's wall clock. `override` confirms which rules are to be overridden; in a form, several are joined by commas. */
+export type BookingOnBehalf = {
+  student_id: string;
+  service_id: string;
+  start?: string | null;
+  date?: string | null;
+  time?: string | null;
+  duration_minutes: number;
+  location_type?: "student" | "instructor" | "public" | null;
+  location?: string;
+  note?: string;
+  override?: Array<"availability" | "blackout" | "notice" | "horizon">;
+};
+
 export type BookingRequest = {
   service_id: string;
   start: string;
@@ -301,6 +315,7 @@ export type Entry = {
   actor: Named | null;
   reason: string;
   start: string | null;
+  override?: Array<string>;
 };
 
 /** A page of a list. `next_cursor` is null on the last one. */
@@ -434,6 +449,12 @@ export type Named = {
   name: string;
 };
 
+export type NecessaryOverrideError = {
+  detail: string;
+  code: "TOO_FAR_AHEAD";
+  override?: Array<"availability" | "blackout" | "notice" | "horizon">;
+};
+
 export type Next = Record<string, unknown>;
 
 export type NextAvailable = {
@@ -471,6 +492,14 @@ export type NoteRequest = {
 export type OutsideAvailabilityError = {
   detail: string;
   code: "OUTSIDE_AVAILABILITY";
+  alternatives: Array<string>;
+  version: number;
+};
+
+export type OutsideAvailabilityForStaffError = {
+  detail: string;
+  code: "OUTSIDE_AVAILABILITY";
+  override?: Array<"availability" | "blackout" | "notice" | "horizon">;
   alternatives: Array<string>;
   version: number;
 };
@@ -645,6 +674,11 @@ export type ResultList = {
   next_cursor: string | null;
 };
 
+/** In a form, several roles are joined by commas. */
+export type Roles = {
+  roles: Array<"student" | "instructor" | "admin">;
+};
+
 export type Rule = {
   name: string;
   days: number;
@@ -739,6 +773,22 @@ export type Span = {
   end_time: string;
 };
 
+export type StaffAccount = {
+  id: string;
+  email: string;
+  full_name: string;
+  email_verified: boolean;
+  erased: boolean;
+  roles: Array<string>;
+  created_at: string;
+};
+
+/** A page of a list. `next_cursor` is null on the last one. */
+export type StaffAccountList = {
+  items: Array<StaffAccount>;
+  next_cursor: string | null;
+};
+
 export type StandingPattern = {
   days: Record<string, Array<TimeRange>>;
 };
@@ -811,6 +861,13 @@ export type TooSlowError = {
 export type TooSoonError = {
   detail: string;
   code: "TOO_SOON";
+  min_advance_minutes?: number;
+};
+
+export type TooSoonForStaffError = {
+  detail: string;
+  code: "TOO_SOON";
+  override?: Array<"availability" | "blackout" | "notice" | "horizon">;
   min_advance_minutes?: number;
 };
 
@@ -1044,6 +1101,13 @@ export type Calls = {
     body: Token;
     response: void;
     error: ValidationError | NotAllowedError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
+  };
+  /** Become a student, too. */
+  postStudentsMe: {
+    method: "POST";
+    path: "/api/students/me";
+    response: Account;
+    error: ValidationError | NotSignedInError | NotAllowedError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
   };
   /** List areas. */
   getCatalogAreas: {
@@ -1389,7 +1453,7 @@ export type Calls = {
     path: "/api/bookings/{id}";
     parameters: { id: string };
     response: Booking;
-    error: ValidationError | NotSignedInError | NotFoundError | RateLimitedError | InternalError | UnavailableError;
+    error: ValidationError | NotSignedInError | NotAllowedError | NotFoundError | RateLimitedError | InternalError | UnavailableError;
   };
   /** A lesson as a calendar file. */
   getBookingsByIdCalendarIcs: {
@@ -1397,7 +1461,7 @@ export type Calls = {
     path: "/api/bookings/{id}/calendar.ics";
     parameters: { id: string };
     response: string;
-    error: ValidationError | NotSignedInError | NotFoundError | WrongStateError | RateLimitedError | InternalError | UnavailableError;
+    error: ValidationError | NotSignedInError | NotAllowedError | NotFoundError | WrongStateError | RateLimitedError | InternalError | UnavailableError;
   };
   /** Cancel a lesson. */
   postBookingsByIdCancellation: {
@@ -1433,7 +1497,7 @@ export type Calls = {
     parameters: { id: string };
     query: { limit?: number; cursor?: string };
     response: EntryList;
-    error: ValidationError | NotSignedInError | NotFoundError | RateLimitedError | InternalError | UnavailableError;
+    error: ValidationError | NotSignedInError | NotAllowedError | NotFoundError | RateLimitedError | InternalError | UnavailableError;
   };
   /** Write the instructor’s private note. */
   putBookingsByIdInstructorNote: {
@@ -1572,6 +1636,55 @@ export type Calls = {
     response: Statistics;
     error: ValidationError | NotSignedInError | NotAllowedError | RateLimitedError | InternalError | UnavailableError;
   };
+  /** List accounts. */
+  getAdminAccounts: {
+    method: "GET";
+    path: "/api/admin/accounts";
+    query: { limit?: number; cursor?: string; q?: string; role?: "student" | "instructor" | "admin" };
+    response: StaffAccountList;
+    error: ValidationError | NotSignedInError | NotAllowedError | RateLimitedError | InternalError | UnavailableError;
+  };
+  /** One account. */
+  getAdminAccountsById: {
+    method: "GET";
+    path: "/api/admin/accounts/{id}";
+    parameters: { id: string };
+    response: StaffAccount;
+    error: ValidationError | NotSignedInError | NotAllowedError | NotFoundError | RateLimitedError | InternalError | UnavailableError;
+  };
+  /** Change an account’s roles. */
+  putAdminAccountsByIdRoles: {
+    method: "PUT";
+    path: "/api/admin/accounts/{id}/roles";
+    parameters: { id: string };
+    body: Roles;
+    response: StaffAccount;
+    error: ValidationError | NotSignedInError | NotAllowedError | NotFoundError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
+  };
+  /** Sign an account out everywhere. */
+  deleteAdminAccountsByIdSessions: {
+    method: "DELETE";
+    path: "/api/admin/accounts/{id}/sessions";
+    parameters: { id: string };
+    response: void;
+    error: ValidationError | NotSignedInError | NotAllowedError | NotFoundError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
+  };
+  /** List all bookings. */
+  getAdminBookings: {
+    method: "GET";
+    path: "/api/admin/bookings";
+    query: { limit?: number; cursor?: string; account?: string; instructor?: string; state?: "held" | "confirmed" | "completed" | "cancelled" | "no_show" | "expired"; first?: string; last?: string };
+    response: BookingList;
+    error: ValidationError | NotSignedInError | NotAllowedError | RateLimitedError | InternalError | UnavailableError;
+  };
+  /** Book on a student’s behalf. */
+  postAdminBookings: {
+    method: "POST";
+    path: "/api/admin/bookings";
+    body: BookingOnBehalf;
+    response: Booking;
+    error: ValidationError | NotSignedInError | NotAllowedError | NotFoundError | TooSlowError | DurationNotOfferedError | TooSoonForStaffError | NecessaryOverrideError | StudentBusyError | SlotTakenError | OutsideAvailabilityForStaffError | PayloadTooLargeError | IdempotencyMismatchError | RateLimitedError | InternalError | UnavailableError;
+  };
   /** List mails that could not be sent. */
   getAdminNotifications: {
     method: "GET";
@@ -1600,14 +1713,14 @@ export type Calls = {
     method: "GET";
     path: "/health/live";
     response: Live;
-    error: never;
+    error: RateLimitedError;
   };
   /** Whether this process should get requests. */
   getHealthReady: {
     method: "GET";
     path: "/health/ready";
     response: Ready;
-    error: NotReadyError;
+    error: RateLimitedError | NotReadyError;
   };
 };
 
