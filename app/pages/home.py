@@ -59,7 +59,7 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         lessons=lessons,
         book_again=_to_book_again(past),
         searches=searches,
-        notice=_notice(lessons, now) if account and not is_dismissed else None,
+        notice=_notice(lessons, now) if (lessons or past) and not is_dismissed else None,
         page_data=instructor_cards.page_data(cards, now),
     )
 

@@ -26,6 +26,19 @@ async def test_a_signed_in_student_sees_the_next_two_lessons(
     assert "See your lesson" not in (await visit(client, "/")).text
 
 
+async def test_the_notice_bar_is_for_students_with_lessons(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    for account in (anna, ben):
+        await sign_in(client, account)
+        assert "/notice/dismissal" not in (await client.get("/")).text
+        client.cookies.clear()
+    await book(pool, anna, ben, day=3)
+    await sign_in(client, ben)
+    assert "/notice/dismissal" in (await client.get("/")).text
+
+
 async def test_what_was_booked_before_can_be_booked_again(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
