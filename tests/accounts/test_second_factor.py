@@ -114,12 +114,14 @@ async def test_the_form_asks_for_the_code_without_asking_for_the_password_again(
     )
     assert answer.status_code == 401
     assert factories.PASSWORD not in answer.text
+    assert '<div class="notice bad"' not in answer.text  # asking for the code is no error
     form = Page(answer).form("/api/auth/login")
     assert {"email": ben.email, "code": "", "next": "/lessons"}.items() <= form.fields.items()
     assert "password" not in form.fields
     answer = await form.send(limited, code="000000")
     assert answer.status_code == 401
     assert "That code isn’t right." in Page(answer).text
+    assert '<div class="notice bad"' in answer.text
     form = Page(answer).form("/api/auth/login")
     stolen = form.fields["second_step"]
     other = await factories.student(pool, "Emma")
