@@ -242,8 +242,10 @@ def phrase(chips: list[Chip]) -> str:
 
 
 def title(criteria: Understood, words: Vocabulary) -> str:
-    """Piano lessons in Brooklyn"""
+    """Piano lessons in Brooklyn, Lessons in Brooklyn: Python, C++ or 5 others"""
     subject = _named(words, "service", criteria.service, criteria.services)
     subject = subject or _named(words, "category", criteria.category)
     place = _place(criteria, words) or "in New York"
+    if len(criteria.services) > 3:
+        return f"Lessons {place}: {subject}"
     return f"{subject} lessons {place}" if subject else f"Lessons {place}"

@@ -48,6 +48,12 @@ async def test_the_query_is_shown_as_chips_each_of_which_can_be_removed(
     assert shown(page, *names) == [*names]
 
 
+async def test_many_services_are_in_the_heading_after_the_place(client: httpx.AsyncClient) -> None:
+    heading = re.search("<h1>(.*)</h1>", (await client.get("/search?q=coding+in+brooklyn")).text)
+    assert heading
+    assert re.fullmatch(r"Lessons in Brooklyn: .+, .+ or \d+ others", heading[1])
+
+
 async def test_every_criterion_survives_the_removal_of_another(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
@@ -132,6 +138,8 @@ async def test_nothing_that_fits_says_what_was_dropped_for_the_nearest_results(
     assert "Nearest, without “up to $40”" in page.text
     assert shown(page, "Anna Diaz", "Gil Guitar") == ["Anna Diaz"]
     assert "Nobody" not in page.text
+    page = await visit(client, "/search?q=under+$20")
+    assert "No lesson fits this: up to $20." in page.text
     page = await visit(client, "/search?q=harp")
     assert "Nobody here offers Harp right now." in page.text
     assert shown(page, "Anna Diaz", "Gil Guitar") == ["Anna Diaz", "Gil Guitar"]
