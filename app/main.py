@@ -32,6 +32,7 @@ import app.search.routes
 import realtime.lifespan
 from app import db, health, limits, logs, maintenance, openapi, refusal, web
 from app.availability import public
+from app.availability.board_cache import BoardCache
 from app.availability.public_cache import PublicCache
 from app.search import history, visitor
 from app.settings import Settings
@@ -71,6 +72,9 @@ def build(
             if guest_id := visitor.guest(connection):
                 history.adopt(write_behind, guest_id, account_id)
 
+        def booked(account_id: UUID, instructor_id: UUID) -> None:
+            history.booked(write_behind, account_id, instructor_id, now=now())
+
         async def keep_warm() -> None:
             await public.keep_warm(pool, cache, settings, now=now)
 
@@ -96,9 +100,11 @@ def build(
                     "settings": settings,
                     "pool": pool,
                     "public_cache": cache,
+                    "boards": BoardCache(),
                     "wake_up": wake_up,
                     "sessions_ended": live.wakeup.sessions_ended,
                     "signed_in": signed_in,
+                    "booked": booked,
                     "write_behind": write_behind,
                     "now": now,
                     "templates": templates,

@@ -115,8 +115,16 @@ async def create(request: Request, account: SignedIn, call: KeyedCall | None) ->
         call=call,
     )
     state["wake_up"](lesson.instructor_id)
+    _tell_booked(request, lesson)
     content = booking.as_json(lesson, account.account_id)
     return web.done(request, content, status=201, redirect_to=f"/book/{lesson.id}")
+
+
+def _tell_booked(request: Request, lesson: Booking) -> None:
+    """For the search that led to a booking on our pages. Programs report `booked` themselves
+    (`POST /api/search/interactions`)."""
+    if web.bearer(request) is None:
+        request.state["booked"](lesson.student_id, lesson.instructor_id)
 
 
 def terms(body: BookingRequest) -> dict[str, Any]:
@@ -153,18 +161,20 @@ async def hold_time(request: Request, account: SignedIn, call: KeyedCall | None)
 @web.may("create_bookings")
 @mailing
 async def confirm(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
+    state = request.state
     body = await web.read(request, DetailsRequest, clearable=("location", "note"))
     lesson = await hold.confirm(
-        request.state["pool"],
+        state["pool"],
         account.account_id,
         web.path_id(request),
         location_type=body.location_type,
         location=body.location,
         note=body.note,
-        now=request.state["now"](),
+        now=state["now"](),
         call=call,
     )
-    request.state["wake_up"](lesson.instructor_id)
+    state["wake_up"](lesson.instructor_id)
+    _tell_booked(request, lesson)
     content = booking.as_json(lesson, account.account_id)
     return web.done(request, content, redirect_to=f"/book/{lesson.id}")
 

@@ -32,7 +32,7 @@ async def page(request: Request, account: SignedIn | None) -> Response:
     if {"q", "category", "service"} & request.query_params.keys():  # addresses of earlier releases
         return RedirectResponse(f"/search?{request.url.query}", HTTPStatus.MOVED_PERMANENTLY)
     pool, now = request.state["pool"], request.state["now"]()
-    cards = await instructor_cards.free_next(pool, now=now)
+    cards = await instructor_cards.free_next(pool, boards=request.state["boards"], now=now)
     lessons: list[Booking] = []
     past: list[Booking] = []
     if account and "view_own_bookings" in account.permissions:

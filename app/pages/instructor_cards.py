@@ -9,9 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from app import formatting, wire
-from app.availability import next_start, start_times
+from app.availability import next_start
+from app.availability.board_cache import BoardCache, FreeStart, KnownBoard
 from app.availability.next_start import NextStart
-from app.availability.start_times import HORIZON
+from app.availability.start_times import HORIZON, Limits
 from app.db import Db
 from app.statements import PUBLIC_SECONDS, statement
 
@@ -34,14 +35,12 @@ class Window:
     to_minute: int = 24 * 60
     is_start: bool = False
 
-    def allows(self, start: datetime, minutes: int, zone: str) -> bool:
-        day = formatting.local_day(start, zone)
-        begin = formatting.wall_minutes(start, zone)
-        if not self.first <= day <= self.last:
+    def allows(self, start: FreeStart, minutes: int) -> bool:
+        if not self.first <= start.day <= self.last:
             return False
         if self.is_start:
-            return begin == self.from_minute
-        return self.from_minute <= begin and begin + minutes <= self.to_minute
+            return start.minute == self.from_minute
+        return self.from_minute <= start.minute and start.minute + minutes <= self.to_minute
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -58,14 +57,15 @@ class Pick:
     """A service to show with lessons of `minutes`, and its next start."""
 
     service_id: UUID
+    instructor_id: UUID
     minutes: int
     start: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class CardRow:
-    """A service, its instructor, and the board of DAYS days from `first` on. `areas` are names;
-    `minutes` is the length that the card offers."""
+    """A service, its instructor, and the board of DAYS days from `first` on, or None if it is known
+    already. `areas` are names; `minutes` is the length that the card offers."""
 
     service_id: UUID
     instructor_id: UUID
@@ -83,41 +83,6 @@ class CardRow:
     min_advance_minutes: int
     days: Any
 
-    def starts(self, now: datetime, window: Window | None) -> list[datetime]:
-        """A few of the next starts that can be booked."""
-        limits = start_times.Limits.at(now, self.min_advance_minutes)
-        zone, minutes = self.time_zone, self.minutes
-        free: list[datetime] = []
-        parts: set[tuple[str, str]] = set()
-        for day in sorted(self.days):
-            for start in start_times.free_of_day(self.days[day], minutes, zone=zone, limits=limits):
-                if window is None or window.allows(start, minutes, zone):
-                    free.append(start)
-                    parts.add((day, formatting.part_of_day(start, zone)))
-            if len(parts) >= TIMES:
-                break
-        return spread(free, zone, int(self.service_id.hex[-6:], 16))
-
-
-def spread(free: Sequence[datetime], zone: str, seed: int, limit: int = TIMES) -> list[datetime]:
-    """Of free starts in order, the soonest and one of each later part of a day, which varies by
-    `seed`; then the soonest others, first those an hour apart. Three neighbors would say little,
-    and so would the same times on every card. cards.js mirrors it."""
-    parts: dict[tuple[date, str], list[datetime]] = {}
-    for start in free:
-        part = formatting.part_of_day(start, zone)
-        parts.setdefault((formatting.local_day(start, zone), part), []).append(start)
-    chosen = [
-        min(starts, key=lambda start: _rank(start, seed)) if number else starts[0]
-        for number, starts in enumerate([*parts.values()][:limit])
-    ]
-    for distance in (APART, timedelta(0)):
-        for start in free:
-            is_apart = all(abs(start - other) >= distance for other in chosen)
-            if len(chosen) < limit and start not in chosen and is_apart:
-                chosen.append(start)
-    return sorted(chosen)
-
 
 def _rank(start: datetime, seed: int) -> int:
     """A number that looks random. The choice by it stays when another start is taken."""
@@ -127,6 +92,7 @@ def _rank(start: datetime, seed: int) -> int:
 @dataclass(frozen=True, slots=True)
 class Card:
     row: CardRow
+    board: KnownBoard
     starts: list[datetime]
     window: Window | None = None
 
@@ -148,7 +114,7 @@ class Card:
                 "version": row.version,
                 "time_zone": row.time_zone,
                 "min_advance_minutes": row.min_advance_minutes,
-                "days": row.days,
+                "days": self.board.days,
             },
         }
 
@@ -157,34 +123,87 @@ _cards = statement("cards", CardRow, seconds=PUBLIC_SECONDS)
 
 
 async def of(
-    db: Db, picks: Sequence[Pick], *, window: Window | None = None, now: datetime
+    db: Db,
+    picks: Sequence[Pick],
+    *,
+    boards: BoardCache,
+    window: Window | None = None,
+    now: datetime,
 ) -> list[Card]:
     """The cards of these services, in this order, with times within the window. A board begins
     today or with the window, or on the day of a next start beyond that."""
     begin = window.first if window else formatting.local_day(now, ZONE)
     days = [formatting.local_day(pick.start or now, ZONE) for pick in picks]
+    firsts = [day if (day - begin).days >= DAYS - 1 else begin for day in days]
+    keys = [(pick.instructor_id, first, DAYS) for pick, first in zip(picks, firsts, strict=True)]
+    known = boards.find(keys)
     rows = await _cards.all(
         db,
         services=[pick.service_id for pick in picks],
         minutes=[pick.minutes for pick in picks],
-        firsts=[day if (day - begin).days >= DAYS - 1 else begin for day in days],
+        firsts=firsts,
+        known_firsts=[board and board.first for board in known],
+        known_epochs=[board and board.epoch for board in known],
+        known_versions=[board and board.version for board in known],
         now=now,
         days=DAYS,
     )
     row_of = {row.service_id: row for row in rows}
-    return [
-        Card(row, row.starts(now, window), window)
-        for pick in picks
-        if (row := row_of.get(pick.service_id))
+    cards: list[Card] = []
+    for pick, key, known_board in zip(picks, keys, known, strict=True):
+        if row := row_of.get(pick.service_id):
+            board = known_board
+            if board is None or row.days is not None:
+                board = KnownBoard(row.first, row.epoch, row.version, row.time_zone, row.days)
+                boards.store(key, board)
+            cards.append(Card(row, board, _starts(row, board, now, window), window))
+    return cards
+
+
+def _starts(
+    row: CardRow, board: KnownBoard, now: datetime, window: Window | None
+) -> list[datetime]:
+    """A few of the next starts that can be booked, among those of the first TIMES parts of days and
+    the rest of the last one's day."""
+    limits = Limits.at(now, row.min_advance_minutes)
+    free: list[FreeStart] = []
+    parts: set[tuple[date, str]] = set()
+    for start in board.starts(row.minutes):
+        if len(parts) >= TIMES and start.day != free[-1].day:
+            break
+        if limits.allow(start.start) and (window is None or window.allows(start, row.minutes)):
+            free.append(start)
+            parts.add((start.day, start.part))
+    return spread(free, int(row.service_id.hex[-6:], 16))
+
+
+def spread(free: Sequence[FreeStart], seed: int, limit: int = TIMES) -> list[datetime]:
+    """Of free starts in order, the soonest and one of each later part of a day, which varies by
+    `seed`; then the soonest others, first those an hour apart. Three neighbors would say little,
+    and so would the same times on every card. cards.js mirrors it."""
+    parts: dict[tuple[date, str], list[datetime]] = {}
+    for each in free:
+        parts.setdefault((each.day, each.part), []).append(each.start)
+    chosen = [
+        min(starts, key=lambda start: _rank(start, seed)) if number else starts[0]
+        for number, starts in enumerate([*parts.values()][:limit])
     ]
+    for distance in (APART, timedelta(0)):
+        for each in free:
+            if len(chosen) >= limit:
+                break
+            is_apart = all(abs(each.start - other) >= distance for other in chosen)
+            if each.start not in chosen and is_apart:
+                chosen.append(each.start)
+    return sorted(chosen)
 
 
-async def free_next(db: Db, *, now: datetime) -> list[Card]:
+async def free_next(db: Db, *, boards: BoardCache, now: datetime) -> list[Card]:
     """Instructors of varied subjects by their next start."""
     ranking = await next_start.soonest(db, limit=CANDIDATES, now=now)
     chosen = _varied(ranking)
-    picks = [Pick(each.service_id, each.minutes, each.start) for each in chosen]
-    cards = await of(db, picks, now=now)
+    picks = [Pick(each.service_id, each.instructor_id, each.minutes, each.start) for each in chosen]
+    cards = await of(db, picks, boards=boards, now=now)
     # The boards are read after the ranking, and end before the horizon.
     start_of = {each.service_id: each.start or now + HORIZON for each in chosen}
     cards.sort(key=lambda card: (*card.starts, start_of[card.row.service_id])[0])

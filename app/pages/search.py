@@ -11,7 +11,6 @@ from starlette.responses import Response
 from app import web
 from app.accounts.session import SignedIn
 from app.bookings import booking
-from app.db import Pool
 from app.pages import instructor_cards, meta, search_criteria
 from app.pages.instructor_cards import Card, Pick, Window
 from app.pages.meta import Meta
@@ -19,7 +18,7 @@ from app.search import history, search, visitor, vocabulary
 from app.search.parse import MAX_LENGTH, PARTS, Understood, parse
 from app.search.search import Item, Position, Sort
 from app.search.vocabulary import Vocabulary
-from app.web import Request
+from app.web import Request, State
 
 PAGE_SIZE = 12
 NEAREST = 6
@@ -53,7 +52,7 @@ async def page(request: Request, account: SignedIn | None) -> Response:
     criteria = replace(understood, **search_criteria.filters(fields, words))
     sort = search_criteria.sort(fields, criteria)
     after = search_criteria.position(fields.get("cursor", ""), sort)
-    results = await _results(pool, criteria, words, sort=sort, after=after, now=now)
+    results = await _results(state, criteria, words, sort=sort, after=after, now=now)
 
     seeker = visitor.of(request, account)
     search_id: UUID | None = None
@@ -92,7 +91,7 @@ async def page(request: Request, account: SignedIn | None) -> Response:
 
 
 async def _results(
-    pool: Pool,
+    state: State,
     criteria: Understood,
     words: Vocabulary,
     *,
@@ -100,18 +99,19 @@ async def _results(
     after: Position | None,
     now: datetime,
 ) -> Results:
+    pool = state["pool"]
     items = await search.items(
         pool, criteria, words, now=now, limit=PAGE_SIZE + 1, sort=sort, after=after
     )
     shown = items[:PAGE_SIZE]
     if items or after:
-        cards = await _cards(pool, shown, criteria, now)
+        cards = await _cards(state, shown, criteria, now)
         return Results(shown, len(items) > PAGE_SIZE, cards, [], [])
     relaxed = await search.relaxed(pool, criteria, words, now=now, limit=NEAREST, sort=sort)
     if relaxed is None:
         return Results([], False, [], [], [])
     looser = search_criteria.without(criteria, relaxed.dropped)
-    nearest = await _cards(pool, relaxed.items, looser, now)
+    nearest = await _cards(state, relaxed.items, looser, now)
     return Results([], False, [], nearest, relaxed.dropped)
 
 
@@ -151,7 +151,9 @@ def _meta(
     )
 
 
-async def _cards(pool: Pool, items: list[Item], criteria: Understood, now: datetime) -> list[Card]:
+async def _cards(
+    state: State, items: list[Item], criteria: Understood, now: datetime
+) -> list[Card]:
     """The results' cards. With a day or time, they show only times then."""
     window = _window(criteria, now)
     # The cards of an instructor share a board, which begins for the soonest.
@@ -160,8 +162,13 @@ async def _cards(pool: Pool, items: list[Item], criteria: Understood, now: datet
         if item.next_available:
             known = soonest.get(item.instructor_id, item.next_available)
             soonest[item.instructor_id] = min(known, item.next_available)
-    picks = [Pick(item.service_id, item.minutes, soonest.get(item.instructor_id)) for item in items]
-    return await instructor_cards.of(pool, picks, window=window, now=now)
+    picks = [
+        Pick(item.service_id, item.instructor_id, item.minutes, soonest.get(item.instructor_id))
+        for item in items
+    ]
+    return await instructor_cards.of(
+        state["pool"], picks, boards=state["boards"], window=window, now=now
+    )
 
 
 def _window(criteria: Understood, now: datetime) -> Window | None:

@@ -46,6 +46,13 @@ class _Interaction:
 
 
 @dataclass(frozen=True, slots=True)
+class _Booked:
+    account_id: UUID
+    instructor_id: UUID
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class _Adoption:
     guest_id: UUID
     account_id: UUID
@@ -53,6 +60,7 @@ class _Adoption:
 
 _record_searches = statement("record_searches", int)
 _record_interactions = statement("record_interactions", int)
+_record_booked_results = statement("record_booked_results", int)
 _adopt_searches = statement("adopt_searches", int)
 _recent_searches = statement("recent_searches", Search)
 _delete_search = statement("delete_search", UUID)
@@ -85,6 +93,12 @@ def interact(
     """Records that a result was shown, hovered, clicked or booked; returns at once."""
     interaction = _Interaction(search_id, visitor, instructor_id, kind, now)
     writes.put(_write_interactions, interaction)
+
+
+def booked(writes: WriteBehind, account_id: UUID, instructor_id: UUID, *, now: datetime) -> None:
+    """Records that an account has booked with an instructor whose result it clicked before, also as
+    a guest; returns at once."""
+    writes.put(_write_booked, _Booked(account_id, instructor_id, now))
 
 
 def adopt(writes: WriteBehind, guest_id: UUID, account_id: UUID) -> None:
@@ -146,6 +160,15 @@ async def _write_interactions(db: Pool, interactions: list[_Interaction]) -> Non
         instructor_ids=[row.instructor_id for row in interactions],
         kinds=[row.kind for row in interactions],
         times=[row.at for row in interactions],
+    )
+
+
+async def _write_booked(db: Pool, bookings: list[_Booked]) -> None:
+    await _record_booked_results.run(
+        db,
+        visitor_ids=[row.account_id for row in bookings],
+        instructor_ids=[row.instructor_id for row in bookings],
+        times=[row.at for row in bookings],
     )
 
 

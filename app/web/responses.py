@@ -75,6 +75,9 @@ def templates(folder: Path) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # For `tojson`, which escapes what HTML would end a script with.
+    environment.policies["json.dumps_function"] = _dumps
+    environment.policies["json.dumps_kwargs"] = {}
     files = folder.parent / "static"
     environment.globals |= {"formatting": formatting, "wire": wire}
     environment.globals["new_key"] = lambda: secrets.token_urlsafe(12)
@@ -84,6 +87,10 @@ def templates(folder: Path) -> jinja2.Environment:
         )
     )
     return environment
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 class _Files(StaticFiles):

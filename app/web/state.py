@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from app import refusal
 from app.accounts.session import SignedIn
+from app.availability.board_cache import BoardCache
 from app.availability.public_cache import PublicCache
 from app.db import Pool
 from app.limits import Limiter
@@ -32,11 +33,14 @@ class State(TypedDict):
     settings: Settings
     pool: Pool
     public_cache: PublicCache
+    boards: BoardCache
     wake_up: WakeUp
     # Tells the live path that sessions of this account have ended. Returns at once, too.
     sessions_ended: Callable[[UUID], None]
     # Tells the other domains that this visitor is now signed in to an account. Returns at once.
     signed_in: Callable[[HTTPConnection[Any], UUID], None]
+    # Tells the other domains that this account has booked with this instructor. Returns at once.
+    booked: Callable[[UUID, UUID], None]
     write_behind: WriteBehind
     now: Callable[[], datetime]
     templates: jinja2.Environment

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from app import refusal
 from app.availability import board, next_start
+from app.availability.board_cache import BoardCache
 from app.bookings import booking
 from app.db import Pool
 from app.pages import instructor_cards
@@ -108,7 +109,8 @@ async def _turn(pool: Pool, student: UUID, seconds: dict[str, list[float]]) -> N
     await next_start.soonest(pool, limit=instructor_cards.LIMIT, now=now)
     timed("ranking", began)
     began = time.perf_counter()
-    cards = await instructor_cards.free_next(pool, now=now)
+    # The boards of all cards are computed, as after a restart.
+    cards = await instructor_cards.free_next(pool, boards=BoardCache(), now=now)
     timed("cards", began)
     began = time.perf_counter()
     for card_with_board in cards:

@@ -1,25 +1,35 @@
 """Searches of a large site: from the words to the results as JSON, without HTTP. The floor reads
-the rows of as many services by their keys."""
+the rows of as many services by their keys. And the home page of signed-in students through HTTP,
+whose floor is a route without Postgres."""
 
+import gzip
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from itertools import cycle, islice
 from pathlib import Path
+from urllib.parse import urlencode
 
 import orjson
 
+from app.accounts import session
 from app.db import Tx
+from app.pages import instructor_cards
 from app.search import search, suggestions, vocabulary
 from app.search.parse import parse
+from loadtests.bench import client
+from loadtests.bench.booking import WEB, backend_seconds
 from loadtests.bench.cpu import cpu_seconds
 from loadtests.bench.large import INSTRUCTORS, large_stack
 from loadtests.bench.report import Result, say
-from loadtests.bench.stack import Cluster
+from loadtests.bench.stack import Cluster, Stack, Web
 from loadtests.table import milliseconds, percentile
 
 LIMIT = 20
 WARM = 60
+STUDENTS = 20  # who open the home page in turn
+RECENT_SEARCHES = 5
+HOME_SECONDS = 0.015
 # What is asked for most, and what is hardest: popular subjects, whole categories, no subject at
 # all, rare ones, words, prices, areas, levels.
 WITHOUT_TIME = (
@@ -91,6 +101,7 @@ async def measure(databases: Cluster, folder: Path, *, quick: bool) -> list[Resu
             *_results(
                 "suggestions", await _timed(connection, _suggest, PREFIXES, rounds), floor, None, 10
             ),
+            *await _home(stack, rounds * 10),
         ]
 
 
@@ -155,3 +166,77 @@ async def _floor(connection: Tx, _: str) -> int:
         LIMIT,
     )
     return len(rows)
+
+
+async def _home(stack: Stack, rounds: int) -> list[Result]:
+    """The home page, compressed, of students with lessons and recent searches."""
+    say("the home page of signed-in students")
+    tokens = await _students(stack)
+    seconds: dict[str, list[float]] = {"page": [], "floor": []}
+    async with stack.product() as web:
+        (connection,) = await client.connections(web, 1)
+
+        async def get(path: str, token: str) -> tuple[float, bytes]:
+            lines = [f"GET {path} HTTP/1.1", f"Host: {web.host}:{web.port}"]
+            lines += [f"Authorization: Bearer {token}", "Accept-Encoding: gzip", "", ""]
+            started = time.perf_counter()
+            status, body = await connection.ask("\r\n".join(lines).encode())
+            elapsed = time.perf_counter() - started
+            assert status == 200, (path, status)
+            return elapsed, body
+
+        for token in tokens:
+            for query in WITHOUT_TIME[:RECENT_SEARCHES]:
+                await get(f"/search?{urlencode({'q': query})}", token)
+        cpu = {"web": 0.0, "postgres": 0.0}
+        for number, token in enumerate(islice(cycle(tokens), WARM + rounds)):
+            if number == WARM:
+                cpu = await _cpu(stack, web)
+            elapsed, body = await get("/", token)
+            if number >= WARM:
+                seconds["page"].append(elapsed)
+        cpu = {name: used - cpu[name] for name, used in (await _cpu(stack, web)).items()}
+        for _ in range(rounds):
+            seconds["floor"].append((await get("/health/live", tokens[0]))[0])
+        connection.close()
+    page = gzip.decompress(body).decode()
+    assert "Your next lessons" in page
+    assert page.count('data-service="') == instructor_cards.LIMIT
+    assert page.count('action="/api/search/history/') == RECENT_SEARCHES
+    p50, p99 = (percentile(seconds["page"], q) for q in (50, 99))
+    floor50 = percentile(seconds["floor"], 50)
+    return [
+        Result(
+            "the home page of a signed-in student: p50, p99",
+            f"{milliseconds(p50)}, {milliseconds(p99)}",
+            f"{milliseconds(floor50)} (a route without Postgres)",
+            f"{p50 / floor50:.1f}×",
+            f"p50 ≤ {milliseconds(HOME_SECONDS)}",
+            p50 <= HOME_SECONDS,
+        ),
+        Result(
+            "the home page, CPU of the web process, and of Postgres",
+            ", ".join(f"{used / rounds * 1e3:.1f} ms" for used in cpu.values()),
+            "",
+            "",
+            f"both ≤ {milliseconds(HOME_SECONDS)}",
+            sum(cpu.values()) / rounds <= HOME_SECONDS,
+        ),
+    ]
+
+
+async def _cpu(stack: Stack, web: Web) -> dict[str, float]:
+    return {"web": cpu_seconds(web.pid), "postgres": await backend_seconds(stack, WEB)}
+
+
+async def _students(stack: Stack) -> list[str]:
+    """The session tokens of students with lessons ahead and behind them."""
+    ids = await stack.pool.fetch(
+        """select b.student_id from booking b
+           where b.state = 'confirmed' and lower(b.during) > now() + interval '1 hour'
+           group by b.student_id having count(*) >= 2 order by b.student_id limit $1""",
+        STUDENTS,
+        timeout=60,
+    )
+    now = datetime.now(UTC)
+    return [await session.open(stack.pool, row[0], stack.settings, now=now) for row in ids]

@@ -56,6 +56,25 @@ insert into search_interaction (search_id, visitor_id, is_guest, instructor_id, 
 select * from unnest(:search_ids::uuid[], :visitor_ids::uuid[], :are_guests::boolean[],
                      :instructor_ids::uuid[], :kinds::text[], :times::timestamptz[]);
 
+-- name: record_booked_results
+-- Of each booking, the search whose result of this instructor the visitor clicked last, within a day
+-- before and among their newest interactions. A repeated request is no second booking.
+insert into search_interaction (search_id, visitor_id, is_guest, instructor_id, kind, at)
+select last.search_id, row.visitor_id, false, row.instructor_id, 'booked', min(row.at)
+from unnest(:visitor_ids::uuid[], :instructor_ids::uuid[], :times::timestamptz[])
+       as row (visitor_id, instructor_id, at)
+cross join lateral (
+  select recent.search_id, recent.kind, recent.at
+  from (
+    select i.* from search_interaction i
+    where i.visitor_id = row.visitor_id order by i.id desc limit 500
+  ) as recent
+  where recent.instructor_id = row.instructor_id and recent.kind in ('clicked', 'booked')
+  order by recent.id desc limit 1
+) as last
+where last.kind = 'clicked' and last.at between row.at - interval '1 day' and row.at
+group by last.search_id, row.visitor_id, row.instructor_id;
+
 -- name: adopt_searches
 select adopt_searches(:guest_id, :account_id, :newest);
 

@@ -9,6 +9,7 @@ from playwright.async_api import Page, expect
 
 from app import formatting, wire
 from app.availability import start_times
+from app.availability.board_cache import FreeStart
 from app.db import Pool
 from app.pages import instructor_cards, selection
 from app.pages.instructor_cards import Window
@@ -235,7 +236,8 @@ async def test_the_cards_show_the_same_times(open_page: Open) -> None:
         ],
     )
     for (free, zone, seed), (spread, within) in zip(cases, shown, strict=True):
-        expected = instructor_cards.spread(free, zone, seed)
+        starts = [FreeStart.of(start, zone) for start in free]
+        expected = instructor_cards.spread(starts, seed)
         assert [datetime.fromtimestamp(ms / 1000, UTC) for ms in spread] == expected
-        allowed = [start for start in free if window.allows(start, 60, zone)]
+        allowed = [each.start for each in starts if window.allows(each, 60)]
         assert [datetime.fromtimestamp(ms / 1000, UTC) for ms in within] == allowed

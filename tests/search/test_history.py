@@ -119,6 +119,55 @@ async def test_an_interaction_is_recorded_for_the_visitors_own_search_only(
     assert (await client.post("/api/search/interactions", json=wrong)).status_code == 422
 
 
+async def test_a_lesson_booked_from_a_result_is_recorded_once(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    client.headers["Sec-Fetch-Site"] = "same-origin"
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    carl, eve = await factories.instructor(pool, "Carl"), await factories.student(pool, "Eve")
+    ids = {query: await search(client, query) for query in ("piano", "piano lessons", "carl")}
+    for query, instructor in (("piano", anna), ("piano lessons", anna), ("carl", carl)):
+        kind = "shown" if query == "carl" else "clicked"
+        body = {"search_id": ids[query], "instructor_id": str(instructor.id), "kind": kind}
+        assert (await client.post("/api/search/interactions", json=body)).status_code == 202
+    credentials = {"email": ben.email, "password": PASSWORD}
+    assert (await client.post("/api/auth/login", json=credentials)).status_code == 200
+
+    def lesson(hour: str, instructor: factories.Instructor) -> dict[str, Any]:
+        return {
+            "service_id": str(instructor.service_id),
+            "start": instructor.at(hour).isoformat(),
+            "duration_minutes": 60,
+            "location": "12 Main Street",
+        }
+
+    async def booked() -> list[tuple[str, Any]]:
+        await history(client)  # waits for what is written behind
+        rows = await pool.fetch(
+            """select i.search_id, i.instructor_id from search_interaction i
+               where i.kind = 'booked' and i.visitor_id = $1 and not i.is_guest""",
+            ben.id,
+        )
+        return [(str(row[0]), row[1]) for row in rows]
+
+    held = (await client.post("/api/holds", json=lesson("10:00", anna))).json()
+    assert await booked() == []
+    for _ in range(2):
+        path, key = f"/api/bookings/{held['id']}/confirmation", {"Idempotency-Key": "one"}
+        assert (await client.post(path, json={}, headers=key)).status_code == 200
+    assert await booked() == [(ids["piano lessons"], anna.id)]
+    # A result that was only seen is not what led to the booking.
+    assert (await client.post("/api/bookings", json=lesson("12:00", carl))).status_code == 201
+    assert await booked() == [(ids["piano lessons"], anna.id)]
+    # Neither is the search of another visitor.
+    client.cookies.clear()
+    credentials = {"email": eve.email, "password": PASSWORD}
+    assert (await client.post("/api/auth/login", json=credentials)).status_code == 200
+    assert (await client.post("/api/bookings", json=lesson("14:00", anna))).status_code == 201
+    assert await booked() == [(ids["piano lessons"], anna.id)]
+    assert await pool.fetchval("select count(*) from search_interaction") == 4
+
+
 async def test_a_search_succeeds_while_its_history_cannot_be_written(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
