@@ -121,16 +121,19 @@ async def _read(
     *,
     now: datetime,
 ) -> Answer:
-    reading = cache.begin(str(instructor_id))
-    try:
-        if isinstance(query, Days):
-            result = await _availability(db, instructor_id, query, settings, now=now)
-        else:
-            result = await _next_start(db, instructor_id, query, now=now)
-        cache.store(reading, query, result)
-    finally:
-        cache.end(reading)
-    return result
+    async def read() -> Answer:
+        reading = cache.begin(str(instructor_id))
+        try:
+            if isinstance(query, Days):
+                result = await _availability(db, instructor_id, query, settings, now=now)
+            else:
+                result = await _next_start(db, instructor_id, query, now=now)
+            cache.store(reading, query, result)
+        finally:
+            cache.end(reading)
+        return result
+
+    return await cache.share(str(instructor_id), (query, _quarter(now)), read)
 
 
 async def _availability(

@@ -5,8 +5,9 @@ tell it which calendars they have changed."""
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client import REGISTRY, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily
@@ -80,6 +81,8 @@ class Calendar:
     answers: dict[Hashable, _Cached] = field(default_factory=dict)
     # Other keys of the answers, such as raw query strings.
     aliases: dict[Hashable, Hashable] = field(default_factory=dict)
+    # Reads that have begun since the last change.
+    reads: dict[Hashable, asyncio.Task[Answer]] = field(default_factory=dict)
     size: int = 0
 
 
@@ -129,6 +132,26 @@ class PublicCache:
         self._calendars.move_to_end(instructor)
         REQUESTS["hit"] += 1
         return answer
+
+    async def share(
+        self, instructor: str, key: Hashable, read: Callable[[], Coroutine[Any, Any, Answer]]
+    ) -> Answer:
+        """The answer of `read`. Requests for the same key meanwhile wait for the same read, or all
+        who poll would read at each quarter of an hour. A change of the calendar begins another."""
+        reads = self.begin(instructor).calendar.reads
+        task = reads.get(key)
+        if task is None:
+            task = reads[key] = asyncio.create_task(read())
+
+            def finished(done: asyncio.Task[Answer]) -> None:
+                if reads.get(key) is done:
+                    del reads[key]
+                if not done.cancelled():
+                    done.exception()  # all requests may have given up
+
+            task.add_done_callback(finished)
+        # A request that gives up does not stop the others.
+        return await asyncio.shield(task)
 
     def begin(self, instructor: str) -> Reading:
         """To be called before Postgres is read, so that a change meanwhile is noticed."""
@@ -186,6 +209,8 @@ class PublicCache:
         if calendar is None:
             return
         if version is not None:
+            if version > calendar.newest:
+                calendar.reads.clear()
             calendar.newest = max(calendar.newest, version)
             if calendar.version is None or version <= calendar.version:
                 return

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from app import refusal
 from app.availability import public_cache
 from app.availability.public_cache import Answer, PublicCache
 from app.db import SQL, Pool
@@ -236,7 +237,16 @@ def test_every_change_of_what_public_answers_show_makes_a_step() -> None:
     ):
         columns.setdefault(table, set()).update(re.findall(r"(\w+) = ", assignments))
     assert columns == {
-        "account": {"full_name", "email", "verified_at", "password_hash", "time_zone", "clock"},
+        "account": {
+            "full_name",
+            "email",
+            "verified_at",
+            "password_hash",
+            "time_zone",
+            "clock",
+            "erasure_began_at",
+            "erased_at",
+        },
         "calendar": {
             "version",
             "availability_version",
@@ -270,6 +280,56 @@ def store(cache: PublicCache, instructor: str, key: str = "days", *, version: in
     reading = cache.begin(instructor)
     cache.store(reading, key, answer(version))
     cache.end(reading)
+
+
+async def test_concurrent_misses_share_a_read_until_the_calendar_changes(
+    cache: PublicCache,
+) -> None:
+    ends: list[asyncio.Event] = []
+
+    async def read() -> Answer:
+        ends.append(asyncio.Event())
+        number = len(ends)
+        await ends[-1].wait()
+        return answer(version=number)
+
+    def request() -> asyncio.Task[Answer]:
+        return asyncio.create_task(cache.share("anna", "days", read))
+
+    async def begun(count: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while len(ends) < count:
+                await asyncio.sleep(0)
+
+    requests = [request() for _ in range(5)]
+    await begun(1)
+    requests[0].cancel()
+    for count, version in ((2, None), (3, 7)):
+        cache.changed("anna", version)
+        requests.append(request())
+        await begun(count)
+    for end in reversed(ends):
+        end.set()
+    results = await asyncio.gather(*requests, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError)
+    versions = [each.version for each in results[1:] if isinstance(each, Answer)]
+    assert versions == [1, 1, 1, 1, 2, 3]
+
+
+async def test_a_read_that_fails_fails_for_all_and_is_not_repeated_for_the_next(
+    cache: PublicCache,
+) -> None:
+    async def fail() -> Answer:
+        await asyncio.sleep(0)
+        raise refusal.NotFound
+
+    async def succeed() -> Answer:
+        return answer()
+
+    requests = [asyncio.create_task(cache.share("anna", "days", fail)) for _ in range(3)]
+    results = await asyncio.gather(*requests, return_exceptions=True)
+    assert [type(each) for each in results] == [refusal.NotFound] * 3
+    assert (await cache.share("anna", "days", succeed)).version == 1
 
 
 def test_an_answer_is_right_in_its_quarter_of_an_hour_only(cache: PublicCache) -> None:
