@@ -49,7 +49,7 @@ class Progress:
     finished: bool
 
 
-_begin = statement("begin_erasure", bool)
+_begin = statement("begin_erasure", str)
 _repeat = statement("repeat_erasure", str)
 _unfinished_lessons = statement("unfinished_lessons", Lesson)
 _erase_texts = statement("erase_texts", int)
@@ -62,28 +62,35 @@ _name_of_erased = statement("name_of_erased", str)
 
 async def erase_own(pool: Pool, account_id: UUID, plain_password: str, *, now: datetime) -> None:
     """Makes the account anonymous and ends its sessions; `complete` does the rest. Raises
-    ValidationError for a wrong password."""
+    ValidationError for a wrong password, and NotAllowed for the only admin."""
     credentials = await address.credentials_of(pool, account_id)
     if credentials is None:
         raise refusal.NotSignedIn
     await password.check_own(plain_password, credentials.password_hash)
-    if not await _start(pool, account_id, credentials.password_hash, now=now):
-        raise refusal.ValidationError("Your password was changed just now.", field="password")
+    await _start(pool, account_id, credentials.password_hash, now=now)
 
 
 async def erase(pool: Pool, account_id: UUID, *, now: datetime) -> None:
     """The same for an admin, without a password. Erasing an account again is no error. Raises
-    NotFound."""
-    if not await _start(pool, account_id, None, now=now):
-        raise refusal.NotFound
+    NotFound, and NotAllowed for the only admin."""
+    await _start(pool, account_id, None, now=now)
 
 
-async def _start(pool: Pool, account_id: UUID, password_hash: str | None, *, now: datetime) -> bool:
+async def _start(pool: Pool, account_id: UUID, password_hash: str | None, *, now: datetime) -> None:
     async with gate.writer(pool, account_id, student=account_id):
-        return await transact(
+        refused = await transact(
             pool,
-            lambda tx: _begin.one(tx, account_id=account_id, password_hash=password_hash, now=now),
+            lambda tx: _begin.first(
+                tx, account_id=account_id, password_hash=password_hash, now=now
+            ),
         )
+    match refused:
+        case "NOT_FOUND":
+            raise refusal.NotFound
+        case "PASSWORD_CHANGED":
+            raise refusal.ValidationError("Your password was changed just now.", field="password")
+        case "LAST_ADMIN":
+            raise refusal.NotAllowed("This is the only admin. Make somebody else an admin first.")
 
 
 async def complete(

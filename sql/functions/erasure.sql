@@ -14,18 +14,32 @@ end
 $$;
 
 -- Makes the account anonymous, ends its sessions and deletes what only it uses. p_password_hash: the
--- password that was checked; null if none was. False: there is no such account, or its password has
--- changed meanwhile. True for an account whose erasure began earlier.
+-- password that was checked; null if none was. Returns why it did nothing, or null; also null for an
+-- account whose erasure began earlier.
 create function begin_erasure(p_account uuid, p_password_hash text, p_now timestamptz)
-returns boolean
+returns text
 language plpgsql volatile set enable_seqscan = off as $$
 declare
   v_account account;
 begin
-  select a.* into v_account from account a where a.id = p_account for update;
-  if v_account.id is null
-     or v_account.erasure_began_at is null and v_account.password_hash <> p_password_hash then
-    return false;
+  -- Of admins all are locked, so that the last two cannot leave at the same time.
+  perform from account a
+  where a.id = p_account or a.id in (
+    select r.account_id from account_role r
+    where r.role = 'admin' and exists (
+      select from account_role own where own.account_id = p_account and own.role = 'admin'))
+  order by a.id for update;
+  select a.* into v_account from account a where a.id = p_account;
+  if v_account.id is null then
+    return 'NOT_FOUND';
+  elsif v_account.erasure_began_at is null and v_account.password_hash <> p_password_hash then
+    return 'PASSWORD_CHANGED';
+  elsif exists (
+    select from account_role r where r.account_id = p_account and r.role = 'admin'
+  ) and not exists (
+    select from account_role r where r.account_id <> p_account and r.role = 'admin'
+  ) then
+    return 'LAST_ADMIN';
   end if;
   -- Also for the update of the name, which rewrites the search documents of the services.
   perform from calendar c where c.instructor_id = p_account for no key update;
@@ -37,7 +51,7 @@ begin
     where id = p_account;
   end if;
   perform delete_own_rows(p_account);
-  return true;
+  return null;
 end
 $$;
 

@@ -319,3 +319,12 @@ async def test_an_instructor_sees_no_address_of_an_erased_student(
     page = (await client.get("/teach", headers=headers)).text
     assert "Former student" in page
     assert "@" not in page.replace(anna.email, "")
+
+
+async def test_the_only_admin_stays_even_if_two_leave_at_the_same_time(pool: Pool) -> None:
+    ada, abe = await factories.admin(pool, "Ada"), await factories.admin(pool, "Abe")
+    results = await asyncio.gather(
+        *(erasure.erase(pool, admin.id, now=NOW) for admin in (ada, abe)), return_exceptions=True
+    )
+    assert [type(result) for result in results if result] == [refusal.NotAllowed]
+    assert await pool.fetchval("select count(*) from account_role where role = 'admin'") == 1
