@@ -4,8 +4,8 @@ The type of a function's first parameter says who owns the transaction: a functi
 its own, one with `Tx` joins the caller's, and one with `Db` only reads."""
 
 import asyncio
+import collections
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,6 +15,7 @@ import asyncpg
 import orjson
 import structlog
 from asyncpg.pool import PoolConnectionProxy
+from prometheus_client import Counter, Gauge, Histogram
 
 from app import refusal
 
@@ -32,6 +33,7 @@ ACQUIRE_SECONDS = 5
 # The client's timeout. The role's statement_timeout (sql/session.sql) is shorter, so if this one
 # expires, the server did not respond at all.
 COMMAND_SECONDS = 10
+_MIN_WAIT_SECONDS = 0.001
 # The interval of log lines for one cause.
 LOG_SECONDS = 5
 
@@ -69,12 +71,23 @@ _RETRYABLE = (
 )
 
 
+_WAITED = Histogram(
+    "database_pool_wait_seconds",
+    "Time waited for a connection, where it was over a millisecond.",
+    buckets=(0.005, 0.025, 0.1, 0.5, 2, 5),
+)
+_WAIT_TIMEOUTS = Counter("database_pool_timeouts", "Times that no connection was free in time.")
+_CONNECTIONS = Gauge(
+    "database_pool_connections", "Connections of a pool, by state.", ["pool", "state"]
+)
+
+
 class Faults:
     """Database faults: one throttled log line per cause, and whether the disk is full."""
 
     def __init__(self) -> None:
         self.disk_full = False
-        self._counts: Counter[str] = Counter()
+        self._counts: collections.Counter[str] = collections.Counter()
         self._logged_at: dict[str, float] = {}
 
     def record(self, cause: str, error: object) -> None:
@@ -114,6 +127,25 @@ async def connect(
         reset=_keep_session,
         server_settings={"application_name": name},
     )
+
+
+def observe(pool: Pool, name: str) -> None:
+    """Makes the pool's connections a metric."""
+    _CONNECTIONS.labels(name, "open").set_function(pool.get_size)
+    _CONNECTIONS.labels(name, "idle").set_function(pool.get_idle_size)
+    _CONNECTIONS.labels(name, "max").set(pool.get_max_size())
+
+
+async def is_exhausted(pool: Pool, *, seconds: float) -> bool:
+    """Whether all connections are in use, and none becomes free within this time."""
+    if pool.get_idle_size() or pool.get_size() < pool.get_max_size():
+        return False
+    try:
+        connection = await pool.acquire(timeout=seconds)
+    except _UNAVAILABLE:
+        return True
+    await pool.release(connection)
+    return False
 
 
 async def close(pool: Pool) -> None:
@@ -243,10 +275,15 @@ async def _on_connection(pool: Pool, work: Callable[[Tx], Awaitable[T]]) -> T:
 
 
 async def _acquire(pool: Pool) -> Tx:
+    started = time.perf_counter()
     try:
-        return await pool.acquire(timeout=ACQUIRE_SECONDS)
+        connection = await pool.acquire(timeout=ACQUIRE_SECONDS)
     except TimeoutError as error:
+        _WAIT_TIMEOUTS.inc()
         raise _NoConnectionError(f"no connection within {ACQUIRE_SECONDS} s") from error
+    if (waited := time.perf_counter() - started) > _MIN_WAIT_SECONDS:
+        _WAITED.observe(waited)
+    return connection
 
 
 async def _fail(pool: Pool, error: Exception) -> NoReturn:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from typing_extensions import TypedDict
 
-from app import refusal, web
+from app import db, monitoring, refusal, web
 from app.db import Pool, faults
 from app.statements import statement
 from app.web import Call
@@ -59,11 +59,16 @@ async def ready(request: web.Request) -> Response:
     live_path = cast("Live", cast("dict[str, object]", request.state)["live"])
     if live_path.draining:
         return _unready("draining", "This process is about to end.")
+    pool = request.state["pool"]
     try:
         async with asyncio.timeout(READY_SECONDS):
             # Uses the live path's connections: requests on a locked calendar may hold all others.
             await live_path.check_postgres()
-            postgres = "ok" if await _disk_has_room(request.state["pool"]) else "disk_full"
+            if await db.is_exhausted(pool, seconds=READY_SECONDS - 1):
+                return _unready("pool", "All database connections of this process are in use.")
+            if await monitoring.lacks_migrations(pool):
+                return _unready("migrations", "The database lacks migrations of this version.")
+            postgres = "ok" if await _disk_has_room(pool) else "disk_full"
     except (refusal.Unavailable, TimeoutError):
         return _unready("postgres", "Postgres does not answer.")
     if live_path.status == "disconnected":
@@ -95,10 +100,13 @@ async def metrics(request: web.Request) -> Response:
     how busy the site is."""
     settings = request.state["settings"]
     key = settings.monitoring_api_key.get_secret_value()
-    header = request.headers.get("x-monitoring-api-key", "")
+    # Prometheus sends a key of its configuration as a bearer token.
+    header = request.headers.get("x-monitoring-api-key", "") or web.bearer(request) or ""
     is_valid = bool(key) and hmac.compare_digest(header.encode(), key.encode())
     if settings.site_mode != "int" and not is_valid:
         raise refusal.NotAllowed("Metrics require this site’s X-Monitoring-API-Key.")
+    state = request.state
+    await monitoring.refresh_metrics(state["pool"], state["monitor"], now=state["now"]())
     _ANSWERED_BY.labels(socket.gethostname(), str(os.getpid())).set(1)
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -25,18 +25,20 @@ import app.availability.routes
 import app.bookings.routes
 import app.bookings.staff_routes
 import app.catalog.routes
+import app.monitoring_routes
 import app.notifications.routes
 import app.pages.routes
 import app.privacy.routes
 import app.search.routes
 import realtime.lifespan
-from app import db, health, limits, logs, maintenance, openapi, refusal, web
+from app import db, health, limits, logs, maintenance, monitoring, openapi, refusal, web
 from app.availability import public
 from app.availability.board_cache import BoardCache
 from app.availability.public_cache import PublicCache
 from app.search import history, visitor
 from app.settings import Settings
 from app.settings import settings as read_settings
+from app.statements import slow_log
 from app.write_behind import WriteBehind
 from realtime import endpoint
 
@@ -58,12 +60,14 @@ def build(
     settings: Settings, *, only: Part | None = None, now: Callable[[], datetime] = web.utc_now
 ) -> Starlette:
     """The application, or its WebSocket or HTTP part alone, with these settings and this clock."""
+    slow_log.configure(settings.slow_query_ms)
     templates = web.templates(HERE / "templates")
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         dsn = settings.database_url.get_secret_value()
         pool = await db.connect(dsn, size=settings.database_pool, name="web")
+        db.observe(pool, "web")
         cache = PublicCache(settings.public_availability_cache_ttl)
 
         write_behind = WriteBehind(pool)
@@ -89,6 +93,7 @@ def build(
                 await maintenance.raise_site_mode(pool, settings.site_mode)
             async with (
                 limits.opened(settings) as limiter,
+                monitoring.opened(settings) as monitor,
                 realtime.lifespan.running(
                     settings,
                     now=now,
@@ -109,6 +114,7 @@ def build(
                     "now": now,
                     "templates": templates,
                     "limiter": limiter,
+                    "monitor": monitor,
                     "live": live,
                     "seats": endpoint.Seats(settings),
                 }
@@ -120,6 +126,7 @@ def build(
         routes=routes(only),
         lifespan=lifespan,
         middleware=[
+            Middleware(web.RequestMetrics),
             Middleware(web.SecurityHeaders, settings),
             Middleware(web.AllowedHosts, settings),
             Middleware(web.RequestBody),
@@ -158,6 +165,7 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
         *app.search.routes.routes,
         *app.availability.routes.routes,
         *app.notifications.routes.routes,
+        *app.monitoring_routes.routes,
         *app.privacy.routes.routes,
         *openapi.routes,
         *app.pages.routes.routes,

@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field(
         "console", description="Log lines as text or as JSON."
     )
+    slow_query_ms: int = Field(
+        500, ge=0, description="Statements that take this long are logged by name; 0: none."
+    )
     audit_log: Path = Field(
         Path("var/audit.jsonl"),
         description="The log of attempts to run destructive commands.",

@@ -1,15 +1,22 @@
 """Named SQL statements from sql/queries, with typed rows."""
 
+import math
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import structlog
+from prometheus_client import Histogram
+
 from app.db import SQL, Db, StatementTooSlowError, Tx, execute
 
 Row = TypeVar("Row")
 T = TypeVar("T")
+
+log = structlog.get_logger("statements")
 
 # The timeout of a statement that visitors cause without signing in. A statement that takes
 # this long reads too much; its connection is fine.
@@ -17,9 +24,29 @@ PUBLIC_SECONDS = 2
 # Rows per round trip of a statement that is read in pages.
 PAGE = 500
 
+_SECONDS = Histogram(
+    "database_statement_seconds",
+    "Time of a statement, without waiting for a connection.",
+    ["statement"],
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 2),
+)
+
 _ALL_COLUMNS = re.compile(r"^select \* from", re.MULTILINE)
 # Comments, strings, quoted names and casts may contain a colon that starts no parameter.
 _TOKEN = re.compile(r"--[^\n]*|'(?:[^']|'')*'|\"[^\"]*\"|::|:([a-z_][a-z0-9_]*)")
+
+
+class SlowLog:
+    """From which time on a statement is logged; each process sets it once."""
+
+    seconds = math.inf
+
+    def configure(self, milliseconds: int) -> None:
+        """0 logs none."""
+        self.seconds = milliseconds / 1000 or math.inf
+
+
+slow_log = SlowLog()
 
 
 class Statement(Generic[Row]):
@@ -39,6 +66,7 @@ class Statement(Generic[Row]):
             # that has gained a column.
             columns = ", ".join(field.name for field in fields(row))
             self.sql = _ALL_COLUMNS.sub(f"select {columns} from", self.sql)
+        self._histogram: Histogram | None = None  # made when it runs first
         STATEMENTS.append(self)
 
     async def all(self, db: Db, **values: Any) -> list[Row]:
@@ -75,17 +103,31 @@ class Statement(Generic[Row]):
     async def run(self, db: Db, **values: Any) -> int:
         """Executes the statement and returns the number of affected rows."""
         arguments = self._arguments(values)
-        status = await execute(db, lambda session: session.execute(self.sql, *arguments))
+        status = await execute(
+            db,
+            lambda session: self._in_time(
+                session.execute(self.sql, *arguments, timeout=self.seconds)
+            ),
+        )
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
     async def _in_time(self, fetching: Awaitable[T]) -> T:
+        started = time.perf_counter()
         try:
             return await fetching
         except TimeoutError as error:
             if self.seconds is None:  # the pool's timeout: the server did not answer at all
                 raise
             raise StatementTooSlowError(f"{self.name} took {self.seconds} s") from error
+        finally:
+            seconds = time.perf_counter() - started
+            if self._histogram is None:
+                self._histogram = _SECONDS.labels(self.name)
+            self._histogram.observe(seconds)
+            if seconds >= slow_log.seconds:
+                # Without parameters: they may be personal data.
+                log.warning("slow_statement", statement=self.name, ms=round(seconds * 1000))
 
     def _arguments(self, values: dict[str, Any]) -> list[Any]:
         if values.keys() != self._names:

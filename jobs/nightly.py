@@ -12,6 +12,7 @@ from app.availability import filling
 from app.db import Pool
 from app.notifications.delivery import WorkerContext
 from app.privacy import erasure, retention
+from app.search import report
 from app.statements import statement
 
 log = structlog.get_logger("worker")
@@ -23,6 +24,7 @@ STALE = timedelta(hours=1)
 
 JOBS: Mapping[str, Callable[..., Awaitable[object]]] = {
     "standing_patterns": filling.fill_standing_patterns,
+    "search_report": report.roll_up,  # before retention deletes old searches
     retention.NAME: retention.run,
 }
 

@@ -8,7 +8,9 @@ from typing import Any
 import orjson
 from arq.connections import ArqRedis
 
-NAME = "instainstru:notifications"
+from app.monitoring import QUEUE
+
+NAME = QUEUE
 # A job that is not started within this time expires. Its notifications are still due, so they are
 # enqueued again.
 EXPIRES_SECONDS = 120

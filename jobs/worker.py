@@ -10,10 +10,12 @@ from arq.connections import ArqRedis
 from arq.worker import Worker, func
 
 from app import db, web
+from app.monitoring import QUEUE_HEALTH
 from app.notifications import mail, smtp
 from app.notifications.delivery import WorkerContext
 from app.redis import UNREACHABLE_ERRORS
 from app.settings import Settings, SettingsError
+from app.statements import slow_log
 from jobs import next_starts, nightly, queue, reminders, sweep
 from jobs.dispatcher import dispatch, listen
 from jobs.notifications import deliver
@@ -22,6 +24,8 @@ log = structlog.get_logger("worker")
 
 MAX_JOBS = 10
 POLL_SECONDS = 0.1
+# How often the worker reports the numbers of its jobs to Redis.
+HEALTH_SECONDS = 2
 # More than the deliveries of a job take (BEGIN_SECONDS plus smtp.SECONDS). If a worker is killed,
 # another one runs its job JOB_SECONDS + 1 later.
 JOB_SECONDS = 20
@@ -56,6 +60,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     if not redis_url:
         raise SettingsError("REDIS_URL: the worker needs a Redis. (`python -m app up` starts one.)")
     mail.sender(settings.mail_from)
+    slow_log.configure(settings.slow_query_ms)
     with smtp.opened(settings) as mailer:
         # One connection per delivery, plus the dispatcher, the next starts, the nightly jobs, the
         # reminders and the sweep.
@@ -123,7 +128,8 @@ async def _run_arq_once(redis: ArqRedis, context: WorkerContext) -> None:
         keep_result=0,  # a stored result would keep the same job from being enqueued again
         job_serializer=queue.pack,
         job_deserializer=queue.unpack,
-        health_check_key=f"{queue.NAME}:health",
+        health_check_key=QUEUE_HEALTH,
+        health_check_interval=HEALTH_SECONDS,
     )
     # arq's default adds 10 s. Even too short a time is safe, because a delivery locks its row.
     worker.in_progress_timeout_s = JOB_SECONDS + 1

@@ -16,7 +16,7 @@ from redis.asyncio.client import Pipeline
 from app import db, redis
 from app.db import Pool, Tx
 from app.settings import Settings
-from app.statements import statement
+from app.statements import slow_log, statement
 from realtime import channels
 from realtime.supervise import forever
 
@@ -54,6 +54,7 @@ _remove_published = statement("remove_published", int)
 
 async def main(settings: Settings, shard: int | None = None) -> None:
     """Relays one shard, or all, until it is cancelled, whatever happens to Postgres and Redis."""
+    slow_log.configure(settings.slow_query_ms)
     shards = range(settings.shards) if shard is None else (shard,)
     wakeups = [asyncio.Event() for _ in shards]
     url = settings.redis_url.get_secret_value()

@@ -55,7 +55,7 @@ def test_a_failed_migration_is_tried_at_most_five_times(composed: dict[str, Any]
 def test_every_external_image_has_an_exact_version(composed: dict[str, Any]) -> None:
     images = [s["image"] for name, s in composed["services"].items() if name not in OWN_SERVICES]
     images += re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    assert len(images) == 6
+    assert len(images) == 8
     for image in images:
         assert re.search(r":v?\d+\.\d+", image), image
 
@@ -115,11 +115,11 @@ def test_the_trial_key_is_refused_on_prod(composed: dict[str, Any]) -> None:
         )
 
 
-def test_only_proxy_and_mails_are_published_and_only_on_loopback(
+def test_only_proxy_mails_and_monitoring_are_published_and_only_on_loopback(
     composed: dict[str, Any],
 ) -> None:
     published = {n: s["ports"] for n, s in composed["services"].items() if "ports" in s}
-    assert set(published) == {"proxy", "mailpit"}
+    assert set(published) == {"proxy", "mailpit", "prometheus", "grafana"}
     for port in (port for ports in published.values() for port in ports):
         assert default_of(port).startswith("127.0.0.1:"), port
 

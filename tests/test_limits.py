@@ -150,6 +150,7 @@ def test_the_classes_of_routes_follow_from_what_they_do() -> None:
     assert by_class["operations"] == {"GET /health/live", "GET /health/ready", "GET /metrics"}
     assert by_class["lessons"] == {
         "POST /api/bookings",
+        "POST /api/admin/bookings",
         "POST /api/bookings/{id}/confirmation",
         "POST /api/bookings/{id}/cancellation",
     }

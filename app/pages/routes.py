@@ -5,6 +5,8 @@ from starlette.routing import Route
 from app.pages import (
     account,
     admin_notifications,
+    admin_searches,
+    admin_system,
     book,
     calendar,
     delete_account,
@@ -52,6 +54,8 @@ routes = [
     Route("/account/delete", delete_account.page, methods=["GET"]),
     Route("/goodbye", delete_account.goodbye, methods=["GET"]),
     Route("/admin/notifications", admin_notifications.page, methods=["GET"]),
+    Route("/admin/searches", admin_searches.page, methods=["GET"]),
+    Route("/admin/system", admin_system.page, methods=["GET"]),
     Route("/dev/mail", dev_mail.inbox, methods=["GET"]),
     Route("/dev/mail/{id}", dev_mail.mail, methods=["GET"]),
     Route("/dev/mail/{id}/html", dev_mail.html, methods=["GET"]),

@@ -24,6 +24,7 @@ from app.web.middleware import (
     MAX_BODY,
     AllowedHosts,
     RequestBody,
+    RequestMetrics,
     SecurityHeaders,
     security_headers,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "Refused",
     "Request",
     "RequestBody",
+    "RequestMetrics",
     "SecurityHeaders",
     "State",
     "bearer",

@@ -16,6 +16,7 @@ from app.availability.board_cache import BoardCache
 from app.availability.public_cache import PublicCache
 from app.db import Pool
 from app.limits import Limiter
+from app.monitoring import Monitor
 from app.settings import Settings
 from app.write_behind import WriteBehind
 
@@ -45,6 +46,7 @@ class State(TypedDict):
     now: Callable[[], datetime]
     templates: jinja2.Environment
     limiter: Limiter
+    monitor: Monitor
 
 
 class PerRequest(State, total=False):

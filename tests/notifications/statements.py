@@ -21,4 +21,5 @@ HOT: dict[str, dict[str, Any]] = {
     },
     "insert_reminders": {"now": datetime.now(UTC), "limit": 500},
     "dev_mails": {"limit": 100},
+    "notification_numbers": {"now": datetime.now(UTC)},
 }

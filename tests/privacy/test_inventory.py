@@ -76,6 +76,8 @@ COLUMNS: dict[str, dict[str, str]] = {
     "role": {"name": SHARED},
     "role_permission": {"role": SHARED, "permission": SHARED},
     "search": {"id": ID, "visitor_id": SECRET, "query": EXPORTED},
+    # Queries of several visitors, without them (app/search/report.py).
+    "search_day": {"query": SHARED},
     "search_history": {"id": ID, "visitor_id": SECRET, "query": EXPORTED, "folded": SECRET},
     "search_interaction": {
         "search_id": ID, "visitor_id": SECRET, "instructor_id": ID, "kind": WORD,

@@ -1,0 +1,199 @@
+"""The state of the database, Redis and the job queue, for /metrics and /admin/system."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from prometheus_client import Gauge
+
+from app import redis, refusal
+from app.db import SQL, Db, Pool
+from app.settings import Settings
+from app.statements import statement
+
+# arq's queue, and the key under which a worker reports every few seconds (jobs/queue.py).
+QUEUE = "instainstru:notifications"
+QUEUE_HEALTH = f"{QUEUE}:health"
+# How long /metrics and /admin/system wait for Postgres or Redis.
+SECONDS = 2
+
+_NOTIFICATIONS = Gauge(
+    "notifications",
+    "Mails by state: waiting (due), scheduled, failing (to be tried again), given_up (within a "
+    "day), withheld (the address is not confirmed), sent (within an hour).",
+    ["state"],
+)
+_OLDEST_DUE = Gauge(
+    "notifications_oldest_due_seconds", "How long the oldest waiting mail has been due."
+)
+_JOBS = Gauge(
+    "jobs",
+    "Jobs as the worker that reported last counts them since its start: queued, running, "
+    "complete, failed, retried.",
+    ["state"],
+)
+_WORKER_UP = Gauge("worker_up", "1 while a worker reports to Redis.")
+_REDIS_UP = Gauge("redis_up", "1 while Redis answers.")
+_DATABASE_UP = Gauge("database_up", "1 while Postgres answers.")
+_DATABASE_BYTES = Gauge("database_bytes", "Size of the database.")
+_DATABASE_SESSIONS = Gauge("database_sessions", "Sessions of all processes in this database.")
+
+_JOB_STATES = {
+    "queued": "queued",
+    "running": "j_ongoing",
+    "complete": "j_complete",
+    "failed": "j_failed",
+    "retried": "j_retried",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Notifications:
+    """Mails by state; see the metric."""
+
+    waiting: int
+    scheduled: int
+    failing: int
+    given_up: int
+    withheld: int
+    sent: int
+    oldest_due_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """What Postgres counts since its statistics were reset, and its sessions now."""
+
+    size_bytes: int
+    sessions: int
+    active: int
+    waiting_for_locks: int
+    max_sessions: int
+    longest_transaction_seconds: float
+    transactions: int
+    rolled_back: int
+    blocks_hit: int
+    blocks_read: int
+    deadlocks: int
+
+
+_notifications = statement("notification_numbers", Notifications, seconds=SECONDS)
+_database = statement("database_numbers", Database, seconds=SECONDS)
+_migrations = statement("applied_migrations", str)
+
+_SHIPPED = frozenset(path.name for path in (SQL / "migrations").glob("*.sql"))
+
+
+async def lacks_migrations(db: Db) -> bool:
+    """Whether the database lacks migrations that this version ships."""
+    return not {*await _migrations.all(db)} >= _SHIPPED
+
+
+class Monitor:
+    """Reads Redis, the job queue and the database."""
+
+    def __init__(self, settings: Settings) -> None:
+        url = settings.redis_url.get_secret_value()
+        self._redis = redis.client(url, name="monitor") if url else None
+
+    async def redis(self) -> dict[str, Any] | None:
+        """Numbers of Redis; None while it does not answer."""
+        info = await self._ask("info")
+        if info is None:
+            return None
+        names = (
+            "used_memory",
+            "connected_clients",
+            "instantaneous_ops_per_sec",
+            "total_commands_processed",
+            "pubsub_channels",
+            "evicted_keys",
+            "uptime_in_seconds",
+        )
+        return {name: int(info.get(name, 0)) for name in names}
+
+    async def jobs(self) -> dict[str, int] | None:
+        """Jobs by state; None while no worker reports."""
+        report = await self._ask("get", QUEUE_HEALTH)
+        queued = await self._ask("zcard", QUEUE)
+        if report is None or queued is None:
+            return None
+        counts = dict(re.findall(r"(\w+)=(\d+)", report.decode()))
+        jobs = {state: int(counts.get(name, 0)) for state, name in _JOB_STATES.items()}
+        return jobs | {"queued": int(queued)}
+
+    async def _ask(self, command: str, *arguments: str) -> Any:
+        if self._redis is None:
+            return None
+        try:
+            async with asyncio.timeout(SECONDS):
+                return await getattr(self._redis, command)(*arguments)
+        except redis.UNREACHABLE_ERRORS:
+            return None
+
+    async def close(self) -> None:
+        if self._redis is not None:
+            await redis.close(self._redis)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Monitor]:
+    monitor = Monitor(settings)
+    try:
+        yield monitor
+    finally:
+        await monitor.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """All numbers; None for a part that does not answer."""
+
+    notifications: Notifications | None
+    database: Database | None
+    redis: Mapping[str, int] | None
+    jobs: Mapping[str, int] | None
+
+
+async def numbers(pool: Pool, monitor: Monitor, *, now: datetime) -> Numbers:
+    """Reads everything, within a few seconds whatever is down."""
+    redis_numbers, jobs = await monitor.redis(), await monitor.jobs()
+    try:
+        async with asyncio.timeout(SECONDS):
+            mails = await _notifications.one(pool, now=now)
+            database = await _database.one(pool)
+    except (refusal.Unavailable, TimeoutError):
+        return Numbers(None, None, redis_numbers, jobs)
+    return Numbers(mails, database, redis_numbers, jobs)
+
+
+def as_json(current: Numbers) -> dict[str, Any]:
+    """GET /api/admin/system (docs/api.md)."""
+    return {
+        "notifications": current.notifications and asdict(current.notifications),
+        "database": current.database and asdict(current.database),
+        "redis": current.redis,
+        "jobs": current.jobs,
+    }
+
+
+async def refresh_metrics(pool: Pool, monitor: Monitor, *, now: datetime) -> None:
+    """Sets the metrics of this module. What does not answer keeps its last numbers, and its
+    `…_up` is 0."""
+    current = await numbers(pool, monitor, now=now)
+    _REDIS_UP.set(current.redis is not None)
+    _DATABASE_UP.set(current.database is not None)
+    _WORKER_UP.set(current.jobs is not None)
+    for state, count in (current.jobs or {}).items():
+        _JOBS.labels(state).set(count)
+    if current.database is not None:
+        _DATABASE_BYTES.set(current.database.size_bytes)
+        _DATABASE_SESSIONS.set(current.database.sessions)
+    if (mails := current.notifications) is not None:
+        for state in ("waiting", "scheduled", "failing", "given_up", "withheld", "sent"):
+            _NOTIFICATIONS.labels(state).set(getattr(mails, state))
+        _OLDEST_DUE.set(mails.oldest_due_seconds)
