@@ -245,6 +245,20 @@ export type Credentials = {
   code?: string | null;
 };
 
+export type Database = {
+  size_bytes: number;
+  sessions: number;
+  active: number;
+  waiting_for_locks: number;
+  max_sessions: number;
+  longest_transaction_seconds: number;
+  transactions: number;
+  rolled_back: number;
+  blocks_hit: number;
+  blocks_read: number;
+  deadlocks: number;
+};
+
 export type Day = {
   date: string;
   ranges: Array<Range>;
@@ -435,6 +449,15 @@ export type InternalError = {
   code: "INTERNAL_ERROR";
 };
 
+/** Of the worker that reported last, since its start. */
+export type Jobs = {
+  queued: number;
+  running: number;
+  complete: number;
+  failed: number;
+  retried: number;
+};
+
 export type Live = {
   status: string;
 };
@@ -487,6 +510,17 @@ export type NotSignedInError = {
 
 export type NoteRequest = {
   note?: string;
+};
+
+/** Mails by state. */
+export type Notifications = {
+  waiting: number;
+  scheduled: number;
+  failing: number;
+  given_up: number;
+  withheld: number;
+  sent: number;
+  oldest_due_seconds: number;
 };
 
 export type OutsideAvailabilityError = {
@@ -629,6 +663,16 @@ export type RecentSearchList = {
 export type Recipient = {
   name: string;
   email: string;
+};
+
+export type Redis = {
+  used_memory: number;
+  connected_clients: number;
+  instantaneous_ops_per_sec: number;
+  total_commands_processed: number;
+  pubsub_channels: number;
+  evicted_keys: number;
+  uptime_in_seconds: number;
 };
 
 /** Booking messages may have been missed: read the lists again. */
@@ -827,6 +871,14 @@ export type Suggestion = {
 
 export type Suggestions = {
   items: Array<Suggestion>;
+};
+
+/** A part that does not answer is null. */
+export type System = {
+  notifications: Notifications | null;
+  database: Database | null;
+  redis: Redis | null;
+  jobs: Jobs | null;
 };
 
 export type TimeRange = {
@@ -1700,6 +1752,13 @@ export type Calls = {
     parameters: { id: number };
     response: void;
     error: ValidationError | NotSignedInError | NotAllowedError | NotFoundError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
+  };
+  /** Show the state of Postgres, Redis and the job queue. */
+  getAdminSystem: {
+    method: "GET";
+    path: "/api/admin/system";
+    response: System;
+    error: ValidationError | NotSignedInError | NotAllowedError | RateLimitedError | InternalError | UnavailableError;
   };
   /** This description. */
   getOpenapiJson: {
