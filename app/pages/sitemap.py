@@ -16,8 +16,11 @@ SIZE = 1_000
 MOST = 100
 FIRST = UUID(int=0)
 CACHED = {"Cache-Control": "public, max-age=3600"}
-# Pages of accounts, and the API.
-PRIVATE = ("/api/", "/account", "/admin/", "/book/", "/dev/", "/lessons", "/login", "/teach")
+# Pages of accounts, the API, and corrected searches, whose links never end.
+NOT_CRAWLED = (
+    *("/api/", "/account", "/admin/", "/book/", "/dev/", "/lessons", "/login", "/teach"),
+    "/search?refined=",
+)
 
 _sitemap_parts = statement("sitemap_parts", UUID, seconds=PUBLIC_SECONDS)
 _sitemap_instructors = statement("sitemap_instructors", UUID, seconds=PUBLIC_SECONDS)
@@ -27,7 +30,7 @@ _sitemap_instructors = statement("sitemap_instructors", UUID, seconds=PUBLIC_SEC
 async def robots(request: Request) -> Response:
     lines = [
         "User-agent: *",
-        *(f"Disallow: {path}" for path in PRIVATE),
+        *(f"Disallow: {path}" for path in NOT_CRAWLED),
         f"Sitemap: {_site(request)}/sitemap.xml",
     ]
     return Response("\n".join(lines) + "\n", headers=CACHED, media_type="text/plain")

@@ -90,7 +90,9 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Offer:
+    """A service that matches the criteria except the time."""
+
     service_id: UUID
     instructor_id: UUID
     instructor_name: str
@@ -99,7 +101,6 @@ class _Candidate:
     hourly_rate_cents: int
     areas: list[str]
     minutes: int
-    start: datetime | None
 
     def item(self, start: datetime | None) -> Item:
         return Item(
@@ -116,32 +117,16 @@ class _Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class _FreeCandidate:
-    service_id: UUID
-    instructor_id: UUID
-    instructor_name: str
-    service_name: str
-    catalog_service: str
-    hourly_rate_cents: int
-    areas: list[str]
-    minutes: int
+class _Candidate(_Offer):
+    start: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _FreeCandidate(_Offer):
     start: datetime
     time_zone: str
     notice: int
     edges: list[datetime]
-
-    def item(self, start: datetime) -> Item:
-        return Item(
-            self.instructor_id,
-            self.instructor_name,
-            self.service_id,
-            self.service_name,
-            self.catalog_service,
-            self.hourly_rate_cents,
-            self.areas,
-            self.minutes,
-            start,
-        )
 
     def first_start(self, now: datetime, exactly: int | None) -> datetime | None:
         """The first start in the free ranges; with `exactly`, at that minute of the day."""

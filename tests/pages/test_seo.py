@@ -75,7 +75,8 @@ async def test_the_sitemap_lists_every_public_page_in_parts(
     site = settings.site_url
     robots = await client.get("/robots.txt")
     assert f"Sitemap: {site}/sitemap.xml" in robots.text
-    assert "Disallow: /book/" in robots.text
+    for path in ("/book/", "/search?refined="):
+        assert f"Disallow: {path}\n" in robots.text
     index = await client.get("/sitemap.xml")
     assert index.headers["content-type"] == "application/xml"
     parts = re.findall("<loc>(.*?)</loc>", index.text)
