@@ -70,6 +70,7 @@ async def _complete(request: Request, response: Response, account_id: UUID) -> N
     state = request.state
     security_log.record(request, "account_erased", account_id)
     state["sessions_ended"](account_id)
+    state["wake_up"](account_id)  # an instructor's public answers end before the lessons
     progress = await erasure.complete(state["pool"], account_id, now=state["now"])
     state["wake_up"](*progress.calendars)
     if not progress.finished:
