@@ -3,7 +3,6 @@
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 from app.search import spelling
 from app.search.vocabulary import Term, Vocabulary, words_of
@@ -52,7 +51,7 @@ def _suggestions(before: list[str], terms: list[Term], limit: int) -> list[Sugge
 
 
 def _beginning_with(prefix: str, vocabulary: Vocabulary) -> Iterator[Term]:
-    terms = _sorted_terms(vocabulary.terms)
+    terms = vocabulary.sorted_terms
     position = bisect_left(terms, (prefix,))
     while position < len(terms) and terms[position][0].startswith(prefix):
         yield terms[position][1]
@@ -63,17 +62,8 @@ def _nearly_beginning_with(word: str, vocabulary: Vocabulary) -> Iterator[Term]:
     """Terms whose beginning is one letter away from what was typed so far."""
     if len(word) < spelling.SHORTEST:
         return
-    terms = [entry for entry in _sorted_terms(vocabulary.terms) if entry[0][0] == word[0]]
+    terms = [entry for entry in vocabulary.sorted_terms if entry[0][0] == word[0]]
     for length in range(len(word) - 1, len(word) + 2):
         beginnings = {term[:length] for term, _ in terms}
         near = {each for each in beginnings if spelling.distance(word, each, 1) <= 1}
         yield from (row for term, row in terms if term[:length] in near)
-
-
-@lru_cache(maxsize=2)
-def _sorted_terms(terms: tuple[Term, ...]) -> list[tuple[str, Term]]:
-    """The terms by their words."""
-    return sorted(
-        ((" ".join(words_of(row.term)), row) for row in terms),
-        key=lambda entry: (entry[0], entry[1].kind, entry[1].slug),
-    )

@@ -76,6 +76,15 @@ class Vocabulary:
         return frozenset(word for key in self.meanings for word in key)
 
     @cached_property
+    def sorted_terms(self) -> list[tuple[str, Term]]:
+        """The terms with their words, in the order of these."""
+        entries = ((" ".join(words_of(row.term)), row) for row in self.terms)
+        return sorted(
+            (entry for entry in entries if entry[0]),
+            key=lambda entry: (entry[0], entry[1].kind, entry[1].slug),
+        )
+
+    @cached_property
     def category_of(self) -> dict[str, str]:
         """The category of each service."""
         return {row.slug: row.group for row in self.terms if row.kind == "service"}
