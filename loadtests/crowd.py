@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -107,11 +108,9 @@ class Crowd:
 
     async def lesson(self) -> Lesson:
         """The first service of INSTRUCTOR. Raises CrowdError."""
-        answer = await self.call("GET", "/api/instructors?limit=100")
-        offers = [o for o in answer.json()["items"] if o["instructor"]["name"] == INSTRUCTOR]
-        if not offers or not offers[0]["next_available"]:
+        offer = await self._offer()
+        if not offer["next_available"]:
             raise CrowdError(f"{INSTRUCTOR} has no free time. Run `python -m app seed` first.")
-        offer = offers[0]
         path = f"/api/instructors/{offer['instructor']['id']}"
         services = (await self.call("GET", path)).json()["services"]
         minutes = next(
@@ -184,6 +183,18 @@ class Crowd:
             for booking in answer.json()["items"]:
                 self._lessons[booking["id"]] = student
                 await self.cancel(booking["id"])
+
+    async def _offer(self) -> dict[str, Any]:
+        """Reads pages of offers until one is of INSTRUCTOR. Raises CrowdError."""
+        page: dict[str, Any] = {"next_cursor": ""}
+        while page["next_cursor"] is not None:
+            cursor = quote(page["next_cursor"])
+            path = "/api/instructors?limit=100" + (f"&cursor={cursor}" if cursor else "")
+            page = (await self.call("GET", path)).json()
+            for offer in page["items"]:
+                if offer["instructor"]["name"] == INSTRUCTOR:
+                    return dict(offer)
+        raise CrowdError(f"There is no {INSTRUCTOR}. Run `python -m app seed` first.")
 
     async def call(
         self, method: str, path: str, body: object = None, student: Student | None = None
