@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, run, text in (
         ("seed", _seed, "Create demo accounts in an empty database."),
         ("reset", _reset, "Drop everything in the database and create an empty schema."),
-        ("restore", _restore, "Replace the whole database by that of a backup."),
+        ("restore", _restore, "Replace the whole database with that of a backup."),
     ):
         subparser = _data_option(command(name, run, text))
         subparser.add_argument(

@@ -204,6 +204,7 @@ def _named(words: Vocabulary, kind: str, slug: str | None, several: tuple[str, .
 
 def _place(criteria: Understood, words: Vocabulary) -> str:
     name = _named(words, "area", criteria.area, criteria.areas)
+    name = re.sub(r"\bBronx\b", "the Bronx", name)
     return f"in {name}" if name else ""
 
 

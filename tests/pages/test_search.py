@@ -54,6 +54,11 @@ async def test_many_services_are_in_the_heading_after_the_place(client: httpx.As
     assert re.fullmatch(r"Lessons in Brooklyn: .+, .+ or \d+ others", heading[1])
 
 
+async def test_the_bronx_has_its_article(client: httpx.AsyncClient) -> None:
+    page = await visit(client, "/search?q=piano+in+bronx+or+queens")
+    assert "Piano lessons in the Bronx or Queens" in page.text
+
+
 async def test_every_criterion_survives_the_removal_of_another(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
