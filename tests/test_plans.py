@@ -532,6 +532,7 @@ COVERED_ELSEWHERE = {
 NO_GROWING_TABLE = {
     "applied_migrations",
     "areas",
+    "areas_by_slug",
     "areas_named",
     "catalog_services",
     "categories",

@@ -1,6 +1,7 @@
 """The shared catalog: categories, services and the areas of the city. It is shipped as data
 (sql/data)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from typing_extensions import TypedDict
@@ -61,6 +62,7 @@ _categories = statement("categories", Category)
 _catalog_services = statement("catalog_services", CatalogService)
 _services_by_category = statement("services_by_category", ListedService, seconds=PUBLIC_SECONDS)
 _areas = statement("areas", Area)
+_areas_by_slug = statement("areas_by_slug", Area)
 
 
 async def categories(db: Db) -> list[Category]:
@@ -79,3 +81,9 @@ async def listed_services(db: Db, *, most: int) -> list[ListedService]:
 
 async def areas(db: Db) -> list[Area]:
     return await _areas.all(db)
+
+
+async def area_names(db: Db, slugs: Sequence[str]) -> list[str]:
+    """The names of these areas, in this order."""
+    names = {area.slug: area.name for area in await _areas_by_slug.all(db, slugs=slugs)}
+    return [names[slug] for slug in slugs]

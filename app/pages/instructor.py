@@ -26,8 +26,7 @@ SERVICES_SHOWN = 6
 async def page(request: Request, account: SignedIn | None) -> Response:
     pool = request.state["pool"]
     profile = await instructor.find(pool, web.path_id(request))
-    names = {area.slug: area.name for area in await category.areas(pool)}
-    areas = [names[slug] for slug in profile.areas]
+    areas = await category.area_names(pool, profile.areas)
     current = await _offer(request, account, profile)
     others = []
     if current:

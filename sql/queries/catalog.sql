@@ -9,6 +9,9 @@ from catalog_service k join category c on c.slug = k.category
 where :category::text is null or k.category = :category
 order by c.position, k.name, k.slug;
 
+-- name: areas_by_slug
+select slug, name, borough from area where slug = any(:slugs);
+
 -- name: areas
 -- Each borough, followed by its neighborhoods.
 select slug, name, borough
