@@ -182,7 +182,11 @@ def alternatives(names: list[str]) -> str:
 
 def quoted(names: list[str]) -> str:
     """“evening”; “Brooklyn” and “evening”; “Piano”, “Brooklyn” and “evening”"""
-    names = [f"“{name.strip('“”')}”" for name in names]
+    return together([f"“{name.strip('“”')}”" for name in names])
+
+
+def together(names: list[str]) -> str:
+    """Piano; Piano and Violin; Piano, Violin and Guitar"""
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 

@@ -403,6 +403,7 @@ HOT: dict[str, dict[str, Any]] = {
     "all_bookings_of_instructor": EVERYBODYS
     | {"instructor_id": account_id(7), "student_id": account_id(1500)},
     "local_start": {"service_id": account_id(7), "day": DAY, "wall_clock": "09:30"},
+    "lessons_between": {"first": NOW, "last": NOW + timedelta(days=1)},
     "can_book": {"account_id": account_id(1500)},
     "newest_accounts": {"before": account_id(3000), "limit": 20},
     "newest_accounts_of_role": {"role": "student", "before": account_id(3000), "limit": 20},

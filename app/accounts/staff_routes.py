@@ -36,7 +36,7 @@ class Roles(BaseModel):
     @field_validator("roles", mode="before")
     @classmethod
     def _of_form(cls, value: object) -> object:
-        return value.split(",") if isinstance(value, str) and value else value
+        return [name for name in value.split(",") if name] if isinstance(value, str) else value
 
     @field_validator("roles")
     @classmethod

@@ -375,7 +375,7 @@ def _refusal(code: str | None, detail: dict[str, Any]) -> refusal.Refusal:
             lengths = " or ".join(str(minutes) for minutes in detail["durations_minutes"])
             sentence = f"These lessons last {lengths} minutes."
         case _ if "override" in detail:
-            rules = " and ".join(_OVERRIDES[name] for name in detail["override"])
+            rules = formatting.together([_OVERRIDES[name] for name in detail["override"]])
             sentence = f"This lesson {rules}. Confirm that you want to book it anyway."
         case "TOO_SOON" if not detail:
             sentence = "The lesson hasn’t started yet."

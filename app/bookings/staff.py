@@ -35,6 +35,7 @@ _of_account = statement("all_bookings_of_account", Booking)
 _of_instructor = statement("all_bookings_of_instructor", Booking)
 _local_start = statement("local_start", _LocalStart)
 _can_book = statement("can_book", bool)
+_lessons_between = statement("lessons_between", int)
 
 
 async def bookings(
@@ -59,6 +60,11 @@ async def bookings(
     if filters.account_id:
         return await _of_account.all(db, account_id=filters.account_id, **page)
     return await _all.all(db, **page)
+
+
+async def lessons_between(db: Db, first: datetime, last: datetime) -> int:
+    """The number of booked lessons that start in this time."""
+    return await _lessons_between.one(db, first=first, last=last)
 
 
 async def check_student(db: Db, account_id: UUID) -> None:

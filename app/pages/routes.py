@@ -4,6 +4,10 @@ from starlette.routing import Route
 
 from app.pages import (
     account,
+    admin,
+    admin_accounts,
+    admin_book,
+    admin_bookings,
     admin_notifications,
     admin_searches,
     admin_system,
@@ -53,6 +57,12 @@ routes = [
     Route("/account", account.page, methods=["GET"]),
     Route("/account/delete", delete_account.page, methods=["GET"]),
     Route("/goodbye", delete_account.goodbye, methods=["GET"]),
+    Route("/admin", admin.page, methods=["GET"]),
+    Route("/admin/accounts", admin_accounts.page, methods=["GET"]),
+    Route("/admin/accounts/{id}", admin_accounts.one, methods=["GET"]),
+    Route("/admin/bookings", admin_bookings.page, methods=["GET"]),
+    Route("/admin/bookings/new", admin_book.page, methods=["GET"]),
+    Route("/admin/bookings/{id}", admin_bookings.one, methods=["GET"]),
     Route("/admin/notifications", admin_notifications.page, methods=["GET"]),
     Route("/admin/searches", admin_searches.page, methods=["GET"]),
     Route("/admin/system", admin_system.page, methods=["GET"]),

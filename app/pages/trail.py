@@ -29,6 +29,14 @@ _BY_PRODUCT = {
 }
 
 
+_OVERRIDES = {
+    "availability": "outside the instructor’s hours",
+    "blackout": "on a blocked day",
+    "notice": "at short notice",
+    "horizon": "more than 90 days ahead",
+}
+
+
 @dataclass(frozen=True)
 class Step:
     at: datetime
@@ -52,6 +60,9 @@ def of(entries: Sequence[Entry], *, viewer: UUID, zone: str, now: datetime) -> l
         actor = "You" if entry.actor_id == viewer else formatting.first_name(entry.actor_name or "")
         if kind in sentences:
             sentence = sentences[kind].format(actor=actor, time=time)
+            if entry.override:
+                rules = formatting.together([_OVERRIDES[name] for name in entry.override])
+                sentence = f"{sentence.removesuffix('.')}, {rules}."
             steps.append(Step(entry.at, sentence, entry.reason))
         before = start or before
     return steps

@@ -299,3 +299,7 @@ select exists (
   where r.account_id = a.id and p.permission = 'create_bookings'
 ) as can_book
 from account a where a.id = :account_id;
+
+-- name: lessons_between
+select count(*) from booking
+where state = 'confirmed' and lower(during) >= :first and lower(during) < :last;

@@ -1,0 +1,27 @@
+"""`/admin`: where admins begin."""
+
+from datetime import timedelta
+
+from starlette.responses import Response
+
+from app import web
+from app.accounts.session import ADMIN_PERMISSIONS, SignedIn
+from app.bookings import staff
+from app.notifications import failure
+from app.web import Request
+
+MOST_FAILURES = 100
+
+
+@web.may(*sorted(ADMIN_PERMISSIONS))
+async def page(request: Request, account: SignedIn) -> Response:
+    pool, now = request.state["pool"], request.state["now"]()
+    failures = None
+    if "view_monitoring" in account.permissions:
+        failures = len(await failure.list_of(pool, limit=MOST_FAILURES))
+    lessons = None
+    if "view_all_bookings" in account.permissions:
+        lessons = await staff.lessons_between(pool, now, now + timedelta(days=1))
+    return web.page(
+        request, "admin.html", lessons=lessons, failures=failures, most_failures=MOST_FAILURES
+    )
