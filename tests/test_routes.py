@@ -177,7 +177,6 @@ async def test_roles_have_exactly_their_permissions(pool: Pool) -> None:
 
 def test_every_permission_is_asked_for_by_a_route_or_has_a_reason_not_to_be() -> None:
     asked = set().union(*(permissions_of(access) for _, _, access in calls()))
-    asked |= {"delete_own_account", "export_own_data", "view_system_analytics"}
     assert asked | UNUSED.keys() == {name for names in BUNDLES.values() for name in names.split()}
     assert not asked & UNUSED.keys()
 

@@ -103,7 +103,7 @@ async def become_student(request: Request, account: SignedIn) -> Response:
         state["pool"], web.token(request), state["settings"], now=state["now"]()
     )
     content = accounts.as_json(changed or account)
-    return web.done(request, content, status=201, redirect_to="/account?done=student#roles")
+    return web.done(request, content, status=201, redirect_to="/account?done=student")
 
 
 routes = [

@@ -20,6 +20,7 @@ DONE = {
     "factor-on": "Your second factor is on. Signing in asks for a code from now on.",
     "factor-off": "Your second factor is off.",
     "factor-needed": "Admins need a second factor on this site. Set it up to continue.",
+    "student": "You can book lessons now.",
     "session": "That device is signed out.",
 }
 NOTIFICATIONS = {

@@ -5,7 +5,7 @@ from datetime import timedelta
 from starlette.responses import Response
 
 from app import web
-from app.accounts.session import ADMIN_PERMISSIONS, SignedIn
+from app.accounts.session import SignedIn
 from app.bookings import staff
 from app.notifications import failure
 from app.web import Request
@@ -13,7 +13,7 @@ from app.web import Request
 MOST_FAILURES = 100
 
 
-@web.may(*sorted(ADMIN_PERMISSIONS))
+@web.may("view_accounts", "view_all_bookings", "view_monitoring", "view_system_analytics")
 async def page(request: Request, account: SignedIn) -> Response:
     pool, now = request.state["pool"], request.state["now"]()
     failures = None

@@ -141,6 +141,8 @@ async def test_an_instructor_becomes_a_student_too(
     anna = await browser(client, pool, settings, await factories.instructor(pool))
     dora = await factories.instructor(pool, "Dora")
     assert (await anna.book(dora, "10:00")).status_code == 403
+    page = await client.get("/account", headers=anna.headers)
+    assert "Become a student" in page.text
     for _ in range(2):
         answer = await anna.post("/api/students/me")
         assert (answer.status_code, answer.json()["roles"]) == (201, ["instructor", "student"])

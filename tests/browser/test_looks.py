@@ -67,6 +67,7 @@ async def pages(pool: Pool, anna: Instructor, ben: Account) -> list[tuple[str, A
         )
         for state in ("confirmed", "cancelled")
     ]
+    ada = await factories.admin(pool, "Ada Vale")
     free = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('11:00'))}"
     held = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('14:00'))}"
     unavailable = f"/instructors/{anna.id}?minutes=30&start={wire.instant(anna.at('10:00'))}"
@@ -82,6 +83,12 @@ async def pages(pool: Pool, anna: Instructor, ben: Account) -> list[tuple[str, A
         ("/verify-email?token=x", None), ("/teach", anna), ("/teach/calendar", anna),
         ("/teach/profile", anna), ("/teach/stats", anna),
         *((f"/book/{row['id']}", ben) for row in ids), (f"/lessons?cancelled={cancelled}", ben),
+        ("/admin", ada), ("/admin/accounts", ada), ("/admin/accounts?q=x", ada),
+        (f"/admin/accounts/{ben.id}", ada), (f"/admin/accounts/{ada.id}", ada),
+        (f"/admin/bookings?account={ben.id}", ada), ("/admin/bookings?state=no_show", ada),
+        (f"/admin/bookings/{lesson}", ada), (f"/admin/bookings/{cancelled}", ada),
+        ("/admin/bookings/new", ada), ("/admin/notifications", ada),
+        (f"/admin/bookings/new?student={ben.id}&instructor={anna.id}", ada),
         (f"/lessons/{lesson}/move", ben), (f"/lessons/{lesson}/move{free[free.index('?'):]}", ben),
     ]  # fmt: skip
 
