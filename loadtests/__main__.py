@@ -18,7 +18,7 @@ from pathlib import Path
 
 import orjson
 
-from loadtests import chaos, crowd, own_server, removal, results, verdict
+from loadtests import chaos, crowd, flood_verdict, own_server, removal, results, verdict
 from loadtests.removal import NotPermitted, SettingsError
 from loadtests.scenarios import MAX_PEOPLE, MAX_SECONDS, SHORT, problem
 
@@ -27,6 +27,7 @@ PASSED, FAILED, NO_RUN = 0, 1, 2
 _EXTRA_SECONDS = 400
 MIN_CHAOS_SECONDS = chaos.CALM_SECONDS + 10
 _LOCUSTFILE = Path(__file__).parent / "locustfile.py"
+_FLOODFILE = Path(__file__).parent / "flood.py"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _judge_results(options, Path(options.results), options.data)
             if options.scenario == "chaos":
                 return _chaos(options, stack)
+            if options.scenario == "flood":
+                return _flood(options, stack)
             if options.scenario == "crowd":
                 return _crowd(options)
             url, data, accounts_file = options.url, options.data, options.accounts
@@ -120,6 +123,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     visitors.add_argument(
         "--data", type=Path, default=Path("var"), metavar="DIR", help="data folder of `up`"
+    )
+    text = "floods beside honest visitors, on a separate product with its rate limits on"
+    floods = scenarios.add_parser("flood", help=text, description=text)
+    floods.add_argument("--people", type=_students, default=10, metavar="N", help="2 to 40")
+    floods.add_argument(
+        "--seconds",
+        type=float,
+        default=25.0,
+        metavar="S",
+        help=f"at most {flood_verdict.MAX_SECONDS}",
     )
     faults = scenarios.add_parser(
         "chaos",
@@ -213,6 +226,31 @@ def _crowd(options: argparse.Namespace) -> int:
     print(f"In total, {tally.booked} lessons booked and {tally.cancelled} cancelled.")
     print(f"{removed} accounts removed with their lessons and mails.")
     return PASSED if tally.passed and removed == len(ids) else FAILED
+
+
+def _flood(options: argparse.Namespace, stack: ExitStack) -> int:
+    """Runs floods beside honest visitors, and prints the verdict on both."""
+    seconds = min(options.seconds, flood_verdict.MAX_SECONDS)
+    print("starting a separate product with its rate limits on …", flush=True)
+    product = stack.enter_context(own_server.product(settings={"RATE_LIMITS": "on"}))
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="instainstru-load-")))
+    tally = folder / "tally.json"
+    print(f"\nflood: {options.people} honest visitors for {seconds:g} s …", flush=True)
+    command = [
+        *(sys.executable, "-m", "locust", "-f", str(_FLOODFILE), "--headless", "--only-summary"),
+        *("--host", product.url, "--tally", str(tally), "--honest", str(options.people)),
+        *("--run-time", f"{seconds:g}s", "--loglevel", "ERROR"),
+    ]
+    locust = subprocess.run(  # noqa: S603 — our own program
+        command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=300
+    )
+    _print_errors(locust.stderr.decode(errors="replace"), everything=locust.returncode != 0)
+    if locust.returncode != 0 or not tally.exists():
+        print("There was no run to check.", file=sys.stderr)
+        return NO_RUN
+    checks = flood_verdict.judge(orjson.loads(tally.read_bytes()))
+    print(flood_verdict.text(checks), flush=True)
+    return PASSED if all(check.passed for check in checks) else FAILED
 
 
 def _chaos(options: argparse.Namespace, stack: ExitStack) -> int:

@@ -1,0 +1,49 @@
+"""The verdict on a flood: limits hold, and honest visitors beside it are not hit."""
+
+from dataclasses import dataclass
+from typing import Any
+
+# The limits that a flood exceeds within a run (docs/limits.md).
+LIMITS = {"sign-in": 120, "search": 120, "lessons": 100, "bookings": 120}
+MAX_SECONDS = 55  # within one window of a minute
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    value: str
+    passed: bool
+
+
+def judge(run: dict[str, Any]) -> list[Check]:
+    """The verdict on a run, as `_save` wrote it."""
+    statuses: dict[str, dict[str, int]] = run["statuses"]
+    checks = []
+    for kind, limit in LIMITS.items():
+        counts = statuses.get(kind, {})
+        refused = counts.get("429", 0)
+        allowed = sum(counts.values()) - refused
+        value = f"{allowed} answered, {refused} refused (limit {limit})"
+        checks.append(Check(f"flood of {kind}", value, 0 < allowed <= limit and refused > 0))
+    broken = sum(
+        count
+        for counts in statuses.values()
+        for status, count in counts.items()
+        if status.startswith("5") or status == "0"
+    )
+    checks.append(Check("no errors of the server", f"{broken} errors", broken == 0))
+    waits = [int(wait) if wait.isdigit() else 0 for wait in run["waits"]]
+    told = sum(1 <= wait <= 3600 for wait in waits)
+    value = f"{told} of {len(waits)} refusals"
+    checks.append(Check("refusals say when to try again", value, told == len(waits)))
+    honest = statuses.get("honest", {})
+    good = sum(count for status, count in honest.items() if status in {"200", "201"})
+    value = f"{good} of {sum(honest.values())} requests"
+    checks.append(Check("honest visitors are served", value, 0 < good == sum(honest.values())))
+    return checks
+
+
+def text(checks: list[Check]) -> str:
+    return "\n".join(
+        f"{'ok  ' if check.passed else 'FAIL'}  {check.name}: {check.value}" for check in checks
+    )
