@@ -2,6 +2,7 @@
 does not fit, or cannot be written, is dropped and counted."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -55,12 +56,16 @@ class WriteBehind:
         if self._finished == self._queued:
             return
         finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((self._queued, finished))
+        waiting = (self._queued, finished)
+        self._waiting.append(waiting)
         try:
             async with asyncio.timeout(FLUSH_SECONDS):
                 await finished
         except TimeoutError:
             log.warning("flush_timed_out", rows=len(self._rows))
+        finally:
+            with contextlib.suppress(ValueError):  # its rows are written
+                self._waiting.remove(waiting)
 
     async def run(self) -> None:
         """Writes the queue, in order. Runs until cancelled."""

@@ -97,15 +97,13 @@ async def confirm_verification(request: Request, _: SignedIn | None) -> Response
 async def request_email(request: Request, account: SignedIn) -> Response:
     change, state = await web.read(request, EmailChange), request.state
     await _count_password(request, account)
+    await address.check_change(
+        state["pool"], account, email=change.email, plain_password=change.password
+    )
+    # Only a mail that is sent counts: the limit is of the recipient, who may be a stranger.
     candidate = await accounts.candidate(state["pool"], change.email)
     await limits.count_link_mail(state["limiter"], candidate.email)
-    await address.request_change(
-        state["pool"],
-        account,
-        email=change.email,
-        plain_password=change.password,
-        now=state["now"](),
-    )
+    await address.request_change(state["pool"], account, email=change.email, now=state["now"]())
     await _forget_password(request, account)
     state["wake_up"]()
     return _accepted(request, f"{PAGE}?done=email#email")

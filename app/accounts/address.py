@@ -104,17 +104,18 @@ async def verify(pool: Pool, emails: Sequence[str], *, now: datetime) -> int:
     return await transact(pool, write)
 
 
-async def request_change(
-    pool: Pool, account: SignedIn, *, email: str, plain_password: str, now: datetime
-) -> None:
-    """Sends a mail to the new address, whose link makes it the account's. Raises ValidationError
-    for a wrong password, and EmailTaken."""
+async def check_change(pool: Pool, account: SignedIn, *, email: str, plain_password: str) -> None:
+    """Raises ValidationError for a wrong password, and EmailTaken."""
     credentials = await credentials_of(pool, account.account_id)
     if credentials is None:
         raise refusal.NotSignedIn
     await password.check_own(plain_password, credentials.password_hash)
     if await _is_email_taken.one(pool, email=email):
         raise refusal.EmailTaken
+
+
+async def request_change(pool: Pool, account: SignedIn, *, email: str, now: datetime) -> None:
+    """Sends a mail to the new address, whose link makes it the account's."""
     await mail.send(pool, "email_change", account.account_id, address=email, now=now)
 
 

@@ -50,8 +50,8 @@ def guest(connection: HTTPConnection[Any]) -> UUID | None:
 
 
 def remember(request: Request, response: Response, visitor: Visitor) -> Response:
-    """Gives a new guest the cookie."""
-    if visitor.is_new:
+    """Gives a guest the cookie, or renews it: it lasts as long as what was searched last."""
+    if visitor.is_guest:
         value = _signer(request.state["settings"]).sign(str(visitor.id)).decode()
         response.set_cookie(
             COOKIE,

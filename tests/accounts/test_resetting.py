@@ -222,6 +222,21 @@ async def test_a_new_address_counts_once_it_is_confirmed_and_the_old_one_is_told
     assert (refused.status_code, refused.json()["field"]) == (422, "token")
 
 
+async def test_wrong_passwords_use_up_no_mails_of_a_stranger(
+    pool: Pool, settings: Settings
+) -> None:
+    _, (phone,) = await ben_with_sessions(pool, settings, 1)
+    async with visiting(settings.model_copy(update={"rate_limits": "on"})) as client:
+        body = {"email": "eve@example.com", "password": "a guess at it"}
+        for _ in range(10):
+            answer = await client.post("/api/auth/email", json=body, headers=phone)
+            assert answer.status_code == 422
+        registration = {"password": "a long enough one", "full_name": "Eve", "role": "student"}
+        answer = await client.post("/api/auth/register", json=body | registration)
+        assert answer.status_code == 201
+    await token_in_mail(pool, settings, "eve@example.com", "Confirm your e-mail address")
+
+
 async def test_an_address_that_somebody_takes_meanwhile_stays_theirs(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:

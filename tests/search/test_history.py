@@ -67,6 +67,13 @@ async def test_a_removed_search_is_in_no_log_either(client: httpx.AsyncClient, p
     assert await pool.fetchval("select count(*) from search") == 0
 
 
+async def test_every_search_renews_the_cookie_of_its_guest(client: httpx.AsyncClient) -> None:
+    for words in ("piano", "yoga"):
+        answer = await client.get("/api/search", params={"q": words})
+        assert "Max-Age=2592000" in answer.headers["set-cookie"]
+    assert await history(client) == ["yoga", "piano"]
+
+
 async def test_a_guests_searches_move_to_the_account_at_sign_in_and_registration(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
