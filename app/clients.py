@@ -24,13 +24,13 @@ def typescript(described: Schema, live: Schema) -> str:
     for name, direction in (("ClientMessage", "receive"), ("ServerMessage", "send")):
         references = live["operations"][f"{direction}Live"]["messages"]
         names = [each["$ref"].rpartition("/")[2] for each in references]
-        types = [_type(live["components"]["messages"][each]["payload"]) for each in names]
+        types = [type_of(live["components"]["messages"][each]["payload"]) for each in names]
         parts.append(f"export type {name} = {' | '.join(types)};")
     return "\n\n".join(parts) + "\n"
 
 
 def _declaration(name: str, schema: Schema) -> str:
-    return f"{_comment(schema)}export type {name} = {_type(schema)};"
+    return f"{_comment(schema)}export type {name} = {type_of(schema)};"
 
 
 def _comment(schema: Schema) -> str:
@@ -38,7 +38,8 @@ def _comment(schema: Schema) -> str:
     return f"/** {text} */\n" if text else ""
 
 
-def _type(schema: Schema, indent: str = "") -> str:
+def type_of(schema: Schema, indent: str = "") -> str:
+    """The type in TypeScript."""
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
     if "const" in schema:
@@ -47,14 +48,14 @@ def _type(schema: Schema, indent: str = "") -> str:
         return " | ".join(json.dumps(value) for value in schema["enum"])
     if "anyOf" in schema or "oneOf" in schema:
         options = schema.get("anyOf") or schema["oneOf"]
-        return " | ".join(dict.fromkeys(_type(option, indent) for option in options))
+        return " | ".join(dict.fromkeys(type_of(option, indent) for option in options))
     match schema.get("type"):
         case "object":
             return _object(schema, indent)
         case "array" if "prefixItems" in schema:
-            return f"[{', '.join(_type(each, indent) for each in schema['prefixItems'])}]"
+            return f"[{', '.join(type_of(each, indent) for each in schema['prefixItems'])}]"
         case "array":
-            return f"Array<{_type(schema.get('items', {}), indent)}>"
+            return f"Array<{type_of(schema.get('items', {}), indent)}>"
         case "integer" | "number":
             return "number"
         case "string" | "boolean" | "null" as name:
@@ -65,11 +66,11 @@ def _type(schema: Schema, indent: str = "") -> str:
 def _object(schema: Schema, indent: str) -> str:
     if not schema.get("properties"):
         values = schema.get("additionalProperties", True)
-        value = _type(values, indent) if isinstance(values, dict) else "unknown"
+        value = type_of(values, indent) if isinstance(values, dict) else "unknown"
         return f"Record<string, {value}>"
     required = schema.get("required", [])
     lines = [
-        f"{indent}  {_key(name)}{'' if name in required else '?'}: {_type(each, indent + '  ')};"
+        f"{indent}  {_key(name)}{'' if name in required else '?'}: {type_of(each, indent + '  ')};"
         for name, each in schema["properties"].items()
     ]
     return "{\n" + "\n".join(lines) + f"\n{indent}}}"
@@ -90,12 +91,12 @@ def _calls(described: Schema) -> str:
             if parameters:
                 fields = "; ".join(
                     f"{_key(each['name'])}{'' if each.get('required') else '?'}: "
-                    f"{_type(each['schema'])}"
+                    f"{type_of(each['schema'])}"
                     for each in parameters
                 )
                 lines.append(f"    {'parameters' if place == 'path' else place}: {{ {fields} }};")
         if "requestBody" in operation:
-            lines.append(f"    body: {_type(_json_schema(operation['requestBody']) or {})};")
+            lines.append(f"    body: {type_of(_json_schema(operation['requestBody']) or {})};")
         success, errors = _responses(described, operation)
         lines += [f"    response: {success};", f"    error: {' | '.join(errors) or 'never'};"]
         lines.append("  };")
@@ -124,11 +125,11 @@ def _responses(described: Schema, operation: Schema) -> tuple[str, list[str]]:
         schema = _json_schema(response)
         if status.startswith("2"):
             if schema is not None:
-                success = _type(schema)
+                success = type_of(schema)
             elif response.get("content"):
                 success = "string"
         elif schema is not None:
-            errors += [name for name in _type(schema).split(" | ") if name not in errors]
+            errors += [name for name in type_of(schema).split(" | ") if name not in errors]
     return success, errors
 
 

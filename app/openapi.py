@@ -417,14 +417,15 @@ class _Schemas:
 def _referenced(document: Any, components: Mapping[str, Schema]) -> dict[str, Schema]:
     """The components that this part of the document refers to, also through others."""
     names: set[str] = set()
-    new = _references(document)
+    new = references(document)
     while new:
         names |= new
-        new = _references([components[name] for name in new]) - names
+        new = references([components[name] for name in new]) - names
     return {name: components[name] for name in sorted(names)}
 
 
-def _references(schema: Any) -> set[str]:
+def references(schema: Any) -> set[str]:
+    """The names of the models that this schema refers to."""
     text = orjson.dumps(schema).decode()
     return set(re.findall(re.escape(f'"$ref":"{REFS}') + r'([^"]+)"', text))
 
