@@ -22,7 +22,7 @@ BROWSER := $(if $(OTHER_TESTS),$(if $(BROWSER_TESTS),browser),browser)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint format crowd bench load chaos lock browser pgbouncer clean
+.PHONY: help setup run test check lint format describe crowd bench load chaos lock browser pgbouncer clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -57,6 +57,9 @@ lint: setup  ## ruff, mypy --strict, import-linter
 format: setup  ## format the code with ruff, and fix what it can
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+describe: setup  ## write the files for client developers in docs/api
+	$(PY) -m app describe
 
 crowd: setup  ## 20 students book on the running product, and are removed afterwards
 	$(PY) -m loadtests crowd --url 'http://127.0.0.1:$(PORT)' --data '$(DATA)' $(ARGS)
