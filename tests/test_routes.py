@@ -57,6 +57,7 @@ REASONS = {
         "POST /notice/dismissal": "a cookie of the visitor's own",
         "GET /search": "search is for everybody",
         "GET /services": "the catalog is for everybody",
+        "GET /docs": "the description of the API is for everybody",
         "GET /instructors/{id}": "profiles are for everybody",
         "GET /login": "the form",
         "GET /register": "the form",
