@@ -87,7 +87,8 @@ async def pages(pool: Pool, anna: Instructor, ben: Account) -> list[tuple[str, A
         (f"/admin/accounts/{ben.id}", ada), (f"/admin/accounts/{ada.id}", ada),
         (f"/admin/bookings?account={ben.id}", ada), ("/admin/bookings?state=no_show", ada),
         (f"/admin/bookings/{lesson}", ada), (f"/admin/bookings/{cancelled}", ada),
-        ("/admin/bookings/new", ada), ("/admin/notifications", ada),
+        ("/admin/bookings/new", ada), ("/admin/notifications", ada), ("/admin/searches", ada),
+        ("/admin/system", ada),
         (f"/admin/bookings/new?student={ben.id}&instructor={anna.id}", ada),
         (f"/lessons/{lesson}/move", ben), (f"/lessons/{lesson}/move{free[free.index('?'):]}", ben),
     ]  # fmt: skip
