@@ -1,12 +1,13 @@
 """The application, and the only file that knows all its parts. It assembles the routes, and opens
 and closes the resources that they share."""
 
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import UUID
 
 import structlog
@@ -179,6 +180,9 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     refusals = {404: refusal.NotFound, 405: refusal.MethodNotAllowed}
     refusal_type = refusals.get(error.status_code, refusal.ValidationError)
+    if not request.url.path.startswith("/api/"):
+        with contextlib.suppress(refusal.Refusal):
+            await web.identify(cast(web.Request, request))  # for the page's header
     response = await web.render_refusal(request, refusal_type())
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         # Each method has its own route, and Starlette names the first route's only.

@@ -58,17 +58,20 @@ def visitor(handler: Callable[[Request, SignedIn | None], Awaitable[Response]]) 
 
     @functools.wraps(handler)
     async def checked(request: Request) -> Response:
-        account = await session.authenticate(
-            request.state["pool"],
-            token(request),
-            request.state["settings"],
-            now=request.state["now"](),
-        )
-        _use(request, account)
+        account = await identify(request)
         await _count(request, checked, account)
         return _with_renewed_cookie(request, account, await handler(request, account))
 
     return _access(checked, "visitor")
+
+
+async def identify(request: Request) -> SignedIn | None:
+    """The account of a signed-in visitor, or None; pages see it, too."""
+    account = await session.authenticate(
+        request.state["pool"], token(request), request.state["settings"], now=request.state["now"]()
+    )
+    _use(request, account)
+    return account
 
 
 def public(handler: Handler) -> Handler:

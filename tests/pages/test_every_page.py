@@ -31,6 +31,12 @@ async def test_an_unknown_address_is_explained_and_its_code_is_in_small_print(
     response = await client.get("/nowhere")
     assert "Page not found" in Page(response).text
     assert '<p class="tiny">404 · NOT_FOUND</p>' in response.text
+    assert "Join" in Page(response).links
+    anna = await factories.instructor(pool, "Anna")
+    await sign_in(client, anna)
+    assert "Join" not in Page(await client.get("/nowhere")).links
+    refused = Page(await client.get("/lessons"))
+    assert refused.links["Your teaching page"] == "/teach"
 
 
 async def test_pages_have_no_inline_scripts_or_styles_and_are_not_cached(
