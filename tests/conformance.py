@@ -11,6 +11,7 @@ import jsonschema_rs
 
 from app import openapi
 from app.main import routes
+from realtime import asyncapi
 
 
 @functools.cache
@@ -112,3 +113,28 @@ def _pointer(path: str) -> str:
 def _escaped(pointer: str) -> str:
     """Braces are not allowed in the fragment of a reference."""
     return pointer.replace("{", "%7B").replace("}", "%7D")
+
+
+@functools.cache
+def _messages() -> dict[str, Any]:
+    """A validator for each kind of message that the server sends."""
+    components = asyncapi.document()["components"]
+    return {
+        name: jsonschema_rs.Draft202012Validator(
+            {
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "components": {"schemas": closed(components["schemas"])},
+                **closed(components["messages"][name]["payload"]),
+            },
+            validate_formats=True,
+        )
+        for name in asyncapi.TO_CLIENT
+    }
+
+
+def problem_of_message(message: dict[str, Any]) -> str | None:
+    """Why docs/api/asyncapi.json does not allow this message of the server; None if it does."""
+    validator = _messages().get(message["type"])
+    if validator is None:
+        return f"{message['type']} is not described"
+    return next((f"{message['type']}: {error}" for error in validator.iter_errors(message)), None)

@@ -105,6 +105,14 @@ def test_every_call_is_in_the_postman_collection() -> None:
     assert len(requests) == sum(len(item) for item in described.values())
 
 
+def test_a_live_message_that_the_description_does_not_allow_is_noticed() -> None:
+    """Every message that a test's screen receives is compared (tests/realtime/screens.py)."""
+    beacon = {"type": "beacon", "now": "2026-11-23T14:00:00Z", "epoch": "e", "versions": {}}
+    assert conformance.problem_of_message(beacon) is None
+    for message in ({"type": "hello"}, beacon | {"undescribed": 1}, beacon | {"now": "noon"}):
+        assert conformance.problem_of_message(message) is not None, message
+
+
 async def test_a_response_that_the_description_does_not_allow_is_noticed(
     client: httpx.AsyncClient,
 ) -> None:

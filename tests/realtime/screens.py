@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from app.db import Pool
+from tests import conformance
 from tests.cluster import PATIENCE
 from tests.factories import Instructor
 
@@ -37,6 +38,8 @@ class Screen:
         try:
             async for text in self.connection:
                 message = json.loads(text)
+                if problem := conformance.problem_of_message(message):
+                    self.faults.append(problem)
                 self._apply(message)
                 self.messages.append(message | {"received_at": time.time()})
                 async with self._received:
