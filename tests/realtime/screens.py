@@ -30,6 +30,7 @@ class Screen:
         self.messages: list[Message] = []
         self.boards: dict[str, Message] = {}
         self.faults: list[str] = []
+        self.undescribed: list[str] = []
         self.closed_with: int | None = None
         self._received = asyncio.Condition()
         self._listening = asyncio.create_task(self._listen())
@@ -39,7 +40,7 @@ class Screen:
             async for text in self.connection:
                 message = json.loads(text)
                 if problem := conformance.problem_of_message(message):
-                    self.faults.append(problem)
+                    self.undescribed.append(problem)
                 self._apply(message)
                 self.messages.append(message | {"received_at": time.time()})
                 async with self._received:
@@ -144,6 +145,7 @@ class Screen:
         if not self._listening.done():
             await self.connection.close()
         await asyncio.wait_for(self._listening, PATIENCE)
+        assert self.undescribed == []
 
 
 def _brief(message: Message) -> str:
