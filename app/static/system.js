@@ -17,11 +17,11 @@ function chartOf(element) {
   svg.setAttribute('preserveAspectRatio', 'none');
   svg.setAttribute('aria-hidden', 'true'); // the number beside it says the same
   svg.append(line);
-  element.append(svg);
+  element.querySelector('dd').append(svg);
   return {
     path: element.dataset.value.split('.'),
     unit: element.dataset.unit,
-    value: element.querySelector('dd'),
+    value: element.querySelector('dd span'),
     line,
     points: [],
     last: null,
@@ -49,8 +49,7 @@ function draw(chart, content, now) {
     if (chart.unit !== 'per second') chart.value.textContent = '–';
     return;
   }
-  const unit = chart.unit === 'per second' ? ' per second' : '';
-  chart.value.textContent = text(number) + unit;
+  chart.value.textContent = text(number);
   chart.points = [...chart.points, number].slice(-MOST);
   const top = Math.max(1, ...chart.points);
   const step = WIDTH / (MOST - 1);
