@@ -22,7 +22,7 @@ BROWSER := $(if $(OTHER_TESTS),$(if $(BROWSER_TESTS),browser),browser)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint format describe crowd bench load chaos lock browser pgbouncer clean
+.PHONY: help setup run test check lint format describe crowd bench load chaos lock browser pgbouncer promtool clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,7 +45,7 @@ run: setup  ## everything on this machine: make run PORT=8001 DATA=dir WORKERS=2
 	@exec $(PY) -m app up --host '$(HOST)' --port '$(PORT)' --data '$(DATA)' \
 	  --workers '$(WORKERS)' $(ARGS)
 
-test: lint $(BROWSER) pgbouncer  ## the static checks, then every test: make test ARGS=tests/bookings
+test: lint $(BROWSER) pgbouncer promtool  ## the static checks, then every test: make test ARGS=tests/bookings
 	$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup  ## ruff, mypy --strict, import-linter
@@ -84,6 +84,15 @@ pgbouncer:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	      apt-get install -y -qq --no-install-recommends pgbouncer >/dev/null; \
 	  fi; } || echo "PgBouncer could not be installed, so its tests are skipped."
+
+# The test that alerts fire is skipped where promtool cannot be installed.
+promtool:
+	@command -v promtool >/dev/null || { \
+	  if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+	    echo "The test of alerts needs promtool: installing it."; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	      apt-get install -y -qq --no-install-recommends prometheus >/dev/null; \
+	  fi; } || echo "promtool could not be installed, so the test of alerts is skipped."
 
 COMPILE := pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-annotate \
   --no-header --universal --python-version 3.11 --quiet

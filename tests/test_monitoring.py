@@ -262,7 +262,7 @@ def test_the_metrics_of_the_guide_exist() -> None:
 def test_promtool_accepts_the_configuration_and_the_alerts_fire_when_they_should() -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip("promtool is not installed (`apt-get install prometheus`). CI has it.")
+        pytest.skip("promtool is not installed (on Debian and Ubuntu: apt install prometheus).")
     for arguments in (
         ("check", "config", "--syntax-only", "prometheus.yml"),
         ("check", "rules", "alerts.yml"),
