@@ -66,7 +66,7 @@ async def ready(request: web.Request) -> Response:
             await live_path.check_postgres()
             if await db.is_exhausted(pool, seconds=READY_SECONDS - 1):
                 return _unready("pool", "All database connections of this process are in use.")
-            if await monitoring.lacks_migrations(pool):
+            if await request.state["monitor"].lacks_migrations(pool):
                 return _unready("migrations", "The database lacks migrations of this version.")
             postgres = "ok" if await _disk_has_room(pool) else "disk_full"
     except (refusal.Unavailable, TimeoutError):

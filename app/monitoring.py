@@ -88,17 +88,20 @@ _migrations = statement("applied_migrations", str)
 _SHIPPED = frozenset(path.name for path in (SQL / "migrations").glob("*.sql"))
 
 
-async def lacks_migrations(db: Db) -> bool:
-    """Whether the database lacks migrations that this version ships."""
-    return not {*await _migrations.all(db)} >= _SHIPPED
-
-
 class Monitor:
     """Reads Redis, the job queue and the database."""
 
     def __init__(self, settings: Settings) -> None:
         url = settings.redis_url.get_secret_value()
         self._redis = redis.client(url, name="monitor") if url else None
+        self._is_migrated = False
+
+    async def lacks_migrations(self, db: Db) -> bool:
+        """Whether the database lacks migrations that this version ships. Once it has them it keeps
+        them, so it is not asked again."""
+        if not self._is_migrated:
+            self._is_migrated = {*await _migrations.all(db)} >= _SHIPPED
+        return not self._is_migrated
 
     async def redis(self) -> dict[str, Any] | None:
         """Numbers of Redis; None while it does not answer."""

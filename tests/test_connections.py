@@ -391,7 +391,7 @@ async def test_a_client_that_does_not_read_its_responses_gets_no_live_socket(
         (protocol,) = (
             each
             for each in gc.get_objects()
-            if isinstance(each, HttpProtocol) and each.parser is not None
+            if type(each) is HttpProtocol and each.parser is not None
         )
         while not protocol.flow.write_paused:
             answered = protocol.server_state.total_requests

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,16 @@ class Up:
             for line in self.log
             if line["event"] == "child_started" and line["child"] == child
         ][-1]
+
+    def process_of(self, child: str) -> psutil.Process:
+        """Its process; waits for one that was just restarted."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return psutil.Process(self.pid_of(child))
+            except psutil.NoSuchProcess:
+                assert time.monotonic() < until
+                time.sleep(0.1)
 
     def exits_of(self, child: str) -> int:
         return sum(line["event"] == "child_exited" and line["child"] == child for line in self.log)
@@ -206,7 +217,7 @@ def test_root_drops_its_privileges_for_every_child_that_can_do_without(running: 
     for child in ("postgres", "redis"):
         assert set(psutil.Process(running.pid_of(child)).uids()) == {user.uid}
     for child in ("web 1", "web 2", "relay", "worker"):
-        process = psutil.Process(running.pid_of(child))
+        process = running.process_of(child)
         assert set(process.uids()) == ({0} if kept else {user.uid})
         assert "MIGRATE_DATABASE_URL" not in {n for n, v in process.environ().items() if v}
 
