@@ -1,6 +1,6 @@
 """The command line: `python -m app up | serve | relay | worker | migrate | seed | reset | backup |
-restore | admin | second-factor-off | verify | new-epoch | describe`. A command reads the settings, calls one
-function, and reports every expected error as one sentence."""
+restore | admin | second-factor-off | verify | new-epoch | describe`. A command reads the settings,
+calls one function, and reports every expected error as one sentence."""
 
 import argparse
 import asyncio

@@ -89,8 +89,8 @@ class Hub:
         return watcher
 
     def permit(self, watcher: Watcher, permissions: frozenset[str]) -> None:
-        """Its account has these permissions now. Other ones than before mean other booking messages,
-        and lists that have to be fetched again."""
+        """Its account has these permissions now. Other ones than before mean other booking
+        messages, and lists that have to be fetched again."""
         permissions &= SOCKET_PERMISSIONS
         if permissions == watcher.permissions:
             return

@@ -211,8 +211,8 @@ class Reconciler:
             self._hub.accounts.refresh([account.id for account in lost])
 
     async def sessions(self, accounts: Collection[str] | None = None) -> None:
-        """Closes the sockets of ended sessions, of these accounts or of all, and gives the others what
-        the present roles of their accounts permit. Raises Unavailable."""
+        """Closes the sockets of ended sessions, of these accounts or of all, and gives the others
+        what the present roles of their accounts permit. Raises Unavailable."""
         watchers = [
             watcher
             for watcher in self._hub.watchers

@@ -81,7 +81,8 @@ async def check(db: Db, text: str, settings: Settings, *, now: datetime) -> Link
 
 async def confirm(pool: Pool, text: str, settings: Settings, *, now: datetime) -> Token:
     """Confirms the address of the token of a mail: the account's own, or its new one. Mail that was
-    withheld follows. A second time changes nothing. Raises TokenInvalid, TokenExpired, EmailTaken."""
+    withheld follows. A second time changes nothing. Raises TokenInvalid, TokenExpired,
+    EmailTaken."""
 
     async def write(tx: Tx) -> Token:
         link = await check(tx, text, settings, now=now)

@@ -29,8 +29,8 @@ async def create(
     now: datetime,
     call: Call | None = None,
 ) -> Booking:
-    """Holds the time for `seconds`, at most until the lesson's start. Replaces the student's earlier
-    hold with this instructor. Raises what booking.reserve raises, and HoldLimit."""
+    """Holds the time for `seconds`, at most until the lesson's start. Replaces the student's
+    earlier hold with this instructor. Raises what booking.reserve raises, and HoldLimit."""
     return await booking.reserve(
         db,
         student_id,

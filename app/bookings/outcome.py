@@ -27,9 +27,9 @@ async def settle(
     may: Callable[[Parties], None] | None = None,
     call: Call | None = None,
 ) -> Booking:
-    """Marks the lesson, which must have started. `may` raises a refusal if the actor may not mark it;
-    without it, only the instructor may. Raises NotFound, NotAllowed, WrongState (not confirmed),
-    TooSoon and IdempotencyMismatch."""
+    """Marks the lesson, which must have started. `may` raises a refusal if the actor may not mark
+    it; without it, only the instructor may. Raises NotFound, NotAllowed, WrongState (not
+    confirmed), TooSoon and IdempotencyMismatch."""
     return await booking.change(
         db,
         _settle,

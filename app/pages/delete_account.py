@@ -1,5 +1,5 @@
-"""`/account/delete`: what deleting an account does, and its form; `/goodbye` afterwards. The call is
-in app/privacy/routes.py."""
+"""`/account/delete`: what deleting an account does, and its form; `/goodbye` afterwards. The call
+is in app/privacy/routes.py."""
 
 from http import HTTPStatus
 

@@ -1,5 +1,5 @@
-"""`/services`: everything that can be learned, by category. app/static/services.js filters it as one
-types."""
+"""`/services`: everything that can be learned, by category. app/static/services.js filters it as
+one types."""
 
 from starlette.responses import Response
 

@@ -1,10 +1,10 @@
 """Search results: services that match all criteria, and the nearest ones if there are none.
 
-Without a day or time, results have the next start of their calendar (app/availability/next_start.py).
-With one, they are only services whose instructors are free then for a whole lesson, and
-`next_available` is the first such start. Free time comes from the same functions as boards, and
-start_times lays out the starts. Statements deliver candidates in the order of a lower bound of their
-start; reading ends when no further candidate can precede the results."""
+Without a day or time, results have the next start of their calendar
+(app/availability/next_start.py). With one, they are only services whose instructors are free then
+for a whole lesson, and `next_available` is the first such start. Free time comes from the same
+functions as boards, and start_times lays out the starts. Statements deliver candidates in the order
+of a lower bound of their start; reading ends when no further candidate can precede the results."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta

@@ -1,5 +1,5 @@
-"""Public availability: from the cache, and from Postgres. The floor of the cache is a bare Starlette
-route with the same JSON; of a 304, that of the shorter answer."""
+"""Public availability: from the cache, and from Postgres. The floor of the cache is a bare
+Starlette route with the same JSON; of a 304, that of the shorter answer."""
 
 import asyncio
 import subprocess

@@ -1,6 +1,6 @@
 -- Ten thousand instructors with four services each, for searches. Only for a bench database.
--- bench.instructors, bench.students and bench.days are settings. The divisions keep the properties of
--- an instructor independent of the services.
+-- bench.instructors, bench.students and bench.days are settings. The divisions keep the properties
+-- of an instructor independent of the services.
 set statement_timeout = 0;
 set session_replication_role = replica;  -- no trigger per row; documents are written at the end
 

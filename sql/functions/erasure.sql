@@ -13,9 +13,9 @@ begin
 end
 $$;
 
--- Makes the account anonymous, ends its sessions and deletes what only it uses. p_password_hash: the
--- password that was checked; null if none was. Returns why it did nothing, or null; also null for an
--- account whose erasure began earlier.
+-- Makes the account anonymous, ends its sessions and deletes what only it uses. p_password_hash:
+-- the password that was checked; null if none was. Returns why it did nothing, or null; also null
+-- for an account whose erasure began earlier.
 create function begin_erasure(p_account uuid, p_password_hash text, p_now timestamptz)
 returns text
 language plpgsql volatile set enable_seqscan = off as $$

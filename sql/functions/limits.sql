@@ -25,8 +25,8 @@ language sql immutable parallel safe as $$ select interval '24 hours' $$;
 create function idempotency_key_life() returns interval
 language sql immutable parallel safe as $$ select interval '24 hours' $$;
 
--- Whether a notification is to be sent now. None is ever postponed by more than a night, so one that
--- seems to be due much later was stored by a clock that was ahead.
+-- Whether a notification is to be sent now. None is ever postponed by more than a night, so one
+-- that seems to be due much later was stored by a clock that was ahead.
 create function is_due(p_due_at timestamptz, p_now timestamptz) returns boolean
 language sql immutable parallel safe as $$
   select p_due_at <= p_now or p_due_at > p_now + interval '1 day'

@@ -44,11 +44,11 @@ language sql stable as $$
     ))
 $$;
 
--- A page of matching services. p_sort is `soonest`, `price` or `newest`; p_after and its fellows are
--- the keys of the last service of the previous page. `start` is the lower bound of the next start
--- (functions/next_start.sql). By `soonest`, services are in the order of `start`, instructor and id,
--- as the index of the bounds is; those without a start until p_latest come last, with a null
--- `start`, as p_after_start is among them.
+-- A page of matching services. p_sort is `soonest`, `price` or `newest`; p_after and its fellows
+-- are the keys of the last service of the previous page. `start` is the lower bound of the next
+-- start (functions/next_start.sql). By `soonest`, services are in the order of `start`, instructor
+-- and id, as the index of the bounds is; those without a start until p_latest come last, with a
+-- null `start`, as p_after_start is among them.
 create function search_page(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words text[], p_sort text, p_after_start timestamptz,
@@ -140,10 +140,10 @@ language sql stable as $$
   ) as span
 $$;
 
--- Matching services whose instructors are open within hours, whatever is booked. `start` is when they
--- are, a lower bound of the first start. A service comes once for each range of availability. The
--- rows are in the order of p_sort (by `soonest`: `start`, instructor and id), after the row with the
--- keys p_after and its fellows.
+-- Matching services whose instructors are open within hours, whatever is booked. `start` is when
+-- they are, a lower bound of the first start. A service comes once for each range of availability.
+-- The rows are in the order of p_sort (by `soonest`: `start`, instructor and id), after the row
+-- with the keys p_after and its fellows.
 create function search_open(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words text[], p_first date, p_days integer, p_from integer,
@@ -232,8 +232,8 @@ language sql stable as $$
   end
 $$;
 
--- The same with the free ranges in these hours that are long enough for a lesson. The first row of a
--- service counts.
+-- The same with the free ranges in these hours that are long enough for a lesson. The first row of
+-- a service counts.
 create function search_free(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words text[], p_first date, p_days integer, p_from integer,

@@ -57,8 +57,8 @@ select * from unnest(:search_ids::uuid[], :visitor_ids::uuid[], :are_guests::boo
                      :instructor_ids::uuid[], :kinds::text[], :times::timestamptz[]);
 
 -- name: record_booked_results
--- Of each booking, the search whose result of this instructor the visitor clicked last, within a day
--- before and among their newest interactions. A repeated request is no second booking.
+-- Of each booking, the search whose result of this instructor the visitor clicked last, within a
+-- day before and among their newest interactions. A repeated request is no second booking.
 insert into search_interaction (search_id, visitor_id, is_guest, instructor_id, kind, at)
 select last.search_id, row.visitor_id, false, row.instructor_id, 'booked', min(row.at)
 from unnest(:visitor_ids::uuid[], :instructor_ids::uuid[], :times::timestamptz[])

@@ -256,8 +256,8 @@ async def test_an_address_that_somebody_takes_meanwhile_stays_theirs(
 async def test_a_new_password_ends_the_links_that_the_old_one_could_ask_for(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
-    """Somebody who knew Ben's password asked for a new address. Ben resets the password: his account
-    stays his."""
+    """Somebody who knew Ben's password asked for a new address. Ben resets the password: his
+    account stays his."""
     ben, (stolen,) = await ben_with_sessions(pool, settings, 1)
     body = {"email": "eve@example.com", "password": factories.PASSWORD}
     await client.post("/api/auth/email", json=body, headers=stolen)
