@@ -160,7 +160,7 @@ async def test_120_believable_instructors_teach(pool: Pool, client: httpx.AsyncC
 
 
 async def test_the_demo_is_the_same_each_time() -> None:
-    assert [*demo.people.featured(), *demo.people.others()] == demo.INSTRUCTORS
+    assert [*demo.profiles.featured(), *demo.profiles.others()] == demo.INSTRUCTORS
     assert len({instructor.email for instructor in demo.INSTRUCTORS}) == 120
 
 

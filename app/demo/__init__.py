@@ -14,15 +14,15 @@ from app.availability import week
 from app.bookings import booking, sweep
 from app.catalog import instructor, service
 from app.db import Pool, Tx, transact
-from app.demo import people
-from app.demo.people import DemoInstructor
+from app.demo import profiles
+from app.demo.profiles import DemoInstructor
 from app.statements import statement
 
 PASSWORD = "TestPassword123!"  # noqa: S105 — public: demo accounts exist in int and stg only
 ADMIN = ("admin@example.com", "Ada Admin")
-FEATURED = people.featured()
-INSTRUCTORS = [*FEATURED, *people.others()]
-STUDENTS = people.students()
+FEATURED = profiles.featured()
+INSTRUCTORS = [*FEATURED, *profiles.others()]
+STUDENTS = profiles.students()
 
 WEEKS = 8  # of free times from today on
 PAST_WEEKS = 4  # since the instructors joined
@@ -147,7 +147,7 @@ def _lessons(instructors: Sequence[DemoInstructor], today: date) -> Iterator[Les
     ):
         start = datetime.combine(today + timedelta(days=days), at, ZONE)
         yield Lesson(profile, 0, student, start, 60, note, "")
-    notes, meeting_points = people.notes(), people.meeting_points()
+    notes, meeting_points = profiles.notes(), profiles.meeting_points()
     busy = {(0, today + timedelta(days=3)), (1, today + timedelta(days=4))}
     for number, profile in enumerate(others):
         for days, step in ((-2 - number * 5 % 22, -1), (2 + number * 5 % 12, 1))[number % 5 :]:

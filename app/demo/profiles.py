@@ -1,4 +1,4 @@
-"""The demo's people, made from the texts in this folder, the same ones each time."""
+"""Profiles of the demo's accounts, generated from the texts in this folder, always the same."""
 
 import re
 import tomllib
@@ -113,17 +113,17 @@ def others() -> list[DemoInstructor]:
 
 def students() -> list[tuple[str, str]]:
     """E-mail address and name."""
-    return [(_email(name), name) for name in _read("people")["students"]]
+    return [(_email(name), name) for name in _read("profiles")["students"]]
 
 
 def notes() -> list[str]:
     """What students write to instructors."""
-    notes: list[str] = _read("people")["notes"]
+    notes: list[str] = _read("profiles")["notes"]
     return notes
 
 
 def meeting_points() -> list[str]:
-    points: list[str] = _read("people")["meeting_points"]
+    points: list[str] = _read("profiles")["meeting_points"]
     return points
 
 
@@ -191,7 +191,7 @@ def _hours(index: int, place: int, number: int) -> list[Sequence[str]]:
 
 def _homes() -> dict[str, Iterator[Any]]:
     """Endless homes by borough."""
-    rows = _read("people")["home"]
+    rows = _read("profiles")["home"]
     return {
         borough: cycle([row for row in rows if row["borough"] == borough])
         for borough in {row["borough"] for row in rows}
