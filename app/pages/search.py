@@ -15,9 +15,10 @@ from app.pages import instructor_cards, meta, search_criteria
 from app.pages.instructor_cards import Card, Pick, Window
 from app.pages.meta import Meta
 from app.search import history, search, visitor, vocabulary
-from app.search.parse import MAX_LENGTH, PARTS, Understood, parse
+from app.search.parse import MAX_LENGTH, Understood, parse
 from app.search.search import Item, Position, Sort
 from app.search.vocabulary import Vocabulary
+from app.search.words import PARTS
 from app.web import Request, State
 
 PAGE_SIZE = 12

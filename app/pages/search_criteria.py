@@ -13,9 +13,10 @@ from typing import Any
 
 from app import formatting, refusal, wire
 from app.search import search
-from app.search.parse import MAX_LENGTH, PARTS, Understood
+from app.search.parse import MAX_LENGTH, Understood
 from app.search.search import Item, Position, Sort
 from app.search.vocabulary import Vocabulary
+from app.search.words import PARTS
 
 SORTS: dict[Sort, str] = {
     "soonest": "Soonest",

@@ -21,8 +21,9 @@ from app.availability.next_start import Pair
 from app.availability.start_times import HORIZON
 from app.db import Db
 from app.schema import InstantText, NamedJson
-from app.search.parse import PARTS, Understood
+from app.search.parse import Understood
 from app.search.vocabulary import Vocabulary
+from app.search.words import PARTS
 from app.statements import PUBLIC_SECONDS, statement
 
 Sort = Literal["soonest", "price", "newest"]

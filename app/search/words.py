@@ -30,6 +30,8 @@ MONTHS = _words(
 )
 SHORT_MONTHS = {month[:3]: number for number, month in enumerate(MONTHS, 1)} | {"sept": 9}
 
+PARTS = {"morning": (6, 12), "afternoon": (12, 17), "evening": (17, 22)}  # of the day
+
 LEVELS = {
     "beginner": "beginner", "beginning": "beginner", "novice": "beginner", "newbie": "beginner",
     "starter": "beginner", "newcomer": "beginner", "intermediate": "intermediate",

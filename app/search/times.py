@@ -1,0 +1,143 @@
+"""The grammar of times in a search: "in the evening", "from 5 to 7", "after 6pm"."""
+
+import re
+
+from app.search import dates
+from app.search.reading import Reading
+
+_CLOCK = r"(?:\d{1,2}(?:[:.]\d\d)?(?: ?(?:am|pm))?|noon|midday|midnight)"
+_TO = r"(?:-|to|until|till|and|through|thru)"
+
+
+def read_parts_of_day(reading: Reading) -> None:
+    reading.take(
+        r"\btonight\b|\btoday night\b|\bthis (evening|night|afternoon|morning)\b",
+        lambda m: _set_part(reading, _part(m[1] or "evening"), days_ahead=0),
+    )
+    reading.take(
+        r"\b(tomorrow|tmrw) night\b",
+        lambda _: _set_part(reading, "evening", days_ahead=1),
+    )
+    reading.take(
+        r"\b(?:in |at )?(?:the )?(?:early |late )?(mornings?|afternoons?|evenings?|nights?)\b",
+        lambda m: _set_part(reading, _part(m[1])),
+    )
+    reading.take(r"\bafter work\b", lambda _: _set_part(reading, "evening"))
+    reading.take(r"\bafter school\b", lambda _: reading.set("from_time", "15:00"))
+    reading.take(
+        r"\b(?:at |during |over )?(?:my )?(?:lunch ?time|lunch(?: (?:break|hour))?)\b",
+        lambda _: _between(reading, "12:00", "14:00"),
+    )
+
+
+def _set_part(reading: Reading, part: str, *, days_ahead: int | None = None) -> None:
+    reading.set("part_of_day", part)
+    if days_ahead is not None:
+        dates.set_days(reading, reading.today, days_ahead)
+
+
+def _between(reading: Reading, from_time: str, to_time: str) -> None:
+    reading.set("from_time", from_time)
+    reading.set("to_time", to_time)
+
+
+def read_clock_ranges(reading: Reading) -> None:
+    """Before prices: "6-8pm" is no price, and "between 40 and 60" no time."""
+    clock = rf"({_CLOCK})"
+    marked = rf"(?={_CLOCK} ?{_TO} ?{_CLOCK}(?!\d))"
+    reading.take(
+        rf"(?<!\$ )(?<!\d)\b(?:between |from )?{marked}{clock} ?{_TO} ?{clock}"
+        rf"(?! ?(?:dollar|buck|usd|/|\$|year|yr|yo|minute|min|\d|max))\b",
+        lambda m: _clock_range(reading, m),
+    )
+
+
+def _clock_range(reading: Reading, match: re.Match[str]) -> bool | None:
+    first, last = match[1], match[2]
+    is_time = any(mark in first + last for mark in ("am", "pm", ":", "noon", "mid"))
+    small = max(_hour(first), _hour(last)) <= 12
+    prefixed = match[0].startswith(("between", "from"))
+    if not is_time and not (small and (prefixed or "part_of_day" in reading.values)):
+        return False
+    end = _minutes(reading, last)
+    if end is None:
+        return False
+    borrowed = re.search("am|pm", last)
+    begin = _minutes(reading, first, borrowed[0] if borrowed else None)
+    if begin is not None and begin >= end:
+        begin = _minutes(reading, first, "am")
+    if begin is None or begin >= end:
+        return False
+    reading.set("from_time", _wall(begin))
+    reading.set("to_time", _wall(end))
+    return None
+
+
+def read_times(reading: Reading) -> None:
+    clock = rf"({_CLOCK})(?! ?(?:dollar|buck|year|yr|yo|minute|min|/|\d))\b"
+    reading.take(
+        rf"\b(?:any ?time )?(?:after|from|past|later than|starting at|starting|since|"
+        rf"not before) {clock}(?: on)?",
+        lambda m: _time(reading, "from_time", m[1]),
+    )
+    reading.take(
+        rf"\b(?:any ?time )?(?:before|until|till|by|earlier than|no later than|not after) "
+        rf"{clock}",
+        lambda m: _time(reading, "to_time", m[1]),
+    )
+    reading.take(rf"\b(?:around|about|circa) {clock}", lambda m: _time(reading, "around", m[1]))
+    reading.take(rf"\bat {clock}", lambda m: _time(reading, "at", m[1]))
+    reading.take(
+        r"(?<![\d$])\b(\d{1,2}(?:[:.]\d\d)? ?(?:am|pm)|\d{1,2}:\d\d|noon|midday)\b",
+        lambda m: _time(reading, "at", m[1]),
+    )
+
+
+def _time(reading: Reading, name: str, text: str) -> bool | None:
+    minutes = _minutes(reading, text)
+    if minutes is None:
+        return False
+    if name == "around":
+        reading.set("from_time", _wall(max(0, minutes - 60)))
+        reading.set("to_time", _wall(min(24 * 60, minutes + 120)))
+    elif name == "at":
+        reading.set("from_time", _wall(minutes))
+        reading.set("to_time", _wall(minutes))
+    else:
+        reading.set(name, _wall(minutes))
+    return None
+
+
+def _minutes(reading: Reading, text: str, meridiem: str | None = None) -> int | None:
+    """Minutes since midnight. Without am or pm, the hour when lessons are usual: 1 to 7 are
+    afternoon and evening."""
+    if text.startswith(("noon", "midday")):
+        return 12 * 60
+    if text.startswith("midnight"):
+        return 24 * 60
+    match = re.match(r"(\d{1,2})(?:[:.](\d\d))? ?(am|pm)?", text)
+    assert match is not None
+    hour, minute = int(match[1]), int(match[2] or 0)
+    meridiem = match[3] or meridiem
+    if hour > 24 or minute > 59 or (meridiem and hour > 12 and match[3]):
+        return None
+    if hour > 12 or (len(match[1]) == 2 and match[1].startswith("0")):
+        return hour * 60 + minute if hour * 60 + minute <= 24 * 60 else None
+    part = reading.values.get("part_of_day")
+    if meridiem is None:
+        late = part in {"afternoon", "evening"} or (part is None and hour <= 7)
+        meridiem = "pm" if (late and hour != 12) or hour == 12 else "am"
+    return (hour % 12 + (12 if meridiem == "pm" else 0)) * 60 + minute
+
+
+def _hour(clock: str) -> int:
+    match = re.match(r"\d+", clock)
+    return int(match[0]) if match else 12
+
+
+def _wall(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def _part(word: str) -> str:
+    return {"night": "evening"}.get(word.rstrip("s"), word.rstrip("s"))
