@@ -23,6 +23,8 @@ import app.accounts.routes
 import app.accounts.staff_routes
 import app.availability.public_routes
 import app.availability.routes
+import app.bookings.calendar_routes
+import app.bookings.hold_routes
 import app.bookings.routes
 import app.bookings.staff_routes
 import app.catalog.routes
@@ -157,6 +159,8 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
         # public answer, the search for its route would be the largest part.
         *app.availability.public_routes.routes,
         *app.bookings.routes.routes,
+        *app.bookings.hold_routes.routes,
+        *app.bookings.calendar_routes.routes,
         *health.routes,
         *app.accounts.routes.routes,
         *app.accounts.account_routes.routes,

@@ -13,7 +13,7 @@ from app.accounts.session import SignedIn
 from app.bookings import booking, staff
 from app.bookings.booking import BookingJson, LocationType, Override, State
 from app.bookings.idempotency import Call as KeyedCall
-from app.bookings.routes import Minutes, Start, mailing
+from app.bookings.requests import Minutes, Start, mailing
 from app.bookings.staff import Filters
 from app.web import Call, Request
 from app.wire import LocalDate

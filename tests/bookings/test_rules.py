@@ -13,7 +13,7 @@ from app import formatting, refusal
 from app.availability import start_times, week
 from app.bookings import cancellation
 from app.bookings.idempotency import MAX_KEY
-from app.bookings.routes import BookingRequest, NoteRequest, ReasonRequest
+from app.bookings.requests import BookingRequest, NoteRequest, ReasonRequest
 from app.db import Pool
 from tests import factories
 from tests.bookings.reservations import hold, reserve
