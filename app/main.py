@@ -21,6 +21,8 @@ from starlette.routing import BaseRoute, Match, Mount, Route, WebSocketRoute
 import app.accounts.account_routes
 import app.accounts.routes
 import app.accounts.staff_routes
+import app.availability.blackout_routes
+import app.availability.day_routes
 import app.availability.public_routes
 import app.availability.routes
 import app.bookings.calendar_routes
@@ -169,6 +171,8 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
         *app.catalog.routes.routes,
         *app.search.routes.routes,
         *app.availability.routes.routes,
+        *app.availability.day_routes.routes,
+        *app.availability.blackout_routes.routes,
         *app.notifications.routes.routes,
         *app.monitoring_routes.routes,
         *app.privacy.routes.routes,

@@ -1,4 +1,4 @@
-"""The calls for holds (docs/api.md, "Holds")."""
+"""The calls for holds (docs/api.md, "Bookings")."""
 
 from starlette.responses import Response
 
