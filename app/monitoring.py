@@ -2,9 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -42,18 +42,10 @@ _DATABASE_UP = Gauge("database_up", "1 while Postgres answers.")
 _DATABASE_BYTES = Gauge("database_bytes", "Size of the database.")
 _DATABASE_SESSIONS = Gauge("database_sessions", "Sessions of all processes in this database.")
 
-_JOB_STATES = {
-    "queued": "queued",
-    "running": "j_ongoing",
-    "complete": "j_complete",
-    "failed": "j_failed",
-    "retried": "j_retried",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Notifications:
-    """Mails by state; see the metric."""
+    """Mails by state."""
 
     waiting: int
     scheduled: int
@@ -81,6 +73,28 @@ class Database:
     deadlocks: int
 
 
+@dataclass(frozen=True, slots=True)
+class Redis:
+    used_memory: int
+    connected_clients: int
+    instantaneous_ops_per_sec: int
+    total_commands_processed: int
+    pubsub_channels: int
+    evicted_keys: int
+    uptime_in_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """Of the worker that reported last, since its start."""
+
+    queued: int
+    running: int
+    complete: int
+    failed: int
+    retried: int
+
+
 _notifications = statement("notification_numbers", Notifications, seconds=SECONDS)
 _database = statement("database_numbers", Database, seconds=SECONDS)
 _migrations = statement("applied_migrations", str)
@@ -103,31 +117,27 @@ class Monitor:
             self._is_migrated = {*await _migrations.all(db)} >= _SHIPPED
         return not self._is_migrated
 
-    async def redis(self) -> dict[str, Any] | None:
+    async def redis(self) -> Redis | None:
         """Numbers of Redis; None while it does not answer."""
         info = await self._ask("info")
         if info is None:
             return None
-        names = (
-            "used_memory",
-            "connected_clients",
-            "instantaneous_ops_per_sec",
-            "total_commands_processed",
-            "pubsub_channels",
-            "evicted_keys",
-            "uptime_in_seconds",
-        )
-        return {name: int(info.get(name, 0)) for name in names}
+        return Redis(*(int(info.get(field.name, 0)) for field in fields(Redis)))
 
-    async def jobs(self) -> dict[str, int] | None:
+    async def jobs(self) -> Jobs | None:
         """Jobs by state; None while no worker reports."""
         report = await self._ask("get", QUEUE_HEALTH)
         queued = await self._ask("zcard", QUEUE)
         if report is None or queued is None:
             return None
         counts = dict(re.findall(r"(\w+)=(\d+)", report.decode()))
-        jobs = {state: int(counts.get(name, 0)) for state, name in _JOB_STATES.items()}
-        return jobs | {"queued": int(queued)}
+        return Jobs(
+            queued=int(queued),
+            running=int(counts.get("j_ongoing", 0)),
+            complete=int(counts.get("j_complete", 0)),
+            failed=int(counts.get("j_failed", 0)),
+            retried=int(counts.get("j_retried", 0)),
+        )
 
     async def _ask(self, command: str, *arguments: str) -> Any:
         if self._redis is None:
@@ -153,46 +163,37 @@ async def opened(settings: Settings) -> AsyncIterator[Monitor]:
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
-    """All numbers; None for a part that does not answer."""
+class System:
+    """A part that does not answer is null."""
 
     notifications: Notifications | None
     database: Database | None
-    redis: Mapping[str, int] | None
-    jobs: Mapping[str, int] | None
+    redis: Redis | None
+    jobs: Jobs | None
 
 
-async def numbers(pool: Pool, monitor: Monitor, *, now: datetime) -> Numbers:
-    """Reads everything, within a few seconds whatever is down."""
+async def read(pool: Pool, monitor: Monitor, *, now: datetime) -> System:
+    """The state of everything, within a few seconds whatever is down."""
     redis_numbers, jobs = await monitor.redis(), await monitor.jobs()
     try:
         async with asyncio.timeout(SECONDS):
             mails = await _notifications.one(pool, now=now)
             database = await _database.one(pool)
     except (refusal.Unavailable, TimeoutError):
-        return Numbers(None, None, redis_numbers, jobs)
-    return Numbers(mails, database, redis_numbers, jobs)
-
-
-def as_json(current: Numbers) -> dict[str, Any]:
-    """GET /api/admin/system (docs/api.md)."""
-    return {
-        "notifications": current.notifications and asdict(current.notifications),
-        "database": current.database and asdict(current.database),
-        "redis": current.redis,
-        "jobs": current.jobs,
-    }
+        return System(None, None, redis_numbers, jobs)
+    return System(mails, database, redis_numbers, jobs)
 
 
 async def refresh_metrics(pool: Pool, monitor: Monitor, *, now: datetime) -> None:
-    """Sets the metrics of this module. What does not answer keeps its last numbers, and its
+    """Sets the metrics of this module. A part that does not answer keeps its last numbers, and its
     `…_up` is 0."""
-    current = await numbers(pool, monitor, now=now)
+    current = await read(pool, monitor, now=now)
     _REDIS_UP.set(current.redis is not None)
     _DATABASE_UP.set(current.database is not None)
     _WORKER_UP.set(current.jobs is not None)
-    for state, count in (current.jobs or {}).items():
-        _JOBS.labels(state).set(count)
+    if current.jobs is not None:
+        for state, count in asdict(current.jobs).items():
+            _JOBS.labels(state).set(count)
     if current.database is not None:
         _DATABASE_BYTES.set(current.database.size_bytes)
         _DATABASE_SESSIONS.set(current.database.sessions)

@@ -14,7 +14,7 @@ FAILURES = 10
 @web.may("view_monitoring")
 async def page(request: Request, _: SignedIn) -> Response:
     state = request.state
-    current = await monitoring.numbers(state["pool"], state["monitor"], now=state["now"]())
+    current = await monitoring.read(state["pool"], state["monitor"], now=state["now"]())
     failures: list[Failure] = []
     if current.database is not None:
         try:

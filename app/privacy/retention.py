@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from app import wire
 from app.db import Db, Pool
 from app.schema import InstantText
-from app.statements import statement
+from app.statements import Statement, statement
 
 log = structlog.get_logger("retention")
 
@@ -171,41 +171,21 @@ async def delete_keys(pool: Pool, *, before: datetime) -> int:
 
 
 async def delete_sessions(pool: Pool, *, before: datetime) -> int:
-    total, after = 0, _FIRST_ID
-    while batch := await _delete_sessions.first(pool, after=after, before=before):
-        total, after = total + batch.deleted, batch.last
-        await asyncio.sleep(PAUSE_SECONDS)
-    return total
+    return await _delete_all(pool, _delete_sessions, _FIRST_ID, before=before)
 
 
 async def delete_dev_mails(pool: Pool, *, before: datetime) -> int:
-    total, after = 0, 0
-    while batch := await _delete_dev_mails.first(pool, after=after, before=before):
-        total, after = total + batch.deleted, batch.last
-        if not batch.deleted:  # ids ascend with time: the rest is newer
-            break
-        await asyncio.sleep(PAUSE_SECONDS)
-    return total
+    return await _delete_all(pool, _delete_dev_mails, 0, in_order=True, before=before)
 
 
 async def delete_notifications(pool: Pool, *, before: datetime) -> int:
     """Deletes notifications that were due before this."""
-    total, after = 0, 0
-    while batch := await _delete_notifications.first(pool, after=after, before=before):
-        total, after = total + batch.deleted, batch.last
-        if not batch.deleted:  # ids ascend with time: the rest is newer
-            break
-        await asyncio.sleep(PAUSE_SECONDS)
-    return total
+    return await _delete_all(pool, _delete_notifications, 0, in_order=True, before=before)
 
 
 async def clear_addresses(pool: Pool, *, before: datetime) -> int:
     """Clears addresses and errors of notifications that were due before this, and are settled."""
-    total, after = 0, 0
-    while batch := await _clear_addresses.first(pool, after=after, before=before):
-        total, after = total + batch.deleted, batch.last
-        await asyncio.sleep(PAUSE_SECONDS)
-    return total
+    return await _delete_all(pool, _clear_addresses, 0, before=before)
 
 
 async def delete_audit(pool: Pool, *, before: datetime) -> int:
@@ -223,24 +203,33 @@ async def delete_search_data(
     pool: Pool, *, before: datetime, guests_before: datetime
 ) -> dict[str, int]:
     """Deletes old searches, those of guests earlier, and what was done with their results."""
-    deleted = {"search_history": 0, "searches": 0, "search_interactions": 0}
-    limits = {"before": before, "guests_before": guests_before}
-    after = _FIRST_ID
-    while batch := await _delete_history.first(pool, after=after, **limits):
-        deleted["search_history"] += batch.deleted
-        after = batch.last
+    return {
+        name: await _delete_all(pool, batches, first, before=before, guests_before=guests_before)
+        for name, batches, first in (
+            ("search_history", _delete_history, _FIRST_ID),
+            ("searches", _delete_searches, _FIRST_ID),
+            ("search_interactions", _delete_interactions, 0),
+        )
+    }
+
+
+async def _delete_all(
+    pool: Pool,
+    batches: Statement[UuidBatch] | Statement[NumberBatch],
+    after: UUID | int,
+    *,
+    in_order: bool = False,
+    **limits: datetime,
+) -> int:
+    """Deletes batch after batch and returns the number of rows. `in_order`: ids ascend with time,
+    so that nothing is left to delete after the first batch without old rows."""
+    total = 0
+    while batch := await batches.first(pool, after=after, **limits):
+        total, after = total + batch.deleted, batch.last
+        if in_order and not batch.deleted:
+            break
         await asyncio.sleep(PAUSE_SECONDS)
-    after = _FIRST_ID
-    while batch := await _delete_searches.first(pool, after=after, **limits):
-        deleted["searches"] += batch.deleted
-        after = batch.last
-        await asyncio.sleep(PAUSE_SECONDS)
-    number = 0
-    while rows := await _delete_interactions.first(pool, after=number, **limits):
-        deleted["search_interactions"] += rows.deleted
-        number = rows.last
-        await asyncio.sleep(PAUSE_SECONDS)
-    return deleted
+    return total
 
 
 def _first_uuid7(instant: datetime) -> UUID:

@@ -245,6 +245,7 @@ export type Credentials = {
   code?: string | null;
 };
 
+/** What Postgres counts since its statistics were reset, and its sessions now. */
 export type Database = {
   size_bytes: number;
   sessions: number;
