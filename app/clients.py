@@ -163,6 +163,11 @@ def postman(described: Schema) -> str:
     return readable(collection)
 
 
+_AFTER_SIGN_IN = (
+    "if (pm.response.code < 300) pm.collectionVariables.set('token', pm.response.json().token);"
+)
+
+
 def readable(content: Any) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
@@ -210,9 +215,8 @@ def _request(described: Schema, path: str, method: str, operation: Schema) -> Sc
         }
     item: dict[str, Any] = {"name": operation["summary"], "request": request}
     if operation["operationId"] in {"postAuthLogin", "postAuthRegister"}:
-        script = "if (pm.response.code < 300) pm.collectionVariables.set('token', pm.response.json().token);"
         item["event"] = [
-            {"listen": "test", "script": {"type": "text/javascript", "exec": [script]}}
+            {"listen": "test", "script": {"type": "text/javascript", "exec": [_AFTER_SIGN_IN]}}
         ]
     return item
 

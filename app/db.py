@@ -71,7 +71,7 @@ _RETRYABLE = (
 )
 
 
-_WAITED = Histogram(
+_WAIT_SECONDS = Histogram(
     "database_pool_wait_seconds",
     "Time waited for a connection, where it was over a millisecond.",
     buckets=(0.005, 0.025, 0.1, 0.5, 2, 5),
@@ -281,8 +281,8 @@ async def _acquire(pool: Pool) -> Tx:
     except TimeoutError as error:
         _WAIT_TIMEOUTS.inc()
         raise _NoConnectionError(f"no connection within {ACQUIRE_SECONDS} s") from error
-    if (waited := time.perf_counter() - started) > _MIN_WAIT_SECONDS:
-        _WAITED.observe(waited)
+    if (wait_seconds := time.perf_counter() - started) > _MIN_WAIT_SECONDS:
+        _WAIT_SECONDS.observe(wait_seconds)
     return connection
 
 

@@ -161,8 +161,8 @@ def _operation(call: Call, schemas: "_Schemas") -> Schema:
         "requestBody": _request_body(call, schemas),
         "responses": _responses(call, schemas),
     }
-    kept = {"security", "responses"}
-    return {name: value for name, value in operation.items() if value or name in kept}
+    always = {"security", "responses"}
+    return {name: value for name, value in operation.items() if value or name in always}
 
 
 def _operation_id(call: Call) -> str:

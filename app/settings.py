@@ -160,10 +160,10 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _empty_is_default(cls, values: dict[str, Any]) -> dict[str, Any]:
-        given = {name: value for name, value in values.items() if value != ""}
-        if "migrate_database_url" in given:
-            given.setdefault("database_url", given["migrate_database_url"])
-        return given
+        nonempty = {name: value for name, value in values.items() if value != ""}
+        if "migrate_database_url" in nonempty:
+            nonempty.setdefault("database_url", nonempty["migrate_database_url"])
+        return nonempty
 
     @field_validator("site_url")
     @classmethod

@@ -20,7 +20,7 @@ BATCH = 500
 # How long a read waits for earlier writes.
 FLUSH_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
-# A batch that Postgres does not write within so many attempts must not stop the rows behind it.
+# Then the batch is dropped, so that it does not block the rows behind it.
 MAX_ATTEMPTS = 60
 
 _WRITTEN = Counter("write_behind_written", "Rows written after their request.")
@@ -39,7 +39,7 @@ class WriteBehind:
         # Rows queued, and rows written or dropped, since the start.
         self._queued = 0
         self._finished = 0
-        # Reads that wait until so many rows are finished.
+        # Waiting reads, and the number of finished rows that each waits for.
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def put(self, write: Write[Row], row: Row) -> None:

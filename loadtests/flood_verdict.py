@@ -33,9 +33,9 @@ def judge(run: dict[str, Any]) -> list[Check]:
     )
     checks.append(Check("no errors of the server", f"{broken} errors", broken == 0))
     waits = [int(wait) if wait.isdigit() else 0 for wait in run["waits"]]
-    told = sum(1 <= wait <= 3600 for wait in waits)
-    value = f"{told} of {len(waits)} refusals"
-    checks.append(Check("refusals say when to try again", value, told == len(waits)))
+    valid = sum(1 <= wait <= 3600 for wait in waits)
+    value = f"{valid} of {len(waits)} refusals"
+    checks.append(Check("refusals say when to try again", value, valid == len(waits)))
     honest = statuses.get("honest", {})
     good = sum(count for status, count in honest.items() if status in {"200", "201"})
     value = f"{good} of {sum(honest.values())} requests"

@@ -23,9 +23,9 @@ DESCRIPTION = """\
 Live boards of instructors, and the events of one's own bookings: JSON text over a WebSocket with \
 the subprotocol `lesson.v1`. docs/live-protocol.md says what a client does with the messages.
 
-Close codes: after 1001, 1006, 1011 and 1012, reconnect after a random 0.5–30 s. 1009 and 4400: the \
-client is faulty, do not reconnect. 4401: the session has expired, sign in. 4403: the session was \
-revoked. 4429: too many messages, wait at least 30 s.\
+Close codes: after 1001, 1006, 1011 and 1012, reconnect after a random 0.5–30 s. 1009 and 4400: \
+the client is faulty, do not reconnect. 4401: the session has expired, sign in. 4403: the session \
+was revoked. 4429: too many messages, wait at least 30 s.\
 """
 
 

@@ -12,7 +12,9 @@ begin
   execute format('grant usage on all sequences in schema public to %I', v_role);
   execute format('grant select on all tables in schema code to %I', v_role);
   execute format(
-    'revoke insert, update, delete on migration, permission, role, role_permission from %I', v_role);
+    'revoke insert, update, delete on migration, permission, role, role_permission from %I',
+    v_role
+  );
   -- For tables that the owner creates by hand.
   execute format('alter default privileges in schema public '
     'grant select, insert, update, delete on tables to %I', v_role);

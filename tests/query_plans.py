@@ -15,8 +15,8 @@ from app import db
 from tests.cluster import Cluster
 
 TABLES = (
-    "account|account_role|session|calendar|availability|blackout|standing_pattern|edited_week|booking"
-    "|booking_audit|idempotency_key|outbox|notification|service|next_start|totp"
+    "account|account_role|session|calendar|availability|blackout|standing_pattern|edited_week"
+    "|booking|booking_audit|idempotency_key|outbox|notification|service|next_start|totp"
     "|search_history|search|search_interaction"
 )
 

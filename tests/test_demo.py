@@ -190,11 +190,11 @@ async def test_demo_people_have_past_and_upcoming_lessons(pool: Pool) -> None:
         )
         == []
     )
-    offered = await pool.fetch(
+    on_offer = await pool.fetch(
         "select distinct s.instructor_id, m as minutes from service s, unnest(durations_minutes) m"
     )
     stored = await pool.fetch("select instructor_id, minutes from next_start")
-    assert {tuple(row) for row in stored} == {tuple(row) for row in offered}
+    assert {tuple(row) for row in stored} == {tuple(row) for row in on_offer}
 
 
 @pytest.mark.parametrize("days", range(7))

@@ -124,18 +124,18 @@ COUNTED_ELSEWHERE = {"/static": "file", "/live": "socket", "/live/public": "sock
 
 def classes() -> dict[str, str]:
     """The class of each route, of a visitor with an account where there may be one."""
-    found = {}
+    classes_by_route = {}
     for route in routes():
         if isinstance(route, Mount | WebSocketRoute):
-            found[route.path] = COUNTED_ELSEWHERE[route.path]
+            classes_by_route[route.path] = COUNTED_ELSEWHERE[route.path]
             continue
         assert isinstance(route, Route)
         assert "rate_class" in vars(route.endpoint), f"{route.path} has no decorator of app.web"
         for method in (route.methods or set()) - {"HEAD"}:
             has_account = vars(route.endpoint)["access"] != "public"
             name = web.class_of(route.endpoint, method, has_account=has_account)
-            found[f"{method} {route.path}"] = name
-    return found
+            classes_by_route[f"{method} {route.path}"] = name
+    return classes_by_route
 
 
 def test_every_route_has_a_class_and_every_class_a_route() -> None:

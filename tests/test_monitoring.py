@@ -305,7 +305,7 @@ async def test_admins_see_postgres_redis_the_queue_and_failed_mails(
     redis_server.kill()
     assert (await client.get("/api/admin/system")).json()["redis"] is None
     page = await client.get("/admin/system")
-    assert re.search(r'data-part="redis">Redis does not answer', page.text)
+    assert re.search(r'data-part="redis">Redis doesn’t answer', page.text)
     redis_server.start()
 
 

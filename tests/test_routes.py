@@ -33,7 +33,7 @@ REASONS = {
         "GET /api/public/instructors/{id}/availability": "boards are for everybody",
         "GET /api/public/instructors/{id}/next-available": "boards are for everybody",
         "GET /api/openapi.json": "the description of the API",
-        "GET /api/public/feeds/{token}.ics": "calendar programs do not sign in; the token is secret",
+        "GET /api/public/feeds/{token}.ics": "calendar programs know a secret token",
         "GET /embed.js": "boards on other sites",
         "GET /robots.txt": "search engines",
         "GET /sitemap.xml": "search engines",
@@ -45,7 +45,7 @@ REASONS = {
         "POST /api/auth/login": "the beginning of a session",
         "POST /api/auth/verification/confirm": "the token of a mail identifies the account",
         "POST /api/auth/email/confirm": "the token of a mail identifies the account",
-        "POST /api/auth/password-reset/request": "whoever forgot the password cannot sign in",
+        "POST /api/auth/password-reset/request": "without the password, nobody can sign in",
         "POST /api/auth/password-reset/verify": "the token of a mail identifies the account",
         "POST /api/auth/password-reset/confirm": "the token of a mail identifies the account",
         "GET /api/search": "search is for everybody",
@@ -177,9 +177,11 @@ async def test_roles_have_exactly_their_permissions(pool: Pool) -> None:
 
 
 def test_every_permission_is_asked_for_by_a_route_or_has_a_reason_not_to_be() -> None:
-    asked = set().union(*(permissions_of(access) for _, _, access in calls()))
-    assert asked | UNUSED.keys() == {name for names in BUNDLES.values() for name in names.split()}
-    assert not asked & UNUSED.keys()
+    permissions = set().union(*(permissions_of(access) for _, _, access in calls()))
+    assert permissions | UNUSED.keys() == {
+        name for names in BUNDLES.values() for name in names.split()
+    }
+    assert not permissions & UNUSED.keys()
 
 
 @pytest.mark.parametrize(

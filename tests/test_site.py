@@ -194,14 +194,14 @@ async def test_a_live_socket_of_another_host_is_refused(settings: Settings) -> N
 # ---- the mode
 
 
-@pytest.mark.parametrize(("mode", "shown"), [("int", True), ("stg", True), ("prod", False)])
+@pytest.mark.parametrize(("mode", "has_mode"), [("int", True), ("stg", True), ("prod", False)])
 async def test_the_mode_is_at_the_foot_of_each_page_except_on_prod(
-    settings: Settings, mode: str, shown: bool
+    settings: Settings, mode: str, has_mode: bool
 ) -> None:
     async with visiting(public(settings, site_mode=mode)) as client:
         page = (await client.get("/login")).text
-        assert (f"Site mode: {mode}" in page) is shown
-        assert ("Site mode" in page) is shown
+        assert (f"Site mode: {mode}" in page) is has_mode
+        assert ("Site mode" in page) is has_mode
 
 
 # ---- origins

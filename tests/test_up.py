@@ -212,13 +212,13 @@ def test_two_web_processes_share_the_port(running: Up) -> None:
 def test_root_drops_its_privileges_for_every_child_that_can_do_without(running: Up) -> None:
     user = data_directory.postgres_user(running.data / "postgres")
     assert user is not None
-    kept = any(line["event"] == "privileges_kept" for line in running.log)
-    assert kept is not data_directory.can_run_product(user)
+    keeps_privileges = any(line["event"] == "privileges_kept" for line in running.log)
+    assert keeps_privileges is not data_directory.can_run_product(user)
     for child in ("postgres", "redis"):
         assert set(psutil.Process(running.pid_of(child)).uids()) == {user.uid}
     for child in ("web 1", "web 2", "relay", "worker"):
         process = running.process_of(child)
-        assert set(process.uids()) == ({0} if kept else {user.uid})
+        assert set(process.uids()) == ({0} if keeps_privileges else {user.uid})
         assert "MIGRATE_DATABASE_URL" not in {n for n, v in process.environ().items() if v}
 
 

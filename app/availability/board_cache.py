@@ -1,5 +1,5 @@
 """Boards that this process has read. Equal versions of a calendar mean equal boards, so a statement
-that reads the versions need not compute the boards that are known here: a cached board is never
+that reads the versions need not compute the boards that are cached here: a cached board is never
 older than the read."""
 
 from collections import OrderedDict
@@ -36,7 +36,7 @@ class FreeStart:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownBoard:
+class CachedBoard:
     """The days of a board from `first` on, and what follows from them alone."""
 
     first: date
@@ -67,15 +67,15 @@ class BoardCache:
 
     def __init__(self, most: int = MAX_BOARDS) -> None:
         self._most = most
-        self._boards: OrderedDict[Key, KnownBoard] = OrderedDict()
+        self._boards: OrderedDict[Key, CachedBoard] = OrderedDict()
 
-    def find(self, keys: Sequence[Key]) -> list[KnownBoard | None]:
+    def find(self, keys: Sequence[Key]) -> list[CachedBoard | None]:
         for key in keys:
             if key in self._boards:
                 self._boards.move_to_end(key)
         return [self._boards.get(key) for key in keys]
 
-    def store(self, key: Key, board: KnownBoard) -> None:
+    def store(self, key: Key, board: CachedBoard) -> None:
         self._boards[key] = board
         self._boards.move_to_end(key)
         while len(self._boards) > self._most:

@@ -33,10 +33,10 @@ class Instructor:
     travel_buffer_minutes: int
     free_cancel_hours: int
     is_active: bool
-    services: list[Any]  # rows of JSON; see `offered`
+    services: list[Any]  # rows of JSON; see `active_services`
 
     @property
-    def offered(self) -> list[Service]:
+    def active_services(self) -> list[Service]:
         return [Service(**row | {"id": UUID(row["id"])}) for row in self.services]
 
 
@@ -167,7 +167,7 @@ def as_json(instructor: Instructor) -> InstructorJson:
         "time_zone": instructor.time_zone,
         "min_advance_minutes": instructor.min_advance_minutes,
         "free_cancel_hours": instructor.free_cancel_hours,
-        "services": [service.as_json(row) for row in instructor.offered],
+        "services": [service.as_json(row) for row in instructor.active_services],
     }
 
 

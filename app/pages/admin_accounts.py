@@ -58,12 +58,12 @@ async def page(request: Request, _: SignedIn) -> Response:
 @web.may("view_accounts")
 async def one(request: Request, account: SignedIn) -> Response:
     pool, now = request.state["pool"], request.state["now"]()
-    shown = await staff.account(pool, web.path_id(request))
+    subject = await staff.account(pool, web.path_id(request))
     return web.page(
         request,
         "admin_account.html",
-        shown=shown,
-        is_own=shown.id == account.account_id,
+        subject=subject,
+        is_own=subject.id == account.account_id,
         done=DONE.get(request.query_params.get("done", "")),
-        sessions=await session.list_of(pool, shown.id, now=now, limit=MOST_SESSIONS),
+        sessions=await session.list_of(pool, subject.id, now=now, limit=MOST_SESSIONS),
     )

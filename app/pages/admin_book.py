@@ -22,7 +22,7 @@ OVERRIDES = [
 ]
 
 
-class People(AccountsQuery):
+class BookingQuery(AccountsQuery):
     limit: int = Field(MOST_ACCOUNTS, ge=1, le=100)
     student: UUID | None = None
     instructor: UUID | None = None
@@ -32,14 +32,14 @@ class People(AccountsQuery):
 async def page(request: Request, _: SignedIn) -> Response:
     pool, sentence = request.state["pool"], ""
     try:
-        query = web.query(request, People)
+        query = web.query(request, BookingQuery)
     except refusal.ValidationError as error:
-        known = {
+        accounts = {
             name: value
             for name, value in request.query_params.items()
             if name in {"student", "instructor"}
         }
-        query, sentence = web.check(People, known), error.detail
+        query, sentence = web.check(BookingQuery, accounts), error.detail
     student = await staff.account(pool, query.student) if query.student else None
     profile = await instructor.find(pool, query.instructor) if query.instructor else None
     step = "instructor" if student else "student"

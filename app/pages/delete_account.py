@@ -32,7 +32,8 @@ async def page(request: Request, account: SignedIn) -> Response:
 
 
 async def _ahead(request: Request, account: SignedIn, role: Role) -> list[Booking]:
-    """The lessons that will be cancelled, one more than the page lists if there are so many."""
+    """The lessons that will be cancelled, and one more than the page lists if
+    there are more."""
     now = request.state["now"]()
     lessons = await booking.list_of(
         request.state["pool"],

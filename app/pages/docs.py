@@ -1,5 +1,5 @@
-"""`/docs`: the API's calls, drawn from its description (app/openapi.py). app/static/docs.js filters
-them as one types, and opens the one that the address names."""
+"""`/docs`: the API's calls, rendered from its description (app/openapi.py). app/static/docs.js
+filters them as you type, and opens the one in the address."""
 
 import json
 import shlex
@@ -47,7 +47,8 @@ async def page(request: Request, _: SignedIn | None) -> Response:
     if not hasattr(state, "docs"):
         described = (await openapi.of_application(request.app)).document
         template = request.state["templates"].get_template("docs_calls.html")
-        state.docs = Markup(template.render(groups=_groups(described), models=_models(described)))  # noqa: S704 — rendered with autoescape
+        calls = template.render(groups=_groups(described), models=_models(described))
+        state.docs = Markup(calls)  # noqa: S704 — rendered with autoescape
     return web.page(
         request,
         "docs.html",

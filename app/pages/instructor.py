@@ -17,9 +17,9 @@ from app.pages.offer import Offer
 from app.search import similar
 from app.web import Request
 
-# What is longer is folded.
+# A longer bio and further services are folded.
 LEAD_LENGTH = 320
-SERVICES_SHOWN = 6
+VISIBLE_SERVICES = 6
 
 
 @web.visitor
@@ -73,12 +73,12 @@ def _folded(bio: str) -> tuple[str, str]:
 
 
 def _services(profile: Instructor, current: Offer | None) -> tuple[list[Service], list[Service]]:
-    """The services that are shown, the selected one among them, and the folded ones."""
-    offered = profile.offered
-    shown = offered[:SERVICES_SHOWN]
-    if current and current.selection.service not in shown:
-        shown = [current.selection.service, *shown[:-1]]
-    return shown, [service for service in offered if service not in shown]
+    """The visible services, the selected one among them, and the folded ones."""
+    services = profile.active_services
+    visible = services[:VISIBLE_SERVICES]
+    if current and current.selection.service not in visible:
+        visible = [current.selection.service, *visible[:-1]]
+    return visible, [service for service in services if service not in visible]
 
 
 def _facts(profile: Instructor, areas: list[str]) -> list[str]:

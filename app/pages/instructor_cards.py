@@ -10,14 +10,14 @@ from uuid import UUID
 
 from app import formatting, wire
 from app.availability import next_start
-from app.availability.board_cache import BoardCache, FreeStart, KnownBoard
+from app.availability.board_cache import BoardCache, CachedBoard, FreeStart
 from app.availability.next_start import NextStart
 from app.availability.start_times import HORIZON, Limits
 from app.db import Db
 from app.statements import PUBLIC_SECONDS, statement
 
 LIMIT = 9  # on the start page
-CANDIDATES = 3 * LIMIT  # from which the varied ones are chosen
+CANDIDATES = 3 * LIMIT  # from which varied ones are selected
 DAYS = 7  # of each board
 TIMES = 3  # per card
 APART = timedelta(hours=1)
@@ -92,7 +92,7 @@ def _rank(start: datetime, seed: int) -> int:
 @dataclass(frozen=True, slots=True)
 class Card:
     row: CardRow
-    board: KnownBoard
+    board: CachedBoard
     starts: list[datetime]
     window: Window | None = None
 
@@ -136,32 +136,32 @@ async def of(
     days = [formatting.local_day(pick.start or now, ZONE) for pick in picks]
     firsts = [day if (day - begin).days >= DAYS - 1 else begin for day in days]
     keys = [(pick.instructor_id, first, DAYS) for pick, first in zip(picks, firsts, strict=True)]
-    known = boards.find(keys)
+    cached = boards.find(keys)
     rows = await _cards.all(
         db,
         services=[pick.service_id for pick in picks],
         minutes=[pick.minutes for pick in picks],
         firsts=firsts,
-        known_firsts=[board and board.first for board in known],
-        known_epochs=[board and board.epoch for board in known],
-        known_versions=[board and board.version for board in known],
+        cached_firsts=[board and board.first for board in cached],
+        cached_epochs=[board and board.epoch for board in cached],
+        cached_versions=[board and board.version for board in cached],
         now=now,
         days=DAYS,
     )
     row_of = {row.service_id: row for row in rows}
     cards: list[Card] = []
-    for pick, key, known_board in zip(picks, keys, known, strict=True):
+    for pick, key, cached_board in zip(picks, keys, cached, strict=True):
         if row := row_of.get(pick.service_id):
-            board = known_board
+            board = cached_board
             if board is None or row.days is not None:
-                board = KnownBoard(row.first, row.epoch, row.version, row.time_zone, row.days)
+                board = CachedBoard(row.first, row.epoch, row.version, row.time_zone, row.days)
                 boards.store(key, board)
             cards.append(Card(row, board, _starts(row, board, now, window), window))
     return cards
 
 
 def _starts(
-    row: CardRow, board: KnownBoard, now: datetime, window: Window | None
+    row: CardRow, board: CachedBoard, now: datetime, window: Window | None
 ) -> list[datetime]:
     """A few of the next starts that can be booked, among those of the first TIMES parts of days and
     the rest of the last one's day."""
@@ -184,28 +184,30 @@ def spread(free: Sequence[FreeStart], seed: int, limit: int = TIMES) -> list[dat
     parts: dict[tuple[date, str], list[datetime]] = {}
     for each in free:
         parts.setdefault((each.day, each.part), []).append(each.start)
-    chosen = [
+    selection = [
         min(starts, key=lambda start: _rank(start, seed)) if number else starts[0]
         for number, starts in enumerate([*parts.values()][:limit])
     ]
     for distance in (APART, timedelta(0)):
         for each in free:
-            if len(chosen) >= limit:
+            if len(selection) >= limit:
                 break
-            is_apart = all(abs(each.start - other) >= distance for other in chosen)
-            if each.start not in chosen and is_apart:
-                chosen.append(each.start)
-    return sorted(chosen)
+            is_apart = all(abs(each.start - other) >= distance for other in selection)
+            if each.start not in selection and is_apart:
+                selection.append(each.start)
+    return sorted(selection)
 
 
 async def free_next(db: Db, *, boards: BoardCache, now: datetime) -> list[Card]:
     """Instructors of varied subjects by their next start."""
     ranking = await next_start.soonest(db, limit=CANDIDATES, now=now)
-    chosen = _varied(ranking)
-    picks = [Pick(each.service_id, each.instructor_id, each.minutes, each.start) for each in chosen]
+    selection = _varied(ranking)
+    picks = [
+        Pick(each.service_id, each.instructor_id, each.minutes, each.start) for each in selection
+    ]
     cards = await of(db, picks, boards=boards, now=now)
     # The boards are read after the ranking, and end before the horizon.
-    start_of = {each.service_id: each.start or now + HORIZON for each in chosen}
+    start_of = {each.service_id: each.start or now + HORIZON for each in selection}
     cards.sort(key=lambda card: (*card.starts, start_of[card.row.service_id])[0])
     return cards
 
@@ -214,7 +216,7 @@ def _varied(ranking: Sequence[NextStart]) -> list[NextStart]:
     """Up to LIMIT of a ranking, one after the other: the soonest of those that resemble the earlier
     choices least in their subject, their category and the part of the day they are free."""
     rest = [each for each in ranking if each.start]
-    chosen: list[NextStart] = []
+    selection: list[NextStart] = []
     counts: Counter[object] = Counter()
 
     def traits(each: NextStart) -> tuple[object, object, object]:
@@ -227,12 +229,12 @@ def _varied(ranking: Sequence[NextStart]) -> list[NextStart]:
         return counts[subject] + (counts[category] + counts[part]) // 3
 
     traits_of = {each.service_id: traits(each) for each in rest}
-    while rest and len(chosen) < LIMIT:
+    while rest and len(selection) < LIMIT:
         best = min(rest, key=resemblance)  # of equal ones, the soonest
         rest.remove(best)
-        chosen.append(best)
+        selection.append(best)
         counts.update(traits_of[best.service_id])
-    return [*chosen, *(each for each in ranking if each.start is None)][:LIMIT]
+    return [*selection, *(each for each in ranking if each.start is None)][:LIMIT]
 
 
 def page_data(cards: Sequence[Card], now: datetime) -> dict[str, Any]:

@@ -42,10 +42,10 @@ def home(site_url: str) -> Meta:
 
 def profile(instructor: Instructor, areas: list[str], site_url: str) -> Meta:
     path = f"/instructors/{instructor.id}"
-    offered = instructor.offered
-    subjects = ", ".join(service.name for service in offered[:3])
+    services = instructor.active_services
+    subjects = ", ".join(service.name for service in services[:3])
     places = f" in {', '.join(areas[:3])}" if areas else ""
-    sentence = f"{subjects} with {instructor.name}{places}. " if offered else ""
+    sentence = f"{subjects} with {instructor.name}{places}. " if services else ""
     text = f"{sentence}{instructor.headline or 'Book a time that is really free.'}"
     return Meta(
         shortened(text),
@@ -73,7 +73,7 @@ def profile(instructor: Instructor, areas: list[str], site_url: str) -> Meta:
                         "unitCode": "HUR",
                     },
                 }
-                for service in offered[:MAX_OFFERS]
+                for service in services[:MAX_OFFERS]
             ],
         },
     )

@@ -104,10 +104,10 @@ async def _results(
     items = await search.items(
         pool, criteria, words, now=now, limit=PAGE_SIZE + 1, sort=sort, after=after
     )
-    shown = items[:PAGE_SIZE]
+    page_items = items[:PAGE_SIZE]
     if items or after:
-        cards = await _cards(state, shown, criteria, now)
-        return Results(shown, len(items) > PAGE_SIZE, cards, [], [])
+        cards = await _cards(state, page_items, criteria, now)
+        return Results(page_items, len(items) > PAGE_SIZE, cards, [], [])
     relaxed = await search.relaxed(pool, criteria, words, now=now, limit=NEAREST, sort=sort)
     if relaxed is None:
         return Results([], False, [], [], [])
@@ -161,8 +161,8 @@ async def _cards(
     soonest: dict[UUID, datetime] = {}
     for item in items:
         if item.next_available:
-            known = soonest.get(item.instructor_id, item.next_available)
-            soonest[item.instructor_id] = min(known, item.next_available)
+            earliest = soonest.get(item.instructor_id, item.next_available)
+            soonest[item.instructor_id] = min(earliest, item.next_available)
     picks = [
         Pick(item.service_id, item.instructor_id, item.minutes, soonest.get(item.instructor_id))
         for item in items
@@ -185,10 +185,10 @@ def _window(criteria: Understood, now: datetime) -> Window | None:
     )
 
 
-def _location_type(offered: list[str], has_address: bool) -> str:
+def _location_type(location_types: list[str], has_address: bool) -> str:
     """Where a lesson is at first, such that nothing has to be typed if possible."""
     preferred = ("student", "instructor") if has_address else ("instructor",)
-    return next((each for each in preferred if each in offered), "")
+    return next((each for each in preferred if each in location_types), "")
 
 
 # The options of each kind, as HTML of a vocabulary: drawing hundreds of them takes longer than the

@@ -1,6 +1,6 @@
-"""Erasing an account. It is anonymous at once; then its lessons are cancelled, so that the other
-people are told, and the rest of its data is deleted in short transactions. An interrupted erasure
-is continued by the worker (jobs/nightly.py)."""
+"""Erasing an account. First it becomes anonymous. Then its lessons are cancelled, which mails the
+other participants, and the rest of its data is deleted in short transactions. The worker continues
+an interrupted erasure (jobs/nightly.py)."""
 
 import asyncio
 from collections import Counter

@@ -141,8 +141,8 @@ async def overview(db: Db) -> OverviewJson:
     last = await _last_run.first(db, name=NAME)
     return {
         "items": [
-            {"name": name, "days": kept.days, "description": description}
-            for name, (kept, description) in RULES.items()
+            {"name": name, "days": period.days, "description": description}
+            for name, (period, description) in RULES.items()
         ],
         "last_started_at": wire.instant(last.started_at) if last else None,
         "last_finished_at": wire.instant(last.finished_at) if last and last.finished_at else None,

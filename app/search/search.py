@@ -220,13 +220,15 @@ async def relaxed(
         if nearest := await items(db, base, vocabulary, now=now, limit=limit, sort=sort):
             return Relaxed(dropped, nearest)
     attempts = (
-        chosen for size in range(1, len(groups) + 1) for chosen in combinations(groups, size)
+        combination
+        for size in range(1, len(groups) + 1)
+        for combination in combinations(groups, size)
     )
-    for chosen in [*islice(attempts, MAX_ATTEMPTS), tuple(groups)]:
-        names = [name for group in chosen for name in _DROPPABLE[group]]
+    for combination in [*islice(attempts, MAX_ATTEMPTS), tuple(groups)]:
+        names = [name for group in combination for name in _DROPPABLE[group]]
         looser = replace(base, **{name: getattr(_EMPTY, name) for name in names})
         if nearest := await items(db, looser, vocabulary, now=now, limit=limit, sort=sort):
-            for group in chosen:
+            for group in combination:
                 dropped += _present(criteria, group)
             return Relaxed(dropped, nearest)
     return None
@@ -403,7 +405,7 @@ async def _free_items(
 ) -> list[Item]:
     """Results that are free within these hours, with their first start then."""
     results: list[Item] = []
-    seen: set[UUID] = set()
+    read_ids: set[UUID] = set()
     read, size = 0, limit + SPARE
     # By `soonest`, candidates of earlier pages may have been verified to start later.
     keys = _keys(None if sort == "soonest" else after)
@@ -421,9 +423,11 @@ async def _free_items(
             now=now,
         )
         read += len(candidates)
-        unseen = {row.service_id: row for row in reversed(candidates) if row.service_id not in seen}
-        seen |= unseen.keys()
-        starts = [(row, row.first_start(now, hours.exactly)) for row in unseen.values()]
+        unread = {
+            row.service_id: row for row in reversed(candidates) if row.service_id not in read_ids
+        }
+        read_ids |= unread.keys()
+        starts = [(row, row.first_start(now, hours.exactly)) for row in unread.values()]
         results += [row.item(start) for row, start in starts if start is not None]
         ranking = _ranking(results, sort, after)
         if len(candidates) < size:

@@ -20,19 +20,19 @@ def _real_words() -> frozenset[str]:
     return frozenset(word for line in lines if line[:1] != "#" for word in line.split())
 
 
-def corrected(word: str, vocabulary: Vocabulary, known: frozenset[str]) -> str | None:
+def corrected(word: str, vocabulary: Vocabulary, grammar: frozenset[str]) -> str | None:
     """The vocabulary's or the grammar's word that is meant, or None."""
     if len(word) < SHORTEST or word in _real_words():
         return None
-    return nearest(word, vocabulary.words, known)
+    return nearest(word, vocabulary.words, grammar)
 
 
 @lru_cache(maxsize=2048)
-def nearest(word: str, words: frozenset[str], known: frozenset[str]) -> str | None:
+def nearest(word: str, words: frozenset[str], grammar: frozenset[str]) -> str | None:
     """The only word that is nearest."""
     limit = 2 if len(word) >= LONG else 1
     best: list[tuple[float, float, str]] = []
-    for other in _candidates(words, known).get(len(word), ()):
+    for other in _candidates(words, grammar).get(len(word), ()):
         # The first letter is nearly always right, or swapped with the second.
         if other[0] not in word[:2]:
             continue
@@ -47,10 +47,10 @@ def nearest(word: str, words: frozenset[str], known: frozenset[str]) -> str | No
 
 
 @lru_cache(maxsize=4)
-def _candidates(words: frozenset[str], known: frozenset[str]) -> dict[int, tuple[str, ...]]:
+def _candidates(words: frozenset[str], grammar: frozenset[str]) -> dict[int, tuple[str, ...]]:
     """The words by the lengths of the words that may mean them."""
     by_length: dict[int, set[str]] = {}
-    for word in words | {stem(each) for each in known} | known:
+    for word in words | {stem(each) for each in grammar} | grammar:
         if len(word) >= SHORTEST and word.isalpha():
             for length in range(len(word) - 2, len(word) + 3):
                 by_length.setdefault(length, set()).add(word)

@@ -2,8 +2,8 @@
 // Events: "select" with a start, "visit" with a day.
 
 import {
-  addDays, clock, dayNumber, dayOf, daysBetween, longDay, nearDay, partOfDay, shortDay, shortWeekday,
-  smallPrint, wallMinutes, week, weekday, wire, zoneAbbreviation,
+  addDays, clock, dayNumber, dayOf, daysBetween, longDay, nearDay, partOfDay, shortDay,
+  shortWeekday, smallPrint, wallMinutes, week, weekday, wire, zoneAbbreviation,
 } from "./formatting.js";
 import { announce, announceTogether } from "./status.js";
 

@@ -279,7 +279,8 @@ class InstaInstruBoard extends HTMLElement {
     live.addEventListener("state", () => {
       const board = live.board(profile.id);
       // Unchanged boards are not sent again, but the public availability knows no held times.
-      if (live.state === "live" && this.#readAt && board?.version !== undefined) this.#update(board);
+      const isBehind = live.state === "live" && this.#readAt && board?.version !== undefined;
+      if (isBehind) this.#update(board);
       else this.#drawState();
     }, { signal });
     const redraw = setInterval(() => this.#tick(), REDRAW_EVERY);
@@ -472,7 +473,10 @@ class InstaInstruBoard extends HTMLElement {
     const text = clock(start, this.#zone);
     const day = longDay(dayOf(start, this.#zone));
     const time = state === "free"
-      ? link({ href: this.#address(start), ariaLabel: `Book ${day}, ${text}, on InstaInstru` }, text)
+      ? link(
+        { href: this.#address(start), ariaLabel: `Book ${day}, ${text}, on InstaInstru` },
+        text,
+      )
       : element("span", {}, text, element("small", {}, "being booked"));
     time.className = "time";
     const entry = element("li", {}, time);

@@ -133,13 +133,13 @@ async def _uncached(stack: Stack, path: str, *, quick: bool) -> list[Result]:
     async with stack.product() as web:
         (connection,) = await client.connections(web, 1)
         for turn in range(20 + (100 if quick else 1_000)):
-            for name, taken in seconds.items():
+            for name, times in seconds.items():
                 call = "/health/live" if name == "floor" else f"{path}/{name}"
                 started = time.perf_counter()
                 status, _ = await connection.ask(_get(web, call))
                 assert status == 200
                 if turn >= 20:
-                    taken.append(time.perf_counter() - started)
+                    times.append(time.perf_counter() - started)
         cpu = [cpu_seconds(web.pid), await backend_seconds(stack, WEB)]
         for _ in range(requests := 100 if quick else 500):
             await connection.ask(_get(web, f"{path}/availability"))
@@ -149,13 +149,13 @@ async def _uncached(stack: Stack, path: str, *, quick: bool) -> list[Result]:
     return [
         Result(
             f"public {name} from Postgres: p50, p99",
-            f"{milliseconds(percentile(taken, 50))}, {milliseconds(percentile(taken, 99))}",
+            f"{milliseconds(percentile(times, 50))}, {milliseconds(percentile(times, 99))}",
             f"{milliseconds(floor)} (a route without Postgres)",
-            f"{percentile(taken, 50) / floor:.1f}×",
+            f"{percentile(times, 50) / floor:.1f}×",
             "p50 ≤ 4 ms" if name == "availability" else "",
-            percentile(taken, 50) <= AIM_SECONDS if name == "availability" else None,
+            percentile(times, 50) <= AIM_SECONDS if name == "availability" else None,
         )
-        for name, taken in seconds.items()
+        for name, times in seconds.items()
     ] + [
         Result(
             "public availability from Postgres: CPU of the web process, and of Postgres",

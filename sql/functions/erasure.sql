@@ -122,8 +122,8 @@ language sql stable as $$
         where a.booking_id = p_booking.id and a.reason not in ('', p_reason))
 $$;
 
--- Deletes this text from up to p_limit bookings of the account, and returns their number. It may
--- contain names, whoever of the two wrote it; an address stays if it is the other person's.
+-- Deletes the texts in up to p_limit bookings of the account, and returns the number of bookings.
+-- The other person's texts go too, because they may contain names; an address of theirs stays.
 create function erase_texts(p_account uuid, p_reason text, p_limit integer) returns integer
 language plpgsql volatile set enable_seqscan = off as $$
 declare

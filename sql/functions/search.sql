@@ -1,7 +1,7 @@
 -- Search results. The functions use custom plans, because one plan for all combinations of criteria
 -- would read every service. app/search/search.py calls them.
 
--- All words, each as it is or by its stem.
+-- A query for all of these words, each as written or by its stem.
 create function search_words(p_words text[]) returns tsquery
 language plpgsql stable as $$
 declare

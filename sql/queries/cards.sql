@@ -10,14 +10,14 @@ select s.id as service_id, s.instructor_id, a.full_name as name, i.headline,
        k.name as service_name, s.hourly_rate_cents, card.minutes, s.location_types,
        first.day as first, current.epoch, c.version, c.time_zone, c.min_advance_minutes,
        case
-         when card.known_first = first.day and card.known_epoch = current.epoch
-              and card.known_version = c.version then null
+         when card.cached_first = first.day and card.cached_epoch = current.epoch
+              and card.cached_version = c.version then null
          else board_days(s.instructor_id,
                          array(select first.day + n from generate_series(0, :days - 1) as n))
        end as days
-from unnest(:services::uuid[], :minutes::integer[], :firsts::date[], :known_firsts::date[],
-            :known_epochs::text[], :known_versions::bigint[])
-       as card (service_id, minutes, first, known_first, known_epoch, known_version)
+from unnest(:services::uuid[], :minutes::integer[], :firsts::date[], :cached_firsts::date[],
+            :cached_epochs::text[], :cached_versions::bigint[])
+       as card (service_id, minutes, first, cached_first, cached_epoch, cached_version)
 cross join (select epoch() offset 0) as current (epoch)
 -- `limit 1` makes the planner look up each row by its key, even while tables are small.
 cross join lateral (select x.* from service x where x.id = card.service_id limit 1) as s

@@ -60,7 +60,9 @@ with due as (
   ) as i on true
 ), per_query as (
   select day, query, count(distinct visitor_id) as visitors,
-         row_number() over (partition by day order by count(distinct visitor_id) desc, query) as rank
+         row_number() over (
+           partition by day order by count(distinct visitor_id) desc, query
+         ) as rank
   from one group by day, query
 ), rows as (
   insert into search_day (day, query, searches, visitors, empty, clicked, booked)

@@ -22,7 +22,8 @@ select page.service_id, page.instructor_id, a.full_name as instructor_name,
        ) as areas,
        page.minutes, page.start
 from search_page(:services, :areas, :min_price, :max_price, :minutes, :level, :audiences, :words,
-                 :sort, :after_start, :after_rate, :after_instructor, :after_id, :limit, :latest) as page
+                 :sort, :after_start, :after_rate, :after_instructor, :after_id, :limit,
+                 :latest) as page
 cross join lateral (select x.* from service x where x.id = page.service_id limit 1) as s
 cross join lateral (
   select x.full_name from account x where x.id = page.instructor_id limit 1

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -140,13 +141,15 @@ async def test_the_request_is_answered_before_the_account_is_looked_up(
 
         scope = {
             "type": "http", "method": "POST", "path": f"{URL}/request", "query_string": b"",
-            "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")], "client": ("203.0.113.1", 1),
+            "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")],
+            "client": ("203.0.113.1", 1),
             "scheme": "http", "server": ("127.0.0.1", 80), "http_version": "1.1",
             "root_path": "", "raw_path": b"",
         }  # fmt: skip
         transport = client._transport
         assert isinstance(transport, httpx.ASGITransport)
-        request: asyncio.Task[None] = asyncio.create_task(transport.app(scope, receive, send))  # type: ignore[arg-type]
+        application: Any = transport.app
+        request = asyncio.create_task(application(scope, receive, send))
         await asyncio.wait_for(sent.wait(), 30)
         assert not request.done()
         await transaction.rollback()

@@ -186,9 +186,9 @@ async def test_only_staff_sees_and_books_for_others(
     for call in ("cancellation", "completion"):
         answer = await carl.post(f"/api/bookings/{lesson['id']}/{call}")
         assert answer.status_code == (404 if call == "cancellation" else 403)
-    seen = (await ada.get(f"/api/bookings/{lesson['id']}")).json()
-    assert seen == lesson
-    assert "instructor_note" not in seen
+    as_staff = (await ada.get(f"/api/bookings/{lesson['id']}")).json()
+    assert as_staff == lesson
+    assert "instructor_note" not in as_staff
 
 
 async def test_all_bookings_are_listed_by_account_instructor_state_and_date(

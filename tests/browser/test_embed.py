@@ -97,8 +97,8 @@ async def test_a_change_arrives_and_a_click_opens_the_page_at_that_time(
         await tomorrow.get_by_role("link", name="10:00 am").click()
     instructor_page = await opened.value
     await expect(instructor_page).to_have_url(re.compile(f"^{server.url}/instructors/{anna.id}"))
-    chosen = instructor_page.locator(f'.time[value="{wire.instant(anna.at("10:00"))}"]')
-    await expect(chosen).to_have_attribute("aria-pressed", "true")
+    selected_time = instructor_page.locator(f'.time[value="{wire.instant(anna.at("10:00"))}"]')
+    await expect(selected_time).to_have_attribute("aria-pressed", "true")
     await expect(instructor_page.locator("#when")).to_contain_text("10:00 am")
     await expect(instructor_page.locator("#to-lesson, #lesson").first).to_contain_text("$70")
 

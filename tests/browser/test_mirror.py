@@ -220,7 +220,7 @@ async def test_the_cards_show_the_same_times(open_page: Open) -> None:
             free = [begin + timedelta(minutes=15 * quarter) for quarter in quarters]
             cases.append((free, zone, random.randrange(2**24)))
     page = await open_page("/login")
-    shown = await page.evaluate(
+    in_browser = await page.evaluate(
         """async ([cases, window]) => {
              const { isWithin, spread } = await import("/static/card_times.js");
              return cases.map(([free, zone, seed]) => [
@@ -235,7 +235,7 @@ async def test_the_cards_show_the_same_times(open_page: Open) -> None:
             window.as_json(),
         ],
     )
-    for (free, zone, seed), (spread, within) in zip(cases, shown, strict=True):
+    for (free, zone, seed), (spread, within) in zip(cases, in_browser, strict=True):
         starts = [FreeStart.of(start, zone) for start in free]
         expected = instructor_cards.spread(starts, seed)
         assert [datetime.fromtimestamp(ms / 1000, UTC) for ms in spread] == expected

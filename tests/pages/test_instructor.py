@@ -239,8 +239,8 @@ async def test_similar_instructors_share_the_subject_and_are_free_soon(
     await factories.instructor(pool, "Cora Cheap", rate_cents=3000)
     await factories.instructor(pool, "Bo Busy", days=0)
     await factories.instructor(pool, "Gil Guitar", service="guitar")
-    gone = await factories.instructor(pool, "Gone")
-    await pool.execute("select set_teaching($1, false)", gone.id)
+    former = await factories.instructor(pool, "Gone")
+    await pool.execute("select set_teaching($1, false)", former.id)
     for each in (anna, near):
         await pool.execute("insert into instructor_area values ($1, 'harlem')", each.id)
     page = await visit(client, f"/instructors/{anna.id}")

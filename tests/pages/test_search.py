@@ -153,13 +153,13 @@ async def test_nothing_that_fits_says_what_was_dropped_for_the_nearest_results(
 async def test_results_are_sorted_and_paged(client: httpx.AsyncClient, pool: Pool) -> None:
     for n in range(15):
         await factories.instructor(pool, f"Anna {n:02}", rate_cents=5000 + 100 * n)
-    seen: list[str] = []
+    names: list[str] = []
     path = "/search?q=piano&sort=price"
     for _ in range(2):
         page = await visit(client, path)
-        seen += [name for name in page.links if name.startswith("Anna ")]
+        names += [name for name in page.links if name.startswith("Anna ")]
         path = page.links.get("More results", "")
-    assert seen == [f"Anna {n:02}" for n in range(15)]
+    assert names == [f"Anna {n:02}" for n in range(15)]
     assert path == ""
     page = await visit(client, page.links["← First results"])
     assert "Anna 00" in page.links

@@ -103,10 +103,14 @@ async def test_a_students_lessons_are_cancelled_and_holds_end_before_their_data_
 
     headers = await sign_in(client, pool, anna, settings)
     assert "@erased.invalid" not in (await client.get("/teach", headers=headers)).text
-    seen = (await client.get(f"/api/bookings/{lesson.id}", headers=headers)).json()
-    assert seen["student"]["name"] == "Former student"
-    assert (seen["location"], seen["note"], seen["instructor_note"]) == ("", "", "")
-    assert seen["price_cents"] == 7000
+    lesson_json = (await client.get(f"/api/bookings/{lesson.id}", headers=headers)).json()
+    assert lesson_json["student"]["name"] == "Former student"
+    assert (lesson_json["location"], lesson_json["note"], lesson_json["instructor_note"]) == (
+        "",
+        "",
+        "",
+    )
+    assert lesson_json["price_cents"] == 7000
     # The time is free again.
     carl = await factories.student(pool, "Carl")
     await factories.lesson(pool, carl.id, anna.service_id, anna.at("10:00", day=3))
@@ -144,8 +148,8 @@ async def test_an_erased_instructor_disappears_everywhere(
         await factories.lesson(pool, ben.id, anna.service_id, anna.at("11:00", day=3))
 
     headers = await sign_in(client, pool, ben, settings)
-    seen = (await client.get(f"/api/bookings/{past.id}", headers=headers)).json()
-    assert (seen["instructor"]["name"], seen["location"]) == ("Former instructor", "")
+    lesson_json = (await client.get(f"/api/bookings/{past.id}", headers=headers)).json()
+    assert (lesson_json["instructor"]["name"], lesson_json["location"]) == ("Former instructor", "")
     for page in (f"/book/{past.id}", f"/book/{lesson.id}", "/lessons?scope=past", "/lessons"):
         answer = await client.get(page, headers=headers)
         assert answer.status_code == 200, page

@@ -50,9 +50,9 @@ async def test_an_export_has_ones_own_words_and_only_the_name_of_the_other_perso
     assert document["mails"][0]["subject"].startswith("Confirmed: Piano with Anna")
 
     document = await exported(client, as_anna)
-    (taught,) = document["bookings_as_instructor"]
-    assert (taught["student"], taught["instructor_note"]) == ("Ben", "Talks a lot")
-    assert taught["location"] == ""  # the student's
+    (lesson_json,) = document["bookings_as_instructor"]
+    assert (lesson_json["student"], lesson_json["instructor_note"]) == ("Ben", "Talks a lot")
+    assert lesson_json["location"] == ""  # the student's
     assert len(document["availability"]) == 28
     assert ben.email not in str(document)
 

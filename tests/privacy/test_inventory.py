@@ -136,8 +136,8 @@ async def test_every_column_that_can_hold_personal_data_is_classified(pool: Pool
                 "here as EXPORTED; otherwise say here why not."
             )
     classified = {(table, name) for table, names in COLUMNS.items() for name in names}
-    gone = classified - {(table, name) for table, names in present.items() for name in names}
-    assert gone == set(), "these columns no longer exist"
+    obsolete = classified - {(table, name) for table, names in present.items() for name in names}
+    assert obsolete == set(), "these columns no longer exist"
 
 
 def marker(table: str, column: str) -> str:
@@ -167,7 +167,8 @@ async def fill(pool: Pool) -> tuple[UUID, UUID]:
         )  # fmt: skip
     past = timedelta(days=7)
     await pool.execute(
-        """update booking set during = tstzrange(lower(during) - $1::interval, upper(during) - $1::interval),
+        """update booking set
+             during = tstzrange(lower(during) - $1::interval, upper(during) - $1::interval),
              blocked = tstzrange(lower(blocked) - $1, upper(blocked) - $1), state = 'completed'
            where location_type <> 'public'""",
         past,
@@ -313,9 +314,9 @@ async def test_everything_is_exported_and_nothing_is_left_after_erasure(
     assert (await client.post(path, headers=headers)).status_code == 204
     assert await pool.fetchval("select erased_at from account where id = $1", quilla)
     after = await content(pool)
-    left = [(table, mark) for table, rows in after.items() for mark in marked(EXPORTED, SECRET)
+    remains = [(table, mark) for table, rows in after.items() for mark in marked(EXPORTED, SECRET)
             if mark in rows]  # fmt: skip
-    assert left == []
+    assert remains == []
     for table, rows in after.items():
         for word in ("Quilla", "Chatham"):
             assert word not in rows, table

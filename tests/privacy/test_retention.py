@@ -192,10 +192,10 @@ async def test_searches_are_stored_for_ninety_days_and_those_of_guests_for_thirt
                 *times,
             )
     deleted = await retention.run(pool, now=NOW)
-    kept = ["account 10", "account 40", "guest 10"]
+    recent = ["account 10", "account 40", "guest 10"]
     for table in ("search_history", "search"):
         rows = await pool.fetch(f"select query from {table} order by query")
-        assert [row["query"] for row in rows] == kept
+        assert [row["query"] for row in rows] == recent
     assert deleted["search_history"] == deleted["searches"] == deleted["search_interactions"] == 3
     assert await pool.fetchval("select count(*) from search_interaction") == 3
 

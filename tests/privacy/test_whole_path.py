@@ -40,12 +40,12 @@ async def in_redis(settings: Settings) -> str:
         return repr(parts)
 
 
-async def message_texts(settings: Settings, heard: list[str]) -> None:
+async def message_texts(settings: Settings, messages: list[str]) -> None:
     """Collects everything that is published in Redis, until it is cancelled."""
     async with Redis.from_url(settings.redis_url.get_secret_value()) as redis, redis.pubsub() as p:
         await p.psubscribe("*")
         async for message in p.listen():
-            heard += [repr(message)]
+            messages += [repr(message)]
 
 
 async def test_nothing_personal_reaches_logs_metrics_public_answers_or_redis(
@@ -57,8 +57,8 @@ async def test_nothing_personal_reaches_logs_metrics_public_answers_or_redis(
         start(name, log_level="debug", rate_limits="on")
         for name in ("serve", "worker", "relay", "serve")
     )
-    heard: list[str] = []
-    listening = asyncio.create_task(message_texts(settings, heard))
+    messages: list[str] = []
+    listening = asyncio.create_task(message_texts(settings, messages))
     screens = Screens(web.url)
     from_outside = {"X-Forwarded-For": ADDRESS}
     async with httpx.AsyncClient(base_url=web.url, headers=from_outside, timeout=PATIENCE) as http:
@@ -107,12 +107,12 @@ async def test_nothing_personal_reaches_logs_metrics_public_answers_or_redis(
     listening.cancel()
     for process in (web, worker, relay, other):
         assert process.stop() == 0
-    assert any(str(anna.id) in message for message in heard)  # the changes were heard
+    assert any(str(anna.id) in message for message in messages)
     assert quilla in web.log  # of the security log
     for text in PERSONAL:
         assert text not in web.log + worker.log + relay.log + other.log, text
         assert text not in public, text
-        assert text not in redis + "".join(heard), text
+        assert text not in redis + "".join(messages), text
     stored = await in_database(pool)
     assert [text for text in PERSONAL if text in stored] == []
 

@@ -221,8 +221,8 @@ async def test_a_recently_requested_answer_is_computed_again_after_a_change(
 
 
 def test_every_change_of_what_public_answers_show_makes_a_step() -> None:
-    """Other columns than these do not appear in public answers, or are set only together with a
-    step. Whoever updates another one makes a step, too, and tells `wake_up` the instructor."""
+    """The columns below do not appear in public answers, or are set only together with a step. An
+    update of any other column must make a step, too, and call `wake_up`."""
     text = "\n".join(
         path.read_text()
         for folder in ("functions", "queries")
@@ -335,8 +335,8 @@ async def test_a_read_that_fails_fails_for_all_and_is_not_repeated_for_the_next(
 def test_an_answer_is_right_in_its_quarter_of_an_hour_only(cache: PublicCache) -> None:
     store(cache, "anna")
     moments = (-421, -420, 0, 479, 480)
-    found = [cache.find("anna", "days", NOW + seconds) is not None for seconds in moments]
-    assert found == [False, True, True, True, False]
+    usable = [cache.find("anna", "days", NOW + seconds) is not None for seconds in moments]
+    assert usable == [False, True, True, True, False]
     assert cache.find("anna", "other", NOW) is None
 
 
@@ -351,12 +351,12 @@ def test_an_answer_is_not_used_once_postgres_has_not_confirmed_it_for_15_seconds
 
 
 def test_a_change_during_the_read_is_not_lost(cache: PublicCache) -> None:
-    for version, kept in ((1, False), (2, True), (3, True)):
+    for version, is_stored in ((1, False), (2, True), (3, True)):
         reading = cache.begin("anna")
         cache.changed("anna", 2)
         cache.store(reading, "days", answer(version))
         cache.end(reading)
-        assert (cache.find("anna", "days", NOW) is not None) is kept
+        assert (cache.find("anna", "days", NOW) is not None) is is_stored
         cache.changed("anna")
     reading = cache.begin("anna")  # this process's own write, of which the version is not known
     cache.changed("anna")
@@ -420,13 +420,13 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch, cache: PublicCach
 
 
 def test_the_setting_limits_how_long_an_answer_is_kept() -> None:
-    for seconds, kept in ((0, False), (300, True), (0.001, False)):
+    for seconds, is_usable in ((0, False), (300, True), (0.001, False)):
         cache = PublicCache(seconds)
         cache.begin_epoch(EPOCH)
         cache.compare({}, {}, time.monotonic())
         store(cache, "anna")
         time.sleep(0.002)
-        assert (cache.find("anna", "days", NOW) is not None) is kept
+        assert (cache.find("anna", "days", NOW) is not None) is is_usable
 
 
 def test_only_recent_queries_of_a_bounded_number_of_calendars_are_warmed(
