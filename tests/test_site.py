@@ -12,6 +12,7 @@ from app.accounts import demo_accounts
 from app.db import Pool
 from app.settings import Settings
 from tests import factories
+from tests.cluster import PATIENCE
 from tests.conftest import visiting
 from tests.realtime.conftest import serving
 from tests.test_connections import status, stranger
@@ -248,7 +249,10 @@ async def test_a_forged_address_counts_only_from_a_trusted_proxy(settings: Setti
     wrong = {"password": "not the right one"}
 
     async def guess(site: Settings) -> list[int]:
-        async with serving(site) as url, httpx.AsyncClient(base_url=url) as client:
+        async with (
+            serving(site) as url,
+            httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client,
+        ):
             answers = [
                 await client.post(
                     "/api/auth/login",

@@ -280,9 +280,10 @@ def stops_without_warnings(running: Up, number: signal.Signals) -> None:
     family = running.family()
     running.stop(number)
     assert ended(family)
-    # A normal stop logs no warning, but on a busy machine a child may not stop in time.
+    # A normal stop logs no warning, but on a busy machine a child may not stop in time, and
+    # statements may be slow.
     warnings = [line["event"] for line in running.log if line["level"] not in {"info", "debug"}]
-    assert set(warnings) <= {"child_killed", "privileges_kept"}
+    assert set(warnings) <= {"child_killed", "privileges_kept", "slow_statement"}
 
 
 def test_a_child_that_does_not_stop_is_killed_in_time(
@@ -313,7 +314,7 @@ def test_a_killed_up_leaves_no_process_and_its_successor_ends_with_its_terminal(
     assert match
     sockets = Path(match[1])
     running.process.signal(signal.SIGKILL)
-    until(lambda: ended(family), "its children to end", 15)
+    until(lambda: ended(family), "its children to end")
     successor = up(port=running.port).ready()
     assert successor.answers("/")
     assert not sockets.exists()
@@ -335,7 +336,9 @@ def test_data_and_sessions_survive_a_restart_beside_another_up(
         "full_name": "Ben",
         "role": "student",
     }
-    token = httpx.post(f"{first.url}/api/auth/register", json=registration).json()["token"]
+    token = httpx.post(
+        f"{first.url}/api/auth/register", json=registration, timeout=PATIENCE
+    ).json()["token"]
     admin = [sys.executable, "-m", "app", "admin", "ben@example.com", "--data", str(data)]
     result = subprocess.run(
         admin, capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE, check=False
@@ -344,7 +347,9 @@ def test_data_and_sessions_survive_a_restart_beside_another_up(
     first.stop()
     assert running.answers("/")
     second = up(data=data).ready()
-    me = httpx.get(f"{second.url}/api/auth/me", headers={"Authorization": f"Bearer {token}"})
+    me = httpx.get(
+        f"{second.url}/api/auth/me", headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE
+    )
     assert me.json()["email"] == "ben@example.com"
     assert "admin" in me.json()["roles"]
     assert "sarah.chen" not in second.output  # only an empty database gets demo accounts

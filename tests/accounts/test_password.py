@@ -1,7 +1,6 @@
 """Hashing stays off the event loop, is bounded, and takes as long for an unknown account."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 
 import httpx
@@ -37,21 +36,18 @@ async def test_the_dummy_hash_has_current_parameters() -> None:
 
 
 async def test_hashing_does_not_block_the_event_loop() -> None:
-    longest = 0.0
+    turns = 0
 
-    async def watch() -> None:
-        nonlocal longest
+    async def count_turns() -> None:
+        nonlocal turns
         while True:
-            before = time.perf_counter()
             await asyncio.sleep(0.001)
-            longest = max(longest, time.perf_counter() - before)
+            turns += 1
 
-    watching = asyncio.create_task(watch())
-    started = time.perf_counter()
+    counting = asyncio.create_task(count_turns())
     await asyncio.gather(*(password.make_hash(f"password number {n}") for n in range(20)))
-    took = time.perf_counter() - started
-    watching.cancel()
-    assert longest < took / 2
+    counting.cancel()
+    assert turns > 20  # it would be one per hash at most
 
 
 async def test_a_full_queue_refuses_more_passwords(monkeypatch: pytest.MonkeyPatch) -> None:

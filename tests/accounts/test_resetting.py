@@ -13,6 +13,7 @@ from app.settings import Settings
 from tests import factories
 from tests.accounts.mails import confirm_on_page, deliver, dev_mails, newest, token_in_mail
 from tests.accounts.test_signing_in import BEN, SAME_ORIGIN, bearer
+from tests.cluster import PATIENCE
 from tests.conftest import visiting
 from tests.factories import Account
 from tests.forms import Page
@@ -150,7 +151,7 @@ async def test_the_request_is_answered_before_the_account_is_looked_up(
         assert isinstance(transport, httpx.ASGITransport)
         application: Any = transport.app
         request = asyncio.create_task(application(scope, receive, send))
-        await asyncio.wait_for(sent.wait(), 30)
+        await asyncio.wait_for(sent.wait(), PATIENCE)
         assert not request.done()
         await transaction.rollback()
         await request

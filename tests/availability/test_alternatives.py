@@ -195,8 +195,9 @@ async def reads(pool: Pool) -> AsyncIterator[Reads]:
 
 
 async def test_two_hundred_refusals_of_one_version_read_the_calendar_once(
-    anna: Instructor, reads: Reads
+    anna: Instructor, reads: Reads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(alternatives, "KEEP_SECONDS", PATIENCE)
     crowd = [Account(UUID(int=n), "", "") for n in range(200)]
     answers = await asyncio.gather(
         *(nearest(reads.connection, anna, one, anna.at("10:00"), busy=[]) for one in crowd)

@@ -346,7 +346,7 @@ async def test_storing_waits_for_no_lock(pool: Pool) -> None:
         transaction = connection.transaction()
         await transaction.start()
         await connection.execute("select forget_next_start($1)", anna.id)
-        starts = await asyncio.wait_for(next_start.of(pool, [(anna.id, 60)], now=NOW), 5)
+        starts = await asyncio.wait_for(next_start.of(pool, [(anna.id, 60)], now=NOW), PATIENCE)
         assert starts == {(anna.id, 60): await next_of_board(pool, anna.id, 60, NOW)}
         await asyncio.wait_for(next_start.refresh(pool, limit=10, now=NOW), PATIENCE)
         await transaction.rollback()

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from app import db, gate, refusal
+from app import gate, refusal
 from app.bookings import cancellation
 from app.db import Pool
 from tests import factories
 from tests.bookings.invariants import assert_changes_match_board, assert_nothing_overlaps
 from tests.bookings.reservations import NOW, hold, reserve
 from tests.cluster import PATIENCE
+from tests.conftest import patient_pool
 
 IS_A_LOCK_AWAITED = """
 select exists (select from pg_stat_activity
@@ -23,11 +24,12 @@ select exists (select from pg_stat_activity
 
 
 @pytest.fixture
-async def crowd(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
+async def crowd(
+    database_url: str, patience: None, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Pool]:
     """A pool with a connection for each caller. Afterwards the invariants are checked."""
     monkeypatch.setattr(gate, "WIDTH", 24)  # all calls reach Postgres at once
-    pool = await db.connect(database_url, size=24)
-    try:
+    async with patient_pool(database_url, size=24) as pool:
         yield pool
         await assert_nothing_overlaps(pool)
         await assert_changes_match_board(pool)
@@ -37,8 +39,6 @@ async def crowd(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
             )
             == 0
         )
-    finally:
-        await db.close(pool)
 
 
 async def outcomes(*attempts: Awaitable[Any]) -> Counter[str]:
@@ -222,7 +222,7 @@ async def test_a_writer_that_ignores_the_locks_leaves_nothing_half_written(crowd
         await hold(intruder, dora, anna, anna.at("10:30"), NOW + timedelta(hours=1))
         booking = asyncio.create_task(outcomes(reserve(crowd, ben, anna, anna.at("10:00"))))
         # Ben's booking has seen that the time is free, and waits for the uncommitted hold.
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not await crowd.fetchval(IS_A_LOCK_AWAITED):
                 await asyncio.sleep(0.01)
         assert not booking.done()

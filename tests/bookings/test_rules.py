@@ -17,6 +17,7 @@ from app.bookings.requests import BookingRequest, NoteRequest, ReasonRequest
 from app.db import Pool
 from tests import factories
 from tests.bookings.reservations import hold, reserve
+from tests.cluster import PATIENCE
 
 NOW = datetime.now(UTC)
 
@@ -105,7 +106,7 @@ async def test_changing_an_email_and_then_the_calendar_does_not_deadlock_with_a_
             "update account set email = 'new@example.com' where id = $1", anna.id
         )
         # A concurrent booking must not wait for Anna's account.
-        await asyncio.wait_for(reserve(pool, ben, anna, anna.at("10:00")), 5)
+        await asyncio.wait_for(reserve(pool, ben, anna, anna.at("10:00")), PATIENCE)
         await connection.execute(
             "select from calendar where instructor_id = $1 for no key update", anna.id
         )

@@ -435,6 +435,8 @@ class Watcher:
 
     def apply(self, change: dict[str, Any]) -> None:
         instructor = change["instructor"]
+        if change["version"] in self.versions[instructor]:  # the relay may repeat one
+            return
         self.versions[instructor].append(change["version"])
         if not change["days"] and not change["events"]:
             self.boards[instructor].clear()  # it would read the board again

@@ -15,6 +15,7 @@ from tests import factories
 from tests.browser.axe import violations
 from tests.browser.board import book, hold
 from tests.browser.conftest import Open
+from tests.cluster import PATIENCE
 from tests.processes import ROOT, Running
 
 EXAMPLE = (ROOT / "docs" / "embedding-example.html").read_text()
@@ -163,7 +164,7 @@ async def test_it_says_what_it_cannot_show(
 
 
 async def test_any_site_may_load_the_modules(server: Running) -> None:
-    async with httpx.AsyncClient(base_url=server.url) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as client:
         paths = {"/embed.js"}
         checked: set[str] = set()
         while paths := paths - checked:

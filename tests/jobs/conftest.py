@@ -41,7 +41,7 @@ async def running_worker(settings: Settings) -> AsyncIterator[None]:
         yield
     finally:
         stop.set()
-        await asyncio.wait_for(task, worker.DRAIN_SECONDS + 5)
+        await asyncio.wait_for(task, PATIENCE)
 
 
 @pytest.fixture

@@ -10,6 +10,6 @@ from jobs import worker
 
 def run() -> None:
     """Runs with the settings in the environment."""
-    worker.JOB_SECONDS = 1
+    worker.TAKEOVER_SECONDS = 2
     logs.configure(settings(), "worker")
     asyncio.run(worker.main(settings()))

@@ -12,6 +12,7 @@ import pytest
 
 from loadtests import chaos
 from loadtests.proxy import Proxy
+from tests.cluster import PATIENCE
 from tests.conftest import RedisServer
 from tests.processes import ROOT
 
@@ -59,7 +60,7 @@ def test_a_muted_connection_is_open_and_silent_and_a_new_one_works(
 
 def _opened(path: Path) -> socket.socket:
     client = socket.socket(socket.AF_UNIX)
-    client.settimeout(5)
+    client.settimeout(PATIENCE)
     client.connect(str(path))
     return client
 

@@ -198,9 +198,12 @@ async def test_a_statement_is_not_repeated_per_row(client: httpx.AsyncClient, po
         numbers = []
         for path in paths:
             await client.get(path)  # computes next starts
-            before = await calls(pool)
-            assert (await client.get(path)).status_code == 200
-            numbers.append(await calls(pool) - before)
+            visits = []
+            for _ in range(3):  # background work may add to some of them
+                before = await calls(pool)
+                assert (await client.get(path)).status_code == 200
+                visits.append(await calls(pool) - before)
+            numbers.append(min(visits))
         return numbers
 
     few = await counts()

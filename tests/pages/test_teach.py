@@ -281,9 +281,12 @@ async def statements(client: httpx.AsyncClient, pool: Pool) -> int:
         )
         return total
 
-    before = await calls()
-    await client.get("/teach")
-    return await calls() - before
+    visits = []
+    for _ in range(3):  # background work may add to some of them
+        before = await calls()
+        await client.get("/teach")
+        visits.append(await calls() - before)
+    return min(visits)
 
 
 async def test_the_statistics_are_a_table_with_bars(

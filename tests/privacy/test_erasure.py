@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from app.privacy import erasure
 from app.settings import Settings
 from tests import factories
 from tests.accounts.mails import deliver
+from tests.conftest import patient_pool
 from tests.factories import PASSWORD, Account
 
 NOW = datetime.now(UTC)
@@ -247,7 +249,13 @@ async def test_a_repeated_call_of_the_other_person_gets_its_answer_without_the_n
     assert again.json()["location"] == "Prospect Park"
 
 
-async def test_accounts_are_erased_while_everybody_books(pool: Pool) -> None:
+@pytest.fixture
+async def crowd(database_url: str, patience: None) -> AsyncIterator[Pool]:
+    async with patient_pool(database_url) as pool:
+        yield pool
+
+
+async def test_accounts_are_erased_while_everybody_books(pool: Pool, crowd: Pool) -> None:
     """Afterwards no erased account has a lesson ahead, and nobody's lessons overlap."""
     instructors = [await factories.instructor(pool, f"Anna {n}") for n in range(4)]
     students = [await factories.student(pool, f"Ben {n}") for n in range(8)]
@@ -262,15 +270,15 @@ async def test_accounts_are_erased_while_everybody_books(pool: Pool) -> None:
             instructor = picks.choice(instructors)
             start = instructor.at(f"{picks.randrange(9, 17):02}:00", day=picks.randrange(2, 5))
             try:
-                await factories.lesson(pool, student.id, instructor.service_id, start)
+                await factories.lesson(crowd, student.id, instructor.service_id, start)
                 booked += 1
             except refusal.Refusal as error:
                 refused[type(error)] += 1
 
     async def delete(account: Account, delay: float) -> None:
         await asyncio.sleep(delay)
-        await erasure.erase(pool, account.id, now=NOW)
-        await erasure.complete(pool, account.id, now=lambda: NOW)
+        await erasure.erase(crowd, account.id, now=NOW)
+        await erasure.complete(crowd, account.id, now=lambda: NOW)
 
     await asyncio.gather(
         *(book(student) for student in students),

@@ -172,6 +172,7 @@ class Screens:
             additional_headers=headers,
             ping_interval=None,
             max_size=None,
+            open_timeout=PATIENCE,
             **options,
         )
         screen = Screen(connection)

@@ -3,9 +3,11 @@
 import asyncio
 from uuid import UUID, uuid4
 
+import pytest
+
 from app.db import Pool
 from app.settings import Settings
-from realtime import messages
+from realtime import messages, reconciler
 from realtime.accounts import Account
 from realtime.calendar import Requests
 from realtime.history import Board, Change, Event, change
@@ -173,7 +175,10 @@ async def test_a_reconcile_refreshes_only_accounts_that_missed_a_message(
     assert evas.messages == []
 
 
-async def test_a_late_message_does_not_count_as_lost(pool: Pool, settings: Settings) -> None:
+async def test_a_late_message_does_not_count_as_lost(
+    pool: Pool, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "GRACE_SECONDS", 3)
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     live = await live_path(settings, pool)
     recorder, account = await join(live.hub, ben.id, "student")

@@ -110,7 +110,7 @@ async def test_a_stuck_client_is_aborted_while_the_others_are_served(
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     start("relay")
-    web = start("serve", stuck_seconds=2, log_level="info")
+    web = start("serve", stuck_seconds=6, log_level="info")  # the good one answers sooner
     screens = Screens(web.url)
     good = await screens.open()
     await good.shows(anna, days=35)
@@ -120,7 +120,7 @@ async def test_a_stuck_client_is_aborted_while_the_others_are_served(
             await many_changes(pool, anna, 20)
             await catches_up(pool, good, anna)
         await asyncio.wait_for(stuck.cut_off(), PATIENCE)
-        assert web.log.count("reason=stuck") == 1
+        await asyncio.to_thread(web.wait_for, "reason=stuck")
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
     await catches_up(pool, good, anna)
     await screens.close()
@@ -153,7 +153,7 @@ async def test_a_silent_client_is_aborted(start: Starter) -> None:
     async with Unread.at(web.url) as client:
         client.be_silent()
         assert b"\x89\0" in await asyncio.wait_for(client.reader.read(), PATIENCE)
-        assert web.log.count("reason=silent") == 1
+        await asyncio.to_thread(web.wait_for, "reason=silent")
 
 
 async def test_a_slow_client_gets_fewer_and_larger_steps(start: Starter, pool: Pool) -> None:

@@ -340,7 +340,7 @@ async def test_a_web_process_on_its_own_event_loop_does_the_same(start: Starter)
             await socket.send(*frames)
             assert await socket.close_code() == code
     assert web.stop() == 0
-    assert web.log == "", web.log
+    assert web.warnings == []
 
 
 async def test_a_client_that_disconnects_leaves_the_hub(port: int) -> None:

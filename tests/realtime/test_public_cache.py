@@ -184,7 +184,10 @@ async def test_without_redis_a_write_is_seen_by_the_next_comparison(
     settings: Settings, redis_server: RedisServer, anna: Instructor, pool: Pool
 ) -> None:
     redis_server.stop()
-    async with serving(settings) as url, httpx.AsyncClient(base_url=url) as client:
+    async with (
+        serving(settings) as url,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client,
+    ):
         for path in paths(anna):
             await until_cached(client, path)
         ben = await factories.student(pool, "Ben")

@@ -102,7 +102,7 @@ async def test_a_message_has_the_altered_days_and_the_events(
     assert row is not None
     assert message["epoch"] == row["epoch"]
     assert message["days"] == row["days"]
-    assert abs(message["at"] - time.time()) < 10
+    assert abs(message["at"] - time.time()) < PATIENCE
     [event] = message["events"]
     assert event == {
         "event": "created",
@@ -263,7 +263,7 @@ async def test_a_wake_up_makes_the_relay_look_at_once(
     pool: Pool, client: Redis, subscriber: PubSub, settings: Settings
 ) -> None:
     anna, ben = await factories.instructor(pool), await factories.student(pool)
-    slow = settings.model_copy(update={"relay_poll_seconds": 10.0})
+    slow = settings.model_copy(update={"relay_poll_seconds": 10 * PATIENCE})
     tell = Wakeup(client, client)
     tasks = [asyncio.create_task(relay.main(slow)), asyncio.create_task(tell.run())]
     async with asyncio.timeout(PATIENCE):
@@ -271,10 +271,8 @@ async def test_a_wake_up_makes_the_relay_look_at_once(
             await asyncio.sleep(0.02)
     await asyncio.sleep(1)  # the relay has looked at its start
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
-    began = time.monotonic()
     tell()
     await received(subscriber, 1)
-    assert time.monotonic() - began < 8  # it looks by itself every ten seconds
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -295,12 +293,17 @@ async def test_many_wake_ups_become_few_hints_and_the_last_one_arrives(
 
     work = [tell.run(), channels.listen(redis_url, [wakeup], name="test"), count()]
     tasks = [asyncio.create_task(one) for one in work]
+    async with asyncio.timeout(PATIENCE):
+        while not hints:  # the one of the subscription
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        hints = 0
+        for _ in range(1000):
+            tell()
+        while not hints:
+            await asyncio.sleep(0.01)
     await asyncio.sleep(0.3)
-    hints = 0
-    for _ in range(1000):
-        tell()
-    await asyncio.sleep(0.3)
-    assert 1 <= hints <= 2
+    assert hints <= 2
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -310,14 +313,14 @@ async def test_hints_keep_a_distance(client: Redis, redis_url: str) -> None:
     tell, hints = Wakeup(client, client), 0
     async with client.pubsub() as subscriber:
         await subscriber.subscribe(channels.WAKEUP)
-        await subscriber.get_message(timeout=1)
+        await subscriber.get_message(timeout=PATIENCE)
         task = asyncio.create_task(tell.run())
         started = time.monotonic()
         for _ in range(50):
             tell()
             await asyncio.sleep(0.001)
         seconds = time.monotonic() - started
-        while await subscriber.get_message(timeout=0.2):
+        while await subscriber.get_message(timeout=0.2 if hints else PATIENCE):
             hints += 1
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

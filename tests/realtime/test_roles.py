@@ -5,12 +5,12 @@ import httpx
 from app.db import Pool
 from app.settings import Settings
 from tests import factories
+from tests.cluster import PATIENCE
 from tests.processes import Starter
 from tests.realtime.screens import Screens
 
 # A lost hint waits for the next reconcile, and a connection gets a refresh every nine seconds at
 # most.
-SECONDS = 30
 
 
 async def test_an_open_socket_gets_the_booking_messages_of_its_accounts_present_roles(
@@ -28,7 +28,7 @@ async def test_an_open_socket_gets_the_booking_messages_of_its_accounts_present_
     bens = await screens.open(token=await factories.token_of(pool, ben.id, settings))
     token = await factories.token_of(pool, ada.id, settings)
     as_ada = httpx.AsyncClient(
-        base_url=other.url, headers={"Authorization": f"Bearer {token}"}, timeout=SECONDS
+        base_url=other.url, headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE
     )
 
     async def book(at: str) -> str:
@@ -52,7 +52,7 @@ async def test_an_open_socket_gets_the_booking_messages_of_its_accounts_present_
             f"/api/admin/accounts/{anna.id}/roles", json={"roles": list(roles)}
         )
         assert answer.status_code == 200, answer.text
-        await annas.receives("refresh", after=before, seconds=SECONDS)
+        await annas.receives("refresh", after=before)
 
     def lessons() -> list[str]:
         return [message["booking"]["id"] for message in annas.of("booking")]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 from uuid import uuid4
 
@@ -32,7 +33,7 @@ async def test_a_burst_of_changes_does_not_block_the_loop(settings: Settings) ->
     while await client.publish(channels.PARTITION_CHANNELS[0], b"") == 0:
         await asyncio.sleep(0.05)
 
-    clock = asyncio.get_running_loop().time
+    clock = time.process_time  # what other processes take does not count
     async with client.pipeline(transaction=False) as pipeline:
         for version in range(1, CHANGES + 1):
             days: dict[str, Any] = {WEEK.first: {"free": [], "held": []}}

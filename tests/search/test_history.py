@@ -12,6 +12,7 @@ from app.db import Pool
 from app.settings import Settings
 from app.write_behind import WriteBehind
 from tests import factories
+from tests.cluster import PATIENCE
 from tests.conftest import visiting
 from tests.factories import PASSWORD
 
@@ -206,7 +207,7 @@ async def test_a_full_queue_drops_rows_and_a_failing_write_keeps_the_others(pool
     for n in range(4):
         writes.put(write, n)
     task = asyncio.create_task(writes.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while len(written) < 2:
             await writes.flush()
     task.cancel()
@@ -228,7 +229,7 @@ async def test_a_read_waits_for_the_rows_of_before_only(
 
     writes.put(write, 0)
     task = asyncio.create_task(writes.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await writes.flush()
     task.cancel()
     assert written[0] == 0
