@@ -1,11 +1,14 @@
-"""The nightly jobs. Postgres stores their last runs, so they need no Redis, only one of several
-workers runs each, and a missed night is caught up."""
+"""The nightly jobs. Postgres stores their last runs, so only one of several workers runs each, and
+a missed night is caught up. arq starts the report (`cron_jobs`); the others run without Redis, too
+(`repeat`)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import structlog
+from arq.cron import CronJob, cron
 
 from app import refusal
 from app.availability import filling
@@ -19,13 +22,16 @@ log = structlog.get_logger("worker")
 
 DUE_AT = time(8, tzinfo=UTC)  # 3 or 4 am in New York
 PERIOD_SECONDS = 300
+# How long the report of searches may take.
+REPORT_SECONDS = 600
 # A worker that started a job this long ago and has not finished it is considered dead.
 STALE = timedelta(hours=1)
 
+REPORT = "search_report"
 JOBS: Mapping[str, Callable[..., Awaitable[object]]] = {
     "standing_patterns": filling.fill_standing_patterns,
-    "search_report": report.roll_up,  # before retention deletes old searches
     retention.NAME: retention.run,
+    REPORT: report.roll_up,
 }
 
 _claim = statement("claim_nightly_job", str)
@@ -35,15 +41,39 @@ _finish = statement("finish_nightly_job", int)
 async def repeat(context: WorkerContext) -> None:
     """Checks every PERIOD_SECONDS whether a job is due. Runs until cancelled."""
     while True:
-        for name in JOBS:
-            try:
-                await run_if_due(context.pool, name, now=context.now())
-            except refusal.Unavailable:
-                log.warning("nightly_job_postponed", job=name, reason="postgres_unavailable")
-            except Exception:  # a fault here must not stop mails
-                log.exception("nightly_job_failed", job=name)
+        for name in [name for name in JOBS if name != REPORT]:
+            await _try(context, name)
         await _continue_erasures(context)
         await asyncio.sleep(PERIOD_SECONDS)
+
+
+def cron_jobs() -> list[CronJob]:
+    """The jobs that arq starts: at the start of a worker, after an outage of Redis, and every hour,
+    of which the first one after DUE_AT has something to do."""
+    return [
+        cron(
+            roll_up_searches,  # type: ignore[arg-type]  # arq wants *args, **kwargs
+            name=REPORT,
+            minute=0,
+            run_at_startup=True,
+            timeout=REPORT_SECONDS,
+            max_tries=None,
+        )
+    ]
+
+
+async def roll_up_searches(arq_context: dict[Any, Any]) -> None:
+    """Rolls up what was searched for until today, if that has not been done this night."""
+    await _try(arq_context["worker"], REPORT)
+
+
+async def _try(context: WorkerContext, name: str) -> None:
+    try:
+        await run_if_due(context.pool, name, now=context.now())
+    except refusal.Unavailable:
+        log.warning("nightly_job_postponed", job=name, reason="postgres_unavailable")
+    except Exception:  # a fault here must not stop mails
+        log.exception("nightly_job_failed", job=name)
 
 
 async def _continue_erasures(context: WorkerContext) -> None:

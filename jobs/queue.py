@@ -11,6 +11,7 @@ from arq.connections import ArqRedis
 from app.monitoring import QUEUE
 
 NAME = QUEUE
+_PREFIX = "notifications:"
 # A job that is not started within this time expires. Its notifications are still due, so they are
 # enqueued again.
 EXPIRES_SECONDS = 120
@@ -42,11 +43,14 @@ async def notification_ids(redis: ArqRedis) -> set[int]:
     notifications are queued again."""
     soon = int((time.time() + EXPIRES_SECONDS) * 1_000)
     jobs = await redis.zrangebyscore(NAME, "-inf", soon)
-    return {int(number) for job in jobs for number in job.decode().partition(":")[2].split(",")}
+    lists = [
+        name.decode().removeprefix(_PREFIX) for name in jobs if name.startswith(_PREFIX.encode())
+    ]
+    return {int(number) for numbers in lists for number in numbers.split(",")}
 
 
 async def enqueue(redis: ArqRedis, batch: Sequence[int]) -> None:
     """Enqueues one job for these notifications. The job's id lists them, so arq ignores a duplicate
     while the job waits or runs."""
-    job_id = f"notifications:{','.join(map(str, batch))}"
+    job_id = f"{_PREFIX}{','.join(map(str, batch))}"
     await redis.enqueue_job("deliver", batch, _job_id=job_id, _expires=EXPIRES_SECONDS)

@@ -120,6 +120,7 @@ async def _run_arq(redis: ArqRedis, context: WorkerContext) -> None:
 async def _run_arq_once(redis: ArqRedis, context: WorkerContext) -> None:
     worker = Worker(
         [func(deliver, name="deliver")],  # type: ignore[arg-type]  # arq wants *args, **kwargs
+        cron_jobs=nightly.cron_jobs(),
         queue_name=queue.NAME,
         redis_pool=redis,
         ctx={"worker": context, "seconds": JOB_SECONDS},

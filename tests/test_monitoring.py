@@ -19,7 +19,6 @@ from app.db import Pool
 from app.search import report
 from app.settings import Settings
 from app.statements import slow_log, statement
-from jobs import nightly
 from tests import factories
 from tests.cluster import PATIENCE
 from tests.conftest import RedisServer, visiting
@@ -358,8 +357,3 @@ async def test_searches_are_rolled_up_without_visitors_and_shown_to_admins(
     assert "ben miller" not in page
     assert re.search(r">piano</a></th>\s*<td>4</td>\s*<td>0%</td>\s*<td>100%</td>", page)
     assert page.index("Without results</h2>") < page.rindex("theremin")
-
-
-def test_the_roll_up_runs_every_night_before_searches_are_deleted() -> None:
-    names = [*nightly.JOBS]
-    assert names.index("search_report") < names.index("retention")

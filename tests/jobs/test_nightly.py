@@ -110,3 +110,38 @@ async def test_a_worker_runs_the_job_without_redis(
         while not await pool.fetchval(finished):
             await asyncio.sleep(0.05)
     assert await mails(pool) == 0
+
+
+async def test_arq_rolls_searches_up_at_night_and_catches_up_once_redis_is_back(
+    pool: Pool, settings: Settings, redis_server: RedisServer
+) -> None:
+    async def search(days_ago: int) -> None:
+        await pool.execute(
+            """insert into search (id, visitor_id, is_guest, query, results, searched_at)
+               values (uuidv7(), uuidv7(), true, 'piano', 1, $1)""",
+            datetime.now(UTC) - timedelta(days=days_ago),
+        )
+
+    async def days(count: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while await pool.fetchval("select count(distinct day) from search_day") < count:
+                await asyncio.sleep(0.05)
+
+    await search(days_ago=2)
+    async with running_worker(settings):
+        await days(1)
+    redis_server.kill()
+    # The night after.
+    await pool.execute("update nightly_job set started_at = started_at - interval '1 day'")
+    await pool.execute("update nightly_job set finished_at = finished_at - interval '1 day'")
+    await search(days_ago=1)
+    async with running_worker(settings):
+        async with asyncio.timeout(PATIENCE):
+            while not await pool.fetchval(
+                "select finished_at > now() - interval '1 hour' from nightly_job where name = $1",
+                retention.NAME,
+            ):
+                await asyncio.sleep(0.05)
+        assert await pool.fetchval("select count(distinct day) from search_day") == 1
+        redis_server.start()
+        await days(2)

@@ -260,6 +260,9 @@ async def test_a_duplicate_job_is_not_enqueued(redis_url: str) -> None:
     await redis.zadd(queue.NAME, {"notifications:9": ahead, "notifications:8": ahead})
     assert await queue.notification_ids(redis) == {7, 12}
     await redis.zrem(queue.NAME, "notifications:9")
+    await redis.zadd(queue.NAME, {"search_report:1795334400123": 1})  # a job of another kind
+    assert await queue.notification_ids(redis) == {7, 12}
+    await redis.zrem(queue.NAME, "search_report:1795334400123")
     assert await redis.zcard(queue.NAME) == 2
     job = await redis.get("arq:job:notifications:7,12")
     assert job.startswith(b"{")  # JSON, unlike pickle, cannot run code
