@@ -13,10 +13,8 @@ from typing import Any
 
 import structlog
 from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerHour, RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import RedisStorage
 from limits.aio.storage.redis.redispy import RedispyBridge
-from limits.aio.strategies import FixedWindowRateLimiter
-from limits.errors import StorageError
 from prometheus_client import Counter
 from starlette.requests import HTTPConnection
 
@@ -94,6 +92,11 @@ CLASSES: dict[str, RateClass] = {
     "operations": RateClass(None, _per_minute(600, "operations-address"), in_process=True),
 }
 
+# A limit, and who is counted.
+Count = tuple[RateLimitItem, str]
+# A script in Redis, called with its keys and arguments.
+Script = Callable[[Sequence[str], Sequence[int]], Awaitable[Any]]
+
 _FIRST = _per_minute(1, "refusals")
 _REDIS_SECONDS = 0.25
 _REDIS_RETRY_SECONDS = 5
@@ -111,6 +114,18 @@ for i, key in ipairs(KEYS) do
 end
 return waits
 """
+# Counts one attempt for each key, whose limit, seconds and step are arguments, up to the first that
+# it exceeds. A step of 0 counts nothing. Returns how long to wait; 0 within all limits.
+_ATTEMPT = """
+for i, key in ipairs(KEYS) do
+  local limit, seconds, step = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
+  local count = step == '0' and (redis.call('get', key) or 0) + 1 or redis.call('incr', key)
+  if step == '1' and count == 1 then redis.call('expire', key, seconds) end
+  if count > tonumber(limit) then return math.max(redis.call('ttl', key), 1) end
+end
+return 0
+"""
+_FORGET = "return redis.call('del', unpack(KEYS))"
 
 _REFUSED = Counter("rate_limited", "Requests refused by the limit of their class.", ["rate_class"])
 
@@ -133,6 +148,16 @@ class Counts:
         count[1] += 1
         return count[0] - now if count[1] > limit.amount else 0
 
+    def attempt(self, limit: RateLimitItem, subject: str, step: int, *, now: float) -> float:
+        """The same; a step of 0 counts nothing."""
+        if step:
+            return self.hit(limit, subject, now)
+        until, count = self._counts.get((limit.namespace, subject), (0.0, 0))
+        return until - now if until > now and count >= limit.amount else 0
+
+    def forget(self, limit: RateLimitItem, subject: str) -> None:
+        self._counts.pop((limit.namespace, subject), None)
+
     def _sweep(self, now: float) -> None:
         """Makes room: ended windows first; a flood from that many addresses empties the rest."""
         self._counts = {key: count for key, count in self._counts.items() if count[0] > now}
@@ -146,13 +171,14 @@ class Limiter:
 
     def __init__(self, settings: Settings) -> None:
         self._on = settings.rate_limits == "on"
-        self._settings = settings
-        self._local = FixedWindowRateLimiter(MemoryStorage())
         self._storage = _storage(settings.redis_url.get_secret_value()) if self._on else None
-        self._redis = FixedWindowRateLimiter(self._storage) if self._storage else None
-        self._count_in_redis = _script(self._storage)
+        self._count_in_redis = _script(self._storage, _COUNT)
+        self._attempt_in_redis = _script(self._storage, _ATTEMPT)
+        self._forget_in_redis = _script(self._storage, _FORGET)
         self._retry_redis_at = 0.0
         self._counts = Counts()
+        # Apart, so that a flood of requests cannot push these out.
+        self._attempts = Counts()
         # Keys in Redis whose limit is exceeded, and until when: a flood then costs no round trips.
         self._exceeded: dict[str, float] = {}
         self._keyed = lru_cache(10_000)(partial(keyed_hash, settings))
@@ -178,7 +204,7 @@ class Limiter:
         if rate_class.in_process:
             self.count_here(name, address)
             return
-        counts: list[tuple[RateLimitItem, str]] = []
+        counts: list[Count] = []
         if account_id is not None and rate_class.of_account:
             counts.append((rate_class.of_account, self._keyed(str(account_id))))
         if address:
@@ -190,22 +216,18 @@ class Limiter:
         """Whether this is the first such refusal in a minute."""
         return not self._counts.hit(_FIRST, refused, time.monotonic())
 
-    async def _wait(self, counts: Sequence[tuple[RateLimitItem, str]]) -> float:
+    async def _wait(self, counts: Sequence[Count]) -> float:
         """Counts a request for each subject. Returns the seconds to wait; 0 within all limits."""
         now = time.monotonic()
-        keys = [f"limits:{limit.namespace}/{subject}" for limit, subject in counts]
+        keys = [_key(*count) for count in counts]
         if self._exceeded and (until := max(self._exceeded.get(key, 0) for key in keys)) > now:
             return until - now
-        if self._count_in_redis is not None and now >= self._retry_redis_at:
-            arguments = [n for limit, _ in counts for n in (limit.amount, limit.get_expiry())]
-            try:
-                waits = await self._count_in_redis(keys, arguments)
-            except UNREACHABLE_ERRORS as error:
-                self._redis_failed(error)
-            else:
-                if any(waits):
-                    self._remember(dict(zip(keys, waits, strict=True)), now)
-                return float(max(waits))
+        arguments = [n for limit, _ in counts for n in (limit.amount, limit.get_expiry())]
+        waits = await self._in_redis(self._count_in_redis, keys, arguments)
+        if waits is not None:
+            if any(waits):
+                self._remember(dict(zip(keys, waits, strict=True)), now)
+            return float(max(waits))
         return max(self._counts.hit(limit, subject, now) for limit, subject in counts)
 
     def _remember(self, waits: Mapping[str, int], now: float) -> None:
@@ -226,41 +248,51 @@ class Limiter:
     ) -> None:
         """Counts one attempt. Raises RateLimited, with this sentence and the time to wait, if it
         exceeds the limit."""
-        if self._on and not await self._call("hit", limit, subject):
-            raise await self._rate_limited(limit, subject, sentence)
+        await self.attempt((limit, subject), sentence=sentence)
 
-    async def check(self, limit: RateLimitItem, subject: str) -> None:
-        """Raises RateLimited if another attempt would exceed the limit. Counts nothing."""
-        if self._on and not await self._call("test", limit, subject):
-            raise await self._rate_limited(limit, subject)
+    async def attempt(
+        self, *counts: Count, check: Sequence[Count] = (), sentence: str = "Too many attempts."
+    ) -> None:
+        """Counts one attempt for each subject, up to the first whose limit it exceeds, in one round
+        trip. `check`: limits that it must not exceed either, and does not count towards. Raises
+        RateLimited."""
+        if not self._on:
+            return
+        steps = [
+            *((limit, self._keyed(subject), 0) for limit, subject in check),
+            *((limit, self._keyed(subject), 1) for limit, subject in counts),
+        ]
+        keys = [_key(limit, subject) for limit, subject, _ in steps]
+        arguments = [
+            n for limit, _, step in steps for n in (limit.amount, limit.get_expiry(), step)
+        ]
+        wait = await self._in_redis(self._attempt_in_redis, keys, arguments)
+        if wait is None:
+            now = time.monotonic()
+            waits = (self._attempts.attempt(*step, now=now) for step in steps)
+            wait = next((wait for wait in waits if wait), 0)
+        if wait:
+            raise refusal.RateLimited(sentence, retry_after=max(1, math.ceil(wait)))
 
-    async def forget(self, limit: RateLimitItem, subject: str) -> None:
-        """Resets the count."""
+    async def forget(self, *counts: Count) -> None:
+        """Resets the counts, in one round trip."""
         if self._on:
-            await self._call("clear", limit, subject)
+            keyed = [(limit, self._keyed(subject)) for limit, subject in counts]
+            await self._in_redis(self._forget_in_redis, [_key(*count) for count in keyed], [])
+            for count in keyed:
+                self._attempts.forget(*count)
 
-    async def _call(self, verb: str, limit: RateLimitItem, subject: str) -> bool:
-        key = self._key(subject)
-        if self._redis is not None and time.monotonic() >= self._retry_redis_at:
-            try:
-                return bool(await getattr(self._redis, verb)(limit, key))
-            except (StorageError, OSError, TimeoutError) as error:
-                self._redis_failed(error)
-        return bool(await getattr(self._local, verb)(limit, key))
-
-    async def _rate_limited(
-        self, limit: RateLimitItem, subject: str, sentence: str = "Too many attempts."
-    ) -> refusal.RateLimited:
-        use_redis = self._redis is not None and time.monotonic() >= self._retry_redis_at
-        limiter = self._redis if self._redis is not None and use_redis else self._local
+    async def _in_redis(
+        self, script: Script | None, keys: Sequence[str], arguments: Sequence[int]
+    ) -> Any:
+        """What the script returns. None while Redis does not respond."""
+        if script is None or time.monotonic() < self._retry_redis_at:
+            return None
         try:
-            reset_at = (await limiter.get_window_stats(limit, self._key(subject))).reset_time
-        except (StorageError, OSError, TimeoutError):
-            return refusal.RateLimited(sentence)
-        return refusal.RateLimited(sentence, retry_after=max(1, math.ceil(reset_at - time.time())))
-
-    def _key(self, subject: str) -> str:
-        return keyed_hash(self._settings, subject)
+            return await script(keys, arguments)
+        except UNREACHABLE_ERRORS as error:
+            self._redis_failed(error)
+            return None
 
     async def close(self) -> None:
         if self._storage is not None and isinstance(self._storage.bridge, RedispyBridge):
@@ -313,10 +345,15 @@ def recipient(email: str) -> str:
     return f"{local.partition('+')[0]}@{domain}"
 
 
-def _script(storage: RedisStorage | None) -> Callable[..., Awaitable[list[int]]] | None:
+def _key(limit: RateLimitItem, keyed_subject: str) -> str:
+    """The counter in Redis."""
+    return f"limits:{limit.namespace}/{keyed_subject}"
+
+
+def _script(storage: RedisStorage | None, source: str) -> Script | None:
     if storage is None or not isinstance(storage.bridge, RedispyBridge):
         return None
-    script: Callable[..., Awaitable[list[int]]] = storage.bridge.storage.register_script(_COUNT)
+    script: Script = storage.bridge.storage.register_script(source)
     return script
 
 

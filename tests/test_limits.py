@@ -37,15 +37,21 @@ async def test_a_call_above_the_limit_is_refused_with_retry_after(limited: Setti
         await limiter.hit(THREE, "anna")
 
 
-async def test_a_check_does_not_count_and_forget_resets_the_count(limited: Settings) -> None:
+@pytest.mark.parametrize("with_redis", [True, False])
+async def test_a_check_does_not_count_and_forget_resets_the_count(
+    limited: Settings, redis_server: RedisServer, with_redis: bool
+) -> None:
+    if not with_redis:
+        redis_server.kill()
     async with limits.opened(limited) as limiter:
         for _ in range(3):
-            await limiter.check(THREE, "ben")
+            await limiter.attempt(check=[(THREE, "ben")])
             await limiter.hit(THREE, "ben")
-        with pytest.raises(refusal.RateLimited):
-            await limiter.check(THREE, "ben")
-        await limiter.forget(THREE, "ben")
-        await limiter.check(THREE, "ben")
+        with pytest.raises(refusal.RateLimited) as refused:
+            await limiter.attempt(check=[(THREE, "ben")])
+        assert 1 <= refused.value.retry_after <= 60
+        await limiter.forget((THREE, "ben"))
+        await limiter.attempt(check=[(THREE, "ben")])
 
 
 async def test_two_processes_share_their_counts(limited: Settings) -> None:
@@ -77,7 +83,26 @@ async def test_keys_in_redis_contain_no_personal_data(
         await limiter.hit(THREE, "ben@example.com")
     async with Redis.from_url(redis_server.url) as redis:
         (key,) = await redis.keys("*")
-    assert re.fullmatch(rb"limits:test/[0-9a-f]{32}/3/1/minute", key)
+    assert re.fullmatch(rb"limits:test/[0-9a-f]{32}", key)
+
+
+async def test_attempts_of_several_subjects_are_one_round_trip_up_to_the_first_refusal(
+    limited: Settings, redis_server: RedisServer
+) -> None:
+    async with limits.opened(limited) as limiter, Redis.from_url(redis_server.url) as redis:
+        await limiter.attempt((THREE, "the address"))  # loads the script
+        before = int((await redis.info("stats"))["total_commands_processed"])
+        await limiter.attempt((THREE, "the address"), (THREE, "ben"), check=[(THREE, "anna")])
+        after = int((await redis.info("stats"))["total_commands_processed"])
+        # INFO itself, EVALSHA, and within it GET, two INCR and one EXPIRE.
+        assert after - before == 6
+        await limiter.hit(THREE, "the address")
+        with pytest.raises(refusal.RateLimited):
+            await limiter.attempt((THREE, "the address"), (THREE, "ben"))
+        for _ in range(2):  # the refused attempt has not counted for him
+            await limiter.hit(THREE, "ben")
+        with pytest.raises(refusal.RateLimited):
+            await limiter.hit(THREE, "ben")
 
 
 async def test_limits_can_be_turned_off(settings: Settings) -> None:

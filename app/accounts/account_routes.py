@@ -221,7 +221,7 @@ async def confirm_totp(request: Request, account: SignedIn) -> Response:
     subject = str(account.account_id)
     await state["limiter"].hit(limits.CODE_FAILURES_OF_ACCOUNT, subject)
     await second_factor.confirm(state["pool"], account.account_id, body.code, now=state["now"]())
-    await state["limiter"].forget(limits.CODE_FAILURES_OF_ACCOUNT, subject)
+    await state["limiter"].forget((limits.CODE_FAILURES_OF_ACCOUNT, subject))
     web.record_security_event(request, "second_factor_on", account.account_id)
     return web.done(request, None, status=204, redirect_to=f"{PAGE}?done=factor-on#second-factor")
 
@@ -250,7 +250,7 @@ async def _count_password(request: Request, account: SignedIn) -> None:
 async def _forget_password(request: Request, account: SignedIn) -> None:
     """After a right password."""
     await request.state["limiter"].forget(
-        limits.PASSWORD_FAILURES_OF_ACCOUNT, str(account.account_id)
+        (limits.PASSWORD_FAILURES_OF_ACCOUNT, str(account.account_id))
     )
 
 

@@ -3,7 +3,6 @@
 from typing import Annotated, Self
 from uuid import UUID
 
-from limits import RateLimitItem
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -99,8 +98,10 @@ async def login(request: Request, account: SignedIn | None) -> Response:
     credentials = await web.read(request, Credentials)
     state, limiter, address = request.state, request.state["limiter"], limits.address(request)
     settings, now = state["settings"], state["now"]()
-    await limiter.hit(limits.SIGN_INS_OF_ADDRESS, address)
-    await limiter.check(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)
+    await limiter.attempt(
+        (limits.SIGN_INS_OF_ADDRESS, address),
+        check=[(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)],
+    )
     candidate = await accounts.candidate(state["pool"], credentials.email)
     guesses = await _count_attempt(request, candidate)
     try:
@@ -116,10 +117,9 @@ async def login(request: Request, account: SignedIn | None) -> Response:
         await limiter.hit(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)
         failure.account_id = candidate.id
         raise
-    for limit, subject in guesses:
-        await limiter.forget(limit, subject)
+    codes = (limits.CODE_FAILURES_OF_ACCOUNT, str(account_id))
     if credentials.code:
-        await limiter.hit(limits.CODE_FAILURES_OF_ACCOUNT, str(account_id))
+        await limiter.attempt(codes)
     try:
         token = await accounts.sign_in(
             state["pool"],
@@ -130,33 +130,31 @@ async def login(request: Request, account: SignedIn | None) -> Response:
             now=now,
         )
     except refusal.CodeRequired as required:
+        await limiter.forget(*guesses)
         required.account_id = account_id
         # The password's hash may have been renewed just now.
         candidate = await accounts.candidate(state["pool"], credentials.email)
         required.second_step = accounts.second_step(candidate, settings, now=now)
         raise
-    await limiter.forget(limits.CODE_FAILURES_OF_ACCOUNT, str(account_id))
+    await limiter.forget(*guesses, codes)
     return await _sign_in_response(
         request, token, candidate.email, previous=account, next_page=credentials.next
     )
 
 
-async def _count_attempt(request: Request, candidate: Candidate) -> list[tuple[RateLimitItem, str]]:
+async def _count_attempt(request: Request, candidate: Candidate) -> list[limits.Count]:
     """Counts a sign-in before its password is checked. Returns the counts that a right password
     resets. Raises RateLimited. The count of the account alone comes last, so that attempts that are
     refused anyway do not exhaust it."""
     state, limiter, address = request.state, request.state["limiter"], limits.address(request)
     browser = device.read(request.cookies.get(device.COOKIE), state["settings"])
-    counts: list[tuple[RateLimitItem, str]] = [
-        (limits.SIGN_IN_FAILURES_OF_BOTH, f"{address} {candidate.email}")
-    ]
+    counts: list[limits.Count] = [(limits.SIGN_IN_FAILURES_OF_BOTH, f"{address} {candidate.email}")]
     if browser.knows(candidate.email, state["settings"]):
         counts.append((limits.SIGN_IN_FAILURES_OF_DEVICE, f"{browser.id} {candidate.email}"))
     else:
         counts.append((limits.SIGN_IN_FAILURES_OF_EMAIL, candidate.email))
     try:
-        for limit, subject in counts:
-            await limiter.hit(limit, subject)
+        await limiter.attempt(*counts)
     except refusal.RateLimited as limited:
         limited.account_id = candidate.id
         raise
