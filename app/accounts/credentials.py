@@ -42,7 +42,8 @@ async def reset(
     """Sets the password by the link, ends all sessions, and returns the account's id. Raises
     TokenInvalid, TokenExpired, and ValidationError for a weak password."""
     credentials = await check_reset(pool, text, settings, now=now)
-    await _replace(pool, credentials, new_password, field="password", kept_id=None, now=now)
+    if not await _replace(pool, credentials, new_password, field="password", kept_id=None, now=now):
+        raise token.TokenInvalid(field="token")  # used meanwhile
     return credentials.id
 
 
@@ -55,9 +56,12 @@ async def change(
     if credentials is None:
         raise refusal.NotSignedIn
     await password.check_own(plain_password, credentials.password_hash)
-    await _replace(
+    if not await _replace(
         pool, credentials, new_password, field="new_password", kept_id=account.session_id, now=now
-    )
+    ):
+        raise refusal.ValidationError(
+            "Your password was changed just now. Enter the new one.", field="password"
+        )
 
 
 async def _replace(
@@ -68,20 +72,23 @@ async def _replace(
     field: str,
     kept_id: UUID | None,
     now: datetime,
-) -> None:
+) -> bool:
+    """False if another request has changed the password meanwhile. Raises ValidationError for a weak
+    one."""
     try:
         password.check(new_password, personal_values=(credentials.email, credentials.full_name))
     except ValueError as error:
         raise refusal.ValidationError(str(error), field=field) from None
     new_hash = await password.make_hash(new_password)
 
-    async def write(tx: Tx) -> None:
+    async def write(tx: Tx) -> bool:
         changed = await _change_password.first(
             tx, account_id=credentials.id, before=credentials.password_hash, after=new_hash
         )
-        if changed is None:  # another request has changed it meanwhile
-            raise token.TokenInvalid(field="token")
+        if changed is None:
+            return False
         await session.revoke_all(tx, credentials.id, kept_id=kept_id)
         await mail.send(tx, "password_changed", credentials.id, now=now)
+        return True
 
-    await transact(pool, write)
+    return await transact(pool, write)

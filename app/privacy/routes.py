@@ -49,26 +49,26 @@ async def erase_own(request: Request, account: SignedIn) -> Response:
     await state["limiter"].hit(limits.PASSWORD_FAILURES_OF_ACCOUNT, subject)
     await state["write_behind"].flush()
     await erasure.erase_own(state["pool"], account.account_id, body.password, now=state["now"]())
-    await state["limiter"].forget(limits.PASSWORD_FAILURES_OF_ACCOUNT, subject)
+    await state["limiter"].forget((limits.PASSWORD_FAILURES_OF_ACCOUNT, subject))
     response = web.done(request, None, status=204, redirect_to="/goodbye")
     await _complete(request, response, account.account_id)
     return web.clear_session_cookie(request, response)
 
 
 @web.may("manage_accounts")
-async def erase_account(request: Request, _: SignedIn) -> Response:
+async def erase_account(request: Request, account: SignedIn) -> Response:
     account_id, state = web.path_id(request), request.state
     await erasure.erase(state["pool"], account_id, now=state["now"]())
     response = web.done(request, None, status=204, redirect_to="/admin/accounts")
-    await _complete(request, response, account_id)
+    await _complete(request, response, account_id, actor=str(account.account_id))
     return response
 
 
-async def _complete(request: Request, response: Response, account_id: UUID) -> None:
+async def _complete(request: Request, response: Response, account_id: UUID, **fields: str) -> None:
     """Tells the sockets and boards, and completes the erasure: if it is large, after the
-    response."""
+    response. `fields`: more of the line in the security log."""
     state = request.state
-    security_log.record(request, "account_erased", account_id)
+    security_log.record(request, "account_erased", account_id, **fields)
     state["sessions_ended"](account_id)
     state["wake_up"](account_id)  # an instructor's public answers end before the lessons
     progress = await erasure.complete(state["pool"], account_id, now=state["now"])

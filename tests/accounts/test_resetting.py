@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.accounts import token
+from app import refusal
+from app.accounts import credentials, session, token
 from app.db import Pool
 from app.settings import Settings
 from tests import factories
@@ -176,6 +177,33 @@ async def test_a_changed_password_ends_the_other_sessions(
     assert (await client.get("/api/auth/me", headers=phone)).status_code == 401
     assert (await client.get("/api/auth/me", headers=laptop)).status_code == 200
     assert await signed_in(client, ben.email, NEW) == 200
+
+
+async def test_a_password_that_is_changed_twice_at_once_is_changed_once(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    now = datetime.now(UTC)
+    tokens = [await factories.token_of(pool, ben.id, settings) for _ in range(2)]
+    phone, laptop = [await session.authenticate(pool, token, settings, now=now) for token in tokens]
+    assert phone
+    assert laptop
+    changes = [
+        credentials.change(
+            pool,
+            account,
+            plain_password=factories.PASSWORD,
+            new_password=f"{NEW} {account.session_id}",
+            now=now,
+        )
+        for account in (phone, laptop)
+    ]
+    results = await asyncio.gather(*changes, return_exceptions=True)
+    (refused,) = [result for result in results if result is not None]
+    assert isinstance(refused, refusal.ValidationError)
+    assert refused.detail == "Your password was changed just now. Enter the new one."
+    winner = (phone, laptop)[results.index(None)]
+    assert await signed_in(client, ben.email, f"{NEW} {winner.session_id}") == 200
 
 
 async def test_guessing_the_password_of_an_open_session_is_limited(
