@@ -88,7 +88,7 @@ async def extend(
 ) -> Booking:
     """Lets the hold end `seconds` from now; possible once. What is None stays as it was held.
     Watchers see no change. Raises NotFound, NotAllowed, HoldExpired, HoldLimit (extended before),
-    WrongState and IdempotencyMismatch."""
+    WrongState, ValidationError (a location type that is not offered) and IdempotencyMismatch."""
     return await booking.change(
         db,
         _extend,

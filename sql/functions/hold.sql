@@ -52,8 +52,7 @@ end
 $$;
 
 -- Extends a hold to p_held_until, once, and no longer than until its lesson starts. A null location
--- type, location or note keeps the hold's, and so does a type that is not offered. The board stays
--- the same, so there is no step.
+-- type, location or note keeps the hold's. The board stays the same, so there is no step.
 create function extend_hold(
   p_student uuid, p_booking uuid, p_held_until timestamptz, p_location_type text,
   p_location text, p_note text, p_now timestamptz, p_key text, p_fingerprint bytea,
@@ -61,7 +60,8 @@ create function extend_hold(
 )
 language plpgsql volatile set plan_cache_mode = force_generic_plan as $$
 declare
-  v_locked record := lock_booking(p_student, p_booking, p_key, p_fingerprint, p_now);
+  v_locked  record := lock_booking(p_student, p_booking, p_key, p_fingerprint, p_now);
+  v_service service;
 begin
   refusal := coalesce(v_locked.refusal, hold_refusal(v_locked.booking, p_now), case
     when (v_locked.booking).hold_extended then 'HOLD_LIMIT' end);
@@ -70,13 +70,18 @@ begin
     detail := state_detail(refusal, v_locked.booking);
     return;
   end if;
+  if p_location_type <> (v_locked.booking).location_type then
+    select s.* into v_service from service s where s.id = (v_locked.booking).service_id;
+    if p_location_type <> all (v_service.location_types) then
+      refusal := 'VALIDATION_ERROR';
+      detail := lesson_refusal_detail(refusal, v_service, v_locked.calendar, p_location_type);
+      return;
+    end if;
+  end if;
   update booking b
   set held_until = least(greatest(b.held_until, p_held_until), lower(b.during)),
       hold_extended = true,
-      location_type = coalesce(
-        (select p_location_type from service s
-         where s.id = b.service_id and p_location_type = any (s.location_types)),
-        b.location_type),
+      location_type = coalesce(p_location_type, b.location_type),
       location = coalesce(p_location, b.location),
       note = coalesce(p_note, b.note)
   where b.id = p_booking;

@@ -96,6 +96,10 @@ async def test_a_hold_is_extended_once(
     await pool.execute("update booking set held_until = held_until - interval '100 seconds'")
     assert (await carl.post(path)).status_code == 404
     assert (await as_anna.post(path)).json()["code"] == "NOT_ALLOWED"
+    await pool.execute("update service set location_types = '{student,public}'")
+    elsewhere = await ben.post(path, {"location_type": "instructor", "note": "hello"})
+    assert (elsewhere.status_code, elsewhere.json()["field"]) == (422, "location_type")
+    assert elsewhere.json()["detail"].startswith("This service isn’t offered there, only ")
     extended = await ben.post(path)
     assert extended.status_code == 200
     assert extended.json()["held_until"] >= lesson["held_until"]
