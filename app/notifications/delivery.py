@@ -70,7 +70,7 @@ class PendingNotification:
     password_hash: str | None = field(repr=False)
     is_instructor: bool
     turned_off: bool
-    cancelled_by: UUID | None
+    actor_id: UUID | None
     quiet_until: datetime | None
     moved_from: datetime | None
     moved_from_end: datetime | None
@@ -191,7 +191,7 @@ def _message(
         notification.kind,
         booking,
         recipient,
-        cancelled_by=notification.cancelled_by,
+        actor_id=notification.actor_id,
         moved_from=_span(notification.moved_from, notification.moved_from_end),
         site_url=settings.site_url,
         mail_from=settings.mail_from,

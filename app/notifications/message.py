@@ -100,17 +100,16 @@ def compose(
     booking: Booking,
     recipient: Recipient,
     *,
-    cancelled_by: UUID | None,
+    actor_id: UUID | None,
     moved_from: tuple[datetime, datetime] | None = None,
     site_url: str,
     mail_from: str,
     now: datetime,
 ) -> Message:
-    """The message of this kind about the booking. `moved_from`: start and end before a move."""
+    """The message of this kind about the booking. `actor_id`: who booked or cancelled it.
+    `moved_from`: start and end before a move."""
     role: Role = "instructor" if recipient.id == booking.instructor_id else "student"
-    variables = _variables(
-        kind, booking, role, cancelled_by=cancelled_by, site_url=site_url, now=now
-    )
+    variables = _variables(kind, booking, role, actor_id=actor_id, site_url=site_url, now=now)
     variables |= {
         "before": phrases.when(*moved_from, booking.time_zone) if moved_from else "",
         "reader_name": phrases.line(recipient.name),
@@ -173,7 +172,7 @@ def _variables(
     booking: Booking,
     role: Role,
     *,
-    cancelled_by: UUID | None,
+    actor_id: UUID | None,
     site_url: str,
     now: datetime,
 ) -> dict[str, Any]:
@@ -195,9 +194,12 @@ def _variables(
     }
     if kind == "booking_cancelled":
         return variables | {
-            "canceller": phrases.canceller(booking, role, cancelled_by),
-            "lateness": phrases.lateness(booking, cancelled_by, now),
+            "canceller": phrases.canceller(booking, role, actor_id),
+            "lateness": phrases.lateness(booking, actor_id, now),
             "reason": phrases.lines(booking.cancel_reason),
             "instructor_url": f"{site_url}/instructors/{booking.instructor_id}",
         }
-    return variables | {"policy": phrases.policy(booking, role, now)}
+    return variables | {
+        "by_staff": actor_id not in {None, booking.student_id},
+        "policy": phrases.policy(booking, role, now),
+    }

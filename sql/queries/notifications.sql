@@ -22,6 +22,7 @@ limit :limit;
 -- Returns it with its booking, which is null for a kind without one (and for a deleted booking).
 -- `quiet_until` is the end of the quiet hours, if they are now, in the zone of the lesson.
 -- `moved_from` and `moved_from_end` are the time before the move, if the recipient was told of it.
+-- `actor_id`: who booked or cancelled the lesson.
 select n.id, n.kind, n.attempts, n.sequence, n.booking_id, n.recipient_id,
        coalesce(n.address, recipient.email)::text as email, recipient.full_name,
        recipient.email::text as account_email, recipient.clock::text as clock,
@@ -38,8 +39,10 @@ select n.id, n.kind, n.attempts, n.sequence, n.booking_id, n.recipient_id,
          where p.account_id = n.recipient_id and p.kind = n.kind and not p.email
        ) as turned_off,
        (select a.actor_id from booking_audit a
-        where a.booking_id = n.booking_id and a.event = 'cancelled'
-        order by a.id desc limit 1) as cancelled_by,
+        where a.booking_id = n.booking_id and a.event = any(case n.kind
+          when 'booking_confirmed' then '{created,confirmed}'
+          when 'booking_cancelled' then '{cancelled}' end::text[])
+        order by a.id desc limit 1) as actor_id,
        quiet_until(:now, detail.time_zone) as quiet_until,
        lower(moved.during) as moved_from, upper(moved.during) as moved_from_end,
        to_json(detail) as booking

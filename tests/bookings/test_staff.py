@@ -12,6 +12,7 @@ from app import wire
 from app.db import Pool
 from app.settings import Settings
 from tests import factories
+from tests.accounts.mails import deliver
 from tests.bookings.browser import Browser, browser
 from tests.bookings.invariants import assert_changes_match_board, assert_nothing_overlaps
 from tests.factories import Instructor
@@ -52,6 +53,17 @@ async def test_staff_books_for_a_student_and_both_are_told(
         ("booking_confirmed", anna.id),
     }
     await assert_changes_match_board(pool)
+
+
+async def test_both_read_that_staff_booked(
+    pool: Pool, settings: Settings, ada: Browser, ben: Browser, anna: Instructor
+) -> None:
+    await ada.post("/api/admin/bookings", body(ben, anna, "10:00"))
+    await deliver(pool, settings)
+    rows = await pool.fetch("select recipient, body_text from dev_mail")
+    texts = {row["recipient"]: row["body_text"] for row in rows}
+    assert "The InstaInstru team booked a lesson with Anna for you." in texts[ben.account.email]
+    assert "The InstaInstru team booked a lesson with you for Ben." in texts[anna.email]
 
 
 async def test_each_rule_is_overridden_only_if_it_is_named(

@@ -51,7 +51,7 @@ def composed(
     booking: Booking,
     reader: UUID,
     *,
-    cancelled_by: UUID | None = None,
+    actor_id: UUID | None = None,
     now: datetime | None = None,
 ) -> Message:
     """The message to the student or the instructor."""
@@ -65,7 +65,7 @@ def composed(
         kind,
         booking,
         recipient,
-        cancelled_by=cancelled_by,
+        actor_id=actor_id,
         site_url=SITE,
         mail_from="InstaInstru <lessons@example.com>",
         now=now or booking.starts_at - timedelta(days=3),

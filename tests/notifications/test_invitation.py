@@ -30,7 +30,7 @@ def test_a_confirmation_adds_the_lesson_to_the_calendar() -> None:
 def test_a_cancellation_removes_the_same_entry() -> None:
     _, before = parse(composed("booking_confirmed", lesson(sequence=2), ANNA).calendar)
     calendar, event = parse(
-        composed("booking_cancelled", lesson(sequence=2), ANNA, cancelled_by=BEN).calendar
+        composed("booking_cancelled", lesson(sequence=2), ANNA, actor_id=BEN).calendar
     )
     assert (calendar["METHOD"], event["STATUS"], event["UID"]) == (
         "CANCEL",

@@ -1,6 +1,7 @@
 """The text of messages: content for student and instructor, times, places, prices and policy."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
@@ -48,6 +49,18 @@ def test_the_instructor_gets_the_lesson_from_their_point_of_view() -> None:
             assert text in body
 
 
+def test_a_lesson_that_staff_booked_says_so() -> None:
+    to_ben, to_anna = (
+        composed("booking_confirmed", lesson(), reader, actor_id=UUID(int=1))
+        for reader in (BEN, ANNA)
+    )
+    for body in (to_ben.text, to_ben.html):
+        assert "The InstaInstru team booked a lesson with Anna Ash for you." in body
+    for body in (to_anna.text, to_anna.html):
+        assert "The InstaInstru team booked a lesson with you for Ben Birch." in body
+        assert "Ben Birch booked" not in body
+
+
 def test_a_missing_note_is_not_mentioned() -> None:
     message = composed("booking_confirmed", lesson(note="  \n"), ANNA)
     assert "Note from" not in message.text
@@ -57,7 +70,7 @@ def test_a_missing_note_is_not_mentioned() -> None:
 def test_a_cancellation_names_who_cancelled_the_reason_and_whether_it_was_free() -> None:
     booking = lesson(state="cancelled", late=False, cancel_reason="I am ill.\nSorry!")
     to_ben, to_anna = (
-        composed("booking_cancelled", booking, reader, cancelled_by=BEN) for reader in (BEN, ANNA)
+        composed("booking_cancelled", booking, reader, actor_id=BEN) for reader in (BEN, ANNA)
     )
     assert to_ben.subject == "Cancelled: Piano with Anna Ash, Tue, Nov 24, 9:00 am"
     assert to_anna.subject == "Cancelled: Piano with Ben Birch, Tue, Nov 24, 9:00 am"
@@ -71,13 +84,13 @@ def test_a_cancellation_names_who_cancelled_the_reason_and_whether_it_was_free()
 def test_only_the_students_cancellation_can_be_called_late() -> None:
     booking = lesson(state="cancelled", late=True)
     late = "It counts as late: cancellation was free until Mon, Nov 23, 9:00 pm."
-    assert late in composed("booking_cancelled", booking, ANNA, cancelled_by=BEN).text
-    by_anna = composed("booking_cancelled", booking, BEN, cancelled_by=ANNA)
+    assert late in composed("booking_cancelled", booking, ANNA, actor_id=BEN).text
+    by_anna = composed("booking_cancelled", booking, BEN, actor_id=ANNA)
     assert "Anna Ash cancelled this lesson.\n" in by_anna.text
     assert "late" not in by_anna.text
     assert (
         "We cancelled this lesson."
-        in composed("booking_cancelled", booking, BEN, cancelled_by=None).text
+        in composed("booking_cancelled", booking, BEN, actor_id=None).text
     )
 
 
@@ -150,7 +163,7 @@ def test_a_reminder_has_the_details_and_no_calendar_file() -> None:
 
 @pytest.mark.parametrize("kind", ABOUT_LESSONS)
 def test_the_html_has_one_button_and_it_leads_to_the_lesson(kind: str) -> None:
-    html = composed(kind, lesson(), ANNA, cancelled_by=BEN).html
+    html = composed(kind, lesson(), ANNA, actor_id=BEN).html
     assert html.count("display:inline-block") == 1
     assert f'href="{SITE}/teach?lesson={lesson().id}#booking-{lesson().id}"' in html
 
@@ -159,7 +172,7 @@ def test_user_input_cannot_end_a_header_or_become_markup() -> None:
     booking = lesson(student_name=HOSTILE, location=HOSTILE, note=HOSTILE, cancel_reason=HOSTILE)
     for kind in ABOUT_LESSONS:
         for reader in (ANNA, BEN):
-            message = composed(kind, booking, reader, cancelled_by=BEN)
+            message = composed(kind, booking, reader, actor_id=BEN)
             for header in (message.subject, message.name):
                 assert header.isprintable()
                 assert "\n" not in header
