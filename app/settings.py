@@ -70,7 +70,8 @@ class Settings(BaseSettings):
     database_pool: int = Field(10, ge=2, le=200, description="Database connections per process.")
     secret_key: SecretStr = Field(
         SecretStr(""),
-        description="Signs sessions; at least 32 characters. In int, `up` creates one.",
+        description="Signs sessions and encrypts secrets; at least 32 characters. "
+        "In int, `up` creates one.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

@@ -10,6 +10,7 @@ from arq.connections import ArqRedis
 from arq.worker import Worker, func
 
 from app import db, web
+from app.accounts import second_factor
 from app.monitoring import QUEUE_HEALTH
 from app.notifications import mail, smtp
 from app.notifications.delivery import WorkerContext
@@ -71,6 +72,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         redis = queue.connect(redis_url)
         slots = asyncio.Semaphore(MAX_JOBS)
         try:
+            if settings.secret_key.get_secret_value():
+                await second_factor.encrypt_stored(pool, settings)
             await _run_loops(redis, WorkerContext(pool, settings, mailer, web.utc_now, slots, stop))
         finally:
             await redis.aclose()

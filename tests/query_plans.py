@@ -16,7 +16,7 @@ from tests.cluster import Cluster
 
 TABLES = (
     "account|account_role|session|calendar|availability|blackout|standing_pattern|edited_week"
-    "|booking|booking_audit|idempotency_key|outbox|notification|service|next_start|totp"
+    "|booking|booking_audit|idempotency_key|outbox|notification|service|next_start|totp|recovery_code"
     "|search_history|search|search_interaction"
 )
 
@@ -88,6 +88,8 @@ select id, 'an earlier key', '\\x00', '{}', now() from account;
 insert into session (id, account_id, expires_at)
 select id, id, now() + interval '1 day' from account;
 insert into totp (account_id, secret) select id, 'secret' from account;
+insert into recovery_code (account_id, hash)
+select id, convert_to(n::text, 'utf8') from account, generate_series(1, 10) as n;
 update calendar set version = 100;
 select gin_clean_pending_list('account_by_words');  -- as autovacuum does
 analyze;

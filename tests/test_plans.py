@@ -179,6 +179,11 @@ HOT: dict[str, dict[str, Any]] = {
         "now": NOW,
     },
     "delete_totp": {"account_id": account_id(1500)},
+    "encrypt_totp": {"account_id": account_id(1500), "secret": "secret", "encrypted": "v1."},
+    "lock_confirmed_totp": {"account_id": account_id(1500)},
+    "recovery_codes_left": {"account_id": account_id(1500)},
+    "replace_recovery_codes": {"account_id": account_id(1500), "hashes": [b"new", b"newer"]},
+    "use_recovery_code": {"account_id": account_id(1500), "hash": b"1"},
     "insert_account": {
         "email": "new@example.com",
         "password_hash": "",
@@ -561,6 +566,7 @@ OPERATOR_COMMANDS = {
     "privacy_numbers",
     "no_accounts",
     "owns_schema",
+    "plain_totps",  # at the start of the worker
     "raise_site_mode",
     "read_consistently",
     "recreate_schema",

@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 
 from app import gate, refusal
 from app.accounts import address, demo_accounts, mail, password, second_factor, session, token
+from app.accounts.second_factor import Factor
 from app.accounts.session import SignedIn
 from app.db import Db, Pool, Tx, transact
 from app.schema import Id, ZoneText
@@ -196,12 +197,11 @@ async def sign_in(
     origin: Origin,
     settings: Settings,
     now: datetime,
-) -> str:
-    """A session token, once the password was checked. Raises CodeRequired if the account has a
-    second factor and this is not its code."""
-    if not await second_factor.check(pool, account_id, code, now=now):
-        raise refusal.CodeRequired("That code isn’t right. Enter the newest one from your app.")
-    return await _open_session(pool, account_id, origin, settings, now=now)
+) -> tuple[str, Factor]:
+    """A session token, once the password was checked, and the second factor that was used. Raises
+    CodeRequired if the account has one and this is not its code."""
+    factor = await second_factor.check(pool, account_id, code, settings, now=now)
+    return await _open_session(pool, account_id, origin, settings, now=now), factor
 
 
 async def _open_session(

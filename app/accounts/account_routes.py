@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from app import limits, refusal, web
 from app.accounts import account as accounts
-from app.accounts import address, credentials, password, second_factor
+from app.accounts import address, credentials, password, recovery_code, second_factor
 from app.accounts.account import AccountJson, Clock
 from app.accounts.session import SignedIn
 from app.web import Call, Request
@@ -209,7 +209,8 @@ async def change_password(request: Request, account: SignedIn) -> Response:
 @web.may("edit_own_profile")
 @web.rate_class("sign-in")
 async def start_totp(request: Request, account: SignedIn) -> Response:
-    secret = await second_factor.start(request.state["pool"], account)
+    state = request.state
+    secret = await second_factor.start(state["pool"], account, state["settings"])
     content = {"secret": secret, "uri": second_factor.uri(secret, account.email)}
     return web.done(request, content, redirect_to=f"{PAGE}#second-factor")
 
@@ -220,26 +221,54 @@ async def confirm_totp(request: Request, account: SignedIn) -> Response:
     body, state = await web.read(request, Code), request.state
     subject = str(account.account_id)
     await state["limiter"].hit(limits.CODE_FAILURES_OF_ACCOUNT, subject)
-    await second_factor.confirm(state["pool"], account.account_id, body.code, now=state["now"]())
+    await second_factor.confirm(
+        state["pool"], account.account_id, body.code, state["settings"], now=state["now"]()
+    )
     await state["limiter"].forget((limits.CODE_FAILURES_OF_ACCOUNT, subject))
     web.record_security_event(request, "second_factor_on", account.account_id)
-    return web.done(request, None, status=204, redirect_to=f"{PAGE}?done=factor-on#second-factor")
+    response = web.done(
+        request, None, status=204, redirect_to=f"{PAGE}?done=factor-on#second-factor"
+    )
+    if web.is_form(request):  # the page shows codes at once; a program asks for them
+        codes = await recovery_code.create(state["pool"], account.account_id)
+        web.shown_once.keep(request, response, account, codes)
+    return response
+
+
+@web.may("edit_own_profile")
+@web.rate_class("sign-in")
+async def create_recovery_codes(request: Request, account: SignedIn) -> Response:
+    body, state = await web.read(request, Password), request.state
+    await _check_password(request, account, body.password)
+    codes = await recovery_code.create(state["pool"], account.account_id)
+    web.record_security_event(request, "recovery_codes_created", account.account_id)
+    response = web.done(
+        request, {"codes": codes}, redirect_to=f"{PAGE}?done=recovery-codes#second-factor"
+    )
+    if web.is_form(request):
+        web.shown_once.keep(request, response, account, codes)
+    return response
 
 
 @web.may("edit_own_profile")
 @web.rate_class("sign-in")
 async def delete_totp(request: Request, account: SignedIn) -> Response:
     body, state = await web.read(request, Password), request.state
-    await _count_password(request, account)
-    stored = await address.credentials_of(state["pool"], account.account_id)
-    if stored is None:
-        raise refusal.NotSignedIn
-    await password.check_own(body.password, stored.password_hash)
-    await _forget_password(request, account)
+    await _check_password(request, account, body.password)
     if not await second_factor.turn_off(state["pool"], account.account_id):
         raise refusal.NotFound("There is no second factor to turn off.")
     web.record_security_event(request, "second_factor_off", account.account_id)
     return web.done(request, None, status=204, redirect_to=f"{PAGE}?done=factor-off#second-factor")
+
+
+async def _check_password(request: Request, account: SignedIn, plain_password: str) -> None:
+    """Raises ValidationError and RateLimited."""
+    await _count_password(request, account)
+    stored = await address.credentials_of(request.state["pool"], account.account_id)
+    if stored is None:
+        raise refusal.NotSignedIn
+    await password.check_own(plain_password, stored.password_hash)
+    await _forget_password(request, account)
 
 
 async def _count_password(request: Request, account: SignedIn) -> None:
@@ -270,6 +299,12 @@ class TotpJson(TypedDict):
 
     secret: str
     uri: str
+
+
+class RecoveryCodesJson(TypedDict):
+    """They are shown only now."""
+
+    codes: list[str]
 
 
 routes = [
@@ -385,6 +420,17 @@ routes = [
         body=Code,
         form=True,
         status=204,
+        refusals=(refusal.WrongState,),
+    ),
+    Call(
+        "POST",
+        "/api/auth/totp/recovery-codes",
+        create_recovery_codes,
+        "Create recovery codes",
+        description="Each signs in once instead of a code of the app. They replace earlier ones.",
+        body=Password,
+        form=True,
+        returns=RecoveryCodesJson,
         refusals=(refusal.WrongState,),
     ),
 ]

@@ -8,7 +8,13 @@ from app.db import Pool, Tx
 from app.statements import statement
 
 Kind = Literal[
-    "welcome", "verification", "email_change", "email_changed", "password_reset", "password_changed"
+    "welcome",
+    "verification",
+    "email_change",
+    "email_changed",
+    "password_reset",
+    "password_changed",
+    "recovery_code_used",
 ]
 
 _insert_notification = statement("insert_account_notification", int)

@@ -45,7 +45,7 @@ class Credentials(BaseModel):
     email: str = Field(max_length=320)
     password: str | None = Field(None, max_length=1000)
     second_step: str | None = Field(None, json_schema_extra=FORM_ONLY)
-    code: str | None = Field(None, max_length=20)
+    code: str | None = Field(None, max_length=40)
     next: str | None = Field(None, json_schema_extra=FORM_ONLY)
 
     @model_validator(mode="after")
@@ -121,7 +121,7 @@ async def login(request: Request, account: SignedIn | None) -> Response:
     if credentials.code:
         await limiter.attempt(codes)
     try:
-        token = await accounts.sign_in(
+        token, factor = await accounts.sign_in(
             state["pool"],
             account_id,
             code=credentials.code,
@@ -137,6 +137,9 @@ async def login(request: Request, account: SignedIn | None) -> Response:
         required.second_step = accounts.second_step(candidate, settings, now=now)
         raise
     await limiter.forget(*guesses, codes)
+    if factor == "recovery code":
+        web.record_security_event(request, "recovery_code_used", account_id)
+        state["wake_up"]()
     return await _sign_in_response(
         request, token, candidate.email, previous=account, next_page=credentials.next
     )
@@ -301,7 +304,8 @@ routes = [
         "/api/auth/login",
         login,
         "Sign in",
-        description="Also sets the cookie. `code` is that of the second factor, if there is one.",
+        description="Also sets the cookie. `code` is one of the second factor, if there is one: of the "
+        "app, or a recovery code.",
         body=Credentials,
         form=True,
         returns=SignInJson,

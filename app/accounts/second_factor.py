@@ -1,34 +1,65 @@
-"""The second factor: time-based one-time passwords (RFC 6238) from an app on the person's phone."""
+"""The second factor: time-based one-time passwords (RFC 6238) from an app on the person's phone, or
+a recovery code. The secret that the app shares is stored encrypted."""
 
 import hmac
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 import pyotp
 import segno
+import structlog
 
-from app import refusal
+from app import encryption, refusal
+from app.accounts import recovery_code
 from app.accounts.session import SignedIn
 from app.db import Db, Pool
+from app.settings import Settings
 from app.statements import statement
+
+log = structlog.get_logger("accounts")
 
 ISSUER = "InstaInstru"
 STEP_SECONDS = 30
 # Steps before and after the present one whose codes are accepted: clocks differ.
 _TOLERANCE = 1
+_PURPOSE = "second factor"
+
+
+Factor = Literal["none", "app", "recovery code"]
 
 
 @dataclass(frozen=True)
 class Totp:
+    """`secret` as it is stored; see `plain`."""
+
     secret: str
     confirmed_at: datetime | None
+
+    def plain(self, account_id: UUID, settings: Settings) -> str | None:
+        """What the app shares. None if it was encrypted with another SECRET_KEY."""
+        if not self.secret.startswith(encryption.PREFIX):
+            return self.secret  # of an earlier release; encrypt_stored replaces it
+        try:
+            return encryption.decrypt(settings, _PURPOSE, self.secret, context=str(account_id))
+        except encryption.UndecryptableError:
+            log.warning("second_factor_unreadable", account=str(account_id))
+            return None
+
+
+@dataclass(frozen=True)
+class _PlainTotp:
+    account_id: UUID
+    secret: str
 
 
 _totp_of = statement("totp_of", Totp)
 _start_totp = statement("start_totp", UUID)
 _use_totp_step = statement("use_totp_step", UUID)
 _delete_totp = statement("delete_totp", UUID)
+_plain_totps = statement("plain_totps", _PlainTotp)
+_encrypt_totp = statement("encrypt_totp", UUID)
 
 
 async def totp_of(db: Db, account_id: UUID) -> Totp | None:
@@ -36,38 +67,53 @@ async def totp_of(db: Db, account_id: UUID) -> Totp | None:
     return await _totp_of.first(db, account_id=account_id)
 
 
-async def is_on(db: Db, account_id: UUID) -> bool:
-    totp = await totp_of(db, account_id)
-    return totp is not None and totp.confirmed_at is not None
-
-
-async def start(pool: Pool, account: SignedIn) -> str:
+async def start(pool: Pool, account: SignedIn, settings: Settings) -> str:
     """A new secret, to be confirmed by a first code. Raises WrongState if the factor is on."""
     secret = pyotp.random_base32()
-    if await _start_totp.first(pool, account_id=account.account_id, secret=secret) is None:
+    stored = _encrypted(account.account_id, secret, settings)
+    if await _start_totp.first(pool, account_id=account.account_id, secret=stored) is None:
         raise refusal.WrongState("Your second factor is on already. Turn it off first.", state="on")
     return secret
 
 
-async def confirm(pool: Pool, account_id: UUID, code: str, *, now: datetime) -> None:
+async def confirm(
+    pool: Pool, account_id: UUID, code: str, settings: Settings, *, now: datetime
+) -> None:
     """Turns the factor on with a first code. Raises ValidationError and WrongState."""
     totp = await totp_of(pool, account_id)
     if totp is None or totp.confirmed_at is not None:
         state = "off" if totp is None else "on"
         raise refusal.WrongState("There is no second factor to confirm.", state=state)
-    if not await _use(pool, account_id, totp, code, now=now):
+    if not await _use(pool, account_id, totp, code, settings, now=now):
         raise refusal.ValidationError("That code isn’t right. Enter the newest one.", field="code")
 
 
-async def check(pool: Pool, account_id: UUID, code: str | None, *, now: datetime) -> bool:
-    """Whether this code completes a sign-in; without a confirmed factor, none is needed. A code
-    works once. Raises CodeRequired without a code."""
+async def check(
+    pool: Pool, account_id: UUID, code: str | None, settings: Settings, *, now: datetime
+) -> Factor:
+    """What completes a sign-in: nothing without a confirmed factor, else this code, of the app or a
+    recovery code. Each works once. Raises CodeRequired."""
     totp = await totp_of(pool, account_id)
     if totp is None or totp.confirmed_at is None:
-        return True
+        return "none"
     if not code:
         raise refusal.CodeRequired
-    return await _use(pool, account_id, totp, code, now=now)
+    if await _use(pool, account_id, totp, code, settings, now=now):
+        return "app"
+    if await recovery_code.use(pool, account_id, code, now=now):
+        return "recovery code"
+    raise refusal.CodeRequired("That code isn’t right. Enter the newest one from your app.")
+
+
+async def encrypt_stored(pool: Pool, settings: Settings) -> None:
+    """Encrypts the secrets that earlier releases stored as they are."""
+    while totps := await _plain_totps.all(pool, prefix=encryption.PREFIX):
+        for totp in totps:
+            encrypted = _encrypted(totp.account_id, totp.secret, settings)
+            await _encrypt_totp.run(
+                pool, account_id=totp.account_id, secret=totp.secret, encrypted=encrypted
+            )
+        log.info("second_factors_encrypted", number=len(totps))
 
 
 async def turn_off(db: Pool, account_id: UUID) -> bool:
@@ -89,9 +135,18 @@ def qr_code(uri: str) -> str:
     )
 
 
-async def _use(pool: Pool, account_id: UUID, totp: Totp, code: str, *, now: datetime) -> bool:
+def _encrypted(account_id: UUID, secret: str, settings: Settings) -> str:
+    return encryption.encrypt(settings, _PURPOSE, secret, context=str(account_id))
+
+
+async def _use(
+    pool: Pool, account_id: UUID, totp: Totp, code: str, settings: Settings, *, now: datetime
+) -> bool:
+    secret = totp.plain(account_id, settings)
+    if secret is None:
+        return False
     digits = code.replace(" ", "")
-    generator = pyotp.TOTP(totp.secret, interval=STEP_SECONDS)
+    generator = pyotp.TOTP(secret, interval=STEP_SECONDS)
     present = int(now.timestamp()) // STEP_SECONDS
     for step in range(present - _TOLERANCE, present + _TOLERANCE + 1):
         if hmac.compare_digest(generator.generate_otp(step).encode(), digits.encode()):

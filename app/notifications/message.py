@@ -41,6 +41,7 @@ _SUBJECTS = {
     "email_changed": "Your e-mail address was changed",
     "password_reset": "Set a new password",
     "password_changed": "Your password was changed",
+    "recovery_code_used": "A recovery code was used",
 }
 KINDS = [*_METHODS, *_SUBJECTS]
 # Sent to addresses that are not confirmed, to ask whether they are the account's.
@@ -84,6 +85,7 @@ def about_account(
         "verification": f"/verify-email?token={token}",
         "email_change": f"/verify-email?token={token}",
         "password_reset": f"/reset-password?token={token}",
+        "recovery_code_used": "/account#second-factor",
     }.get(kind, "/account")
     variables = {
         "subject": _SUBJECTS[kind],

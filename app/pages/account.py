@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from app import formatting, web
 from app.accounts import account as accounts
-from app.accounts import second_factor, session
+from app.accounts import recovery_code, second_factor, session
 from app.accounts.session import SignedIn
 from app.notifications import preference
 from app.web import Request
@@ -18,6 +18,7 @@ DONE = {
     "password": "Your password is changed. Your other devices are signed out.",
     "email": "We sent a mail to the new address. Open its link to start using it.",
     "factor-on": "Your second factor is on. Signing in asks for a code from now on.",
+    "recovery-codes": "You have new recovery codes. The earlier ones don’t work any more.",
     "factor-off": "Your second factor is off.",
     "factor-needed": "Admins need a second factor on this site. Set it up to continue.",
     "student": "You can book lessons now.",
@@ -36,9 +37,13 @@ async def page(request: Request, account: SignedIn) -> Response:
     state: web.PerRequest = request.scope["state"]
     pool, now = state["pool"], state["now"]()
     totp = await second_factor.totp_of(pool, account.account_id)
-    pending = totp is not None and totp.confirmed_at is None
-    uri = second_factor.uri(totp.secret, account.email) if totp and pending else ""
-    return web.page(
+    factor, secret = "off", None
+    if totp is not None and totp.confirmed_at is not None:
+        factor = "on"
+    elif totp is not None and (secret := totp.plain(account.account_id, state["settings"])):
+        factor = "pending"
+    new_codes = web.shown_once.read(request, account)
+    response = web.page(
         request,
         "account.html",
         done=DONE.get(request.query_params.get("done", "")),
@@ -48,8 +53,14 @@ async def page(request: Request, account: SignedIn) -> Response:
         emails=await preference.preferences(pool, account.account_id),
         kinds=NOTIFICATIONS,
         sessions=await session.list_of(pool, account.account_id, now=now),
-        factor="off" if totp is None else "pending" if pending else "on",
-        secret=totp.secret if totp and pending else "",
-        qr_code=second_factor.qr_code(uri) if uri else "",
+        factor=factor,
+        secret=secret or "",
+        qr_code=second_factor.qr_code(second_factor.uri(secret, account.email)) if secret else "",
+        new_codes=new_codes,
+        codes_left=await recovery_code.left(pool, account.account_id),
+        most_codes=recovery_code.COUNT,
         example=formatting.wall_clock("15:30"),
     )
+    if new_codes:
+        web.shown_once.forget(request, response)
+    return response

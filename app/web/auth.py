@@ -163,7 +163,7 @@ def set_session_cookie(request: Request, response: Response, session_token: str)
         settings.session_cookie,
         session_token,
         int(session.LIFE.total_seconds()),
-        **_cookie_options(request),
+        **cookie_options(request),
     )
     return response
 
@@ -171,17 +171,18 @@ def set_session_cookie(request: Request, response: Response, session_token: str)
 def clear_session_cookie(request: Request, response: Response) -> Response:
     """Deletes the session cookie."""
     settings = request.state["settings"]
-    response.delete_cookie(settings.session_cookie, **_cookie_options(request))
+    response.delete_cookie(settings.session_cookie, **cookie_options(request))
     return response
 
 
 def set_device_cookie(request: Request, response: Response, value: str) -> Response:
     """Sets the cookie by which later sign-ins recognize this browser."""
-    response.set_cookie(device.COOKIE, value, device.COOKIE_SECONDS, **_cookie_options(request))
+    response.set_cookie(device.COOKIE, value, device.COOKIE_SECONDS, **cookie_options(request))
     return response
 
 
-def _cookie_options(request: Request) -> Any:
+def cookie_options(request: Request) -> Any:
+    """Of every cookie."""
     secure = request.state["settings"].secure or request.url.scheme == "https"
     return {"path": "/", "httponly": True, "samesite": "Lax", "secure": secure}
 

@@ -666,6 +666,11 @@ export type Recipient = {
   email: string;
 };
 
+/** They are shown only now. */
+export type RecoveryCodes = {
+  codes: Array<string>;
+};
+
 export type Redis = {
   used_memory: number;
   connected_clients: number;
@@ -1138,6 +1143,14 @@ export type Calls = {
     path: "/api/auth/totp/confirm";
     body: Code;
     response: void;
+    error: ValidationError | NotSignedInError | NotAllowedError | TooSlowError | WrongStateError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
+  };
+  /** Create recovery codes. */
+  postAuthTotpRecoveryCodes: {
+    method: "POST";
+    path: "/api/auth/totp/recovery-codes";
+    body: Password;
+    response: RecoveryCodes;
     error: ValidationError | NotSignedInError | NotAllowedError | TooSlowError | WrongStateError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
   };
   /** Send the mail that confirms the address again. */

@@ -222,6 +222,32 @@ update totp set last_step = :step, confirmed_at = coalesce(confirmed_at, :now)
 where account_id = :account_id and secret = :secret and last_step < :step
 returning account_id;
 
+-- name: plain_totps
+-- Those that earlier releases stored as they are.
+select account_id, secret from totp where not starts_with(secret, :prefix) limit 1000;
+
+-- name: encrypt_totp
+update totp set secret = :encrypted where account_id = :account_id and secret = :secret
+returning account_id;
+
+-- name: lock_confirmed_totp
+select account_id from totp where account_id = :account_id and confirmed_at is not null for update;
+
+-- name: replace_recovery_codes
+with earlier as (
+  delete from recovery_code where account_id = :account_id
+)
+insert into recovery_code (account_id, hash) select :account_id, unnest(:hashes::bytea[]);
+
+-- name: use_recovery_code
+delete from recovery_code r using totp t
+where r.account_id = :account_id and r.hash = :hash
+  and t.account_id = r.account_id and t.confirmed_at is not null
+returning r.account_id;
+
+-- name: recovery_codes_left
+select count(*) from recovery_code where account_id = :account_id;
+
 -- name: delete_totp
 delete from totp where account_id = :account_id returning account_id;
 

@@ -9,7 +9,8 @@ select jsonb_build_object(
   'roles', array(select r.role from account_role r where r.account_id = a.id order by r.role),
   'second_factor', coalesce(
     (select case when t.confirmed_at is null then 'being set up' else 'on' end
-     from totp t where t.account_id = a.id), 'off'))
+     from totp t where t.account_id = a.id), 'off'),
+  'recovery_codes_left', (select count(*) from recovery_code c where c.account_id = a.id))
 from account a where a.id = :account_id;
 
 -- name: export_sessions

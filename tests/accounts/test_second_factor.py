@@ -1,12 +1,16 @@
-"""The second factor: codes of an app (TOTP)."""
+"""The second factor: codes of an app (TOTP), and recovery codes."""
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pyotp
 import pytest
+from structlog.testing import capture_logs
 
+from app.accounts import second_factor
 from app.accounts.session import ADMIN_PERMISSIONS
 from app.db import Pool
 from app.settings import Settings
@@ -15,6 +19,7 @@ from tests.accounts.test_signing_in import bearer
 from tests.conftest import visiting
 from tests.factories import Account
 from tests.forms import Page
+from tests.notifications.ledger import deliver_due, dev_mails
 from tests.pages.visitor import visit
 
 URL = "/api/auth/totp"
@@ -194,3 +199,174 @@ async def test_on_prod_an_admin_without_one_is_led_to_set_it_up(
         his = bearer(await factories.token_of(pool, ben.id, prod))
         assert (await production.get("/lessons", headers=his)).status_code == 200
         assert (await production.get(page, headers=his)).status_code == 403
+
+
+# ---- recovery codes
+
+CODES = f"{URL}/recovery-codes"
+
+
+async def recovery_codes(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings, account: Account
+) -> list[str]:
+    headers = bearer(await factories.token_of(pool, account.id, settings))
+    answer = await client.post(CODES, json={"password": factories.PASSWORD}, headers=headers)
+    assert answer.status_code == 200
+    codes: list[str] = answer.json()["codes"]
+    assert len(set(codes)) == 10
+    return codes
+
+
+async def test_a_recovery_code_signs_in_once_and_the_account_is_told(
+    limited: httpx.AsyncClient, pool: Pool, settings: Settings, clock: Clock
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    headers = bearer(await factories.token_of(pool, ben.id, settings))
+    body = {"password": factories.PASSWORD}
+    early = await limited.post(CODES, json=body, headers=headers)
+    assert (early.status_code, early.json()["code"]) == (409, "WRONG_STATE")
+    app = await turn_on(limited, pool, settings, ben, clock)
+    wrong = await limited.post(CODES, json={"password": "not the right one"}, headers=headers)
+    assert (wrong.status_code, wrong.json()["field"]) == (422, "password")
+    codes = await recovery_codes(limited, pool, settings, ben)
+    stored = await pool.fetch("select r::text as row from recovery_code r")
+    assert len(stored) == 10
+    assert not any(codes[0] in row["row"] for row in stored)
+
+    with capture_logs() as lines:
+        assert (await sign_in(limited, ben, code=codes[0])).status_code == 200
+    assert [line["account"] for line in lines if line["event"] == "recovery_code_used"] == [
+        str(ben.id)
+    ]
+    again = await sign_in(limited, ben, code=codes[0])
+    assert (again.status_code, again.json()["code"]) == (401, "CODE_REQUIRED")
+    await deliver_due(pool, settings, at=clock)
+    assert (ben.email, "A recovery code was used") in await dev_mails(pool)
+    spaced = codes[1].replace("-", " ").upper()
+    assert (await sign_in(limited, ben, code=spaced)).status_code == 200
+    assert (await sign_in(limited, ben, code=app.at(clock.now))).status_code == 200
+    anna = await factories.instructor(pool, "Anna")
+    await turn_on(limited, pool, settings, anna, clock)
+    assert (await sign_in(limited, anna, code=codes[2])).status_code == 401
+
+    renewed = await recovery_codes(limited, pool, settings, ben)
+    assert (await sign_in(limited, ben, code=codes[2])).status_code == 401
+    assert (await sign_in(limited, ben, code=renewed[0])).status_code == 200
+    off = await limited.request("DELETE", URL, json=body, headers=headers)
+    assert off.status_code == 204
+    assert await pool.fetchval("select count(*) from recovery_code") == 0
+
+
+async def test_one_recovery_code_signs_in_once_also_at_the_same_time(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    ben, clock = await factories.student(pool, "Ben"), Clock()
+    await turn_on(client, pool, settings, ben, clock)
+    code = (await recovery_codes(client, pool, settings, ben))[0]
+    answers = await asyncio.gather(*(sign_in(client, ben, code=code) for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401]
+
+
+async def test_guessed_recovery_codes_count_like_codes_of_the_app(
+    limited: httpx.AsyncClient, pool: Pool, settings: Settings, clock: Clock
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    await turn_on(limited, pool, settings, ben, clock)
+    code = (await recovery_codes(limited, pool, settings, ben))[0]
+    guesses = ["aaaa-bbbb-cccc-dddd", "000000"] * 5
+    statuses = [(await sign_in(limited, ben, code=guess)).status_code for guess in guesses]
+    assert statuses == [401] * 10
+    assert (await sign_in(limited, ben, code=code)).status_code == 429
+
+
+async def test_the_page_shows_new_codes_once_and_how_many_are_left(
+    limited: httpx.AsyncClient, pool: Pool, settings: Settings, clock: Clock
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    token = await factories.token_of(pool, ben.id, settings)
+    limited.cookies.set("session", token)
+    await (await visit(limited, "/account")).form(URL).send(limited)
+    pending = await visit(limited, "/account")
+    secret = re.search(r"Key: ((?:\w{4} ?){8})", pending.text)
+    assert secret
+    code = pyotp.TOTP(secret[1].replace(" ", "")).at(clock.now)
+    answer = await pending.form("/totp/confirm").send(limited, code=code)
+    assert answer.status_code == 303
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    shown = await visit(limited, answer.headers["location"])
+    codes = re.findall(r"\b(?:\w{4}-){3}\w{4}\b", shown.text)
+    assert len(codes) == 10
+    assert codes[0] not in cookie
+    again = await visit(limited, "/account")
+    assert codes[0] not in again.text
+    assert "10 of 10 recovery codes are left" in again.text
+    clock.now += timedelta(minutes=1)
+
+    # In a browser that has lost its session, without the app.
+    limited.cookies.clear()
+    page = await visit(limited, "/login?next=/account")
+    answer = await page.form("/api/auth/login").send(
+        limited, email=ben.email, password=factories.PASSWORD
+    )
+    first, second = (each for each in Page(answer).forms if each.action == "/api/auth/login")
+    assert set(second.fields) == set(first.fields)
+    answer = await second.send(limited, code="aaaa-bbbb-cccc-dddd")
+    assert answer.status_code == 401
+    assert "That code isn’t right." in Page(answer).text
+    _, second = (each for each in Page(answer).forms if each.action == "/api/auth/login")
+    answer = await second.send(limited, code=codes[0])
+    assert (answer.status_code, answer.headers["location"]) == (303, "/account")
+    page = await visit(limited, "/account")
+    assert "9 of 10 recovery codes are left" in page.text
+    refused = await page.form(CODES).send(limited, password="not the right one")
+    assert refused.status_code == 422
+    answer = await page.form(CODES).send(limited, password=factories.PASSWORD)
+    assert answer.status_code == 303
+    shown = await visit(limited, answer.headers["location"])
+    assert "The earlier ones don’t work any more." in shown.text
+    assert codes[1] not in shown.text
+    await pool.execute("delete from recovery_code")
+    assert "You have no recovery codes." in (await visit(limited, "/account")).text
+
+
+# ---- at rest
+
+
+async def test_the_secret_is_stored_encrypted_for_its_account_and_with_this_key(
+    limited: httpx.AsyncClient, pool: Pool, settings: Settings, clock: Clock
+) -> None:
+    ben, anna = await factories.student(pool, "Ben"), await factories.instructor(pool, "Anna")
+    app = await turn_on(limited, pool, settings, ben, clock)
+    stored = await pool.fetchval("select secret from totp where account_id = $1", ben.id)
+    assert stored.startswith("v1.")
+    assert app.secret not in stored
+    codes = await recovery_codes(limited, pool, settings, ben)
+    # Written to another row, it is of no use.
+    await pool.execute("insert into totp values ($1, $2, now())", anna.id, stored)
+    assert (await sign_in(limited, anna, code=app.at(clock.now))).status_code == 401
+    # Another SECRET_KEY cannot read it; the factor stays on, and a recovery code still signs in.
+    key = type(settings.secret_key)("another key, long enough to be one")
+    async with visiting(settings.model_copy(update={"secret_key": key}), now=clock) as other:
+        for code in ("", app.at(clock.now)):
+            refused = await sign_in(other, ben, code=code)
+            assert (refused.status_code, refused.json()["code"]) == (401, "CODE_REQUIRED")
+        assert (await sign_in(other, ben, code=codes[0])).status_code == 200
+    assert (await sign_in(limited, ben, code=app.at(clock.now))).status_code == 200
+
+
+async def test_secrets_of_earlier_releases_work_and_are_encrypted_by_the_worker(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    app = pyotp.TOTP(pyotp.random_base32())
+    await pool.execute("insert into totp values ($1, $2, now())", ben.id, app.secret)
+    now = datetime.now(UTC)
+    assert (await sign_in(client, ben, code=app.at(now - timedelta(seconds=30)))).status_code == 200
+    for _ in range(2):
+        await second_factor.encrypt_stored(pool, settings)
+        totp = await second_factor.totp_of(pool, ben.id)
+        assert totp
+        assert totp.secret.startswith("v1.")
+        assert totp.plain(ben.id, settings) == app.secret
+    assert (await sign_in(client, ben, code=app.at(now))).status_code == 200

@@ -73,6 +73,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "outbox": {"instructor_id": ID, "days": TERMS, "events": ID},
     "outbox_unpublished": {"instructor_id": ID},
     "permission": {"name": SHARED, "audience": SHARED},
+    "recovery_code": {"account_id": ID, "hash": SECRET},
     "role": {"name": SHARED},
     "role_permission": {"role": SHARED, "permission": SHARED},
     "search": {"id": ID, "visitor_id": SECRET, "query": EXPORTED},
@@ -95,7 +96,7 @@ COLUMNS: dict[str, dict[str, str]] = {
 UNMARKED = {
     "instructor_area.area", "notification_preference.kind", "calendar_feed.id",
     "search.visitor_id", "search_history.visitor_id", "search_interaction.visitor_id",
-    "service.document", "account.time_zone", "idempotency_key.fingerprint",
+    "service.document", "account.time_zone", "idempotency_key.fingerprint", "recovery_code.hash",
 }  # fmt: skip
 
 
@@ -225,6 +226,7 @@ async def fill(pool: Pool) -> tuple[UUID, UUID]:
         quilla.id, m("session.device"),
     )  # fmt: skip
     await run("insert into totp (account_id, secret) values ($1, $2)", quilla.id, m("totp.secret"))
+    await run("insert into recovery_code values ($1, '\\x0123')", quilla.id)
     await run("insert into calendar_feed (account_id, created_at) values ($1, now())", quilla.id)
     await run("insert into notification_preference values ($1, 'reminder', false)", quilla.id)
     await run(
@@ -305,6 +307,7 @@ async def test_everything_is_exported_and_nothing_is_left_after_erasure(
     assert [mark for mark in marked(EXPORTED) if mark not in document] == []
     assert [mark for mark in marked(SECRET) if mark in document] == []
     assert "Pacific/Chatham" in document
+    assert json.loads(document)["account"]["recovery_codes_left"] == 1
     assert "Dear Quilla" not in document
     assert "Quilla talks a lot" not in document
 
@@ -325,6 +328,7 @@ async def test_everything_is_exported_and_nothing_is_left_after_erasure(
         "calendar_feed": "account_id", "edited_week": "instructor_id", "totp": "account_id",
         "idempotency_key": "account_id", "instructor_area": "instructor_id",
         "next_start": "instructor_id", "notification_preference": "account_id",
+        "recovery_code": "account_id",
         "search": "visitor_id", "search_history": "visitor_id", "search_interaction": "visitor_id",
         "session": "account_id", "standing_pattern": "instructor_id",
     }  # fmt: skip
