@@ -79,20 +79,25 @@ begin
     return;
   end if;
   if p_after is null or p_after_start is not null then
+    -- The bound is compared after the limit: a condition on the first column of the index would make
+    -- Postgres 18 search all of it for each instructor (skip scan), instead of the primary key.
     return query
-      select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents,
-             greatest(n.start, p_latest - interval '1 year')
-      from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
-                           v_words) as m
-      join calendar c on c.instructor_id = m.instructor_id and c.is_active
-      join next_start n on n.instructor_id = m.instructor_id and n.minutes = m.minutes
-      where n.start <= p_latest
+      select page.id, page.instructor_id, page.minutes, page.hourly_rate_cents,
+             greatest(page.start, p_latest - interval '1 year')
+      from (
+        select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, n.start
+        from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
+                             v_words) as m
+        join calendar c on c.instructor_id = m.instructor_id and c.is_active
+        join next_start n on n.instructor_id = m.instructor_id and n.minutes = m.minutes
         -- What was freed after the previous page has no bound yet.
-        and (p_after is null
-             or (n.start, n.instructor_id, m.id) > (p_after_start, p_after_instructor, p_after)
-             or n.start = '-infinity')
-      order by n.start, n.instructor_id, m.id
-      limit p_limit;
+        where p_after is null
+          or (n.start, n.instructor_id, m.id) > (p_after_start, p_after_instructor, p_after)
+          or n.start = '-infinity'
+        order by n.start, n.instructor_id, m.id
+        limit p_limit
+      ) as page
+      where page.start <= p_latest;
     get diagnostics v_rows = row_count;
   end if;
   if v_rows < p_limit then
