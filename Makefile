@@ -46,7 +46,7 @@ run: setup  ## everything on this machine: make run PORT=8001 DATA=dir WORKERS=2
 	  --workers '$(WORKERS)' $(ARGS)
 
 test: lint $(BROWSER) pgbouncer promtool  ## the static checks, then every test: make test ARGS=tests/bookings
-	$(PY) -m pytest -n 5 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PY) -m pytest -n 5 --dist loadfile --no-loadscope-reorder --reruns 1 --rerun-show-tracebacks -rR $(ARGS)
 
 lint: setup  ## ruff, mypy --strict, import-linter
 	$(VENV)/bin/ruff check .
