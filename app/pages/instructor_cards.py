@@ -29,14 +29,13 @@ class Window:
     """The days and hours in which a lesson must lie: wall-clock minutes of the day. `is_start`: it
     must start at `from_minute`."""
 
-    first: date
-    last: date
+    days: Sequence[date]
     from_minute: int = 0
     to_minute: int = 24 * 60
     is_start: bool = False
 
     def allows(self, start: FreeStart, minutes: int) -> bool:
-        if not self.first <= start.day <= self.last:
+        if start.day not in self.days:
             return False
         if self.is_start:
             return start.minute == self.from_minute
@@ -44,8 +43,7 @@ class Window:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "first": str(self.first),
-            "last": str(self.last),
+            "days": [str(day) for day in self.days],
             "from": self.from_minute,
             "to": self.to_minute,
             "is_start": self.is_start,
@@ -132,7 +130,7 @@ async def of(
 ) -> list[Card]:
     """The cards of these services, in this order, with times within the window. A board begins
     today or with the window, or on the day of a next start beyond that."""
-    begin = window.first if window else formatting.local_day(now, ZONE)
+    begin = window.days[0] if window else formatting.local_day(now, ZONE)
     days = [formatting.local_day(pick.start or now, ZONE) for pick in picks]
     firsts = [day if (day - begin).days >= DAYS - 1 else begin for day in days]
     keys = [(pick.instructor_id, first, DAYS) for pick, first in zip(picks, firsts, strict=True)]

@@ -1,15 +1,16 @@
 """`/search`: results, how the query was understood, and a form that corrects it."""
 
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 import jinja2
 from starlette.responses import Response
 
-from app import web
+from app import formatting, web
 from app.accounts.session import SignedIn
+from app.availability.start_times import HORIZON
 from app.bookings import booking
 from app.pages import instructor_cards, meta, search_criteria
 from app.pages.instructor_cards import Card, Pick, Window
@@ -32,6 +33,7 @@ class Results:
 
     items: list[Item]
     has_more: bool
+    is_cut: bool
     cards: list[Card]
     nearest: list[Card]
     dropped: list[str]
@@ -81,7 +83,10 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         page_data=data | {"search_id": str(search_id) if search_id else None},
         **_links(criteria, sort, after, results),
         services=_options(state["templates"], words, "service", criteria.service),
+        several_services=_several(words, "service", () if criteria.service else criteria.services),
         areas=_options(state["templates"], words, "area", criteria.area),
+        several_areas=_several(words, "area", criteria.areas),
+        notes=_notes(criteria, understood, search.local_now(now)),
         sort=sort,
         parts_of_day=PARTS,
         levels=search_criteria.LEVELS,
@@ -101,19 +106,20 @@ async def _results(
     now: datetime,
 ) -> Results:
     pool = state["pool"]
-    items = await search.items(
+    matches = await search.matches(
         pool, criteria, words, now=now, limit=PAGE_SIZE + 1, sort=sort, after=after
     )
-    page_items = items[:PAGE_SIZE]
+    items = matches.items[:PAGE_SIZE]
+    has_more = len(matches.items) > PAGE_SIZE
     if items or after:
-        cards = await _cards(state, page_items, criteria, now)
-        return Results(page_items, len(items) > PAGE_SIZE, cards, [], [])
+        cards = await _cards(state, items, criteria, now)
+        return Results(items, has_more, matches.is_cut and not has_more, cards, [], [])
     relaxed = await search.relaxed(pool, criteria, words, now=now, limit=NEAREST, sort=sort)
     if relaxed is None:
-        return Results([], False, [], [], [])
+        return Results([], False, matches.is_cut, [], [], [])
     looser = search_criteria.without(criteria, relaxed.dropped)
     nearest = await _cards(state, relaxed.items, looser, now)
-    return Results([], False, [], nearest, relaxed.dropped)
+    return Results([], False, matches.is_cut, [], nearest, relaxed.dropped)
 
 
 def _links(
@@ -177,18 +183,38 @@ def _window(criteria: Understood, now: datetime) -> Window | None:
     if hours is None:
         return None
     return Window(
-        hours.first,
-        hours.first + timedelta(days=hours.days - 1),
+        hours.days,
         hours.from_minute if hours.exactly is None else hours.exactly,
         hours.to_minute,
         hours.exactly is not None,
     )
 
 
+def _notes(criteria: Understood, understood: Understood, now: datetime) -> list[str]:
+    """What the search cannot do."""
+    notes = []
+    if understood.is_online:
+        notes.append("Lessons here are in person; there are none online.")
+    if criteria.outside:
+        notes.append("Lessons here are in New York City only.")
+    if understood.ignored:
+        phrases = formatting.quoted([*understood.ignored])
+        notes.append(f"We can’t search for {phrases}, so it is left out.")
+    if criteria.date and criteria.date > now.date() + HORIZON:
+        notes.append(f"Lessons can be booked up to {HORIZON.days} days ahead.")
+    return notes
+
+
 def _location_type(location_types: list[str], has_address: bool) -> str:
     """Where a lesson is at first, such that nothing has to be typed if possible."""
     preferred = ("student", "instructor") if has_address else ("instructor",)
     return next((each for each in preferred if each in location_types), "")
+
+
+def _several(words: Vocabulary, kind: str, slugs: tuple[str, ...]) -> tuple[str, str] | None:
+    """The value and text of the option for any of several services or areas."""
+    names = [words.names[kind, slug] for slug in slugs]
+    return (",".join(slugs), formatting.alternatives(names)) if names else None
 
 
 # The options of each kind, as HTML of a vocabulary: drawing hundreds of them takes longer than the

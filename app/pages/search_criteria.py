@@ -7,12 +7,13 @@ so does the form."""
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 from app import formatting, refusal, wire
 from app.search import search
+from app.search.dates import MAX_DAYS
 from app.search.parse import MAX_LENGTH, Understood
 from app.search.search import Item, Position, Sort
 from app.search.vocabulary import Vocabulary
@@ -27,17 +28,22 @@ LEVELS = ("beginner", "intermediate", "advanced")
 AUDIENCES = ("kids", "teens", "adults", "seniors")
 MAX_CENTS = 10_000_000
 MAX_SEVERAL = 20
+MAX_OUTSIDE = 40
 _DOLLARS = re.compile(r"\$?([0-9]{1,6}(?:\.[0-9]{0,4})?)")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00")
 
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A criterion in words, and the fields of `Understood` that hold it."""
+    """A criterion in words, as in a sentence, and the fields of `Understood` that hold it."""
 
     text: str
     fields: tuple[str, ...]
     without: str  # the address of the same search without it
+
+    @property
+    def label(self) -> str:
+        return self.text[0].upper() + self.text[1:]
 
 
 # ---- the address: criteria as fields
@@ -49,14 +55,18 @@ def filters(fields: Mapping[str, str], words: Vocabulary) -> dict[str, Any]:
 
 
 def _subject(fields: Mapping[str, str], words: Vocabulary) -> dict[str, Any]:
-    """The service, the category and the area. One service or area wins over several."""
+    """The services, the category and the areas: slugs, several of them separated by commas. A
+    place outside the city counts without an area."""
     values: dict[str, Any] = {}
+    if outside := fields.get("outside", "").replace("\x00", "")[:MAX_OUTSIDE]:
+        values |= {"outside": outside}
     for kind, several in (("service", "services"), ("area", "areas")):
-        slugs = tuple(fields.get(several, "").split(",")[:MAX_SEVERAL])
-        if (kind, fields.get(kind, "")) in words.names:
-            values |= {kind: fields[kind], several: ()}
-        elif all((kind, slug) in words.names for slug in slugs):
-            values |= {kind: None, several: slugs}
+        slugs = tuple(fields.get(kind, "").split(",")[:MAX_SEVERAL])
+        if all((kind, slug) in words.names for slug in slugs):
+            is_one = len(slugs) == 1
+            values |= {kind: slugs[0] if is_one else None, several: () if is_one else slugs}
+            if kind == "area":
+                values["outside"] = None
     if ("category", fields.get("category", "")) in words.names:
         values["category"] = fields["category"]
     return values
@@ -70,8 +80,14 @@ def _prices(fields: Mapping[str, str]) -> dict[str, Any]:
 def _times(fields: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if day := _day(fields.get("date")):
-        last = _day(fields.get("last_date"))
-        values |= {"date": day, "last_date": last if last and last > day else None}
+        last = min(_day(fields.get("last_date")) or day, day + timedelta(days=MAX_DAYS - 1))
+        days = tuple(filter(None, map(_day, fields.get("days", "").split(",")[:MAX_DAYS])))
+        is_range = not days or (min(days), max(days)) != (day, last)
+        values |= {
+            "date": day,
+            "last_date": last if last > day else None,
+            "days": () if is_range else days,
+        }
     if fields.get("part_of_day") in PARTS:
         values |= {"part_of_day": fields["part_of_day"], "from_time": None, "to_time": None}
     clocks = {name: fields.get(name, "") for name in ("from_time", "to_time")}
@@ -116,15 +132,15 @@ def address(criteria: Understood, sort: Sort, **more: object) -> str:
     return formatting.address(
         "/search",
         refined=1,
-        service=criteria.service,
-        services=",".join(criteria.services),
+        service=criteria.service or ",".join(criteria.services),
         category=criteria.category,
-        area=criteria.area,
-        areas=",".join(criteria.areas),
+        area=criteria.area or ",".join(criteria.areas),
+        outside=criteria.outside,
         min_price=_dollars(criteria.min_price_cents),
         max_price=_dollars(criteria.max_price_cents),
         date=criteria.date,
         last_date=criteria.last_date,
+        days=",".join(map(str, criteria.days)),
         part_of_day=criteria.part_of_day,
         from_time=criteria.from_time,
         to_time=criteria.to_time,
@@ -168,10 +184,10 @@ def fields_of(names: Iterable[str]) -> set[str]:
 _GROUPS = {
     "service": ("service", "services"),
     "area": ("area", "areas"),
-    "date": ("date", "last_date"),
+    "date": ("date", "last_date", "days"),
     "time": ("part_of_day", "from_time", "to_time"),
     "length": ("minutes",),
-    "text": ("text", "words"),
+    "text": ("text", "words", "outside"),
 }
 
 
@@ -184,10 +200,11 @@ def chips(criteria: Understood, words: Vocabulary, sort: Sort, today: date) -> l
         (_named(words, "category", criteria.category), ("category",)),
         (_place(criteria, words), ("area", "areas")),
         (_price(criteria), ("min_price_cents", "max_price_cents")),
-        (_days(criteria, today), ("date", "last_date")),
+        (f"in {criteria.outside}" if criteria.outside else "", ("outside",)),
+        (_days(criteria, today), ("date", "last_date", "days")),
         (_time(criteria), ("part_of_day", "from_time", "to_time")),
         (f"{criteria.minutes} minutes" if criteria.minutes else "", ("minutes",)),
-        ((criteria.level or "").capitalize(), ("level",)),
+        (criteria.level or "", ("level",)),
         (f"for {criteria.audience}" if criteria.audience else "", ("audience",)),
         (f"“{criteria.text}”" if criteria.words else "", ("text", "words")),
     ]
@@ -221,8 +238,9 @@ def _price(criteria: Understood) -> str:
 def _days(criteria: Understood, today: date) -> str:
     if criteria.date is None:
         return ""
-    days = [criteria.date, *([criteria.last_date] if criteria.last_date else [])]
-    return " – ".join(formatting.near_day(day, today) or formatting.short_day(day) for day in days)
+    days = criteria.days or [day for day in (criteria.date, criteria.last_date) if day]
+    texts = [formatting.near_day(day, today).lower() or formatting.short_day(day) for day in days]
+    return (" or " if criteria.days else " – ").join(texts)
 
 
 def _time(criteria: Understood) -> str:
@@ -247,7 +265,8 @@ def title(criteria: Understood, words: Vocabulary) -> str:
     """Piano lessons in Brooklyn, Lessons in Brooklyn: Python, C++ or 5 others"""
     subject = _named(words, "service", criteria.service, criteria.services)
     subject = subject or _named(words, "category", criteria.category)
-    place = _place(criteria, words) or "in New York"
+    place = f"in {criteria.outside}" if criteria.outside else _place(criteria, words)
+    place = place or "in New York"
     if len(criteria.services) > 3:
         return f"Lessons {place}: {subject}"
     return f"{subject} lessons {place}" if subject else f"Lessons {place}"

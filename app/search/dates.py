@@ -1,6 +1,9 @@
-"""The grammar of days in a search: "tomorrow", "next weekend", "on May 3"."""
+"""The grammar of days in a search: "tomorrow", "mon or wed", "next weekend", "on May 3"."""
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from app.search.reading import Reading
@@ -10,96 +13,182 @@ from app.search.words import MONTHS, PARTS, SHORT_MONTHS, SHORT_WEEKDAYS, WEEKDA
 SHORTEST_LESSON = timedelta(minutes=15)
 # Years from now; beyond them, numbers are no date.
 MAX_YEARS = 5
+# Days from the first to the last one of a search.
+MAX_DAYS = 31
+# Days of "from monday on".
+OPEN_DAYS = 14
+
+_MONTH = "|".join([*MONTHS, *SHORT_MONTHS])
+_WEEKDAY = "|".join(WEEKDAYS)
+_SHORT = "|".join(SHORT_WEEKDAYS)
+_TO = r"(?:-|to|through|thru|until|till)"
+_OR = r"(?:or|and|/|on|the|\|)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """A day in a query, or with `weekday` the next one of that name. In the text it is a mark, so
+    that several days in a row are read together."""
+
+    date: date
+    weekday: int | None = None
+    is_next: bool = False
+
+    @property
+    def mark(self) -> str:
+        weekday = "" if self.weekday is None else self.weekday
+        return f"\x01{self.date.toordinal()},{weekday},{int(self.is_next)}\x01"
+
+
+_PARTS_OF_MONTH = {
+    "first week": (1, 7), "second week": (8, 14), "third week": (15, 21), "last week": (22, 31),
+    "beginning": (1, 10), "start": (1, 10), "early": (1, 10), "middle": (11, 20), "mid": (11, 20),
+    "end": (21, 31), "late": (21, 31),
+}  # fmt: skip
+_MARK = r"\x01\d+,\d?,\d\x01"
 
 
 def read(reading: Reading) -> None:
-    today = reading.today
-    month = "|".join([*MONTHS, *SHORT_MONTHS])
-    of_week = "|".join(WEEKDAYS)
-    short = "|".join(SHORT_WEEKDAYS)
-    day = r"(\d{1,2})(?: ?(?:st|nd|rd|th))?"
+    _mark_dates(reading)
+    _mark_relative_days(reading)
+    _mark_weekdays(reading)
     reading.take(
-        r"\b(\d{4})-(\d\d)-(\d\d)\b", lambda m: _date(reading, int(m[1]), int(m[2]), int(m[3]))
+        r"(?:\b(?P<limit>before|by|until|till|after|from|since|starting|week of|between) )?(?P<early>\bnext week )?"
+        rf"(?:\b(?:on|for) )?(?P<days>{_MARK}(?: (?:(?:{_OR}|{_TO}) )*{_MARK})*)"
+        r"(?P<late> (?:of )?next week\b)?(?P<open> (?:onwards?|on(?= \||$))(?= |$))?",
+        lambda m: _read_named(reading, m),
     )
-    reading.take(
-        r"\b(?:on )?(\d{1,2}) ?/ ?(\d{1,2})(?: ?/ ?(\d{2,4}))?\b",
-        lambda m: _date(reading, _year(m[3]), int(m[1]), int(m[2])),
-    )
-    reading.take(
-        rf"\b(?:(?:{of_week}|{short}) )?(?:on )?({month}) {day}(?: (\d{{4}}))?(?![\d:])\b",
-        lambda m: _date(reading, _year(m[3]), _month(m[1]), int(m[2])),
-    )
-    reading.take(
-        rf"\b(?:on )?(?:the )?{day} (?:of )?({month})(?: (\d{{4}}))?\b",
-        lambda m: _date(reading, _year(m[3]), _month(m[2]), int(m[1])),
-    )
-    reading.take(r"\b(?:the )?day after tomorrow\b", lambda _: set_days(reading, today, 2))
-    reading.take(r"\b(?:for )?today\b", lambda _: set_days(reading, today, 0))
-    reading.take(
-        r"\b(?:for )?(?:tomorrow|tmrw|tmr|tomorow)\b", lambda _: set_days(reading, today, 1)
-    )
-    reading.take(r"\bin (\d{1,2}) days?\b", lambda m: set_days(reading, today, int(m[1])))
-    reading.take(r"\bin (?:a|1) week\b", lambda _: set_days(reading, today, 7))
-    reading.take(r"\bin (\d{1,2}) weeks?\b", lambda m: set_days(reading, today, 7 * int(m[1])))
-    monday = today - timedelta(days=today.weekday())
-    reading.take(
-        r"\b(?:(?:on|over|at) )?(?:(this|next|the|coming) )?weekends?\b",
-        lambda m: _weekend(reading, monday, is_next=m[1] == "next"),
-    )
-    reading.take(
-        r"\b(?:on )?(?:saturdays? (?:or|and|/) sundays?|sat (?:or|and|/|-) sun)\b",
-        lambda _: _weekend(reading, monday, is_next=False),
-    )
-    reading.take(
-        rf"\b(?:on )?(?:(this|next|coming) )?({of_week})s?(?: (?:or|and|/) ({of_week})s?)?\b",
-        lambda m: _weekday(reading, m),
-    )
-    # "sat" alone may be the SAT, an exam.
-    reading.take(
-        rf"\b(?:(?:on )?(this|next|coming)|on) ({short})\b()|"
-        rf"\b()({short})\b()(?= (?:at|after|before|around|between|from|\|))|"
-        rf"(?<=\| )()({short})\b()|\b()(mon|tues?|weds?|thu|thurs?|fri)\b()",
-        lambda m: _weekday(reading, m),
-    )
-    reading.take(
-        r"\b(?:(this|next) )?weekdays?\b",
-        lambda m: _weekdays(reading, monday, is_next=m[1] == "next"),
-    )
-    reading.take(
-        r"\bthis week\b", lambda _: set_days(reading, today, 0, monday + timedelta(days=6))
-    )
-    reading.take(
-        r"\bnext week\b",
-        lambda _: set_days(reading, monday, 7, monday + timedelta(days=13)),
-    )
-
-
-def _date(reading: Reading, year: int | None, month: int, day: int) -> bool | None:
-    try:
-        value = date(year or reading.today.year, month, day)
-        if year is None and value < reading.today:
-            value = date(reading.today.year + 1, month, day)
-    except ValueError:
-        return False
-    if abs(value.year - reading.today.year) > MAX_YEARS:
-        return False
-    reading.set("date", value)
-    return None
+    _read_weeks(reading)
+    _read_months(reading)
 
 
 def set_days(reading: Reading, first: date, after: int, last: date | None = None) -> None:
     """`after` days after `first`, up to `last`."""
     if "date" not in reading.values:
-        reading.values["date"] = first + timedelta(days=after)
-        if last is not None and last != reading.values["date"]:
-            reading.values["last_date"] = last
+        first += timedelta(days=after)
+        reading.values["date"] = first
+        if last is not None and last > first:
+            reading.values["last_date"] = min(last, first + timedelta(days=MAX_DAYS - 1))
 
 
-def _weekend(reading: Reading, monday: date, *, is_next: bool) -> None:
-    saturday = monday + timedelta(days=5)
-    if is_next or not _has_starts_left(reading, saturday + timedelta(days=1)):
-        saturday += timedelta(days=7)
-    set_days(reading, saturday, 0, saturday + timedelta(days=1))
+def follows_month(match: re.Match[str]) -> bool:
+    """Whether these numbers are days: in "dec 20-24"."""
+    words = match.string[: match.start()].split()
+    return bool(words) and words[-1] in {*MONTHS, *SHORT_MONTHS}
+
+
+# ---- single days
+
+
+def _mark(reading: Reading, pattern: str, read: Callable[[re.Match[str]], _Day | None]) -> None:
+    """Marks the days that `read` understands. A match may begin with a joint, which stays."""
+
+    def replace(match: re.Match[str]) -> str:
+        day = read(match)
+        if day is None:
+            return match[0]
+        joint = match.groupdict().get("joint") or ""
+        return f"{joint} {day.mark} "
+
+    reading.text = re.sub(r"\s+", " ", re.sub(pattern, replace, reading.text)).strip()
+
+
+def _mark_dates(reading: Reading) -> None:
+    day = r"(\d{1,2})(?: ?(?:st|nd|rd|th))?"
+    before = rf"(?:\b(?:{_WEEKDAY}|{_SHORT}) )?(?:\b(?:on )?(?:the )?)?"
+    _mark(
+        reading,
+        r"\b(\d{4})-(\d\d)-(\d\d)\b",
+        lambda m: _date(reading, int(m[1]), int(m[2]), int(m[3])),
+    )
+    _mark(
+        reading,
+        rf"{before}\b(\d{{1,2}}) ?/ ?(\d{{1,2}})(?: ?/ ?(\d{{2,4}}))?\b",
+        lambda m: _date(reading, _year(m[3]), int(m[1]), int(m[2])),
+    )
+    # "dec 1-5": the month belongs to both days.
+    reading.text = re.sub(
+        rf"\b({_MONTH}) {day} ?((?:{_TO}|or|and)) ?{day}(?! ?(?:am|pm|:|dollar|minute))(?![\d:.])\b",
+        r"\1 \2 \3 \1 \4",
+        reading.text,
+    )
+    _mark(
+        reading,
+        rf"{before}\b({_MONTH}) {day}(?: (\d{{4}}))?(?![\d:])\b",
+        lambda m: _date(reading, _year(m[3]), _month(m[1]), int(m[2])),
+    )
+    _mark(
+        reading,
+        rf"{before}\b{day} (?:of )?({_MONTH})(?: (\d{{4}}))?\b",
+        lambda m: _date(reading, _year(m[3]), _month(m[2]), int(m[1])),
+    )
+    _mark(
+        reading,
+        rf"{before}\b(\d{{1,2}}) (?:st|nd|rd|th)\b(?! grade)",
+        lambda m: _day_of_month(reading, int(m[1])),
+    )
+
+
+def _day_of_month(reading: Reading, day: int) -> _Day | None:
+    """The next day of this number."""
+    for month in range(reading.today.month, reading.today.month + 3):
+        with suppress(ValueError):
+            value = date(reading.today.year + (month - 1) // 12, (month - 1) % 12 + 1, day)
+            if value >= reading.today:
+                return _Day(value)
+    return None
+
+
+def _mark_relative_days(reading: Reading) -> None:
+    def day_after(days: int) -> _Day:
+        return _Day(reading.today + timedelta(days=days))
+
+    _mark(reading, r"\b(?:the )?day after tomorrow\b", lambda _: day_after(2))
+    _mark(reading, r"\btoday\b", lambda _: day_after(0))
+    _mark(reading, r"\b(?:tomorrow|tmrw|tmr|tomorow)\b", lambda _: day_after(1))
+    _mark(reading, r"\bin (\d{1,2}) days?\b", lambda m: day_after(int(m[1])))
+    _mark(reading, r"\bin (?:a|1) week\b", lambda _: day_after(7))
+    _mark(reading, r"\bin (\d{1,2}) weeks?\b", lambda m: day_after(7 * int(m[1])))
+
+
+def _mark_weekdays(reading: Reading) -> None:
+    def day(match: re.Match[str]) -> _Day:
+        groups = match.groupdict()
+        return _weekday(reading, match["name"], is_next=groups.get("which") == "next")
+
+    which = r"(?P<which>this|next|coming|every|each)"
+    _mark(reading, rf"\b(?:{which} )?(?P<name>{_WEEKDAY})s?\b", day)
+    # "sat" alone may be the SAT, an exam.
+    _mark(reading, rf"\b(?:(?:on )?{which}|on) (?P<name>{_SHORT})\b", day)
+    _mark(reading, r"\b(?P<name>mon|tues?|weds?|thur?s?|fri)s?\b", day)
+    joint = rf"(?: (?:or|and|/|{_TO}))"
+    for _ in range(2):  # "sat or sun": the second is marked first
+        _mark(reading, rf"\b(?P<name>sat|sun)\b(?={joint} (?:\x01|sun\b))", day)
+        _mark(reading, rf"(?<=\x01)(?P<joint>{joint}) (?P<name>sat|sun)\b", day)
+    _mark(reading, r"\b(?P<name>sat|sun)\b(?= (?:at|after|before|around|between|from|\|))", day)
+    _mark(reading, r"(?<=\| )(?P<name>sat|sun)\b", day)
+
+
+def _date(reading: Reading, year: int | None, month: int, day: int) -> _Day | None:
+    try:
+        value = date(year or reading.today.year, month, day)
+        if year is None and value < reading.today:
+            value = date(reading.today.year + 1, month, day)
+    except ValueError:
+        return None
+    if abs(value.year - reading.today.year) > MAX_YEARS:
+        return None
+    return _Day(value)
+
+
+def _weekday(reading: Reading, name: str, *, is_next: bool) -> _Day:
+    number = SHORT_WEEKDAYS[name] if name in SHORT_WEEKDAYS else WEEKDAYS.index(name)
+    ahead = (number - reading.today.weekday()) % 7
+    if is_next:
+        ahead = 7 - reading.today.weekday() + number
+    elif ahead == 0 and not _has_starts_left(reading, reading.today):
+        ahead = 7
+    return _Day(reading.today + timedelta(days=ahead), number, is_next)
 
 
 def _has_starts_left(reading: Reading, day: date) -> bool:
@@ -109,20 +198,115 @@ def _has_starts_left(reading: Reading, day: date) -> bool:
     return reading.now + SHORTEST_LESSON <= end
 
 
-def _weekday(reading: Reading, match: re.Match[str]) -> None:
-    groups = [group for group in match.groups() if group is not None]
-    which, first, second = (*groups, "", "", "")[:3] if match[1] is not None else ("", "", "")
-    if match[1] is None:
-        names = [group for group in groups if group]
-        first, second = names[0], names[1] if len(names) > 1 else ""
-    ahead = (_weekday_number(first) - reading.today.weekday()) % 7
-    if which == "next":
-        ahead = 7 - reading.today.weekday() + _weekday_number(first)
-    elif ahead == 0 and not _has_starts_left(reading, reading.today):
-        ahead = 7
-    start = reading.today + timedelta(days=ahead)
-    consecutive = second and (_weekday_number(second) - _weekday_number(first)) % 7 == 1
-    set_days(reading, start, 0, start + timedelta(days=1) if consecutive else None)
+# ---- several days
+
+
+def _read_named(reading: Reading, match: re.Match[str]) -> None:
+    """Marked days, and those between them in "monday to friday"."""
+    if "date" in reading.values:
+        return
+    days: list[date] = []
+    previous: _Day | None = None
+    is_next = bool(match["early"] or match["late"])
+    for joint, ordinal, weekday, mark_is_next in re.findall(
+        r"([^\x01]*)\x01(\d+),(\d?),(\d)\x01", match["days"]
+    ):
+        day = _Day(date.fromordinal(int(ordinal)), int(weekday) if weekday else None)
+        is_next = is_next or mark_is_next == "1"
+        if is_next and day.weekday is not None:
+            day = _weekday(reading, WEEKDAYS[day.weekday], is_next=True)
+        to = "and" if match["limit"] == "between" else _TO
+        if previous and re.search(rf"(?:^| ){to}(?: |$)", joint):
+            days[-1:] = _from_to(reading, previous, day)
+        elif previous and not re.search("or|and|/", joint) and _is_same(previous, day):
+            days[-1] = day.date if day.weekday is None else previous.date
+        else:
+            days.append(day.date)
+        previous = day
+    first, last = min(days), max(days)
+    limit = "since" if match["open"] else match["limit"]
+    if limit == "between" or (limit == "from" and len(days) > 1):
+        limit = None
+    if limit:
+        first, last = _limits(reading, first, limit)
+    else:
+        days = [day for day in sorted({*days}) if (day - first).days < MAX_DAYS]
+        if len(days) <= (days[-1] - first).days:
+            last = days[-1]
+            reading.values["days"] = tuple(days)
+    set_days(reading, first, 0, last)
+
+
+def _limits(reading: Reading, day: date, limit: str) -> tuple[date, date]:
+    """The first and last day of "before friday", "after dec 1" and the like."""
+    earlier, later = timedelta(days=1), timedelta(days=OPEN_DAYS - 1)
+    match limit:
+        case "by" | "until" | "till":
+            return min(reading.today, day), day
+        case "before":
+            return min(reading.today, day), max(reading.today, day - earlier)
+        case "after":
+            return day + earlier, day + earlier + later
+        case "week of":
+            return day, day + timedelta(days=6)
+        case _:
+            return day, day + later
+
+
+def _is_same(one: _Day, other: _Day) -> bool:
+    """Whether two days beside each other are one: in "tomorrow, sunday"."""
+    return (one.weekday is None) != (other.weekday is None)
+
+
+def _from_to(reading: Reading, first: _Day, last: _Day) -> list[date]:
+    """The days from one to another. Weekdays may have begun already."""
+    begin, end = first.date, last.date
+    if first.weekday is not None and last.weekday is not None:
+        length = timedelta(days=(last.weekday - first.weekday) % 7)
+        begin = max(end - length, reading.today)
+    return [begin + timedelta(days=n) for n in range(min(max((end - begin).days, 0) + 1, MAX_DAYS))]
+
+
+# ---- weeks and months
+
+
+def _read_weeks(reading: Reading) -> None:
+    today = reading.today
+    monday = today - timedelta(days=today.weekday())
+    reading.take(
+        r"\b(?:(?:on|over|at) )?(?:(this|next|the|coming) )?weekends?\b",
+        lambda m: _weekend(reading, monday, is_next=m[1] == "next"),
+    )
+    reading.take(
+        r"\b(?:(this|next) )?weekdays?\b",
+        lambda m: _weekdays(reading, monday, is_next=m[1] == "next"),
+    )
+    reading.take(
+        r"\b(?:later )?this week\b",
+        lambda _: set_days(reading, today, 0, monday + timedelta(days=6)),
+    )
+    reading.take(
+        r"\b(?:(?:in|within|over|during|for) )?(?:the )?(?:next|coming|following) "
+        r"(\d{1,2}|few|couple(?: of)?) (day|week)s?\b|"
+        r"\bwithin (?:the |a |one )?(?:next )?(\d{0,2}) ?(day|week)s?\b",
+        lambda m: _coming(reading, m[1] or m[3], m[2] or m[4]),
+    )
+    reading.take(
+        r"\bnext week\b", lambda _: set_days(reading, monday, 7, monday + timedelta(days=13))
+    )
+
+
+def _coming(reading: Reading, number: str, unit: str) -> None:
+    count = int(number) if number.isdigit() else {"few": 3, "": 1}.get(number, 2)
+    days = min(max(count * (7 if unit == "week" else 1), 1), MAX_DAYS)
+    set_days(reading, reading.today, 0, reading.today + timedelta(days=days - 1))
+
+
+def _weekend(reading: Reading, monday: date, *, is_next: bool) -> None:
+    saturday = monday + timedelta(days=5)
+    if is_next or not _has_starts_left(reading, saturday + timedelta(days=1)):
+        saturday += timedelta(days=7)
+    set_days(reading, saturday, 0, saturday + timedelta(days=1))
 
 
 def _weekdays(reading: Reading, monday: date, *, is_next: bool) -> None:
@@ -133,6 +317,46 @@ def _weekdays(reading: Reading, monday: date, *, is_next: bool) -> None:
         set_days(reading, reading.today, 0, friday)
 
 
+def _read_months(reading: Reading) -> None:
+    unmistakable = "|".join(name for name in MONTHS if name not in {"march", "may"})
+    reading.take(r"\b(?:later )?this month\b", lambda _: _whole_month(reading, 0))
+    reading.take(r"\bnext month\b", lambda _: _whole_month(reading, 1))
+    reading.take(
+        rf"\b(?:before|by|until|till) ({_MONTH})\b",
+        lambda m: set_days(
+            reading, reading.today, 0, _first_of(reading, _ahead(reading, m[1])) - timedelta(days=1)
+        ),
+    )
+    part = "|".join(_PARTS_OF_MONTH)
+    reading.take(
+        rf"(?:\b(?:the )?({part}) (?:of |in )?)?(?:\b(?:in|during|for) )?\b({unmistakable})\b|"
+        rf"(?:\b(?:the )?({part}) of |\b(?:in|during) |\bfor (?=m))({_MONTH})\b",
+        lambda m: _whole_month(
+            reading,
+            _ahead(reading, m[2] or m[4]),
+            _PARTS_OF_MONTH.get(m[1] or m[3] or "", (1, 31)),
+        ),
+    )
+
+
+def _whole_month(reading: Reading, ahead: int, days: tuple[int, int] = (1, 31)) -> None:
+    """Days of the month that is so many months ahead, from today on."""
+    begin = _first_of(reading, ahead)
+    end = (begin + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    first = max(begin.replace(day=days[0]), reading.today)
+    set_days(reading, first, 0, max(first, min(end, begin + timedelta(days=days[1] - 1))))
+
+
+def _ahead(reading: Reading, month: str) -> int:
+    """How many months ahead a month is."""
+    return (_month(month) - reading.today.month) % 12
+
+
+def _first_of(reading: Reading, ahead: int) -> date:
+    years, month = divmod(reading.today.month - 1 + ahead, 12)
+    return date(reading.today.year + years, month + 1, 1)
+
+
 def _year(text: str | None) -> int | None:
     if not text:
         return None
@@ -141,7 +365,3 @@ def _year(text: str | None) -> int | None:
 
 def _month(text: str) -> int:
     return SHORT_MONTHS.get(text) or MONTHS.index(text) + 1
-
-
-def _weekday_number(text: str) -> int:
-    return SHORT_WEEKDAYS[text] if text in SHORT_WEEKDAYS else WEEKDAYS.index(text)

@@ -16,11 +16,18 @@ from app.search.reading import Reading
 from app.search.vocabulary import Meaning, Vocabulary, plain, stem
 from app.search.words import (
     AUDIENCES,
+    FAR_CITIES,
     FILLER,
     GRAMMAR,
     KNOWN,
     LEVELS,
     NUMBERS,
+    OUTSIDE,
+    RARE_GRAMMAR,
+    RARE_WORDS,
+    SHORT_WEEKDAYS,
+    WEEKDAYS,
+    ZIP_CODES,
 )
 
 Day = date  # `Understood` has a field of that name
@@ -52,8 +59,10 @@ class Understood:
     and `to_time` mean a start at that time. `text` is what no criterion covers.
 
     The last fields are not sent to clients: `services` and `areas` are what words of the text may
-    mean if they name several, `words` are the others, `minutes` is a lesson's length, `by_price`
-    asks for cheap lessons."""
+    mean if they name several, `words` are the others, `days` are the only days that count from
+    `date` to `last_date` if not all do, `minutes` is a lesson's length, `by_price` asks for cheap
+    lessons. `outside` is a place outside the city, `is_online` asks for lessons that are not in
+    person, and `ignored` are phrases that no search can follow."""
 
     service: str | None = None
     category: str | None = None
@@ -71,8 +80,12 @@ class Understood:
     services: tuple[str, ...] = ()
     areas: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    days: tuple[Day, ...] = ()
     minutes: int | None = None
     by_price: bool = False
+    outside: str | None = None
+    is_online: bool = False
+    ignored: tuple[str, ...] = ()
 
     def as_json(self) -> UnderstoodJson:
         """The criteria in the API's JSON; those that the query does not have are left out."""
@@ -102,10 +115,31 @@ _PHRASES_TO_SKIP = re.compile(
     r"\b(?:near(?:by)? me|close to me|around me|in my (?:area|neighborhood)|one on one|"
     r"1 ?-? ?on ?-? ?1|1:1|one to one|1 - 1|face to face|in person|as soon as possible|asap|"
     r"any ?time|(?:in )?(?:new york city|new york|nyc|ny)|how much (?:is|are|does|do)|who can|"
+    r"class?es? de|(?:(?:who|that) )?(?:can )?(?:comes?|travels?) to (?:me|us|(?:my|our) (?:home|place|"
+    r"house|apartment|apt))|"
     r"at (?:my (?:home|place|house)|home))\b(?! (?:after|before|at|from)\b)"
 )
 _TOKEN = re.compile(
     r"\d{4}-\d\d-\d\d|\d+(?:[.:]\d+)?|\$|/|-|<=?|>=?|\+|[a-z0-9]+(?:[+#]+)?|\x00\d+\x00"
+)
+
+
+_ONLINE = (
+    r"\b(?:(?:via|over|on|by|through) )?(?:online|on line|remote(?:ly)?|virtual(?:ly)?|zoom|skype|"
+    r"facetime|google meet|video (?:call|chat|lesson)s?|web ?cam)\b(?: only\b)?"
+)
+_OUTSIDE = (
+    rf"\b(?:(?:in|near|around|at|from) )?({'|'.join(sorted(OUTSIDE, key=len, reverse=True))})\b|"
+    rf"\b(?:in|near|around) ({'|'.join(FAR_CITIES)})\b"
+)
+_TIME_WORD = (
+    rf"(?:{'|'.join([*WEEKDAYS, *SHORT_WEEKDAYS])}|weekend|weekday|today|tomorrow|morning|afternoon|"
+    r"evening|night)s?"
+)
+# No search leaves out days or times.
+_EXCLUDED_TIMES = (
+    rf"\b(?:but )?(?:not|except|excluding|no|avoid)(?: (?:for|on|in|the|at|any))* {_TIME_WORD}"
+    rf"(?: (?:or|and) {_TIME_WORD})*\b"
 )
 
 
@@ -122,23 +156,34 @@ class _Query(Reading):
         self.text = " ".join(self._corrected(token) for token in tokens)
         self.skip(_PHRASES_TO_SKIP)
         self._protect_terms(lambda words: len(words) > 1)
+        self._read_other_places()
+        self.take(_EXCLUDED_TIMES, lambda m: self.ignored.append(m[0].strip()))
         self._read_lengths_and_ages()
         times.read_parts_of_day(self)
         times.read_clock_ranges(self)
         prices.read(self)
         dates.read(self)
         times.read_times(self)
+        times.join_parts(self)
         self._read_levels()
         self._protect_terms(lambda _: True)
+        self.take(r"\b(?:but )?(?:not|except|no) \x00(\d+)\x00", self._exclude_term)
+        self.take(
+            r"\b(?:but )?(?:not|without) (?!too |so |very |sure )[a-z]{3,}\b(?! \d)",
+            lambda m: self.ignored.append(m[0]),
+        )
         self._read_audiences()
 
     # ---- words
 
     def _corrected(self, token: str) -> str:
-        is_grammar = token in KNOWN or stem(token) in KNOWN
+        is_grammar = token in KNOWN or stem(token) in KNOWN or token in RARE_WORDS
         if is_grammar or not token.isalpha() or stem(token) in self.vocabulary.words:
             return token
-        return spelling.corrected(token, self.vocabulary, KNOWN) or token
+        corrections = (
+            spelling.corrected(word, self.vocabulary, KNOWN) for word in (token, stem(token))
+        )
+        return next(filter(None, corrections), token)
 
     def _protect_terms(self, is_allowed: Callable[[Sequence[str]], bool]) -> None:
         """Replaces terms by placeholders, the longest first, so that no other rule reads their
@@ -149,7 +194,7 @@ class _Query(Reading):
         while position < len(tokens):
             for length in range(min(self.vocabulary.longest, len(tokens) - position), 0, -1):
                 words = tokens[position : position + length]
-                meaning = self.vocabulary.meanings.get(tuple(map(stem, words)))
+                meaning = self._meaning(tuple(map(stem, words)))
                 if meaning and is_allowed(words) and not self._is_grammar(words, tokens, position):
                     output.append(f"\x00{len(self.terms)}\x00")
                     self.terms.append((" ".join(words), meaning))
@@ -159,6 +204,15 @@ class _Query(Reading):
                 output.append(tokens[position])
                 position += 1
         self.text = " ".join(output)
+
+    def _meaning(self, stems: tuple[str, ...]) -> Meaning | None:
+        """Of a term, or of one whose words are in another order: in "cooking thai"."""
+        meanings = self.vocabulary.meanings
+        if stems not in meanings and len(stems) == 2:
+            category = meanings.get(stems[:1])
+            if category and category.category and not category.services:
+                return meanings.get(stems[::-1])
+        return meanings.get(stems)
 
     def _is_grammar(self, words: Sequence[str], tokens: Sequence[str], position: int) -> bool:
         """Whether these words belong to another rule here: in "piano for kids", the audience."""
@@ -178,6 +232,18 @@ class _Query(Reading):
                 return bool(meaning.services)
         return False
 
+    def _exclude_term(self, match: re.Match[str]) -> None:
+        number = int(match[1])
+        self.ignored.append(f"not {self.terms[number][0]}")
+        self.terms[number] = "", Meaning()
+
+    # ---- places where there are no lessons
+
+    def _read_other_places(self) -> None:
+        self.take(_ONLINE, lambda _: self.set("is_online", value=True))
+        self.take(_OUTSIDE, lambda m: self.set("outside", OUTSIDE.get(m[1]) or FAR_CITIES[m[2]]))
+        self.text = re.sub(r"\b1(?:0[0-4]|1[0-6])\d\d\b", _borough, self.text)
+
     # ---- the lesson and the student
 
     def _read_lengths_and_ages(self) -> None:
@@ -185,7 +251,8 @@ class _Query(Reading):
         age = (
             r"\b(?:(?:for|my|our|an?|is|are|who is) )*(\d{1,2})(?: ?(?:-|to|and) ?\d{1,2})? ?"
             r"(?:- )?(?:years?|yrs?)(?: ?-? ?old)?s?\b(?! of)|"
-            r"\b(?:for |my |an? )*(\d{1,2}) ?yo\b|\b(?:ages?|aged) (?:of )?(\d{1,2})"
+            r"\b(?:for |my |an? )*(\d{1,2}) ?yo\b|\b(?:i am|im|(?:s?he|who) is|s?hes) (\d{1,2})"
+            r"(?! ?(?:am|pm|:))\b|\b(?:ages?|aged) (?:of )?(\d{1,2})"
             r"(?: ?(?:-|to|and) ?\d{1,2})?\b"
         )
         self.take(age + r"(?: (?:kid|child|boy|girl|son|daughter|old)s?)?", self._age)
@@ -194,7 +261,7 @@ class _Query(Reading):
             lambda m: self.set("audience", "kids" if int(m[1] or m[2]) <= 6 else "teens"),
         )
         self.take(
-            r"\b(?:for )?(?:an? )?(\d{2,3}|45) ?-? ?min(?:ute)?s?\b",
+            r"\b(?:for )?(?:an? )?(?:\d{2,3} ?(?:-|to|or) ?)?(\d{2,3}) ?-? ?min(?:ute)?s?\b",
             lambda m: self.set("minutes", int(m[1])),
         )
         self.take(r"\bhalf(?: an)?[ -]hour\b", lambda _: self.set("minutes", 30))
@@ -228,7 +295,7 @@ class _Query(Reading):
             else:
                 output.append(str(value))
                 previous = value
-        self.text = " ".join(output)
+        self.text = re.sub(r"\bhalf past (\d{1,2})\b", r"\1:30", " ".join(output))
 
     def _age(self, match: re.Match[str]) -> None:
         years = int(next(group for group in match.groups() if group))
@@ -245,7 +312,10 @@ class _Query(Reading):
             r"(?: ?levels?)?\b",
             lambda m: self.set("level", LEVELS[m[1]]),
         )
-        self.take(r"\bfrom scratch\b", lambda _: self.set("level", "beginner"))
+        self.take(
+            r"\bfrom scratch\b|\b(?:no|without) (?:prior |previous |any )?experience\b",
+            lambda _: self.set("level", "beginner"),
+        )
 
     def _read_audiences(self) -> None:
         words = "|".join(sorted(AUDIENCES, key=len, reverse=True))
@@ -267,13 +337,16 @@ class _Query(Reading):
         places: list[str] = []
         for text, meaning in self.terms:
             if meaning.areas and not (meaning.services or meaning.category):
-                areas |= meaning.areas
+                areas |= self._in_named_borough(meaning.areas)
                 places.append(text)
             elif meaning.category and len(meaning.services) != 1:
                 values.setdefault("category", meaning.category)
             elif meaning.services:
                 services = (services & meaning.services) or (services | meaning.services)
                 ambiguous.append(text)
+        if areas and "outside" in values:
+            self.ignored.append(values.pop("outside"))
+        areas -= {self.vocabulary.borough_of.get(area) for area in areas} - {None}
         if len(areas) == 1:
             values["area"] = min(areas)
         elif areas:
@@ -284,7 +357,18 @@ class _Query(Reading):
             if "service" not in values:
                 words += ambiguous
         rest = self._rest(values)[:MAX_TEXT_WORDS]
-        return Understood(**values, words=tuple(rest), text=" ".join([*words, *rest]) or None)
+        outside = [values["outside"].lower()] if "outside" in values else []
+        return Understood(
+            **values,
+            words=tuple(rest),
+            text=" ".join([*words, *rest, *outside]) or None,
+            ignored=tuple(self.ignored),
+        )
+
+    def _in_named_borough(self, areas: frozenset[str]) -> frozenset[str]:
+        """Those of these areas that lie in a borough of the query, or all if none does."""
+        named = {area for _, meaning in self.terms for area in meaning.areas}
+        return frozenset(a for a in areas if self.vocabulary.borough_of.get(a) in named) or areas
 
     def _narrow(
         self, values: dict[str, Any], services: frozenset[str], named: frozenset[str]
@@ -304,6 +388,8 @@ class _Query(Reading):
         """The words that no rule has read."""
         tokens = [token for token in self.text.split(" ") if re.search(r"[a-z0-9]", token)]
         tokens = [token for token in tokens if not token.startswith("\x00")]
+        # Levels of exams: in "japanese n5".
+        tokens = [token for token in tokens if len(token) > 1 or token.isdigit()]
         numbers = [token for token in tokens if token.isdigit()]
         has_price = {"min_price_cents", "max_price_cents"} & values.keys()
         if len(numbers) == 1 and not has_price and 20 <= int(numbers[0]) <= HIGHEST_PRICE:
@@ -312,7 +398,7 @@ class _Query(Reading):
         return [
             token
             for token in tokens
-            if token not in FILLER and token not in GRAMMAR and not token.isdigit()
+            if not (token in FILLER or token in GRAMMAR or token in RARE_GRAMMAR or token.isdigit())
         ]
 
 
@@ -320,8 +406,14 @@ def _separated(text: str) -> str:
     """Marks that belong to numbers stand alone; other punctuation separates words."""
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
     text = re.sub(r"[–—−‐‑]", "-", text)
+    day = "|".join(f"{name}s?" for name in [*WEEKDAYS, *SHORT_WEEKDAYS])
+    text = re.sub(rf"\b({day}) ?- ?(?=(?:{day})\b)", r"\1 to ", text)
     text = re.sub(r"\b([ap])\.?\s?m\b\.?", r"\1m", text)
     text = re.sub(r"(?<=\d)(?=[a-z])", " ", text)
     text = re.sub(r"(?<=[a-z])(?=\d)", " ", text)
     text = re.sub(r"(\d)\s?p\b(?! ?/)", r"\1 pm", text)
     return re.sub(r"(?<=[a-z])[-/](?=[a-z])", " ", text).replace("&", " and ")
+
+
+def _borough(zip_code: re.Match[str]) -> str:
+    return ZIP_CODES.get(zip_code[0][:3], zip_code[0])

@@ -2,6 +2,7 @@
 
 import re
 
+from app.search import dates
 from app.search.reading import Reading
 
 # A number alone is a price only if a lesson may cost it.
@@ -75,7 +76,9 @@ def read(reading: Reading) -> None:
 
 def _price_range(reading: Reading, match: re.Match[str]) -> bool | None:
     low, high = (_cents(amount) for amount in match.groups() if amount)
-    if "$" not in match[0] and (max(low, high) < 2000 or max(low, high) > 100 * HIGHEST_PRICE):
+    if "$" not in match[0] and (
+        max(low, high) < 2000 or max(low, high) > 100 * HIGHEST_PRICE or dates.follows_month(match)
+    ):
         return False
     reading.set("min_price_cents", min(low, high))
     reading.set("max_price_cents", max(low, high))

@@ -7,18 +7,21 @@ from typing import Any
 
 
 class Reading:
-    """`text` is what no rule has read yet, `values` are the criteria that rules have read."""
+    """`text` is what no rule has read yet, `values` are the criteria that rules have read, and
+    `ignored` are phrases that no search can follow. `parts` are all parts of the day."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
         self.today = now.date()
         self.text = ""
         self.values: dict[str, Any] = {}
+        self.ignored: list[str] = []
+        self.parts: list[str] = []
 
     def skip(self, pattern: re.Pattern[str]) -> None:
         self.text = re.sub(r"\s+", " ", pattern.sub(" | ", self.text))
 
-    def take(self, pattern: str, use: Callable[[re.Match[str]], bool | None]) -> None:
+    def take(self, pattern: str, use: Callable[[re.Match[str]], object]) -> None:
         """Removes the matches that `use` reads; it returns False for one that it does not."""
 
         def replace(match: re.Match[str]) -> str:

@@ -100,11 +100,11 @@ def narrowed(understood: Understood, filters: SearchQuery, words: Vocabulary) ->
         if not filters.service and not named & {*words.services_in(filters.category)}:
             values |= {"service": None, "services": ()}
     if filters.area:
-        values |= {"area": filters.area, "areas": ()}
+        values |= {"area": filters.area, "areas": (), "outside": None}
     if filters.min_price is not None or filters.max_price is not None:
         values |= {"min_price_cents": filters.min_price, "max_price_cents": filters.max_price}
     if filters.date:
-        values |= {"date": filters.date, "last_date": None}
+        values |= {"date": filters.date, "last_date": None, "days": ()}
     if filters.part_of_day:
         values |= {"part_of_day": filters.part_of_day, "from_time": None, "to_time": None}
     if filters.level:
@@ -161,7 +161,7 @@ async def _results(
     words = await vocabulary.load(pool)
     understood = narrowed(parse(filters.q, words, now=search.local_now(now)), filters, words)
     sort: Sort = filters.sort or ("price" if understood.by_price else default)
-    items = await search.items(
+    matches = await search.matches(
         pool,
         understood,
         words,
@@ -174,7 +174,7 @@ async def _results(
     def key(item: Item) -> list[Any]:
         return search.position(item, sort)
 
-    return understood, words, sort, wire.listing(items, filters, search.as_json, key)
+    return understood, words, sort, wire.listing(matches.items, filters, search.as_json, key)
 
 
 @web.public

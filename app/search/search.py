@@ -21,6 +21,7 @@ from app.availability.next_start import Pair
 from app.availability.start_times import HORIZON
 from app.db import Db
 from app.schema import InstantText, NamedJson
+from app.search.dates import MAX_DAYS
 from app.search.parse import Understood
 from app.search.vocabulary import Vocabulary
 from app.search.words import PARTS
@@ -29,9 +30,10 @@ from app.statements import PUBLIC_SECONDS, statement
 Sort = Literal["soonest", "price", "newest"]
 # The zone in which days without an instructor are meant.
 ZONE = ZoneInfo("America/New_York")
-# The days of a search with a time but without a day: first the nearest ones.
+# The nearest days of a search are read first: of one with a time but without a day, which ends with
+# the last of them, and of one with a long range of days.
 STAGES = (3, 14)
-MAX_DAYS = 14
+RANGE_STAGES = (14, MAX_DAYS)
 # Candidates beyond a page, because some of them turn out not to be free.
 SPARE = 10
 # Candidates that each round of a search reads, as multiples of the first, and their largest number.
@@ -45,7 +47,7 @@ _INCLUDED_AUDIENCES = {"seniors": ["seniors", "adults"]}
 # The criteria that can be dropped, from the one that matters least.
 _DROPPABLE: dict[str, tuple[str, ...]] = {
     "time": ("part_of_day", "from_time", "to_time"),
-    "date": ("date", "last_date"),
+    "date": ("date", "last_date", "days"),
     "area": ("area", "areas"),
     "price": ("min_price_cents", "max_price_cents"),
     "length": ("minutes",),
@@ -70,6 +72,18 @@ class Item:
     areas: list[str]
     minutes: int
     next_available: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """A page of results. `is_cut`: further results may exist that are not read, because too many
+    candidates come before them."""
+
+    items: list[Item]
+    is_cut: bool = False
+
+
+NOTHING = Matches([])
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +160,10 @@ class _FreeCandidate(_Offer):
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """The days of a search, and the minutes of each day in which a whole lesson must lie, or at
-    which it must start."""
+    """The days of a search in order, and the minutes of each day in which a whole lesson must lie,
+    or at which it must start."""
 
-    first: date
-    days: int
+    days: list[date]
     from_minute: int
     to_minute: int
     exactly: int | None
@@ -165,7 +178,7 @@ def local_now(now: datetime) -> datetime:
     return now.astimezone(ZONE)
 
 
-async def items(
+async def matches(
     db: Db,
     criteria: Understood,
     vocabulary: Vocabulary,
@@ -174,22 +187,29 @@ async def items(
     limit: int,
     sort: Sort = "soonest",
     after: Position | None = None,
-) -> list[Item]:
+) -> Matches:
     """Up to `limit` services that satisfy every criterion, after the one at `after`."""
     filters = _filters(criteria, vocabulary)
-    if filters["services"] == [] or filters["areas"] == []:
-        return []
+    if criteria.outside or filters["services"] == []:
+        return NOTHING
     if not _has_time(criteria):
-        return await _next_items(db, filters, now=now, limit=limit, sort=sort, after=after)
-    stages = [MAX_DAYS] if criteria.date or sort != "soonest" else list(STAGES)
-    for days in stages:
-        hours = _hours(criteria, local_now(now).date(), days)
-        if hours.from_minute >= hours.to_minute:
-            return []
-        free = await _free_items(db, filters, hours, now=now, limit=limit, sort=sort, after=after)
-        if len(free) >= limit:
+        items = await _next_items(db, filters, now=now, limit=limit, sort=sort, after=after)
+        return Matches(items)
+    hours = _hours(criteria, local_now(now).date())
+    if hours.from_minute >= hours.to_minute:
+        return NOTHING
+    stages = [len(hours.days)]
+    if sort == "soonest":
+        ends = RANGE_STAGES if criteria.date else STAGES
+        stages = [*(end for end in ends if end < len(hours.days)), *stages]
+    for end in stages:
+        nearest = replace(hours, days=hours.days[:end])
+        matches = await _free_items(
+            db, filters, nearest, now=now, limit=limit, sort=sort, after=after
+        )
+        if len(matches.items) >= limit:
             break
-    return free
+    return matches
 
 
 async def relaxed(
@@ -209,16 +229,25 @@ async def relaxed(
         for group, names in _DROPPABLE.items()
         if any(getattr(criteria, name) not in {None, ()} for name in names)
     ]
+
+    async def nearest(looser: Understood) -> list[Item]:
+        return (await matches(db, looser, vocabulary, now=now, limit=limit, sort=sort)).items
+
     subject = replace(_EMPTY, service=base.service, category=base.category, services=base.services)
-    if subject != _EMPTY and not await items(db, subject, vocabulary, now=now, limit=1):
-        # Nobody offers it: what else is there in its category?
-        dropped = ["service"] if base.service or base.services else ["category"]
-        category = base.category if base.services else None
-        if base.service and "service" in dropped:
-            category = vocabulary.category_of.get(base.service)
-        base = replace(base, service=None, services=(), category=category)
-        if nearest := await items(db, base, vocabulary, now=now, limit=limit, sort=sort):
-            return Relaxed(dropped, nearest)
+    if subject != _EMPTY:
+        offered = await matches(db, subject, vocabulary, now=now, limit=1)
+        if not offered.items:
+            # Nobody offers it: what else is there in its category?
+            dropped = ["service"] if base.service or base.services else ["category"]
+            category = base.category if base.services else None
+            if base.service and "service" in dropped:
+                category = vocabulary.category_of.get(base.service)
+            base = replace(base, service=None, services=(), category=category)
+    if criteria.outside:
+        base = replace(base, outside=None)
+        dropped.append("text")
+    if dropped and (results := await nearest(base)):
+        return Relaxed(dropped, results)
     attempts = (
         combination
         for size in range(1, len(groups) + 1)
@@ -227,10 +256,10 @@ async def relaxed(
     for combination in [*islice(attempts, MAX_ATTEMPTS), tuple(groups)]:
         names = [name for group in combination for name in _DROPPABLE[group]]
         looser = replace(base, **{name: getattr(_EMPTY, name) for name in names})
-        if nearest := await items(db, looser, vocabulary, now=now, limit=limit, sort=sort):
+        if results := await nearest(looser):
             for group in combination:
                 dropped += _present(criteria, group)
-            return Relaxed(dropped, nearest)
+            return Relaxed([*dict.fromkeys(dropped)], results)
     return None
 
 
@@ -323,21 +352,23 @@ def _filters(criteria: Understood, vocabulary: Vocabulary) -> dict[str, Any]:
 
 
 def hours(criteria: Understood, *, now: datetime) -> Hours | None:
-    """The hours of a search with a day or time: those of the next MAX_DAYS if it has no day."""
-    return _hours(criteria, local_now(now).date(), MAX_DAYS) if _has_time(criteria) else None
+    """The hours of a search with a day or time: of the days of STAGES if it has no day."""
+    return _hours(criteria, local_now(now).date()) if _has_time(criteria) else None
 
 
 def _has_time(criteria: Understood) -> bool:
     return any((criteria.date, criteria.part_of_day, criteria.from_time, criteria.to_time))
 
 
-def _hours(criteria: Understood, today: date, days: int) -> Hours:
-    first = criteria.date or today
+def _hours(criteria: Understood, today: date) -> Hours:
+    first, count = today, STAGES[-1]
     if criteria.date:
-        last = max(criteria.last_date or first, first)
+        last = max(criteria.last_date or criteria.date, criteria.date)
         # Past days of a range have no starts left.
-        first = min(max(first, today - timedelta(days=1)), last)
-        days = min((last - first).days + 1, MAX_DAYS)
+        first = min(max(criteria.date, today - timedelta(days=1)), last)
+        count = min((last - first).days + 1, MAX_DAYS)
+    days = [first + timedelta(days=n) for n in range(count)]
+    days = [day for day in days if not criteria.days or day in criteria.days] or days[-1:]
     begin, end = PARTS.get(criteria.part_of_day or "", (0, 24))
     from_minute, to_minute = begin * 60, end * 60
     exactly = None
@@ -348,7 +379,7 @@ def _hours(criteria: Understood, today: date, days: int) -> Hours:
         from_minute, to_minute = exactly, 24 * 60
     elif criteria.to_time:
         to_minute = min(to_minute, _minute(criteria.to_time))
-    return Hours(first, days, from_minute, to_minute, exactly)
+    return Hours(days, from_minute, to_minute, exactly)
 
 
 def _minute(wall_clock: str) -> int:
@@ -402,7 +433,7 @@ async def _free_items(
     limit: int,
     sort: Sort,
     after: Position | None,
-) -> list[Item]:
+) -> Matches:
     """Results that are free within these hours, with their first start then."""
     results: list[Item] = []
     read_ids: set[UUID] = set()
@@ -413,7 +444,6 @@ async def _free_items(
         candidates = await _free.all(
             db,
             **filters,
-            first=hours.first,
             days=hours.days,
             from_minute=hours.from_minute,
             to_minute=hours.to_minute,
@@ -431,19 +461,19 @@ async def _free_items(
         results += [row.item(start) for row, start in starts if start is not None]
         ranking = _ranking(results, sort, after)
         if len(candidates) < size:
-            return ranking[:limit]
+            return Matches(ranking[:limit])
         last = candidates[-1]
         if len(ranking) >= limit and (
             sort != "soonest"
             or _soonest(ranking[limit - 1])
             <= _order(last.start, last.instructor_id, last.service_id)
         ):
-            break
+            return Matches(ranking[:limit])
         keys = _keys(
             Position(last.service_id, last.start, last.hourly_rate_cents, last.instructor_id)
         )
         size = min(size * 4, 1000)
-    return ranking[:limit]
+    return Matches(ranking[:limit], is_cut=True)
 
 
 def _keys(after: Position | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import re
 
 from app.search import dates
 from app.search.reading import Reading
+from app.search.words import PARTS
 
 _CLOCK = r"(?:\d{1,2}(?:[:.]\d\d)?(?: ?(?:am|pm))?|noon|midday|midnight)"
 _TO = r"(?:-|to|until|till|and|through|thru)"
@@ -32,6 +33,7 @@ def read_parts_of_day(reading: Reading) -> None:
 
 def _set_part(reading: Reading, part: str, *, days_ahead: int | None = None) -> None:
     reading.set("part_of_day", part)
+    reading.parts.append(part)
     if days_ahead is not None:
         dates.set_days(reading, reading.today, days_ahead)
 
@@ -53,6 +55,8 @@ def read_clock_ranges(reading: Reading) -> None:
 
 
 def _clock_range(reading: Reading, match: re.Match[str]) -> bool | None:
+    if dates.follows_month(match):
+        return False
     first, last = match[1], match[2]
     is_time = any(mark in first + last for mark in ("am", "pm", ":", "noon", "mid"))
     small = max(_hour(first), _hour(last)) <= 12
@@ -88,9 +92,22 @@ def read_times(reading: Reading) -> None:
     reading.take(rf"\b(?:around|about|circa) {clock}", lambda m: _time(reading, "around", m[1]))
     reading.take(rf"\bat {clock}", lambda m: _time(reading, "at", m[1]))
     reading.take(
-        r"(?<![\d$])\b(\d{1,2}(?:[:.]\d\d)? ?(?:am|pm)|\d{1,2}:\d\d|noon|midday)\b",
+        r"(?<![\d$])\b(\d{1,2}(?:[:.]\d\d)? ?(?:am|pm)|\d{1,2}:\d\d|\d{1,2} oclock|noon|midday)\b",
         lambda m: _time(reading, "at", m[1]),
     )
+
+
+def join_parts(reading: Reading) -> None:
+    """Parts of the day that follow each other are hours; of others, the first counts."""
+    parts = [part for part in PARTS if part in reading.parts]
+    if len(parts) < 2 or {"from_time", "to_time"} & reading.values.keys():
+        return
+    (begin, first_end), (last_begin, end) = PARTS[parts[0]], PARTS[parts[-1]]
+    if len(parts) == 2 and first_end != last_begin:
+        reading.ignored += [part for part in parts if part != reading.values["part_of_day"]]
+    else:
+        del reading.values["part_of_day"]
+        _between(reading, _wall(60 * begin), _wall(60 * end))
 
 
 def _time(reading: Reading, name: str, text: str) -> bool | None:

@@ -101,6 +101,16 @@ class Vocabulary:
     def _areas(self) -> dict[str, tuple[str, str]]:
         return {row.slug: (row.name, row.group) for row in self.terms if row.kind == "area"}
 
+    @cached_property
+    def borough_of(self) -> dict[str, str]:
+        """The slug of each neighborhood's borough."""
+        boroughs = {name: slug for slug, (name, group) in self._areas.items() if name == group}
+        return {
+            slug: boroughs[group]
+            for slug, (name, group) in self._areas.items()
+            if name != group and group in boroughs
+        }
+
     def areas_around(self, area: str) -> list[str]:
         """The areas whose instructors come to this one: itself and its borough, or for a borough
         all of its areas."""

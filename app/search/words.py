@@ -47,6 +47,30 @@ AUDIENCES = {
     "grandpa": "seniors", "grandmother": "seniors", "grandfather": "seniors",
 }  # fmt: skip
 
+# Places outside the city, and cities whose names have other meanings unless they follow "in".
+OUTSIDE = {
+    "new jersey": "New Jersey", "nj": "New Jersey", "jersey city": "Jersey City",
+    "jersey": "New Jersey", "hoboken": "Hoboken", "newark": "Newark", "fort lee": "Fort Lee",
+    "weehawken": "Weehawken", "union city": "Union City", "bayonne": "Bayonne",
+    "long island": "Long Island", "nassau county": "Nassau County",
+    "westchester": "Westchester", "yonkers": "Yonkers", "white plains": "White Plains",
+    "new rochelle": "New Rochelle", "scarsdale": "Scarsdale", "connecticut": "Connecticut",
+    "stamford": "Stamford", "philadelphia": "Philadelphia", "upstate": "upstate New York",
+}  # fmt: skip
+FAR_CITIES = {
+    name: name.title()
+    for name in (
+        "boston", "chicago", "los angeles", "san francisco", "miami", "california", "texas",
+        "florida", "pennsylvania", "london", "paris", "toronto",
+    )
+}  # fmt: skip
+# The boroughs by the beginnings of their ZIP codes.
+ZIP_CODES = {
+    "100": "manhattan", "101": "manhattan", "102": "manhattan", "103": "staten island",
+    "104": "bronx", "110": "queens", "111": "queens", "112": "brooklyn", "113": "queens",
+    "114": "queens", "116": "queens",
+}  # fmt: skip
+
 # Words that narrow no search.
 FILLER = frozenset(
     _words(
@@ -85,4 +109,19 @@ GRAMMAR = frozenset(
 KNOWN = frozenset(
     {*FILLER, *GRAMMAR, *NUMBERS, *WEEKDAYS, *SHORT_WEEKDAYS, *MONTHS, *SHORT_MONTHS}
     | {*LEVELS, *AUDIENCES}
+)
+# Words of the same kind that no typing mistake is corrected to.
+RARE_GRAMMAR = frozenset(
+    _words(
+        """
+        month months every daily weekly monthly few couple regular regularly once twice very not no
+        but except excluding avoid coming following during through thru onwards onward either
+        mom mother dad father wife husband friend friends boyfriend girlfriend myself family
+        fast quick quickly workshop workshops program conversational may oclock
+        """
+    )
+)
+RARE_WORDS = frozenset(
+    {*RARE_GRAMMAR, "remote", "remotely", "virtual", "virtually", "zoom", "skype", "facetime"}
+    | {word for place in [*OUTSIDE, *FAR_CITIES] for word in _words(place)}
 )

@@ -32,7 +32,7 @@ export function spread(free, zone, seed, limit) {
 export function isWithin(window, start, minutes, zone) {
   const day = dayOf(start, zone);
   const begin = wallMinutes(start, zone);
-  if (day < window.first || day > window.last) return false;
+  if (!window.days.includes(day)) return false;
   if (window.is_start) return begin === window.from;
   return window.from <= begin && begin + minutes <= window.to;
 }

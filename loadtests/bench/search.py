@@ -151,8 +151,10 @@ async def _search(connection: Tx, query: str) -> bytes:
     words = await vocabulary.load(connection)
     understood = parse(query, words, now=search.local_now(now))
     sort: search.Sort = "price" if understood.by_price else "soonest"
-    items = await search.items(connection, understood, words, now=now, limit=LIMIT + 1, sort=sort)
-    return orjson.dumps([search.as_json(item) for item in items])
+    matches = await search.matches(
+        connection, understood, words, now=now, limit=LIMIT + 1, sort=sort
+    )
+    return orjson.dumps([search.as_json(item) for item in matches.items])
 
 
 async def _suggest(connection: Tx, query: str) -> int:

@@ -131,17 +131,17 @@ language sql stable as $$
   select zone.time_zone from zone where zone.time_zone is not null
 $$;
 
--- The hours of a search in a time zone: from minute p_from to minute p_to of each of p_days days.
+-- The hours of a search in a time zone: from minute p_from to minute p_to of each day.
 create function search_hours(
-  p_zone text, p_first date, p_days integer, p_from integer, p_to integer
+  p_zone text, p_days date[], p_from integer, p_to integer
 ) returns tstzmultirange
 language sql stable as $$
   select coalesce(range_agg(tstzrange(span.start, span.finish))
                     filter (where span.start < span.finish), '{}')
-  from generate_series(0, p_days - 1) as n
+  from unnest(p_days) as day
   cross join lateral (
-    select local_or_jump(p_first + n + make_interval(mins => p_from), p_zone) as start,
-           local_or_jump(p_first + n + make_interval(mins => p_to), p_zone) as finish
+    select local_or_jump(day + make_interval(mins => p_from), p_zone) as start,
+           local_or_jump(day + make_interval(mins => p_to), p_zone) as finish
   ) as span
 $$;
 
@@ -151,7 +151,7 @@ $$;
 -- with the keys p_after and its fellows.
 create function search_open(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
-  p_level text, p_audiences text[], p_words text[], p_first date, p_days integer, p_from integer,
+  p_level text, p_audiences text[], p_words text[], p_days date[], p_from integer,
   p_to integer, p_sort text, p_after_start timestamptz, p_after_rate integer,
   p_after_instructor uuid, p_after uuid, p_limit integer, p_now timestamptz
 ) returns table (
@@ -169,7 +169,7 @@ begin
          range_merge(coalesce(range_agg(range_merge(h.hours)), '{}'))
   into v_zones, v_hours, v_span
   from calendar_zones() as z
-  cross join lateral search_hours(z.time_zone, p_first, p_days, p_from, p_to) as h (hours)
+  cross join lateral search_hours(z.time_zone, p_days, p_from, p_to) as h (hours)
   where not isempty(h.hours);
   if p_sort = 'soonest' and v_words is null
      and (p_services is null or cardinality(p_services) > 10) then
@@ -241,7 +241,7 @@ $$;
 -- a service counts.
 create function search_free(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
-  p_level text, p_audiences text[], p_words text[], p_first date, p_days integer, p_from integer,
+  p_level text, p_audiences text[], p_words text[], p_days date[], p_from integer,
   p_to integer, p_sort text, p_after_start timestamptz, p_after_rate integer,
   p_after_instructor uuid, p_after uuid, p_limit integer, p_now timestamptz
 ) returns table (
@@ -254,7 +254,7 @@ language sql stable as $$
          edges(free_time(page.instructor_id, lower(page.hours), upper(page.hours)) * page.hours,
                page.minutes)
   from search_open(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences, p_words,
-                   p_first, p_days, p_from, p_to, p_sort, p_after_start, p_after_rate,
+                   p_days, p_from, p_to, p_sort, p_after_start, p_after_rate,
                    p_after_instructor, p_after, p_limit, p_now) as page
 $$;
 

@@ -41,7 +41,7 @@ select page.service_id, page.instructor_id, a.full_name as instructor_name,
        ) as areas,
        page.minutes, page.start, page.time_zone, page.notice, page.edges
 from search_free(:services, :areas, :min_price, :max_price, :minutes, :level, :audiences, :words,
-                 :first, :days, :from_minute, :to_minute, :sort, :after_start, :after_rate,
+                 :days, :from_minute, :to_minute, :sort, :after_start, :after_rate,
                  :after_instructor, :after_id, :limit, :now) as page
 cross join lateral (select x.* from service x where x.id = page.service_id limit 1) as s
 cross join lateral (

@@ -400,9 +400,9 @@ async def test_the_soonest_are_found_behind_many_outdated_bounds(pool: Pool) -> 
 
 
 async def test_a_repeated_request_computes_nothing(pool: Pool) -> None:
-    pairs = [((await factories.instructor(pool, f"Anna {n}", now=NOW)).id, 60) for n in range(5)]
+    pairs = [((await factories.instructor(pool, f"Anna {n}", now=NOW)).id, 30) for n in range(5)]
     never = await factories.instructor(pool, "Never", days=0, now=NOW)
-    pairs.append((never.id, 60))
+    pairs.append((never.id, 30))
     first = await next_start.of(pool, pairs, now=NOW)
     queries: list[str] = []
     async with pool.acquire() as connection:

@@ -211,7 +211,7 @@ async def card_text(page: Page) -> list[str]:
 
 async def test_the_cards_show_the_same_times(open_page: Open) -> None:
     random = Random(7)
-    window = Window(date(2026, 11, 24), date(2026, 11, 25), 9 * 60, 20 * 60)
+    window = Window([date(2026, 11, 24), date(2026, 11, 25)], 9 * 60, 20 * 60)
     cases = []
     for zone in ZONES:
         for _ in range(20):

@@ -181,6 +181,6 @@ async def test_everyday_names_name_their_areas(pool: Pool, term: str, slug: str)
 async def test_a_migration_run_restores_the_terms(pool: Pool, database_url: str) -> None:
     before = await service_terms(pool)
     await pool.execute("delete from catalog_term where term = 'piano'")
-    await pool.execute("insert into catalog_term values ('klavier', 'piano')")
+    await pool.execute("insert into catalog_term values ('fortepiano', 'piano')")
     await migrate.migrate(database_url)
     assert await service_terms(pool) == before

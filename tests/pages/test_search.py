@@ -3,9 +3,11 @@
 import re
 
 import httpx
+import pytest
 
 from app import formatting
 from app.db import Pool
+from app.search import search
 from app.web import utc_now
 from tests import factories
 from tests.forms import Page
@@ -34,15 +36,15 @@ async def test_the_query_is_shown_as_chips_each_of_which_can_be_removed(
     for each in (anna, dear):
         await pool.execute("insert into instructor_area values ($1, 'park-slope')", each.id)
     page = await visit(client, "/search?q=piano+lessons+under+$80+in+brooklyn")
-    assert [*chips(page)] == ["Piano", "in Brooklyn", "up to $80"]
+    assert [*chips(page)] == ["Piano", "In Brooklyn", "Up to $80"]
     assert "Piano lessons in Brooklyn" in page.text
     names = ("Anna Diaz", "Dora Dear", "Gil Guitar")
     assert shown(page, *names) == ["Anna Diaz"]
-    page = await visit(client, chips(page)["up to $80"])
-    assert [*chips(page)] == ["Piano", "in Brooklyn"]
+    page = await visit(client, chips(page)["Up to $80"])
+    assert [*chips(page)] == ["Piano", "In Brooklyn"]
     assert shown(page, *names) == ["Anna Diaz", "Dora Dear"]
     assert page.form("/search").fields["q"] == "Piano in Brooklyn"
-    page = await visit(client, chips(page)["in Brooklyn"])
+    page = await visit(client, chips(page)["In Brooklyn"])
     page = await visit(client, chips(page)["Piano"])
     assert chips(page) == {}
     assert shown(page, *names) == [*names]
@@ -65,7 +67,7 @@ async def test_every_criterion_survives_the_removal_of_another(
     query = "beginner piano in brooklyn $40 to $80 for kids tomorrow after 6pm 30 min"
     page = await visit(client, f"/search?q={query}")
     everything = [*chips(page)]
-    assert {"Piano", "in Brooklyn", "$40 to $80", "Tomorrow", "Beginner", "for kids"} <= {
+    assert {"Piano", "In Brooklyn", "$40 to $80", "Tomorrow", "Beginner", "For kids"} <= {
         *everything
     }
     for text, path in chips(page).items():
@@ -85,10 +87,94 @@ async def test_the_form_shows_and_corrects_what_was_understood(
     text = (await client.get("/search?q=piano+in+harlem")).text
     assert re.findall('<option value="([a-z-]+)" selected>', text) == ["piano", "harlem", "soonest"]
     corrected = Page(await form.send(client, service="piano", max_price="$75"))
-    assert [*chips(corrected)] == ["Piano", "up to $75"]
+    assert [*chips(corrected)] == ["Piano", "Up to $75"]
     assert shown(corrected, "Anna Diaz", "Vera Violin") == ["Anna Diaz"]
     for wrong in ("max_price=much", "date=soon", "service=x", "from_time=99:99", "minutes=0"):
         assert (await client.get(f"/search?refined=1&{wrong}")).status_code == 200
+
+
+async def test_a_word_of_several_services_is_corrected_in_the_form(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    await factories.instructor(pool, "Pia Python", service="python")
+    await factories.instructor(pool, "Jan Java", service="java")
+    await factories.instructor(pool, "Anna Diaz")
+    names = ("Pia Python", "Jan Java", "Anna Diaz")
+    response = await client.get("/search?q=coding+in+queens+or+bronx")
+    form = [form for form in Page(response).forms if form.action == "/search"][1]
+    # The fields show what the words were understood as.
+    services, areas, _ = re.findall('<option value="([a-z,-]+)" selected>', response.text)
+    assert {"python", "java"} < {*services.split(",")}
+    assert areas == "bronx,queens"
+    kept = Page(await form.send(client, area="", service=services))
+    assert sorted(shown(kept, *names)) == ["Jan Java", "Pia Python"]
+    one = Page(await form.send(client, area="", service="python"))
+    assert shown(one, *names) == ["Pia Python"]
+    every = Page(await form.send(client, area="", service=""))
+    assert sorted(shown(every, *names)) == ["Anna Diaz", "Jan Java", "Pia Python"]
+
+
+async def test_the_page_says_what_search_cannot_do(client: httpx.AsyncClient, pool: Pool) -> None:
+    await factories.instructor(pool, "Anna Diaz")
+    page = await visit(client, "/search?q=piano+in+new+jersey")
+    assert [*chips(page)] == ["Piano", "In New Jersey"]
+    assert "Lessons here are in New York City only." in page.text
+    assert "Nearest, without “in New Jersey”" in page.text
+    assert shown(page, "Anna Diaz") == ["Anna Diaz"]
+    without = await visit(client, chips(page)["Piano"])
+    assert [*chips(without)] == ["In New Jersey"]
+    page = await visit(client, "/search?q=piano+via+zoom")
+    assert "Lessons here are in person; there are none online." in page.text
+    assert shown(page, "Anna Diaz") == ["Anna Diaz"]
+    page = await visit(client, "/search?q=piano+but+not+on+mondays")
+    assert "We can’t search for “but not on mondays”, so it is left out." in page.text
+    page = await visit(client, "/search?q=piano+1/2/2030")
+    assert "Lessons can be booked up to 90 days ahead." in page.text
+    assert "so it is left out" not in (await visit(client, "/search?q=piano")).text
+
+
+async def test_several_days_are_one_chip(client: httpx.AsyncClient, pool: Pool) -> None:
+    await factories.instructor(pool, "Anna Diaz")
+    page = await visit(client, "/search?q=piano+mon+or+wed+or+fri+under+$80")
+    [days] = [text for text in chips(page) if "Mon" in text]
+    assert re.fullmatch(r"\w+, \w+ \d+ or \w+, \w+ \d+ or \w+, \w+ \d+", days)
+    page = await visit(client, chips(page)["Up to $80"])
+    assert days in chips(page)
+    # Another last day in the form replaces them.
+    form = [form for form in page.forms if form.action == "/search"][1]
+    assert form.fields["days"].count(",") == 2
+    page = Page(await form.send(client, last_date=""))
+    assert days not in chips(page)
+
+
+async def test_the_number_of_results_is_told_and_one_needs_no_order(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    await factories.instructor(pool, "Anna 00")
+    page = await visit(client, "/search?q=piano")
+    assert re.search(r"\b1 result\b", page.text)
+    assert "Newest" not in page.links
+    for n in range(1, 13):
+        await factories.instructor(pool, f"Anna {n:02}")
+    page = await visit(client, "/search?q=piano")
+    assert "More than 12 results" in page.text
+    assert "Newest" in page.links
+    page = await visit(client, page.links["More results"])
+    assert "The last results" in page.text
+
+
+async def test_a_page_whose_reading_ended_says_that_there_may_be_more(
+    client: httpx.AsyncClient, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(40):
+        await factories.instructor(pool, f"Anna {n:02}", hours=("09:00", "10:00"))
+    ending = "There may be more."
+    assert ending not in (await visit(client, "/search?q=piano+tomorrow")).text
+    monkeypatch.setattr(search, "MAX_CANDIDATES", 10)
+    page = await visit(client, "/search?q=piano+tomorrow")
+    assert ending not in page.text
+    page = await visit(client, page.links["More results"])
+    assert ending in page.text
 
 
 async def test_a_price_that_is_none_is_ignored(client: httpx.AsyncClient, pool: Pool) -> None:

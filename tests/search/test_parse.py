@@ -93,6 +93,46 @@ def test_an_ambiguous_word_stays_text_and_means_all_of_its_services() -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "days"),
+    [
+        ("mon or wed", ["2026-11-23", "2026-11-25"]),
+        ("next monday or wed", ["2026-11-23", "2026-11-25"]),
+        ("fri, sat or mon", ["2026-11-21", "2026-11-23", "2026-11-27"]),
+        ("monday or tuesday", []),
+        ("mon-fri", []),
+    ],
+)
+def test_only_the_named_days_count(vocabulary: Vocabulary, query: str, days: list[str]) -> None:
+    understood = parse(query, vocabulary, now=SATURDAY)
+    assert [str(day) for day in understood.days] == days
+
+
+@pytest.mark.parametrize(
+    ("query", "ignored"),
+    [
+        ("piano not on monday", ("not on monday",)),
+        ("piano no weekends", ("no weekends",)),
+        ("piano mornings or evenings", ("evening",)),
+        ("guitar but not bass guitar", ("not bass guitar",)),
+        ("guitar not electric", ("not electric",)),
+        ("piano in hoboken or queens", ("Hoboken",)),
+        ("piano not before 6pm", ()),
+        ("piano not too expensive", ()),
+    ],
+)
+def test_what_no_search_can_follow_is_told(
+    vocabulary: Vocabulary, query: str, ignored: tuple[str, ...]
+) -> None:
+    assert parse(query, vocabulary, now=SATURDAY).ignored == ignored
+
+
+def test_lessons_elsewhere_and_online_are_told_apart(vocabulary: Vocabulary) -> None:
+    assert parse("piano in new jersey", vocabulary, now=SATURDAY).outside == "New Jersey"
+    assert parse("piano on zoom", vocabulary, now=SATURDAY).is_online
+    assert not parse("piano in person", vocabulary, now=SATURDAY).is_online
+
+
+@pytest.mark.parametrize(
     "query",
     ["rugby", "patient", "sarah chen", "march", "violet", "dance", "chest", "brook", "mary"],
 )

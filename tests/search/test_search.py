@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -117,6 +117,58 @@ async def test_with_a_time_only_instructors_who_are_free_for_a_whole_lesson_are_
     assert await found(client, "piano before 10am") == ["Anna"]
 
 
+async def free_only_on(pool: Pool, instructor: Instructor, *days: date) -> None:
+    await pool.execute(
+        """delete from availability where instructor_id = $1
+           and (lower(during) at time zone 'America/New_York')::date <> all ($2::date[])""",
+        instructor.id,
+        days,
+    )
+
+
+async def test_of_several_days_each_counts_and_the_others_do_not(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    for n in range(1, 8):
+        anna = await factories.instructor(pool, f"Anna {n}")
+        await free_only_on(pool, anna, anna.day(n))
+    weekdays = [f"{anna.day(n):%a}".lower() for n in range(8)]
+    query = f"piano {weekdays[2]} or {weekdays[4]}"
+    assert await found(client, query) == ["Anna 2", "Anna 4"]
+    understood = (await answer(client, query))["understood"]
+    assert (understood["date"], understood["last_date"]) == (str(anna.day(2)), str(anna.day(4)))
+    assert await found(client, query, sort="newest") == ["Anna 4", "Anna 2"]
+    assert await found(client, f"piano {anna.day(2)} to {anna.day(4)}") == [
+        "Anna 2", "Anna 3", "Anna 4",
+    ]  # fmt: skip
+    # A day that is given as a filter replaces them.
+    assert await found(client, query, date=str(anna.day(3))) == ["Anna 3"]
+
+
+async def test_a_long_range_of_days_is_searched_to_its_end(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    await free_only_on(pool, anna, anna.day(25))
+    assert await found(client, "piano in the next two weeks") == []
+    assert await found(client, "piano in the next four weeks") == ["Anna"]
+
+
+async def test_there_are_no_lessons_outside_the_city_and_none_online(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    await pool.execute("update instructor set bio = 'From New Jersey' where id = $1", anna.id)
+    content = await answer(client, "piano in new jersey")
+    assert (content["items"], content["understood"]["text"]) == ([], "new jersey")
+    assert content["relaxed"]["dropped"] == ["text"]
+    assert [item["instructor"]["name"] for item in content["relaxed"]["items"]] == ["Anna"]
+    assert (await answer(client, "guitar in new jersey"))["relaxed"]["dropped"] == [
+        "service", "text",
+    ]  # fmt: skip
+    assert await found(client, "online piano lessons") == ["Anna"]
+
+
 async def test_blackouts_notice_and_withdrawn_time_count(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
@@ -223,9 +275,11 @@ async def test_a_page_takes_one_or_two_statements(pool: Pool, query: str, most: 
     criteria = parse(query, words, now=search.local_now(now))
     statements: list[str] = []
     async with pool.acquire() as connection:
-        await search.items(connection, criteria, words, now=now, limit=21)  # stores the next starts
+        # The first search stores the next starts.
+        await search.matches(connection, criteria, words, now=now, limit=21)
         with connection.query_logger(lambda record: statements.append(record.query)):
-            assert len(await search.items(connection, criteria, words, now=now, limit=21)) == 21
+            matches = await search.matches(connection, criteria, words, now=now, limit=21)
+            assert len(matches.items) == 21
         await connection.execute("select 1")
     assert len(statements) <= most
 
