@@ -5,6 +5,7 @@ import asyncio
 import ipaddress
 import re
 import time
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from prometheus_client import Counter, Histogram
@@ -242,6 +243,7 @@ class AllowedHosts:
 _PORT = re.compile(rb":\d*$")
 
 
+@lru_cache(1_000)  # parsing an address takes longer than all else in this file
 def _is_loopback(host: bytes) -> bool:
     name = _PORT.sub(b"", host).decode("latin-1").lower().removesuffix(".")
     if name == "localhost" or name.endswith(".localhost"):
