@@ -82,7 +82,7 @@ def build(
                 history.adopt(write_behind, guest_id, account_id)
 
         def booked(account_id: UUID, instructor_id: UUID) -> None:
-            history.booked(write_behind, account_id, instructor_id, now=now())
+            history.record_booking(write_behind, account_id, instructor_id, now=now())
 
         async def keep_warm() -> None:
             await public.keep_warm(pool, cache, settings, now=now)

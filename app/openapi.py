@@ -23,7 +23,7 @@ SAFE = {"GET", "HEAD"}
 WRONG_HOST = refusal.WrongHost.status  # its code is that of an invalid request
 Schema = dict[str, Any]
 
-# The first part of the path, the name of the group, and what it is about.
+# By the first part of the path: the name of the group and its description.
 GROUPS = {
     "auth": ("Accounts", "Registration, sign-in, sessions, and the account itself."),
     "students": ("Accounts", ""),
@@ -98,13 +98,13 @@ def calls(routes: Iterable[BaseRoute]) -> Iterator[Call]:
     return (route for route in routes if isinstance(route, Call))
 
 
-def document(of: Sequence[Call]) -> Schema:
+def document(described: Sequence[Call]) -> Schema:
     """The description of these calls."""
-    schemas = _Schemas(of)
+    schemas = _Schemas(described)
     paths: dict[str, Schema] = {}
-    for call in sorted(of, key=lambda each: (_rank(each), each.path)):
+    for call in sorted(described, key=lambda each: (_rank(each), each.path)):
         paths.setdefault(call.path, {})[call.method.lower()] = _operation(call, schemas)
-    groups = {_group(call) for call in of}
+    groups = {_group(call) for call in described}
     components = _referenced([paths, schemas.responses], schemas.components)
     return {
         "openapi": "3.1.0",
@@ -376,12 +376,12 @@ def _type_of(refused: web.Refused) -> type[Refusal]:
 class _Schemas:
     """The components: models of bodies, of responses and of errors, each generated once."""
 
-    def __init__(self, of: Sequence[Call]) -> None:
-        bodies = {call.body for call in of if call.body is not None}
+    def __init__(self, described: Sequence[Call]) -> None:
+        bodies = {call.body for call in described if call.body is not None}
         types = [
-            *(call.returns for call in of if call.returns is not None),
-            *(type_ for call in of for type_ in call.parameters.values()),
-            *(details for call in of for each in [*_common(call), *call.refusals]
+            *(call.returns for call in described if call.returns is not None),
+            *(type_ for call in described for type_ in call.parameters.values()),
+            *(details for call in described for each in [*_common(call), *call.refusals]
               if (details := _details(each)) is not None),
         ]  # fmt: skip
         self._of, self.components = generate(bodies, types)

@@ -50,8 +50,8 @@ Name = Annotated[str, AfterValidator(_name), Field(min_length=1, max_length=200)
 
 @dataclass(frozen=True)
 class Candidate:
-    """Who a sign-in claims to be. `email` is the address as the database compares addresses; there
-    may be no such account."""
+    """The account that a sign-in names. `email` is the address as the database compares addresses;
+    there may be no such account."""
 
     email: str
     id: UUID | None
@@ -93,8 +93,8 @@ async def register(
     settings: Settings,
     now: datetime,
 ) -> str:
-    """Creates an account, signs it in and returns the session token. Its address is asked to be
-    confirmed. An instructor also gets an active profile and an empty calendar. The time zone is one
+    """Creates an account, signs it in and returns the session token. A mail asks to confirm
+    its address. An instructor also gets an active profile and an empty calendar. The time zone is one
     that check_zone accepts. Raises EmailTaken, Unavailable."""
     password_hash = await password.make_hash(plain_password)
 
@@ -162,7 +162,7 @@ async def check_password(
 
 
 def second_step(candidate: Candidate, settings: Settings, *, now: datetime) -> str:
-    """A token that stands for the password, for a form that only lacks the code."""
+    """A token that replaces the password in the form that asks for the code."""
     assert candidate.id is not None
     assert candidate.password_hash is not None
     return token.issue(
@@ -198,7 +198,7 @@ async def sign_in(
     settings: Settings,
     now: datetime,
 ) -> tuple[str, Factor]:
-    """A session token, once the password was checked, and the second factor that was used. Raises
+    """After a correct password: a session token, and the second factor that was used. Raises
     CodeRequired if the account has one and this is not its code."""
     factor = await second_factor.check(pool, account_id, code, settings, now=now)
     return await _open_session(pool, account_id, origin, settings, now=now), factor
@@ -252,9 +252,9 @@ async def check_zone(db: Db, time_zone: str) -> None:
         )
 
 
-def zones(present: str) -> list[tuple[str, str]]:
-    """The time zones to choose from, with their labels; `present` is always among them."""
-    names = {name for name in _zones() if name.split("/")[0] in _REGIONS} | {"UTC", present}
+def zones(current: str) -> list[tuple[str, str]]:
+    """The time zones to choose from, with their labels; `current` is always among them."""
+    names = {name for name in _zones() if name.split("/")[0] in _REGIONS} | {"UTC", current}
     return [(name, name.replace("_", " ").replace("/", " / ")) for name in sorted(names)]
 
 

@@ -100,7 +100,7 @@ async def request_email(request: Request, account: SignedIn) -> Response:
     await address.check_change(
         state["pool"], account, email=change.email, plain_password=change.password
     )
-    # Only a mail that is sent counts: the limit is of the recipient, who may be a stranger.
+    # Counts only mails that are sent: the limit protects the recipient, who may be a stranger.
     candidate = await accounts.candidate(state["pool"], change.email)
     await limits.count_link_mail(state["limiter"], candidate.email)
     await address.request_change(state["pool"], account, email=change.email, now=state["now"]())
@@ -135,7 +135,7 @@ async def _confirm(request: Request) -> str:
 @web.visitor
 @web.rate_class("sign-in")
 async def request_reset(request: Request, _: SignedIn | None) -> Response:
-    """Answers before it looks the address up, so that neither the response nor its duration reveals
+    """Responds before it looks up the address, so that neither the response nor its duration reveals
     whether there is such an account."""
     body, state = await web.read(request, ResetRequest), request.state
     await state["limiter"].hit(limits.RESETS_OF_ADDRESS, limits.address(request))
@@ -147,7 +147,7 @@ async def request_reset(request: Request, _: SignedIn | None) -> Response:
 async def _send_reset(request: Request, email: str) -> None:
     state = request.state
     candidate = await accounts.candidate(state["pool"], email)
-    stored = candidate.id and await address.credentials_of(state["pool"], candidate.id)
+    stored = candidate.id and await credentials.credentials_of(state["pool"], candidate.id)
     if not stored:
         return
     try:
@@ -277,14 +277,14 @@ async def _count_password(request: Request, account: SignedIn) -> None:
 
 
 async def _forget_password(request: Request, account: SignedIn) -> None:
-    """After a right password."""
+    """Resets the count after a correct password."""
     await request.state["limiter"].forget(
         (limits.PASSWORD_FAILURES_OF_ACCOUNT, str(account.account_id))
     )
 
 
 def _accepted(request: Request, page: str) -> Response:
-    """202: a mail follows. For a form, a 303 to the page that says so."""
+    """202, since a mail follows; for a form, a 303 to the page that says so."""
     return RedirectResponse(page, 303) if web.is_form(request) else Response(status_code=202)
 
 
@@ -312,7 +312,7 @@ routes = [
         "PATCH",
         "/api/auth/me",
         change_profile,
-        "Change the own account",
+        "Change your account",
         description="Fields that are left out stay unchanged.",
         body=Profile,
         form=True,
@@ -322,7 +322,7 @@ routes = [
         "POST",
         "/api/auth/verification",
         request_verification,
-        "Send the mail that confirms the address again",
+        "Send the confirmation mail again",
         form=True,
         status=202,
     ),
@@ -370,7 +370,7 @@ routes = [
         "POST",
         "/api/auth/password-reset/verify",
         check_reset,
-        "Check the link of a mail",
+        "Check the link in a mail",
         body=Token,
         status=204,
     ),
@@ -388,7 +388,7 @@ routes = [
         "/api/auth/password",
         change_password,
         "Change the password",
-        description="The other sessions end.",
+        description="All other sessions end.",
         body=PasswordChange,
         form=True,
         status=204,

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app import refusal
 from app.accounts import mail, password, token
+from app.accounts.credentials import Credentials, credentials_of
 from app.accounts.session import SignedIn
 from app.accounts.token import Token
 from app.db import Db, Pool, Tx, transact
@@ -16,22 +17,8 @@ from app.statements import statement
 
 
 @dataclass(frozen=True)
-class Credentials:
-    id: UUID
-    email: str
-    full_name: str
-    password_hash: str
-    is_verified: bool
-
-    @property
-    def binding(self) -> str:
-        """What links of mails about this account are bound to."""
-        return token.credentials(self.email, self.password_hash)
-
-
-@dataclass(frozen=True)
 class Link:
-    """The link of a mail that confirms an address, and the account as it was read with it."""
+    """A link that confirms an address, and its account, read together."""
 
     token: Token
     account: Credentials
@@ -42,20 +29,15 @@ class Link:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether it has done its work already."""
+        """Whether the link has been used already."""
         return self.account.is_verified and not self.changes_address
 
 
-_credentials_of = statement("credentials_of", Credentials)
 _verify_account = statement("verify_account", UUID)
 _verify_addresses = statement("verify_addresses", UUID)
 _release_withheld = statement("release_withheld", int)
 _change_email = statement("change_email", UUID)
 _is_email_taken = statement("is_email_taken", bool)
-
-
-async def credentials_of(db: Db, account_id: UUID) -> Credentials | None:
-    return await _credentials_of.first(db, account_id=account_id)
 
 
 async def request_verification(db: Pool | Tx, account_id: UUID, *, now: datetime) -> None:
@@ -80,8 +62,8 @@ async def check(db: Db, text: str, settings: Settings, *, now: datetime) -> Link
 
 
 async def confirm(pool: Pool, text: str, settings: Settings, *, now: datetime) -> Token:
-    """Confirms the address of the token of a mail: the account's own, or its new one. Mail that was
-    withheld follows. A second time changes nothing. Raises TokenInvalid, TokenExpired,
+    """Confirms the address in a mail's token: the account's own, or its new one. Then withheld mail
+    is sent. A second time changes nothing. Raises TokenInvalid, TokenExpired,
     EmailTaken."""
 
     async def write(tx: Tx) -> Token:
@@ -95,7 +77,7 @@ async def confirm(pool: Pool, text: str, settings: Settings, *, now: datetime) -
 
 
 async def verify(pool: Pool, emails: Sequence[str], *, now: datetime) -> int:
-    """Confirms these addresses without mails. Returns the number of accounts that have one."""
+    """Marks these addresses as confirmed, without mails. Returns the number of accounts."""
 
     async def write(tx: Tx) -> int:
         account_ids = await _verify_addresses.all(tx, emails=list(emails), now=now)

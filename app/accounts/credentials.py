@@ -1,22 +1,45 @@
-"""Changing a password: with the present one, or by the link of a mail."""
+"""An account's credentials, and changing its password: with the current one, or through a link in
+a mail."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from app import refusal
-from app.accounts import address, mail, password, session, token
-from app.accounts.address import Credentials
+from app.accounts import mail, password, session, token
 from app.accounts.session import SignedIn
 from app.db import Db, Pool, Tx, transact
 from app.settings import Settings
 from app.statements import statement
 
+
+@dataclass(frozen=True)
+class Credentials:
+    """The data of an account that signing in and links in mails depend on."""
+
+    id: UUID
+    email: str
+    full_name: str
+    password_hash: str
+    is_verified: bool
+
+    @property
+    def binding(self) -> str:
+        """The value to which links in mails about this account are bound."""
+        return token.credentials(self.email, self.password_hash)
+
+
+_credentials_of = statement("credentials_of", Credentials)
 _change_password = statement("change_password", UUID)
 
 
+async def credentials_of(db: Db, account_id: UUID) -> Credentials | None:
+    return await _credentials_of.first(db, account_id=account_id)
+
+
 async def request_reset(pool: Pool, credentials: Credentials, *, now: datetime) -> None:
-    """Sends the mail with the link. An address that is not confirmed gets the mail that asks to
-    confirm it instead, and then the link."""
+    """Sends the mail with the link. For an unconfirmed address it is withheld until the second mail
+    has confirmed the address."""
 
     async def write(tx: Tx) -> None:
         await mail.send(tx, "password_reset", credentials.id, now=now)
@@ -29,7 +52,7 @@ async def request_reset(pool: Pool, credentials: Credentials, *, now: datetime) 
 async def check_reset(db: Db, text: str, settings: Settings, *, now: datetime) -> Credentials:
     """The account of the link. Raises TokenInvalid and TokenExpired."""
     reset = token.read(settings, ("password_reset",), text, now=now)
-    credentials = await address.credentials_of(db, reset.account_id)
+    credentials = await credentials_of(db, reset.account_id)
     if credentials is None:
         raise token.TokenInvalid(field="token")
     token.check_binding(settings, reset, credentials.binding)
@@ -52,7 +75,7 @@ async def change(
 ) -> None:
     """Sets the password and ends all other sessions. Raises ValidationError for a wrong or a weak
     password."""
-    credentials = await address.credentials_of(pool, account.account_id)
+    credentials = await credentials_of(pool, account.account_id)
     if credentials is None:
         raise refusal.NotSignedIn
     await password.check_own(plain_password, credentials.password_hash)

@@ -1,4 +1,4 @@
-"""The accounts that demo data contains. Everyone knows their password."""
+"""The demo's documented accounts. Their password is public."""
 
 from app.settings import Settings
 
@@ -13,5 +13,5 @@ EMAILS = (
 
 
 def is_refused(email: str, settings: Settings) -> bool:
-    """Whether it is a demo account on prod, for example in a database that was copied there."""
+    """Whether this is a demo account on prod, for example in a copied database."""
     return settings.site_mode == "prod" and email.lower() in EMAILS

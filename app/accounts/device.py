@@ -13,7 +13,7 @@ from app.settings import Settings
 
 COOKIE = "device"
 COOKIE_SECONDS = 365 * 24 * 3600
-# The accounts that one browser is known for.
+# Accounts that one browser is remembered for.
 _MOST_ACCOUNTS = 5
 _MAX_COOKIE = 1000
 
@@ -46,7 +46,7 @@ class Device:
     accounts: tuple[str, ...] = ()
 
     def knows(self, email: str, settings: Settings) -> bool:
-        """Whether somebody signed in here with this address (as the database folds it)."""
+        """Whether somebody signed in here with this address, in the database's form."""
         return keyed_hash(settings, email) in self.accounts
 
 
@@ -67,7 +67,7 @@ def cookie(device: Device, email: str, settings: Settings) -> str:
 
 
 def describe(user_agent: str) -> str:
-    """Firefox on Windows, Safari on iPhone; empty for what is no browser that we know."""
+    """Firefox on Windows, Safari on iPhone; empty for an unknown program."""
     browser, system = _first(_BROWSERS, user_agent), _first(_SYSTEMS, user_agent)
     return " on ".join(part for part in (browser, system) if part)
 

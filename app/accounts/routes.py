@@ -39,8 +39,7 @@ class Registration(BaseModel):
 
 
 class Credentials(BaseModel):
-    """`second_step` stands for a password that was right while the code was missing: the form need
-    not contain it again."""
+    """`second_step` replaces the password in the form that asks for the code."""
 
     email: str = Field(max_length=320)
     password: str | None = Field(None, max_length=1000)
@@ -132,7 +131,7 @@ async def login(request: Request, account: SignedIn | None) -> Response:
     except refusal.CodeRequired as required:
         await limiter.forget(*guesses)
         required.account_id = account_id
-        # The password's hash may have been renewed just now.
+        # check_password may have renewed the hash.
         candidate = await accounts.candidate(state["pool"], credentials.email)
         required.second_step = accounts.second_step(candidate, settings, now=now)
         raise
@@ -200,7 +199,7 @@ async def _sign_in_response(
         request, content, status=status, redirect_to=web.local_path(next_page, home)
     )
     web.set_session_cookie(request, response, token)
-    if "sec-fetch-site" in request.headers:  # a browser; programs have no use for it
+    if "sec-fetch-site" in request.headers:  # a browser
         browser = device.read(request.cookies.get(device.COOKIE), state["settings"])
         web.set_device_cookie(request, response, device.cookie(browser, email, state["settings"]))
     return response
@@ -311,7 +310,7 @@ routes = [
         returns=SignInJson,
         refusals=(refusal.NotSignedIn, refusal.CodeRequired),
     ),
-    Call("GET", "/api/auth/me", me, "The own account", returns=AccountJson),
+    Call("GET", "/api/auth/me", me, "Show your account", returns=AccountJson),
     Call("POST", "/api/auth/logout", logout, "Sign out", body=Next, form=True, status=204),
     Call(
         "POST",

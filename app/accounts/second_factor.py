@@ -1,4 +1,4 @@
-"""The second factor: time-based one-time passwords (RFC 6238) from an app on the person's phone, or
+"""The second factor: time-based one-time passwords (RFC 6238) from an app on the user's phone, or
 a recovery code. The secret that the app shares is stored encrypted."""
 
 import hmac
@@ -22,7 +22,7 @@ log = structlog.get_logger("accounts")
 
 ISSUER = "InstaInstru"
 STEP_SECONDS = 30
-# Steps before and after the present one whose codes are accepted: clocks differ.
+# Steps before and after the current one whose codes are accepted, because clocks differ.
 _TOLERANCE = 1
 _PURPOSE = "second factor"
 
@@ -117,7 +117,7 @@ async def encrypt_stored(pool: Pool, settings: Settings) -> None:
 
 
 async def turn_off(db: Pool, account_id: UUID) -> bool:
-    """Whether there was one."""
+    """Removes the second factor. False if there is none."""
     return await _delete_totp.first(db, account_id=account_id) is not None
 
 
@@ -147,8 +147,8 @@ async def _use(
         return False
     digits = code.replace(" ", "")
     generator = pyotp.TOTP(secret, interval=STEP_SECONDS)
-    present = int(now.timestamp()) // STEP_SECONDS
-    for step in range(present - _TOLERANCE, present + _TOLERANCE + 1):
+    current = int(now.timestamp()) // STEP_SECONDS
+    for step in range(current - _TOLERANCE, current + _TOLERANCE + 1):
         if hmac.compare_digest(generator.generate_otp(step).encode(), digits.encode()):
             used = await _use_totp_step.first(
                 pool, account_id=account_id, secret=totp.secret, step=step, now=now

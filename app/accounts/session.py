@@ -23,14 +23,14 @@ LIFE = timedelta(days=7)
 # A session in use is renewed to its full life, at most once a day, and ends after MAX_LIFE.
 RENEW_AFTER = timedelta(days=1)
 MAX_LIFE = timedelta(days=90)
-# How exactly the list of sessions knows when each was last used.
+# Precision of `last_used_at`, so that most requests write nothing.
 USED_AFTER = timedelta(hours=1)
 # Open sessions per account. One more ends the oldest.
 MOST_SESSIONS = 20
 _UNLIMITED = 2**31
 _MAX_TOKEN = 200
 
-# What an admin may not do on `prod` without a second factor (sql/migrations/0001_people.sql).
+# Denied to admins on `prod` without a second factor.
 ADMIN_PERMISSIONS = frozenset(
     {"view_accounts", "manage_accounts", "manage_roles", "view_all_bookings"}
     | {"manage_all_bookings", "view_system_analytics", "view_monitoring"}
@@ -55,7 +55,7 @@ class SignedIn:
     roles: frozenset[str]
     permissions: frozenset[str]
     renewed: bool = False  # whether the response should renew the cookie
-    lacks_second_factor: bool = False  # an admin on `prod`, without ADMIN_PERMISSIONS therefore
+    lacks_second_factor: bool = False  # an admin on `prod`; has no ADMIN_PERMISSIONS
 
 
 @dataclass(frozen=True)
@@ -231,8 +231,8 @@ async def ended(
 async def permissions_of_accounts(
     db: Db, account_ids: Collection[UUID]
 ) -> dict[UUID, frozenset[str]]:
-    """The present permissions of each account, as `SignedIn` has them apart from the second factor
-    of admins."""
+    """The current permissions of each account, as in `SignedIn`, but whether or not admins have a
+    second factor."""
     permissions = dict.fromkeys(account_ids, frozenset[str]())
     for row in await _roles_of_accounts.all(db, account_ids=list(account_ids)):
         permissions[row.account_id] = await _permissions_of(db, frozenset(row.roles))

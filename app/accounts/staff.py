@@ -1,4 +1,4 @@
-"""What staff does with accounts: searching them and changing their roles."""
+"""Staff's view of accounts: searching them and changing their roles."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class RoleChange:
-    """The roles that an account was given and those that it lost."""
+    """The roles that an account has gained and lost."""
 
     refusal: str | None
     added: list[str] | None
@@ -52,9 +52,8 @@ _become_student = statement("become_student", UUID)
 async def accounts(
     db: Db, *, text: str, role: Role | None, before: UUID | None = None, limit: int
 ) -> list[Account]:
-    """Accounts with this text in their name or address, and with this role, the newest first.
-    `text` is empty for any, or has MIN_TEXT characters or more. `before`: the last one before this
-    page."""
+    """Accounts with this text in their name or address, and with this role, newest first. `text` is
+    empty, or has at least MIN_TEXT characters. `before`: the last one on the previous page."""
     page = {"before": before or _LAST_ID, "limit": limit}
     if text:
         return await _with_words.all(db, pattern=f"%{_escaped(text)}%", role=role, **page)
@@ -64,7 +63,7 @@ async def accounts(
 
 
 def _escaped(text: str) -> str:
-    """As a part of a pattern of `like`."""
+    """Escaped for a pattern of `like`."""
     return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 

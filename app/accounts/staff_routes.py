@@ -42,7 +42,7 @@ class Roles(BaseModel):
     @classmethod
     def _not_empty(cls, roles: list[Role]) -> list[Role]:
         if not roles:
-            raise ValueError("An account has at least one role.")
+            raise ValueError("Choose at least one role.")
         return roles
 
 

@@ -15,7 +15,7 @@ from app.keyed_hash import keyed_hash
 from app.settings import Settings
 
 Purpose = Literal["verification", "email_change", "password_reset", "second_step"]
-# How long a token is valid. `second_step` is a password that was right, while the code is missing.
+# How long a token is valid. `second_step` stands for a correct password until the code follows.
 LIFE: dict[Purpose, timedelta] = {
     "verification": timedelta(days=3),
     "email_change": timedelta(days=1),
@@ -74,8 +74,8 @@ def read(settings: Settings, purposes: tuple[Purpose, ...], text: str, *, now: d
 
 
 def credentials(email: str, password_hash: str) -> str:
-    """The value that links to change an address or a password are bound to: a change of either ends
-    them all, such as those of somebody who had the account's password."""
+    """The value to which links that change an address or a password are bound. A change of either
+    ends them all, such as those that a thief of the password has requested."""
     return f"{email} {password_hash}"
 
 

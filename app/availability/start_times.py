@@ -3,7 +3,7 @@ the whole lesson fits within one local day. This is the only definition on the s
 free ranges. app/static/start_times.js mirrors it: the server renders a page first, the script
 updates it, and both must offer the same starts."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -67,14 +67,6 @@ def of_day(
         if start not in states and meets((start, start + lesson), held):
             states[start] = "held"
     return {start: states[start] for start in sorted(states) if limits.allow(start)}
-
-
-def free_of_day(
-    day: Mapping[str, Any], minutes: int, *, zone: str, limits: Limits
-) -> list[datetime]:
-    """The bookable starts of a day of a board."""
-    states = of_day(spans(day["free"]), spans(day["held"]), minutes, zone=zone, limits=limits)
-    return [start for start, state in states.items() if state == "free"]
 
 
 def spans(wire_ranges: Iterable[Sequence[str]]) -> list[Span]:

@@ -289,7 +289,7 @@ routes = [
         "GET",
         "/api/bookings/{id}/history",
         show_history,
-        "What happened to a lesson",
+        "Show a lesson’s history",
         query=wire.Paging,
         returns=wire.Listing[EntryJson],
     ),

@@ -1,4 +1,4 @@
-"""What staff does with bookings: all of them in lists, and booking on a student's behalf."""
+"""Staff's view of bookings: listing all of them, and booking on a student's behalf."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -41,8 +41,8 @@ _lessons_between = statement("lessons_between", int)
 async def bookings(
     db: Db, filters: Filters, *, after: tuple[datetime, UUID] | None = None, limit: int
 ) -> list[Booking]:
-    """Everybody's bookings, the latest start first. `after` is the start and id of the last booking
-    before this page."""
+    """Everybody's bookings, latest start first. `after`: start and id of the last booking on the
+    previous page."""
     start, last_id = after or (_END_OF_TIME, UUID(int=2**128 - 1))
     page = {
         "start": start,

@@ -379,7 +379,7 @@ routes = [
         "PUT",
         "/api/instructors/me",
         change_profile,
-        "Change the own profile",
+        "Change your profile",
         description="Fields that are left out stay unchanged.",
         body=ProfileChange,
         form=True,

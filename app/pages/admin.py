@@ -1,4 +1,4 @@
-"""`/admin`: where admins begin."""
+"""`/admin`: the start page for admins."""
 
 from datetime import timedelta
 

@@ -13,11 +13,10 @@ from app.web import Request
 
 # What the page says after a form, by the `done` of its redirect.
 DONE = {
-    "roles": "The roles are saved. They count at once, also where the account is signed in.",
+    "roles": "The roles are saved. They take effect at once.",
     "sessions": "The account is signed out everywhere.",
 }
 MOST_SESSIONS = 20
-MOST_LESSONS = 5
 
 
 @web.may("view_accounts")

@@ -1,5 +1,5 @@
-"""`/admin/bookings` and `/admin/bookings/{id}`: everybody's bookings, one with its trail, and what
-staff does with it."""
+"""`/admin/bookings`: all bookings. `/admin/bookings/{id}`: one of them with its history, and forms to
+cancel and settle it."""
 
 from uuid import UUID
 
@@ -15,8 +15,8 @@ from app.pages import trail
 from app.web import Request
 
 DONE = {
-    "booked": "The lesson is booked. Both people get a mail.",
-    "cancelled": "The lesson is cancelled. Both people get a mail.",
+    "booked": "The lesson is booked. Both participants get a mail.",
+    "cancelled": "The lesson is cancelled. Both participants get a mail.",
     "completed": "The lesson is marked as completed.",
     "no_show": "The lesson is marked as a no-show.",
 }

@@ -1,4 +1,5 @@
-"""`/admin/searches`: what visitors search for, what finds nothing, and what they click."""
+"""`/admin/searches`: which queries visitors use, which have no results, and how often results are
+clicked and booked."""
 
 from starlette.responses import Response
 

@@ -12,8 +12,8 @@ from app.bookings.booking import Booking, Role
 from app.privacy import erasure
 from app.web import Request
 
-# Lessons that the page lists.
-LISTED = 20
+# Lessons on the page, of each role.
+MOST_LESSONS = 20
 
 
 @web.may("delete_own_account")
@@ -25,15 +25,14 @@ async def page(request: Request, account: SignedIn) -> Response:
         "delete_account.html",
         as_student=as_student,
         as_instructor=as_instructor,
-        listed=LISTED,
+        most=MOST_LESSONS,
         is_instructor="instructor" in account.roles,
         later_name=await erasure.name_of_erased(request.state["pool"], account.account_id),
     )
 
 
 async def _ahead(request: Request, account: SignedIn, role: Role) -> list[Booking]:
-    """The lessons that will be cancelled, and one more than the page lists if
-    there are more."""
+    """The lessons that will be cancelled; at most one more than the page lists."""
     now = request.state["now"]()
     lessons = await booking.list_of(
         request.state["pool"],
@@ -41,7 +40,7 @@ async def _ahead(request: Request, account: SignedIn, role: Role) -> list[Bookin
         role=role,
         scope="upcoming",
         now=now,
-        limit=LISTED + 1,
+        limit=MOST_LESSONS + 1,
     )
     return [lesson for lesson in lessons if lesson.starts_at > now]
 

@@ -57,12 +57,12 @@ async def page(request: Request, account: SignedIn | None) -> Response:
     after = search_criteria.position(fields.get("cursor", ""), sort)
     results = await _results(state, criteria, words, sort=sort, after=after, now=now)
 
-    seeker = visitor.of(request, account)
+    searcher = visitor.of(request, account)
     search_id: UUID | None = None
     if query and not is_refined and after is None:
-        search_id = visitor.new_search_id(seeker, state["settings"])
+        search_id = visitor.new_search_id(searcher, state["settings"])
         count = len(results.items)
-        history.record(state["write_behind"], seeker, query, search_id, count=count, now=now)
+        history.record(state["write_behind"], searcher, query, search_id, count=count, now=now)
     is_student = account is not None and "create_bookings" in account.permissions
     address = await booking.last_address(pool, account.account_id) if account else ""
     chips = search_criteria.chips(criteria, words, sort, _today(now))
@@ -93,7 +93,7 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         audiences=search_criteria.AUDIENCES,
         today=_today(now),
     )
-    return visitor.remember(request, response, seeker)
+    return visitor.remember(request, response, searcher)
 
 
 async def _results(

@@ -18,7 +18,7 @@ _BY_ACTOR = {
     "completed": "{actor} marked it as completed.",
     "no_show": "{actor} marked it as a no-show.",
 }
-_BY_PRODUCT = {
+_AUTOMATIC = {
     "held": "It was put on hold{time}.",
     "confirmed": "It was booked{time}.",
     "expired": "The hold expired.",
@@ -27,8 +27,6 @@ _BY_PRODUCT = {
     "completed": "It was completed automatically, a day after its end.",
     "no_show": "It was marked as a no-show.",
 }
-
-
 _OVERRIDES = {
     "availability": "outside the instructor’s hours",
     "blackout": "on a blocked day",
@@ -45,7 +43,7 @@ class Step:
 
 
 def of(entries: Sequence[Entry], *, viewer: UUID, zone: str, now: datetime) -> list[Step]:
-    """One step per entry. A move comes from the start that was recorded before it."""
+    """One step per entry. A lesson moves from the start in the entry before."""
     steps = []
     before = None
     for entry in entries:
@@ -56,7 +54,7 @@ def of(entries: Sequence[Entry], *, viewer: UUID, zone: str, now: datetime) -> l
             time = f" from {before} to {start}" if before else f" to {start}"
         elif entry.event == "created" and start:
             time = f" for {start}"
-        sentences = _BY_ACTOR if entry.actor_id else _BY_PRODUCT
+        sentences = _BY_ACTOR if entry.actor_id else _AUTOMATIC
         actor = "You" if entry.actor_id == viewer else formatting.first_name(entry.actor_name or "")
         if kind in sentences:
             sentence = sentences[kind].format(actor=actor, time=time)

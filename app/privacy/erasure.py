@@ -12,7 +12,8 @@ from uuid import UUID
 import structlog
 
 from app import gate, refusal
-from app.accounts import address, password
+from app.accounts import password
+from app.accounts.credentials import credentials_of
 from app.bookings import cancellation, hold
 from app.db import Db, Pool, transact
 from app.statements import statement
@@ -20,12 +21,12 @@ from app.statements import statement
 log = structlog.get_logger("privacy")
 
 REASON = "The account was deleted."
-# A request that was under way when an account was erased has ended by then.
+# By then, requests that were under way during an erasure have ended.
 SETTLED = timedelta(hours=1)
 # How long a call works on the erasure before it leaves the rest to the worker.
 CALL_SECONDS = 20
 _PAGE = 100
-# How often a lesson is tried: a hold may become a lesson meanwhile.
+# Attempts to end a lesson: a hold may become a lesson meanwhile.
 _ATTEMPTS = 3
 
 
@@ -42,8 +43,8 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What `complete` did: the calendars (ids of instructors) that it changed, and whether anything
-    is left to do."""
+    """What `complete` did: the calendars (ids of instructors) that it changed, and whether the
+    erasure is complete."""
 
     calendars: set[UUID]
     finished: bool
@@ -63,7 +64,7 @@ _name_of_erased = statement("name_of_erased", str)
 async def erase_own(pool: Pool, account_id: UUID, plain_password: str, *, now: datetime) -> None:
     """Makes the account anonymous and ends its sessions; `complete` does the rest. Raises
     ValidationError for a wrong password, and NotAllowed for the only admin."""
-    credentials = await address.credentials_of(pool, account_id)
+    credentials = await credentials_of(pool, account_id)
     if credentials is None:
         raise refusal.NotSignedIn
     await password.check_own(plain_password, credentials.password_hash)
@@ -145,7 +146,7 @@ async def lessons_ahead(
 
 
 async def name_of_erased(db: Db, account_id: UUID) -> str:
-    """What others will read instead of the account's name."""
+    """The name that others will see instead of the account's."""
     return await _name_of_erased.one(db, account_id=account_id)
 
 

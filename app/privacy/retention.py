@@ -29,7 +29,7 @@ GUEST_SEARCHES_KEPT = timedelta(days=30)
 
 NAME = "retention"  # of the nightly job
 
-# What is deleted, after how long, and from when on that counts.
+# Each kind of data, how long it is kept, and its description.
 RULES: dict[str, tuple[timedelta, str]] = {
     "changes": (CHANGES_KEPT, "Changes of calendars, for screens that reconnect"),
     "idempotency_keys": (KEYS_KEPT, "Idempotency keys and their stored answers"),
@@ -115,7 +115,7 @@ async def run(pool: Pool, *, now: datetime) -> dict[str, int]:
 
 
 async def run_now(pool: Pool, *, now: datetime) -> dict[str, int]:
-    """`run`, which then counts as tonight's."""
+    """`run`, recorded like a run of the nightly job."""
     deleted = await run(pool, now=now)
     await _record_run.run(pool, name=NAME, now=now)
     return deleted
@@ -150,7 +150,7 @@ async def overview(db: Db) -> OverviewJson:
 
 
 async def delete_changes(pool: Pool, *, before: datetime) -> int:
-    """Deletes published changes. Of each calendar the newest stays, and the rest has no gap (see
+    """Deletes published changes, except the newest of each calendar. Leaves no gaps (see
     missed_changes)."""
     total, after = 0, _FIRST_ID
     while batch := await _delete_changes.first(pool, after=after, before=before):

@@ -65,12 +65,12 @@ async def erase_account(request: Request, account: SignedIn) -> Response:
 
 
 async def _complete(request: Request, response: Response, account_id: UUID, **fields: str) -> None:
-    """Tells the sockets and boards, and completes the erasure: if it is large, after the
-    response. `fields`: more of the line in the security log."""
+    """Updates sockets and boards, and completes the erasure, after the response if it is large.
+    `fields` go to the security log."""
     state = request.state
     security_log.record(request, "account_erased", account_id, **fields)
     state["sessions_ended"](account_id)
-    state["wake_up"](account_id)  # an instructor's public answers end before the lessons
+    state["wake_up"](account_id)  # drops an instructor's public answers at once
     progress = await erasure.complete(state["pool"], account_id, now=state["now"])
     state["wake_up"](*progress.calendars)
     if not progress.finished:
@@ -102,7 +102,7 @@ async def show_statistics(request: Request, _: SignedIn) -> Response:
 
 
 class ExportJson(TypedDict):
-    """Everything that is stored about the account. Besides these, one list for each kind of
+    """Everything that is stored about the account: besides these fields, a list for each kind of
     data."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # pydantic's attribute
@@ -122,15 +122,15 @@ routes = [
         "GET",
         "/api/privacy/export",
         export_own,
-        "Export the own data",
+        "Export your data",
         returns=ExportJson,
     ),
     Call(
         "POST",
         "/api/privacy/erasure",
         erase_own,
-        "Delete the own account",
-        description="Cancels the lessons ahead. It can’t be undone.",
+        "Delete your account",
+        description="Cancels upcoming lessons. This can’t be undone.",
         body=ErasureRequest,
         form=True,
         status=204,
@@ -147,14 +147,14 @@ routes = [
         "GET",
         "/api/privacy/retention",
         show_retention,
-        "How long data is kept",
+        "Show the retention rules",
         returns=retention.OverviewJson,
     ),
     Call(
         "POST",
         "/api/privacy/retention/run",
         run_retention,
-        "Delete what is due",
+        "Run the retention now",
         form=True,
         returns=DeletedJson,
     ),
@@ -162,7 +162,7 @@ routes = [
         "GET",
         "/api/privacy/statistics",
         show_statistics,
-        "Numbers of accounts and rows",
+        "Count accounts and rows",
         returns=statistics.StatisticsJson,
     ),
 ]

@@ -1,5 +1,5 @@
-"""What a visitor searched for, and what they did with the results. Searches and interactions are
-written behind the request; reads wait for the writes of this process first."""
+"""A visitor's searches, and what they did with the results. Both are written after the response
+(app/write_behind.py); reads first wait for the pending writes of this process."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from app.search.visitor import Visitor
 from app.statements import statement
 from app.write_behind import WriteBehind
 
-# Searches kept per visitor.
+# Searches per visitor in the history.
 NEWEST = 10
 
 Kind = Literal["shown", "hovered", "clicked", "booked"]
@@ -20,7 +20,7 @@ Kind = Literal["shown", "hovered", "clicked", "booked"]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One search of a visitor's history, which has each query once, whatever its case."""
+    """A search in a visitor's history, which has each query once, ignoring case."""
 
     id: UUID
     query: str
@@ -46,7 +46,7 @@ class _Interaction:
 
 
 @dataclass(frozen=True, slots=True)
-class _Booked:
+class _BookedResult:
     account_id: UUID
     instructor_id: UUID
     at: datetime
@@ -95,10 +95,12 @@ def interact(
     writes.put(_write_interactions, interaction)
 
 
-def booked(writes: WriteBehind, account_id: UUID, instructor_id: UUID, *, now: datetime) -> None:
-    """Records that an account has booked with an instructor whose result it clicked before, also as
-    a guest; returns at once."""
-    writes.put(_write_booked, _Booked(account_id, instructor_id, now))
+def record_booking(
+    writes: WriteBehind, account_id: UUID, instructor_id: UUID, *, now: datetime
+) -> None:
+    """Records that an account booked a result that it clicked before, perhaps as a guest; returns at
+    once."""
+    writes.put(_write_booked_results, _BookedResult(account_id, instructor_id, now))
 
 
 def adopt(writes: WriteBehind, guest_id: UUID, account_id: UUID) -> None:
@@ -163,7 +165,7 @@ async def _write_interactions(db: Pool, interactions: list[_Interaction]) -> Non
     )
 
 
-async def _write_booked(db: Pool, bookings: list[_Booked]) -> None:
+async def _write_booked_results(db: Pool, bookings: list[_BookedResult]) -> None:
     await _record_booked_results.run(
         db,
         visitor_ids=[row.account_id for row in bookings],

@@ -1,4 +1,4 @@
-"""What visitors search for, per day and query, without visitors: rolled up every night."""
+"""Numbers of searches per day and query, without visitors, rolled up every night."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from app.db import Db, Pool
 from app.statements import statement
 
-# A query of fewer visitors a day may be about a person, so it is only counted.
+# A query of fewer visitors a day may contain personal data, so it counts in the totals only.
 MIN_VISITORS = 3
 QUERIES_A_DAY = 1000
-# Nights that may be caught up.
+# Missed days that one run adds.
 CATCH_UP_DAYS = 14
 DAYS = 30
 LIMIT = 50
@@ -50,7 +50,7 @@ _without_results = statement("queries_without_results", Query)
 
 
 async def roll_up(pool: Pool, *, now: datetime) -> int:
-    """Adds the days that are over. Returns the number of rows."""
+    """Adds the days up to yesterday that are missing. Returns the number of new rows."""
     return await _roll_up.one(
         pool,
         today=now.astimezone(UTC).date(),

@@ -26,7 +26,7 @@ Price = Annotated[int, Field(ge=0, le=10_000_000)]
 
 
 class SearchQuery(wire.Paging):
-    """`q` in everyday words, and filters, which win over it. Prices are cents per hour."""
+    """`q` in everyday words, and filters, which override it. Prices are cents per hour."""
 
     q: str = Field("", max_length=MAX_LENGTH)
     service: Slug | None = None
@@ -61,7 +61,7 @@ class RelaxedJson(TypedDict):
 
 
 class SearchJson(TypedDict):
-    """`items` satisfy all criteria. `relaxed` is there only if there are none."""
+    """`items` satisfy all criteria. `relaxed` is null unless `items` is empty."""
 
     understood: UnderstoodJson
     items: list[ResultJson]
@@ -86,11 +86,11 @@ class RecentSearchJson(TypedDict):
 
 
 class EmptyJson(TypedDict):
-    """Nothing."""
+    """An empty object."""
 
 
 def narrowed(understood: Understood, filters: SearchQuery, words: Vocabulary) -> Understood:
-    """The criteria of a query with those of the filters, which win."""
+    """The criteria of the query, overridden by the filters."""
     values: dict[str, Any] = {}
     if filters.service:
         values |= {"service": filters.service, "services": (), "category": None}
@@ -133,10 +133,10 @@ async def plain_language(request: Request, account: SignedIn | None) -> Response
     nearest = None
     if not page["items"] and filters.cursor is None:
         nearest = await search.relaxed(state["pool"], understood, words, now=now, sort=sort)
-    seeker = visitor.of(request, account)
-    search_id = visitor.new_search_id(seeker, state["settings"])
+    searcher = visitor.of(request, account)
+    search_id = visitor.new_search_id(searcher, state["settings"])
     history.record(
-        state["write_behind"], seeker, filters.q, search_id, count=len(page["items"]), now=now
+        state["write_behind"], searcher, filters.q, search_id, count=len(page["items"]), now=now
     )
     content: SearchJson = {
         "understood": understood.as_json(),
@@ -145,7 +145,7 @@ async def plain_language(request: Request, account: SignedIn | None) -> Response
         "next_cursor": page["next_cursor"],
         "search_id": str(search_id),
     }
-    return visitor.remember(request, web.json(content), seeker)
+    return visitor.remember(request, web.json(content), searcher)
 
 
 def _relaxed_json(nearest: search.Relaxed) -> RelaxedJson:
@@ -191,11 +191,11 @@ async def suggest(request: Request) -> Response:
 @web.visitor
 async def recent_searches(request: Request, account: SignedIn | None) -> Response:
     paging = web.query(request, wire.Paging)
-    seeker = _reader(request, account, "view_own_search_history")
+    searcher = _reader(request, account, "view_own_search_history")
     rows = await history.recent(
         request.state["pool"],
         request.state["write_behind"],
-        seeker,
+        searcher,
         before=_before(paging),
         limit=paging.limit + 1,
     )
@@ -217,17 +217,17 @@ def _before(paging: wire.Paging) -> tuple[datetime, UUID] | None:
 
 @web.visitor
 async def forget_searches(request: Request, account: SignedIn | None) -> Response:
-    seeker = _reader(request, account, "delete_own_search_history")
+    searcher = _reader(request, account, "delete_own_search_history")
     state = request.state
-    await history.clear(state["pool"], state["write_behind"], seeker)
+    await history.clear(state["pool"], state["write_behind"], searcher)
     return web.done(request, None, status=204, redirect_to="/")
 
 
 @web.visitor
 async def forget_search(request: Request, account: SignedIn | None) -> Response:
-    seeker = _reader(request, account, "delete_own_search_history")
+    searcher = _reader(request, account, "delete_own_search_history")
     state = request.state
-    await history.remove(state["pool"], state["write_behind"], seeker, web.path_id(request))
+    await history.remove(state["pool"], state["write_behind"], searcher, web.path_id(request))
     return web.done(request, None, status=204, redirect_to="/")
 
 
@@ -242,12 +242,12 @@ def _reader(request: Request, account: SignedIn | None, permission: str) -> visi
 async def interact(request: Request, account: SignedIn | None) -> Response:
     interaction = await web.read(request, Interaction)
     state = request.state
-    seeker = visitor.of(request, account)
-    if not visitor.owns_search(request, seeker, interaction.search_id):
+    searcher = visitor.of(request, account)
+    if not visitor.owns_search(request, searcher, interaction.search_id):
         raise refusal.NotFound
     history.interact(
         state["write_behind"],
-        seeker,
+        searcher,
         interaction.search_id,
         interaction.instructor_id,
         interaction.kind,
@@ -262,7 +262,7 @@ routes = [
         "/api/instructors",
         instructors,
         "List instructors’ services",
-        description="All filters combine, with the criteria in `q`, too.",
+        description="Filters combine with each other and with `q`.",
         query=SearchQuery,
         returns=wire.Listing[ResultJson],
     ),
@@ -311,7 +311,7 @@ routes = [
         "POST",
         "/api/search/interactions",
         interact,
-        "Record what became of a search",
+        "Report what a visitor did with a result",
         body=Interaction,
         returns=EmptyJson,
         status=202,

@@ -1,5 +1,5 @@
-"""Typing mistakes in single words. A word is replaced only by one that is clearly meant: one or two
-mistakes away, and nearer than any other. An English word or name is never replaced."""
+"""Typing mistakes in single words. A word is replaced only by an unambiguous one: one or two mistakes
+away, and nearer than any other. An English word or name is never replaced."""
 
 from functools import cache, lru_cache
 from pathlib import Path
@@ -9,7 +9,7 @@ from app.search.vocabulary import Vocabulary, stem
 SHORTEST = 4
 # From this length on, there may be two mistakes.
 LONG = 8
-# Swapped letters are the commonest mistake, another letter the rarest.
+# Costs: swapped letters are the most common mistake, a wrong letter the rarest.
 _SWAP, _MISSING, _OTHER = 0.6, 0.8, 1.0
 
 
@@ -21,7 +21,7 @@ def _real_words() -> frozenset[str]:
 
 
 def corrected(word: str, vocabulary: Vocabulary, grammar: frozenset[str]) -> str | None:
-    """The vocabulary's or the grammar's word that is meant, or None."""
+    """The word of the vocabulary or the grammar that was probably meant, or None."""
     if len(word) < SHORTEST or word in _real_words():
         return None
     return nearest(word, vocabulary.words, grammar)
@@ -29,7 +29,7 @@ def corrected(word: str, vocabulary: Vocabulary, grammar: frozenset[str]) -> str
 
 @lru_cache(maxsize=2048)
 def nearest(word: str, words: frozenset[str], grammar: frozenset[str]) -> str | None:
-    """The only word that is nearest."""
+    """The nearest word; None if several are equally near."""
     limit = 2 if len(word) >= LONG else 1
     best: list[tuple[float, float, str]] = []
     for other in _candidates(words, grammar).get(len(word), ()):
@@ -37,7 +37,7 @@ def nearest(word: str, words: frozenset[str], grammar: frozenset[str]) -> str | 
         if other[0] not in word[:2]:
             continue
         cost = distance(word, other, limit)
-        # Four letters say too little to replace one of them.
+        # With a wrong letter, a word of four is too short to identify.
         if cost <= limit and not (len(word) == SHORTEST and cost == _OTHER):
             best.append((cost, -similarity(word, other), other))
     best.sort()

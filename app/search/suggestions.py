@@ -1,4 +1,5 @@
-"""Suggestions while a search is typed: the terms that its last words may begin, from memory."""
+"""Suggestions while a search is typed: terms that begin with its last words, from the vocabulary in
+memory."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -8,21 +9,21 @@ from app.search import spelling
 from app.search.vocabulary import Term, Vocabulary, words_of
 from app.search.words import KNOWN
 
-# Words at the end of the query that a term may begin with.
+# Last words of a query that may be the beginning of a term.
 LONGEST_PREFIX = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A query, and what its last words are: `service`, `category` or `area`."""
+    """A query that ends with a term of this kind: `service`, `category` or `area`."""
 
     text: str
     kind: str
 
 
 def of(query: str, vocabulary: Vocabulary, *, limit: int) -> list[Suggestion]:
-    """Completions of the query, the best first. The longest end of the query that begins a term is
-    completed; an end that begins none may be a typing mistake."""
+    """Completions of the query, best first. Completes the longest run of last words that begins a
+    term; if none does, the last word may have a typing mistake."""
     typed = query.split()
     for count in range(min(LONGEST_PREFIX, len(typed)), 0, -1):
         before, end = typed[:-count], " ".join(words_of(" ".join(typed[-count:])))
@@ -37,8 +38,8 @@ def of(query: str, vocabulary: Vocabulary, *, limit: int) -> list[Suggestion]:
 
 
 def _suggestions(before: list[str], terms: list[Term], limit: int) -> list[Suggestion]:
-    """Each service, category and area once, by its name: first those whose name matches, and the
-    shortest ones."""
+    """Each service, category and area once, by its name: first those whose name matches, short
+    names first."""
     order = {"service": 0, "category": 1, "area": 2}
     best: dict[tuple[str, str], tuple[bool, int, int, str]] = {}
     for row in terms:
@@ -59,7 +60,7 @@ def _beginning_with(prefix: str, vocabulary: Vocabulary) -> Iterator[Term]:
 
 
 def _nearly_beginning_with(word: str, vocabulary: Vocabulary) -> Iterator[Term]:
-    """Terms whose beginning is one letter away from what was typed so far."""
+    """Terms whose beginning is one mistake away from the word."""
     if len(word) < spelling.SHORTEST:
         return
     terms = [entry for entry in vocabulary.sorted_terms if entry[0][0] == word[0]]

@@ -1,4 +1,4 @@
-"""Who searches: an account, or a guest, whom a signed cookie identifies. A search id contains a
+"""The visitor who searches: an account, or a guest with a signed cookie. A search id contains a
 signature of its visitor, so that reports about other visitors' searches are refused without a
 look-up."""
 
@@ -39,7 +39,7 @@ def of(request: Request, account: SignedIn | None) -> Visitor:
 
 
 def guest(connection: HTTPConnection[Any]) -> UUID | None:
-    """The guest of the cookie, also beside a session; None without a valid one."""
+    """The guest in the cookie, even if an account is signed in; None without a valid cookie."""
     value = connection.cookies.get(COOKIE, "")
     if not value or len(value) > 200:
         return None
@@ -50,7 +50,7 @@ def guest(connection: HTTPConnection[Any]) -> UUID | None:
 
 
 def remember(request: Request, response: Response, visitor: Visitor) -> Response:
-    """Gives a guest the cookie, or renews it: it lasts as long as what was searched last."""
+    """Sets or renews a guest's cookie, so that it lasts as long as their newest search."""
     if visitor.is_guest:
         value = _signer(request.state["settings"]).sign(str(visitor.id)).decode()
         response.set_cookie(

@@ -14,14 +14,14 @@ from app.db import Db
 from app.statements import PUBLIC_SECONDS, statement
 
 KEEP_SECONDS = 60
-# More than the catalog has. Further rows are ignored, so that a process stays small.
+# More than the catalog has. Further rows are ignored, which bounds the memory of a process.
 MAX_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What people call a service, category or area. `group`: a service's category, an area's
-    borough."""
+    """A name that people use for a service, category or area. `group`: a service's category, an
+    area's borough."""
 
     kind: str
     term: str
@@ -32,7 +32,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a term names."""
+    """The services, category and areas that a term names."""
 
     services: frozenset[str] = frozenset()
     category: str | None = None
@@ -77,7 +77,7 @@ class Vocabulary:
 
     @cached_property
     def sorted_terms(self) -> list[tuple[str, Term]]:
-        """The terms with their words, in the order of these."""
+        """The words of each term and the term, sorted."""
         entries = ((" ".join(words_of(row.term)), row) for row in self.terms)
         return sorted(
             (entry for entry in entries if entry[0]),

@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from app.availability import next_start
-from app.db import SQL, Pool, connect
+from app.db import SQL, connect
 from app.migrate import migrate
 from loadtests.bench.million import COLUMNS
 from loadtests.bench.report import say
@@ -37,14 +37,6 @@ async def large_stack(databases: Cluster, folder: Path) -> AsyncIterator[Stack]:
         while await next_start.refresh(stack.pool, limit=200, now=datetime.now(UTC)):
             pass
         yield stack
-
-
-async def busiest_instructor(pool: Pool) -> UUID:
-    """An instructor with lessons and availability."""
-    instructor_id: UUID = await pool.fetchval(
-        "select instructor_id from booking order by instructor_id limit 1"
-    )
-    return instructor_id
 
 
 async def _build(databases: Cluster) -> None:

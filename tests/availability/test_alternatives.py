@@ -14,6 +14,7 @@ from app.availability import alternatives, start_times
 from app.availability.board import snapshot
 from app.db import Db, Pool, Tx
 from tests import factories
+from tests.availability.starts import free_of_day
 from tests.cluster import PATIENCE
 from tests.factories import Account, Instructor
 
@@ -72,9 +73,7 @@ async def buttons(
         assert board is not None
         limits = start_times.Limits.at(now, board.min_advance_minutes, busy)
         for day in sorted(board.days):
-            free += start_times.free_of_day(
-                board.days[day], minutes, zone=instructor.time_zone, limits=limits
-            )
+            free += free_of_day(board.days[day], minutes, zone=instructor.time_zone, limits=limits)
     return free
 
 

@@ -19,6 +19,7 @@ from app.bookings.booking import Booking
 from app.catalog import instructor, service
 from app.db import Pool
 from tests import factories
+from tests.availability.starts import free_of_day
 from tests.cluster import PATIENCE
 from tests.factories import Account, Instructor
 
@@ -35,9 +36,7 @@ async def next_of_board(
         assert board is not None
         limits = start_times.Limits.at(now, board.min_advance_minutes)
         for day in sorted(board.days):
-            starts = start_times.free_of_day(
-                board.days[day], minutes, zone=board.time_zone, limits=limits
-            )
+            starts = free_of_day(board.days[day], minutes, zone=board.time_zone, limits=limits)
             if starts:
                 return starts[0]
     return None

@@ -50,7 +50,7 @@ async def test_an_admin_finds_an_account_and_changes_its_roles(
     roles = await pool.fetch("select role from account_role where account_id = $1", ben.id)
     assert [row["role"] for row in roles] == ["instructor"]
     page = Page(await page.form("/roles").send(client, roles=""))
-    assert (page.status, "An account has at least one role." in page.text) == (422, True)
+    assert (page.status, "Choose at least one role." in page.text) == (422, True)
     # Her own page keeps the admin role, whatever else is chosen.
     page = await visit(client, f"/admin/accounts/{ada.id}")
     await page.form("/roles").send(client)
