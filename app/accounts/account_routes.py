@@ -264,7 +264,7 @@ async def delete_totp(request: Request, account: SignedIn) -> Response:
 async def _check_password(request: Request, account: SignedIn, plain_password: str) -> None:
     """Raises ValidationError and RateLimited."""
     await _count_password(request, account)
-    stored = await address.credentials_of(request.state["pool"], account.account_id)
+    stored = await credentials.credentials_of(request.state["pool"], account.account_id)
     if stored is None:
         raise refusal.NotSignedIn
     await password.check_own(plain_password, stored.password_hash)

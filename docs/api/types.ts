@@ -238,7 +238,7 @@ export type Copy = {
   preview?: boolean;
 };
 
-/** `second_step` stands for a password that was right while the code was missing: the form need not contain it again. */
+/** `second_step` replaces the password in the form that asks for the code. */
 export type Credentials = {
   email: string;
   password?: string | null;
@@ -319,7 +319,7 @@ export type EmailTakenError = {
   field?: string;
 };
 
-/** Nothing. */
+/** An empty object. */
 export type Empty = Record<string, unknown>;
 
 export type Entry = {
@@ -351,7 +351,7 @@ export type ErrorMessage = {
   instructor?: string;
 };
 
-/** Everything that is stored about the account. Besides these, one list for each kind of data. */
+/** Everything that is stored about the account: besides these fields, a list for each kind of data. */
 export type Export = {
   exported_at: string;
   account: Record<string, unknown>;
@@ -735,7 +735,7 @@ export type Rule = {
   description: string;
 };
 
-/** `items` satisfy all criteria. `relaxed` is there only if there are none. */
+/** `items` satisfy all criteria. `relaxed` is null unless `items` is empty. */
 export type Search = {
   understood: Understood;
   items: Array<Result>;
@@ -1051,14 +1051,14 @@ export type Calls = {
     response: void;
     error: ValidationError | NotSignedInError | NotAllowedError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** The own account. */
+  /** Show your account. */
   getAuthMe: {
     method: "GET";
     path: "/api/auth/me";
     response: Account;
     error: ValidationError | NotSignedInError | NotAllowedError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** Change the own account. */
+  /** Change your account. */
   patchAuthMe: {
     method: "PATCH";
     path: "/api/auth/me";
@@ -1090,7 +1090,7 @@ export type Calls = {
     response: void;
     error: ValidationError | NotAllowedError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** Check the link of a mail. */
+  /** Check the link in a mail. */
   postAuthPasswordResetVerify: {
     method: "POST";
     path: "/api/auth/password-reset/verify";
@@ -1153,7 +1153,7 @@ export type Calls = {
     response: RecoveryCodes;
     error: ValidationError | NotSignedInError | NotAllowedError | TooSlowError | WrongStateError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** Send the mail that confirms the address again. */
+  /** Send the confirmation mail again. */
   postAuthVerification: {
     method: "POST";
     path: "/api/auth/verification";
@@ -1222,7 +1222,7 @@ export type Calls = {
     response: OwnProfile;
     error: ValidationError | NotSignedInError | NotAllowedError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** Change the own profile. */
+  /** Change your profile. */
   putInstructorsMe: {
     method: "PUT";
     path: "/api/instructors/me";
@@ -1309,7 +1309,7 @@ export type Calls = {
     response: void;
     error: ValidationError | NotAllowedError | NotFoundError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** Record what became of a search. */
+  /** Report what a visitor did with a result. */
   postSearchInteractions: {
     method: "POST";
     path: "/api/search/interactions";
@@ -1556,7 +1556,7 @@ export type Calls = {
     response: Booking;
     error: ValidationError | NotSignedInError | NotAllowedError | NotFoundError | TooSlowError | HoldExpiredError | WrongStateError | PayloadTooLargeError | IdempotencyMismatchError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** What happened to a lesson. */
+  /** Show a lesson’s history. */
   getBookingsByIdHistory: {
     method: "GET";
     path: "/api/bookings/{id}/history";
@@ -1666,7 +1666,7 @@ export type Calls = {
     response: void;
     error: ValidationError | NotSignedInError | NotAllowedError | NotFoundError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** Delete the own account. */
+  /** Delete your account. */
   postPrivacyErasure: {
     method: "POST";
     path: "/api/privacy/erasure";
@@ -1674,28 +1674,28 @@ export type Calls = {
     response: void;
     error: ValidationError | NotSignedInError | NotAllowedError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** Export the own data. */
+  /** Export your data. */
   getPrivacyExport: {
     method: "GET";
     path: "/api/privacy/export";
     response: Export;
     error: ValidationError | NotSignedInError | NotAllowedError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** How long data is kept. */
+  /** Show the retention rules. */
   getPrivacyRetention: {
     method: "GET";
     path: "/api/privacy/retention";
     response: Overview;
     error: ValidationError | NotSignedInError | NotAllowedError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** Delete what is due. */
+  /** Run the retention now. */
   postPrivacyRetentionRun: {
     method: "POST";
     path: "/api/privacy/retention/run";
     response: Deleted;
     error: ValidationError | NotSignedInError | NotAllowedError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** Numbers of accounts and rows. */
+  /** Count accounts and rows. */
   getPrivacyStatistics: {
     method: "GET";
     path: "/api/privacy/statistics";
