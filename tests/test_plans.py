@@ -199,7 +199,8 @@ HOT: dict[str, dict[str, Any]] = {
         "now": NOW,
     },
     "replace_password_hash": {"account_id": account_id(1500), "before": "", "after": "x"},
-    "become_instructor": {"id": account_id(1500)},
+    "take_role": {"account_id": account_id(1500), "role": "instructor"},
+    "removed_roles": {"account_id": account_id(1500)},
     "services_of": {"instructor_id": account_id(7), "after": None, "limit": 20},
     "insert_service": {
         "instructor_id": account_id(7),
@@ -423,7 +424,6 @@ HOT: dict[str, dict[str, Any]] = {
         "account_id": account_id(1500),
         "roles": ["student", "instructor"],
     },
-    "become_student": {"account_id": account_id(7)},
     "booking_progress": {"id": account_id(1)},
     "booking_terms": {"id": account_id(1)},
     "last_address": {"student_id": account_id(1500)},

@@ -46,7 +46,6 @@ _newest_of_role = statement("newest_accounts_of_role", Account)
 _with_words = statement("accounts_with_words", Account)
 _account = statement("account_for_staff", Account)
 _set_roles = statement("set_roles", RoleChange)
-_become_student = statement("become_student", UUID)
 
 
 async def accounts(
@@ -97,11 +96,6 @@ async def set_roles(
     if change.refusal:
         raise refusal.NotAllowed
     return change
-
-
-async def become_student(db: Db, account_id: UUID) -> bool:
-    """Gives the account the student role. False if it has it already."""
-    return await _become_student.first(db, account_id=account_id) is not None
 
 
 class StaffAccountJson(TypedDict):

@@ -6,9 +6,9 @@ from uuid import UUID
 from pydantic import BaseModel, Field, field_validator
 from starlette.responses import Response
 
-from app import web, wire
+from app import refusal, web, wire
 from app.accounts import account as accounts
-from app.accounts import session, staff
+from app.accounts import role, session, staff
 from app.accounts.account import AccountJson
 from app.accounts.session import SignedIn
 from app.accounts.staff import MIN_TEXT, Role, StaffAccountJson
@@ -71,9 +71,9 @@ async def set_roles(request: Request, account: SignedIn) -> Response:
     state, account_id = request.state, web.path_id(request)
     change = await staff.set_roles(state["pool"], account.account_id, account_id, body.roles)
     for event, roles in (("role_granted", change.added), ("role_removed", change.removed)):
-        for role in roles or ():
+        for name in roles or ():
             web.record_security_event(
-                request, event, account_id, role=role, actor=str(account.account_id)
+                request, event, account_id, role=name, actor=str(account.account_id)
             )
     state["sessions_ended"](account_id)
     state["wake_up"](account_id)
@@ -96,7 +96,7 @@ async def end_sessions(request: Request, account: SignedIn) -> Response:
 @web.may("edit_own_profile")
 async def become_student(request: Request, account: SignedIn) -> Response:
     state = request.state
-    if await staff.become_student(state["pool"], account.account_id):
+    if await role.take(state["pool"], account.account_id, "student"):
         web.record_security_event(request, "role_granted", account.account_id, role="student")
         state["sessions_ended"](account.account_id)
     changed = await session.authenticate(
@@ -115,6 +115,7 @@ routes = [
         form=True,
         returns=AccountJson,
         status=201,
+        refusals=(refusal.NotAllowed,),
     ),
     Call(
         "GET",

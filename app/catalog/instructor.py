@@ -9,6 +9,7 @@ from uuid import UUID
 from typing_extensions import TypedDict
 
 from app import gate, refusal
+from app.accounts import role
 from app.catalog import service
 from app.catalog.service import Service, ServiceJson
 from app.db import Db, Pool, Tx, transact
@@ -49,7 +50,6 @@ class _NamedArea:
 _instructor = statement("instructor", Instructor, seconds=PUBLIC_SECONDS)
 _areas_named = statement("areas_named", _NamedArea)
 _update_instructor = statement("update_instructor", int)
-_become_instructor = statement("become_instructor", UUID)
 _set_teaching = statement("set_teaching", int)
 
 _CHANGEABLE = (
@@ -80,11 +80,11 @@ async def own(db: Db, instructor_id: UUID) -> Instructor:
 
 
 async def begin(pool: Pool, account_id: UUID, changes: Mapping[str, Any], *, now: datetime) -> None:
-    """Makes the account an instructor (again), with this profile. Raises ValidationError as
-    `change` does."""
+    """Makes the account an instructor (again), with this profile. Raises NotAllowed if an admin has
+    removed the role, and ValidationError as `change` does."""
 
     async def write(tx: Tx) -> None:
-        await _become_instructor.run(tx, id=account_id)
+        await role.take(tx, account_id, "instructor")
         await _set_teaching.run(tx, id=account_id, teaches=True)
         await change(tx, account_id, changes, now=now)
 

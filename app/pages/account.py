@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from app import formatting, web
 from app.accounts import account as accounts
-from app.accounts import recovery_code, second_factor, session
+from app.accounts import recovery_code, role, second_factor, session
 from app.accounts.session import SignedIn
 from app.notifications import preference
 from app.web import Request
@@ -53,6 +53,7 @@ async def page(request: Request, account: SignedIn) -> Response:
         emails=await preference.preferences(pool, account.account_id),
         kinds=NOTIFICATIONS,
         sessions=await session.list_of(pool, account.account_id, now=now),
+        removed_roles=await role.removed(pool, account.account_id),
         factor=factor,
         secret=secret or "",
         qr_code=second_factor.qr_code(second_factor.uri(secret, account.email)) if secret else "",

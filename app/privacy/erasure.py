@@ -1,6 +1,6 @@
 """Erasing an account. First it becomes anonymous. Then its lessons are cancelled, which mails the
-other participants, and the rest of its data is deleted in short transactions. The worker continues
-an interrupted erasure (jobs/nightly.py)."""
+other participants, and the rest of its data is deleted in short transactions. Only those mails still
+have its name. The worker continues an interrupted erasure (jobs/nightly.py)."""
 
 import asyncio
 from collections import Counter
@@ -21,7 +21,8 @@ from app.statements import statement
 log = structlog.get_logger("privacy")
 
 REASON = "The account was deleted."
-# By then, requests that were under way during an erasure have ended.
+# By then, requests that were under way during an erasure have ended, and the mails about it should
+# have been sent.
 SETTLED = timedelta(hours=1)
 # How long a call works on the erasure before it leaves the rest to the worker.
 CALL_SECONDS = 20
@@ -59,6 +60,7 @@ _erase_answers = statement("erase_answers", str)
 _finish = statement("finish_erasure", int)
 _accounts_to_erase = statement("accounts_to_erase", UUID)
 _name_of_erased = statement("name_of_erased", str)
+_forget_former_name = statement("forget_former_name", UUID)
 
 
 async def erase_own(pool: Pool, account_id: UUID, plain_password: str, *, now: datetime) -> None:
@@ -125,6 +127,7 @@ async def complete(
         await _erase_answers.run(pool, account_id=account_id)
         if not await _erase_mail.one(pool, account_id=account_id, now=now()):
             finished = await _finish.run(pool, account_id=account_id, now=now()) == 1
+        await _forget_former_name.run(pool, account_id=account_id, before=now() - SETTLED)
     except refusal.Unavailable:
         log.warning("erasure_interrupted", account=str(account_id))
     return Progress(calendars, finished)

@@ -13,7 +13,8 @@ begin
 end
 $$;
 
--- Makes the account anonymous, ends its sessions and deletes what only it uses. p_password_hash:
+-- Makes the account anonymous, ends its sessions and deletes what only it uses. Its name is kept for
+-- the mails to the other people of its lessons (forget_former_name). p_password_hash:
 -- the password that was checked; null if none was. Returns why it did nothing, or null; also null
 -- for an account whose erasure began earlier.
 create function begin_erasure(p_account uuid, p_password_hash text, p_now timestamptz)
@@ -46,6 +47,7 @@ begin
   if v_account.erasure_began_at is null then
     update account
     set email = p_account || '@erased.invalid', full_name = name_of_erased(p_account),
+        former_name = full_name,
         password_hash = '', verified_at = null, time_zone = default, clock = default,
         erasure_began_at = p_now
     where id = p_account;
@@ -77,6 +79,7 @@ declare
 begin
   delete from session where account_id = p_account;
   delete from account_role where account_id = p_account;
+  delete from removed_role where account_id = p_account;
   delete from totp where account_id = p_account;
   delete from calendar_feed where account_id = p_account;
   delete from notification_preference where account_id = p_account;

@@ -1,7 +1,7 @@
 -- Gives an account exactly these roles. Both accounts are locked, so the actor is still an admin
 -- when the change commits, and one admin always remains. A new instructor gets a profile and a
 -- calendar; an account that is no instructor any more takes no new bookings, and its booked lessons
--- stay.
+-- stay. What is removed stays removed until an admin gives it again.
 create function set_roles(
   p_actor uuid, p_account uuid, p_roles text[],
   out refusal text, out added text[], out removed text[]
@@ -28,15 +28,45 @@ begin
   added := array(select unnest(p_roles) except select unnest(v_before) order by 1);
   removed := array(select unnest(v_before) except select unnest(p_roles) order by 1);
   delete from account_role r where r.account_id = p_account and r.role = any (removed);
+  insert into removed_role (account_id, role) select p_account, unnest(removed)
+  on conflict do nothing;
+  delete from removed_role r where r.account_id = p_account and r.role = any (p_roles);
   insert into account_role (account_id, role) select p_account, unnest(added);
   if 'instructor' = any (added) then
-    insert into instructor (id) values (p_account) on conflict do nothing;
-    insert into calendar (instructor_id, time_zone)
-    select a.id, a.time_zone from account a where a.id = p_account
-    on conflict (instructor_id) do nothing;
+    perform insert_instructor(p_account);
     perform set_teaching(p_account, true);
   elsif 'instructor' = any (removed) then
     perform set_teaching(p_account, false);
   end if;
+end
+$$;
+
+-- Gives an account a role that it asked for. Refused if an admin has removed it.
+create function take_role(p_account uuid, p_role text, out is_refused boolean, out is_new boolean)
+language plpgsql volatile as $$
+begin
+  perform from account a where a.id = p_account for no key update;
+  is_refused := exists (
+    select from removed_role r where r.account_id = p_account and r.role = p_role);
+  is_new := false;
+  if is_refused then
+    return;
+  end if;
+  insert into account_role (account_id, role) values (p_account, p_role) on conflict do nothing;
+  is_new := found;
+  if p_role = 'instructor' then
+    perform insert_instructor(p_account);
+  end if;
+end
+$$;
+
+-- The profile and the calendar of a new instructor.
+create function insert_instructor(p_account uuid) returns void
+language plpgsql volatile as $$
+begin
+  insert into instructor (id) values (p_account) on conflict do nothing;
+  insert into calendar (instructor_id, time_zone)
+  select a.id, a.time_zone from account a where a.id = p_account
+  on conflict (instructor_id) do nothing;
 end
 $$;

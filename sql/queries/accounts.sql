@@ -300,7 +300,8 @@ from account a where a.id = :id;
 -- name: set_roles
 select refusal, added, removed from set_roles(:actor_id, :account_id, :roles);
 
--- name: become_student
-insert into account_role (account_id, role) values (:account_id, 'student')
-on conflict do nothing
-returning account_id;
+-- name: take_role
+select is_refused, is_new from take_role(:account_id, :role);
+
+-- name: removed_roles
+select role from removed_role where account_id = :account_id order by role;

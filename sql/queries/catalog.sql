@@ -52,18 +52,6 @@ where i.id = :id;
 select update_instructor(:id, :headline, :bio, :years_experience, :areas, :teaching_address,
                          :min_advance_minutes, :travel_buffer_minutes, :free_cancel_hours, :now);
 
--- name: become_instructor
--- Gives an account the instructor role, a profile and a calendar.
-with new_role as (
-  insert into account_role (account_id, role) values (:id, 'instructor') on conflict do nothing
-), profile as (
-  insert into instructor (id) values (:id) on conflict do nothing
-)
-insert into calendar (instructor_id, time_zone)
-select a.id, a.time_zone from account a where a.id = :id
-on conflict (instructor_id) do nothing
-returning instructor_id;
-
 -- name: set_teaching
 select set_teaching(:id, :teaches);
 

@@ -41,11 +41,23 @@ where id = :account_id and erasure_began_at is not null and not exists (
     and lower(b.during) > :now
 );
 
+-- name: forget_former_name
+-- Once nobody is still to be told of the erasure, or if it began before :before.
+update account set former_name = null
+where id = :account_id and former_name is not null
+  and (erasure_began_at < :before or erased_at is not null and not exists (
+    select from notifications_about(:account_id) n
+    where n.recipient_id <> :account_id
+      and n.sent_at is null and n.given_up_at is null and n.withheld_at is null
+  ))
+returning id;
+
 -- name: accounts_to_erase
 -- Erasures that were interrupted, and those that ended since :since: a request that was under way
 -- may have written something since.
 select id from account
-where erasure_began_at is not null and (erased_at is null or erased_at > :since)
+where erasure_began_at is not null
+  and (erased_at is null or erased_at > :since or former_name is not null)
 order by erasure_began_at
 limit 100;
 

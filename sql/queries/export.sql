@@ -7,6 +7,9 @@ select jsonb_build_object(
   'clock', a.clock, 'created_at', wire_instant(a.created_at),
   'email_confirmed_at', wire_instant(a.verified_at),
   'roles', array(select r.role from account_role r where r.account_id = a.id order by r.role),
+  'removed_roles', (
+    select coalesce(jsonb_object_agg(r.role, wire_instant(r.removed_at)), '{}')
+    from removed_role r where r.account_id = a.id),
   'second_factor', coalesce(
     (select case when t.confirmed_at is null then 'being set up' else 'on' end
      from totp t where t.account_id = a.id), 'off'),

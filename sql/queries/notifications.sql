@@ -45,10 +45,16 @@ select n.id, n.kind, n.attempts, n.sequence, n.booking_id, n.recipient_id,
         order by a.id desc limit 1) as actor_id,
        quiet_until(:now, detail.time_zone) as quiet_until,
        lower(moved.during) as moved_from, upper(moved.during) as moved_from_end,
-       to_json(detail) as booking
+       to_jsonb(detail) || case erased.id
+         when detail.student_id then jsonb_build_object('student_name', erased.former_name)
+         when detail.instructor_id then jsonb_build_object('instructor_name', erased.former_name)
+         else '{}' end as booking
 from notification n
 join account recipient on recipient.id = n.recipient_id
 left join lateral (select * from booking_detail d where d.id = n.booking_id) as detail on true
+-- The other person, whose account is being erased.
+left join account erased on erased.former_name is not null and erased.id <> n.recipient_id
+  and erased.id in (detail.student_id, detail.instructor_id)
 left join lateral (
   select b.moved_from as during from booking b
   where b.id = n.booking_id and n.kind = 'booking_rescheduled' and exists (

@@ -149,6 +149,35 @@ async def test_an_instructor_becomes_a_student_too(
     assert (await anna.book(dora, "10:00")).status_code == 201
 
 
+async def test_a_role_that_an_admin_removed_comes_back_only_by_an_admin(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings, ada: Browser
+) -> None:
+    both = ("instructor", "student")
+    anna = await browser(client, pool, settings, await factories.instructor(pool, roles=both))
+    calls = {"instructor": "/api/instructors/me", "student": "/api/students/me"}
+    for role, call in calls.items():
+        (other,) = set(both) - {role}
+        await ada.send("PUT", roles_of(anna), {"roles": [other]})
+        for _ in range(2):
+            refused = await anna.post(call, {} if role == "instructor" else None)
+            assert (refused.status_code, refused.json()["code"]) == (403, "NOT_ALLOWED")
+            assert "only an admin can give it back" in refused.json()["detail"]
+        assert (await anna.get("/api/auth/me")).json()["roles"] == [other]
+        page = (await client.get("/account", headers=anna.headers)).text
+        assert "An admin has removed this role" in page
+        assert call not in page
+        export = (await anna.get("/api/privacy/export")).json()
+        assert set(export["account"]["removed_roles"]) == {role}
+        answer = await ada.send("PUT", roles_of(anna), {"roles": list(both)})
+        assert answer.json()["roles"] == list(both)
+    assert await pool.fetchval("select count(*) from removed_role") == 0
+    form = {**anna.headers, "Content-Type": "application/x-www-form-urlencoded"}
+    await ada.send("PUT", roles_of(anna), {"roles": ["student"]})
+    answer = await client.post("/api/instructors/me", content="_page=/teach", headers=form)
+    assert answer.status_code == 403
+    assert "only an admin can give it back" in answer.text
+
+
 async def test_who_lost_the_instructor_role_no_longer_sees_the_lessons_taught(
     client: httpx.AsyncClient, pool: Pool, settings: Settings, ada: Browser, ben: Browser
 ) -> None:

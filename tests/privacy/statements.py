@@ -24,6 +24,7 @@ HOT: dict[str, dict[str, Any]] = {
     "erase_mail": ACCOUNT | {"now": NOW},
     "erase_answers": ACCOUNT,
     "finish_erasure": ACCOUNT | {"now": NOW},
+    "forget_former_name": ACCOUNT | {"before": NOW},
     "accounts_to_erase": {"since": NOW},
     "name_of_erased": ACCOUNT,
 }

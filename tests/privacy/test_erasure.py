@@ -1,6 +1,7 @@
 """Erasing an account: what remains of it, and what the other people notice."""
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -101,7 +102,7 @@ async def test_a_students_lessons_are_cancelled_and_holds_end_before_their_data_
     await deliver(pool, settings)
     mails = await pool.fetch("select recipient, subject, body_text from dev_mail")
     assert [mail["recipient"] for mail in mails] == [anna.email]
-    assert mails[0]["subject"].startswith("Cancelled: Piano with Former student")
+    assert mails[0]["subject"].startswith("Cancelled: Piano with Ben, ")
     assert "The account was deleted." in mails[0]["body_text"]
 
     headers = await sign_in(client, pool, anna, settings)
@@ -345,3 +346,57 @@ async def test_the_only_admin_stays_even_if_two_leave_at_the_same_time(pool: Poo
     )
     assert [type(result) for result in results if result] == [refusal.NotAllowed]
     assert await pool.fetchval("select count(*) from account_role where role = 'admin'") == 1
+
+
+async def test_the_other_people_read_the_name_in_their_mail_and_nowhere_else(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    ben, carl = await factories.student(pool, "Ben"), await factories.student(pool, "Carl")
+    for student, at in ((ben, "10:00"), (carl, "12:00")):
+        await booking.reserve(
+            pool, student.id, service_id=anna.service_id, start=anna.at(at), minutes=60,
+            location_type=None, location="12 Main St", note="", now=NOW,
+        )  # fmt: skip
+    await deliver(pool, settings)
+    await pool.execute("delete from dev_mail")
+    kept = "select former_name from account where id = $1"
+    for account in (ben, anna):
+        assert (await erase(client, pool, account, settings)).status_code == 204
+        assert await pool.fetchval(kept, account.id) == account.name
+    await deliver(pool, settings)
+    rows = await pool.fetch("select recipient, subject, body_text from dev_mail")
+    mails = {row["recipient"]: row for row in rows}
+    # Anna was gone before she could be told of Ben.
+    assert set(mails) == {carl.email}
+    assert mails[carl.email]["subject"].startswith("Cancelled: Piano with Anna, ")
+    assert "Anna cancelled this lesson." in mails[carl.email]["body_text"]
+    page = await client.get("/lessons", headers=await sign_in(client, pool, carl, settings))
+    assert "Anna" not in page.text
+    await erasure.complete_all(pool, now=lambda: datetime.now(UTC))
+    assert await pool.fetchval(kept, anna.id) is None
+    assert await pool.fetchval(kept, ben.id) is None
+
+
+async def test_a_mail_that_cannot_be_sent_keeps_the_name_for_an_hour_only(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    await booking.reserve(
+        pool, ben.id, service_id=anna.service_id, start=anna.at("10:00"), minutes=60,
+        location_type=None, location="12 Main St", note="", now=NOW,
+    )  # fmt: skip
+    await erase(client, pool, ben, settings)
+    kept = "select former_name from account where id = $1"
+    minutes = {0: "Ben", 59: "Ben", 61: None}
+    for after, name in minutes.items():
+        at = itertools.repeat(datetime.now(UTC) + timedelta(minutes=after))
+        await erasure.complete_all(pool, now=at.__next__)
+        assert await pool.fetchval(kept, ben.id) == name
+    await deliver(pool, settings)
+    assert await pool.fetchval(
+        "select count(*) from dev_mail where subject like '%Former student%'"
+    )
+    emma = await factories.student(pool, "Emma")
+    await erase(client, pool, emma, settings)
+    assert await pool.fetchval(kept, emma.id) is None  # nobody is to be told

@@ -10,6 +10,7 @@ import pytest
 
 from app.bookings import booking
 from app.db import Pool
+from app.privacy import erasure
 from app.settings import Settings
 from tests import factories
 
@@ -28,6 +29,8 @@ COLUMNS: dict[str, dict[str, str]] = {
     "account": {
         "id": ID, "email": EXPORTED, "full_name": EXPORTED, "password_hash": SECRET,
         "time_zone": EXPORTED, "clock": WORD,
+        # Only while an erasure is under way.
+        "former_name": SECRET,
     },
     "account_role": {"account_id": ID, "role": WORD},
     "area": {"slug": SHARED, "name": SHARED, "borough": SHARED},
@@ -73,6 +76,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "outbox": {"instructor_id": ID, "days": TERMS, "events": ID},
     "outbox_unpublished": {"instructor_id": ID},
     "permission": {"name": SHARED, "audience": SHARED},
+    "removed_role": {"account_id": ID, "role": WORD},
     "recovery_code": {"account_id": ID, "hash": SECRET},
     "role": {"name": SHARED},
     "role_permission": {"role": SHARED, "permission": SHARED},
@@ -96,7 +100,7 @@ COLUMNS: dict[str, dict[str, str]] = {
 UNMARKED = {
     "instructor_area.area", "notification_preference.kind", "calendar_feed.id",
     "search.visitor_id", "search_history.visitor_id", "search_interaction.visitor_id",
-    "service.document", "account.time_zone", "idempotency_key.fingerprint", "recovery_code.hash",
+    "service.document", "account.time_zone", "account.former_name", "idempotency_key.fingerprint", "recovery_code.hash",
 }  # fmt: skip
 
 
@@ -226,6 +230,7 @@ async def fill(pool: Pool) -> tuple[UUID, UUID]:
         quilla.id, m("session.device"),
     )  # fmt: skip
     await run("insert into totp (account_id, secret) values ($1, $2)", quilla.id, m("totp.secret"))
+    await run("insert into removed_role values ($1, 'admin')", quilla.id)
     await run("insert into recovery_code values ($1, '\\x0123')", quilla.id)
     await run("insert into calendar_feed (account_id, created_at) values ($1, now())", quilla.id)
     await run("insert into notification_preference values ($1, 'reminder', false)", quilla.id)
@@ -316,6 +321,10 @@ async def test_everything_is_exported_and_nothing_is_left_after_erasure(
     path = f"/api/privacy/accounts/{quilla}/erasure"
     assert (await client.post(path, headers=headers)).status_code == 204
     assert await pool.fetchval("select erased_at from account where id = $1", quilla)
+    # The name for the mails to others is kept until they are sent, or for an hour.
+    assert marker("account", "full_name") in (await content(pool))["account"]
+    later = datetime.now(UTC) + erasure.SETTLED
+    await erasure.complete_all(pool, now=lambda: later)
     after = await content(pool)
     remains = [(table, mark) for table, rows in after.items() for mark in marked(EXPORTED, SECRET)
             if mark in rows]  # fmt: skip
@@ -328,7 +337,7 @@ async def test_everything_is_exported_and_nothing_is_left_after_erasure(
         "calendar_feed": "account_id", "edited_week": "instructor_id", "totp": "account_id",
         "idempotency_key": "account_id", "instructor_area": "instructor_id",
         "next_start": "instructor_id", "notification_preference": "account_id",
-        "recovery_code": "account_id",
+        "recovery_code": "account_id", "removed_role": "account_id",
         "search": "visitor_id", "search_history": "visitor_id", "search_interaction": "visitor_id",
         "session": "account_id", "standing_pattern": "instructor_id",
     }  # fmt: skip
