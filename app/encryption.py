@@ -1,5 +1,5 @@
-"""Encryption of secrets that the product has to read again, with keys derived from SECRET_KEY: a copy
-of the database alone reveals none of them."""
+"""Encryption of secrets that the product has to read again, with keys derived from SECRET_KEY: a
+copy of the database alone reveals none of them."""
 
 import base64
 import binascii

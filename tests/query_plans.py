@@ -16,8 +16,8 @@ from tests.cluster import Cluster
 
 TABLES = (
     "account|account_role|session|calendar|availability|blackout|standing_pattern|edited_week"
-    "|booking|booking_audit|idempotency_key|outbox|notification|service|next_start|totp|recovery_code"
-    "|search_history|search|search_interaction"
+    "|booking|booking_audit|idempotency_key|outbox|notification|service|next_start|totp"
+    "|recovery_code|search_history|search|search_interaction"
 )
 
 FILL = """

@@ -231,7 +231,7 @@ def test_there_are_three_dashboards_and_five_alerts() -> None:
     groups = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
     alerts = {rule["alert"] for group in groups for rule in group["rules"]}
     assert alerts == {
-        "SlowRequests", "FailingRequests", "OutboxStale", "ProcessDeaf", "MailFailing",
+        "SlowRequests", "FailingRequests", "OutboxStale", "ProcessDisconnected", "MailFailing",
     }  # fmt: skip
     guide = (ROOT / "docs" / "operating.md").read_text()
     assert all(f"`{alert}`" in guide for alert in alerts)

@@ -93,8 +93,8 @@ async def register(
     settings: Settings,
     now: datetime,
 ) -> str:
-    """Creates an account, signs it in and returns the session token. A mail asks to confirm
-    its address. An instructor also gets an active profile and an empty calendar. The time zone is one
+    """Creates an account, signs it in and returns the session token. A mail asks to confirm its
+    address. An instructor also gets an active profile and an empty calendar. The time zone is one
     that check_zone accepts. Raises EmailTaken, Unavailable."""
     password_hash = await password.make_hash(plain_password)
 

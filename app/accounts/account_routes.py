@@ -135,8 +135,8 @@ async def _confirm(request: Request) -> str:
 @web.visitor
 @web.rate_class("sign-in")
 async def request_reset(request: Request, _: SignedIn | None) -> Response:
-    """Responds before it looks up the address, so that neither the response nor its duration reveals
-    whether there is such an account."""
+    """Responds before it looks up the address, so that neither the response nor its duration
+    reveals whether there is such an account."""
     body, state = await web.read(request, ResetRequest), request.state
     await state["limiter"].hit(limits.RESETS_OF_ADDRESS, limits.address(request))
     response = _accepted(request, "/reset-password?sent=yes")

@@ -96,8 +96,8 @@ async def _replace(
     kept_id: UUID | None,
     now: datetime,
 ) -> bool:
-    """False if another request has changed the password meanwhile. Raises ValidationError for a weak
-    one."""
+    """False if another request has changed the password meanwhile. Raises ValidationError for a
+    weak one."""
     try:
         password.check(new_password, personal_values=(credentials.email, credentials.full_name))
     except ValueError as error:

@@ -1,5 +1,5 @@
-"""Recovery codes: each signs in once instead of a code of the app, for somebody who has lost it. They
-are shown when they are created, and only their hashes are stored."""
+"""Recovery codes: each signs in once instead of a code of the app, for somebody who has lost it.
+They are shown when they are created, and only their hashes are stored."""
 
 import hashlib
 import re

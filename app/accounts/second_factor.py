@@ -32,7 +32,7 @@ Factor = Literal["none", "app", "recovery code"]
 
 @dataclass(frozen=True)
 class Totp:
-    """`secret` as it is stored; see `plain`."""
+    """`secret` is encrypted; `plain` decrypts it."""
 
     secret: str
     confirmed_at: datetime | None

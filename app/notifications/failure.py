@@ -1,4 +1,4 @@
-"""Notifications that could not be sent: those that will be tried again, and those given up."""
+"""Mails that could not be sent: those that will be tried again, and those given up."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,5 +1,5 @@
-"""`/admin/bookings`: all bookings. `/admin/bookings/{id}`: one of them with its history, and forms to
-cancel and settle it."""
+"""`/admin/bookings`: all bookings. `/admin/bookings/{id}`: one of them with its history, and forms
+to cancel and settle it."""
 
 from uuid import UUID
 

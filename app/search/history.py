@@ -98,8 +98,8 @@ def interact(
 def record_booking(
     writes: WriteBehind, account_id: UUID, instructor_id: UUID, *, now: datetime
 ) -> None:
-    """Records that an account booked a result that it clicked before, perhaps as a guest; returns at
-    once."""
+    """Records that an account booked a result that it clicked before, perhaps as a guest; returns
+    at once."""
     writes.put(_write_booked_results, _BookedResult(account_id, instructor_id, now))
 
 

@@ -1,5 +1,5 @@
-"""Typing mistakes in single words. A word is replaced only by an unambiguous one: one or two mistakes
-away, and nearer than any other. An English word or name is never replaced."""
+"""Typing mistakes in single words. A word is replaced only by an unambiguous one: one or two
+mistakes away, and nearer than any other. An English word or name is never replaced."""
 
 from functools import cache, lru_cache
 from pathlib import Path

@@ -79,8 +79,9 @@ begin
     return;
   end if;
   if p_after is null or p_after_start is not null then
-    -- The bound is compared after the limit: a condition on the first column of the index would make
-    -- Postgres 18 search all of it for each instructor (skip scan), instead of the primary key.
+    -- The bound is compared after the limit: a condition on the first column of the index would
+    -- make Postgres 18 search all of it for each instructor (skip scan), instead of the primary
+    -- key.
     return query
       select page.id, page.instructor_id, page.minutes, page.hourly_rate_cents,
              greatest(page.start, p_latest - interval '1 year')

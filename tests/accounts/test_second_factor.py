@@ -294,8 +294,8 @@ async def test_the_page_shows_new_codes_once_and_how_many_are_left(
     assert answer.status_code == 303
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
-    shown = await visit(limited, answer.headers["location"])
-    codes = re.findall(r"\b(?:\w{4}-){3}\w{4}\b", shown.text)
+    page_with_codes = await visit(limited, answer.headers["location"])
+    codes = re.findall(r"\b(?:\w{4}-){3}\w{4}\b", page_with_codes.text)
     assert len(codes) == 10
     assert codes[0] not in cookie
     again = await visit(limited, "/account")
@@ -323,9 +323,9 @@ async def test_the_page_shows_new_codes_once_and_how_many_are_left(
     assert refused.status_code == 422
     answer = await page.form(CODES).send(limited, password=factories.PASSWORD)
     assert answer.status_code == 303
-    shown = await visit(limited, answer.headers["location"])
-    assert "The earlier ones don’t work any more." in shown.text
-    assert codes[1] not in shown.text
+    page_with_codes = await visit(limited, answer.headers["location"])
+    assert "The earlier ones don’t work any more." in page_with_codes.text
+    assert codes[1] not in page_with_codes.text
     await pool.execute("delete from recovery_code")
     assert "You have no recovery codes." in (await visit(limited, "/account")).text
 

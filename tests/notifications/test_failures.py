@@ -44,7 +44,7 @@ async def test_an_administrator_sees_failures_and_tries_them_again(
     await deliver_due(pool, by_smtp)
     assert len(box.to(ben.email)) == 1
     assert (await client.get(URL)).json()["items"] == []
-    assert "Every mail has been accepted" in (await client.get("/admin/notifications")).text
+    assert "No mail has failed." in (await client.get("/admin/notifications")).text
     assert (await client.post(f"{URL}/{failure['id']}/retry")).status_code == 404
 
 

@@ -40,7 +40,7 @@ async def test_an_instructor_reads_what_disappears(client: httpx.AsyncClient, po
     await book(pool, anna, ben, day=3)
     await sign_in(client, anna)
     page = await visit(client, "/account/delete")
-    assert "These lessons that you teach, and your students will be told." in page.text
+    assert "These lessons that you teach. Your students will be told." in page.text
     assert "it says “Former instructor”" in page.text
     assert "Piano with Ben" in page.text
     assert "Your page and your times disappear." in page.text
