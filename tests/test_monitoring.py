@@ -165,7 +165,7 @@ async def test_mails_are_counted_by_their_state(client: httpx.AsyncClient, pool:
     assert 300 <= metrics["notifications_oldest_due_seconds"] < 600
 
 
-async def test_redis_that_is_down_is_a_metric(
+async def test_a_metric_says_that_redis_is_down(
     client: httpx.AsyncClient, redis_server: RedisServer
 ) -> None:
     assert (await scrape(client))["redis_up"] == 1

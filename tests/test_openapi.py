@@ -72,7 +72,7 @@ async def test_permissions_and_keys_follow_from_the_handlers(described: dict[str
         ("/api/instructors/me", {"travel_buffer_minutes": False}),
     ],
 )
-async def test_numbers_and_booleans_are_not_taken_for_each_other(
+async def test_numbers_and_booleans_are_not_confused(
     client: httpx.AsyncClient, pool: Pool, settings: Settings, path: str, body: dict[str, Any]
 ) -> None:
     anna = await factories.instructor(pool)

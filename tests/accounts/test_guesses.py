@@ -107,7 +107,7 @@ async def test_equal_addresses_share_a_count(
     assert (await sign_in(limited, WRONG, "::ffff:203.0.113.10")).status_code == 401
 
 
-async def test_right_passwords_are_limited_per_address_too(
+async def test_correct_passwords_are_limited_per_address_too(
     limited: httpx.AsyncClient, pool: Pool
 ) -> None:
     """Each costs a hash, and a queue of them makes others wait."""

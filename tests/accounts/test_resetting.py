@@ -316,7 +316,7 @@ async def test_a_new_address_ends_the_links_that_were_sent_to_the_old_one(
     assert (refused.status_code, refused.json()["field"]) == (422, "token")
 
 
-async def test_a_mistyped_address_is_replaced_without_a_word_to_it(
+async def test_a_mistyped_address_is_replaced_without_mail_to_it(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     answer = await client.post("/api/auth/register", json=BEN)

@@ -69,7 +69,7 @@ async def test_a_role_counts_from_the_next_request_on(
     assert (await ben.get("/api/admin/accounts")).status_code == 403
 
 
-async def test_an_admin_keeps_the_own_admin_role(ada: Browser) -> None:
+async def test_an_admin_keeps_their_own_admin_role(ada: Browser) -> None:
     answer = await ada.send("PUT", roles_of(ada), {"roles": ["student"]})
     assert (answer.status_code, answer.json()["code"]) == (403, "NOT_ALLOWED")
     answer = await ada.send("PUT", roles_of(ada), {"roles": ["admin", "student"]})
@@ -178,7 +178,7 @@ async def test_a_role_that_an_admin_removed_comes_back_only_by_an_admin(
     assert "only an admin can give it back" in answer.text
 
 
-async def test_who_lost_the_instructor_role_no_longer_sees_the_lessons_taught(
+async def test_a_former_instructor_no_longer_sees_the_lessons_taught(
     client: httpx.AsyncClient, pool: Pool, settings: Settings, ada: Browser, ben: Browser
 ) -> None:
     anna = await factories.instructor(pool)

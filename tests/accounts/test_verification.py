@@ -32,7 +32,7 @@ async def ben_of(pool: Pool) -> factories.Account:
     return factories.Account(ben_id, EMAIL, "Ben Ode")
 
 
-async def test_five_new_accounts_send_a_stranger_nothing_but_the_question(
+async def test_five_new_accounts_send_a_stranger_only_confirmation_mails(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
@@ -55,7 +55,7 @@ async def test_five_new_accounts_send_a_stranger_nothing_but_the_question(
     assert len(await dev_mails(pool)) == 1
 
 
-async def test_after_the_confirmation_follows_what_is_still_accurate(
+async def test_withheld_mail_that_is_still_accurate_follows_the_confirmation(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     anna = await factories.instructor(pool, "Anna")

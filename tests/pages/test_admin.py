@@ -111,7 +111,7 @@ async def test_an_admin_books_for_a_student_confirms_the_override_and_cancels(
 
 
 @pytest.mark.parametrize("state", ["completion", "no-show"])
-async def test_an_admin_says_how_a_lesson_went(
+async def test_an_admin_records_the_outcome_of_a_lesson(
     client: httpx.AsyncClient, pool: Pool, state: str
 ) -> None:
     lesson = await book(pool, await factories.instructor(pool), await factories.student(pool))

@@ -147,7 +147,7 @@ async def test_several_days_are_one_chip(client: httpx.AsyncClient, pool: Pool) 
     assert days not in chips(page)
 
 
-async def test_the_number_of_results_is_told_and_one_needs_no_order(
+async def test_the_number_of_results_is_shown_and_a_single_one_needs_no_sort(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
     await factories.instructor(pool, "Anna 00")
@@ -177,7 +177,7 @@ async def test_a_page_whose_reading_ended_says_that_there_may_be_more(
     assert ending in page.text
 
 
-async def test_a_price_that_is_none_is_ignored(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_an_invalid_price_is_ignored(client: httpx.AsyncClient, pool: Pool) -> None:
     await factories.instructor(pool, "Anna Diaz")
     for price in ("1e999999", "1e9", "nan", "-5", "٣", "$", "."):
         answer = await client.get("/search", params={"refined": "1", "max_price": price})

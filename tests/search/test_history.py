@@ -214,7 +214,7 @@ async def test_a_full_queue_drops_rows_and_a_failing_write_keeps_the_others(pool
     assert written == [0, 1]
 
 
-async def test_a_read_waits_for_the_rows_of_before_only(
+async def test_a_read_waits_for_earlier_rows_only(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a busy site, the queue is never empty."""
@@ -235,7 +235,7 @@ async def test_a_read_waits_for_the_rows_of_before_only(
     assert written[0] == 0
 
 
-async def test_rows_that_postgres_never_takes_do_not_stop_those_behind_them(
+async def test_rows_that_postgres_never_accepts_do_not_block_later_ones(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(write_behind, "_RETRY_SECONDS", 0)
@@ -257,7 +257,7 @@ async def test_rows_that_postgres_never_takes_do_not_stop_those_behind_them(
 
 
 @pytest.mark.parametrize("cookie", ["x", "x.y", "0" * 300])
-async def test_a_forged_guest_cookie_is_nobodys(client: httpx.AsyncClient, cookie: str) -> None:
+async def test_a_forged_guest_cookie_is_ignored(client: httpx.AsyncClient, cookie: str) -> None:
     client.cookies.set("guest", cookie)
     answer = await client.get("/api/search/history")
     assert (answer.status_code, answer.json()["items"]) == (200, [])

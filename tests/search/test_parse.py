@@ -50,7 +50,7 @@ def test_a_query_in_everyday_words_is_understood(
 
 
 @pytest.mark.parametrize("query", ["piano 12/31/9999", "piano 1/1/0001", "piano 0001-01-01"])
-def test_a_date_in_another_age_is_none(vocabulary: Vocabulary, query: str) -> None:
+def test_a_date_centuries_away_is_ignored(vocabulary: Vocabulary, query: str) -> None:
     """Postgres could not add days to it."""
     understood = parse(query, vocabulary, now=SATURDAY)
     assert (understood.service, understood.date) == ("piano", None)
@@ -120,7 +120,7 @@ def test_only_the_named_days_count(vocabulary: Vocabulary, query: str, days: lis
         ("piano not too expensive", ()),
     ],
 )
-def test_what_no_search_can_follow_is_told(
+def test_criteria_that_no_search_can_satisfy_are_reported(
     vocabulary: Vocabulary, query: str, ignored: tuple[str, ...]
 ) -> None:
     assert parse(query, vocabulary, now=SATURDAY).ignored == ignored
@@ -136,7 +136,7 @@ def test_lessons_elsewhere_and_online_are_told_apart(vocabulary: Vocabulary) -> 
     "query",
     ["rugby", "patient", "sarah chen", "march", "violet", "dance", "chest", "brook", "mary"],
 )
-def test_a_word_that_is_right_is_never_corrected(vocabulary: Vocabulary, query: str) -> None:
+def test_a_correct_word_is_never_replaced(vocabulary: Vocabulary, query: str) -> None:
     understood = parse(query, vocabulary, now=SATURDAY)
     named = vocabulary.meanings.get((query,))
     assert understood.service is None or (named and understood.service in named.services)
