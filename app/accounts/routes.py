@@ -303,8 +303,8 @@ routes = [
         "/api/auth/login",
         login,
         "Sign in",
-        description="Also sets the cookie. `code` is that of the second factor, if there is one: from "
-        "the app, or a recovery code.",
+        description="Also sets the cookie. `code` is that of the second factor, if there is one: "
+        "from the app, or a recovery code.",
         body=Credentials,
         form=True,
         returns=SignInJson,

@@ -1,5 +1,5 @@
-"""`/`: what this is, a search box with recent searches, instructors with their next free times, and
-for a signed-in student their next lessons and what they booked before."""
+"""`/`: an introduction, a search box with recent searches, instructors with their next free times,
+and for a signed-in student their next lessons and those to book again."""
 
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -20,7 +20,7 @@ NEXT_LESSONS = 2
 BOOK_AGAIN = 3
 RECENT_SEARCHES = 5
 HISTORY = "view_own_search_history"
-PAST_LESSONS = 10  # among which those to book again are chosen
+PAST_LESSONS = 10  # from which those to book again are taken
 SOON = timedelta(hours=24)
 NOTICE_COOKIE = "notice"
 DISMISSED_SECONDS = 24 * 3600
@@ -43,11 +43,11 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         past = await booking.list_of(
             pool, student_id, role="student", scope="past", now=now, limit=PAST_LESSONS
         )
-    seeker = visitor.of(request, account)
+    searcher = visitor.of(request, account)
     searches: list[Search] = []
-    if not seeker.is_new and (account is None or HISTORY in account.permissions):
+    if not searcher.is_new and (account is None or HISTORY in account.permissions):
         searches = await history.recent(
-            pool, request.state["write_behind"], seeker, limit=RECENT_SEARCHES
+            pool, request.state["write_behind"], searcher, limit=RECENT_SEARCHES
         )
     is_dismissed = NOTICE_COOKIE in request.cookies
     return web.page(
@@ -88,7 +88,7 @@ def _to_book_again(past: list[Booking]) -> list[Booking]:
 
 
 def _notice(lessons: list[Booking], now: datetime) -> tuple[str, str, str]:
-    """What is most urgent: its sentence, a link and the link's text."""
+    """The most urgent notice: its sentence, a link and the link's text."""
     for lesson in lessons:
         subject = f"{lesson.service_name} with {lesson.instructor_name}"
         if lesson.held_until is not None and now < lesson.held_until:

@@ -62,8 +62,8 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class CardRow:
-    """A service, its instructor, and the board of DAYS days from `first` on, or None if it is known
-    already. `areas` are names; `minutes` is the length that the card offers."""
+    """A service, its instructor, and the board of DAYS days from `first` on, or None if the
+    cached board is current. `areas` are names; `minutes` is the length that the card offers."""
 
     service_id: UUID
     instructor_id: UUID
@@ -83,7 +83,7 @@ class CardRow:
 
 
 def _rank(start: datetime, seed: int) -> int:
-    """A number that looks random. The choice by it stays when another start is taken."""
+    """A pseudo-random rank that depends on this start only: a choice stays when others are taken."""
     return (int(start.timestamp()) // 900 * 7919 + seed) % 10007
 
 

@@ -1,8 +1,7 @@
 """The criteria of a search: as fields of its address, and in words.
 
-With `q` alone, the criteria are what its words mean; other fields win over them. With `refined`,
-the criteria are those of the other fields alone: the links that remove a criterion lead there, and
-so does the form."""
+With `q` alone, the criteria are what its words mean; other fields override them. With `refined`,
+only the other fields count: links that remove a criterion lead there, and so does the form."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -1,5 +1,5 @@
 """`/services`: everything that can be learned, by category. app/static/services.js filters it as
-one types."""
+you type."""
 
 from starlette.responses import Response
 

@@ -1,6 +1,6 @@
 """Erasing an account. First it becomes anonymous. Then its lessons are cancelled, which mails the
-other participants, and the rest of its data is deleted in short transactions. Only those mails still
-have its name. The worker continues an interrupted erasure (jobs/nightly.py)."""
+other participants, and the rest of its data is deleted in short transactions. Only those mails
+still have its name. The worker continues an interrupted erasure (jobs/nightly.py)."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
--- Rules for booking a lesson, separate from `reserve` because holding and moving one will share
+-- Rules for booking a lesson, separate from `reserve`, because holding and moving a lesson share
 -- them. None of these functions writes.
 
 -- The refusal that applies to a lesson of this service regardless of the calendar's contents, or

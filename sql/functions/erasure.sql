@@ -1,7 +1,7 @@
 -- Erasing an account (app/privacy/erasure.py). Every function locks in the order of all writers:
 -- the account's row, then calendars by id.
 
--- What others read instead of the name.
+-- The name that others see instead of the account's.
 create function name_of_erased(p_account uuid) returns text
 language plpgsql stable as $$
 begin
@@ -13,17 +13,17 @@ begin
 end
 $$;
 
--- Makes the account anonymous, ends its sessions and deletes what only it uses. Its name is kept for
--- the mails to the other people of its lessons (forget_former_name). p_password_hash:
--- the password that was checked; null if none was. Returns why it did nothing, or null; also null
--- for an account whose erasure began earlier.
+-- Makes the account anonymous, ends its sessions and deletes what only it uses. Keeps its name for
+-- the mails to the other people of its lessons (forget_former_name). p_password_hash: the password
+-- that was checked; null if none was. Returns a refusal, or null; also null for an account whose
+-- erasure began earlier.
 create function begin_erasure(p_account uuid, p_password_hash text, p_now timestamptz)
 returns text
 language plpgsql volatile set enable_seqscan = off as $$
 declare
   v_account account;
 begin
-  -- Of admins all are locked, so that the last two cannot leave at the same time.
+  -- Locks all admins, so that the last two cannot leave at the same time.
   perform from account a
   where a.id = p_account or a.id in (
     select r.account_id from account_role r
@@ -111,8 +111,8 @@ begin
 end
 $$;
 
--- Whether a booking has text that somebody wrote, or the account's own address. p_reason: why the
--- erasure cancelled lessons, which is no such text.
+-- Whether a booking has text that somebody wrote, or the account's own address. p_reason, with
+-- which the erasure cancels lessons, does not count.
 create function has_personal_text(p_booking booking, p_account uuid, p_reason text)
 returns boolean
 language sql stable as $$
@@ -169,8 +169,8 @@ language sql stable rows 100 as $$
 $$;
 
 -- Drops the account's notifications that were not sent, clears the addresses of all, and deletes
--- stored mails: its own, and those to others that have its name. What is being sent now is skipped;
--- returns how many notifications that leaves.
+-- stored mails: its own, and those to others that have its name. Skips notifications that are being
+-- sent now, and returns their number.
 create function erase_mail(p_account uuid, p_now timestamptz) returns integer
 language plpgsql volatile set enable_seqscan = off as $$
 declare

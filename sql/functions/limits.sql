@@ -17,7 +17,7 @@ language sql immutable parallel safe as $$ select interval '5 minutes' $$;
 create function most_holds() returns integer
 language sql immutable parallel safe as $$ select 3 $$;
 
--- How long after its end a lesson counts as completed if the instructor has said nothing.
+-- How long after its end a lesson without a recorded outcome is completed.
 create function completion_delay() returns interval
 language sql immutable parallel safe as $$ select interval '24 hours' $$;
 

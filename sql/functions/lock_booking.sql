@@ -1,4 +1,4 @@
--- What every change of an existing booking begins and ends with.
+-- The first and the last step of every change of an existing booking.
 
 -- Locks the booking's calendar and reads the booking. With a key, `answer` is what an earlier call
 -- stored: a concurrent repeat waits here until the first call has finished.

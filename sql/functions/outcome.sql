@@ -1,5 +1,5 @@
--- What the instructor says about a lesson. It changes nothing on the board, so the steps have no
--- days. sweep.sql completes the lessons of which the instructor says nothing.
+-- The outcome of a lesson, and the instructor's note. They change nothing on the board, so their
+-- steps have no days. sweep.sql completes lessons without a recorded outcome.
 
 -- Marks a confirmed lesson that has started as `completed` or `no_show`.
 create function settle_booking(

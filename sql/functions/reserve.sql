@@ -3,8 +3,8 @@
 -- by id. Returns the booking (a booking_detail row), or a refusal with its detail; a refusal writes
 -- nothing. Sequential scans are off because plans are cached per connection, perhaps from a time
 -- when the tables were empty.
--- p_actor: who books for the student, if it is somebody else; its call has the key. p_override: the
--- rules that staff has decided to override (missing_override); null if a student books.
+-- p_actor: the staff account that books for the student and has the key; null if the student books.
+-- p_override: the rules that staff has decided to override (missing_override); null for a student.
 create function reserve(
   p_student uuid, p_service uuid, p_start timestamptz, p_minutes integer,
   p_location_type text, p_location text, p_note text, p_now timestamptz,

@@ -1,7 +1,7 @@
 -- Gives an account exactly these roles. Both accounts are locked, so the actor is still an admin
 -- when the change commits, and one admin always remains. A new instructor gets a profile and a
 -- calendar; an account that is no instructor any more takes no new bookings, and its booked lessons
--- stay. What is removed stays removed until an admin gives it again.
+-- stay. Only an admin can give a removed role again.
 create function set_roles(
   p_actor uuid, p_account uuid, p_roles text[],
   out refusal text, out added text[], out removed text[]
@@ -41,7 +41,7 @@ begin
 end
 $$;
 
--- Gives an account a role that it asked for. Refused if an admin has removed it.
+-- Gives an account a role at its own request. Refused if an admin has removed it.
 create function take_role(p_account uuid, p_role text, out is_refused boolean, out is_new boolean)
 language plpgsql volatile as $$
 begin

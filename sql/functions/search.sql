@@ -44,11 +44,11 @@ language sql stable as $$
     ))
 $$;
 
--- A page of matching services. p_sort is `soonest`, `price` or `newest`; p_after and its fellows
--- are the keys of the last service of the previous page. `start` is the lower bound of the next
--- start (functions/next_start.sql). By `soonest`, services are in the order of `start`, instructor
--- and id, as the index of the bounds is; those without a start until p_latest come last, with a
--- null `start`, as p_after_start is among them.
+-- A page of matching services. p_sort is `soonest`, `price` or `newest`; the p_after parameters are
+-- the keys of the last service on the previous page. `start` is the lower bound of the next start
+-- (functions/next_start.sql). By `soonest`, services are in the order of `start`, instructor and
+-- id, as the index of the bounds is; those without a start until p_latest come last, with a null
+-- `start`, as p_after_start is among them.
 create function search_page(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words text[], p_sort text, p_after_start timestamptz,
@@ -91,7 +91,7 @@ begin
                              v_words) as m
         join calendar c on c.instructor_id = m.instructor_id and c.is_active
         join next_start n on n.instructor_id = m.instructor_id and n.minutes = m.minutes
-        -- What was freed after the previous page has no bound yet.
+        -- Time that was freed after the previous page has no bound yet.
         where p_after is null
           or (n.start, n.instructor_id, m.id) > (p_after_start, p_after_instructor, p_after)
           or n.start = '-infinity'
@@ -117,7 +117,7 @@ begin
 end
 $$;
 
--- The time zones of calendars, found in their index one after the other.
+-- The distinct time zones of calendars, each found by one step in their index.
 create function calendar_zones() returns table (time_zone text)
 language sql stable as $$
   with recursive zone as (

@@ -223,7 +223,7 @@ where account_id = :account_id and secret = :secret and last_step < :step
 returning account_id;
 
 -- name: plain_totps
--- Those that earlier releases stored as they are.
+-- Secrets that earlier releases stored unencrypted.
 select account_id, secret from totp where not starts_with(secret, :prefix) limit 1000;
 
 -- name: encrypt_totp
@@ -274,7 +274,7 @@ limit :limit;
 
 -- name: accounts_with_words
 -- Accounts whose name or address contains this text. Materialized, because reading the accounts in
--- order until enough match would be long for rare text.
+-- order until enough match would take long for rare text.
 with matching as materialized (
   select a.id from account a
   where lower(a.full_name || ' ' || a.email::text) like lower(:pattern)

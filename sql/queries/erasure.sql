@@ -42,7 +42,7 @@ where id = :account_id and erasure_began_at is not null and not exists (
 );
 
 -- name: forget_former_name
--- Once nobody is still to be told of the erasure, or if it began before :before.
+-- Once all mails about the erasure are sent, or if it began before :before.
 update account set former_name = null
 where id = :account_id and former_name is not null
   and (erasure_began_at < :before or erased_at is not null and not exists (

@@ -1,7 +1,7 @@
 -- Search: its vocabulary, results and history.
 
 -- name: search_vocabulary
--- What people call services, categories and areas; the names come first.
+-- Names that people use for services, categories and areas; the official names come first.
 select 'service' as kind, t.term, k.slug, k.name, k.category as "group"
 from catalog_term t join catalog_service k on k.slug = t.catalog_service
 union all
@@ -87,7 +87,7 @@ order by h.searched_at desc, h.id desc
 limit :limit;
 
 -- name: delete_search
--- Also from the log.
+-- Also from `search`, the log of searches.
 with deleted as (
   delete from search_history where id = :id and visitor_id = :visitor_id returning id, folded
 ), log as (

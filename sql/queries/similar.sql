@@ -2,8 +2,8 @@
 
 -- name: similar_services
 -- Services on the same subject as this one, by other instructors: of the :reach next cheaper and
--- the :reach next dearer ones, those that share an area and are free before :latest come first,
--- then those free sooner. `start` is a lower bound of the next start.
+-- the :reach next more expensive ones, those that share an area and are free before :latest come
+-- first, then those free sooner. `start` is a lower bound of the next start.
 with this as (
   select s.instructor_id, s.catalog_service, s.hourly_rate_cents
   from service s where s.id = :service_id

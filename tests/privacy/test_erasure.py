@@ -360,10 +360,10 @@ async def test_the_other_people_read_the_name_in_their_mail_and_nowhere_else(
         )  # fmt: skip
     await deliver(pool, settings)
     await pool.execute("delete from dev_mail")
-    kept = "select former_name from account where id = $1"
+    former_name = "select former_name from account where id = $1"
     for account in (ben, anna):
         assert (await erase(client, pool, account, settings)).status_code == 204
-        assert await pool.fetchval(kept, account.id) == account.name
+        assert await pool.fetchval(former_name, account.id) == account.name
     await deliver(pool, settings)
     rows = await pool.fetch("select recipient, subject, body_text from dev_mail")
     mails = {row["recipient"]: row for row in rows}
@@ -374,8 +374,8 @@ async def test_the_other_people_read_the_name_in_their_mail_and_nowhere_else(
     page = await client.get("/lessons", headers=await sign_in(client, pool, carl, settings))
     assert "Anna" not in page.text
     await erasure.complete_all(pool, now=lambda: datetime.now(UTC))
-    assert await pool.fetchval(kept, anna.id) is None
-    assert await pool.fetchval(kept, ben.id) is None
+    assert await pool.fetchval(former_name, anna.id) is None
+    assert await pool.fetchval(former_name, ben.id) is None
 
 
 async def test_a_mail_that_cannot_be_sent_keeps_the_name_for_an_hour_only(
@@ -387,16 +387,16 @@ async def test_a_mail_that_cannot_be_sent_keeps_the_name_for_an_hour_only(
         location_type=None, location="12 Main St", note="", now=NOW,
     )  # fmt: skip
     await erase(client, pool, ben, settings)
-    kept = "select former_name from account where id = $1"
+    former_name = "select former_name from account where id = $1"
     minutes = {0: "Ben", 59: "Ben", 61: None}
     for after, name in minutes.items():
         at = itertools.repeat(datetime.now(UTC) + timedelta(minutes=after))
         await erasure.complete_all(pool, now=at.__next__)
-        assert await pool.fetchval(kept, ben.id) == name
+        assert await pool.fetchval(former_name, ben.id) == name
     await deliver(pool, settings)
     assert await pool.fetchval(
         "select count(*) from dev_mail where subject like '%Former student%'"
     )
     emma = await factories.student(pool, "Emma")
     await erase(client, pool, emma, settings)
-    assert await pool.fetchval(kept, emma.id) is None  # nobody is to be told
+    assert await pool.fetchval(former_name, emma.id) is None  # nobody is to be told

@@ -100,7 +100,8 @@ COLUMNS: dict[str, dict[str, str]] = {
 UNMARKED = {
     "instructor_area.area", "notification_preference.kind", "calendar_feed.id",
     "search.visitor_id", "search_history.visitor_id", "search_interaction.visitor_id",
-    "service.document", "account.time_zone", "account.former_name", "idempotency_key.fingerprint", "recovery_code.hash",
+    "service.document", "account.time_zone", "account.former_name", "idempotency_key.fingerprint",
+    "recovery_code.hash",
 }  # fmt: skip
 
 

@@ -101,7 +101,7 @@ async def test_nothing_personal_reaches_logs_metrics_public_answers_or_redis(
         message = await annas.receives("booking", after=before, event="cancelled")
         assert message["booking"]["id"] == lessons[1]
         assert message["booking"]["student"]["name"] == "Former student"
-        # Her instructor is told by name whose lesson it was.
+        # The mail to her instructor has her name.
         assert PERSONAL[1] in await mail_of(pool, anna.email, f"with {PERSONAL[1]}")
         public += await public_answers(web.url, anna)
         await disappears(http, anna, annas_token, watched, other.url)
