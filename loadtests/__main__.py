@@ -134,6 +134,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help=f"at most {flood_verdict.MAX_SECONDS}",
     )
+    floods.add_argument(
+        "--refusals", type=int, default=-1, metavar="N", help="end each flood after N refusals"
+    )
     faults = scenarios.add_parser(
         "chaos",
         help="many students book during faults",
@@ -240,6 +243,7 @@ def _flood(options: argparse.Namespace, stack: ExitStack) -> int:
         *(sys.executable, "-m", "locust", "-f", str(_FLOODFILE), "--headless", "--only-summary"),
         *("--host", product.url, "--tally", str(tally), "--honest", str(options.people)),
         *("--run-time", f"{seconds:g}s", "--loglevel", "ERROR"),
+        *("--refusals", str(options.refusals)),
     ]
     locust = subprocess.run(  # noqa: S603 — our own program
         command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=300

@@ -24,6 +24,7 @@ class Tally:
     waits: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)  # of honest visitors
     addresses: int = 0
+    floods_over: int = 0
 
     def next_address(self) -> str:
         self.addresses += 1
@@ -85,11 +86,23 @@ class Honest(_Visitor):
 
 class _Flood(_Visitor):
     """Sends requests that are refused after they are counted, so that a slow machine reaches the
-    limits, too."""
+    limits, too. With --refusals it stops after so many 429s, and the last flood ends the run."""
 
     abstract = True
     fixed_count = 1
     wait_time = constant(0)
+    refusals = 0
+
+    def send(self, method: str, path: str, body: object = None, *, count: bool = True) -> Any:
+        response = super().send(method, path, body, count=count)
+        self.refusals += response.status_code == 429
+        if self.refusals == self.environment.parsed_options.refusals:
+            tally: Tally = self.environment.tally
+            tally.floods_over += 1
+            if tally.floods_over == len(LIMITS):
+                gevent.spawn_later(1, self.environment.runner.quit)
+            raise StopUser
+        return response
 
 
 class SearchFlood(_Flood):
@@ -139,6 +152,7 @@ class SignInFlood(_Flood):
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def _options(parser: Any) -> None:
     parser.add_argument("--tally", default="", help="File for the results")
+    parser.add_argument("--refusals", type=int, default=-1, help="End a flood after this many 429s")
     parser.add_argument("--honest", type=int, default=10, help="Visitors at a human pace")
 
 

@@ -54,7 +54,10 @@ def pytest_configure_node(node: Any) -> None:
     config = node.config
     if OWNED not in config.stash:
         config.stash[OWNED] = Server()
-    node.workerinput["postgres"] = config.stash[OWNED].cluster.sockets
+        config.stash[OWNED].keep_template()
+    server = config.stash[OWNED]
+    node.workerinput["postgres"] = server.cluster.sockets
+    node.workerinput["template"] = str(server.template)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -91,11 +94,18 @@ def postgres(request: pytest.FixtureRequest) -> Cluster:
     return request.config.stash[OWNED].cluster
 
 
+@pytest.fixture(scope="session")
+def postgres_template(request: pytest.FixtureRequest) -> Path | None:
+    """The data that a Postgres of a test's own begins with, if other workers need it, too."""
+    template = getattr(request.config, "workerinput", {}).get("template")
+    return Path(template) if template else None
+
+
 @pytest.fixture
-def postgres_server() -> Iterator[Server]:
+def postgres_server(postgres_template: Path | None) -> Iterator[Server]:
     """A Postgres for this test only, which may stop, kill and restart it. Its migrated database is
     `postgres_server.cluster.database(TEMPLATE)`."""
-    server = Server()
+    server = Server(template=postgres_template)
     yield server
     server.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -23,8 +24,8 @@ from tests.cluster import PATIENCE, TEMPLATE, Server, Standby
 
 
 @pytest.fixture(scope="module")
-def primary() -> Iterator[Server]:
-    server = Server("full_page_writes=on")  # needed to copy a standby
+def primary(postgres_template: Path | None) -> Iterator[Server]:
+    server = Server("full_page_writes=on", template=postgres_template)  # needed to copy a standby
     yield server
     server.close()
 

@@ -8,6 +8,7 @@ import pytest
 
 from app import limits
 from loadtests import flood_verdict
+from tests.cluster import PATIENCE
 from tests.processes import ROOT
 
 RUN: dict[str, Any] = {
@@ -53,8 +54,9 @@ def test_a_refusal_without_retry_after_fails() -> None:
 
 
 def test_limits_hold_under_a_flood_and_honest_visitors_are_served() -> None:
-    command = [sys.executable, "-m", "loadtests", "flood", "--people", "4", "--seconds", "30"]
+    options = ["--people", "4", "--seconds", "50", "--refusals", "50"]
+    command = [sys.executable, "-m", "loadtests", "flood", *options]
     ran = subprocess.run(
-        command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=240
+        command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=2 * PATIENCE
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
