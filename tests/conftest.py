@@ -167,7 +167,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        if self._process is None:
+        if self._process is None or self._process.poll() is not None:
             self._process = process.start(self.embedded.program(), subprocess.DEVNULL)
             until(self.embedded.answers, "Redis to answer")
 

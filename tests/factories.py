@@ -47,6 +47,12 @@ class Instructor(Account):
         return self.today + timedelta(days=after)
 
 
+def zone_at(hour: int) -> str:
+    """A time zone in which it is this hour now."""
+    ahead = (hour - datetime.now(UTC).hour + 11) % 24 - 11  # -11 to 12
+    return f"Etc/GMT{-ahead:+}"
+
+
 async def student(pool: Pool, name: str = "Ben") -> Account:
     return await _account(pool, name, ("student",))
 

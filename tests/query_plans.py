@@ -20,6 +20,11 @@ TABLES = (
     "|recovery_code|search_history|search|search_interaction"
 )
 
+# Autovacuum would change statistics, and with them plans, while the tests run.
+WITHOUT_AUTOVACUUM = """
+select format('alter table %s set (autovacuum_enabled = off)', oid::regclass) from pg_class
+where relnamespace = 'public'::regnamespace and relkind = 'r'
+"""
 FILL = """
 insert into account (id, email, full_name, password_hash)
 select ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid,
@@ -126,6 +131,8 @@ def large_database(postgres: Cluster) -> Iterator[str]:
     async def fill() -> str:
         url = await postgres.clone(name)
         connection = await asyncpg.connect(url)
+        for (statement,) in await connection.fetch(WITHOUT_AUTOVACUUM):
+            await connection.execute(statement)
         await connection.execute(FILL)
         await connection.close()
         return url

@@ -387,12 +387,7 @@ async def test_a_client_that_does_not_read_its_responses_gets_no_live_socket(
     async with serving(settings) as url, stranger(url) as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await client.send(style)
-        await asyncio.sleep(0.1)
-        (protocol,) = (
-            each
-            for each in gc.get_objects()
-            if type(each) is HttpProtocol and each.parser is not None
-        )
+        protocol = await _protocol_of_open_connection()
         while not protocol.flow.write_paused:
             answered = protocol.server_state.total_requests
             await client.send(style)
@@ -402,6 +397,16 @@ async def test_a_client_that_does_not_read_its_responses_gets_no_live_socket(
         await asyncio.sleep(0.3)
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert b" 101 " not in await client.rest()
+
+
+async def _protocol_of_open_connection() -> HttpProtocol:
+    """The server's end of the only connection."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            for each in gc.get_objects():
+                if type(each) is HttpProtocol and each.parser is not None:
+                    return each
+            await asyncio.sleep(0.05)
 
 
 # ---- numbers of connections

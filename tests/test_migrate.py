@@ -108,8 +108,9 @@ async def restore_first_release(url: str) -> None:
 
 
 def is_brief(error: Exception) -> bool:
-    """Whether a migration may cause it in a call that runs meanwhile. Postgres locks no functions:
-    a call that looked one up before it was dropped may not find its row in the catalog."""
+    """Whether a migration may cause it in a call that runs meanwhile. Postgres locks no functions,
+    and tells other sessions of a commit a moment after it: until then, their cached plans may call
+    a function that was dropped. (The present release answers with a 503 or repeats the call.)"""
     return isinstance(error, LOST_CONNECTION) or (
         isinstance(error, asyncpg.InternalServerError)
         and "cache lookup failed for function" in str(error)

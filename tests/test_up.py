@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -73,14 +72,15 @@ class Up:
         ][-1]
 
     def process_of(self, child: str) -> psutil.Process:
-        """Its process; waits for one that was just restarted."""
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return psutil.Process(self.pid_of(child))
-            except psutil.NoSuchProcess:
-                assert time.monotonic() < until
-                time.sleep(0.1)
+        """Its process; waits for one that is being restarted."""
+        until(lambda: self._is_running(child), f"{child} to run")
+        return psutil.Process(self.pid_of(child))
+
+    def _is_running(self, child: str) -> bool:
+        try:
+            return psutil.Process(self.pid_of(child)).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
 
     def exits_of(self, child: str) -> int:
         return sum(line["event"] == "child_exited" and line["child"] == child for line in self.log)

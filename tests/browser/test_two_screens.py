@@ -95,7 +95,10 @@ async def test_a_taken_time_on_the_start_page_is_replaced_by_the_next(
 async def test_a_time_on_the_start_page_that_passes_the_notice_is_not_called_taken(
     open_page: Open, pool: Pool
 ) -> None:
-    await factories.instructor(pool, "Anna", notice_minutes=60, hours=("00:00", "24:00"))
+    zone = factories.zone_at(10)  # late in the evening, the first time would be at midnight
+    await factories.instructor(
+        pool, "Anna", notice_minutes=60, hours=("00:00", "24:00"), time_zone=zone
+    )
     page = await open_page("about:blank", silent=True)
     await page.clock.install()
     await page.goto("/")

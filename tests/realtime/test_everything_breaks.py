@@ -107,7 +107,8 @@ async def _break_everything(
     relays: list[Running],
     chance: random.Random,
 ) -> None:
-    """Does what blocks in threads: a server aborts screens that answer no pings."""
+    """Stops in threads: a server aborts screens that answer no pings. Does not start in threads,
+    because a process ends with the thread that started it."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         for what in chance.sample(["postgres", "redis", "flush", "subscriptions", "relay"], 5):
@@ -115,11 +116,11 @@ async def _break_everything(
             if what == "postgres":
                 await asyncio.to_thread(chance.choice([postgres.stop, postgres.kill]))
                 await asyncio.sleep(chance.uniform(0, 1.5))
-                await asyncio.to_thread(postgres.start)
+                postgres.start()
             elif what == "redis":
                 await asyncio.to_thread(chance.choice([redis.stop, redis.kill]))
                 await asyncio.sleep(chance.uniform(0, 1.5))
-                await asyncio.to_thread(redis.start)
+                redis.start()
             elif what == "flush":
                 redis.flush()
             elif what == "subscriptions":
