@@ -28,7 +28,7 @@ log = structlog.get_logger("limits")
 # The first number is the limit, the second the window: 10 attempts in 5 minutes. Attempts are
 # counted before a password is checked, so that parallel guesses cannot exceed a limit.
 
-# Sign-ins, right or wrong: each costs a password hash. Many people may share an IP address.
+# Sign-ins, successful or not: each costs a password hash. Many people may share an IP address.
 SIGN_INS_OF_ADDRESS = RateLimitItemPerMinute(60, 1, namespace="sign-ins-address")
 SIGN_IN_FAILURES_OF_ADDRESS = RateLimitItemPerMinute(60, 5, namespace="sign-in-address")
 # One address guessing one account. A success resets the count.
@@ -40,7 +40,7 @@ SIGN_IN_FAILURES_OF_DEVICE = RateLimitItemPerMinute(10, 5, namespace="sign-in-de
 CODE_FAILURES_OF_ACCOUNT = RateLimitItemPerMinute(10, 15, namespace="code-account")
 # Of a signed-in account that has to enter its password again.
 PASSWORD_FAILURES_OF_ACCOUNT = RateLimitItemPerMinute(10, 5, namespace="password-account")
-# Each reads everything about the account.
+# Each export reads everything about the account.
 EXPORTS_OF_ACCOUNT = RateLimitItemPerDay(20, 1, namespace="exports")
 REGISTRATIONS_OF_ADDRESS = RateLimitItemPerHour(300, 1, namespace="register-address")
 RESETS_OF_ADDRESS = RateLimitItemPerHour(30, 1, namespace="reset-address")
@@ -51,7 +51,7 @@ RESET_MAILS_OF_ACCOUNT = RateLimitItemPerHour(5, 1, namespace="reset-mails")
 LINK_MAILS_OF_RECIPIENT = RateLimitItemPerDay(10, 1, namespace="link-mails")
 # Each move mails both people.
 MOVES_OF_BOOKING = RateLimitItemPerHour(20, 1, namespace="moves")
-# Lessons ahead of a student, including holds.
+# Upcoming lessons of a student, including holds.
 UPCOMING_LESSONS = 60
 
 
@@ -92,7 +92,7 @@ CLASSES: dict[str, RateClass] = {
     "operations": RateClass(None, _per_minute(600, "operations-address"), in_process=True),
 }
 
-# A limit, and who is counted.
+# A limit, and the subject that it counts.
 Count = tuple[RateLimitItem, str]
 # A script in Redis, called with its keys and arguments.
 Script = Callable[[Sequence[str], Sequence[int]], Awaitable[Any]]
@@ -149,7 +149,7 @@ class Counts:
         return count[0] - now if count[1] > limit.amount else 0
 
     def attempt(self, limit: RateLimitItem, subject: str, step: int, *, now: float) -> float:
-        """The same; a step of 0 counts nothing."""
+        """Like `hit`, but a step of 0 counts nothing."""
         if step:
             return self.hit(limit, subject, now)
         until, count = self._counts.get((limit.namespace, subject), (0.0, 0))
@@ -177,7 +177,7 @@ class Limiter:
         self._forget_in_redis = _script(self._storage, _FORGET)
         self._retry_redis_at = 0.0
         self._counts = Counts()
-        # Apart, so that a flood of requests cannot push these out.
+        # Separate, so that a flood of requests cannot evict them.
         self._attempts = Counts()
         # Keys in Redis whose limit is exceeded, and until when: a flood then costs no round trips.
         self._exceeded: dict[str, float] = {}
@@ -185,7 +185,7 @@ class Limiter:
 
     @property
     def most_upcoming(self) -> int | None:
-        """How many lessons ahead a student may have; None without limits."""
+        """How many upcoming lessons a student may have; None without limits."""
         return UPCOMING_LESSONS if self._on else None
 
     def count_here(self, name: str, address: str) -> None:
@@ -285,7 +285,7 @@ class Limiter:
     async def _in_redis(
         self, script: Script | None, keys: Sequence[str], arguments: Sequence[int]
     ) -> Any:
-        """What the script returns. None while Redis does not respond."""
+        """The result of the script; None while Redis does not respond."""
         if script is None or time.monotonic() < self._retry_redis_at:
             return None
         try:

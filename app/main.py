@@ -157,8 +157,8 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
     if only == "http":
         sockets = []
     return [
-        # Starlette tries routes in this order; bookings are the busiest in a rush. Of a cached
-        # public answer, the search for its route would be the largest part.
+        # Starlette tries routes in this order; bookings are the busiest in a rush. For a
+        # cached public answer, finding a later route would take longer than all else.
         *app.availability.public_routes.routes,
         *app.bookings.routes.routes,
         *app.bookings.hold_routes.routes,

@@ -37,7 +37,7 @@ _TOKEN = re.compile(r"--[^\n]*|'(?:[^']|'')*'|\"[^\"]*\"|::|:([a-z_][a-z0-9_]*)"
 
 
 class SlowLog:
-    """From which time on a statement is logged; each process sets it once."""
+    """The duration from which a statement is logged as slow; each process sets it once."""
 
     seconds = math.inf
 
@@ -66,7 +66,7 @@ class Statement(Generic[Row]):
             # that has gained a column.
             columns = ", ".join(field.name for field in fields(row))
             self.sql = _ALL_COLUMNS.sub(f"select {columns} from", self.sql)
-        self._histogram: Histogram | None = None  # made when it runs first
+        self._histogram: Histogram | None = None  # created at the first run
         STATEMENTS.append(self)
 
     async def all(self, db: Db, **values: Any) -> list[Row]:

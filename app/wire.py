@@ -31,9 +31,8 @@ def _check_range(moment: datetime) -> datetime:
 def _text(value: object) -> object:
     if isinstance(value, str) and not value.lstrip("+-").replace(".", "").isdigit():
         return value
-    raise ValueError(
-        "A time looks like 2026-11-23T14:00:00Z."
-    )  # pydantic would accept seconds since 1970
+    # pydantic would accept seconds since 1970.
+    raise ValueError("A time looks like 2026-11-23T14:00:00Z.")
 
 
 # An instant as input, with any UTC offset. The offset is required.

@@ -48,8 +48,8 @@ async def repeat(context: WorkerContext) -> None:
 
 
 def cron_jobs() -> list[CronJob]:
-    """The jobs that arq starts: at the start of a worker, after an outage of Redis, and every hour,
-    of which the first one after DUE_AT has something to do."""
+    """The jobs that arq starts: at the start of a worker, after an outage of Redis, and every hour;
+    only the first run after DUE_AT has something to do."""
     return [
         cron(
             roll_up_searches,  # type: ignore[arg-type]  # arq wants *args, **kwargs
@@ -63,7 +63,7 @@ def cron_jobs() -> list[CronJob]:
 
 
 async def roll_up_searches(arq_context: dict[Any, Any]) -> None:
-    """Rolls up what was searched for until today, if that has not been done this night."""
+    """Rolls up the searches before today, unless a worker has done so since DUE_AT."""
     await _try(arq_context["worker"], REPORT)
 
 
@@ -77,7 +77,7 @@ async def _try(context: WorkerContext, name: str) -> None:
 
 
 async def _continue_erasures(context: WorkerContext) -> None:
-    """Not only at night: the other people of an interrupted erasure wait to be told."""
+    """Also by day: the other people of an interrupted erasure wait for their mail."""
     try:
         await erasure.complete_all(context.pool, now=context.now)
     except refusal.Unavailable:

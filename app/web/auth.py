@@ -23,7 +23,7 @@ def may(
     *permissions: str,
 ) -> Callable[[Callable[[Request, SignedIn], Awaitable[Response]]], Handler]:
     """Only accounts with one of these permissions (sql/migrations/0001_people.sql lists them). With
-    several, the handler checks which of them it takes for what the request names."""
+    several, the handler checks which one the request needs."""
 
     def decorate(handler: Callable[[Request, SignedIn], Awaitable[Response]]) -> Handler:
         @functools.wraps(handler)
@@ -42,7 +42,7 @@ def may(
 
 
 def signed_in(handler: Callable[[Request, SignedIn], Awaitable[Response]]) -> Handler:
-    """Any account, whatever its roles: for what everybody who is signed in can do."""
+    """Any signed-in account, whatever its roles."""
 
     @functools.wraps(handler)
     async def checked(request: Request) -> Response:
@@ -89,8 +89,8 @@ def public(handler: Handler) -> Handler:
 
 
 def rate_class(name: str) -> Callable[[H], H]:
-    """The class of app.limits that a handler's requests are counted in, where it is none of
-    `public-read`, `read` and `write`. Goes below the decorator that says who may call it."""
+    """Sets the class of app.limits that counts a handler's requests, if it is not `public-read`, `read`
+    or `write`. Goes below the decorator that says who may call it."""
 
     def decorate(handler: H) -> H:
         vars(handler)["rate_class"] = name
@@ -136,7 +136,7 @@ async def _signed_in(request: Request) -> SignedIn:
 
 
 def _use(request: Request, account: SignedIn | None) -> None:
-    """The account of this request from here on. Raises NotAllowed for another site's request."""
+    """Sets the account of this request. Raises NotAllowed for another site's request."""
     request.state["account"] = account
     formatting.use_clock(account.clock if account else "12")
     _check_same_site(request)
