@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from app import wire
 from app.bookings import booking
@@ -81,3 +81,20 @@ async def hold(
         seconds=seconds,
         now=utc_now(),
     )
+
+
+async def lose_the_first_response(page: Page, url: str) -> list[str]:
+    """The server handles the first request to this address, but its response is lost. Returns the
+    idempotency keys of all requests, also of later ones."""
+    keys: list[str] = []
+
+    async def lose(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) == 1:
+            await route.fetch()
+            await route.abort()
+        else:
+            await route.continue_()
+
+    await page.route(url, lose)
+    return keys

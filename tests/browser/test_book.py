@@ -3,14 +3,14 @@ after."""
 
 import re
 
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, expect
 
 from app.bookings import cancellation
 from app.db import Pool
 from app.web import utc_now
 from tests import factories
 from tests.browser.axe import violations
-from tests.browser.board import book, hold, time_button
+from tests.browser.board import book, hold, lose_the_first_response, time_button
 from tests.browser.conftest import Open
 from tests.factories import Account, Instructor
 
@@ -135,7 +135,7 @@ async def test_after_booking_back_reload_another_tab_and_a_double_click_show_the
     await other.goto(board.url)
     await expect(other.locator("#live")).to_have_attribute("data-state", "live")
 
-    requests = await lose_the_first_response(board)
+    requests = await lose_the_first_response(board, "**/confirmation")
     await board.get_by_label("Your address").fill("12 Main St")
     await board.locator("#confirm").dblclick()
     for page in (board, other):
@@ -157,22 +157,6 @@ async def test_after_booking_back_reload_another_tab_and_a_double_click_show_the
     for page in (board, other):
         await expect(page.locator("h1")).to_have_text("You cancelled this lesson")
     assert await pool.fetchval("select count(*) from booking") == 1
-
-
-async def lose_the_first_response(page: Page) -> list[str]:
-    """The server books the lesson, but its first response is lost. Returns the keys sent."""
-    keys: list[str] = []
-
-    async def lose(route: Route) -> None:
-        keys.append(route.request.headers["idempotency-key"])
-        if len(keys) == 1:
-            await route.fetch()
-            await route.abort()
-        else:
-            await route.continue_()
-
-    await page.route("**/confirmation", lose)
-    return keys
 
 
 async def test_typed_text_survives_a_session_that_ends_and_a_change_of_place(

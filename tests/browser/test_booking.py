@@ -3,12 +3,18 @@ fails. No time is held twice."""
 
 import re
 
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import expect
 
 from app import formatting, wire
 from app.db import Pool
 from tests import factories
-from tests.browser.board import book, live_board, selected_time, time_button
+from tests.browser.board import (
+    book,
+    live_board,
+    lose_the_first_response,
+    selected_time,
+    time_button,
+)
 from tests.browser.conftest import Open
 
 BOOK_PAGE = re.compile("/book/[0-9a-f-]{36}$")
@@ -107,7 +113,7 @@ async def test_a_double_click_holds_once_and_a_lost_response_can_be_requested_ag
     anna = await factories.instructor(pool, "Anna")
     ben = await factories.student(pool, "Ben")
     page = await selected_time(open_page, anna, ben, silent=True)
-    keys = await lose_the_first_response(page)
+    keys = await lose_the_first_response(page, "**/api/holds")
     await page.locator("#hold-button").dblclick()
     await expect(page.locator("#form-error")).to_contain_text("You won’t hold it twice")
     await page.locator("#hold-button").click()
@@ -117,29 +123,12 @@ async def test_a_double_click_holds_once_and_a_lost_response_can_be_requested_ag
     assert await pool.fetchval("select count(*) from booking") == 1
 
 
-async def lose_the_first_response(page: Page) -> list[str]:
-    """The server holds the time, but the first response is lost. Returns the keys of the requests,
-    also of later ones."""
-    keys: list[str] = []
-
-    async def lose(route: Route) -> None:
-        keys.append(route.request.headers["idempotency-key"])
-        if len(keys) == 1:
-            await route.fetch()
-            await route.abort()
-        else:
-            await route.continue_()
-
-    await page.route("**/api/holds", lose)
-    return keys
-
-
 async def test_the_live_connection_replaces_a_lost_response(open_page: Open, pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna")
     ben = await factories.student(pool, "Ben")
     page = await selected_time(open_page, anna, ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
-    await lose_the_first_response(page)
+    await lose_the_first_response(page, "**/api/holds")
     await page.locator("#hold-button").click()
     await expect(page).to_have_url(BOOK_PAGE)
     assert await pool.fetchval("select count(*) from booking") == 1
