@@ -265,7 +265,12 @@ async def _on_connection(pool: Pool, work: Callable[[Tx], Awaitable[T]]) -> T:
     try:
         return await work(connection)
     except asyncpg.PostgresError as error:
-        raise _translate(error) from None
+        translated = _translate(error)
+        if isinstance(translated, _FunctionReplacedError):
+            # Postgres locks no functions, so this session may have cached a plan that calls the old
+            # one for good. Other sessions may have, too.
+            await pool.expire_connections()
+        raise translated from None
     except TimeoutError:
         with suppress(asyncpg.InterfaceError):  # it is closed already
             connection.terminate()  # a release would wait for a server that does not answer

@@ -101,16 +101,20 @@ async def migrate(dsn: str, app_dsn: str | None = None) -> list[str]:
             )
         await connection.execute(_OWN_SETTINGS)
         await _lock(connection)
-        await _set_session_defaults(connection)
+        has_old_sessions = await _set_session_defaults(connection)
         app_role = await _prepare_app_role(connection, app_dsn) if app_dsn else None
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(_PAUSE_SECONDS)
             try:
                 async with connection.transaction():
-                    return await _apply(connection, app_role)
+                    applied = await _apply(connection, app_role)
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
                 log.info("migration_waiting", reason="locks", error=str(error))
+            else:
+                if has_old_sessions:
+                    await _end_earlier_sessions(connection)
+                return applied
         raise MigrationError(
             "The database is too busy to be migrated: nothing was changed. "
             "Try again when there is less traffic."
@@ -165,15 +169,22 @@ async def _drop_code(connection: Connection) -> None:
         drops = list(postponed)
 
 
-async def _set_session_defaults(connection: Connection) -> None:
+async def _set_session_defaults(connection: Connection) -> bool:
     """Sets the role's settings in this database. Sessions of the first release do not have the
     schema `code` in their search path, so they would not find the functions after they move there.
     This ends those sessions before the move; their processes reconnect with a path that works
-    before and after it. Open transactions get a moment to finish."""
-    may_have_old_sessions = await connection.fetchval(_HAS_OLD_SEARCH_PATH)
+    before and after it. Returns whether there may be processes of the first release."""
+    may_have_old_sessions: bool = await connection.fetchval(_HAS_OLD_SEARCH_PATH)
     await connection.execute((SQL / "session.sql").read_text())
-    if not may_have_old_sessions:
-        return
+    if may_have_old_sessions:
+        await _end_earlier_sessions(connection)
+    return may_have_old_sessions
+
+
+async def _end_earlier_sessions(connection: Connection) -> None:
+    """Ends the role's sessions that have begun. Open transactions get a moment to finish. After a
+    migration, a session that planned a statement at the moment of the commit could go on calling a
+    function that was dropped; later releases replace such sessions themselves (app/db.py)."""
     started_at = await connection.fetchval("select clock_timestamp()")
     for attempts_left in reversed(range(_SESSION_ATTEMPTS)):
         sessions = await connection.fetchval(_END_SESSIONS, started_at, attempts_left > 0)

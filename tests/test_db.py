@@ -264,6 +264,30 @@ async def test_a_transaction_is_retried_after_a_migration_replaced_its_function(
     assert [line["cause"] for line in lines] == ["FunctionReplacedError"]
 
 
+async def test_sessions_that_may_call_a_dropped_function_for_good_are_replaced(
+    database_url: str,
+) -> None:
+    dropped = """do $$ begin
+      raise exception 'cache lookup failed for function 1' using errcode = 'internal_error';
+    end $$"""
+    pool = await db.connect(database_url, size=2, name="test")
+    before = await _pids(pool)
+    with pytest.raises(refusal.Unavailable):
+        await db.execute(pool, lambda session: session.execute(dropped))
+    assert not before & await _pids(pool)
+    before = await _pids(pool)
+    calls: list[int] = []
+
+    async def work(tx: db.Tx) -> int:
+        calls.append(await tx.fetchval("select pg_backend_pid()"))
+        if len(calls) == 1:
+            await tx.execute(dropped)
+        return calls[-1]
+
+    assert await db.transact(pool, work) not in before
+    await db.close(pool)
+
+
 async def test_a_lock_wait_ends_before_the_client_times_out(pool: Pool) -> None:
     async with pool.acquire() as holder, holder.transaction():
         await holder.execute("select from site for update")
