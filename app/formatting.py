@@ -143,6 +143,12 @@ def hint(instant: datetime, zone: str, own: str) -> str:
     return f"{'' if here.date() == there.date() else f'{here:%a} '}{_clock(here)}"
 
 
+def clock_with_hint(instant: datetime, zone: str, own: str) -> str:
+    """8:11 pm (2:11 am your time)"""
+    own_time = hint(instant, zone, own)
+    return clock(instant, zone) + (f" ({own_time} your time)" if own_time else "")
+
+
 PARTS = ("morning", "afternoon", "evening")
 
 

@@ -38,6 +38,9 @@ def test_a_reader_with_a_24_hour_clock_reads_every_time_in_it() -> None:
         assert formatting.span(start, end, new_york) == "09:00–15:30"
         assert formatting.moment(end, new_york) == "Tue, Nov 24, 15:30"
         assert formatting.hint(start, new_york, "Europe/Paris") == "15:00"
+        hinted = formatting.clock_with_hint(start, new_york, "Europe/Paris")
+        assert hinted == "09:00 (15:00 your time)"
+        assert formatting.clock_with_hint(start, new_york, new_york) == "09:00"
         assert formatting.wall_span("08:00", "24:00") == "08:00–24:00"
         assert phrases.hours(start, end, new_york) == "09:00–15:30"
     finally:

@@ -29,6 +29,15 @@ _REGIONS = frozenset(
     {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe"}
     | {"Indian", "Pacific"}
 )
+_USUAL_ZONES = {
+    "America/New_York": "New York (Eastern)",
+    "America/Chicago": "Chicago (Central)",
+    "America/Denver": "Denver (Mountain)",
+    "America/Phoenix": "Phoenix (Arizona)",
+    "America/Los_Angeles": "Los Angeles (Pacific)",
+    "America/Anchorage": "Anchorage (Alaska)",
+    "Pacific/Honolulu": "Honolulu (Hawaii)",
+}
 # A scheme, "www.", or a host: "St. John", "J.R. Ode" and "Ann Ode, Ph.D." are names.
 _WEB_ADDRESS = re.compile(
     r"://|\bwww\.|\b[\w-]{2,}[.。][^\W\d_]{2,}|\b[\w-][.。](?:com?|io|ly|me|net|org)\b",
@@ -252,10 +261,16 @@ async def check_zone(db: Db, time_zone: str) -> None:
         )
 
 
-def zones(current: str) -> list[tuple[str, str]]:
-    """The time zones to choose from, with their labels; `current` is always among them."""
-    names = {name for name in _zones() if name.split("/")[0] in _REGIONS} | {"UTC", current}
-    return [(name, name.replace("_", " ").replace("/", " / ")) for name in sorted(names)]
+def zones(current: str) -> dict[str, list[tuple[str, str]]]:
+    """The time zones to choose from, with their labels, by region: the usual ones first. `current`
+    is always among them."""
+    groups = {"United States": list(_USUAL_ZONES.items())}
+    names = {name for name in _zones() if name.split("/")[0] in _REGIONS} | {current}
+    for name in [*sorted(names - _USUAL_ZONES.keys() - {"UTC"}), "UTC"]:
+        region, _, city = name.partition("/")
+        region, city = (region, city) if region in _REGIONS else ("Others", name)
+        groups.setdefault(region, []).append((name, city.replace("_", " ").replace("/", " / ")))
+    return groups
 
 
 def email_address(text: str) -> str:

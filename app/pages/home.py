@@ -49,17 +49,25 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         searches = await history.recent(
             pool, request.state["write_behind"], searcher, limit=RECENT_SEARCHES
         )
+    is_student = account is not None and "create_bookings" in account.permissions
+    address = await booking.last_address(pool, account.account_id) if account else ""
     is_dismissed = NOTICE_COOKIE in request.cookies
     return web.page(
         request,
         "home.html",
         meta=meta.home(request.state["settings"].site_url),
         cards=cards,
+        is_student=is_student,
+        has_address=bool(address),
         categories=(await category.categories(pool))[:PILLS],
         lessons=lessons,
         book_again=_to_book_again(past),
         searches=searches,
-        notice=_notice(lessons, now) if (lessons or past) and not is_dismissed else None,
+        notice=(
+            _notice(lessons, account.time_zone, now)
+            if account and (lessons or past) and not is_dismissed
+            else None
+        ),
         page_data=instructor_cards.page_data(cards, now),
     )
 
@@ -87,12 +95,12 @@ def _to_book_again(past: list[Booking]) -> list[Booking]:
     return list(latest.values())[:BOOK_AGAIN]
 
 
-def _notice(lessons: list[Booking], now: datetime) -> tuple[str, str, str]:
+def _notice(lessons: list[Booking], own_zone: str, now: datetime) -> tuple[str, str, str]:
     """The most urgent notice: its sentence, a link and the link's text."""
     for lesson in lessons:
         subject = f"{lesson.service_name} with {lesson.instructor_name}"
         if lesson.held_until is not None and now < lesson.held_until:
-            until = formatting.clock(lesson.held_until, lesson.time_zone)
+            until = formatting.clock_with_hint(lesson.held_until, lesson.time_zone, own_zone)
             sentence = f"We’re holding {subject} for you until {until}."
             return sentence, f"/book/{lesson.id}", "Continue booking"
         if lesson.state == "confirmed" and now < lesson.starts_at < now + SOON:

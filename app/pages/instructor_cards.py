@@ -94,6 +94,12 @@ class Card:
     starts: list[datetime]
     window: Window | None = None
 
+    def location_type(self, *, has_address: bool) -> str:
+        """Where a held lesson is at first, such that its student has to type nothing if
+        possible."""
+        preferred = ("student", "instructor") if has_address else ("instructor",)
+        return next((each for each in preferred if each in self.row.location_types), "")
+
     def as_json(self) -> dict[str, Any]:
         row = self.row
         return {

@@ -79,7 +79,7 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         results=results,
         dropped=[chip.text for chip in chips if {*chip.fields} & results.dropped_fields],
         is_student=is_student,
-        location_type=lambda row: _location_type(row.location_types, bool(address)),
+        has_address=bool(address),
         page_data=data | {"search_id": str(search_id) if search_id else None},
         **_links(criteria, sort, after, results),
         services=_options(state["templates"], words, "service", criteria.service),
@@ -203,12 +203,6 @@ def _notes(criteria: Understood, understood: Understood, now: datetime) -> list[
     if criteria.date and criteria.date > now.date() + HORIZON:
         notes.append(f"Lessons can be booked up to {HORIZON.days} days ahead.")
     return notes
-
-
-def _location_type(location_types: list[str], has_address: bool) -> str:
-    """Where a lesson is at first, such that nothing has to be typed if possible."""
-    preferred = ("student", "instructor") if has_address else ("instructor",)
-    return next((each for each in preferred if each in location_types), "")
 
 
 def _several(words: Vocabulary, kind: str, slugs: tuple[str, ...]) -> tuple[str, str] | None:

@@ -264,8 +264,7 @@ def title(criteria: Understood, words: Vocabulary) -> str:
     """Piano lessons in Brooklyn, Lessons in Brooklyn: Python, C++ or 5 others"""
     subject = _named(words, "service", criteria.service, criteria.services)
     subject = subject or _named(words, "category", criteria.category)
-    place = f"in {criteria.outside}" if criteria.outside else _place(criteria, words)
-    place = place or "in New York"
+    place = _place(criteria, words) or "in New York"
     if len(criteria.services) > 3:
         return f"Lessons {place}: {subject}"
     return f"{subject} lessons {place}" if subject else f"Lessons {place}"

@@ -228,7 +228,9 @@ async def forget_search(request: Request, account: SignedIn | None) -> Response:
     searcher = _reader(request, account, "delete_own_search_history")
     state = request.state
     await history.remove(state["pool"], state["write_behind"], searcher, web.path_id(request))
-    return web.done(request, None, status=204, redirect_to="/")
+    others = await history.recent(state["pool"], state["write_behind"], searcher, limit=1)
+    # The page's focus goes to the other searches, or to the search box.
+    return web.done(request, None, status=204, redirect_to="/#recent" if others else "/#q")
 
 
 def _reader(request: Request, account: SignedIn | None, permission: str) -> visitor.Visitor:

@@ -169,10 +169,10 @@ async def test_a_lesson_elsewhere_that_the_page_does_not_know_is_named_with_a_li
 async def test_from_a_card_of_the_start_page_to_a_lesson_by_keyboard(
     open_page: Open, pool: Pool
 ) -> None:
-    """One continuous path: home, the chosen time, the card, the hold, the lesson."""
+    """One continuous path: home, the chosen time, the card, signing in, the hold, the lesson."""
     anna = await factories.instructor(pool, "Anna Diaz", durations=(60,))
     ben = await factories.student(pool, "Ben Ode")
-    page = await open_page("/", ben, viewport={"width": 390, "height": 844})
+    page = await open_page("/", viewport={"width": 390, "height": 844})
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     await page.locator(".next .time").nth(1).focus()
     await page.keyboard.press("Enter")
@@ -189,7 +189,13 @@ async def test_from_a_card_of_the_start_page_to_a_lesson_by_keyboard(
     assert 0 <= day["x"] < board["x"] + board["width"]  # a phone shows the chosen day
 
     await page.keyboard.press("Tab")
-    await expect(page.locator("#hold-button")).to_be_focused()
+    await expect(page.get_by_role("link", name="Sign in to book")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await page.get_by_label("E-mail").fill(ben.email)
+    await page.get_by_label("Password").fill(factories.PASSWORD)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#hold-button")).to_have_text("Review and book")
+    await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     # Choosing another time is announced, and the next Tab reaches the card.
     other = time_button(page, anna.at("12:00", day=1))
     await other.focus()

@@ -82,6 +82,34 @@ async def test_suggestions_lead_to_results_whose_times_are_live(
     await expect(page.locator("h1")).to_have_text("Review and book")
 
 
+async def test_on_a_phone_a_student_removes_searches_and_books_from_the_start_page(
+    open_page: Open, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna Diaz", durations=(30, 60))
+    ben = await factories.student(pool, "Ben Ode")
+    page = await open_page("/", ben, viewport={"width": 390, "height": 844})
+    for query in ("yoga", "guitar lessons for beginners in the upper west side tomorrow evening"):
+        await page.goto(f"/search?q={query}")
+    await page.goto("/")
+    recent = page.get_by_role("region", name="Recent searches")
+    await expect(recent.get_by_role("heading")).to_be_in_viewport()
+    # Also the button that removes a long search is in sight.
+    await expect(recent.get_by_role("button").first).to_be_in_viewport(ratio=1)
+    assert await violations(page) == []
+    await recent.get_by_role("button").first.click()
+    await expect(recent.get_by_role("link")).to_have_text(["yoga"])
+    await expect(recent).to_be_focused()
+    assert await page.evaluate("scrollY") == 0
+    await recent.get_by_role("button").click()
+    await expect(page.get_by_role("combobox")).to_be_focused()
+    # A time on a card is held at once, for the length that results have.
+    time = page.locator(".next .time").first
+    await expect(time).to_have_accessible_name(re.compile("Piano with Anna Diaz, 30 minutes"))
+    await time.click()
+    await expect(page.locator("h1")).to_have_text("Review and book")
+    assert await pool.fetchval("select instructor_id from booking where state = 'held'") == anna.id
+
+
 async def test_services_are_filtered_as_one_types(open_page: Open, pool: Pool) -> None:
     await factories.instructor(pool, "Anna Diaz")
     page = await open_page("/services", viewport={"width": 390, "height": 844})

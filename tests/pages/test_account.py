@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import httpx
 import pyotp
 
+from app.accounts import account as accounts
 from app.accounts import second_factor
 from app.db import Pool
 from app.settings import Settings
@@ -67,6 +68,18 @@ async def test_each_form_saves_and_returns_or_shows_what_was_typed(
         client, password=factories.PASSWORD, new_password="four words of mine"
     )
     assert saved.headers["location"] == "/account?done=password#password"
+
+
+def test_time_zones_are_grouped_with_the_usual_ones_first() -> None:
+    groups = accounts.zones("America/New_York")
+    assert next(iter(groups)) == "United States"
+    assert groups["United States"][0] == ("America/New_York", "New York (Eastern)")
+    assert ("America/Argentina/Buenos_Aires", "Argentina / Buenos Aires") in groups["America"]
+    values = [value for pairs in groups.values() for value, _ in pairs]
+    assert len(values) == len({*values}) > 400
+    assert accounts.zones("US/Eastern")["Others"] == [
+        ("US/Eastern", "US / Eastern"), ("UTC", "UTC"),
+    ]  # fmt: skip
 
 
 async def test_the_second_factor_is_set_up_and_turned_off(

@@ -1,5 +1,6 @@
 """`/book/{id}` without scripts: a hold, how it is lost, and the moment after it became a lesson."""
 
+import re
 from datetime import timedelta
 from uuid import UUID
 
@@ -162,7 +163,11 @@ async def test_a_new_lesson_can_be_undone_for_five_minutes(
     ben = await factories.student(pool, "Ben")
     lesson = await book(pool, anna, ben)
     await sign_in(client, ben)
+    # The time is the lesson's, with the student's own beside it.
+    await pool.execute("update account set time_zone = 'Asia/Tokyo' where id = $1", ben.id)
     page = await visit(client, f"/book/{lesson.id}")
+    until = r"Undo it for free until \d+:\d\d [ap]m \((?:\w+ )?\d+:\d\d [ap]m your time\)\."
+    assert re.search(until, page.text)
     assert page.links["Add to calendar"] == f"/api/bookings/{lesson.id}/calendar.ics"
     response = await page.form("/cancellation").send(client)
     assert response.headers["location"] == f"/book/{lesson.id}"

@@ -266,9 +266,13 @@ async def test_recent_searches_are_on_the_start_page_and_can_be_removed(
     assert page.links["spanish"] == "/search?q=spanish"
     assert "piano" not in page.links
     response = await page.form("/api/search/history/").send(client)
-    assert (response.status_code, response.headers["location"]) == (303, "/")
+    assert (response.status_code, response.headers["location"]) == (303, "/#recent")
     page = await visit(client, "/")
+    assert "Recent searches" in page.text
     assert len({"Piano", "spanish"} & {*page.links}) == 1
+    response = await page.form("/api/search/history/").send(client)
+    assert response.headers["location"] == "/#q"
+    assert "Recent searches" not in (await visit(client, "/")).text
 
 
 async def test_a_statement_is_not_repeated_per_row(client: httpx.AsyncClient, pool: Pool) -> None:
