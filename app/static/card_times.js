@@ -4,7 +4,7 @@ import { dayOf, partOfDay, wallMinutes } from "./formatting.js";
 
 const APART = 3_600_000;
 
-// A number that looks random. The choice by it stays when another start is taken.
+// A pseudo-random rank that depends on this start only: a choice stays when others are taken.
 const rank = (start, seed) => (Math.floor(start / 900_000) * 7919 + seed) % 10007;
 
 // Of free starts in order, the soonest and one of each later part of a day, which varies by `seed`;
@@ -17,15 +17,15 @@ export function spread(free, zone, seed, limit) {
     parts.get(part).push(start);
   }
   const least = (one, other) => (rank(other, seed) < rank(one, seed) ? other : one);
-  const chosen = [...parts.values()].slice(0, limit)
+  const selection = [...parts.values()].slice(0, limit)
     .map((starts, number) => (number ? starts.reduce(least) : starts[0]));
   for (const distance of [APART, 0]) {
     for (const start of free) {
-      const isApart = chosen.every((other) => Math.abs(start - other) >= distance);
-      if (chosen.length < limit && !chosen.includes(start) && isApart) chosen.push(start);
+      const isApart = selection.every((other) => Math.abs(start - other) >= distance);
+      if (selection.length < limit && !selection.includes(start) && isApart) selection.push(start);
     }
   }
-  return chosen.sort((a, b) => a - b);
+  return selection.sort((a, b) => a - b);
 }
 
 // Whether a lesson lies in the days and hours of a search.

@@ -1,4 +1,4 @@
-// /docs: filters the calls as one types, and opens the one that the address names.
+// /docs: filters the calls as you type, and opens the one in the address.
 
 const input = document.getElementById("filter-text");
 const result = document.getElementById("filter-result");

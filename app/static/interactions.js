@@ -1,5 +1,5 @@
-// /search: reports which results were shown, hovered and clicked, each once, so that ranking can be
-// judged. Nothing waits for it.
+// /search: reports which results were shown, hovered and clicked, each once, to evaluate the
+// ranking. Nothing waits for the reports.
 
 const HOVER_MS = 500;
 

@@ -3,7 +3,7 @@
 
 import { announce } from "./status.js";
 
-const WAIT_MS = 120; // after a key, before asking
+const WAIT_MS = 120; // after a key, before the request
 const TIMEOUT_MS = 3_000;
 const KINDS = { service: "Service", category: "Category", area: "Area", instructor: "Instructor" };
 
@@ -65,7 +65,7 @@ function show(items) {
   if (items.length) announce(items.length === 1 ? "1 suggestion." : `${items.length} suggestions.`);
 }
 
-// Without an answer there are no suggestions, and the form works as before.
+// Without a response there are no suggestions, and the form works as before.
 async function suggest() {
   typed = input.value;
   if (!typed.trim()) return close();

@@ -1,4 +1,4 @@
-// /services: filters the list as one types, also by the other names of a service.
+// /services: filters the list as you type, also by the other names of a service.
 
 const input = document.getElementById("filter-text");
 const result = document.getElementById("filter-result");
