@@ -22,6 +22,8 @@ log = structlog.get_logger("accounts")
 
 ISSUER = "InstaInstru"
 STEP_SECONDS = 30
+# Six digits, perhaps with a space. Longer ones are recovery codes.
+MAX_CODE = 7
 # Steps before and after the current one whose codes are accepted, because clocks differ.
 _TOLERANCE = 1
 _PURPOSE = "second factor"
@@ -102,6 +104,8 @@ async def check(
         return "app"
     if await recovery_code.use(pool, account_id, code, now=now):
         return "recovery code"
+    if len(code) > MAX_CODE:
+        raise refusal.CodeRequired("That code isn’t right. A recovery code works only once.")
     raise refusal.CodeRequired("That code isn’t right. Enter the newest one from your app.")
 
 

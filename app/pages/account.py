@@ -11,18 +11,28 @@ from app.accounts.session import SignedIn
 from app.notifications import preference
 from app.web import Request
 
-# What the page says after a form, by the `done` of its redirect.
+# What the page says after a form, by the `done` of its redirect, and in which section: where the
+# browser scrolls to. The empty one is the top of the page.
 DONE = {
-    "profile": "Your profile is saved.",
-    "notifications": "Your choice is saved.",
-    "password": "Your password is changed. Your other devices are signed out.",
-    "email": "We sent a mail to the new address. Open its link to start using it.",
-    "factor-on": "Your second factor is on. Signing in asks for a code from now on.",
-    "recovery-codes": "You have new recovery codes. The earlier ones don’t work any more.",
-    "factor-off": "Your second factor is off.",
-    "factor-needed": "Admins need a second factor on this site. Set it up to continue.",
-    "student": "You can book lessons now.",
-    "session": "That device is signed out.",
+    "profile": ("", "Your profile is saved."),
+    "student": ("", "You can book lessons now."),
+    "notifications": ("notifications", "Your choice is saved."),
+    "session": ("sessions", "That device is signed out."),
+    "email": ("email", "We sent a mail to the new address. Open its link to start using it."),
+    "password": ("password", "Your password is changed. Your other devices are signed out."),
+    "factor-on": (
+        "second-factor",
+        "Your second factor is on. Signing in asks for a code from now on.",
+    ),
+    "recovery-codes": (
+        "second-factor",
+        "You have new recovery codes. The earlier ones don’t work any more.",
+    ),
+    "factor-off": ("second-factor", "Your second factor is off."),
+    "factor-needed": (
+        "second-factor",
+        "Admins need a second factor on this site. Set it up to continue.",
+    ),
 }
 NOTIFICATIONS = {
     "booking_confirmed": "A lesson is booked",
@@ -46,7 +56,7 @@ async def page(request: Request, account: SignedIn) -> Response:
     response = web.page(
         request,
         "account.html",
-        done=DONE.get(request.query_params.get("done", "")),
+        done=DONE.get(request.query_params.get("done", "")) if "refusal" not in state else None,
         # The form that a refusal is about.
         form=request.query_params.get("form", "") if "refusal" in state else "",
         zones=accounts.zones(account.time_zone),

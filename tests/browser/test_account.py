@@ -9,6 +9,7 @@ from app.db import Pool
 from app.settings import Settings
 from app.web import utc_now
 from tests import factories
+from tests.browser.axe import violations
 from tests.browser.board import book
 from tests.browser.conftest import Open
 
@@ -37,21 +38,63 @@ async def test_a_24_hour_clock_is_kept_by_live_pages(open_page: Open, pool: Pool
     assert not re.search(r"\d (am|pm)\b", await teach.locator("main").inner_text())
 
 
-async def test_signing_in_with_a_code(open_page: Open, pool: Pool, settings: Settings) -> None:
+async def test_signing_in_with_a_code_and_with_a_recovery_code(
+    open_page: Open, pool: Pool, settings: Settings
+) -> None:
     ben = await factories.student(pool, "Ben")
-    secret = pyotp.random_base32()
-    await pool.execute("insert into totp values ($1, $2, now())", ben.id, secret)
+    page = await open_page("/account", ben)
+    await page.get_by_role("button", name="Set it up").click()
+    secret = (await page.locator("#second-factor code").inner_text()).replace(" ", "")
+    await page.get_by_label("Code", exact=True).fill(pyotp.TOTP(secret).at(utc_now()))
+    await page.keyboard.press("Enter")
+    factor = page.get_by_role("region", name="Second factor")
+    await expect(factor.get_by_role("status")).to_contain_text("Your second factor is on.")
+    await expect(factor).to_be_in_viewport()
+    codes = (
+        await factor.get_by_role("list", name="Recovery codes").locator("code").all_inner_texts()
+    )
+    assert len(codes) == 10
+    assert await violations(page) == []
+    await page.reload()
+    await expect(factor).to_contain_text("10 of 10 recovery codes are left")
+
+    # The code above is used up; the present one would be it again.
+    await pool.execute("update totp set last_step = last_step - 2")
     page = await open_page("/login?next=/account")
-    await page.get_by_label("E-mail").fill(ben.email)
-    await page.get_by_label("Password").fill(factories.PASSWORD)
-    await page.get_by_role("button", name="Sign in").click()
-    code = page.get_by_label("Code")
+
+    async def enter_password() -> None:
+        await page.get_by_label("E-mail").fill(ben.email)
+        await page.get_by_label("Password").fill(factories.PASSWORD)
+        await page.get_by_role("button", name="Sign in").click()
+
+    await enter_password()
+    code = page.get_by_label("Code", exact=True)
     await expect(code).to_be_focused()
     await expect(page.get_by_label("Password")).to_have_count(0)
     await code.fill("000000")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("alert").first).to_contain_text("That code isn’t right.")
-    await page.get_by_label("Code").fill(pyotp.TOTP(secret).at(utc_now()))
+    await code.fill(pyotp.TOTP(secret).at(utc_now()))
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Your account")).to_be_visible()
     await expect(page.get_by_text("This device")).to_be_visible()
+
+    await page.get_by_role("button", name="Sign out", exact=True).first.click()
+    await page.goto("/login?next=/account")
+    await enter_password()
+    await expect(code).to_be_focused()
+    for _ in range(2):
+        await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")  # No access to your app?
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_label("Recovery code")).to_be_focused()
+    assert await violations(page) == []
+    await page.keyboard.type("aaaa-bbbb-cccc-dddd")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert").first).to_contain_text("works only once")
+    await expect(page.get_by_label("Recovery code")).to_be_focused()
+    await page.keyboard.type(codes[0])
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("region", name="Second factor")).to_contain_text(
+        "9 of 10 recovery codes are left"
+    )
