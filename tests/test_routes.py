@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -12,10 +13,12 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from app import openapi
 from app.accounts import session
+from app.bookings import hold
 from app.db import Pool
 from app.main import build, routes
 from app.settings import Settings
 from app.web import Call
+from tests import factories
 from tests.conftest import _running
 
 # Who may call a route without a permission, and why. Every other route asks for one.
@@ -128,6 +131,67 @@ def test_every_route_asks_for_a_permission_or_has_a_reason_not_to(
         assert REASONS[access].get(f"{method} {path}"), f"why is {method} {path} {access}?"
     if path.startswith(("/admin", "/api/admin")):
         assert permissions_of(access) <= set(BUNDLES["admin"].split())
+
+
+# What a call needs to get as far as looking its id up.
+BODIES = {
+    "/api/bookings/{id}/time": {"start": "2026-12-01T15:00:00Z"},
+    "/api/bookings/{id}/confirmation": {"location": "1 Elm Street"},
+}
+
+
+async def test_on_every_route_an_id_of_another_account_is_not_found_and_nothing_changes(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    lesson = await factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
+    past = await factories.lesson(pool, ben.id, anna.service_id, anna.at("12:00"))
+    await pool.execute(
+        """update booking set during = tstzrange(lower(during) - interval '7 days',
+             upper(during) - interval '7 days'), blocked = tstzrange(lower(blocked)
+             - interval '7 days', upper(blocked) - interval '7 days') where id = $1""",
+        past.id,
+    )
+    held = await hold.create(
+        pool, ben.id, service_id=anna.service_id, start=anna.at("14:00"), minutes=60,
+        location_type=None, location="", note="", seconds=300, now=datetime.now(UTC),
+    )  # fmt: skip
+    bens = await session.authenticate(
+        pool, await factories.token_of(pool, ben.id, settings), settings, now=datetime.now(UTC)
+    )
+    assert bens
+    query = await pool.fetchval(
+        """insert into search_history (visitor_id, is_guest, query, folded, searched_at)
+           values ($1, false, 'piano', 'piano', now()) returning id""",
+        ben.id,
+    )
+    eve = await factories.instructor(pool, "Eve", roles=("instructor", "student"))
+    token = await factories.token_of(pool, eve.id, settings)
+    ids = (lesson.id, past.id, held.id, anna.service_id, bens.session_id, query, anna.id, ben.id)
+
+    async def content() -> list[str]:
+        tables = ("account", "booking", "service", "session", "search_history", "calendar")
+        rows = [await pool.fetch(f"select t::text from {table} t order by 1") for table in tables]
+        return [row[0] for table in rows for row in table]
+
+    before = await content()
+    asked = 0
+    for method, path, access in calls():
+        # Staff sees everybody's; the rest is public, or /dev/mail.
+        is_own = permissions_of(access) - set(BUNDLES["admin"].split())
+        if "{id}" not in path or (not is_own and not path.startswith("/api/search/history")):
+            continue
+        for each in ids:
+            answer = await client.request(
+                method,
+                path.replace("{id}", str(each)),
+                json=None if method == "GET" else BODIES.get(path, {}),
+                headers={"Authorization": f"Bearer {token}"},
+            )
+            assert answer.status_code == 404, f"{method} {path}: {answer.status_code}"
+        asked += 1
+    assert asked >= 18
+    assert await content() == before
 
 
 def test_every_call_is_described() -> None:
