@@ -83,7 +83,7 @@ class CardRow:
 
 
 def _rank(start: datetime, seed: int) -> int:
-    """A pseudo-random rank that depends on this start only: a choice stays when others are taken."""
+    """A pseudo-random rank of this start alone, so a choice stays when others are taken."""
     return (int(start.timestamp()) // 900 * 7919 + seed) % 10007
 
 
@@ -95,8 +95,7 @@ class Card:
     window: Window | None = None
 
     def location_type(self, *, has_address: bool) -> str:
-        """Where a held lesson is at first, such that its student has to type nothing if
-        possible."""
+        """The default place of a held lesson: one for which nothing has to be typed, if possible."""
         preferred = ("student", "instructor") if has_address else ("instructor",)
         return next((each for each in preferred if each in self.row.location_types), "")
 

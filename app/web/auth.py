@@ -89,8 +89,8 @@ def public(handler: Handler) -> Handler:
 
 
 def rate_class(name: str) -> Callable[[H], H]:
-    """Sets the class of app.limits that counts a handler's requests, if it is not `public-read`, `read`
-    or `write`. Goes below the decorator that says who may call it."""
+    """Sets the class of app.limits that counts a handler's requests, if it is not `public-read`,
+    `read` or `write`. Goes below the decorator that says who may call it."""
 
     def decorate(handler: H) -> H:
         vars(handler)["rate_class"] = name
