@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from app.settings import Settings, SettingsError
 
-# Of AES-GCM with a random nonce. Another way of encrypting gets another prefix.
+# Stands for AES-GCM with a random nonce. Another method would have another prefix.
 PREFIX = "v1."
 _NONCE_BYTES = 12
 

@@ -229,9 +229,9 @@ async def confirm_totp(request: Request, account: SignedIn) -> Response:
     response = web.done(
         request, None, status=204, redirect_to=f"{PAGE}?done=factor-on#second-factor"
     )
-    if web.is_form(request):  # the page shows codes at once; a program asks for them
+    if web.is_form(request):  # the page shows them at once; programs request them
         codes = await recovery_code.create(state["pool"], account.account_id)
-        web.shown_once.keep(request, response, account, codes)
+        web.recovery_cookie.set_codes(request, response, account, codes)
     return response
 
 
@@ -246,7 +246,7 @@ async def create_recovery_codes(request: Request, account: SignedIn) -> Response
         request, {"codes": codes}, redirect_to=f"{PAGE}?done=recovery-codes#second-factor"
     )
     if web.is_form(request):
-        web.shown_once.keep(request, response, account, codes)
+        web.recovery_cookie.set_codes(request, response, account, codes)
     return response
 
 
@@ -302,7 +302,7 @@ class TotpJson(TypedDict):
 
 
 class RecoveryCodesJson(TypedDict):
-    """They are shown only now."""
+    """No other response contains these codes."""
 
     codes: list[str]
 

@@ -63,6 +63,6 @@ def _random() -> str:
 
 
 def _hash(account_id: UUID, code: str) -> bytes:
-    """However the code is spaced and capitalized."""
+    """The same for any spacing and capitalization of the code."""
     letters = re.sub(r"[\s-]", "", code).lower()
     return hashlib.sha256(f"{account_id} {letters}".encode()).digest()

@@ -40,7 +40,7 @@ class Totp:
     confirmed_at: datetime | None
 
     def plain(self, account_id: UUID, settings: Settings) -> str | None:
-        """What the app shares. None if it was encrypted with another SECRET_KEY."""
+        """The decrypted secret; None if it was encrypted with another SECRET_KEY."""
         if not self.secret.startswith(encryption.PREFIX):
             return self.secret  # of an earlier release; encrypt_stored replaces it
         try:
@@ -93,8 +93,8 @@ async def confirm(
 async def check(
     pool: Pool, account_id: UUID, code: str | None, settings: Settings, *, now: datetime
 ) -> Factor:
-    """What completes a sign-in: nothing without a confirmed factor, else this code, of the app or a
-    recovery code. Each works once. Raises CodeRequired."""
+    """Checks the code of a sign-in, if the account has a confirmed factor, and returns its kind. Each
+    code works once. Raises CodeRequired."""
     totp = await totp_of(pool, account_id)
     if totp is None or totp.confirmed_at is None:
         return "none"
@@ -110,7 +110,7 @@ async def check(
 
 
 async def encrypt_stored(pool: Pool, settings: Settings) -> None:
-    """Encrypts the secrets that earlier releases stored as they are."""
+    """Encrypts the secrets that earlier releases stored unencrypted."""
     while totps := await _plain_totps.all(pool, prefix=encryption.PREFIX):
         for totp in totps:
             encrypted = _encrypted(totp.account_id, totp.secret, settings)

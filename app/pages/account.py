@@ -52,7 +52,7 @@ async def page(request: Request, account: SignedIn) -> Response:
         factor = "on"
     elif totp is not None and (secret := totp.plain(account.account_id, state["settings"])):
         factor = "pending"
-    new_codes = web.shown_once.read(request, account)
+    new_codes = web.recovery_cookie.read(request, account)
     response = web.page(
         request,
         "account.html",
@@ -73,5 +73,5 @@ async def page(request: Request, account: SignedIn) -> Response:
         example=formatting.wall_clock("15:30"),
     )
     if new_codes:
-        web.shown_once.forget(request, response)
+        web.recovery_cookie.clear(request, response)
     return response

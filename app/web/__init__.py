@@ -4,7 +4,7 @@ A decorator on every handler says who may call it (`may`, `signed_in`, `visitor`
 tests/test_routes.py fails for a handler without one. Checks run in the order of docs/api.md: 401,
 403, then the handler parses the body (422), looks rows up (404) and acts (409)."""
 
-from app.web import shown_once
+from app.web import recovery_cookie
 from app.web.auth import (
     bearer,
     class_of,
@@ -88,11 +88,11 @@ __all__ = [
     "read",
     "record_refusal",
     "record_security_event",
+    "recovery_cookie",
     "render_refusal",
     "security_headers",
     "set_device_cookie",
     "set_session_cookie",
-    "shown_once",
     "signed_in",
     "static_files",
     "templates",

@@ -182,7 +182,7 @@ def set_device_cookie(request: Request, response: Response, value: str) -> Respo
 
 
 def cookie_options(request: Request) -> Any:
-    """Of every cookie."""
+    """The options of every cookie."""
     secure = request.state["settings"].secure or request.url.scheme == "https"
     return {"path": "/", "httponly": True, "samesite": "Lax", "secure": secure}
 

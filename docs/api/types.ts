@@ -666,7 +666,7 @@ export type Recipient = {
   email: string;
 };
 
-/** They are shown only now. */
+/** No other response contains these codes. */
 export type RecoveryCodes = {
   codes: Array<string>;
 };

@@ -1,5 +1,5 @@
-"""Codes on their way from the form that creates them to the page that shows them, once. They are
-stored nowhere, so an encrypted cookie keeps them until then."""
+"""Recovery codes between the form that creates them and the page that shows them once. No plain
+code is stored, so an encrypted cookie carries them."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,15 @@ from app.web.auth import cookie_options
 from app.web.state import Request
 
 COOKIE = "recovery_codes"
-# For the redirect to arrive.
+# Time for the redirect to arrive.
 _SECONDS = 300
 _PURPOSE = "recovery codes"
 
 
-def keep(request: Request, response: Response, account: SignedIn, codes: Sequence[str]) -> None:
-    """For the session that created them."""
+def set_codes(
+    request: Request, response: Response, account: SignedIn, codes: Sequence[str]
+) -> None:
+    """Sets the cookie, which only this session can read."""
     value = encryption.encrypt(
         request.state["settings"], _PURPOSE, " ".join(codes), context=str(account.session_id)
     )
@@ -25,7 +27,7 @@ def keep(request: Request, response: Response, account: SignedIn, codes: Sequenc
 
 
 def read(request: Request, account: SignedIn) -> list[str]:
-    """The codes that this page is to show; none if there are none."""
+    """The new codes, if there are any."""
     value = request.cookies.get(COOKIE, "")
     try:
         text = encryption.decrypt(
@@ -36,6 +38,6 @@ def read(request: Request, account: SignedIn) -> list[str]:
     return text.split()
 
 
-def forget(request: Request, response: Response) -> None:
-    """Once they are shown."""
+def clear(request: Request, response: Response) -> None:
+    """Deletes the cookie, since the page shows the codes."""
     response.delete_cookie(COOKIE, **cookie_options(request))
