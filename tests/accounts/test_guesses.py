@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from limits import RateLimitItemPerHour
+from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from app import limits
@@ -16,7 +17,7 @@ from app.db import Pool
 from app.settings import Settings
 from tests import factories
 from tests.accounts.test_signing_in import BEN, SAME_ORIGIN, bearer
-from tests.conftest import visiting
+from tests.conftest import RedisServer, visiting
 
 WRONG = {"email": "ini@example.com", "password": "a guess at it"}
 RIGHT = {"email": "ini@example.com", "password": factories.PASSWORD}
@@ -122,6 +123,21 @@ async def test_correct_passwords_are_limited_per_address_too(
     assert statuses.count(429) > 256 - most
     emma = await sign_in(limited, RIGHT | {"email": "emma@example.com"}, "198.51.100.8")
     assert emma.status_code == 200
+
+
+async def test_a_sign_in_makes_four_round_trips_to_redis_and_a_wrong_one_as_many(
+    limited: httpx.AsyncClient, pool: Pool, redis_server: RedisServer
+) -> None:
+    await factories.student(pool, "ini")
+    async with Redis.from_url(redis_server.url) as redis:
+        for body in (RIGHT, WRONG):
+            await sign_in(limited, body)  # loads the scripts
+            await redis.config_resetstat()
+            await sign_in(limited, body)
+            stats = await redis.info("commandstats")
+            # The class; the address; the account; at last, the counts that a right password resets,
+            # or the failure of the address.
+            assert stats["cmdstat_evalsha"]["calls"] == 4
 
 
 async def test_the_twenty_first_session_ends_the_oldest(pool: Pool, settings: Settings) -> None:

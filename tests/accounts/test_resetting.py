@@ -283,6 +283,7 @@ async def test_an_address_that_somebody_takes_meanwhile_stays_theirs(
     assert (refused.status_code, refused.json()["code"]) == (409, "EMAIL_TAKEN")
     page = Page(await client.get("/verify-email", params={"token": text}))
     assert (page.status, "This address is taken" in page.text) == (409, True)
+    assert page.links["Your account"] == "/account#email"
 
 
 async def test_a_new_password_ends_the_links_that_the_old_one_could_ask_for(
