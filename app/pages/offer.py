@@ -203,7 +203,8 @@ class Offer:
     def _link(self, start: datetime, seen_from: date) -> NextFree:
         zone = self.selection.zone
         day = formatting.local_day(start, zone)
-        is_near = 0 < (day - seen_from).days < WEEK_DAYS
+        # A weekday alone would be taken for the one that the page shows.
+        is_near = seen_from < day <= self.selection.last
         day_text = f"{day:%a}" if is_near else f"{formatting.short_day(day)},"
         href = self.selection.address(first=first_of_week(day, self.selection.today))
         return NextFree(day, f"{day_text} {formatting.clock(start, zone)}", f"{href}#day-{day}")

@@ -2,7 +2,7 @@
 // Events: "select" with a start, "visit" with a day.
 
 import {
-  addDays, clock, dayNumber, dayOf, daysBetween, longDay, nearDay, partOfDay, shortDay,
+  addDays, clock, dayNumber, dayOf, longDay, nearDay, partOfDay, shortDay,
   shortWeekday, smallPrint, wallMinutes, week, weekday, wire, zoneAbbreviation,
 } from "./formatting.js";
 import { announce, announceTogether } from "./status.js";
@@ -206,8 +206,9 @@ export class Board extends EventTarget {
     link.hidden = next === undefined;
     if (link.hidden) return;
     const day = dayOf(next, this.#offer.zone);
-    const distance = daysBetween(after, day);
-    const name = distance > 0 && distance < 7 ? shortWeekday(day) : `${shortDay(day)},`;
+    // A weekday alone would be taken for the one that the page shows.
+    const isNear = day > after && day <= this.#offer.week.at(-1);
+    const name = isNear ? shortWeekday(day) : `${shortDay(day)},`;
     link.textContent = `${label}: ${name} ${clock(next, this.#offer.zone)}`;
     link.href = `${this.#offer.address({ first: this.#offer.weekOf(day) })}#day-${day}`;
     link.dataset.day = day;

@@ -220,6 +220,9 @@ async def test_a_week_without_free_times_says_so_once_and_leads_on(
     moment = f"{formatting.short_day(anna.day(70))}, 10:00 am"
     [link] = [path for text, path in page.links.items() if text == f"Next free: {moment}"]
     assert wire.instant(far) in (await visit(client, link.partition("#")[0])).times
+    # In the week before, too, the day has its date: a weekday alone would be one of that week.
+    page = await visit(client, f"{week}{anna.day(63)}")
+    assert f"Next free: {moment}" in page.links
     # After the last free time, the link leads back to the soonest.
     page = await visit(client, f"{week}{anna.day(77)}")
     [link] = [path for text, path in page.links.items() if text.startswith("Next free: ")]
