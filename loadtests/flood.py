@@ -86,7 +86,8 @@ class Honest(_Visitor):
 
 class _Flood(_Visitor):
     """Sends requests that are refused after they are counted, so that a slow machine reaches the
-    limits, too. With --refusals it stops after that number of 429s, and the last flood ends the run."""
+    limits, too. With --refusals it stops after that number of 429s, and the last flood ends the
+    run."""
 
     abstract = True
     fixed_count = 1

@@ -175,7 +175,7 @@ async def test_on_every_route_an_id_of_another_account_is_not_found_and_nothing_
         return [row[0] for table in rows for row in table]
 
     before = await content()
-    asked = 0
+    routes_with_id = 0
     for method, path, access in calls():
         # Staff sees everybody's; the rest is public, or /dev/mail.
         is_own = permissions_of(access) - set(BUNDLES["admin"].split())
@@ -189,8 +189,8 @@ async def test_on_every_route_an_id_of_another_account_is_not_found_and_nothing_
                 headers={"Authorization": f"Bearer {token}"},
             )
             assert answer.status_code == 404, f"{method} {path}: {answer.status_code}"
-        asked += 1
-    assert asked >= 18
+        routes_with_id += 1
+    assert routes_with_id >= 18
     assert await content() == before
 
 

@@ -93,8 +93,8 @@ async def confirm(
 async def check(
     pool: Pool, account_id: UUID, code: str | None, settings: Settings, *, now: datetime
 ) -> Factor:
-    """Checks the code of a sign-in, if the account has a confirmed factor, and returns its kind. Each
-    code works once. Raises CodeRequired."""
+    """Checks the code of a sign-in, if the account has a confirmed factor, and returns its kind.
+    Each code works once. Raises CodeRequired."""
     totp = await totp_of(pool, account_id)
     if totp is None or totp.confirmed_at is None:
         return "none"

@@ -13,9 +13,9 @@ from app.search.words import MONTHS, PARTS, SHORT_MONTHS, SHORT_WEEKDAYS, WEEKDA
 SHORTEST_LESSON = timedelta(minutes=15)
 # Years from now; beyond them, numbers are no date.
 MAX_YEARS = 5
-# Days from the first to the last one of a search.
+# The longest range of days.
 MAX_DAYS = 31
-# Days of "from monday on".
+# The days that "from monday on" covers.
 OPEN_DAYS = 14
 
 _MONTH = "|".join([*MONTHS, *SHORT_MONTHS])
@@ -53,7 +53,8 @@ def read(reading: Reading) -> None:
     _mark_relative_days(reading)
     _mark_weekdays(reading)
     reading.take(
-        r"(?:\b(?P<limit>before|by|until|till|after|from|since|starting|week of|between) )?(?P<early>\bnext week )?"
+        r"(?:\b(?P<limit>before|by|until|till|after|from|since|starting|week of|between) )?"
+        r"(?P<early>\bnext week )?"
         rf"(?:\b(?:on|for) )?(?P<days>{_MARK}(?: (?:(?:{_OR}|{_TO}) )*{_MARK})*)"
         r"(?P<late> (?:of )?next week\b)?(?P<open> (?:onwards?|on(?= \||$))(?= |$))?",
         lambda m: _read_named(reading, m),
@@ -81,7 +82,8 @@ def follows_month(match: re.Match[str]) -> bool:
 
 
 def _mark(reading: Reading, pattern: str, read: Callable[[re.Match[str]], _Day | None]) -> None:
-    """Marks the days that `read` understands. A match may begin with a joint, which stays."""
+    """Marks the days that `read` understands. A match may begin with a joining word, which
+    stays."""
 
     def replace(match: re.Match[str]) -> str:
         day = read(match)
@@ -108,7 +110,8 @@ def _mark_dates(reading: Reading) -> None:
     )
     # "dec 1-5": the month belongs to both days.
     reading.text = re.sub(
-        rf"\b({_MONTH}) {day} ?((?:{_TO}|or|and)) ?{day}(?! ?(?:am|pm|:|dollar|minute))(?![\d:.])\b",
+        rf"\b({_MONTH}) {day} ?((?:{_TO}|or|and)) ?{day}"
+        r"(?! ?(?:am|pm|:|dollar|minute))(?![\d:.])\b",
         r"\1 \2 \3 \1 \4",
         reading.text,
     )
@@ -130,7 +133,7 @@ def _mark_dates(reading: Reading) -> None:
 
 
 def _day_of_month(reading: Reading, day: int) -> _Day | None:
-    """The next day of this number."""
+    """The next date with this day of the month."""
     for month in range(reading.today.month, reading.today.month + 3):
         with suppress(ValueError):
             value = date(reading.today.year + (month - 1) // 12, (month - 1) % 12 + 1, day)
@@ -254,12 +257,12 @@ def _limits(reading: Reading, day: date, limit: str) -> tuple[date, date]:
 
 
 def _is_same(one: _Day, other: _Day) -> bool:
-    """Whether two days beside each other are one: in "tomorrow, sunday"."""
+    """Whether two adjacent days name one day, as in "tomorrow, sunday"."""
     return (one.weekday is None) != (other.weekday is None)
 
 
 def _from_to(reading: Reading, first: _Day, last: _Day) -> list[date]:
-    """The days from one to another. Weekdays may have begun already."""
+    """The days from one to another. A range of weekdays may have begun already."""
     begin, end = first.date, last.date
     if first.weekday is not None and last.weekday is not None:
         length = timedelta(days=(last.weekday - first.weekday) % 7)
@@ -318,7 +321,7 @@ def _weekdays(reading: Reading, monday: date, *, is_next: bool) -> None:
 
 
 def _read_months(reading: Reading) -> None:
-    unmistakable = "|".join(name for name in MONTHS if name not in {"march", "may"})
+    unambiguous = "|".join(name for name in MONTHS if name not in {"march", "may"})
     reading.take(r"\b(?:later )?this month\b", lambda _: _whole_month(reading, 0))
     reading.take(r"\bnext month\b", lambda _: _whole_month(reading, 1))
     reading.take(
@@ -329,7 +332,7 @@ def _read_months(reading: Reading) -> None:
     )
     part = "|".join(_PARTS_OF_MONTH)
     reading.take(
-        rf"(?:\b(?:the )?({part}) (?:of |in )?)?(?:\b(?:in|during|for) )?\b({unmistakable})\b|"
+        rf"(?:\b(?:the )?({part}) (?:of |in )?)?(?:\b(?:in|during|for) )?\b({unambiguous})\b|"
         rf"(?:\b(?:the )?({part}) of |\b(?:in|during) |\bfor (?=m))({_MONTH})\b",
         lambda m: _whole_month(
             reading,
@@ -340,7 +343,7 @@ def _read_months(reading: Reading) -> None:
 
 
 def _whole_month(reading: Reading, ahead: int, days: tuple[int, int] = (1, 31)) -> None:
-    """Days of the month that is so many months ahead, from today on."""
+    """Days of a month, from today on. `ahead`: months from now."""
     begin = _first_of(reading, ahead)
     end = (begin + timedelta(days=31)).replace(day=1) - timedelta(days=1)
     first = max(begin.replace(day=days[0]), reading.today)
@@ -348,7 +351,7 @@ def _whole_month(reading: Reading, ahead: int, days: tuple[int, int] = (1, 31)) 
 
 
 def _ahead(reading: Reading, month: str) -> int:
-    """How many months ahead a month is."""
+    """Months from now to the next month of this name."""
     return (_month(month) - reading.today.month) % 12
 
 

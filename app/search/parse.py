@@ -62,7 +62,7 @@ class Understood:
     mean if they name several, `words` are the others, `days` are the only days that count from
     `date` to `last_date` if not all do, `minutes` is a lesson's length, `by_price` asks for cheap
     lessons. `outside` is a place outside the city, `is_online` asks for lessons that are not in
-    person, and `ignored` are phrases that no search can follow."""
+    person, and `ignored` are phrases that search cannot follow."""
 
     service: str | None = None
     category: str | None = None
@@ -115,8 +115,8 @@ _PHRASES_TO_SKIP = re.compile(
     r"\b(?:near(?:by)? me|close to me|around me|in my (?:area|neighborhood)|one on one|"
     r"1 ?-? ?on ?-? ?1|1:1|one to one|1 - 1|face to face|in person|as soon as possible|asap|"
     r"any ?time|(?:in )?(?:new york city|new york|nyc|ny)|how much (?:is|are|does|do)|who can|"
-    r"class?es? de|(?:(?:who|that) )?(?:can )?(?:comes?|travels?) to (?:me|us|(?:my|our) (?:home|place|"
-    r"house|apartment|apt))|"
+    r"class?es? de|(?:(?:who|that) )?(?:can )?(?:comes?|travels?) to (?:me|us|(?:my|our) "
+    r"(?:home|place|house|apartment|apt))|"
     r"at (?:my (?:home|place|house)|home))\b(?! (?:after|before|at|from)\b)"
 )
 _TOKEN = re.compile(
@@ -133,10 +133,10 @@ _OUTSIDE = (
     rf"\b(?:in|near|around) ({'|'.join(FAR_CITIES)})\b"
 )
 _TIME_WORD = (
-    rf"(?:{'|'.join([*WEEKDAYS, *SHORT_WEEKDAYS])}|weekend|weekday|today|tomorrow|morning|afternoon|"
-    r"evening|night)s?"
+    rf"(?:{'|'.join([*WEEKDAYS, *SHORT_WEEKDAYS])}|weekend|weekday|today|tomorrow|morning|"
+    r"afternoon|evening|night)s?"
 )
-# No search leaves out days or times.
+# Search cannot exclude days or times.
 _EXCLUDED_TIMES = (
     rf"\b(?:but )?(?:not|except|excluding|no|avoid)(?: (?:for|on|in|the|at|any))* {_TIME_WORD}"
     rf"(?: (?:or|and) {_TIME_WORD})*\b"
@@ -206,7 +206,7 @@ class _Query(Reading):
         self.text = " ".join(output)
 
     def _meaning(self, stems: tuple[str, ...]) -> Meaning | None:
-        """Of a term, or of one whose words are in another order: in "cooking thai"."""
+        """The meaning of a term, also with its two words reversed, as in "cooking thai"."""
         meanings = self.vocabulary.meanings
         if stems not in meanings and len(stems) == 2:
             category = meanings.get(stems[:1])
@@ -366,7 +366,7 @@ class _Query(Reading):
         )
 
     def _in_named_borough(self, areas: frozenset[str]) -> frozenset[str]:
-        """Those of these areas that lie in a borough of the query, or all if none does."""
+        """The areas that lie in a borough of the query, or all of them if none does."""
         named = {area for _, meaning in self.terms for area in meaning.areas}
         return frozenset(a for a in areas if self.vocabulary.borough_of.get(a) in named) or areas
 
@@ -388,7 +388,7 @@ class _Query(Reading):
         """The words that no rule has read."""
         tokens = [token for token in self.text.split(" ") if re.search(r"[a-z0-9]", token)]
         tokens = [token for token in tokens if not token.startswith("\x00")]
-        # Levels of exams: in "japanese n5".
+        # Single letters are levels of exams, as in "japanese n5".
         tokens = [token for token in tokens if len(token) > 1 or token.isdigit()]
         numbers = [token for token in tokens if token.isdigit()]
         has_price = {"min_price_cents", "max_price_cents"} & values.keys()

@@ -8,7 +8,7 @@ from typing import Any
 
 class Reading:
     """`text` is what no rule has read yet, `values` are the criteria that rules have read, and
-    `ignored` are phrases that no search can follow. `parts` are all parts of the day."""
+    `ignored` are phrases that search cannot follow. `parts` are all parts of the day."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now

@@ -28,10 +28,10 @@ from app.search.words import PARTS
 from app.statements import PUBLIC_SECONDS, statement
 
 Sort = Literal["soonest", "price", "newest"]
-# The zone in which days without an instructor are meant.
+# The zone of days and times in a query.
 ZONE = ZoneInfo("America/New_York")
-# The nearest days of a search are read first: of one with a time but without a day, which ends with
-# the last of them, and of one with a long range of days.
+# The numbers of days that a search reads in turn, until it has enough results: with a time but
+# without a day, and with a range of days.
 STAGES = (3, 14)
 RANGE_STAGES = (14, MAX_DAYS)
 # Candidates beyond a page, because some of them turn out not to be free.
@@ -39,7 +39,7 @@ SPARE = 10
 # Candidates that each round of a search reads, as multiples of the first, and their largest number.
 ROUNDS = (1, 4, 16)
 MAX_CANDIDATES = 3_000
-# Combinations of criteria that are tried without.
+# Combinations of criteria to drop in turn.
 MAX_ATTEMPTS = 16
 # An audience's services, besides those without one.
 _INCLUDED_AUDIENCES = {"seniors": ["seniors", "adults"]}
@@ -76,8 +76,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """A page of results. `is_cut`: further results may exist that are not read, because too many
-    candidates come before them."""
+    """A page of results. `is_cut`: more results may exist, because reading ended at
+    MAX_CANDIDATES."""
 
     items: list[Item]
     is_cut: bool = False
@@ -174,7 +174,7 @@ _free = statement("search_free", _FreeCandidate, seconds=PUBLIC_SECONDS)
 
 
 def local_now(now: datetime) -> datetime:
-    """The time in which days and times of a search are meant."""
+    """The current time in the zone of queries."""
     return now.astimezone(ZONE)
 
 
@@ -235,9 +235,9 @@ async def relaxed(
 
     subject = replace(_EMPTY, service=base.service, category=base.category, services=base.services)
     if subject != _EMPTY:
-        offered = await matches(db, subject, vocabulary, now=now, limit=1)
-        if not offered.items:
-            # Nobody offers it: what else is there in its category?
+        subject_matches = await matches(db, subject, vocabulary, now=now, limit=1)
+        if not subject_matches.items:
+            # Nobody offers it: look at the rest of its category.
             dropped = ["service"] if base.service or base.services else ["category"]
             category = base.category if base.services else None
             if base.service and "service" in dropped:
