@@ -18,12 +18,14 @@ from tests import factories
 from tests.factories import Instructor
 
 
-async def found(client: httpx.AsyncClient, q: str, **filters: Any) -> list[str]:
+async def names(client: httpx.AsyncClient, q: str, **filters: Any) -> list[str]:
     """The names of the instructors among the results."""
-    return [item["instructor"]["name"] for item in (await answer(client, q, **filters))["items"]]
+    return [
+        item["instructor"]["name"] for item in (await search_json(client, q, **filters))["items"]
+    ]
 
 
-async def answer(client: httpx.AsyncClient, q: str, **filters: Any) -> dict[str, Any]:
+async def search_json(client: httpx.AsyncClient, q: str, **filters: Any) -> dict[str, Any]:
     response = await client.get("/api/search", params={"q": q, **filters})
     assert response.status_code == 200, response.text
     content: dict[str, Any] = response.json()
@@ -45,23 +47,23 @@ async def test_a_service_is_found_under_its_price_in_its_area(
     await lives_in(pool, anna, "park-slope")
     await lives_in(pool, carl, "brooklyn")
     await lives_in(pool, dora, "harlem")
-    assert sorted(await found(client, "piano")) == ["Anna", "Carl"]
-    assert sorted(await found(client, "paino under $80")) == ["Anna", "Carl"]
-    assert await found(client, "piano under $79.99") == ["Anna"]
-    assert await found(client, "piano over $70.01") == ["Carl"]
-    assert sorted(await found(client, "piano in brooklyn")) == ["Anna", "Carl"]
-    assert sorted(await found(client, "near park slope")) == ["Anna", "Carl"]
-    assert await found(client, "piano in dumbo") == ["Carl"]
-    assert await found(client, "in manhattan") == ["Dora"]
-    assert sorted(await found(client, "music")) == ["Anna", "Carl", "Dora"]
-    assert await found(client, "cheap piano") == ["Anna", "Carl"]
-    assert await found(client, "piano", sort="price") == ["Anna", "Carl"]
-    assert await found(client, "piano", sort="newest") == ["Carl", "Anna"]
+    assert sorted(await names(client, "piano")) == ["Anna", "Carl"]
+    assert sorted(await names(client, "paino under $80")) == ["Anna", "Carl"]
+    assert await names(client, "piano under $79.99") == ["Anna"]
+    assert await names(client, "piano over $70.01") == ["Carl"]
+    assert sorted(await names(client, "piano in brooklyn")) == ["Anna", "Carl"]
+    assert sorted(await names(client, "near park slope")) == ["Anna", "Carl"]
+    assert await names(client, "piano in dumbo") == ["Carl"]
+    assert await names(client, "in manhattan") == ["Dora"]
+    assert sorted(await names(client, "music")) == ["Anna", "Carl", "Dora"]
+    assert await names(client, "cheap piano") == ["Anna", "Carl"]
+    assert await names(client, "piano", sort="price") == ["Anna", "Carl"]
+    assert await names(client, "piano", sort="newest") == ["Carl", "Anna"]
     # An explicit filter wins over the words.
-    assert await found(client, "piano", service="guitar") == ["Dora"]
-    assert await found(client, "piano", category="languages") == []
-    assert await found(client, "spanish", category="music", max_price=4000) == ["Dora"]
-    assert await found(client, "under $10", min_price=7500) == ["Carl"]
+    assert await names(client, "piano", service="guitar") == ["Dora"]
+    assert await names(client, "piano", category="languages") == []
+    assert await names(client, "spanish", category="music", max_price=4000) == ["Dora"]
+    assert await names(client, "under $10", min_price=7500) == ["Carl"]
 
 
 async def test_levels_and_audiences_filter_and_none_means_all(
@@ -73,10 +75,10 @@ async def test_levels_and_audiences_filter_and_none_means_all(
         "update service set levels = '{advanced}', audiences = '{adults}' where id = $1",
         anna.service_id,
     )
-    assert await found(client, "piano for beginners") == ["Carl"]
-    assert sorted(await found(client, "advanced piano")) == ["Anna", "Carl"]
-    assert await found(client, "piano for my 8 year old") == ["Carl"]
-    assert sorted(await found(client, "piano for seniors")) == ["Anna", "Carl"]
+    assert await names(client, "piano for beginners") == ["Carl"]
+    assert sorted(await names(client, "advanced piano")) == ["Anna", "Carl"]
+    assert await names(client, "piano for my 8 year old") == ["Carl"]
+    assert sorted(await names(client, "piano for seniors")) == ["Anna", "Carl"]
 
 
 async def test_other_words_are_looked_up_in_names_and_texts(
@@ -85,12 +87,12 @@ async def test_other_words_are_looked_up_in_names_and_texts(
     anna = await factories.instructor(pool, "Zoë Chen")
     await factories.instructor(pool, "Carl")
     await pool.execute("update instructor set bio = 'Improvised jazz' where id = $1", anna.id)
-    assert await found(client, "zoe") == ["Zoë Chen"]
-    assert await found(client, "piano with zoe improvisation") == ["Zoë Chen"]
+    assert await names(client, "zoe") == ["Zoë Chen"]
+    assert await names(client, "piano with zoe improvisation") == ["Zoë Chen"]
     await pool.execute("update account set full_name = 'Yara Chen' where id = $1", anna.id)
-    assert await found(client, "yara") == ["Yara Chen"]
+    assert await names(client, "yara") == ["Yara Chen"]
     await pool.execute("update service set description = 'Chopin' where id = $1", anna.service_id)
-    assert await found(client, "chopin") == ["Yara Chen"]
+    assert await names(client, "chopin") == ["Yara Chen"]
 
 
 async def test_with_a_time_only_instructors_who_are_free_for_a_whole_lesson_are_found(
@@ -100,21 +102,21 @@ async def test_with_a_time_only_instructors_who_are_free_for_a_whole_lesson_are_
     carl = await factories.instructor(pool, "Carl", hours=("16:00", "20:00"), durations=(60,))
     ben = await factories.student(pool, "Ben")
     day = anna.day(3).isoformat()
-    assert await found(client, f"piano {day} evening") == ["Anna", "Carl"]
-    items = (await answer(client, f"piano {day} evening"))["items"]
+    assert await names(client, f"piano {day} evening") == ["Anna", "Carl"]
+    items = (await search_json(client, f"piano {day} evening"))["items"]
     assert {item["next_available"] for item in items} == {instant(anna.at("17:00", day=3))}
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("17:00", day=3))
-    assert await found(client, f"piano {day} evening") == ["Carl"]
-    assert await found(client, f"piano {day} after 6pm") == ["Carl"]
+    assert await names(client, f"piano {day} evening") == ["Carl"]
+    assert await names(client, f"piano {day} after 6pm") == ["Carl"]
     await factories.lesson(pool, ben.id, carl.service_id, carl.at("18:00", day=3))
-    (item,) = (await answer(client, f"piano {day} evening"))["items"]
+    (item,) = (await search_json(client, f"piano {day} evening"))["items"]
     assert item["next_available"] == instant(carl.at("17:00", day=3))
-    (item,) = (await answer(client, f"piano {day} after 5:30pm"))["items"]
+    (item,) = (await search_json(client, f"piano {day} after 5:30pm"))["items"]
     assert item["next_available"] == instant(carl.at("19:00", day=3))
-    assert await found(client, f"piano {day} at 5:30pm") == []
-    assert await found(client, f"piano {day} 6-7:30pm") == []
-    assert await found(client, "piano", date=day, part_of_day="morning") == ["Anna"]
-    assert await found(client, "piano before 10am") == ["Anna"]
+    assert await names(client, f"piano {day} at 5:30pm") == []
+    assert await names(client, f"piano {day} 6-7:30pm") == []
+    assert await names(client, "piano", date=day, part_of_day="morning") == ["Anna"]
+    assert await names(client, "piano before 10am") == ["Anna"]
 
 
 async def free_only_on(pool: Pool, instructor: Instructor, *days: date) -> None:
@@ -134,15 +136,15 @@ async def test_of_several_days_each_counts_and_the_others_do_not(
         await free_only_on(pool, anna, anna.day(n))
     weekdays = [f"{anna.day(n):%a}".lower() for n in range(8)]
     query = f"piano {weekdays[2]} or {weekdays[4]}"
-    assert await found(client, query) == ["Anna 2", "Anna 4"]
-    understood = (await answer(client, query))["understood"]
+    assert await names(client, query) == ["Anna 2", "Anna 4"]
+    understood = (await search_json(client, query))["understood"]
     assert (understood["date"], understood["last_date"]) == (str(anna.day(2)), str(anna.day(4)))
-    assert await found(client, query, sort="newest") == ["Anna 4", "Anna 2"]
-    assert await found(client, f"piano {anna.day(2)} to {anna.day(4)}") == [
+    assert await names(client, query, sort="newest") == ["Anna 4", "Anna 2"]
+    assert await names(client, f"piano {anna.day(2)} to {anna.day(4)}") == [
         "Anna 2", "Anna 3", "Anna 4",
     ]  # fmt: skip
     # A day that is given as a filter replaces them.
-    assert await found(client, query, date=str(anna.day(3))) == ["Anna 3"]
+    assert await names(client, query, date=str(anna.day(3))) == ["Anna 3"]
 
 
 async def test_a_long_range_of_days_is_searched_to_its_end(
@@ -150,8 +152,8 @@ async def test_a_long_range_of_days_is_searched_to_its_end(
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
     await free_only_on(pool, anna, anna.day(25))
-    assert await found(client, "piano in the next two weeks") == []
-    assert await found(client, "piano in the next four weeks") == ["Anna"]
+    assert await names(client, "piano in the next two weeks") == []
+    assert await names(client, "piano in the next four weeks") == ["Anna"]
 
 
 async def test_there_are_no_lessons_outside_the_city_and_none_online(
@@ -159,14 +161,14 @@ async def test_there_are_no_lessons_outside_the_city_and_none_online(
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
     await pool.execute("update instructor set bio = 'From New Jersey' where id = $1", anna.id)
-    content = await answer(client, "piano in new jersey")
+    content = await search_json(client, "piano in new jersey")
     assert (content["items"], content["understood"]["text"]) == ([], "new jersey")
     assert content["relaxed"]["dropped"] == ["text"]
     assert [item["instructor"]["name"] for item in content["relaxed"]["items"]] == ["Anna"]
-    assert (await answer(client, "guitar in new jersey"))["relaxed"]["dropped"] == [
+    assert (await search_json(client, "guitar in new jersey"))["relaxed"]["dropped"] == [
         "service", "text",
     ]  # fmt: skip
-    assert await found(client, "online piano lessons") == ["Anna"]
+    assert await names(client, "online piano lessons") == ["Anna"]
 
 
 async def test_blackouts_notice_and_withdrawn_time_count(
@@ -175,10 +177,10 @@ async def test_blackouts_notice_and_withdrawn_time_count(
     anna = await factories.instructor(pool, "Anna", notice_minutes=5 * 24 * 60)
     carl = await factories.instructor(pool, "Carl")
     day = anna.day(3)
-    assert await found(client, f"piano {day}") == ["Carl"]
-    assert await found(client, f"piano {anna.day(7)}") == ["Anna", "Carl"]
+    assert await names(client, f"piano {day}") == ["Carl"]
+    assert await names(client, f"piano {anna.day(7)}") == ["Anna", "Carl"]
     await pool.execute("insert into blackout (instructor_id, day) values ($1, $2)", carl.id, day)
-    assert await found(client, f"piano {day}") == []
+    assert await names(client, f"piano {day}") == []
 
 
 async def test_a_search_without_results_says_what_to_drop(
@@ -187,17 +189,17 @@ async def test_a_search_without_results_says_what_to_drop(
     anna = await factories.instructor(pool, "Anna", hours=("09:00", "12:00"), rate_cents=7000)
     await lives_in(pool, anna, "park-slope")
     day = anna.day(3)
-    content = await answer(client, f"piano {day} evening in brooklyn under $80")
+    content = await search_json(client, f"piano {day} evening in brooklyn under $80")
     assert content["items"] == []
     assert content["relaxed"]["dropped"] == ["part_of_day"]
     assert [item["instructor"]["name"] for item in content["relaxed"]["items"]] == ["Anna"]
-    content = await answer(client, f"piano {day} in queens under $50")
+    content = await search_json(client, f"piano {day} in queens under $50")
     assert content["relaxed"]["dropped"] == ["area", "max_price_cents"]
-    content = await answer(client, "guitar")
+    content = await search_json(client, "guitar")
     assert content["relaxed"]["dropped"] == ["service"]
     assert content["relaxed"]["items"][0]["service"]["catalog_service"] == "piano"
-    assert (await answer(client, "piano"))["relaxed"] is None
-    content = await answer(client, "piano xylograph")
+    assert (await search_json(client, "piano"))["relaxed"] is None
+    content = await search_json(client, "piano xylograph")
     assert content["relaxed"]["dropped"] == ["text"]
 
 
@@ -214,12 +216,12 @@ async def test_pages_add_up_to_all_results_in_their_order(
             hours=(f"{8 + n % 3:02}:00", "17:00"),
             days=0 if n == 6 else 10,
         )
-    whole = (await answer(client, words, sort=sort))["items"]
+    whole = (await search_json(client, words, sort=sort))["items"]
     assert len(whole) == (7 if words == "piano" else 6)
     pages: list[Any] = []
     cursor = ""
     while cursor is not None:
-        page = await answer(client, words, sort=sort, limit=2, cursor=cursor)
+        page = await search_json(client, words, sort=sort, limit=2, cursor=cursor)
         pages += page["items"]
         cursor = page["next_cursor"]
     assert pages == whole
@@ -241,7 +243,7 @@ async def test_every_result_with_a_time_can_be_booked(
     )
     ben = await factories.student(pool, "Ben")
     await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:15"), minutes=45)
-    (item,) = (await answer(client, "piano tomorrow morning"))["items"]
+    (item,) = (await search_json(client, "piano tomorrow morning"))["items"]
     start = datetime.fromisoformat(item["next_available"])
     assert start == anna.at("10:30")
     await factories.lesson(pool, ben.id, anna.service_id, start, minutes=45)
@@ -328,5 +330,5 @@ async def test_results_with_a_time_are_those_of_the_boards(
             starts = start_times.of_ranges(inside, minutes, carl.time_zone)
             if (first_start := next(starts, None)) is not None:
                 expected[carl.name] = instant(first_start)
-        items = (await answer(client, f"piano {day} from {first}:00 to {last}:00"))["items"]
+        items = (await search_json(client, f"piano {day} from {first}:00 to {last}:00"))["items"]
         assert {item["instructor"]["name"]: item["next_available"] for item in items} == expected
