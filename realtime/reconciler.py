@@ -212,7 +212,7 @@ class Reconciler:
 
     async def sessions(self, accounts: Collection[str] | None = None) -> None:
         """Closes the sockets of ended sessions, of these accounts or of all, and gives the others
-        what the present roles of their accounts permit. Raises Unavailable."""
+        what the current roles of their accounts permit. Raises Unavailable."""
         watchers = [
             watcher
             for watcher in self._hub.watchers

@@ -52,7 +52,7 @@ async def use(pool: Pool, account_id: UUID, text: str, *, now: datetime) -> bool
     return await transact(pool, write)
 
 
-async def left(db: Db, account_id: UUID) -> int:
+async def remaining(db: Db, account_id: UUID) -> int:
     """How many codes the account can still use."""
     return await _left.one(db, account_id=account_id)
 

@@ -52,8 +52,8 @@ class DueNotification:
 @dataclass(frozen=True, slots=True)
 class PendingNotification:
     """A notification that this transaction has locked, with its recipient and its booking (a row of
-    booking_detail), if it is about one. `quiet_until` is the end of the present quiet hours.
-    `email` is where it goes, `account_email` the account's present address."""
+    booking_detail), if it is about one. `quiet_until` is the end of the current quiet hours.
+    `email` is where it goes, `account_email` the account's current address."""
 
     id: int
     kind: str
@@ -241,7 +241,7 @@ def _reason_to_drop(
             # never attempted goes before the cancellation, see due_notifications.)
             return "booking_cancelled"
         case "booking_rescheduled" if moved:
-            return "booking_moved"  # a later notification has the present time
+            return "booking_moved"  # a later notification has the new time
         case "booking_rescheduled" if booking.state == "cancelled":
             return "booking_cancelled"
         case "reminder" if moved:

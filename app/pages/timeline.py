@@ -1,4 +1,4 @@
-"""The days of `/teach` as time lines: lessons, the breaks between them, and the present moment."""
+"""The days of `/teach` as time lines: lessons, the breaks between them, and the current time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ DAYS = 7  # each has a time line; lessons after them are listed as later
 
 @dataclass(frozen=True)
 class Item:
-    """A lesson, or the time between lessons: a break of some minutes, or only the present moment.
+    """A lesson, or the time between lessons: a break of some minutes, or only the current time.
     `is_present` says that the moment lies in it."""
 
     lesson: Booking | None = None

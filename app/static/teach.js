@@ -1,5 +1,5 @@
 // /teach: shows new bookings on the open page and announces them in batches, sends forms in place,
-// and moves the present moment.
+// and moves the current moment.
 
 import { clock, now, setServerTime } from "./formatting.js";
 import { keepDrafts, sendInPlace } from "./in_place.js";

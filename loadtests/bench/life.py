@@ -35,7 +35,7 @@ _expired_holds = statement("bench_expired_holds", int)
 
 # Two calls of one caller: its number and the lesson; returns the booking's id.
 Hold = Callable[[int, Lesson], Awaitable[str]]
-# One call: the caller's number, the student, the booking's id, and the present start.
+# One call: the caller's number, the student, the booking's id, and the current start.
 Change = Callable[[int, Student, str, datetime], Awaitable[None]]
 Ways = tuple[Hold, Change, Change]
 

@@ -33,7 +33,7 @@ language sql immutable as $$
   select case p_refusal when 'WRONG_STATE' then jsonb_build_object('state', p_booking.state) end
 $$;
 
--- The present booking. With a key, it is stored as the answer.
+-- The current booking. With a key, it is stored as the answer.
 create function answer_of(
   p_booking uuid, p_actor uuid, p_key text, p_fingerprint bytea, p_now timestamptz
 ) returns jsonb

@@ -19,7 +19,7 @@ async def reserve(
     minutes: int = 60,
     **more: Any,
 ) -> Booking:
-    """Books a lesson; `more` overrides the location, the note or the present time."""
+    """Books a lesson; `more` overrides the location, the note or the current time."""
     arguments: dict[str, Any] = {
         "location_type": None,
         "location": "12 Main St",

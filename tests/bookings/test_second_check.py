@@ -1,4 +1,4 @@
-"""The check under the locks: after a wait, a booking sees the present calendar. Also what it
+"""The check under the locks: after a wait, a booking sees the current calendar. Also what it
 publishes to the board if its travel time crosses midnight or the clocks change."""
 
 import asyncio

@@ -58,7 +58,7 @@ async def test_signing_in_with_a_code_and_with_a_recovery_code(
     await page.reload()
     await expect(factor).to_contain_text("10 of 10 recovery codes are left")
 
-    # The code above is used up; the present one would be it again.
+    # The code above is used up; the current one would be the same.
     await pool.execute("update totp set last_step = last_step - 2")
     page = await open_page("/login?next=/account")
 

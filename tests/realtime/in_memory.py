@@ -154,7 +154,7 @@ class Database:
             self.reply()
 
     def query(self, kind: int = 0) -> bool:
-        """One query begins, and reads the present rows. False: nothing is requested."""
+        """One query begins, and reads the current rows. False: nothing is requested."""
         requests = self.requests
         if not requests.boards.empty() and (kind == 0 or not requests.histories):
             calendar, window = requests.boards.get_nowait()
