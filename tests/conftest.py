@@ -68,9 +68,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 # The files that take longest, longest first: begun late, one of them would keep one worker busy
 # after the others are done.
 LONG = (
-    "realtime/test_faults.py", "test_up.py", "browser/test_looks.py", "loadtests/test_chaos.py",
-    "loadtests/test_crowd.py", "loadtests/", "realtime/test_everything_breaks.py",
-    "realtime/test_backpressure.py", "browser/", "realtime/", "jobs/", "test_connections.py",
+    "test_up.py", "browser/test_axe.py", "realtime/test_faults.py", "loadtests/test_crowd.py",
+    "loadtests/test_chaos.py", "loadtests/test_bench.py", "loadtests/test_flood.py",
+    "test_contract.py", "browser/test_looks.py", "realtime/test_everything_breaks.py",
+    "test_maintenance.py", "test_embedded.py", "realtime/test_backpressure.py", "browser/",
+    "realtime/", "jobs/", "test_connections.py", "test_make.py", "test_standby.py",
 )  # fmt: skip
 
 

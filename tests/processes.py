@@ -9,6 +9,7 @@ import random
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -111,6 +112,29 @@ def fork(
     )
     process.start()
     return Running(name, process, output, url)
+
+
+def completed(
+    arguments: Sequence[str], *, variables: Mapping[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    """Runs `python -m app <arguments>` in a fork, without input, until it ends."""
+    with (
+        tempfile.NamedTemporaryFile(prefix="errors-") as errors,
+        contextlib.closing(
+            fork("app", _with_errors_apart, errors.name, list(arguments), variables=variables)
+        ) as running,
+    ):
+        status = running.wait()
+        assert status is not None, running.log
+        return subprocess.CompletedProcess(
+            arguments, status, running.log, Path(errors.name).read_text()
+        )
+
+
+def _with_errors_apart(errors: str, arguments: Sequence[str]) -> int:
+    with Path(errors).open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    return command(arguments)
 
 
 def _in_fork(

@@ -19,7 +19,7 @@ from app.settings import Settings, environment
 from tests import factories
 from tests.cluster import PATIENCE, Cluster
 from tests.conftest import visiting
-from tests.processes import ROOT, Running, command, fork, free_port
+from tests.processes import ROOT, Running, command, completed, fork, free_port
 
 STG = {"SITE_MODE": "stg", "SMTP_URL": "smtp://mail.example.com"}
 KEY = {"SECRET_KEY": "k" * 40}
@@ -46,14 +46,13 @@ def operate(settings: Settings, audit_log: Path) -> Operate:
         changes.pop("RATE_LIMITS", None)
         if "DATABASE_URL" in variables:  # then everything uses it
             changes.pop("MIGRATE_DATABASE_URL")
-        child_environment = os.environ | {
-            name: value for name, value in changes.items() if value is not None
-        }
-        command = [sys.executable, "-m", "app", *arguments]
+        variables_set = {name: value for name, value in changes.items() if value is not None}
+        if stdin == subprocess.DEVNULL:
+            return completed(arguments, variables=variables_set)
         return subprocess.run(
-            command,
+            [sys.executable, "-m", "app", *arguments],
             cwd=ROOT,
-            env=child_environment,
+            env=os.environ | variables_set,
             stdin=stdin,
             capture_output=True,
             text=True,

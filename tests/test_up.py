@@ -28,7 +28,7 @@ from app.embedded.up import RELAY_SECONDS, STORES_SECONDS, WORKERS_SECONDS
 from app.settings import Settings, environment
 from tests.cluster import PATIENCE, temporary_folder, until
 from tests.conftest import RedisServer
-from tests.processes import ROOT, command, fork, free_port
+from tests.processes import ROOT, command, completed, fork, free_port
 
 
 class Up:
@@ -504,15 +504,7 @@ def test_a_single_process_reports_an_unreachable_database_like_up(command: str) 
         "REDIS_URL": f"redis://127.0.0.1:{port}",
         "SECRET_KEY": "k" * 40,
     }
-    result = subprocess.run(
-        [sys.executable, "-m", "app", command],
-        env=os.environ | settings,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=PATIENCE,
-        check=False,
-    )
+    result = completed([command], variables=settings)
     assert result.returncode == 1
     (sentence,) = result.stderr.splitlines()
     assert sentence.startswith("No Postgres answers at DATABASE_URL")
@@ -524,14 +516,7 @@ def test_a_single_process_reports_an_unreachable_database_like_up(command: str) 
     [("serve", "DATABASE_URL"), ("relay", "DATABASE_URL"), ("worker", "DATABASE_URL")],
 )
 def test_a_single_process_reports_missing_settings(command: str, missing: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "app", command],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=PATIENCE,
-        check=False,
-    )
+    result = completed([command], variables={})
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1
     assert missing in result.stderr

@@ -22,7 +22,7 @@ from tests.browser.calendar import (
     status,
 )
 from tests.browser.conftest import Open
-from tests.browser.test_looks import response_sizes
+from tests.browser.every_page import response_sizes
 from tests.factories import Instructor
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
