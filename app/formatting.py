@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
-# A new lesson can be cancelled for free, and a move undone, for as long (cancellation_grace in
+# For this long, a new lesson can be cancelled for free and a move undone (cancellation_grace in
 # SQL).
 GRACE = timedelta(minutes=5)
 PLACES = {

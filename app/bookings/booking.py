@@ -141,7 +141,7 @@ def as_json(booking: Booking, viewer: UUID) -> BookingJson:
 
 @dataclass(frozen=True, slots=True)
 class Parties:
-    """What a call needs to know before it locks a booking."""
+    """The accounts of a booking, which a call reads before it locks the booking."""
 
     instructor_id: UUID
     student_id: UUID
@@ -202,10 +202,10 @@ async def reserve(
     call: Call | None = None,
 ) -> Booking:
     """Books the time for the student, or holds it until `held_until`, in the caller's transaction
-    or one of its own. sql/functions/reserve.sql decides. `most_upcoming`: how many lessons ahead
+    or one of its own. sql/functions/reserve.sql decides. `most_upcoming`: how many upcoming lessons
     the student may have, at least 1; None for any number. A repeated `call` returns the booking as
-    first stored. `actor_id`: who books on the student's behalf, with the rules to `override`; what
-    another override would allow is refused with the names of those that are necessary.
+    first stored. `actor_id`: the staff account that books for the student, and `override`: the
+    rules that it overrides. A refusal that an override would avoid names the necessary ones.
 
     Raises ValidationError, NotFound, NotAllowed, DurationNotOffered, TooSoon, TooFarAhead,
     StudentBusy, HoldLimit, RateLimited, IdempotencyMismatch, and SlotTaken and OutsideAvailability

@@ -58,8 +58,8 @@ async def confirm(
     now: datetime,
     call: Call | None = None,
 ) -> Booking:
-    """Turns the hold into a lesson. What is None stays as it was held. Raises NotFound,
-    NotAllowed, HoldExpired, WrongState, ValidationError (no address) and IdempotencyMismatch."""
+    """Turns the hold into a lesson. None keeps the value of the hold. Raises NotFound, NotAllowed,
+    HoldExpired, WrongState, ValidationError (no address) and IdempotencyMismatch."""
     return await booking.change(
         db,
         _confirm,
@@ -86,7 +86,7 @@ async def extend(
     now: datetime,
     call: Call | None = None,
 ) -> Booking:
-    """Lets the hold end `seconds` from now; possible once. What is None stays as it was held.
+    """Lets the hold end `seconds` from now; possible once. None keeps the value of the hold.
     Watchers see no change. Raises NotFound, NotAllowed, HoldExpired, HoldLimit (extended before),
     WrongState, ValidationError (a location type that is not offered) and IdempotencyMismatch."""
     return await booking.change(

@@ -1,5 +1,5 @@
-"""What the instructor says about a lesson: that it took place, that the student did not come, and a
-private note. `sweep` completes the lessons of which the instructor says nothing."""
+"""The outcome of a lesson (completed or no-show), and the instructor's private note. `sweep`
+completes lessons without a recorded outcome."""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -1,5 +1,5 @@
-"""What becomes due without anybody's action (sql/functions/sweep.sql): expired holds are released,
-and lessons that ended a day ago are completed."""
+"""Changes that become due by time alone (sql/functions/sweep.sql): expired holds are released, and
+lessons that ended a day ago are completed."""
 
 from datetime import datetime
 

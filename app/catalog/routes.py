@@ -195,7 +195,7 @@ class ProfileChange(Form):
     free_cancel_hours: FreeCancelHours | None = None
 
 
-# What a form may empty.
+# Fields that a form may empty.
 PROFILE_TEXTS = ("headline", "bio", "areas", "teaching_address")
 SERVICE_TEXTS = (
     "hourly_rate",
