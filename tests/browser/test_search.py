@@ -110,6 +110,33 @@ async def test_on_a_phone_a_student_removes_searches_and_books_from_the_start_pa
     assert await pool.fetchval("select instructor_id from booking where state = 'held'") == anna.id
 
 
+async def test_the_first_free_times_of_the_start_page_are_in_sight_without_scrolling(
+    open_page: Open, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna Diaz"), await factories.student(pool, "Ben")
+    for day in (1, 2, 3):
+        await book(pool, anna, anna.at("12:00", day=day), ben.id)
+    await pool.execute(
+        """update booking set state = 'completed',
+                  during = tstzrange(lower(during) - interval '9 days',
+                                     upper(during) - interval '9 days'),
+                  blocked = tstzrange(lower(blocked) - interval '9 days',
+                                      upper(blocked) - interval '9 days')
+           where lower(during) = $1""",
+        anna.at("12:00", day=3),
+    )
+    for account in (None, ben):
+        for width, height in ((1280, 720), (390, 844)):
+            page = await open_page("/", account, viewport={"width": width, "height": height})
+            for query in ("piano under $80 tomorrow evening in brooklyn", "guitar", "yoga"):
+                await page.goto(f"/search?q={query}")
+            await page.goto("/")
+            await expect(page.locator(".next .time").first).to_be_in_viewport(ratio=1)
+            await expect(page.locator("h1")).to_be_in_viewport(ratio=1)
+    for heading in ("Your next lessons", "Book again", "Recent searches"):
+        await expect(page.get_by_role("heading", name=heading)).to_be_in_viewport(ratio=1)
+
+
 async def test_services_are_filtered_as_one_types(open_page: Open, pool: Pool) -> None:
     await factories.instructor(pool, "Anna Diaz")
     page = await open_page("/services", viewport={"width": 390, "height": 844})
