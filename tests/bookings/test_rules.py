@@ -203,6 +203,7 @@ SHIPPED = (
     "catalog_term.catalog_term_catalog_service_fkey",
     "category_term.category_term_category_fkey",
     "instructor_area.instructor_area_area_fkey",
+    "removed_role.removed_role_role_fkey",
     "role_permission.role_permission_permission_fkey",
     "service.service_catalog_service_fkey",
 )
