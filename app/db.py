@@ -264,8 +264,8 @@ async def _on_connection(pool: Pool, work: Callable[[Tx], Awaitable[T]]) -> T:
     connection = await _acquire(pool)
     try:
         return await work(connection)
-    except asyncpg.PostgresError as error:
-        translated = _translate(error)
+    except (asyncpg.PostgresError, _FunctionReplacedError) as error:
+        translated = _translate(error) if isinstance(error, asyncpg.PostgresError) else error
         if isinstance(translated, _FunctionReplacedError):
             # Postgres locks no functions, so this session may have cached a plan that calls the old
             # one for good. Other sessions may have, too.

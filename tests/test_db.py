@@ -281,7 +281,7 @@ async def test_sessions_that_may_call_a_dropped_function_for_good_are_replaced(
     async def work(tx: db.Tx) -> int:
         calls.append(await tx.fetchval("select pg_backend_pid()"))
         if len(calls) == 1:
-            await tx.execute(dropped)
+            await db.execute(tx, lambda session: session.execute(dropped))
         return calls[-1]
 
     assert await db.transact(pool, work) not in before
