@@ -119,9 +119,7 @@ _PHRASES_TO_SKIP = re.compile(
     r"(?:home|place|house|apartment|apt))|"
     r"at (?:my (?:home|place|house)|home))\b(?! (?:after|before|at|from)\b)"
 )
-_TOKEN = re.compile(
-    r"\d{4}-\d\d-\d\d|\d+(?:[.:]\d+)?|\$|/|-|<=?|>=?|\+|[a-z0-9]+(?:[+#]+)?|\x00\d+\x00"
-)
+_TOKEN = re.compile(r"\d{4}-\d\d-\d\d|\d+(?:[.:]\d+)?|\$|/|-|<=?|>=?|\+|[a-z0-9]+(?:[+#]+)?")
 
 
 _ONLINE = (

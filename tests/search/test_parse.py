@@ -142,7 +142,10 @@ def test_a_correct_word_is_never_replaced(vocabulary: Vocabulary, query: str) ->
     assert understood.service is None or (named and understood.service in named.services)
 
 
-@pytest.mark.parametrize("query", ["$", "-", "11/99", "99:99", "feb 30", "0", "$$$ 5-", "(" * 500])
+@pytest.mark.parametrize(
+    "query",
+    ["$", "-", "11/99", "99:99", "feb 30", "0", "$$$ 5-", "(" * 500, "not \x005\x00", "\x000\x00"],
+)
 def test_nonsense_is_understood_as_nothing(vocabulary: Vocabulary, query: str) -> None:
     assert not parse(query, vocabulary, now=SATURDAY).service
 
