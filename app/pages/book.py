@@ -1,5 +1,5 @@
-"""`/book/{id}`: a held time until it is a lesson, and the moment after. This one address says what
-has become of a booking, whenever its student opens it."""
+"""`/book/{id}`: a held time, and the lesson that it becomes. This one address shows the state of a
+booking, whenever its student opens it."""
 
 from datetime import datetime
 
@@ -68,7 +68,7 @@ def _stage(lesson: Booking, now: datetime) -> str:
 
 
 def _undo_until(lesson: Booking, progress: booking.Progress, now: datetime) -> datetime | None:
-    """Until when the lesson can be undone; None if it cannot be, or no longer."""
+    """The time until which the booking can be undone; None if it cannot be undone any more."""
     until = min(progress.since + formatting.GRACE, lesson.free_cancel_until)
     return until if lesson.state == "confirmed" and now < until else None
 

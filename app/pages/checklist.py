@@ -59,8 +59,8 @@ class Checklist:
 
 
 async def of(request: Request, profile: Instructor, today: date) -> Checklist | None:
-    """What is left to do before students can book this instructor; None once it is done, except
-    right after the last step."""
+    """The steps until students can book this instructor; None once they are done, except right
+    after the last one."""
     pool, now = request.state["pool"], request.state["now"]()
     steps = {
         "profile": profile.headline != "",

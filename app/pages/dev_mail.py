@@ -1,4 +1,4 @@
-"""`/dev/mail`: what a site without an SMTP server would have sent. In `int` only."""
+"""`/dev/mail`: the mails that a site without an SMTP server would have sent. In `int` only."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -128,7 +128,7 @@ def page_data(current: Offer, account: SignedIn | None) -> dict[str, Any]:
 
 
 def _own_json(own: Booking) -> dict[str, Any]:
-    """What the script needs of the viewer's bookings, in the shape of the API."""
+    """The part of a viewer's booking that the script needs, in the shape of the API."""
     return {
         "id": str(own.id),
         "state": own.state,

@@ -1,4 +1,4 @@
-"""What a page tells search engines and those who link to it. A page without it is not indexed."""
+"""The metadata of a page for search engines and link previews. A page without it is not indexed."""
 
 from dataclasses import dataclass
 from typing import Any

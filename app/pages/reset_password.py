@@ -1,4 +1,4 @@
-"""`/reset-password`: asking for the mail, and setting the password by its link."""
+"""`/reset-password`: requesting the mail, and setting a password through its link."""
 
 from starlette.responses import Response
 

@@ -191,7 +191,7 @@ def _window(criteria: Understood, now: datetime) -> Window | None:
 
 
 def _notes(criteria: Understood, understood: Understood, now: datetime) -> list[str]:
-    """What the search cannot do."""
+    """Sentences about criteria that search cannot follow."""
     notes = []
     if understood.is_online:
         notes.append("Lessons here are in person; there are none online.")
@@ -219,7 +219,7 @@ _drawn_options: dict[str, tuple[Vocabulary, str]] = {}
 def _options(
     templates: jinja2.Environment, words: Vocabulary, kind: str, selected: str | None
 ) -> str:
-    """The options of a select, by the name of their category or borough."""
+    """The options of a select, grouped by category or borough."""
     drawn = _drawn_options.get(kind)
     if drawn is None or drawn[0] is not words:
         groups = _grouped(words, kind)
