@@ -68,6 +68,12 @@ def _subject(fields: Mapping[str, str], words: Vocabulary) -> dict[str, Any]:
                 values["outside"] = None
     if ("category", fields.get("category", "")) in words.names:
         values["category"] = fields["category"]
+    services = {values.get("service"), *values.get("services", ())} - {None}
+    if services and values.get("category") not in {
+        words.category_of.get(slug) for slug in services
+    }:
+        # Of two subjects that exclude each other, the more precise one counts.
+        values["category"] = None
     return values
 
 

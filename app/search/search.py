@@ -54,6 +54,7 @@ _DROPPABLE: dict[str, tuple[str, ...]] = {
     "level": ("level",),
     "audience": ("audience",),
     "text": ("words",),
+    "category": ("category",),
 }
 _EMPTY = Understood()
 
@@ -233,7 +234,9 @@ async def relaxed(
     async def nearest(looser: Understood) -> list[Item]:
         return (await matches(db, looser, vocabulary, now=now, limit=limit, sort=sort)).items
 
-    subject = replace(_EMPTY, service=base.service, category=base.category, services=base.services)
+    subject = replace(_EMPTY, service=base.service, services=base.services)
+    if subject == _EMPTY:
+        subject = replace(_EMPTY, category=base.category)
     if subject != _EMPTY:
         subject_matches = await matches(db, subject, vocabulary, now=now, limit=1)
         if not subject_matches.items:

@@ -114,6 +114,25 @@ async def test_a_word_of_several_services_is_corrected_in_the_form(
     assert sorted(shown(every, *names)) == ["Anna Diaz", "Jan Java", "Pia Python"]
 
 
+async def test_nobody_is_said_to_offer_only_what_nobody_offers(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    await factories.instructor(pool, "Sol", service="spanish", days=0)
+    # Another service is chosen in the form of a category, and somebody who has no time teaches.
+    page = await visit(client, "/search?q=music")
+    form = [form for form in page.forms if form.action == "/search"][1]
+    page = Page(await form.send(client, service="spanish"))
+    assert shown(page, "Sol") == ["Sol"]
+    assert [*chips(page)] == ["Spanish"]
+    page = await visit(client, "/search?q=spanish+tomorrow")
+    assert "Nobody" not in page.text
+    assert shown(page, "Sol") == ["Sol"]
+    page = await visit(client, "/search?q=music")
+    assert "Nobody here offers Music right now." in page.text
+    answer = (await client.get("/api/search?service=spanish&category=music")).json()
+    assert (answer["items"], answer["relaxed"]["dropped"]) == ([], ["category"])
+
+
 async def test_the_page_says_what_search_cannot_do(client: httpx.AsyncClient, pool: Pool) -> None:
     await factories.instructor(pool, "Anna Diaz")
     page = await visit(client, "/search?q=piano+in+new+jersey")
@@ -283,7 +302,9 @@ async def test_a_statement_is_not_repeated_per_row(client: httpx.AsyncClient, po
     ben = await factories.student(pool, "Ben")
     await sign_in(client, ben)
     paths = ("/", "/services", "/search?q=piano", "/search?q=piano+tomorrow", "/search?q=harp",
-             f"/instructors/{anna.id}")  # fmt: skip
+             "/search?q=piano+mon+or+wed", f"/instructors/{anna.id}", "/lessons", "/account",
+             "/api/bookings", "/api/instructors", "/api/search?q=piano",
+             "/api/search/history")  # fmt: skip
 
     async def counts() -> list[int]:
         numbers = []
