@@ -62,11 +62,16 @@ function draw(chart, content, now) {
   chart.line.setAttribute("points", points.join(" "));
 }
 
+function show(sentence, isProblem) {
+  if (status.textContent !== sentence) status.textContent = sentence; // announced once
+  status.classList.toggle("down", isProblem);
+}
+
 async function poll() {
   try {
     const response = await fetch("/api/admin/system", { signal: AbortSignal.timeout(10_000) });
     if (response.status === 401 || response.status === 403) {
-      status.textContent = "Your access has ended. Reload the page to sign in.";
+      show("Your access has ended. Reload the page to sign in.", true);
       return;
     }
     if (!response.ok) throw new Error(String(response.status));
@@ -77,10 +82,10 @@ async function poll() {
       part.hidden = content[part.dataset.part] !== null;
     }
     failures = 0;
-    status.textContent = "Updated every 2 seconds.";
+    show("Updated every 2 seconds.", false);
   } catch {
     failures += 1;
-    status.textContent = "Couldn’t update. Trying again.";
+    show("Couldn’t update. Trying again.", true);
   }
   setTimeout(poll, document.hidden ? 10 * POLL_MS : POLL_MS * Math.min(1 + failures, 5));
 }
