@@ -136,7 +136,8 @@ _TIME_WORD = (
 )
 # Search cannot exclude days or times.
 _EXCLUDED_TIMES = (
-    rf"\b(?:but )?(?:not|except|excluding|no|avoid)(?: (?:for|on|in|the|at|any))* {_TIME_WORD}"
+    r"\b(?:(?:any|every|all) ?days? but|(?:but )?(?:not|except|excluding|no|avoid))"
+    rf"(?: (?:for|on|in|the|at|any))* {_TIME_WORD}"
     rf"(?: (?:or|and) {_TIME_WORD})*\b"
 )
 
@@ -263,9 +264,11 @@ class _Query(Reading):
             lambda m: self.set("minutes", int(m[1])),
         )
         self.take(r"\bhalf(?: an)?[ -]hour\b", lambda _: self.set("minutes", 30))
+        # "$60 an hour" is a price.
         self.take(
-            r"(?<!/ )\b(?:for )?(?:an|1|one)[ -]+hour(?=$| (?:long )?(?:lesson|class|session))"
-            r"(?: long)?",
+            r"(?:(?<!/ )\b(?:for )?(?:1|one)|\bfor an|"
+            r"(?<!\d )(?<!dollar )(?<!dollars )(?<!buck )(?<!bucks )(?<!usd )\ban)[ -]+hour"
+            r"(?=$| (?:long )?(?:lesson|class|session))(?: long)?",
             lambda _: self.set("minutes", 60),
         )
         self.take(r"\b2[ -]+hours?\b", lambda _: self.set("minutes", 120))

@@ -112,6 +112,9 @@ def test_only_the_named_days_count(vocabulary: Vocabulary, query: str, days: lis
     [
         ("piano not on monday", ("not on monday",)),
         ("piano no weekends", ("no weekends",)),
+        ("piano any day but monday", ("any day but monday",)),
+        ("piano feb 30", ("feb 30",)),
+        ("piano on the 31st of june", ("31 st of june",)),
         ("piano mornings or evenings", ("evening",)),
         ("guitar but not bass guitar", ("not bass guitar",)),
         ("guitar not electric", ("not electric",)),
@@ -124,6 +127,24 @@ def test_criteria_that_no_search_can_satisfy_are_reported(
     vocabulary: Vocabulary, query: str, ignored: tuple[str, ...]
 ) -> None:
     assert parse(query, vocabulary, now=SATURDAY).ignored == ignored
+
+
+@pytest.mark.parametrize(
+    ("query", "minutes"),
+    [
+        ("piano for an hour", 60),
+        ("piano an hour lesson under 80", 60),
+        ("piano under 60 dollars for 1 hour", 60),
+        ("piano $60 an hour", None),
+        ("piano under 60 an hour", None),
+        ("piano 60 dollars an hour", None),
+        ("piano less than 60 bucks an hour", None),
+    ],
+)
+def test_a_price_per_hour_is_no_length(
+    vocabulary: Vocabulary, query: str, minutes: int | None
+) -> None:
+    assert parse(query, vocabulary, now=SATURDAY).minutes == minutes
 
 
 def test_lessons_elsewhere_and_online_are_told_apart(vocabulary: Vocabulary) -> None:
