@@ -23,7 +23,7 @@ def chips(page: Page) -> dict[str, str]:
     }
 
 
-def shown(page: Page, *names: str) -> list[str]:
+def names_on(page: Page, *names: str) -> list[str]:
     return [name for name in names if name in page.links]
 
 
@@ -39,15 +39,15 @@ async def test_the_query_is_shown_as_chips_each_of_which_can_be_removed(
     assert [*chips(page)] == ["Piano", "In Brooklyn", "Up to $80"]
     assert "Piano lessons in Brooklyn" in page.text
     names = ("Anna Diaz", "Dora Dear", "Gil Guitar")
-    assert shown(page, *names) == ["Anna Diaz"]
+    assert names_on(page, *names) == ["Anna Diaz"]
     page = await visit(client, chips(page)["Up to $80"])
     assert [*chips(page)] == ["Piano", "In Brooklyn"]
-    assert shown(page, *names) == ["Anna Diaz", "Dora Dear"]
+    assert names_on(page, *names) == ["Anna Diaz", "Dora Dear"]
     assert page.form("/search").fields["q"] == "Piano in Brooklyn"
     page = await visit(client, chips(page)["In Brooklyn"])
     page = await visit(client, chips(page)["Piano"])
     assert chips(page) == {}
-    assert shown(page, *names) == [*names]
+    assert names_on(page, *names) == [*names]
 
 
 async def test_many_services_are_in_the_heading_after_the_place(client: httpx.AsyncClient) -> None:
@@ -88,7 +88,7 @@ async def test_the_form_shows_and_corrects_what_was_understood(
     assert re.findall('<option value="([a-z-]+)" selected>', text) == ["piano", "harlem", "soonest"]
     corrected = Page(await form.send(client, service="piano", max_price="$75"))
     assert [*chips(corrected)] == ["Piano", "Up to $75"]
-    assert shown(corrected, "Anna Diaz", "Vera Violin") == ["Anna Diaz"]
+    assert names_on(corrected, "Anna Diaz", "Vera Violin") == ["Anna Diaz"]
     for wrong in ("max_price=much", "date=soon", "service=x", "from_time=99:99", "minutes=0"):
         assert (await client.get(f"/search?refined=1&{wrong}")).status_code == 200
 
@@ -107,11 +107,11 @@ async def test_a_word_of_several_services_is_corrected_in_the_form(
     assert {"python", "java"} < {*services.split(",")}
     assert areas == "bronx,queens"
     broad = Page(await form.send(client, area="", service=services))
-    assert sorted(shown(broad, *names)) == ["Jan Java", "Pia Python"]
+    assert sorted(names_on(broad, *names)) == ["Jan Java", "Pia Python"]
     one = Page(await form.send(client, area="", service="python"))
-    assert shown(one, *names) == ["Pia Python"]
+    assert names_on(one, *names) == ["Pia Python"]
     every = Page(await form.send(client, area="", service=""))
-    assert sorted(shown(every, *names)) == ["Anna Diaz", "Jan Java", "Pia Python"]
+    assert sorted(names_on(every, *names)) == ["Anna Diaz", "Jan Java", "Pia Python"]
 
 
 async def test_nobody_is_said_to_offer_only_what_nobody_offers(
@@ -122,11 +122,11 @@ async def test_nobody_is_said_to_offer_only_what_nobody_offers(
     page = await visit(client, "/search?q=music")
     form = [form for form in page.forms if form.action == "/search"][1]
     page = Page(await form.send(client, service="spanish"))
-    assert shown(page, "Sol") == ["Sol"]
+    assert names_on(page, "Sol") == ["Sol"]
     assert [*chips(page)] == ["Spanish"]
     page = await visit(client, "/search?q=spanish+tomorrow")
     assert "Nobody" not in page.text
-    assert shown(page, "Sol") == ["Sol"]
+    assert names_on(page, "Sol") == ["Sol"]
     page = await visit(client, "/search?q=music")
     assert "Nobody here offers Music right now." in page.text
     answer = (await client.get("/api/search?service=spanish&category=music")).json()
@@ -139,12 +139,12 @@ async def test_the_page_says_what_search_cannot_do(client: httpx.AsyncClient, po
     assert [*chips(page)] == ["Piano", "In New Jersey"]
     assert "Lessons here are in New York City only." in page.text
     assert "Nearest, without “in New Jersey”" in page.text
-    assert shown(page, "Anna Diaz") == ["Anna Diaz"]
+    assert names_on(page, "Anna Diaz") == ["Anna Diaz"]
     without = await visit(client, chips(page)["Piano"])
     assert [*chips(without)] == ["In New Jersey"]
     page = await visit(client, "/search?q=piano+via+zoom")
     assert "Lessons here are in person; there are none online." in page.text
-    assert shown(page, "Anna Diaz") == ["Anna Diaz"]
+    assert names_on(page, "Anna Diaz") == ["Anna Diaz"]
     page = await visit(client, "/search?q=piano+but+not+on+mondays")
     assert "We can’t search for “but not on mondays”, so it is left out." in page.text
     page = await visit(client, "/search?q=piano+1/2/2030")
@@ -202,7 +202,7 @@ async def test_an_invalid_price_is_ignored(client: httpx.AsyncClient, pool: Pool
     for price in ("1e999999", "1e9", "nan", "-5", "٣", "$", "."):
         answer = await client.get("/search", params={"refined": "1", "max_price": price})
         assert answer.status_code == 200
-        assert shown(Page(answer), "Anna Diaz") == ["Anna Diaz"]
+        assert names_on(Page(answer), "Anna Diaz") == ["Anna Diaz"]
         assert chips(Page(answer)) == {}
 
 
@@ -214,7 +214,7 @@ async def test_with_a_day_and_time_all_times_lie_in_them_and_hold_at_once(
     ben = await factories.student(pool, "Ben")
     path = "/search?q=piano+tomorrow+evening"
     page = await visit(client, path)
-    assert shown(page, "Anna Diaz", "Mona Morning") == ["Anna Diaz"]
+    assert names_on(page, "Anna Diaz", "Mona Morning") == ["Anna Diaz"]
     # A guest's times lead to the instructor's page at that time.
     [first, *_] = [link for text, link in page.links.items() if text.startswith("Tomorrow 5:00")]
     assert first.startswith(f"/instructors/{anna.id}?")
@@ -247,13 +247,13 @@ async def test_nothing_that_fits_says_what_was_dropped_for_the_nearest_results(
     page = await visit(client, "/search?q=piano+under+$40")
     assert "No lesson fits all of this: Piano · up to $40." in page.text
     assert "Nearest, without “up to $40”" in page.text
-    assert shown(page, "Anna Diaz", "Gil Guitar") == ["Anna Diaz"]
+    assert names_on(page, "Anna Diaz", "Gil Guitar") == ["Anna Diaz"]
     assert "Nobody" not in page.text
     page = await visit(client, "/search?q=under+$20")
     assert "No lesson fits this: up to $20." in page.text
     page = await visit(client, "/search?q=harp")
     assert "Nobody here offers Harp right now." in page.text
-    assert shown(page, "Anna Diaz", "Gil Guitar") == ["Anna Diaz", "Gil Guitar"]
+    assert names_on(page, "Anna Diaz", "Gil Guitar") == ["Anna Diaz", "Gil Guitar"]
 
 
 async def test_results_are_sorted_and_paged(client: httpx.AsyncClient, pool: Pool) -> None:
