@@ -84,16 +84,13 @@ select jsonb_build_object(
   'location_type', b.location_type,
   'location', case when b.location_type <> 'instructor' then b.location else '' end,
   'note', b.note, 'late', b.late,
-  'cancel_reason', case when cancelled.by_account then b.cancel_reason else '' end,
+  'cancel_reason', case when exists (
+    select from booking_audit h
+    where h.booking_id = b.id and h.event = 'cancelled' and h.actor_id = :account_id
+  ) then b.cancel_reason else '' end,
   'created_at', wire_instant(b.created_at))
 from booking b
 join account a on a.id = b.instructor_id
-cross join lateral (
-  select exists (
-    select from booking_audit h
-    where h.booking_id = b.id and h.event = 'cancelled' and h.actor_id = :account_id
-  ) as by_account
-) as cancelled
 where b.student_id = :account_id
 order by lower(b.during), b.id;
 
@@ -104,16 +101,13 @@ select jsonb_build_object(
   'price_cents', b.price_cents, 'location_type', b.location_type,
   'location', case when b.location_type = 'instructor' then b.location else '' end,
   'instructor_note', b.instructor_note, 'late', b.late,
-  'cancel_reason', case when cancelled.by_account then b.cancel_reason else '' end,
+  'cancel_reason', case when exists (
+    select from booking_audit h
+    where h.booking_id = b.id and h.event = 'cancelled' and h.actor_id = :account_id
+  ) then b.cancel_reason else '' end,
   'created_at', wire_instant(b.created_at))
 from booking b
 join account a on a.id = b.student_id
-cross join lateral (
-  select exists (
-    select from booking_audit h
-    where h.booking_id = b.id and h.event = 'cancelled' and h.actor_id = :account_id
-  ) as by_account
-) as cancelled
 where b.instructor_id = :account_id
 order by lower(b.during), b.id;
 
