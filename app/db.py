@@ -196,6 +196,8 @@ async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]], *, begin: boo
             return await _on_connection(pool, attempt)
         except _RETRYABLE as error:
             log.info("transaction_retried", cause=_cause(error))
+            if isinstance(error, _FunctionReplacedError):
+                await pool.expire_connections()  # as in _fail
             return await _on_connection(pool, attempt)
     except _FAULTS as error:
         await _fail(pool, error)
@@ -264,13 +266,8 @@ async def _on_connection(pool: Pool, work: Callable[[Tx], Awaitable[T]]) -> T:
     connection = await _acquire(pool)
     try:
         return await work(connection)
-    except (asyncpg.PostgresError, _FunctionReplacedError) as error:
-        translated = _translate(error) if isinstance(error, asyncpg.PostgresError) else error
-        if isinstance(translated, _FunctionReplacedError):
-            # Postgres locks no functions, so this session may have cached a plan that calls the old
-            # one for good. Other sessions may have, too.
-            await pool.expire_connections()
-        raise translated from None
+    except asyncpg.PostgresError as error:
+        raise _translate(error) from None
     except TimeoutError:
         with suppress(asyncpg.InterfaceError):  # it is closed already
             connection.terminate()  # a release would wait for a server that does not answer
@@ -295,8 +292,12 @@ async def _fail(pool: Pool, error: Exception) -> NoReturn:
     """Turns a database fault into Unavailable, and logs the cause."""
     if isinstance(error, ValueError):  # an invalid argument: our bug
         raise error
-    if isinstance(error, asyncpg.ReadOnlySQLTransactionError | TimeoutError):
-        # The pool is still connected to a demoted primary, or to a server that hangs.
+    if isinstance(
+        error, asyncpg.ReadOnlySQLTransactionError | TimeoutError | _FunctionReplacedError
+    ):
+        # The pool is still connected to a demoted primary or to a server that hangs, or sessions
+        # call a dropped function for good: Postgres locks no functions, so they may have cached a
+        # plan that contains it.
         await pool.expire_connections()
     if isinstance(error, asyncpg.DiskFullError):
         faults.disk_full = True

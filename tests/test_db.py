@@ -276,6 +276,11 @@ async def test_sessions_that_may_call_a_dropped_function_for_good_are_replaced(
         await db.execute(pool, lambda session: session.execute(dropped))
     assert not before & await _pids(pool)
     before = await _pids(pool)
+    with pytest.raises(refusal.Unavailable):
+        async with db.snapshot(pool) as tx:
+            await db.execute(tx, lambda session: session.execute(dropped))
+    assert not before & await _pids(pool)
+    before = await _pids(pool)
     calls: list[int] = []
 
     async def work(tx: db.Tx) -> int:
