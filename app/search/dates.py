@@ -42,6 +42,7 @@ class _Day:
 
 _PARTS_OF_MONTH = {
     "first week": (1, 7), "second week": (8, 14), "third week": (15, 21), "last week": (22, 31),
+    "1 st week": (1, 7), "2 nd week": (8, 14), "3 rd week": (15, 21), "4 th week": (22, 28),
     "beginning": (1, 10), "start": (1, 10), "early": (1, 10), "middle": (11, 20), "mid": (11, 20),
     "end": (21, 31), "late": (21, 31),
 }  # fmt: skip
@@ -133,7 +134,7 @@ def _mark_dates(reading: Reading) -> None:
     )
     _mark(
         reading,
-        rf"{before}\b(\d{{1,2}}) (?:st|nd|rd|th)\b(?! grade)",
+        rf"{before}\b(\d{{1,2}}) (?:st|nd|rd|th)\b(?! (?:grade|week)\b)",
         lambda m: _day_of_month(reading, int(m[1])),
     )
 

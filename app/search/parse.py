@@ -260,7 +260,8 @@ class _Query(Reading):
             lambda m: self.set("audience", "kids" if int(m[1] or m[2]) <= 6 else "teens"),
         )
         self.take(
-            r"\b(?:for )?(?:an? )?(?:\d{2,3} ?(?:-|to|or) ?)?(\d{2,3}) ?-? ?min(?:ute)?s?\b",
+            r"(?<!\$ )\b(?:for )?(?:an? )?(?:\d{2,3} ?(?:-|to|or) ?)?(\d{2,3}) ?-? ?"
+            r"min(?:ute)?s?\b",
             lambda m: self.set("minutes", int(m[1])),
         )
         self.take(r"\bhalf(?: an)?[ -]hour\b", lambda _: self.set("minutes", 30))

@@ -41,8 +41,13 @@ def read(reading: Reading) -> None:
         rf"(?<![\d/:-])\b({_NUMBER}) - ({_NUMBER}){_NO_UNIT}(?! ?/)",
         lambda m: _price_range(reading, m),
     )
+    reading.take(
+        rf"\b(?:not|no|never) (?:under|below|(?:less|lower|cheaper) than) ({_AMOUNT}){_NO_UNIT}",
+        lambda m: _price_from(reading, m),
+    )
     most = (
-        r"(?:(?<![a-z])(?:for |at |is |of )?(?:no more than|not more than|not over|less than|"
+        r"(?:(?<![a-z])(?:for |at |is |of )?(?:(?:no|not|never) (?:more|higher|greater) than|"
+        r"(?:not|never) (?:over|above|exceeding)|less than|"
         r"lower than|cheaper than|under|below|at most|up to|upto|maximum(?: of)?|max(?: of)?|"
         r"within|<=?|(?:(?:my|a|on|with) )*budget(?: of| is)?)) ?"
     )
