@@ -91,7 +91,7 @@ class Up:
 
     def answers(self, path: str = "/health/ready") -> bool:
         try:
-            return httpx.get(self.url + path, timeout=2).status_code == 200
+            return httpx.get(self.url + path, timeout=PATIENCE).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -278,12 +278,13 @@ def test_ctrl_c_stops_it(used_folder: Path, up: Callable[..., Up]) -> None:
 
 def stops_without_warnings(running: Up, number: signal.Signals) -> None:
     family = running.family()
+    before = len(running.log)
     running.stop(number)
     assert ended(family)
-    # A normal stop logs no warning, but on a busy machine a child may not stop in time, and
-    # statements may be slow.
-    warnings = [line["event"] for line in running.log if line["level"] not in {"info", "debug"}]
-    assert set(warnings) <= {"child_killed", "privileges_kept", "slow_statement"}
+    lines = running.log[before:]
+    warnings = {line["event"] for line in lines if line["level"] not in {"info", "debug"}}
+    # On a busy machine a child may not stop in time, and others warn that they miss it.
+    assert "child_killed" in warnings or warnings <= {"slow_statement"}
 
 
 def test_a_child_that_does_not_stop_is_killed_in_time(
