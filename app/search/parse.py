@@ -226,8 +226,8 @@ class _Query(Reading):
                 )
             if meaning := self.vocabulary.meanings.get(tuple(names)):
                 # The term's own services stay included: they are taught to this audience.
-                own = self.vocabulary.meanings[tuple(map(stem, words))]
-                self.values["with_services"] = own.services
+                own = self._meaning(tuple(map(stem, words)))
+                self.values["with_services"] = own.services if own else frozenset()
                 return bool(meaning.services)
         return False
 

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from app.search.parse import MAX_LENGTH, Understood, parse
-from app.search.vocabulary import Term, Vocabulary
+from app.search.vocabulary import Term, Vocabulary, stem
 from app.statements import CATALOG
 from tests.cluster import TEMPLATE, Cluster
 from tests.search.phrasings import PHRASINGS
@@ -161,6 +161,14 @@ def test_a_correct_word_is_never_replaced(vocabulary: Vocabulary, query: str) ->
     understood = parse(query, vocabulary, now=SATURDAY)
     named = vocabulary.meanings.get((query,))
     assert understood.service is None or (named and understood.service in named.services)
+
+
+@pytest.mark.parametrize("query", ["fitness seniors", "music toddlers"])
+def test_a_reversed_name_with_an_audience_is_understood(vocabulary: Vocabulary, query: str) -> None:
+    reversed_query = " ".join(reversed(query.split()))
+    understood = parse(query, vocabulary, now=SATURDAY)
+    named = vocabulary.meanings[tuple(map(stem, reversed_query.split()))]
+    assert named.services & {understood.service, *understood.services}
 
 
 @pytest.mark.parametrize(
