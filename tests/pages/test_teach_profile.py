@@ -1,5 +1,6 @@
 """/teach/profile and the checklist on /teach, by their forms and without scripts."""
 
+import re
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -101,7 +102,7 @@ async def test_an_error_is_beside_its_field_and_everything_typed_stays(
     assert (again.fields["headline"], again.fields["bio"]) == ("A new headline", "")
     assert again.fields["years_experience"] == "99"
     assert "Selected: SoHo" in Page(response).text
-    assert 'value="45"\n      selected' in response.text
+    assert re.search(r'value="45"\s+selected', response.text)
     assert (await instructor.own(pool, anna.id)).headline == "Anna teaches piano"
 
     await service.change(pool, anna.id, anna.service_id, {"location_types": ["instructor"]})
