@@ -30,10 +30,8 @@ from app.statements import PUBLIC_SECONDS, statement
 Sort = Literal["soonest", "price", "newest"]
 # The zone of days and times in a query.
 ZONE = ZoneInfo("America/New_York")
-# The numbers of days that a search reads in turn, until it has enough results: with a time but
-# without a day, and with a range of days.
+# A search reads its first days first. Without a day it ends with the last of these.
 STAGES = (3, 14)
-RANGE_STAGES = (14, MAX_DAYS)
 # Candidates beyond a page, because some of them turn out not to be free.
 SPARE = 10
 # Candidates that each round of a search reads, as multiples of the first, and their largest number.
@@ -201,8 +199,7 @@ async def matches(
         return NOTHING
     stages = [len(hours.days)]
     if sort == "soonest":
-        ends = RANGE_STAGES if criteria.date else STAGES
-        stages = [*(end for end in ends if end < len(hours.days)), *stages]
+        stages = [*(end for end in STAGES if end < len(hours.days)), *stages]
     for end in stages:
         nearest = replace(hours, days=hours.days[:end])
         matches = await _free_items(

@@ -147,9 +147,9 @@ language sql stable as $$
 $$;
 
 -- Matching services whose instructors are open within hours, whatever is booked. `start` is when
--- they are, a lower bound of the first start. A service comes once for each range of availability.
--- The rows are in the order of p_sort (by `soonest`: `start`, instructor and id), after the row
--- with the keys p_after and its fellows.
+-- they are, a lower bound of the first start; by `soonest`, a service comes once for each range of
+-- availability. The rows are in the order of p_sort (by `soonest`: `start`, instructor and id),
+-- after the row with the keys p_after and its fellows.
 create function search_open(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words text[], p_days date[], p_from integer,
@@ -200,6 +200,37 @@ begin
       limit p_limit;
     return;
   end if;
+  if p_sort <> 'soonest' then
+    -- In their order, until the page is full; each service once.
+    return query
+      select offer.id, offer.instructor_id, offer.minutes, offer.hourly_rate_cents, first.start,
+             offer.time_zone, offer.notice, offer.hours
+      from (
+        select m.*, c.time_zone, c.min_advance_minutes::integer as notice, zone.hours,
+               case when p_sort = 'newest' then m.id end as newest,
+               case when p_sort = 'price' then m.hourly_rate_cents end as rate
+        from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
+                             v_words) as m
+        join calendar c on c.instructor_id = m.instructor_id and c.is_active
+        join unnest(v_zones, v_hours) as zone (time_zone, hours) on zone.time_zone = c.time_zone
+        where p_after is null
+          or case when p_sort = 'price' then (m.hourly_rate_cents, m.id) > (p_after_rate, p_after)
+                  else m.id < p_after end
+        order by newest desc, rate, m.id
+        offset 0
+      ) as offer
+      cross join lateral (
+        select bound.start
+        from availability a
+        cross join lateral open_from(a.during, offer.hours, p_now, offer.notice) as bound (start)
+        where a.instructor_id = offer.instructor_id and a.during && v_span
+          and bound.start is not null
+        limit 1
+      ) as first
+      order by offer.newest desc, offer.rate, offer.id
+      limit p_limit;
+    return;
+  end if;
   return query
     select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, bound.start, c.time_zone,
            c.min_advance_minutes::integer, zone.hours
@@ -212,16 +243,9 @@ begin
     cross join lateral open_from(a.during, zone.hours, p_now, c.min_advance_minutes)
                        as bound (start)
     where bound.start is not null
-      and (p_after is null or case p_sort
-        when 'price' then (m.hourly_rate_cents, m.id) > (p_after_rate, p_after)
-        when 'newest' then m.id < p_after
-        else (bound.start, m.instructor_id, m.id) > (p_after_start, p_after_instructor, p_after)
-      end)
-    order by case when p_sort = 'newest' then m.id end desc,
-             case when p_sort = 'price' then m.hourly_rate_cents end,
-             case when p_sort = 'soonest' then bound.start end,
-             case when p_sort = 'soonest' then m.instructor_id end,
-             m.id
+      and (p_after is null
+           or (bound.start, m.instructor_id, m.id) > (p_after_start, p_after_instructor, p_after))
+    order by bound.start, m.instructor_id, m.id
     limit p_limit;
 end
 $$;
