@@ -106,8 +106,10 @@ async def test_reset_repairs_a_partly_created_database(operate: Operate, pool: P
 
 async def test_admin_gives_an_existing_account_the_role(operate: Operate, pool: Pool) -> None:
     ben = await factories.student(pool, "Ben")
+    await pool.execute("insert into removed_role values ($1, 'admin')", ben.id)
     assert operate("admin", "BEN@example.com").returncode == 0
     assert operate("admin", "BEN@example.com").returncode == 0
+    assert await pool.fetchval("select count(*) from removed_role") == 0
     roles = await pool.fetch(
         "select role from account_role where account_id = $1 order by role", ben.id
     )

@@ -11,6 +11,10 @@ where datname = current_database() and pid <> pg_backend_pid() and backend_type 
   and pg_has_role(usesysid, 'usage');
 
 -- name: make_admin
+with restored as (
+  delete from removed_role r using account a
+  where r.account_id = a.id and r.role = 'admin' and a.email = :email::citext
+)
 insert into account_role (account_id, role)
 select id, 'admin' from account where email = :email::citext
 on conflict (account_id, role) do update set role = excluded.role
