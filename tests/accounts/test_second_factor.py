@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -177,6 +178,9 @@ async def test_on_prod_an_admin_without_one_is_led_to_set_it_up(
     pool: Pool, settings: Settings, client: httpx.AsyncClient
 ) -> None:
     ada, ben = await factories.admin(pool), await factories.student(pool, "Ben")
+    # On prod, nobody at example.com can sign in.
+    await pool.execute("update account set email = replace(email::text, '.com', '.org')")
+    ada = replace(ada, email="ada@example.org")
     audience = await pool.fetch("select name from permission where audience = 'admin'")
     assert {row["name"] for row in audience} == ADMIN_PERMISSIONS
     headers = bearer(await factories.token_of(pool, ada.id, settings))
