@@ -206,9 +206,7 @@ begin
       select offer.id, offer.instructor_id, offer.minutes, offer.hourly_rate_cents, first.start,
              offer.time_zone, offer.notice, offer.hours
       from (
-        select m.*, c.time_zone, c.min_advance_minutes::integer as notice, zone.hours,
-               case when p_sort = 'newest' then m.id end as newest,
-               case when p_sort = 'price' then m.hourly_rate_cents end as rate
+        select m.*, c.time_zone, c.min_advance_minutes::integer as notice, zone.hours
         from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
                              v_words) as m
         join calendar c on c.instructor_id = m.instructor_id and c.is_active
@@ -216,7 +214,9 @@ begin
         where p_after is null
           or case when p_sort = 'price' then (m.hourly_rate_cents, m.id) > (p_after_rate, p_after)
                   else m.id < p_after end
-        order by newest desc, rate, m.id
+        order by case when p_sort = 'newest' then m.id end desc,
+                 case when p_sort = 'price' then m.hourly_rate_cents end,
+                 m.id
         offset 0
       ) as offer
       cross join lateral (
@@ -227,7 +227,9 @@ begin
           and bound.start is not null
         limit 1
       ) as first
-      order by offer.newest desc, offer.rate, offer.id
+      order by case when p_sort = 'newest' then offer.id end desc,
+               case when p_sort = 'price' then offer.hourly_rate_cents end,
+               offer.id
       limit p_limit;
     return;
   end if;
