@@ -248,6 +248,7 @@ def test_every_change_of_what_public_answers_show_makes_a_step() -> None:
             "time_zone",
             "clock",
             "erasure_began_at",
+            "former_name",
             "erased_at",
         },
         "calendar": {
