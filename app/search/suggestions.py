@@ -43,7 +43,7 @@ def _suggestions(before: list[str], terms: list[Term], limit: int) -> list[Sugge
     order = {"service": 0, "category": 1, "area": 2}
     best: dict[tuple[str, str], tuple[bool, int, int, str]] = {}
     for row in terms:
-        is_synonym = row.term != " ".join(words_of(row.name))
+        is_synonym = words_of(row.term) != words_of(row.name)
         rank = (is_synonym, order[row.kind], len(row.name), row.name)
         target = (row.kind, row.slug)
         best[target] = min(best.get(target, rank), rank)

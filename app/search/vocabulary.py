@@ -171,7 +171,8 @@ def plain(text: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """The words of a term, in the form in which queries are compared."""
-    return re.findall(r"[a-z0-9]+(?:[+#]+)?", plain(text).replace("&", " and "))
+    # "3d" is two words, as in a query.
+    return re.findall(r"\d+|[a-z]+(?:[+#]+)?", plain(text).replace("&", " and "))
 
 
 def stems(text: str) -> tuple[str, ...]:
