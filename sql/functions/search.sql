@@ -146,10 +146,10 @@ language sql stable as $$
   ) as span
 $$;
 
--- Matching services whose instructors are open within hours, whatever is booked. `start` is when
--- they are, a lower bound of the first start; by `soonest`, a service comes once for each range of
--- availability. The rows are in the order of p_sort (by `soonest`: `start`, instructor and id),
--- after the row with the keys p_after and its fellows.
+-- Matching services whose instructors are open within hours, whatever is booked. By `soonest`, a
+-- service comes once for each range of availability, in the order of `start`, instructor and id;
+-- `start` is when that range is open, a lower bound of its first start. By `price` and `newest`, it
+-- comes once, with the `start` of any range. The rows follow the one with the keys p_after, etc.
 create function search_open(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words text[], p_days date[], p_from integer,
