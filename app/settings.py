@@ -67,7 +67,7 @@ class Settings(BaseSettings):
         le=64,
         description="Active relays, a multiple of the live path's Redis servers; 0: one each.",
     )
-    database_pool: int = Field(10, ge=2, le=200, description="Database connections per process.")
+    database_pool: int = Field(20, ge=2, le=200, description="Database connections per process.")
     secret_key: SecretStr = Field(
         SecretStr(""),
         description="Signs sessions and encrypts secrets; at least 32 characters. "

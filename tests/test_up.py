@@ -222,6 +222,15 @@ def test_root_drops_its_privileges_for_every_child_that_can_do_without(running: 
         assert "MIGRATE_DATABASE_URL" not in {n for n, v in process.environ().items() if v}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="SCHED_BATCH is Linux's")
+def test_connections_to_postgres_do_not_interrupt_web_processes(running: Up) -> None:
+    backends = running.process_of("postgres").children()
+    assert backends
+    assert {os.sched_getscheduler(backend.pid) for backend in backends} == {os.SCHED_BATCH}
+    web = running.process_of("web 2").pid
+    assert os.sched_getscheduler(web) == os.SCHED_OTHER
+
+
 def test_a_folder_in_use_is_reported(running: Up, up: Callable[..., Up]) -> None:
     status, output = up(data=running.data).fails()
     assert status == 2

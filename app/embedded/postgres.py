@@ -66,6 +66,9 @@ class Postgres:
             user=self.user,
             stop_signal=signal.SIGINT,  # "fast shutdown"
             capture_output=True,
+            # A connection that gets a statement would interrupt the web process, which every other
+            # request needs.
+            is_batch=True,
         )
 
     def answers(self) -> bool:

@@ -40,6 +40,7 @@ class Program:
     pass_fds: tuple[int, ...] = ()
     stop_signal: signal.Signals = signal.SIGTERM
     capture_output: bool = False  # its output is plain text, which the supervisor logs
+    is_batch: bool = False  # on Linux: preempts no other process when it wakes up (SCHED_BATCH)
 
 
 class PopenOptions(TypedDict, total=False):
@@ -65,7 +66,7 @@ def popen_options(program: Program) -> PopenOptions:
     if user := program.user:
         options |= {"user": user.uid, "group": user.gid, "extra_groups": []}
     if _libc is not None:
-        options["preexec_fn"] = _stop_with_parent(os.getpid(), program.stop_signal)
+        options["preexec_fn"] = _preparation(os.getpid(), program)
     return options
 
 
@@ -95,15 +96,17 @@ def stop(process: subprocess.Popen[bytes], stop_signal: signal.Signals, seconds:
     process.wait()
 
 
-def _stop_with_parent(parent: int, stop_signal: signal.Signals) -> Callable[[], None]:
+def _preparation(parent: int, program: Program) -> Callable[[], None]:
     """The function to run in the child between fork and exec, after it has changed its user,
-    because that change would clear the request."""
+    because that change would clear the request for the signal."""
     libc = _libc
     assert libc is not None
 
-    def request_signal() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, int(stop_signal), 0, 0, 0)
+    def prepare() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, int(program.stop_signal), 0, 0, 0)
+        if program.is_batch and sys.platform == "linux":
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         if os.getppid() != parent:  # the parent died before the request
             os._exit(1)
 
-    return request_signal
+    return prepare

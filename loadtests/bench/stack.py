@@ -29,7 +29,7 @@ from app.settings import Settings, environment, read
 
 DATABASE = "bench_run"
 # Connections to Postgres, in the product (DATABASE_POOL's default) and for the floors.
-CONNECTIONS = 10
+CONNECTIONS = 20
 _SECRET = "only benchmarks are signed with this key"  # noqa: S105
 
 
