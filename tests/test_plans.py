@@ -426,7 +426,7 @@ HOT: dict[str, dict[str, Any]] = {
     },
     "booking_progress": {"id": account_id(1)},
     "booking_terms": {"id": account_id(1)},
-    "last_address": {"student_id": account_id(1500)},
+    "last_place": {"student_id": account_id(1500)},
     "booking_history": {
         "booking_id": account_id(1),
         "with_notes": True,

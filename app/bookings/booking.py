@@ -1,7 +1,7 @@
 """A booking: reserving a time, reading bookings, and a booking in the API's JSON."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NotRequired
@@ -166,11 +166,27 @@ class Progress:
     hold_extended: bool
 
 
+@dataclass(frozen=True, slots=True)
+class LastPlace:
+    """The kind of place of a student's last lesson, and the address of the last one at their own
+    place; empty if there was none."""
+
+    location_type: str = ""
+    address: str = ""
+
+    def default_of(self, offered: Sequence[str]) -> str:
+        """The place to preselect of those that a service offers: one for which nothing has to be
+        typed, if possible, and of these the last one."""
+        complete = ("student", "instructor") if self.address else ("instructor",)
+        usable = [each for each in complete if each in offered]
+        return self.location_type if self.location_type in usable else [*usable, *offered][0]
+
+
 _reserve = statement("reserve", Outcome)
 _booking = statement("booking", Booking)
 _parties = statement("booking_parties", Parties)
 _progress = statement("booking_progress", Progress)
-_last_address = statement("last_address", str)
+_last_place = statement("last_place", LastPlace)
 _timeline = statement("instructor_timeline", Booking)
 _lists = {
     ("student", "upcoming"): statement("student_bookings_upcoming", Booking),
@@ -409,9 +425,8 @@ async def progress(db: Db, booking_id: UUID) -> Progress:
     return await _progress.one(db, id=booking_id)
 
 
-async def last_address(db: Db, student_id: UUID) -> str:
-    """The address of the student's latest booking at their own place, or empty."""
-    return await _last_address.first(db, student_id=student_id) or ""
+async def last_place(db: Db, student_id: UUID) -> LastPlace:
+    return await _last_place.one(db, student_id=student_id)
 
 
 async def list_of(

@@ -28,7 +28,7 @@ async def page(request: Request, account: SignedIn) -> Response:
     profile = await instructor.own(pool, lesson.instructor_id)
     stage = _stage(lesson, now)
     current = await _offer(request, account, lesson, profile) if stage == "lost" else None
-    address = await booking.last_address(pool, account.account_id)
+    address = (await booking.last_place(pool, account.account_id)).address
     undo_until = _undo_until(lesson, progress, now)
     return web.page(
         request,

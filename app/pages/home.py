@@ -50,7 +50,6 @@ async def page(request: Request, account: SignedIn | None) -> Response:
             pool, request.state["write_behind"], searcher, limit=RECENT_SEARCHES
         )
     is_student = account is not None and "create_bookings" in account.permissions
-    address = await booking.last_address(pool, account.account_id) if account else ""
     is_dismissed = NOTICE_COOKIE in request.cookies
     return web.page(
         request,
@@ -58,7 +57,9 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         meta=meta.home(request.state["settings"].site_url),
         cards=cards,
         is_student=is_student,
-        has_address=bool(address),
+        last_place=(
+            await booking.last_place(pool, account.account_id) if account and is_student else None
+        ),
         categories=(await category.categories(pool))[:PILLS],
         lessons=lessons,
         book_again=_to_book_again(past),

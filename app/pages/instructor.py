@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from app import formatting, web, wire
 from app.accounts.session import SignedIn
+from app.bookings import booking
 from app.bookings.booking import Booking
 from app.catalog import category, instructor
 from app.catalog.instructor import Instructor
@@ -45,6 +46,7 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         offer=current,
         similar=others,
         viewer=_viewer(account, profile.id),
+        location_type=await _location_type(request, account, current),
         hold_time=formatting.duration(request.state["settings"].hold_seconds),
         page_data=page_data(current, account) if current else None,
     )
@@ -58,6 +60,16 @@ async def _offer(request: Request, account: SignedIn | None, profile: Instructor
     if selected is None:
         return None
     return await offer.read(request, account, selected, offer.refused_alternatives(request))
+
+
+async def _location_type(
+    request: Request, account: SignedIn | None, current: Offer | None
+) -> str | None:
+    """The place to preselect, on the page that follows."""
+    if account is None or current is None:
+        return None
+    last = await booking.last_place(request.state["pool"], account.account_id)
+    return last.default_of(current.selection.service.location_types)
 
 
 def _folded(bio: str) -> tuple[str, str]:

@@ -94,12 +94,6 @@ class Card:
     starts: list[datetime]
     window: Window | None = None
 
-    def location_type(self, *, has_address: bool) -> str:
-        """The default place of a held lesson: one for which nothing has to be typed, if
-        possible."""
-        preferred = ("student", "instructor") if has_address else ("instructor",)
-        return next((each for each in preferred if each in self.row.location_types), "")
-
     def as_json(self) -> dict[str, Any]:
         row = self.row
         return {

@@ -64,7 +64,6 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         count = len(results.items)
         history.record(state["write_behind"], searcher, query, search_id, count=count, now=now)
     is_student = account is not None and "create_bookings" in account.permissions
-    address = await booking.last_address(pool, account.account_id) if account else ""
     chips = search_criteria.chips(criteria, words, sort, _today(now))
     title = search_criteria.title(criteria, words)
     data = instructor_cards.page_data([*results.cards, *results.nearest], now)
@@ -79,7 +78,9 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         results=results,
         dropped=[chip.text for chip in chips if {*chip.fields} & results.dropped_fields],
         is_student=is_student,
-        has_address=bool(address),
+        last_place=(
+            await booking.last_place(pool, account.account_id) if account and is_student else None
+        ),
         page_data=data | {"search_id": str(search_id) if search_id else None},
         **_links(criteria, sort, after, results),
         services=_options(state["templates"], words, "service", criteria.service),

@@ -239,7 +239,12 @@ export class Lesson extends EventTarget {
 
   async #request() {
     const { service, selected: start, minutes } = this.#offer;
-    const body = { service_id: service.id, start: wire(start), duration_minutes: minutes };
+    const body = {
+      service_id: service.id,
+      start: wire(start),
+      duration_minutes: minutes,
+      location_type: this.#form.elements.namedItem("location_type").value,
+    };
     this.#awaited = start;
     const { ok, content } = await this.#send("/api/holds", body);
     if (ok) {

@@ -201,11 +201,15 @@ left join lateral (
 ) as a on true
 where b.id = :id;
 
--- name: last_address
-select location from booking
-where student_id = :student_id and location_type = 'student' and location <> ''
-order by created_at desc
-limit 1;
+-- name: last_place
+-- The place of a hold may be the preselected one, so it counts only for the address.
+select
+  coalesce((array_agg(location_type::text order by created_at desc)
+    filter (where state not in ('held', 'expired')))[1], '') as location_type,
+  coalesce((array_agg(location::text order by created_at desc)
+    filter (where location_type = 'student' and location <> ''))[1], '') as address
+from booking
+where student_id = :student_id;
 
 -- name: student_bookings_upcoming
 select * from booking_detail

@@ -137,6 +137,7 @@ async def test_after_booking_back_reload_another_tab_and_a_double_click_show_the
     await expect(other.locator("#live")).to_have_attribute("data-state", "live")
 
     requests = await lose_the_first_response(board, "**/confirmation")
+    await board.get_by_label("At your place").check()
     await board.get_by_label("Your address").fill("12 Main St")
     await board.locator("#confirm").dblclick()
     for page in (board, other):

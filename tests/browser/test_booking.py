@@ -210,6 +210,7 @@ async def test_from_a_card_of_the_start_page_to_a_lesson_by_keyboard(
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     await expect(page).to_have_url(BOOK_PAGE)
+    await page.get_by_label("At your place").check()
     await page.get_by_label("Your address").fill("350 5th Ave")
     await page.keyboard.press("Enter")
     await expect(page.locator("h1")).to_have_text("You booked this lesson")

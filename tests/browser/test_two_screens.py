@@ -35,6 +35,7 @@ async def test_a_booking_appears_on_the_open_pages_of_another_student_and_the_in
     await cleos.clock.run_for(1_000)
     announcements = cleos.locator("#announcements")
     await expect(announcements).to_contain_text("are being booked by someone")
+    await bens.get_by_label("At your place").check()
     await bens.get_by_label("Your address").fill("12 Main St")
     await bens.get_by_label("A note to Anna").fill("I have a keyboard.")
     await bens.get_by_role("button", name="Book this lesson").click()

@@ -8,7 +8,7 @@ import httpx
 
 from app import formatting, wire
 from app.bookings import hold
-from app.bookings.booking import Booking
+from app.bookings.booking import Booking, LocationType
 from app.db import Pool
 from app.web import utc_now
 from tests import factories
@@ -110,6 +110,50 @@ async def test_the_address_is_remembered_for_the_next_lesson(
     form = (await visit(client, f"/book/{second.id}")).form("/confirmation")
     assert form.fields["location"] == "350 5th Ave"
     assert (await form.send(client)).status_code == 303
+
+
+async def test_a_card_and_the_board_preselect_the_same_place(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    ben = await factories.student(pool, "Ben")
+    await sign_in(client, ben)
+
+    async def places(clock: str) -> set[str]:
+        """The place of a hold from each of them."""
+        start = wire.instant(anna.at(clock))
+        page = f"/instructors/{anna.id}?minutes=60&start={start}"
+        forms = [
+            (await visit(client, path)).form("/api/holds") for path in ("/", "/search?q=piano", page)
+        ]
+        selected = set()
+        for form in forms:
+            held = await form.send(client, start=start)
+            details = (await visit(client, held.headers["location"])).form("/confirmation")
+            selected.add(details.fields["location_type"])
+        return selected
+
+    async def book_at(clock: str, location_type: LocationType, location: str) -> None:
+        held = await hold_time(pool, anna, ben, clock)
+        await hold.confirm(
+            pool,
+            ben.id,
+            held.id,
+            location_type=location_type,
+            location=location,
+            note="",
+            now=utc_now(),
+        )
+
+    assert await places("10:00") == {"instructor"}  # nothing has to be typed there
+    await book_at("11:00", "student", "350 5th Ave")
+    assert await places("10:00") == {"student"}
+    await book_at("12:00", "instructor", "")
+    assert await places("10:00") == {"instructor"}
+    await pool.execute("update service set location_types = '{public,student}'")
+    assert await places("10:00") == {"student"}
+    await pool.execute("update service set location_types = '{public}'")
+    assert await places("10:00") == {"public"}
 
 
 async def test_the_instructors_address_is_shown_once_the_lesson_is_booked(
