@@ -4,17 +4,24 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
 from typing import Annotated, Literal
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from app import gate, refusal
-from app.accounts import address, demo_accounts, mail, password, second_factor, session, token
+from app.accounts import (
+    address,
+    demo_accounts,
+    mail,
+    password,
+    second_factor,
+    session,
+    time_zones,
+    token,
+)
 from app.accounts.second_factor import Factor
 from app.accounts.session import SignedIn
 from app.db import Db, Pool, Tx, transact
@@ -25,19 +32,6 @@ from app.statements import statement
 Role = Literal["student", "instructor"]
 Clock = Literal["12", "24"]
 DEFAULT_ZONE = "America/New_York"
-_REGIONS = frozenset(
-    {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe"}
-    | {"Indian", "Pacific"}
-)
-_USUAL_ZONES = {
-    "America/New_York": "New York (Eastern)",
-    "America/Chicago": "Chicago (Central)",
-    "America/Denver": "Denver (Mountain)",
-    "America/Phoenix": "Phoenix (Arizona)",
-    "America/Los_Angeles": "Los Angeles (Pacific)",
-    "America/Anchorage": "Anchorage (Alaska)",
-    "Pacific/Honolulu": "Honolulu (Hawaii)",
-}
 # A scheme, "www.", or a host: "St. John", "J.R. Ode" and "Ann Ode, Ph.D." are names.
 _WEB_ADDRESS = re.compile(
     r"://|\bwww\.|\b[\w-]{2,}[.。][^\W\d_]{2,}|\b[\w-][.。](?:com?|io|ly|me|net|org)\b",
@@ -255,22 +249,10 @@ async def change_profile(
 
 async def check_zone(db: Db, time_zone: str) -> None:
     """Raises ValidationError unless both Postgres and Python have a zone of exactly this name."""
-    if time_zone not in _zones() or not await _is_zone.one(db, time_zone=time_zone):
+    if time_zone not in time_zones.names() or not await _is_zone.one(db, time_zone=time_zone):
         raise refusal.ValidationError(
             "That isn’t a time zone. Use one like America/New_York.", field="time_zone"
         )
-
-
-def zones(current: str) -> dict[str, list[tuple[str, str]]]:
-    """The time zones to choose from, with their labels, by region: the usual ones first. `current`
-    is always among them."""
-    groups = {"United States": list(_USUAL_ZONES.items())}
-    names = {name for name in _zones() if name.split("/")[0] in _REGIONS} | {current}
-    for name in [*sorted(names - _USUAL_ZONES.keys() - {"UTC"}), "UTC"]:
-        region, _, city = name.partition("/")
-        region, city = (region, city) if region in _REGIONS else ("Others", name)
-        groups.setdefault(region, []).append((name, city.replace("_", " ").replace("/", " / ")))
-    return groups
 
 
 def email_address(text: str) -> str:
@@ -307,8 +289,3 @@ def as_json(account: SignedIn) -> AccountJson:
         "roles": sorted(account.roles),
         "permissions": sorted(account.permissions),
     }
-
-
-@cache
-def _zones() -> set[str]:
-    return available_timezones() - {"Factory"}  # a placeholder that browsers reject

@@ -5,8 +5,7 @@ app/accounts/account_routes.py. It leads to the export (app/privacy) and to /acc
 from starlette.responses import Response
 
 from app import formatting, web
-from app.accounts import account as accounts
-from app.accounts import recovery_code, role, second_factor, session
+from app.accounts import recovery_code, role, second_factor, session, time_zones
 from app.accounts.session import SignedIn
 from app.notifications import preference
 from app.web import Request
@@ -59,7 +58,7 @@ async def page(request: Request, account: SignedIn) -> Response:
         done=DONE.get(request.query_params.get("done", "")) if "refusal" not in state else None,
         # The form that a refusal is about.
         form=request.query_params.get("form", "") if "refusal" in state else "",
-        zones=accounts.zones(account.time_zone),
+        zones=time_zones.choices(account.time_zone, now),
         emails=await preference.preferences(pool, account.account_id),
         kinds=NOTIFICATIONS,
         sessions=await session.list_of(pool, account.account_id, now=now),

@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 import httpx
 import pyotp
 
-from app.accounts import account as accounts
-from app.accounts import second_factor
+from app.accounts import second_factor, time_zones
 from app.db import Pool
 from app.settings import Settings
 from tests import factories
@@ -70,16 +69,32 @@ async def test_each_form_saves_and_returns_or_shows_what_was_typed(
     assert saved.headers["location"] == "/account?done=password#password"
 
 
-def test_time_zones_are_grouped_with_the_usual_ones_first() -> None:
-    groups = accounts.zones("America/New_York")
-    assert next(iter(groups)) == "United States"
-    assert groups["United States"][0] == ("America/New_York", "New York (Eastern)")
-    assert ("America/Argentina/Buenos_Aires", "Argentina / Buenos Aires") in groups["America"]
-    values = [value for pairs in groups.values() for value, _ in pairs]
-    assert len(values) == len({*values}) > 400
-    assert accounts.zones("US/Eastern")["Others"] == [
-        ("US/Eastern", "US / Eastern"), ("UTC", "UTC"),
-    ]  # fmt: skip
+def test_each_time_zone_is_offered_once_with_its_offset_and_the_usual_ones_first() -> None:
+    now = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
+    groups = time_zones.choices("America/New_York", now)
+    assert [*groups][0] == "United States"
+    assert groups["United States"][0] == ("America/New_York", "New York, Eastern (UTC−5)")
+    buenos_aires = ("America/Argentina/Buenos_Aires", "Buenos Aires, Argentina (UTC−3)")
+    assert buenos_aires in groups["America"]
+    assert ("Asia/Kolkata", "Kolkata (UTC+5:30)") in groups["Asia"]
+    assert ("Europe/London", "London (UTC)") in groups["Europe"]
+    assert groups["Others"] == [("UTC", "UTC")]
+    pairs = [pair for group in groups.values() for pair in group]
+    zones, labels = {zone for zone, _ in pairs}, {label for _, label in pairs}
+    assert len(pairs) == len(zones) == len(labels) > 300
+    former = {"Asia/Calcutta", "Asia/Istanbul", "Europe/Kiev", "Australia/LHI", "America/Knox_IN"}
+    assert not former & zones
+    assert {"Europe/Istanbul", "Europe/Kyiv", "Australia/Lord_Howe"} < zones
+    summer = time_zones.choices("Europe/Berlin", now.replace(month=7))
+    assert summer["United States"][0][1] == "New York, Eastern (UTC−4)"
+
+
+def test_a_stored_time_zone_is_offered_under_its_own_name() -> None:
+    now = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
+    eastern = ("US/Eastern", "US/Eastern (UTC−5)")
+    assert time_zones.choices("US/Eastern", now)["Others"] == [eastern, ("UTC", "UTC")]
+    calcutta = ("Asia/Calcutta", "Calcutta (UTC+5:30)")
+    assert calcutta in time_zones.choices("Asia/Calcutta", now)["Asia"]
 
 
 async def test_the_second_factor_is_set_up_and_turned_off(
