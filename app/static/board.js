@@ -47,7 +47,9 @@ export class Board extends EventTarget {
     const { week: days } = this.#offer;
     for (const [index, day] of days.entries()) this.#drawHeading(this.#columns[index], day);
     for (const [index, day] of days.entries()) this.#drawTimes(this.#columns[index], day, live);
+    const wasEmptyWeek = !document.getElementById("empty-week").hidden;
     this.#drawNothingFree();
+    if (live && !wasEmptyWeek && this.#offer.isEmptyWeek) this.#announceEmptyWeek();
     this.#drawFrame();
     const { days: drawnDays, own } = this.#offer;
     this.#drawn = { days: drawnDays, own };
@@ -177,11 +179,9 @@ export class Board extends EventTarget {
   }
 
   // A week without times says so in one sentence, and a day in a column of its own. Both link to
-  // the next free time.
+  // the next free time. The week does not wait until its last struck-through times are removed.
   #drawNothingFree() {
-    const { days, first, today, week: shown } = this.#offer;
-    const isEmptyWeek = shown.every((day) => day in days)
-      && this.#root.querySelector(".time") === null;
+    const { days, first, today, week: shown, isEmptyWeek } = this.#offer;
     const sentence = document.getElementById("empty-week");
     sentence.hidden = !isEmptyWeek;
     if (isEmptyWeek) {
@@ -200,6 +200,12 @@ export class Board extends EventTarget {
       if (!note.hidden) this.#drawNextFree(link, "Next", day, this.#offer.nextFree(day));
     }
     this.#drawPartLabels();
+  }
+
+  #announceEmptyWeek() {
+    const [sentence, link] = document.getElementById("empty-week").children;
+    const next = link.hidden ? "" : ` ${link.textContent}.`;
+    announce(`${sentence.textContent}${next}`);
   }
 
   #drawNextFree(link, label, after, next) {

@@ -2,7 +2,7 @@
 // card in place. Events: "select" with a start, "settled" after an attempt to hold.
 
 import {
-  clock, dayOf, freeToCancel, moment, money, now, plural, soon, wire,
+  clock, dayOf, freeToCancel, moment, money, now, plural, soon, week, wire,
 } from "./formatting.js";
 import { attempt } from "./attempt.js";
 import { announce } from "./status.js";
@@ -56,7 +56,7 @@ export class Lesson extends EventTarget {
     const { selected, zone, minutes, service, cents } = this.#offer;
     const hint = selected !== null && this.#offer.hint(selected);
     text("what", `${service.name}, ${minutes} min`);
-    text("when", selected === null ? "Choose a time" : moment(selected, zone, now()));
+    text("when", selected === null ? this.#invitation : moment(selected, zone, now()));
     if (hint) {
       const note = document.createElement("small");
       note.textContent = `${hint} your time`;
@@ -83,6 +83,13 @@ export class Lesson extends EventTarget {
     const isBookable = isOpen ? this.#offer.isBookable(selected) : true;
     if (isBookable !== undefined && !this.#sending) this.#update(isBookable);
     this.#drawLink();
+    const guest = document.getElementById("guest");
+    if (guest) guest.hidden = this.#unavailable || (selected === null && this.#offer.isEmptyWeek);
+  }
+
+  get #invitation() {
+    const { isEmptyWeek, first } = this.#offer;
+    return isEmptyWeek ? `Nothing free ${week(first)}` : "Choose a time";
   }
 
   // Messages about another time no longer hold.

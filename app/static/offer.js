@@ -133,6 +133,11 @@ export class Offer {
     return ofDay(...ranges, minutes, zone, limits, selected);
   }
 
+  // Whether the week is loaded and has no times.
+  get isEmptyWeek() {
+    return this.week.every((day) => day in this.days && this.starts(day).size === 0);
+  }
+
   free(day) {
     return [...this.starts(day)].filter(([, state]) => state === "free").map(([start]) => start);
   }

@@ -179,6 +179,41 @@ async def test_an_empty_day_and_an_empty_week_link_to_the_next_free_time(
     assert f"from={anna.day(14)}" in page.url
 
 
+async def test_a_week_that_empties_on_an_open_page_says_so_at_once(
+    open_page: Open, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna", days=1), await factories.student(pool)
+    days = {anna.day(0): [], anna.day(1): [(540, 570)], anna.day(9): [(540, 600)]}
+    await week.replace_days(pool, anna.id, days, now=utc_now())
+    page = await live_board(open_page, anna)
+    nine, sentence = time_button(page, anna.at("09:00")), page.locator("#empty-week")
+    await expect(page.get_by_role("link", name="Sign in to book")).to_be_visible()
+    await nine.focus()
+    await book(pool, anna, anna.at("09:00"), ben.id)
+
+    # The focus keeps the time that was taken. The sentence stands below it.
+    next_free = f"Next free: {formatting.short_day(anna.day(9))}, 9:00 am"
+    await expect(sentence).to_contain_text("Nothing is free")
+    await expect(sentence.get_by_role("link", name=next_free)).to_be_visible()
+    await expect(nine).to_be_focused()
+    time_box, sentence_box = await nine.bounding_box(), await sentence.bounding_box()
+    assert time_box is not None
+    assert sentence_box is not None
+    assert sentence_box["y"] >= time_box["y"] + time_box["height"]
+    announcements = page.locator("#announcements")
+    await expect(announcements).to_contain_text(re.compile(f"Nothing is free .*{next_free}"))
+
+    # The card invites nobody to choose one of no times, nor does it after a reload.
+    for _ in range(2):
+        await expect(page.locator("#when")).to_have_text(re.compile(r"^Nothing free \w+ \d+"))
+        await expect(page.get_by_role("link", name="Sign in to book")).to_be_hidden()
+        await page.reload()
+        await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    await page.locator("#later").click()
+    await expect(page.locator("#when")).to_have_text("Choose a time")
+    await expect(page.get_by_role("link", name="Sign in to book")).to_be_visible()
+
+
 async def test_a_phone_shows_three_days_and_a_selected_day_gets_the_focus(
     open_page: Open, pool: Pool
 ) -> None:
