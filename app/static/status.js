@@ -63,7 +63,10 @@ export function follow(live, refresh) {
 
   live.addEventListener("state", show);
   refresh.addEventListener("change", show);
+  // On a shared computer, somebody else may be looking. Forms with unsent text stay.
   live.addEventListener("ended", ({ detail: { reason } }) => {
+    document.documentElement.dataset.session = "ended";
+    for (const dialog of document.querySelectorAll("dialog[data-personal]")) dialog.close();
     document.getElementById("session-ended").hidden = false;
     const sentence = reason === "expired" ? "Your session has ended." : "You were signed out.";
     announce(`${sentence} Sign in again.`);

@@ -9,6 +9,7 @@ from app import formatting
 from app.db import Pool
 from app.web import utc_now
 from tests import factories
+from tests.browser.axe import violations
 from tests.browser.board import book, expect_not_free, selected_time, time_button
 from tests.browser.conftest import Open
 from tests.processes import Running, Starter
@@ -97,6 +98,39 @@ async def test_a_session_that_is_revoked_elsewhere_is_announced(
     await pool.execute("update session set revoked_at = now()")
     await expect(page.get_by_role("link", name="Sign in again")).to_be_visible()
     await expect(page.locator("#live")).to_have_attribute("data-state", "offline")
+
+
+async def test_after_signing_out_in_another_tab_nothing_personal_stays_in_sight(
+    open_page: Open, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    lesson = await book(pool, anna, anna.at("10:00", day=3), ben.id)
+    lessons = await open_page("/lessons", ben)
+    pages = [lessons]
+    for path in ("/", f"/book/{lesson.id}"):
+        pages.append(await lessons.context.new_page())
+        await pages[-1].goto(path)
+    for page in pages:
+        await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+        await expect(page.locator("main")).to_contain_text("Piano")
+    await lessons.get_by_role("link", name=re.compile("^Move Piano with Anna")).click()
+    dialog = lessons.get_by_role("dialog", name="Move your lesson")
+    await expect(dialog.locator(".time").first).to_be_visible()
+
+    first = await lessons.context.new_page()
+    await first.goto("/services")
+    await first.get_by_role("button", name="Sign out").click()
+    for page in pages:
+        await expect(page.locator("#session-ended")).to_be_visible()
+        for personal in await page.locator("[data-personal]").all():
+            await expect(personal).to_be_hidden()
+        await expect(page.get_by_role("banner")).not_to_contain_text("Sign out", use_inner_text=True)
+        text = await page.locator("main").inner_text()
+        assert "12 Main St" not in text
+    assert "Piano" not in await lessons.locator("main").inner_text()
+    assert await violations(lessons) == []
+    await lessons.get_by_role("link", name="Sign in again").click()
+    await expect(lessons).to_have_url(re.compile(r"/login\?next=%2Flessons"))
 
 
 async def test_back_online_the_card_no_longer_says_that_the_server_is_unreachable(
