@@ -158,11 +158,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Since when a booking has its state, who brought it about (None: the product, or unknown), and
-    whether its hold was extended."""
+    """Since when a booking has its state, who brought it about (None: the product, or unknown),
+    whether the student undid it, and whether its hold was extended."""
 
     since: datetime
     changed_by: UUID | None
+    is_undone: bool
     hold_extended: bool
 
 

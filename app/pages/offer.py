@@ -60,7 +60,7 @@ class Day:
 
 
 OWN_HOLD = "held for you"
-OWN_LESSON = "current time"
+OWN_LESSON = "this lesson"
 _NOTES = {"held": "being booked", "busy": "you’re busy"}
 _LABELS = {"held": "being booked by someone else", "busy": "you have a lesson at that time"}
 

@@ -51,7 +51,7 @@ function tick() {
     const seconds = Math.ceil((Date.parse(countdown.dataset.until) - now()) / 1_000);
     if (seconds > 0) {
       const rest = String(seconds % 60).padStart(2, "0");
-      countdown.textContent = `for ${Math.floor(seconds / 60)}:${rest}`;
+      countdown.textContent = `for another ${Math.floor(seconds / 60)}:${rest}`;
     } else if (!refresh.isBehind) refresh.now();
   }
 }

@@ -65,7 +65,7 @@ class MoveOffer extends Offer {
   }
 
   ownNote(start) {
-    return start === this.lesson.start ? "current time" : super.ownNote(start);
+    return start === this.lesson.start ? "this lesson" : super.ownNote(start);
   }
 
   address({ first = this.first, minutes = this.minutes, selected = this.selected } = {}) {

@@ -190,7 +190,8 @@ cross join lateral (
 where b.id = :id;
 
 -- name: booking_progress
-select coalesce(a.at, b.created_at) as since, a.actor_id as changed_by, b.hold_extended
+select coalesce(a.at, b.created_at) as since, a.actor_id as changed_by,
+       was_undone(b.id, b.student_id) and b.cancel_reason = '' as is_undone, b.hold_extended
 from booking b
 left join lateral (
   select x.at, x.actor_id from booking_audit x

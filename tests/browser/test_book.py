@@ -157,7 +157,7 @@ async def test_after_booking_back_reload_another_tab_and_a_double_click_show_the
 
     await board.get_by_role("button", name="Undo").click()
     for page in (board, other):
-        await expect(page.locator("h1")).to_have_text("You cancelled this lesson")
+        await expect(page.locator("h1")).to_have_text("You undid this booking")
     assert await pool.fetchval("select count(*) from booking") == 1
 
 

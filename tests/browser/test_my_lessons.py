@@ -42,7 +42,7 @@ async def test_a_lesson_is_moved_in_the_dialog_while_others_book_and_is_moved_ba
     page = await live_lessons(open_page, ben)
     dialog = await opened_dialog(page)
     button, reason = dialog.locator("#move-button"), dialog.locator("#reason")
-    await expect(time_button(page, anna.at("10:00", day=3))).to_contain_text("current time")
+    await expect(time_button(page, anna.at("10:00", day=3))).to_contain_text("this lesson")
     await expect(button).to_have_attribute("aria-disabled", "true")
     assert await violations(page) == []
 
@@ -187,7 +187,7 @@ async def test_a_list_grows_in_place_and_its_feed_is_created_and_revoked(
     page = await live_lessons(open_page, ben)
     rows = page.locator(".lesson")
     await expect(rows).to_have_count(20)
-    await expect(rows.first.locator(".countdown")).to_have_text(re.compile(r"^for \d+:\d\d$"))
+    await expect(rows.first.locator(".countdown")).to_have_text(re.compile(r"^for another \d+:\d\d$"))
     link = rows.first.get_by_role("link", name=re.compile("^Continue booking"))
     await expect(link).to_have_attribute("href", f"/book/{held.id}")
     await page.get_by_role("link", name="Show more").click()

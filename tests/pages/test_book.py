@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx
 
 from app import formatting, wire
-from app.bookings import hold
+from app.bookings import cancellation, hold
 from app.bookings.booking import Booking, LocationType
 from app.db import Pool
 from app.web import utc_now
@@ -216,7 +216,8 @@ async def test_a_new_lesson_can_be_undone_for_five_minutes(
     response = await page.form("/cancellation").send(client)
     assert response.headers["location"] == f"/book/{lesson.id}"
     page = await visit(client, f"/book/{lesson.id}")
-    assert "You cancelled this lesson You cancelled in time, at no charge." in page.text
+    assert "You undid this booking There is nothing to pay" in page.text
+    assert "ancelled" not in page.text
     assert page.links["Book again"] == f"/lessons/{lesson.id}/again"
 
     lesson = await book(pool, anna, ben, clock="14:00")
@@ -224,6 +225,13 @@ async def test_a_new_lesson_can_be_undone_for_five_minutes(
     page = await visit(client, f"/book/{lesson.id}")
     assert "You booked this lesson" in page.text
     assert "Undo" not in page.text
+    # A cancellation after that, or for a reason, is none that corrects a mistake.
+    other = await book(pool, anna, ben, clock="16:00")
+    await cancellation.cancel(pool, ben.id, lesson.id, reason="", now=utc_now())
+    await cancellation.cancel(pool, ben.id, other.id, reason="A cold.", now=utc_now())
+    for each in (lesson, other):
+        page = await visit(client, f"/book/{each.id}")
+        assert "You cancelled this lesson You cancelled in time, at no charge." in page.text
 
 
 async def test_a_hold_is_extended_once_and_given_up(client: httpx.AsyncClient, pool: Pool) -> None:

@@ -149,7 +149,7 @@ async def test_each_lesson_says_its_state_in_words(client: httpx.AsyncClient, po
 
     held = await text("held", "held_until = now() + interval '5 minutes'", "upcoming")
     assert "Piano with Anna on hold for you" in held
-    assert "We’re keeping this time for you until" in held
+    assert "We’ll hold this time until" in held
     held = await text("held", "held_until = now()", "upcoming")
     assert "Piano with Anna hold ended" in held
     for state, words in (("completed", "completed"), ("no_show", "missed")):

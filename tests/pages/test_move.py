@@ -27,7 +27,7 @@ async def test_a_lesson_is_moved_and_moved_back(client: httpx.AsyncClient, pool:
     assert "Choose a time" in page.text
     # Its own time counts as free, and half of it, too.
     assert {wire.instant(anna.at(clock, day=3)) for clock in ("10:00", "10:30")} <= set(page.times)
-    assert "10:00 am current time" in page.text
+    assert "10:00 am this lesson" in page.text
     assert wire.instant(anna.at("13:00", day=3)) not in page.times
 
     page = await visit(client, page.links["90 min"])
