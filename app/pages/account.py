@@ -19,10 +19,7 @@ DONE = {
     "session": ("sessions", "That device is signed out."),
     "email": ("email", "We sent a mail to the new address. Open its link to start using it."),
     "password": ("password", "Your password is changed. Your other devices are signed out."),
-    "factor-on": (
-        "second-factor",
-        "Your second factor is on. Signing in asks for a code from now on.",
-    ),
+    "factor-on": ("second-factor", "Your second factor is set up."),
     "recovery-codes": (
         "second-factor",
         "You have new recovery codes. The earlier ones don’t work any more.",

@@ -1,10 +1,11 @@
 // /lessons: the student's lessons, kept up to date while the page is open.
 
 import { attempt } from "./attempt.js";
+import { offerCopy } from "./copy.js";
 import { moment, now, setServerTime } from "./formatting.js";
 import { followBookings } from "./list.js";
 import { Live } from "./live.js";
-import { announce, follow } from "./status.js";
+import { follow } from "./status.js";
 
 const isPlain = ({ ctrlKey, metaKey, shiftKey, button }) =>
   !ctrlKey && !metaKey && !shiftKey && button === 0;
@@ -111,16 +112,8 @@ async function tell(query) {
 
 const copy = document.getElementById("copy-feed");
 if (copy) {
-  const address = document.getElementById("feed-url");
-  copy.hidden = false;
-  copy.addEventListener("click", async () => {
-    address.select();
-    try {
-      await navigator.clipboard.writeText(address.value);
-      copy.textContent = "Copied";
-      announce("The address was copied.");
-    } catch {
-      announce("The address is selected. Copy it with the keyboard.");
-    }
+  offerCopy(copy, document.getElementById("feed-url"), {
+    copied: "The address was copied.",
+    selected: "The address is selected. Copy it with the keyboard.",
   });
 }

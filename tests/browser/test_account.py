@@ -48,13 +48,17 @@ async def test_signing_in_with_a_code_and_with_a_recovery_code(
     await page.get_by_label("Code", exact=True).fill(pyotp.TOTP(secret).at(utc_now()))
     await page.keyboard.press("Enter")
     factor = page.get_by_role("region", name="Second factor")
-    await expect(factor.get_by_role("status")).to_contain_text("Your second factor is on.")
+    await expect(factor.get_by_role("status")).to_contain_text("Your second factor is set up.")
     await expect(factor).to_be_in_viewport()
     codes = (
         await factor.get_by_role("list", name="Recovery codes").locator("code").all_inner_texts()
     )
     assert len(codes) == 10
     assert await violations(page) == []
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await factor.get_by_role("button", name="Copy the codes").click()
+    await expect(factor.get_by_role("button", name="Copied")).to_be_focused()
+    assert await page.evaluate("navigator.clipboard.readText()") == "\n".join(codes)
     await page.reload()
     await expect(factor).to_contain_text("10 of 10 recovery codes are left")
 
@@ -98,3 +102,16 @@ async def test_signing_in_with_a_code_and_with_a_recovery_code(
     await expect(page.get_by_role("region", name="Second factor")).to_contain_text(
         "9 of 10 recovery codes are left"
     )
+
+
+async def test_the_address_typed_to_sign_in_is_there_to_reset_the_password(
+    open_page: Open, pool: Pool
+) -> None:
+    page = await open_page("/login")
+    await page.get_by_label("E-mail").fill("ben@example.com")
+    await page.get_by_role("link", name="Forgot your password?").click()
+    await expect(page.get_by_label("E-mail")).to_have_value("ben@example.com")
+    assert page.url.endswith("/reset-password")
+    await expect(page.locator("main")).to_contain_text("send you a link to set a new password")
+    await page.reload()
+    await expect(page.get_by_label("E-mail")).to_have_value("")

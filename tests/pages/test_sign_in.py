@@ -28,6 +28,17 @@ async def test_next_never_leads_to_another_site(
     assert response.headers["location"] == "/"
 
 
+async def test_a_refused_password_keeps_its_hint(client: httpx.AsyncClient) -> None:
+    page = await visit(client, "/register")
+    response = await page.form("/api/auth/register").send(
+        client, role="student", full_name="Ben", email="ben@example.com", password="short"
+    )
+    assert response.status_code == 422
+    for text in ("needs at least 10 characters", "At least 10 characters, and not a common"):
+        assert text in Page(response).text
+    assert 'aria-describedby="password-error password-hint"' in response.text
+
+
 async def test_a_refused_registration_keeps_everything_but_the_password(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
