@@ -76,7 +76,7 @@ export class Lesson extends EventTarget {
         start: selected === null ? "" : wire(selected),
         duration_minutes: minutes,
         service_id: service.id,
-        _page: this.#offer.address(),
+        _page: this.#returnAddress,
       });
       this.#drawOtherHold();
     }
@@ -268,7 +268,7 @@ export class Lesson extends EventTarget {
 
   #onRefusal({ code, detail, alternatives, version, booking_id: id }) {
     if (code === "NOT_SIGNED_IN") {
-      location.assign(`/login?${new URLSearchParams({ next: this.#offer.address() })}`);
+      location.assign(`/login?${new URLSearchParams({ next: this.#returnAddress })}`);
     } else if (alternatives) {
       this.#refusal = { start: this.#offer.selected, version };
       // The time was free on this screen.
@@ -314,8 +314,13 @@ export class Lesson extends EventTarget {
     for (const [name, value] of Object.entries(values)) elements.namedItem(name).value = value;
   }
 
+  // Where a visitor returns to after signing in.
+  get #returnAddress() {
+    return this.#offer.address() + (this.#offer.selected === null ? "" : "#lesson");
+  }
+
   #links() {
-    const next = new URLSearchParams({ next: this.#offer.address() });
+    const next = new URLSearchParams({ next: this.#returnAddress });
     for (const [id, path] of [["sign-in", "/login"], ["join", "/register"]]) {
       const link = document.getElementById(id);
       if (link) link.href = `${path}?${next}`;

@@ -282,6 +282,7 @@ async def test_a_guest_signs_in_and_returns_to_the_same_selection(
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.locator("#what")).to_have_text("Piano, 30 min")
     await expect(page.locator("#when")).to_contain_text("11:30 am")
+    await expect(page.locator("#lesson")).to_be_focused()
     await expect(time_button(page, anna.at("11:30", day=8))).to_have_attribute(
         "aria-pressed", "true"
     )

@@ -163,7 +163,7 @@ async def test_a_guest_returns_to_the_same_selection_after_signing_in(
     page = Page(response)
     assert page.form("/api/auth/login").fields["email"] == ben.email
     response = await page.form("/api/auth/login").send(client, password=factories.PASSWORD)
-    assert (response.status_code, response.headers["location"]) == (303, path)
+    assert (response.status_code, response.headers["location"]) == (303, f"{path}#lesson")
 
 
 async def test_invalid_values_in_the_address_are_ignored(
