@@ -79,18 +79,24 @@ def published(
     for booking in bookings:
         teaches = viewer == booking.instructor_id
         other = booking.student_name if teaches else booking.instructor_name
-        places = formatting.PLACES_FOR_INSTRUCTOR if teaches else formatting.PLACES
         event = _event(
             booking,
             is_cancelled=booking.state == "cancelled",
             summary=f"{booking.service_name} with {other}",
-            location=booking.location or places[booking.location_type],
+            location=booking.location or _place(booking, is_instructor=teaches),
             url=lesson_url(site_url, booking.id, is_instructor=teaches),
             site_url=site_url,
             now=now,
         )
         calendar.add_component(event)
     return str(calendar.to_ical(), "utf-8")
+
+
+def _place(booking: Booking, *, is_instructor: bool) -> str:
+    """The kind of place, as its reader's pages name it."""
+    if is_instructor:
+        return formatting.PLACES_FOR_INSTRUCTOR[booking.location_type]
+    return formatting.place(booking.location_type, booking.instructor_name)
 
 
 def lesson_url(site_url: str, booking_id: UUID, *, is_instructor: bool) -> str:

@@ -55,6 +55,16 @@ async def test_a_lesson_is_downloaded_as_a_calendar_file(
     assert (cancelled["STATUS"], cancelled["SEQUENCE"]) == ("CANCELLED", "1")
 
 
+async def test_without_an_address_the_place_is_named_as_on_the_pages(
+    ben: Browser, as_anna: Browser, anna: Instructor, pool: Pool
+) -> None:
+    lesson = (await ben.book(anna, "10:00")).json()
+    path = f"/api/bookings/{lesson['id']}/calendar.ics"
+    await pool.execute("update booking set location = '', location_type = 'instructor'")
+    assert parse((await ben.get(path)).text)[1]["LOCATION"] == "At Anna’s place"
+    assert parse((await as_anna.get(path)).text)[1]["LOCATION"] == "At your place"
+
+
 async def test_a_hold_has_no_calendar_file(ben: Browser, carl: Browser, anna: Instructor) -> None:
     lesson = (await ben.hold(anna, "10:00")).json()
     path = f"/api/bookings/{lesson['id']}/calendar.ics"
