@@ -45,7 +45,7 @@ def _places() -> frozenset[str]:
 
 
 def _region(name: str) -> str:
-    region = name.split("/")[0]
+    region = name.split("/", maxsplit=1)[0]
     return region if region in _REGIONS else "Others"
 
 

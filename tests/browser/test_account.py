@@ -42,7 +42,7 @@ async def test_signing_in_with_a_code_and_with_a_recovery_code(
     open_page: Open, pool: Pool, settings: Settings
 ) -> None:
     ben = await factories.student(pool, "Ben")
-    page = await open_page("/account", ben)
+    page = await open_page("/account", ben, permissions=["clipboard-read", "clipboard-write"])
     await page.get_by_role("button", name="Set it up").click()
     secret = (await page.locator("#second-factor code").inner_text()).replace(" ", "")
     await page.get_by_label("Code", exact=True).fill(pyotp.TOTP(secret).at(utc_now()))
@@ -55,7 +55,6 @@ async def test_signing_in_with_a_code_and_with_a_recovery_code(
     )
     assert len(codes) == 10
     assert await violations(page) == []
-    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await factor.get_by_role("button", name="Copy the codes").click()
     await expect(factor.get_by_role("button", name="Copied")).to_be_focused()
     assert await page.evaluate("navigator.clipboard.readText()") == "\n".join(codes)

@@ -124,7 +124,9 @@ async def test_after_signing_out_in_another_tab_nothing_personal_stays_in_sight(
         await expect(page.locator("#session-ended")).to_be_visible()
         for personal in await page.locator("[data-personal]").all():
             await expect(personal).to_be_hidden()
-        await expect(page.get_by_role("banner")).not_to_contain_text("Sign out", use_inner_text=True)
+        await expect(page.get_by_role("banner")).not_to_contain_text(
+            "Sign out", use_inner_text=True
+        )
         text = await page.locator("main").inner_text()
         assert "12 Main St" not in text
     assert "Piano" not in await lessons.locator("main").inner_text()

@@ -187,7 +187,9 @@ async def test_a_list_grows_in_place_and_its_feed_is_created_and_revoked(
     page = await live_lessons(open_page, ben)
     rows = page.locator(".lesson")
     await expect(rows).to_have_count(20)
-    await expect(rows.first.locator(".countdown")).to_have_text(re.compile(r"^for another \d+:\d\d$"))
+    await expect(rows.first.locator(".countdown")).to_have_text(
+        re.compile(r"^for another \d+:\d\d$")
+    )
     link = rows.first.get_by_role("link", name=re.compile("^Continue booking"))
     await expect(link).to_have_attribute("href", f"/book/{held.id}")
     await page.get_by_role("link", name="Show more").click()

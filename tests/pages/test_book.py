@@ -124,7 +124,8 @@ async def test_a_card_and_the_board_preselect_the_same_place(
         start = wire.instant(anna.at(clock))
         page = f"/instructors/{anna.id}?minutes=60&start={start}"
         forms = [
-            (await visit(client, path)).form("/api/holds") for path in ("/", "/search?q=piano", page)
+            (await visit(client, path)).form("/api/holds")
+            for path in ("/", "/search?q=piano", page)
         ]
         selected = set()
         for form in forms:
