@@ -1,10 +1,11 @@
 """The grammar of days in a search: "tomorrow", "mon or wed", "next weekend", "on May 3"."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from typing import Any
 
 from app.search.reading import Reading
 from app.search.words import MONTHS, PARTS, SHORT_MONTHS, SHORT_WEEKDAYS, WEEKDAYS
@@ -49,10 +50,17 @@ _PARTS_OF_MONTH = {
 _MARK = r"\x01\d+,\d?,\d\x01"
 
 
-def read(reading: Reading) -> None:
+def mark(reading: Reading) -> None:
+    """Replaces the names of days by marks, before times are read: in "after dec 5", 5 is no
+    hour."""
     _mark_dates(reading)
     _mark_relative_days(reading)
     _mark_weekdays(reading)
+
+
+def read(reading: Reading) -> None:
+    """Reads the marked days, weeks and months, after times: "saturday at 5pm" is in a week once 5
+    pm has passed."""
     reading.take(
         r"(?:\b(?P<limit>before|by|until|till|after|from|since|starting|week of|between) )?"
         r"(?P<early>\bnext week )?"
@@ -175,7 +183,12 @@ def _mark_weekdays(reading: Reading) -> None:
     for _ in range(2):  # "sat or sun": the second is marked first
         _mark(reading, rf"\b(?P<name>sat|sun)\b(?={joint} (?:\x01|sun\b))", day)
         _mark(reading, rf"(?<=\x01)(?P<joint>{joint}) (?P<name>sat|sun)\b", day)
-    _mark(reading, r"\b(?P<name>sat|sun)\b(?= (?:at|after|before|around|between|from|\|))", day)
+    clock = r"\d{1,2}(?:[:.]\d\d)? ?(?:am|pm)\b|noon\b"
+    _mark(
+        reading,
+        rf"\b(?P<name>sat|sun)\b(?= (?:at|after|before|around|between|from|\||{clock}))",
+        day,
+    )
     _mark(reading, r"(?<=\| )(?P<name>sat|sun)\b", day)
 
 
@@ -196,16 +209,31 @@ def _weekday(reading: Reading, name: str, *, is_next: bool) -> _Day:
     ahead = (number - reading.today.weekday()) % 7
     if is_next:
         ahead = 7 - reading.today.weekday() + number
-    elif ahead == 0 and not _has_starts_left(reading, reading.today):
-        ahead = 7
     return _Day(reading.today + timedelta(days=ahead), number, is_next)
 
 
 def _has_starts_left(reading: Reading, day: date) -> bool:
-    """Whether a lesson can still start on this day, within the query's part of the day."""
-    end_hour = PARTS[reading.values["part_of_day"]][1] if "part_of_day" in reading.values else 24
-    end = datetime.combine(day, time(), reading.now.tzinfo) + timedelta(hours=end_hour)
-    return reading.now + SHORTEST_LESSON <= end
+    """Whether a lesson can still start on this day, at the query's time."""
+    last_start = datetime.combine(day, time(), reading.now.tzinfo) + _last_start(reading.values)
+    return reading.now <= last_start
+
+
+def _last_start(values: Mapping[str, Any]) -> timedelta:
+    """The time of the day by which a lesson at the query's time must start."""
+    begin, end = (_time_of_day(values.get(name)) for name in ("from_time", "to_time"))
+    if begin is not None and begin == end:
+        return begin
+    if end is None:
+        end = timedelta(hours=PARTS[values["part_of_day"]][1] if "part_of_day" in values else 24)
+        evening_end = timedelta(hours=PARTS["evening"][1])
+        if begin is not None and begin < evening_end:
+            # "After 6pm" means the evening.
+            end = min(end, evening_end)
+    return end - SHORTEST_LESSON
+
+
+def _time_of_day(clock: str | None) -> timedelta | None:
+    return timedelta(hours=int(clock[:2]), minutes=int(clock[3:])) if clock else None
 
 
 # ---- several days
@@ -225,6 +253,9 @@ def _read_named(reading: Reading, match: re.Match[str]) -> None:
         is_next = is_next or mark_is_next == "1"
         if is_next and day.weekday is not None:
             day = _weekday(reading, WEEKDAYS[day.weekday], is_next=True)
+        elif day.weekday is not None and day.date == reading.today:
+            is_over = not _has_starts_left(reading, day.date)
+            day = replace(day, date=day.date + timedelta(days=7 if is_over else 0))
         to = "and" if match["limit"] == "between" else _TO
         if previous and re.search(rf"(?:^| ){to}(?: |$)", joint):
             days[-1:] = _from_to(reading, previous, day)

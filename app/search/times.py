@@ -8,6 +8,8 @@ from app.search.words import PARTS
 
 _CLOCK = r"(?:\d{1,2}(?:[:.]\d\d)?(?: ?(?:am|pm))?|noon|midday|midnight)"
 _TO = r"(?:-|to|until|till|and|through|thru)"
+# In "after 2 weeks" and "from the 1st week", the number is no hour.
+_OTHER_UNITS = r"(?:days?|weeks?|months?|st|nd|rd|th)\b"
 
 
 def read_parts_of_day(reading: Reading) -> None:
@@ -78,7 +80,7 @@ def _clock_range(reading: Reading, match: re.Match[str]) -> bool | None:
 
 
 def read_times(reading: Reading) -> None:
-    clock = rf"({_CLOCK})(?! ?(?:dollar|buck|year|yr|yo|minute|min|/|\d))\b"
+    clock = rf"({_CLOCK})(?! ?(?:dollar|buck|year|yr|yo|minute|min|/|\d|{_OTHER_UNITS}))\b"
     reading.take(
         rf"\b(?:any ?time )?(?:after|from|past|later than|starting at|starting|since|"
         rf"not before) {clock}(?: on)?",

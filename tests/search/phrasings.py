@@ -185,6 +185,19 @@ PHRASINGS: list[tuple[str, dict[str, Any]]] = [
     ("piano week of dec 7", several("piano", "2026-12-07", "2026-12-13")),
     ("piano first week of december", several("piano", "2026-12-01", "2026-12-07")),
     ("piano late december", several("piano", "2026-12-21", "2026-12-31")),
+    (
+        "piano mon or wed after 5pm",
+        several("piano", "2026-11-23", "2026-11-25") | {"from_time": "17:00"},
+    ),
+    (
+        "piano mon after 5pm or wed",
+        several("piano", "2026-11-23", "2026-11-25") | {"from_time": "17:00"},
+    ),
+    (
+        "piano after dec 5 after 6pm",
+        several("piano", "2026-12-06", "2026-12-19") | {"from_time": "18:00"},
+    ),
+    ("piano after 2 weeks", {"service": "piano"}),
     ("piano every tuesday", {"service": "piano", "date": "2026-11-24"}),
     ("piano not on monday", {"service": "piano"}),
     ("sat tutor mon or wed", several("sat-prep", "2026-11-23", "2026-11-25")),
