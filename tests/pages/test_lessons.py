@@ -123,6 +123,20 @@ async def test_a_cancellation_is_confirmed_and_leads_to_the_next_free_times(
     assert "Cancelled: Piano" not in page.text
 
 
+async def test_the_day_and_the_hours_of_a_lesson_are_separate_words(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    await book(pool, anna, ben, day=3)
+    await pool.execute("update account set time_zone = 'Europe/Paris' where id = $1", ben.id)
+    await sign_in(client, ben)
+    for path in ("/", "/lessons"):
+        page = (await client.get(path)).text
+        times = re.findall(r"<time datetime[^>]*>(.*?)</time>", page, re.DOTALL)
+        text = " ".join(re.sub("<[^>]+>", "", times[0]).split())
+        assert re.fullmatch(r"\w+, \w+ \d+ 10–11 am \d:00 pm your time", text), text
+
+
 async def test_a_cancelled_lesson_says_who_cancelled_it_and_why(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
