@@ -19,12 +19,10 @@ from app.search.words import (
     FAR_CITIES,
     FILLER,
     GRAMMAR,
-    KNOWN,
     LEVELS,
     NUMBERS,
     OUTSIDE,
     RARE_GRAMMAR,
-    RARE_WORDS,
     SHORT_WEEKDAYS,
     WEEKDAYS,
     ZIP_CODES,
@@ -152,7 +150,7 @@ class _Query(Reading):
 
     def read(self, query: str) -> None:
         tokens = _TOKEN.findall(_separated(plain(query)))
-        self.text = " ".join(self._corrected(token) for token in tokens)
+        self.text = " ".join(spelling.respelled(token, self.vocabulary) for token in tokens)
         self.skip(_PHRASES_TO_SKIP)
         self._protect_terms(lambda words: len(words) > 1)
         self._read_other_places()
@@ -175,15 +173,6 @@ class _Query(Reading):
         self._read_audiences()
 
     # ---- words
-
-    def _corrected(self, token: str) -> str:
-        is_grammar = token in KNOWN or stem(token) in KNOWN or token in RARE_WORDS
-        if is_grammar or not token.isalpha() or stem(token) in self.vocabulary.words:
-            return token
-        corrections = (
-            spelling.corrected(word, self.vocabulary, KNOWN) for word in (token, stem(token))
-        )
-        return next(filter(None, corrections), token)
 
     def _protect_terms(self, is_allowed: Callable[[Sequence[str]], bool]) -> None:
         """Replaces terms by placeholders, the longest first, so that no other rule reads their

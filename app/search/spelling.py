@@ -5,6 +5,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from app.search.vocabulary import Vocabulary, stem
+from app.search.words import KNOWN, RARE_WORDS
 
 SHORTEST = 4
 # From this length on, there may be two mistakes.
@@ -18,6 +19,15 @@ def _real_words() -> frozenset[str]:
     """English words and names that resemble a word of the catalog or of the grammar."""
     lines = (Path(__file__).parent / "real_words.txt").read_text().splitlines()
     return frozenset(word for line in lines if line[:1] != "#" for word in line.split())
+
+
+def respelled(token: str, vocabulary: Vocabulary) -> str:
+    """The known word that this word of a query probably means, or the word itself."""
+    is_grammar = token in KNOWN or stem(token) in KNOWN or token in RARE_WORDS
+    if is_grammar or not token.isalpha() or stem(token) in vocabulary.words:
+        return token
+    corrections = (corrected(word, vocabulary, KNOWN) for word in (token, stem(token)))
+    return next(filter(None, corrections), token)
 
 
 def corrected(word: str, vocabulary: Vocabulary, grammar: frozenset[str]) -> str | None:

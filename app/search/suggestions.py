@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.search import spelling
-from app.search.vocabulary import Term, Vocabulary, words_of
+from app.search.vocabulary import Term, Vocabulary, plain, words_of
 from app.search.words import KNOWN
 
 # Last words of a query that may be the beginning of a term.
@@ -23,18 +23,25 @@ class Suggestion:
 
 def of(query: str, vocabulary: Vocabulary, *, limit: int) -> list[Suggestion]:
     """Completions of the query, best first. Completes the longest run of last words that begins a
-    term; if none does, the last word may have a typing mistake."""
+    term; if none does, the last word may have a typing mistake. The words before are respelled."""
     typed = query.split()
     for count in range(min(LONGEST_PREFIX, len(typed)), 0, -1):
-        before, end = typed[:-count], " ".join(words_of(" ".join(typed[-count:])))
+        end = " ".join(words_of(" ".join(typed[-count:])))
         if end and (matches := list(_beginning_with(end, vocabulary))):
-            return _suggestions(before, matches, limit)
+            return _suggestions(_respelled(typed[:-count], vocabulary), matches, limit)
     if typed and (word := words_of(typed[-1])):
+        before = _respelled(typed[:-1], vocabulary)
         if corrected := spelling.corrected(word[-1], vocabulary, KNOWN):
-            return _suggestions(typed[:-1], list(_beginning_with(corrected, vocabulary)), limit)
+            return _suggestions(before, list(_beginning_with(corrected, vocabulary)), limit)
         if nearest := list(_nearly_beginning_with(word[-1], vocabulary)):
-            return _suggestions(typed[:-1], nearest, limit)
+            return _suggestions(before, nearest, limit)
     return []
+
+
+def _respelled(typed: list[str], vocabulary: Vocabulary) -> list[str]:
+    """The words as typed, without typing mistakes."""
+    pairs = ((word, spelling.respelled(plain(word), vocabulary)) for word in typed)
+    return [word if other == plain(word) else other for word, other in pairs]
 
 
 def _suggestions(before: list[str], terms: list[Term], limit: int) -> list[Suggestion]:

@@ -257,6 +257,7 @@ async def test_suggestions_complete_what_is_typed(client: httpx.AsyncClient) -> 
     assert ("Piano", "service") in await suggested("pia")
     assert ("Piano", "service") in await suggested("paino")
     assert ("piano Brooklyn", "area") in await suggested("piano brook")
+    assert ("piano for Sarah in Brooklyn", "area") in await suggested("paino for Sarah in brook")
     assert ("Music", "category") in await suggested("musi")
     assert await suggested("") == []
     assert await suggested("qqqqqq") == []
