@@ -84,9 +84,17 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         page_data=data | {"search_id": str(search_id) if search_id else None},
         **_links(criteria, sort, after, results),
         services=_options(state["templates"], words, "service", criteria.service),
-        several_services=_several(words, "service", () if criteria.service else criteria.services),
+        several_services=_several(
+            () if criteria.service else criteria.services,
+            search_criteria.services(criteria, words),
+        ),
         areas=_options(state["templates"], words, "area", criteria.area),
-        several_areas=_several(words, "area", criteria.areas),
+        several_areas=_several(
+            criteria.areas,
+            formatting.alternatives([words.names["area", slug] for slug in criteria.areas]),
+        ),
+        named_days=search_criteria.named_days(criteria, _today(now)),
+        invalid_prices=search_criteria.invalid_prices(fields),
         notes=_notes(criteria, understood, search.local_now(now)),
         sort=sort,
         parts_of_day=PARTS,
@@ -206,10 +214,9 @@ def _notes(criteria: Understood, understood: Understood, now: datetime) -> list[
     return notes
 
 
-def _several(words: Vocabulary, kind: str, slugs: tuple[str, ...]) -> tuple[str, str] | None:
+def _several(slugs: tuple[str, ...], text: str) -> tuple[str, str] | None:
     """The value and text of the option for any of several services or areas."""
-    names = [words.names[kind, slug] for slug in slugs]
-    return (",".join(slugs), formatting.alternatives(names)) if names else None
+    return (",".join(slugs), text) if slugs else None
 
 
 # The options of each kind, as HTML of a vocabulary: drawing hundreds of them takes longer than the

@@ -25,10 +25,19 @@ SORTS: dict[Sort, str] = {
 }
 LEVELS = ("beginner", "intermediate", "advanced")
 AUDIENCES = ("kids", "teens", "adults", "seniors")
+PRICES = ("min_price", "max_price")
 MAX_CENTS = 10_000_000
 MAX_SEVERAL = 20
 MAX_OUTSIDE = 40
+# Up to this many services are all named.
+MAX_NAMES = 3
 _DOLLARS = re.compile(r"\$?([0-9]{1,6}(?:\.[0-9]{0,4})?)")
+_WITH_ARTICLE = re.compile(
+    r"\bBronx\b|\b(?:Upper|Lower) (?:East|West) Side\b|\b(?:East|West) Village\b|"
+    r"\b(?:Financial|Flatiron|Garment|Meatpacking|Theater) District\b"
+)
+# The beginnings of places in which people live on, not in.
+_ON = ("the Upper", "the Lower", "Staten Island", "Roosevelt Island", "City Island")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00")
 
 
@@ -78,8 +87,18 @@ def _subject(fields: Mapping[str, str], words: Vocabulary) -> dict[str, Any]:
 
 
 def _prices(fields: Mapping[str, str]) -> dict[str, Any]:
-    prices = {f"{name}_cents": _cents(fields.get(name)) for name in ("min_price", "max_price")}
+    """The lower price is the minimum, whichever field it is in."""
+    low, high = (_cents(fields.get(name)) for name in PRICES)
+    if low is not None and high is not None:
+        low, high = min(low, high), max(low, high)
+    prices = {"min_price_cents": low, "max_price_cents": high}
     return {name: cents for name, cents in prices.items() if cents is not None}
+
+
+def invalid_prices(fields: Mapping[str, str]) -> dict[str, str]:
+    """What was typed as a price and is none, by field."""
+    typed = {name: fields.get(name, "").replace("\x00", "").strip() for name in PRICES}
+    return {name: text[:MAX_LENGTH] for name, text in typed.items() if text and not _cents(text)}
 
 
 def _times(fields: Mapping[str, str]) -> dict[str, Any]:
@@ -201,7 +220,7 @@ _GROUPS = {
 
 def chips(criteria: Understood, words: Vocabulary, sort: Sort, today: date) -> list[Chip]:
     texts = [
-        (_named(words, "service", criteria.service, criteria.services), ("service", "services")),
+        (services(criteria, words), ("service", "services")),
         (_named(words, "category", criteria.category), ("category",)),
         (_place(criteria, words), ("area", "areas")),
         (_price(criteria), ("min_price_cents", "max_price_cents")),
@@ -225,10 +244,25 @@ def _named(words: Vocabulary, kind: str, slug: str | None, several: tuple[str, .
     return formatting.alternatives(names)
 
 
+def services(criteria: Understood, words: Vocabulary) -> str:
+    """Piano, Piano or Violin; Coding, if that word names these services and they are many"""
+    if term := _shared_term(criteria, words):
+        return term[0].upper() + term[1:]
+    return _named(words, "service", criteria.service, criteria.services)
+
+
+def _shared_term(criteria: Understood, words: Vocabulary) -> str | None:
+    if criteria.service or len(criteria.services) <= MAX_NAMES:
+        return None
+    return words.shared_terms.get(frozenset(criteria.services))
+
+
 def _place(criteria: Understood, words: Vocabulary) -> str:
+    """In Brooklyn, in the Bronx or Queens, on the Upper West Side"""
     name = _named(words, "area", criteria.area, criteria.areas)
-    name = re.sub(r"\bBronx\b", "the Bronx", name)
-    return f"in {name}" if name else ""
+    name = _WITH_ARTICLE.sub(r"the \g<0>", name)
+    preposition = "on" if name.startswith(_ON) else "in"
+    return f"{preposition} {name}" if name else ""
 
 
 def _price(criteria: Understood) -> str:
@@ -243,9 +277,19 @@ def _price(criteria: Understood) -> str:
 def _days(criteria: Understood, today: date) -> str:
     if criteria.date is None:
         return ""
-    days = criteria.days or [day for day in (criteria.date, criteria.last_date) if day]
-    texts = [formatting.near_day(day, today).lower() or formatting.short_day(day) for day in days]
-    return (" or " if criteria.days else " – ").join(texts)
+    if criteria.days:
+        return named_days(criteria, today)
+    days = [day for day in (criteria.date, criteria.last_date) if day]
+    return " – ".join(_day_in_words(day, today) for day in days)
+
+
+def named_days(criteria: Understood, today: date) -> str:
+    """Tomorrow or Wed, Nov 25: the only days that count, if others are between them."""
+    return " or ".join(_day_in_words(day, today) for day in criteria.days)
+
+
+def _day_in_words(day: date, today: date) -> str:
+    return formatting.near_day(day, today).lower() or formatting.short_day(day)
 
 
 def _time(criteria: Understood) -> str:
@@ -268,9 +312,8 @@ def phrase(chips: list[Chip]) -> str:
 
 def title(criteria: Understood, words: Vocabulary) -> str:
     """Piano lessons in Brooklyn, Lessons in Brooklyn: Python, C++ or 5 others"""
-    subject = _named(words, "service", criteria.service, criteria.services)
-    subject = subject or _named(words, "category", criteria.category)
+    subject = services(criteria, words) or _named(words, "category", criteria.category)
     place = _place(criteria, words) or "in New York"
-    if len(criteria.services) > 3:
+    if len(criteria.services) > MAX_NAMES and not _shared_term(criteria, words):
         return f"Lessons {place}: {subject}"
     return f"{subject} lessons {place}" if subject else f"Lessons {place}"

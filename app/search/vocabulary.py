@@ -94,6 +94,16 @@ class Vocabulary:
         """The name by kind and slug."""
         return {(row.kind, row.slug): row.name for row in self.terms}
 
+    @cached_property
+    def shared_terms(self) -> dict[frozenset[str], str]:
+        """The shortest term of several services, by these services: "coding"."""
+        terms: dict[frozenset[str], str] = {}
+        for row in sorted(self.terms, key=lambda row: (len(row.term), row.term)):
+            meaning = self.meanings.get(stems(row.term), Meaning())
+            if len(meaning.services) > 1:
+                terms.setdefault(meaning.services, row.term)
+        return terms
+
     def services_in(self, category: str) -> list[str]:
         return [slug for slug, group in self.category_of.items() if group == category]
 

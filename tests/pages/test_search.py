@@ -51,14 +51,34 @@ async def test_the_query_is_shown_as_chips_each_of_which_can_be_removed(
 
 
 async def test_many_services_are_in_the_heading_after_the_place(client: httpx.AsyncClient) -> None:
-    heading = re.search("<h1>(.*)</h1>", (await client.get("/search?q=coding+in+brooklyn")).text)
+    query = "piano, violin, cello or flute in brooklyn"
+    heading = re.search("<h1>(.*)</h1>", (await client.get("/search", params={"q": query})).text)
     assert heading
     assert re.fullmatch(r"Lessons in Brooklyn: .+, .+ or \d+ others", heading[1])
 
 
-async def test_the_bronx_has_its_article(client: httpx.AsyncClient) -> None:
-    page = await visit(client, "/search?q=piano+in+bronx+or+queens")
-    assert "Piano lessons in the Bronx or Queens" in page.text
+async def test_a_word_of_many_services_names_them(client: httpx.AsyncClient) -> None:
+    page = await visit(client, "/search?q=coding+for+my+8+year+old")
+    assert [*chips(page)] == ["Coding", "For kids"]
+    page = await visit(client, chips(page)["For kids"])
+    assert [*chips(page)] == ["Coding"]
+    assert "Coding lessons in New York" in page.text
+    assert "others" not in page.text
+
+
+async def test_places_have_their_article_and_preposition(client: httpx.AsyncClient) -> None:
+    for query, title in (
+        ("piano in bronx or queens", "Piano lessons in the Bronx or Queens"),
+        ("saxophone upper west side", "Saxophone lessons on the Upper West Side"),
+        ("yoga in east village", "Yoga lessons in the East Village"),
+        ("yoga staten island", "Yoga lessons on Staten Island"),
+    ):
+        page = Page(await client.get("/search", params={"q": query}))
+        assert title in page.text
+        # The page's own phrase is understood in the same way.
+        [service, place] = chips(page)
+        again = Page(await client.get("/search", params={"q": f"{service} {place}"}))
+        assert title in again.text
 
 
 async def test_every_criterion_survives_the_removal_of_another(
@@ -163,8 +183,12 @@ async def test_several_days_are_one_chip(client: httpx.AsyncClient, pool: Pool) 
     # Another last day in the form replaces them.
     form = [form for form in page.forms if form.action == "/search"][1]
     assert form.fields["days"].count(",") == 2
+    assert f"Only {days}" in page.text
     page = Page(await form.send(client, last_date=""))
     assert days not in chips(page)
+    # Without the check mark, the days between count, too.
+    page = Page(await form.send(client, days=""))
+    [days] = [text for text in chips(page) if " – " in text]
 
 
 async def test_the_number_of_results_is_shown_and_a_single_one_needs_no_sort(
@@ -197,13 +221,31 @@ async def test_a_page_whose_reading_ended_says_that_there_may_be_more(
     assert ending in page.text
 
 
-async def test_an_invalid_price_is_ignored(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_an_invalid_price_is_ignored_and_explained_at_its_field(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     await factories.instructor(pool, "Anna Diaz")
+    page = await visit(client, "/search?q=piano+under+$90")
+    form = [form for form in page.forms if form.action == "/search"][1]
+    response = await form.send(client, service="piano", max_price="abc", min_price="$20")
+    page = Page(response)
+    assert [*chips(page)] == ["Piano", "From $20"]
+    assert page.text.count("Enter dollars, such as 60 or 62.50.") == 1
+    field = re.search(r'<input\s+id="filter-max_price".*?>', response.text, re.DOTALL)
+    assert field
+    for part in ('value="abc"', 'aria-invalid="true"', "autofocus", "filter-max_price-error"):
+        assert part in field[0]
+    assert '<details class="fold filters" open>' in response.text
     for price in ("1e999999", "1e9", "nan", "-5", "٣", "$", "."):
         answer = await client.get("/search", params={"refined": "1", "max_price": price})
         assert answer.status_code == 200
         assert names_on(Page(answer), "Anna Diaz") == ["Anna Diaz"]
         assert chips(Page(answer)) == {}
+
+
+async def test_prices_in_the_wrong_order_are_swapped(client: httpx.AsyncClient) -> None:
+    page = await visit(client, "/search?refined=1&service=piano&min_price=90&max_price=20")
+    assert [*chips(page)] == ["Piano", "$20 to $90"]
 
 
 async def test_with_a_day_and_time_all_times_lie_in_them_and_hold_at_once(
