@@ -248,6 +248,16 @@ async def test_prices_in_the_wrong_order_are_swapped(client: httpx.AsyncClient) 
     assert [*chips(page)] == ["Piano", "$20 to $90"]
 
 
+async def test_a_result_opens_with_the_length_whose_price_it_says(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    await factories.instructor(pool, "Anna Diaz", rate_cents=8000, durations=(30, 60))
+    for path in ("/", "/search?q=piano"):
+        page = await visit(client, path)
+        assert "Piano · $40 for 30 min · $80 an hour" in page.text
+        assert "Piano, 30 min" in (await visit(client, page.links["Anna Diaz"])).text
+
+
 async def test_with_a_day_and_time_all_times_lie_in_them_and_hold_at_once(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
