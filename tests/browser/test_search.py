@@ -13,6 +13,11 @@ from tests.browser.board import book
 from tests.browser.conftest import Open
 from tests.cluster import PATIENCE
 
+LINES = """(element) => {
+  const range = document.createRange();
+  range.selectNodeContents(element);
+  return range.getClientRects().length;
+}"""
 PHRASE = "paino under $80 tomorrow evening in brooklyn"
 
 
@@ -88,7 +93,8 @@ async def test_on_a_phone_a_student_removes_searches_and_books_from_the_start_pa
     anna = await factories.instructor(pool, "Anna Diaz", durations=(30, 60))
     ben = await factories.student(pool, "Ben Ode")
     page = await open_page("/", ben, viewport={"width": 390, "height": 844})
-    for query in ("yoga", "guitar lessons for beginners in the upper west side tomorrow evening"):
+    long = "guitar lessons for beginners on the upper west side tomorrow evening"
+    for query in ("yoga", "piano", long):
         await page.goto(f"/search?q={query}")
     await page.goto("/")
     recent = page.get_by_role("region", name="Recent searches")
@@ -97,17 +103,33 @@ async def test_on_a_phone_a_student_removes_searches_and_books_from_the_start_pa
     await expect(recent.get_by_role("button").first).to_be_in_viewport(ratio=1)
     assert await violations(page) == []
     await recent.get_by_role("button").first.click()
-    await expect(recent.get_by_role("link")).to_have_text(["yoga"])
-    await expect(recent).to_be_focused()
+    await expect(recent.get_by_role("link")).to_have_text(["piano", "yoga"])
+    await expect(recent.get_by_role("link").first).to_be_focused()
+    announcements = page.locator("#announcements")
+    await expect(announcements).to_have_text(f"Removed “{long}”.")
     assert await page.evaluate("scrollY") == 0
+    await recent.get_by_role("button").last.click()
+    await expect(recent.get_by_role("link", name="piano")).to_be_focused()
     await recent.get_by_role("button").click()
-    await expect(page.get_by_role("combobox")).to_be_focused()
+    box = page.get_by_role("combobox")
+    await expect(box).to_be_focused()
+    await expect(announcements).to_contain_text("Removed “piano”.")
+    # The kind of a suggestion stays whole beside a long one.
+    await box.fill(f"{long} in brook")
+    kind = page.get_by_role("option").locator("small").first
+    await expect(kind).to_have_text("Area")
+    assert await kind.evaluate(LINES) == 1
+    await box.fill("")
     # A time on a card is held at once, for the length that results have.
     time = page.locator(".next .time").first
     await expect(time).to_have_accessible_name(re.compile("Piano with Anna Diaz, 30 minutes"))
     await time.click()
     await expect(page.locator("h1")).to_have_text("Review and book")
     assert await pool.fetchval("select instructor_id from booking where state = 'held'") == anna.id
+    # There, it does not look like a booked lesson.
+    await page.goto("/")
+    lessons = page.get_by_role("region", name="Your next lessons")
+    await expect(lessons.get_by_text("on hold for you")).to_be_visible()
 
 
 async def test_the_first_free_times_of_the_start_page_are_in_sight_without_scrolling(
