@@ -11,6 +11,8 @@ from typing import Any
 
 import jinja2
 import orjson
+from jinja2.filters import do_xmlattr
+from jinja2.nodes import EvalContext
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
@@ -76,6 +78,7 @@ def templates(folder: Path) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["xmlattr"] = _attributes
     # For `tojson`, which escapes what HTML would end a script with.
     environment.policies["json.dumps_function"] = _dumps
     environment.policies["json.dumps_kwargs"] = {}
@@ -88,6 +91,14 @@ def templates(folder: Path) -> jinja2.Environment:
         )
     )
     return environment
+
+
+@jinja2.pass_eval_context
+def _attributes(context: EvalContext, attributes: Mapping[str, Any]) -> str:
+    """Jinja's xmlattr with valid boolean attributes: True is an empty value, False is none."""
+    values = {name: "" if value is True else value for name, value in attributes.items()}
+    present = {name: value for name, value in values.items() if value is not False}
+    return do_xmlattr(context, present)
 
 
 def _dumps(value: Any) -> str:

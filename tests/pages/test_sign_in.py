@@ -11,6 +11,16 @@ from tests.forms import Page
 from tests.pages.visitor import visit
 
 
+async def test_boolean_attributes_are_valid(client: httpx.AsyncClient) -> None:
+    for path in ("/login", "/register", "/reset-password"):
+        page = (await client.get(path)).text
+        assert re.search(r' required=""', page), path
+        assert not re.search(r'="(True|False|None)"', page), path
+    email = re.search(r'<input\s+id="email".*?>', (await client.get("/login")).text, re.DOTALL)
+    assert email
+    assert ' autofocus=""' in email[0]
+
+
 @pytest.mark.parametrize(
     "address",
     ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"],
