@@ -89,7 +89,8 @@ export class Lesson extends EventTarget {
 
   get #invitation() {
     const { isEmptyWeek, first } = this.#offer;
-    return isEmptyWeek ? `Nothing free ${week(first)}` : "Choose a time";
+    const days = week(first).replaceAll(" ", "\u00a0");
+    return isEmptyWeek ? `Nothing free ${days}` : "Choose a time";
   }
 
   // Messages about another time no longer hold.
@@ -266,9 +267,11 @@ export class Lesson extends EventTarget {
     location.assign(`/book/${id}`);
   }
 
-  #onRefusal({ code, detail, alternatives, version, booking_id: id }) {
+  #onRefusal({ code, detail, field, alternatives, version, booking_id: id }) {
     if (code === "NOT_SIGNED_IN") {
       location.assign(`/login?${new URLSearchParams({ next: this.#returnAddress })}`);
+    } else if (field === "location_type") {
+      location.reload(); // the service is offered at other places now
     } else if (alternatives) {
       this.#refusal = { start: this.#offer.selected, version };
       // The time was free on this screen.

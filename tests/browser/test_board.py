@@ -205,7 +205,7 @@ async def test_a_week_that_empties_on_an_open_page_says_so_at_once(
 
     # The card invites nobody to choose one of no times, nor does it after a reload.
     for _ in range(2):
-        await expect(page.locator("#when")).to_have_text(re.compile(r"^Nothing free \w+ \d+"))
+        await expect(page.locator("#when")).to_have_text(re.compile(r"^Nothing free\s\w+\s\d+\s–"))
         await expect(page.get_by_role("link", name="Sign in to book")).to_be_hidden()
         await page.reload()
         await expect(page.locator("#live")).to_have_attribute("data-state", "live")

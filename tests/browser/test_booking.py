@@ -107,6 +107,19 @@ async def test_a_time_taken_without_a_message_is_refused_in_place(
     await expect(page).to_have_url(BOOK_PAGE)
 
 
+async def test_a_place_that_is_no_longer_offered_does_not_stop_the_booking(
+    open_page: Open, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    page = await selected_time(open_page, anna, ben, silent=True)
+    await pool.execute("update service set location_types = '{student,public}'")
+    await page.locator("#hold-button").click()
+    await expect(page.locator("#hold [name=location_type]")).to_have_value("student")
+    await page.locator("#hold-button").click()
+    await expect(page).to_have_url(BOOK_PAGE)
+    await expect(page.get_by_label("At your place")).to_be_checked()
+
+
 async def test_a_double_click_holds_once_and_a_lost_response_can_be_requested_again(
     open_page: Open, pool: Pool
 ) -> None:
