@@ -29,6 +29,9 @@ HASTE = (
     "shared_buffers=64MB",
     "max_connections=200",
     "autovacuum_naptime=5s",
+    # More than the statements of all databases of a run: tests count calls, and Postgres would
+    # forget those of the rarest statements.
+    "pg_stat_statements.max=50000",
 )
 TEMPLATE = "migrated"
 # Seconds until a wait fails. Long enough for a busy machine, because a wait ends as soon as its
