@@ -175,12 +175,12 @@ class LastPlace:
     location_type: str = ""
     address: str = ""
 
-    def default_of(self, offered: Sequence[str]) -> str:
+    def default_of(self, places: Sequence[str]) -> str:
         """The place to preselect of those that a service offers: one for which nothing has to be
         typed, if possible, and of these the last one."""
         complete = ("student", "instructor") if self.address else ("instructor",)
-        usable = [each for each in complete if each in offered]
-        return self.location_type if self.location_type in usable else [*usable, *offered][0]
+        usable = [place for place in complete if place in places]
+        return self.location_type if self.location_type in usable else [*usable, *places][0]
 
 
 _reserve = statement("reserve", Outcome)

@@ -27,7 +27,7 @@ section.addEventListener("submit", async (event) => {
   section.removeAttribute("aria-busy");
 });
 
-// Draws the list as it is now, without `entry`.
+// Replaces the list with that of `page`, which no longer has `entry`.
 function draw(entry, page) {
   const list = entry.parentElement;
   const index = [...list.children].indexOf(entry);
