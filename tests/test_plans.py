@@ -119,7 +119,7 @@ SEARCH: dict[str, Any] = {
     "limit": 31,
 }
 HOT: dict[str, dict[str, Any]] = {
-    "session_by_id": {"session_id": account_id(1500), "now": NOW},
+    "open_sessions": {"keys": [account_id(1500), account_id(1501)]},
     "insert_session": {
         "account_id": account_id(1500),
         "now": NOW,

@@ -15,6 +15,7 @@ from itsdangerous import BadSignature, Signer
 
 from app import gate
 from app.accounts import demo_accounts
+from app.batch_loader import BatchLoader
 from app.db import Db, Pool, Tx, transact
 from app.settings import Settings, SettingsError
 from app.statements import statement
@@ -71,6 +72,7 @@ class Session:
 
 @dataclass(frozen=True)
 class _SessionRow:
+    session_id: UUID
     account_id: UUID
     email: str
     full_name: str
@@ -95,7 +97,9 @@ class _Roles:
     roles: list[str]
 
 
-_session_by_id = statement("session_by_id", _SessionRow)
+_open_sessions = BatchLoader(
+    statement("open_sessions", _SessionRow), key_of=lambda row: row.session_id
+)
 _permissions_of_roles = statement("permissions_of_roles", str)
 _roles_of_accounts = statement("roles_of_accounts", _Roles)
 _insert_session = statement("insert_session", UUID)
@@ -117,8 +121,8 @@ async def authenticate(
     session_id = _session_id(token, settings) if token else None
     if session_id is None:
         return None
-    row = await _session_by_id.first(db, session_id=session_id, now=now)
-    if row is None or demo_accounts.is_refused(row.email, settings):
+    row = await _open_sessions.first(db, session_id)
+    if row is None or row.expires_at <= now or demo_accounts.is_refused(row.email, settings):
         return None
     expires_at, latest = row.expires_at, row.created_at + MAX_LIFE
     renewed = expires_at < min(now + LIFE - RENEW_AFTER, latest)

@@ -66,12 +66,12 @@ class Tally:
 @asynccontextmanager
 async def direct(stack: Stack) -> AsyncIterator[Book]:
     """Books with the product's own statements, without the product."""
-    read_session, _ = CATALOG["session_by_id"]
+    read_session, _ = CATALOG["open_sessions"]
     async with direct_pool(stack, DIRECT) as bookings, direct_pool(stack, SESSIONS) as sessions:
 
         async def book(_: int, student: Student, offer: Offer, start: datetime) -> str:
             now, key = datetime.now(UTC), str(uuid.uuid4())
-            account = await sessions.fetchrow(read_session, student.session_id, now, timeout=60)
+            account = await sessions.fetchrow(read_session, [student.session_id], timeout=60)
             assert account is not None
             record = await bookings.fetchrow(
                 _reserve.sql,

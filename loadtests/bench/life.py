@@ -159,7 +159,7 @@ async def _through_http(stack: Stack) -> AsyncIterator[Ways]:
 @asynccontextmanager
 async def _directly(stack: Stack) -> AsyncIterator[Ways]:
     """The product's own statements: for each call the session and the change."""
-    read_session, _ = CATALOG["session_by_id"]
+    read_session, _ = CATALOG["open_sessions"]
     async with (
         direct_pool(stack, "direct") as bookings,
         direct_pool(stack, "sessions") as sessions,
@@ -167,7 +167,7 @@ async def _directly(stack: Stack) -> AsyncIterator[Ways]:
 
         async def ask(student: Student, sql: str, *values: object) -> str:
             now = datetime.now(UTC)
-            await sessions.fetchrow(read_session, student.session_id, now, timeout=60)
+            await sessions.fetchrow(read_session, [student.session_id], timeout=60)
             key = (now, str(uuid.uuid4()), FINGERPRINT)
             record = await bookings.fetchrow(sql, *_with(values, key), timeout=60)
             assert record is not None

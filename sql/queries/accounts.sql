@@ -1,13 +1,13 @@
--- name: session_by_id
--- The account behind a session; every request that is not public reads it.
-select a.id as account_id, a.email::text, a.full_name, a.time_zone, a.clock::text as clock,
+-- name: open_sessions
+-- The accounts behind sessions; every request that is not public reads its own. The caller compares
+-- `expires_at` with the time of the request.
+select s.id as session_id, a.id as account_id, a.email::text, a.full_name, a.time_zone, a.clock::text as clock,
        a.verified_at is not null as is_verified,
        array(select r.role from account_role r where r.account_id = a.id) as roles,
        s.created_at, s.expires_at, coalesce(s.last_used_at, s.created_at) as last_used_at
 from session s
 join account a on a.id = s.account_id
-where s.id = :session_id and s.revoked_at is null and s.expires_at > :now
-  and a.erasure_began_at is null
+where s.id = any (:keys::uuid[]) and s.revoked_at is null and a.erasure_began_at is null
 
 -- name: permissions_of_roles
 select distinct p.permission from role_permission p where p.role = any (:roles::text[])
