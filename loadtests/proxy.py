@@ -3,6 +3,8 @@ connections: from then on it drops their bytes in both directions without closin
 firewall that lost its state. New connections work."""
 
 import asyncio
+import os
+import stat
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +28,11 @@ class Proxy:
         self.own.parent.mkdir(parents=True, exist_ok=True)
         serving = asyncio.start_unix_server(self._serve, self.own)
         self._server = self._loop.run_until_complete(serving)
+        # Whoever may use the target may use the proxy. As root, the product's processes run as
+        # another user.
+        target = self.target.stat()
+        self.own.chmod(stat.S_IMODE(target.st_mode))
+        os.chown(self.own, target.st_uid, target.st_gid)
         self._thread.start()
         return self
 

@@ -3,6 +3,7 @@ survives."""
 
 import os
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,20 @@ def test_a_muted_connection_is_open_and_silent_and_a_new_one_works(
             with pytest.raises(TimeoutError):
                 after.recv(100)  # the end of the connection is not passed on either
     assert not own.exists()
+
+
+def test_whoever_may_use_the_target_may_use_the_proxy(tmp_path: Path) -> None:
+    """As root, the product runs as Postgres's user, if that one can read the interpreter."""
+    target, own = tmp_path / "target.sock", tmp_path / "proxy.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(target))
+        target.chmod(0o660)
+        if os.geteuid() == 0:
+            os.chown(target, 12_345, 54_321)
+        with Proxy(target, own):
+            expected, actual = target.stat(), own.stat()
+    assert stat.S_IMODE(actual.st_mode) == 0o660
+    assert (actual.st_uid, actual.st_gid) == (expected.st_uid, expected.st_gid)
 
 
 def _opened(path: Path) -> socket.socket:
