@@ -81,7 +81,7 @@ def product(log: Path) -> Iterator["Product"]:
         stack.callback(shutil.rmtree, sockets, ignore_errors=True)
         output = stack.enter_context(log.open("wb"))
         database = postgres.prepare(folder, sockets, ("max_connections=200",))
-        cache = redis.prepare(sockets)
+        cache = redis.prepare(sockets, database.user)
         stores = {
             "postgres": stack.enter_context(Store(database.program(), database.answers, output)),
             "redis": stack.enter_context(Store(cache.program(), cache.answers, output)),
