@@ -48,6 +48,16 @@ def test_the_verdict_fails_when_a_limit_does_not_hold_or_hits_the_wrong_people(
     assert [check.name for check in flood_verdict.judge(run) if not check.passed] == [failing]
 
 
+def test_while_redis_answers_late_a_process_counts_anew() -> None:
+    run = RUN | {"statuses": RUN["statuses"] | {"lessons": {"422": 200, "429": 5}}}
+    assert all(check.passed for check in flood_verdict.judge(run, redis_was_late=True))
+    run["statuses"]["lessons"]["422"] = 201
+    failed = [each for each in flood_verdict.judge(run, redis_was_late=True) if not each.passed]
+    assert [each.value for each in failed] == [
+        "201 answered, 5 refused (limit 200, as Redis answered late)"
+    ]
+
+
 def test_a_refusal_without_retry_after_fails() -> None:
     checks = flood_verdict.judge(RUN | {"waits": ["59", ""]})
     assert [each.name for each in checks if not each.passed] == ["refusals say when to try again"]
