@@ -6,8 +6,15 @@ PORT ?= 8000
 DATA ?= var
 WORKERS ?= 1
 ARGS ?=
-PYTHON ?= python3
 UV ?= uv
+# python3, or the system's own if python3 was compiled without optimizations, as pyenv does unless
+# told otherwise: everything would take a quarter more CPU.
+PYTHON ?= $(shell python3 -c '$(IS_SLOW)' 2>/dev/null && /usr/bin/python3 -c '$(CAN_INSTALL)' \
+  2>/dev/null && echo /usr/bin/python3 || echo python3)
+IS_SLOW := import sys, sysconfig; options = sysconfig.get_config_var("CONFIG_ARGS") or ""; \
+  sys.exit(sys.base_prefix == "/usr" or "--enable-optimizations" in options)
+IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
+CAN_INSTALL := import ensurepip, venv; $(IS_SUPPORTED)
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -30,9 +37,11 @@ help:  ## this list
 setup: $(INSTALLED)  ## .venv with everything in requirements.lock
 
 $(INSTALLED): requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { \
+	@$(PYTHON) -c '$(IS_SUPPORTED)' || { \
 	  echo "This needs Python 3.11 to 3.14; $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing)."; \
 	  echo "Name another one: make PYTHON=python3.12 setup"; exit 1; }
+	@test -e $(PY) -o '$(origin PYTHON) $(PYTHON)' != 'file /usr/bin/python3' || \
+	  echo "Using $(PYTHON): python3 was compiled without optimizations."
 	@$(PY) -m pip --version >/dev/null 2>&1 || \
 	  $(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 && $(PY) -m pip --version >/dev/null 2>&1 || { \
 	  echo "$(PYTHON) cannot create a venv (Debian and Ubuntu: apt install python3-venv)."; \

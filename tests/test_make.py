@@ -12,8 +12,10 @@ from tests.cluster import PATIENCE
 from tests.processes import ROOT
 
 
-def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def make(*arguments: str, folder: Path = ROOT, path: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs make, with `path` before PATH."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    environment["PATH"] = f"{path}:{environment['PATH']}" if path else environment["PATH"]
     return subprocess.run(
         ["make", *arguments],
         cwd=folder,
@@ -58,6 +60,28 @@ def test_a_python_without_venv_is_reported_in_one_sentence_until_it_is_installed
     make("setup", f"PYTHON={sys.executable}", folder=checkout)
     pip = subprocess.run([checkout / ".venv" / "bin" / "pip", "--version"], check=False)
     assert pip.returncode == 0
+
+
+@pytest.mark.parametrize("is_slow", [True, False])
+def test_a_python_without_optimizations_gives_way_to_the_systems_own(
+    checkout: Path, is_slow: bool
+) -> None:
+    """This python3 says of itself whether it is slow, and is complete otherwise."""
+    python = checkout / "python3"
+    python.write_text(
+        f'#!/bin/sh\ncase "$2" in *CONFIG_ARGS*) exit {int(not is_slow)};; esac\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    commands = make("--dry-run", "setup", folder=checkout, path=str(checkout)).stdout
+    system = subprocess.run(
+        ["/usr/bin/python3", "-c", "import ensurepip, sys; sys.exit(sys.version_info < (3, 11))"],
+        check=False,
+        capture_output=True,
+    )
+    is_preferred = is_slow and system.returncode == 0
+    assert ("  /usr/bin/python3 -m venv" in commands) == is_preferred
+    assert ("  python3 -m venv" in commands) != is_preferred
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,7 @@ async def test_from_a_card_of_the_start_page_to_a_lesson_by_keyboard(
     await expect(page.locator("#hold-button")).to_have_text("Review and book")
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     # Choosing another time is announced, and the next Tab reaches the card.
+    await page.evaluate("scrollTo(0, 0)")  # away from the card
     other = time_button(page, anna.at("12:00", day=1))
     await other.focus()
     await page.keyboard.press("Enter")
