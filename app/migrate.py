@@ -250,12 +250,17 @@ async def wait_until_reachable(dsn: str) -> None:
     while True:
         try:
             connection = await _connect(dsn)
+            try:
+                await connection.close(timeout=10)
+            except (OSError, asyncpg.ConnectionDoesNotExistError) as error:  # it is stopping
+                raise UnreachableError(
+                    f"The Postgres at DATABASE_URL ended the connection: {error}."
+                ) from None
         except UnreachableError:
             if clock() > deadline:
                 raise
             await asyncio.sleep(0.5)
         else:
-            await connection.close(timeout=10)
             return
 
 

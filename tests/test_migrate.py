@@ -595,3 +595,24 @@ async def test_reset_leaves_no_earlier_function(database: str) -> None:
         assert await connection.fetchval(
             "select to_regproc('code.leftover') is null and to_regproc('code.reserve') is not null"
         )
+
+
+async def test_a_server_that_stops_during_the_first_connection_is_waited_for(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close, closed = asyncpg.Connection.close, 0
+
+    async def break_once(self: Any, *, timeout: float | None = None) -> None:
+        nonlocal closed
+        closed += 1
+        await close(self, timeout=timeout)
+        if closed == 1:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(asyncpg.Connection, "close", break_once)
+    await migrate.wait_until_reachable(database_url)
+    assert closed == 2
+    closed = 0
+    monkeypatch.setattr(migrate, "REACHABLE_SECONDS", -1)
+    with pytest.raises(migrate.UnreachableError, match="ended the connection"):
+        await migrate.wait_until_reachable(database_url)

@@ -493,6 +493,8 @@ async def test_postgres_restarted_twice_and_nothing_is_lost(
         carl = await factories.instructor(pool, "Carl")
         web = starter("serve")
         starter("relay")
+        await factories.lesson(pool, ben.id, anna.service_id, anna.at("11:00"))
+        await all_published(pool)  # the relay has started
         screens = Screens(web.url)
         screen = await screens.open()
         await screen.shows(anna)
