@@ -105,6 +105,9 @@ class Relay:
             while not await self.lock(connection):  # noqa: ASYNC110 — Postgres does not notify
                 await asyncio.sleep(self._poll_seconds)
             log.info("relay_active", shard=self._shard)
+            # A standby that was behind when it took over gives the ids of lost changes to new ones.
+            self._published = []
+            self._removal_due = float("inf")
             await self._publish_changes(connection)
         log.warning("relay_released", shard=self._shard, reason="redis_unavailable")
         await asyncio.sleep(2 * self._poll_seconds)  # so that another one takes over

@@ -25,7 +25,7 @@ from tests import factories
 from tests.cluster import PATIENCE, TEMPLATE, Server
 from tests.conftest import RedisServer
 from tests.processes import Starter
-from tests.realtime.faults import Proxy
+from tests.realtime.faults import Proxy, all_published
 
 
 @pytest_asyncio.fixture
@@ -89,6 +89,25 @@ async def test_each_change_travels_on_its_calendars_partition_in_order(
         partition = zlib.crc32(instructor.id.bytes) % channels.PARTITIONS
         assert [channel for channel, _ in own] == [f"board:{partition}"] * 2
         assert [message["version"] for _, message in own] == [1, 2]
+
+
+async def test_an_id_that_the_queue_uses_again_after_a_failover_is_published(
+    pool: Pool, client: Redis, subscriber: PubSub, settings: Settings
+) -> None:
+    """The standby knew neither the change with that id nor that it was published."""
+    anna, ben = await factories.instructor(pool), await factories.student(pool)
+    before_and_after = relaying(client, settings)
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("09:00"))
+    async with db.exclusive_connection(pool) as connection:
+        assert await before_and_after.publish_batch(connection) == 1
+    await pool.execute("delete from outbox_unpublished")
+    await pool.execute("alter table outbox_unpublished alter column id restart")
+    await factories.lesson(pool, ben.id, anna.service_id, anna.at("11:00"))
+    running = asyncio.create_task(before_and_after.run(pool))
+    await all_published(pool)
+    running.cancel()
+    messages = await received(subscriber, 2)
+    assert [message["version"] for _, message in messages] == [1, 2]
 
 
 async def test_a_message_has_the_altered_days_and_the_events(
