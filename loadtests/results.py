@@ -48,7 +48,7 @@ class InstructorEvents:
     missing."""
 
     instructor: str
-    created: list[str]
+    bookings: list[str]
     refreshed: bool
 
 

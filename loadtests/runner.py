@@ -256,9 +256,9 @@ class Runner:
                     for version in range(step.above + 1, step.up_to + 1):
                         arrivals.setdefault(version, []).append(step.at)
         for instructor, watcher in self.own.items():
-            created = [booking for event, booking in watcher.client.events if event == "created"]
+            bookings = [booking for _, booking in watcher.client.events]
             results.instructor_events.append(
-                InstructorEvents(instructor, created, watcher.client.refreshed)
+                InstructorEvents(instructor, bookings, watcher.client.refreshed)
             )
         results.save(self.plan.results)
 

@@ -301,8 +301,9 @@ def _same(screen: ScreenState, board: Board | None) -> bool:
 
 
 def _instructor_event_checks(results: Results) -> list[Check]:
-    """Whether instructors received each new lesson on their own sockets. After a `refresh` some may
-    be missing."""
+    """Whether instructors received each new lesson on their own sockets. After a fault, a newer
+    message about it may come first, and the older ones are not sent then. After a `refresh` some
+    may be missing."""
     if not results.instructor_events:
         return []
     missed = 0
@@ -312,7 +313,7 @@ def _instructor_event_checks(results: Results) -> list[Check]:
             for booking, instructor in results.booked.items()
             if instructor == own.instructor
         }
-        missed += 0 if own.refreshed else len(booked - set(own.created))
+        missed += 0 if own.refreshed else len(booked - set(own.bookings))
     return [_must_be_zero("new lessons missing on the instructor's own socket", missed)]
 
 
