@@ -16,9 +16,9 @@ class Check:
 
 
 def judge(run: dict[str, Any], *, redis_was_late: bool = False) -> list[Check]:
-    """The verdict on a run, as `_save` wrote it. `redis_was_late`: on a machine with too much to do,
-    the web process counted alone for a while. Then it began at 0, so it answered up to twice as
-    much."""
+    """The verdict on a run, as `_save` wrote it. `redis_was_late`: the machine was overloaded, and
+    the web process counted alone for a while. It began at 0 then, so it may have allowed up to
+    twice the limit."""
     statuses: dict[str, dict[str, int]] = run["statuses"]
     checks = []
     for kind, limit_in_redis in LIMITS.items():

@@ -28,8 +28,8 @@ class Proxy:
         self.own.parent.mkdir(parents=True, exist_ok=True)
         serving = asyncio.start_unix_server(self._serve, self.own)
         self._server = self._loop.run_until_complete(serving)
-        # Whoever may use the target may use the proxy. As root, the product's processes run as
-        # another user.
+        # Give the socket the target's owner and mode: if root starts the product, its processes
+        # run as another user.
         target = self.target.stat()
         self.own.chmod(stat.S_IMODE(target.st_mode))
         os.chown(self.own, target.st_uid, target.st_gid)

@@ -27,8 +27,10 @@ def name_of(row: session._SessionRow | None) -> str | None:
 async def session_of(pool: Pool, name: str, settings: Settings) -> UUID:
     account = await factories.student(pool, name)
     await factories.token_of(pool, account.id, settings)
-    found: UUID = await pool.fetchval("select id from session where account_id = $1", account.id)
-    return found
+    session_id: UUID = await pool.fetchval(
+        "select id from session where account_id = $1", account.id
+    )
+    return session_id
 
 
 async def calls_of(pool: Pool) -> int:
@@ -136,7 +138,7 @@ async def test_a_batch_is_bounded(pool: Pool, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def until_waiting(pool: asyncpg.Pool, count: int) -> None:
-    """Until so many statements of this database wait for a lock."""
+    """Waits until `count` statements of this database wait for a lock."""
     async with asyncio.timeout(PATIENCE):
         while (
             await pool.fetchval(

@@ -1,8 +1,8 @@
 -- name: open_sessions
 -- The accounts behind sessions; every request that is not public reads its own. The caller compares
 -- `expires_at` with the time of the request.
-select s.id as session_id, a.id as account_id, a.email::text, a.full_name, a.time_zone, a.clock::text as clock,
-       a.verified_at is not null as is_verified,
+select s.id as session_id, a.id as account_id, a.email::text, a.full_name, a.time_zone,
+       a.clock::text as clock, a.verified_at is not null as is_verified,
        array(select r.role from account_role r where r.account_id = a.id) as roles,
        s.created_at, s.expires_at, coalesce(s.last_used_at, s.created_at) as last_used_at
 from session s
