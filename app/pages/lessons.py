@@ -102,9 +102,9 @@ def _groups(lessons: list[Booking], request: Request, scope: Scope) -> list[Grou
 
 
 def _near(day: date, today: date) -> str:
-    """Today, Tomorrow, This week (until Sunday) or Later."""
-    sunday = today + timedelta(days=6 - today.weekday())
-    return formatting.near_day(day, today) or ("This week" if day <= sunday else "Later")
+    """Today, Tomorrow, Next 7 days or Later."""
+    week = today + timedelta(days=7)
+    return formatting.near_day(day, today) or ("Next 7 days" if day <= week else "Later")
 
 
 async def _own(
