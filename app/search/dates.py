@@ -1,7 +1,7 @@
 """The grammar of days in a search: "tomorrow", "mon or wed", "next weekend", "on May 3"."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
@@ -47,6 +47,11 @@ _PARTS_OF_MONTH = {
     "beginning": (1, 10), "start": (1, 10), "early": (1, 10), "middle": (11, 20), "mid": (11, 20),
     "end": (21, 31), "late": (21, 31),
 }  # fmt: skip
+# A day of the month, and no time, price or length.
+_LISTED_DAY = (
+    r"\b(?:[12]?\d|3[01])(?: (?:st|nd|rd|th))?\b"
+    r"(?! ?(?:am|pm|oclock|dollar|buck|usd|\$|min|hour|hr|-|/|to\b))(?![:.])"
+)
 _MARK = r"\x01\d+,\d?,\d\x01"
 
 
@@ -72,19 +77,48 @@ def read(reading: Reading) -> None:
     _read_months(reading)
 
 
-def set_days(reading: Reading, first: date, after: int, last: date | None = None) -> None:
-    """`after` days after `first`, up to `last`."""
-    if "date" not in reading.values:
-        first += timedelta(days=after)
-        reading.values["date"] = first
-        if last is not None and last > first:
-            reading.values["last_date"] = min(last, first + timedelta(days=MAX_DAYS - 1))
+def set_days(
+    reading: Reading,
+    match: re.Match[str],
+    first: date,
+    after: int,
+    last: date | None = None,
+) -> None:
+    """`after` days after `first`, up to `last`; `match` names them."""
+    first += timedelta(days=after)
+    _set(reading, match, _range(first, last or first))
+
+
+def _set(reading: Reading, match: re.Match[str], days: Sequence[date]) -> None:
+    """The first days in a query count, and those that "or" or "and" joins to others: "this weekend
+    or next monday"."""
+    values = reading.values
+    if "date" in values:
+        is_joined = re.search(r"\b(?:or|and)(?: \|)* $", match.string[: match.start()]) or re.match(
+            r"(?: \|)* (?:or|and)\b", match.string[match.end() :]
+        )
+        if not is_joined:
+            return
+        last = values.pop("last_date", values["date"])
+        days = [*days, *(values.pop("days", None) or _range(values["date"], last))]
+    first = min(days)
+    days = [day for day in sorted({*days}) if (day - first).days < MAX_DAYS]
+    values["date"] = first
+    if len(days) > 1:
+        values["last_date"] = days[-1]
+    if len(days) <= (days[-1] - first).days:
+        values["days"] = tuple(days)
+
+
+def _range(first: date, last: date) -> list[date]:
+    count = min(max((last - first).days, 0) + 1, MAX_DAYS)
+    return [first + timedelta(days=n) for n in range(count)]
 
 
 def follows_month(match: re.Match[str]) -> bool:
-    """Whether these numbers are days: in "dec 20-24"."""
-    words = match.string[: match.start()].split()
-    return bool(words) and words[-1] in {*MONTHS, *SHORT_MONTHS}
+    """Whether these numbers are days: in "dec 20-24" and "dec 3, 5 and 7"."""
+    earlier = r"(?: \d{1,2}(?: (?:st|nd|rd|th))?)*" if " and " in match[0] else ""
+    return bool(re.search(rf"\b(?:{_MONTH}){earlier} $", match.string[: match.start()]))
 
 
 # ---- single days
@@ -117,9 +151,15 @@ def _mark_dates(reading: Reading) -> None:
         rf"{before}\b(\d{{1,2}}) ?/ ?(\d{{1,2}})(?: ?/ ?(\d{{2,4}}))?\b",
         lambda m: _date(reading, _year(m[3]), int(m[1]), int(m[2])),
     )
+    # "dec 3, 5 and 7": the month belongs to each day.
+    reading.text = re.sub(
+        rf"\b({_MONTH}) ({_LISTED_DAY}(?: (?:(?:or|and) )?{_LISTED_DAY})+)",
+        _repeat_month,
+        reading.text,
+    )
     # "dec 1-5": the month belongs to both days.
     reading.text = re.sub(
-        rf"\b({_MONTH}) {day} ?((?:{_TO}|or|and)) ?{day}"
+        rf"\b({_MONTH}) {day} ?({_TO}) ?{day}"
         r"(?! ?(?:am|pm|:|dollar|minute))(?![\d:.])\b",
         r"\1 \2 \3 \1 \4",
         reading.text,
@@ -145,6 +185,13 @@ def _mark_dates(reading: Reading) -> None:
         rf"{before}\b(\d{{1,2}}) (?:st|nd|rd|th)\b(?! (?:grade|week)\b)",
         lambda m: _day_of_month(reading, int(m[1])),
     )
+
+
+def _repeat_month(match: re.Match[str]) -> str:
+    month, days = match[1], match[2]
+    if not re.search("or|and", days) and len(re.findall(r"\d+", days)) == 2:
+        return match[0]  # in "dec 3 5", 5 may be an hour
+    return re.sub(r"(\d+)", rf"{month} \1", days)
 
 
 def _day_of_month(reading: Reading, day: int) -> _Day | None:
@@ -241,8 +288,6 @@ def _time_of_day(clock: str | None) -> timedelta | None:
 
 def _read_named(reading: Reading, match: re.Match[str]) -> None:
     """Marked days, and those between them in "monday to friday"."""
-    if "date" in reading.values:
-        return
     days: list[date] = []
     previous: _Day | None = None
     is_next = bool(match["early"] or match["late"])
@@ -264,18 +309,12 @@ def _read_named(reading: Reading, match: re.Match[str]) -> None:
         else:
             days.append(day.date)
         previous = day
-    first, last = min(days), max(days)
     limit = "since" if match["open"] else match["limit"]
     if limit == "between" or (limit == "from" and len(days) > 1):
         limit = None
     if limit:
-        first, last = _limits(reading, first, limit)
-    else:
-        days = [day for day in sorted({*days}) if (day - first).days < MAX_DAYS]
-        if len(days) <= (days[-1] - first).days:
-            last = days[-1]
-            reading.values["days"] = tuple(days)
-    set_days(reading, first, 0, last)
+        days = _range(*_limits(reading, min(days), limit))
+    _set(reading, match, days)
 
 
 def _limits(reading: Reading, day: date, limit: str) -> tuple[date, date]:
@@ -305,7 +344,7 @@ def _from_to(reading: Reading, first: _Day, last: _Day) -> list[date]:
     if first.weekday is not None and last.weekday is not None:
         length = timedelta(days=(last.weekday - first.weekday) % 7)
         begin = max(end - length, reading.today)
-    return [begin + timedelta(days=n) for n in range(min(max((end - begin).days, 0) + 1, MAX_DAYS))]
+    return _range(begin, end)
 
 
 # ---- weeks and months
@@ -316,56 +355,60 @@ def _read_weeks(reading: Reading) -> None:
     monday = today - timedelta(days=today.weekday())
     reading.take(
         r"\b(?:(?:on|over|at) )?(?:(this|next|the|coming) )?weekends?\b",
-        lambda m: _weekend(reading, monday, is_next=m[1] == "next"),
+        lambda m: _weekend(reading, m, monday, is_next=m[1] == "next"),
     )
     reading.take(
         r"\b(?:(this|next) )?weekdays?\b",
-        lambda m: _weekdays(reading, monday, is_next=m[1] == "next"),
+        lambda m: _weekdays(reading, m, monday, is_next=m[1] == "next"),
     )
     reading.take(
         r"\b(?:later )?this week\b",
-        lambda _: set_days(reading, today, 0, monday + timedelta(days=6)),
+        lambda m: set_days(reading, m, today, 0, monday + timedelta(days=6)),
     )
     reading.take(
         r"\b(?:(?:in|within|over|during|for) )?(?:the )?(?:next|coming|following) "
         r"(\d{1,2}|few|couple(?: of)?) (day|week)s?\b|"
         r"\bwithin (?:the |a |one )?(?:next )?(\d{0,2}) ?(day|week)s?\b",
-        lambda m: _coming(reading, m[1] or m[3], m[2] or m[4]),
+        lambda m: _coming(reading, m, m[1] or m[3], m[2] or m[4]),
     )
     reading.take(
-        r"\bnext week\b", lambda _: set_days(reading, monday, 7, monday + timedelta(days=13))
+        r"\bnext week\b", lambda m: set_days(reading, m, monday, 7, monday + timedelta(days=13))
     )
 
 
-def _coming(reading: Reading, number: str, unit: str) -> None:
+def _coming(reading: Reading, match: re.Match[str], number: str, unit: str) -> None:
     count = int(number) if number.isdigit() else {"few": 3, "": 1}.get(number, 2)
     days = min(max(count * (7 if unit == "week" else 1), 1), MAX_DAYS)
-    set_days(reading, reading.today, 0, reading.today + timedelta(days=days - 1))
+    set_days(reading, match, reading.today, 0, reading.today + timedelta(days=days - 1))
 
 
-def _weekend(reading: Reading, monday: date, *, is_next: bool) -> None:
+def _weekend(reading: Reading, match: re.Match[str], monday: date, *, is_next: bool) -> None:
     saturday = monday + timedelta(days=5)
     if is_next or not _has_starts_left(reading, saturday + timedelta(days=1)):
         saturday += timedelta(days=7)
-    set_days(reading, saturday, 0, saturday + timedelta(days=1))
+    set_days(reading, match, saturday, 0, saturday + timedelta(days=1))
 
 
-def _weekdays(reading: Reading, monday: date, *, is_next: bool) -> None:
+def _weekdays(reading: Reading, match: re.Match[str], monday: date, *, is_next: bool) -> None:
     friday = monday + timedelta(days=4)
     if is_next or reading.today > friday:
-        set_days(reading, monday, 7, friday + timedelta(days=7))
+        set_days(reading, match, monday, 7, friday + timedelta(days=7))
     else:
-        set_days(reading, reading.today, 0, friday)
+        set_days(reading, match, reading.today, 0, friday)
 
 
 def _read_months(reading: Reading) -> None:
     unambiguous = "|".join(name for name in MONTHS if name not in {"march", "may"})
-    reading.take(r"\b(?:later )?this month\b", lambda _: _whole_month(reading, 0))
-    reading.take(r"\bnext month\b", lambda _: _whole_month(reading, 1))
+    reading.take(r"\b(?:later )?this month\b", lambda m: _whole_month(reading, m, 0))
+    reading.take(r"\bnext month\b", lambda m: _whole_month(reading, m, 1))
     reading.take(
         rf"\b(?:before|by|until|till) ({_MONTH})\b",
         lambda m: set_days(
-            reading, reading.today, 0, _first_of(reading, _ahead(reading, m[1])) - timedelta(days=1)
+            reading,
+            m,
+            reading.today,
+            0,
+            _first_of(reading, _ahead(reading, m[1])) - timedelta(days=1),
         ),
     )
     part = "|".join(_PARTS_OF_MONTH)
@@ -374,18 +417,22 @@ def _read_months(reading: Reading) -> None:
         rf"(?:\b(?:the )?({part}) of |\b(?:in|during) |\bfor (?=m))({_MONTH})\b",
         lambda m: _whole_month(
             reading,
+            m,
             _ahead(reading, m[2] or m[4]),
             _PARTS_OF_MONTH.get(m[1] or m[3] or "", (1, 31)),
         ),
     )
 
 
-def _whole_month(reading: Reading, ahead: int, days: tuple[int, int] = (1, 31)) -> None:
+def _whole_month(
+    reading: Reading, match: re.Match[str], ahead: int, days: tuple[int, int] = (1, 31)
+) -> None:
     """Days of a month, from today on. `ahead`: months from now."""
     begin = _first_of(reading, ahead)
     end = (begin + timedelta(days=31)).replace(day=1) - timedelta(days=1)
     first = max(begin.replace(day=days[0]), reading.today)
-    set_days(reading, first, 0, max(first, min(end, begin + timedelta(days=days[1] - 1))))
+    last = max(first, min(end, begin + timedelta(days=days[1] - 1)))
+    set_days(reading, match, first, 0, last)
 
 
 def _ahead(reading: Reading, month: str) -> int:

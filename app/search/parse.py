@@ -13,7 +13,7 @@ from app.schema import ClockText, DateText
 from app.search import dates, prices, spelling, times
 from app.search.prices import HIGHEST_PRICE
 from app.search.reading import Reading
-from app.search.vocabulary import Meaning, Vocabulary, plain, stem
+from app.search.vocabulary import Meaning, Vocabulary, plain, stem, stems
 from app.search.words import (
     AUDIENCES,
     FAR_CITIES,
@@ -113,9 +113,10 @@ _PHRASES_TO_SKIP = re.compile(
     r"\b(?:near(?:by)? me|close to me|around me|in my (?:area|neighborhood)|one on one|"
     r"1 ?-? ?on ?-? ?1|1:1|one to one|1 - 1|face to face|in person|as soon as possible|asap|"
     r"any ?time|(?:in )?(?:new york city|new york|nyc|ny)|how much (?:is|are|does|do)|who can|"
-    r"class?es? de|(?:(?:who|that) )?(?:can )?(?:comes?|travels?) to (?:me|us|(?:my|our) "
+    r"(?:class?es?|clases?|cours?(?:e|o)?s?|profesora?|professeur|maestr[ao]) de(?: la)?|"
+    r"(?:(?:who|that) )?(?:can )?(?:comes?|travels?) to (?:me|us|(?:my|our) "
     r"(?:home|place|house|apartment|apt))|"
-    r"at (?:my (?:home|place|house)|home))\b(?! (?:after|before|at|from)\b)"
+    r"at (?:my (?:home|place|house)|home))\b(?! (?:after|before|at|from|but|except)\b)"
 )
 _TOKEN = re.compile(r"\d{4}-\d\d-\d\d|\d+(?:[.:]\d+)?|\$|/|-|<=?|>=?|\+|[a-z0-9]+(?:[+#]+)?")
 
@@ -128,16 +129,6 @@ _OUTSIDE = (
     rf"\b(?:(?:in|near|around|at|from) )?({'|'.join(sorted(OUTSIDE, key=len, reverse=True))})\b|"
     rf"\b(?:in|near|around) ({'|'.join(FAR_CITIES)})\b"
 )
-_TIME_WORD = (
-    rf"(?:{'|'.join([*WEEKDAYS, *SHORT_WEEKDAYS])}|weekend|weekday|today|tomorrow|morning|"
-    r"afternoon|evening|night)s?"
-)
-# Search cannot exclude days or times.
-_EXCLUDED_TIMES = (
-    r"\b(?:(?:any|every|all) ?days? but|(?:but )?(?:not|except|excluding|no|avoid))"
-    rf"(?: (?:for|on|in|the|at|any))* {_TIME_WORD}"
-    rf"(?: (?:or|and) {_TIME_WORD})*\b"
-)
 
 
 class _Query(Reading):
@@ -147,14 +138,16 @@ class _Query(Reading):
         super().__init__(now)
         self.vocabulary = vocabulary
         self.terms: list[tuple[str, Meaning]] = []
+        self.has_comma = False
 
     def read(self, query: str) -> None:
+        self.has_comma = "," in query
         tokens = _TOKEN.findall(_separated(plain(query)))
         self.text = " ".join(spelling.respelled(token, self.vocabulary) for token in tokens)
         self.skip(_PHRASES_TO_SKIP)
         self._protect_terms(lambda words: len(words) > 1)
         self._read_other_places()
-        self.take(_EXCLUDED_TIMES, lambda m: self.ignored.append(m[0].strip()))
+        times.read_exclusions(self)
         self._read_lengths_and_ages()
         times.read_parts_of_day(self)
         times.read_clock_ranges(self)
@@ -162,6 +155,7 @@ class _Query(Reading):
         dates.mark(self)
         times.read_times(self)
         times.join_parts(self)
+        times.leave_out_parts(self)
         dates.read(self)
         self._read_levels()
         self._protect_terms(lambda _: True)
@@ -327,7 +321,10 @@ class _Query(Reading):
         areas: frozenset[str] = frozenset()
         ambiguous: list[str] = []
         places: list[str] = []
-        for text, meaning in self.terms:
+        descriptions = self._descriptions()
+        for number, (text, meaning) in enumerate(self.terms):
+            if number in descriptions:
+                continue
             if meaning.areas and not (meaning.services or meaning.category):
                 areas |= self._in_named_borough(meaning.areas)
                 places.append(text)
@@ -348,7 +345,10 @@ class _Query(Reading):
             self._narrow(values, services, named)
             if "service" not in values:
                 words += ambiguous
-        rest = self._rest(values)[:MAX_TEXT_WORDS]
+        rest = [
+            *(word for number in descriptions for word in self.terms[number][0].split()),
+            *self._rest(values),
+        ][:MAX_TEXT_WORDS]
         outside = [values["outside"].lower()] if "outside" in values else []
         return Understood(
             **values,
@@ -356,6 +356,27 @@ class _Query(Reading):
             text=" ".join([*words, *rest, *outside]) or None,
             ignored=tuple(self.ignored),
         )
+
+    def _descriptions(self) -> list[int]:
+        """The terms that only describe the category beside them: "salsa" in "salsa cooking"."""
+        if self.has_comma:
+            return []
+        pairs = re.findall(r"(?=\x00(\d+)\x00 \x00(\d+)\x00)", self.text)
+        ordered = [(int(one), int(other)) for one, other in pairs]
+        return [
+            number
+            for number, category in [*ordered, *(pair[::-1] for pair in ordered)]
+            if self._describes(self.terms[number][1], *self.terms[category])
+        ]
+
+    def _describes(self, meaning: Meaning, text: str, other: Meaning) -> bool:
+        """Whether a service is of another category than the one that `text` names."""
+        category = other.category
+        if not category or other.services or not meaning.services or meaning.category:
+            return False
+        category_of = self.vocabulary.category_of
+        is_name = stems(text) == stems(self.vocabulary.names["category", category])
+        return is_name and all(category_of.get(slug) != category for slug in meaning.services)
 
     def _in_named_borough(self, areas: frozenset[str]) -> frozenset[str]:
         """The areas that lie in a borough of the query, or all of them if none does."""

@@ -8,7 +8,8 @@ from typing import Any
 
 class Reading:
     """`text` is what no rule has read yet, `values` are the criteria that rules have read, and
-    `ignored` are phrases that search cannot follow. `parts` are all parts of the day."""
+    `ignored` are phrases that search cannot follow. `parts` are all parts of the day;
+    `excluded_parts` are phrases with the parts that they exclude."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -17,6 +18,7 @@ class Reading:
         self.values: dict[str, Any] = {}
         self.ignored: list[str] = []
         self.parts: list[str] = []
+        self.excluded_parts: list[tuple[str, list[str]]] = []
 
     def skip(self, pattern: re.Pattern[str]) -> None:
         self.text = re.sub(r"\s+", " ", pattern.sub(" | ", self.text))

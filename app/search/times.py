@@ -4,7 +4,12 @@ import re
 
 from app.search import dates
 from app.search.reading import Reading
-from app.search.words import PARTS
+from app.search.words import PARTS, SHORT_WEEKDAYS, WEEKDAYS
+
+_DAY = rf"(?:{'|'.join([*WEEKDAYS, *SHORT_WEEKDAYS])}|today|tomorrow)s?"
+_PART = r"(?:morning|afternoon|evening|night)s?"
+_EXCLUDED = rf"(?:{_DAY}(?: {_PART})?|{_PART}|(?:weekend|weekday)(?:s| {_PART})?|tonight)"
+_LINKS = r"(?: (?:for|on|in|the|at|any|early|late|free|available|lessons?|classes))*"
 
 _CLOCK = r"(?:\d{1,2}(?:[:.]\d\d)?(?: ?(?:am|pm))?|noon|midday|midnight)"
 _TO = r"(?:-|to|until|till|and|through|thru)"
@@ -12,14 +17,32 @@ _TO = r"(?:-|to|until|till|and|through|thru)"
 _OTHER_UNITS = r"(?:days?|weeks?|months?|st|nd|rd|th)\b"
 
 
+def read_exclusions(reading: Reading) -> None:
+    """ "Not in the morning" leaves the other parts of the day. Search cannot exclude days."""
+    reading.take(
+        r"\b(?:(?:any|every|all) ?(?:day|time)s? (?:but|except)|(?:can ?not|cant) do|"
+        r"(?:but )?(?:not|except|excluding|no|avoid|never))"
+        rf"{_LINKS} {_EXCLUDED}(?: (?:or|and){_LINKS} {_EXCLUDED})*\b",
+        lambda m: _exclude(reading, m[0].strip()),
+    )
+
+
+def _exclude(reading: Reading, phrase: str) -> None:
+    parts = [_part(word) for word in re.findall(rf"\b{_PART}\b", phrase)]
+    if re.search(rf"\b(?:{_DAY}|(?:weekend|weekday)s?|tonight|early|late)\b", phrase):
+        reading.ignored.append(phrase)
+    else:
+        reading.excluded_parts.append((phrase, parts))
+
+
 def read_parts_of_day(reading: Reading) -> None:
     reading.take(
         r"\btonight\b|\btoday night\b|\bthis (evening|night|afternoon|morning)\b",
-        lambda m: _set_part(reading, _part(m[1] or "evening"), days_ahead=0),
+        lambda m: _set_day_and_part(reading, m, 0, _part(m[1] or "evening")),
     )
     reading.take(
         r"\b(tomorrow|tmrw) night\b",
-        lambda _: _set_part(reading, "evening", days_ahead=1),
+        lambda m: _set_day_and_part(reading, m, 1, "evening"),
     )
     reading.take(
         r"\b(?:in |at )?(?:the )?(?:early |late )?(mornings?|afternoons?|evenings?|nights?)\b",
@@ -33,11 +56,14 @@ def read_parts_of_day(reading: Reading) -> None:
     )
 
 
-def _set_part(reading: Reading, part: str, *, days_ahead: int | None = None) -> None:
+def _set_day_and_part(reading: Reading, match: re.Match[str], ahead: int, part: str) -> None:
+    dates.set_days(reading, match, reading.today, ahead)
+    _set_part(reading, part)
+
+
+def _set_part(reading: Reading, part: str) -> None:
     reading.set("part_of_day", part)
     reading.parts.append(part)
-    if days_ahead is not None:
-        dates.set_days(reading, reading.today, days_ahead)
 
 
 def _between(reading: Reading, from_time: str, to_time: str) -> None:
@@ -82,13 +108,13 @@ def _clock_range(reading: Reading, match: re.Match[str]) -> bool | None:
 def read_times(reading: Reading) -> None:
     clock = rf"({_CLOCK})(?! ?(?:dollar|buck|year|yr|yo|minute|min|/|\d|{_OTHER_UNITS}))\b"
     reading.take(
-        rf"\b(?:any ?time )?(?:after|from|past|later than|starting at|starting|since|"
-        rf"not before) {clock}(?: on)?",
+        rf"(?<!\bnot )(?<!\bno )\b(?:any ?time )?(?:after|from|past|later than|starting at|"
+        rf"starting|since|(?:not|nothing) before|(?:no|not) earlier than) {clock}(?: on)?",
         lambda m: _time(reading, "from_time", m[1]),
     )
     reading.take(
-        rf"\b(?:any ?time )?(?:before|until|till|by|earlier than|no later than|not after) "
-        rf"{clock}",
+        rf"\b(?:any ?time )?(?:before|until|till|by|earlier than|(?:no|not) later than|"
+        rf"(?:not|nothing) after) {clock}",
         lambda m: _time(reading, "to_time", m[1]),
     )
     reading.take(rf"\b(?:around|about|circa) {clock}", lambda m: _time(reading, "around", m[1]))
@@ -110,6 +136,27 @@ def join_parts(reading: Reading) -> None:
     else:
         del reading.values["part_of_day"]
         _between(reading, _wall(60 * begin), _wall(60 * end))
+
+
+def leave_out_parts(reading: Reading) -> None:
+    """Narrows the hours to the parts of the day that are not excluded, if these follow each other;
+    hours and parts that the query names count more."""
+    values = reading.values
+    excluded = {part for _, parts in reading.excluded_parts for part in parts}
+    rest = [part for part in PARTS if part not in excluded]
+    if not excluded or values.get("part_of_day") in rest or {"from_time", "to_time"} <= {*values}:
+        return
+    hours: dict[str, str] = {}
+    if rest and excluded != {"afternoon"} and "part_of_day" not in values:
+        if "morning" in excluded:
+            hours["from_time"] = _wall(60 * PARTS[rest[0]][0])
+        if "evening" in excluded:
+            hours["to_time"] = _wall(60 * PARTS[rest[-1]][1])
+    hours |= {name: values[name] for name in ("from_time", "to_time") if name in values}
+    if hours and hours.get("from_time", "") < hours.get("to_time", "24:00"):
+        values |= hours
+    else:
+        reading.ignored += [phrase for phrase, _ in reading.excluded_parts]
 
 
 def _time(reading: Reading, name: str, text: str) -> bool | None:
