@@ -285,6 +285,23 @@ async def test_an_unsupported_method_is_refused_with_the_supported_ones(
     assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
+async def test_no_path_with_a_parameter_answers_for_another_path(
+    client: httpx.AsyncClient,
+) -> None:
+    """`GET /api/bookings/feed` is an unsupported method, and not a booking called "feed"."""
+    methods: dict[str, set[str]] = {}
+    for route in routes():
+        if isinstance(route, Route) and "{" not in route.path:
+            methods.setdefault(route.path, set()).update(route.methods or ())
+    for path, supported in methods.items():
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - supported:
+            answer = await client.request(method, path)
+            assert answer.status_code == 405, f"{method} {path}"
+            # The preflight of `/api/instructors/{id}` answers for `me`, too.
+            allowed = {*answer.headers["allow"].split(", ")} - {"OPTIONS"}
+            assert allowed == supported - {"OPTIONS"}, f"{method} {path}"
+
+
 @pytest.mark.parametrize("length_known", [True, False])
 async def test_a_body_of_ten_megabytes_is_refused(
     client: httpx.AsyncClient, length_known: bool

@@ -235,7 +235,7 @@ routes = [
         refusals=(refusal.NotAllowed,),
     ),
     Call("GET", "/api/bookings/stats", stats, "An instructor’s statistics", returns=StatsJson),
-    Call("GET", "/api/bookings/{id}", show, "One lesson", returns=BookingJson),
+    Call("GET", "/api/bookings/{id}", show, "One lesson", returns=BookingJson, reserved="feed"),
     Call(
         "PUT",
         "/api/bookings/{id}/time",

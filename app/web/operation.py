@@ -1,6 +1,7 @@
 """The routes of the API: each carries what app/openapi.py describes of it. Tests compare every
 response with that description."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,8 +20,9 @@ class Call(Route):
     limits, an invalid request, an outage) follows from the handler's access and the models.
 
     `returns`: the type of the JSON, None for an empty body. `form`: it also accepts a form, and
-    redirects it. `parameters`: of the path, where they are no UUIDs. `cached`: it has an ETag, and
-    answers a matching If-None-Match with 304."""
+    redirects it. `parameters`: of the path, where they are no UUIDs. `reserved`: a word in the place
+    of `{id}` that is a path of its own. `cached`: it has an ETag, and answers a matching
+    If-None-Match with 304."""
 
     def __init__(
         self,
@@ -37,10 +39,15 @@ class Call(Route):
         status: int = 200,
         refusals: Sequence[Refused] = (),
         parameters: Mapping[str, Any] | None = None,
+        reserved: str | None = None,
         media_type: str = "application/json",
         cached: bool = False,
     ) -> None:
         super().__init__(path, handler, methods=[method])
+        if reserved is not None:
+            # The other path may not have this method.
+            pattern = self.path_regex.pattern.replace("(?P<id>", f"(?!{reserved}$)(?P<id>")
+            self.path_regex = re.compile(pattern)
         marks = vars(handler)
         self.method = method
         self.summary = summary
