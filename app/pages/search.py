@@ -15,21 +15,21 @@ from app.bookings import booking
 from app.pages import instructor_cards, meta, search_criteria
 from app.pages.instructor_cards import Card, Pick, Window
 from app.pages.meta import Meta
-from app.search import history, search, visitor, vocabulary
+from app.search import history, search, visitor
 from app.search.parse import MAX_LENGTH, Understood, parse
 from app.search.search import Item, Position, Sort
-from app.search.vocabulary import Vocabulary
+from app.search.vocabulary import Vocabulary, load_vocabulary
 from app.search.words import PARTS
 from app.web import Request, State
 
 PAGE_SIZE = 12
-NEAREST = 6
+MAX_NEAREST = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """A page of results with their cards. `dropped` are the criteria that the nearest results of a
-    search without any do not satisfy."""
+    """A page of results with their cards. A search without results has the `nearest` ones and the
+    criteria that were `dropped` for them."""
 
     items: list[Item]
     has_more: bool
@@ -49,13 +49,13 @@ async def page(request: Request, account: SignedIn | None) -> Response:
     state, fields = request.state, request.query_params
     pool, now = state["pool"], state["now"]()
     query = fields.get("q", "").replace("\x00", "").strip()[:MAX_LENGTH]
-    words = await vocabulary.load(pool)
+    vocabulary = await load_vocabulary(pool)
     is_refined = "refined" in fields
-    understood = parse("" if is_refined else query, words, now=search.local_now(now))
-    criteria = replace(understood, **search_criteria.filters(fields, words))
+    understood = parse("" if is_refined else query, vocabulary, now=search.local_now(now))
+    criteria = replace(understood, **search_criteria.filters(fields, vocabulary))
     sort = search_criteria.sort(fields, criteria)
     after = search_criteria.position(fields.get("cursor", ""), sort)
-    results = await _results(state, criteria, words, sort=sort, after=after, now=now)
+    results = await _results(state, criteria, vocabulary, sort=sort, after=after, now=now)
 
     searcher = visitor.of(request, account)
     search_id: UUID | None = None
@@ -64,8 +64,8 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         count = len(results.items)
         history.record(state["write_behind"], searcher, query, search_id, count=count, now=now)
     is_student = account is not None and "create_bookings" in account.permissions
-    chips = search_criteria.chips(criteria, words, sort, _today(now))
-    title = search_criteria.title(criteria, words)
+    chips = search_criteria.chips(criteria, vocabulary, sort, _today(now))
+    title = search_criteria.title(criteria, vocabulary)
     data = instructor_cards.page_data([*results.cards, *results.nearest], now)
     response = web.page(
         request,
@@ -83,15 +83,15 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         ),
         page_data=data | {"search_id": str(search_id) if search_id else None},
         **_links(criteria, sort, after, results),
-        services=_options(state["templates"], words, "service", criteria.service),
+        services=_options(state["templates"], vocabulary, "service", criteria.service),
         several_services=_several(
             () if criteria.service else criteria.services,
-            search_criteria.services(criteria, words),
+            search_criteria.services(criteria, vocabulary),
         ),
-        areas=_options(state["templates"], words, "area", criteria.area),
+        areas=_options(state["templates"], vocabulary, "area", criteria.area),
         several_areas=_several(
             criteria.areas,
-            formatting.alternatives([words.names["area", slug] for slug in criteria.areas]),
+            formatting.alternatives([vocabulary.names["area", slug] for slug in criteria.areas]),
         ),
         named_days=search_criteria.named_days(criteria, _today(now)),
         invalid_prices=search_criteria.invalid_prices(fields),
@@ -108,27 +108,29 @@ async def page(request: Request, account: SignedIn | None) -> Response:
 async def _results(
     state: State,
     criteria: Understood,
-    words: Vocabulary,
+    vocabulary: Vocabulary,
     *,
     sort: Sort,
     after: Position | None,
     now: datetime,
 ) -> Results:
     pool = state["pool"]
-    matches = await search.matches(
-        pool, criteria, words, now=now, limit=PAGE_SIZE + 1, sort=sort, after=after
+    matches = await search.find(
+        pool, criteria, vocabulary, now=now, limit=PAGE_SIZE + 1, sort=sort, after=after
     )
     items = matches.items[:PAGE_SIZE]
     has_more = len(matches.items) > PAGE_SIZE
     if items or after:
         cards = await _cards(state, items, criteria, now)
         return Results(items, has_more, matches.is_cut and not has_more, cards, [], [])
-    relaxed = await search.relaxed(pool, criteria, words, now=now, limit=NEAREST, sort=sort)
-    if relaxed is None:
+    nearest = await search.find_nearest(
+        pool, criteria, vocabulary, now=now, limit=MAX_NEAREST, sort=sort
+    )
+    if nearest is None:
         return Results([], False, matches.is_cut, [], [], [])
-    looser = search_criteria.without(criteria, relaxed.dropped)
-    nearest = await _cards(state, relaxed.items, looser, now)
-    return Results([], False, matches.is_cut, [], nearest, relaxed.dropped)
+    looser = search_criteria.without(criteria, nearest.dropped)
+    cards = await _cards(state, nearest.items, looser, now)
+    return Results([], False, matches.is_cut, [], cards, nearest.dropped)
 
 
 def _links(
@@ -157,13 +159,14 @@ def _meta(
     criteria: Understood, title: str, results: Results, after: Position | None, site_url: str
 ) -> Meta:
     """Search engines list the results of a category or a service, but no other searches."""
-    alone = replace(Understood(), service=criteria.service, category=criteria.category)
+    subject = Understood(service=criteria.service, category=criteria.category)
+    is_only_subject = criteria == subject and subject != Understood()
     addresses = [f"/instructors/{item.instructor_id}" for item in results.items]
     return Meta(
         f"{title}, in person: compare prices and see who is really free. Book in seconds.",
         meta.search_address(service=criteria.service, category=criteria.category),
         data=meta.item_list(list(dict.fromkeys(addresses)), site_url),
-        is_indexed=criteria == alone != Understood() and bool(results.items) and after is None,
+        is_indexed=is_only_subject and bool(results.items) and after is None,
     )
 
 
@@ -188,7 +191,7 @@ async def _cards(
 
 
 def _window(criteria: Understood, now: datetime) -> Window | None:
-    hours = search.hours(criteria, now=now)
+    hours = search.hours_of(criteria, now=now)
     if hours is None:
         return None
     return Window(
@@ -225,24 +228,24 @@ _drawn_options: dict[str, tuple[Vocabulary, str]] = {}
 
 
 def _options(
-    templates: jinja2.Environment, words: Vocabulary, kind: str, selected: str | None
+    templates: jinja2.Environment, vocabulary: Vocabulary, kind: str, selected: str | None
 ) -> str:
     """The options of a select, grouped by category or borough."""
     drawn = _drawn_options.get(kind)
-    if drawn is None or drawn[0] is not words:
-        groups = _grouped(words, kind)
-        drawn = words, templates.get_template("options.html").render(groups=groups)
+    if drawn is None or drawn[0] is not vocabulary:
+        groups = _grouped(vocabulary, kind)
+        drawn = vocabulary, templates.get_template("options.html").render(groups=groups)
         _drawn_options[kind] = drawn
     value = f'value="{selected}"'  # slugs need no escaping
     return drawn[1].replace(value, f"{value} selected", 1)
 
 
-def _grouped(words: Vocabulary, kind: str) -> dict[str, list[tuple[str, str]]]:
+def _grouped(vocabulary: Vocabulary, kind: str) -> dict[str, list[tuple[str, str]]]:
     """The slugs and names of a kind by group."""
     groups: dict[str, dict[str, str]] = {}
-    for term in words.terms:
+    for term in vocabulary.terms:
         if term.kind == kind:
-            group = words.names.get(("category", term.group), term.group)
+            group = vocabulary.names.get(("category", term.group), term.group)
             groups.setdefault(group, {})[term.slug] = term.name
     return {
         group: sorted(names.items(), key=lambda pair: pair[1])

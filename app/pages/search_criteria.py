@@ -1,10 +1,11 @@
 """The criteria of a search: as fields of its address, and in words.
 
-With `q` alone, the criteria are what its words mean; other fields override them. With `refined`,
-only the other fields count: links that remove a criterion lead there, and so does the form."""
+With `q` alone, the criteria are the meaning of its words; other fields override them. With
+`refined`, only the other fields count. The form sends `refined`, and so do links that remove a
+criterion."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -27,8 +28,8 @@ LEVELS = ("beginner", "intermediate", "advanced")
 AUDIENCES = ("kids", "teens", "adults", "seniors")
 PRICES = ("min_price", "max_price")
 MAX_CENTS = 10_000_000
-MAX_SEVERAL = 20
-MAX_OUTSIDE = 40
+MAX_SLUGS = 20  # in one field
+MAX_OUTSIDE_LENGTH = 40
 # Up to this many services are all named.
 MAX_NAMES = 3
 _DOLLARS = re.compile(r"\$?([0-9]{1,6}(?:\.[0-9]{0,4})?)")
@@ -36,8 +37,8 @@ _WITH_ARTICLE = re.compile(
     r"\bBronx\b|\b(?:Upper|Lower) (?:East|West) Side\b|\b(?:East|West) Village\b|"
     r"\b(?:Financial|Flatiron|Garment|Meatpacking|Theater) District\b"
 )
-# The beginnings of places in which people live on, not in.
-_ON = ("the Upper", "the Lower", "Staten Island", "Roosevelt Island", "City Island")
+# Beginnings of the names that take "on" instead of "in".
+_TAKES_ON = ("the Upper", "the Lower", "Staten Island", "Roosevelt Island", "City Island")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00")
 
 
@@ -57,29 +58,29 @@ class Chip:
 # ---- the address: criteria as fields
 
 
-def filters(fields: Mapping[str, str], words: Vocabulary) -> dict[str, Any]:
+def filters(fields: Mapping[str, str], vocabulary: Vocabulary) -> dict[str, Any]:
     """The criteria of the fields besides `q`. Invalid values are ignored."""
-    return _subject(fields, words) | _prices(fields) | _times(fields) | _others(fields)
+    return _subject(fields, vocabulary) | _prices(fields) | _times(fields) | _others(fields)
 
 
-def _subject(fields: Mapping[str, str], words: Vocabulary) -> dict[str, Any]:
-    """The services, the category and the areas: slugs, several of them separated by commas. A
-    place outside the city counts without an area."""
+def _subject(fields: Mapping[str, str], vocabulary: Vocabulary) -> dict[str, Any]:
+    """The services, the category and the areas: slugs, separated by commas. A place outside the
+    city counts only without an area."""
     values: dict[str, Any] = {}
-    if outside := fields.get("outside", "").replace("\x00", "")[:MAX_OUTSIDE]:
+    if outside := fields.get("outside", "").replace("\x00", "")[:MAX_OUTSIDE_LENGTH]:
         values |= {"outside": outside}
     for kind, several in (("service", "services"), ("area", "areas")):
-        slugs = tuple(fields.get(kind, "").split(",")[:MAX_SEVERAL])
-        if all((kind, slug) in words.names for slug in slugs):
+        slugs = tuple(fields.get(kind, "").split(",")[:MAX_SLUGS])
+        if all((kind, slug) in vocabulary.names for slug in slugs):
             is_one = len(slugs) == 1
             values |= {kind: slugs[0] if is_one else None, several: () if is_one else slugs}
             if kind == "area":
                 values["outside"] = None
-    if ("category", fields.get("category", "")) in words.names:
+    if ("category", fields.get("category", "")) in vocabulary.names:
         values["category"] = fields["category"]
     services = {values.get("service"), *values.get("services", ())} - {None}
     if services and values.get("category") not in {
-        words.category_of.get(slug) for slug in services
+        vocabulary.category_of.get(slug) for slug in services
     }:
         # Of two subjects that exclude each other, the more precise one counts.
         values["category"] = None
@@ -96,7 +97,7 @@ def _prices(fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 def invalid_prices(fields: Mapping[str, str]) -> dict[str, str]:
-    """What was typed as a price and is none, by field."""
+    """The texts in the price fields that are not prices, by field."""
     typed = {name: fields.get(name, "").replace("\x00", "").strip() for name in PRICES}
     return {name: text[:MAX_LENGTH] for name, text in typed.items() if text and not _cents(text)}
 
@@ -184,18 +185,18 @@ def _dollars(cents: int | None) -> str | None:
 def position(cursor: str, sort: Sort) -> Position | None:
     """The position that a cursor names; None for one of another sort, or no cursor."""
     try:
-        return search.after(wire.Paging(limit=1, cursor=cursor or None), sort)
+        return search.cursor_position(wire.Paging(limit=1, cursor=cursor or None), sort)
     except (refusal.Refusal, ValueError):
         return None
 
 
 def cursor(item: Item, sort: Sort) -> str:
     """The cursor of the page after this result."""
-    return wire.cursor(search.position(item, sort))
+    return wire.cursor(search.cursor_key(item, sort))
 
 
 def without(criteria: Understood, names: list[str]) -> Understood:
-    """The criteria without some of them, by the names of `search.Relaxed`."""
+    """The criteria without some of them, by the names of `search.Nearest`."""
     empty = Understood()
     return replace(criteria, **{name: getattr(empty, name) for name in fields_of(names)})
 
@@ -218,11 +219,11 @@ _GROUPS = {
 # ---- the criteria in words
 
 
-def chips(criteria: Understood, words: Vocabulary, sort: Sort, today: date) -> list[Chip]:
+def chips(criteria: Understood, vocabulary: Vocabulary, sort: Sort, today: date) -> list[Chip]:
     texts = [
-        (services(criteria, words), ("service", "services")),
-        (_named(words, "category", criteria.category), ("category",)),
-        (_place(criteria, words), ("area", "areas")),
+        (services(criteria, vocabulary), ("service", "services")),
+        (_category(criteria, vocabulary), ("category",)),
+        (_place(criteria, vocabulary), ("area", "areas")),
         (_price(criteria), ("min_price_cents", "max_price_cents")),
         (f"in {criteria.outside}" if criteria.outside else "", ("outside",)),
         (_days(criteria, today), ("date", "last_date", "days")),
@@ -239,29 +240,36 @@ def chips(criteria: Understood, words: Vocabulary, sort: Sort, today: date) -> l
     ]
 
 
-def _named(words: Vocabulary, kind: str, slug: str | None, several: tuple[str, ...] = ()) -> str:
-    names = [words.names.get((kind, each), each) for each in ([slug] if slug else several)]
-    return formatting.alternatives(names)
+def _names(vocabulary: Vocabulary, kind: str, slugs: Sequence[str]) -> str:
+    """The names of the slugs, joined by "or"."""
+    return formatting.alternatives([vocabulary.names.get((kind, slug), slug) for slug in slugs])
 
 
-def services(criteria: Understood, words: Vocabulary) -> str:
-    """Piano, Piano or Violin; Coding, if that word names these services and they are many"""
-    if term := _shared_term(criteria, words):
+def services(criteria: Understood, vocabulary: Vocabulary) -> str:
+    """The services, such as "Piano or Violin". If there are more than MAX_NAMES, a word that names
+    all of them, such as "Coding"."""
+    if term := _shared_term(criteria, vocabulary):
         return term[0].upper() + term[1:]
-    return _named(words, "service", criteria.service, criteria.services)
+    return _names(
+        vocabulary, "service", [criteria.service] if criteria.service else criteria.services
+    )
 
 
-def _shared_term(criteria: Understood, words: Vocabulary) -> str | None:
+def _category(criteria: Understood, vocabulary: Vocabulary) -> str:
+    return _names(vocabulary, "category", [criteria.category] if criteria.category else [])
+
+
+def _shared_term(criteria: Understood, vocabulary: Vocabulary) -> str | None:
     if criteria.service or len(criteria.services) <= MAX_NAMES:
         return None
-    return words.shared_terms.get(frozenset(criteria.services))
+    return vocabulary.shared_terms.get(frozenset(criteria.services))
 
 
-def _place(criteria: Understood, words: Vocabulary) -> str:
-    """In Brooklyn, in the Bronx or Queens, on the Upper West Side"""
-    name = _named(words, "area", criteria.area, criteria.areas)
+def _place(criteria: Understood, vocabulary: Vocabulary) -> str:
+    """The areas, such as "in Brooklyn", "in the Bronx or Queens" or "on the Upper West Side"."""
+    name = _names(vocabulary, "area", [criteria.area] if criteria.area else criteria.areas)
     name = _WITH_ARTICLE.sub(r"the \g<0>", name)
-    preposition = "on" if name.startswith(_ON) else "in"
+    preposition = "on" if name.startswith(_TAKES_ON) else "in"
     return f"{preposition} {name}" if name else ""
 
 
@@ -284,7 +292,7 @@ def _days(criteria: Understood, today: date) -> str:
 
 
 def named_days(criteria: Understood, today: date) -> str:
-    """Tomorrow or Wed, Nov 25: the only days that count, if others are between them."""
+    """The days of a search that skips days between them, such as "tomorrow or Wed, Nov 25"."""
     return " or ".join(_day_in_words(day, today) for day in criteria.days)
 
 
@@ -310,10 +318,11 @@ def phrase(chips: list[Chip]) -> str:
     return " ".join(chip.text for chip in chips).replace("“", "").replace("”", "")
 
 
-def title(criteria: Understood, words: Vocabulary) -> str:
-    """Piano lessons in Brooklyn, Lessons in Brooklyn: Python, C++ or 5 others"""
-    subject = services(criteria, words) or _named(words, "category", criteria.category)
-    place = _place(criteria, words) or "in New York"
-    if len(criteria.services) > MAX_NAMES and not _shared_term(criteria, words):
+def title(criteria: Understood, vocabulary: Vocabulary) -> str:
+    """The title of the page, such as "Piano lessons in Brooklyn", or with more than MAX_NAMES
+    services "Lessons in Brooklyn: Python, C++ or 5 others"."""
+    subject = services(criteria, vocabulary) or _category(criteria, vocabulary)
+    place = _place(criteria, vocabulary) or "in New York"
+    if len(criteria.services) > MAX_NAMES and not _shared_term(criteria, vocabulary):
         return f"Lessons {place}: {subject}"
     return f"{subject} lessons {place}" if subject else f"Lessons {place}"

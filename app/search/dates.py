@@ -10,13 +10,12 @@ from typing import Any
 from app.search.reading import Reading
 from app.search.words import MONTHS, PARTS, SHORT_MONTHS, SHORT_WEEKDAYS, WEEKDAYS
 
-# A lesson takes at least this long.
 SHORTEST_LESSON = timedelta(minutes=15)
-# Years from now; beyond them, numbers are no date.
+# Numbers that name a day more years away than this are not read as a date.
 MAX_YEARS = 5
 # The longest range of days.
 MAX_DAYS = 31
-# The days that "from monday on" covers.
+# The length of a range without an end, such as "from monday on".
 OPEN_DAYS = 14
 
 _MONTH = "|".join([*MONTHS, *SHORT_MONTHS])
@@ -28,8 +27,9 @@ _OR = r"(?:or|and|/|on|the|\|)"
 
 @dataclass(frozen=True, slots=True)
 class _Day:
-    """A day in a query, or with `weekday` the next one of that name. In the text it is a mark, so
-    that several days in a row are read together."""
+    """A day in a query. With `weekday` (0 is Monday), it is the next one of that name; `is_next` is
+    of next week. In the text a mark replaces it, so that several days in a row are read
+    together."""
 
     date: date
     weekday: int | None = None
@@ -64,13 +64,13 @@ def mark(reading: Reading) -> None:
 
 
 def read(reading: Reading) -> None:
-    """Reads the marked days, weeks and months, after times: "saturday at 5pm" is in a week once 5
-    pm has passed."""
+    """Reads the marked days, weeks and months. Times must have been read: on a Saturday after 5 pm,
+    "saturday at 5pm" is in a week."""
     reading.take(
         r"(?:\b(?P<limit>before|by|until|till|after|from|since|starting|week of|between) )?"
-        r"(?P<early>\bnext week )?"
+        r"(?P<next_before>\bnext week )?"
         rf"(?:\b(?:on|for) )?(?P<days>{_MARK}(?: (?:(?:{_OR}|{_TO}) )*{_MARK})*)"
-        r"(?P<late> (?:of )?next week\b)?(?P<open> (?:onwards?|on(?= \||$))(?= |$))?",
+        r"(?P<next_after> (?:of )?next week\b)?(?P<open> (?:onwards?|on(?= \||$))(?= |$))?",
         lambda m: _read_named(reading, m),
     )
     _read_weeks(reading)
@@ -84,14 +84,14 @@ def set_days(
     after: int,
     last: date | None = None,
 ) -> None:
-    """`after` days after `first`, up to `last`; `match` names them."""
+    """Sets the days that `match` names: from `after` days after `first` to `last`."""
     first += timedelta(days=after)
     _set(reading, match, _range(first, last or first))
 
 
 def _set(reading: Reading, match: re.Match[str], days: Sequence[date]) -> None:
-    """The first days in a query count, and those that "or" or "and" joins to others: "this weekend
-    or next monday"."""
+    """Sets the days that `match` names. Days that an earlier rule has set stay; "or" or "and" adds
+    others to them, as in "this weekend or next monday"."""
     values = reading.values
     if "date" in values:
         is_joined = re.search(r"\b(?:or|and)(?: \|)* $", match.string[: match.start()]) or re.match(
@@ -116,7 +116,7 @@ def _range(first: date, last: date) -> list[date]:
 
 
 def follows_month(match: re.Match[str]) -> bool:
-    """Whether these numbers are days: in "dec 20-24" and "dec 3, 5 and 7"."""
+    """Whether these numbers are days of a month, as in "dec 20-24" and "dec 3, 5 and 7"."""
     earlier = r"(?: \d{1,2}(?: (?:st|nd|rd|th))?)*" if " and " in match[0] else ""
     return bool(re.search(rf"\b(?:{_MONTH}){earlier} $", match.string[: match.start()]))
 
@@ -125,8 +125,8 @@ def follows_month(match: re.Match[str]) -> bool:
 
 
 def _mark(reading: Reading, pattern: str, read: Callable[[re.Match[str]], _Day | None]) -> None:
-    """Marks the days that `read` understands. A match may begin with a joining word, which
-    stays."""
+    """Replaces the matches that `read` understands by marks. A match may begin with a joining word
+    (the group `joint`), which stays."""
 
     def replace(match: re.Match[str]) -> str:
         day = read(match)
@@ -240,6 +240,7 @@ def _mark_weekdays(reading: Reading) -> None:
 
 
 def _date(reading: Reading, year: int | None, month: int, day: int) -> _Day | None:
+    """The date, by default the next one; None if there is none, or it is too far away."""
     try:
         value = date(year or reading.today.year, month, day)
         if year is None and value < reading.today:
@@ -287,10 +288,10 @@ def _time_of_day(clock: str | None) -> timedelta | None:
 
 
 def _read_named(reading: Reading, match: re.Match[str]) -> None:
-    """Marked days, and those between them in "monday to friday"."""
+    """Reads marked days, and the days between them in "monday to friday"."""
     days: list[date] = []
     previous: _Day | None = None
-    is_next = bool(match["early"] or match["late"])
+    is_next = bool(match["next_before"] or match["next_after"])
     for joint, ordinal, weekday, mark_is_next in re.findall(
         r"([^\x01]*)\x01(\d+),(\d?),(\d)\x01", match["days"]
     ):

@@ -12,8 +12,8 @@ from app.search.visitor import Visitor
 from app.statements import statement
 from app.write_behind import WriteBehind
 
-# Searches per visitor in the history.
-NEWEST = 10
+# The number of searches in a visitor's history.
+MAX_SEARCHES = 10
 
 Kind = Literal["shown", "hovered", "clicked", "booked"]
 
@@ -81,7 +81,7 @@ def record(
         writes.put(_write_searches, _Record(search_id, visitor, query, count, now))
 
 
-def interact(
+def record_interaction(
     writes: WriteBehind,
     visitor: Visitor,
     search_id: UUID,
@@ -114,7 +114,7 @@ async def recent(
     visitor: Visitor,
     *,
     before: tuple[datetime, UUID] | None = None,
-    limit: int = NEWEST,
+    limit: int = MAX_SEARCHES,
 ) -> list[Search]:
     """The visitor's newest searches, newest first."""
     await writes.flush()
@@ -123,7 +123,7 @@ async def recent(
         visitor_id=visitor.id,
         before=before and before[0],
         before_id=before and before[1],
-        limit=min(limit, NEWEST),
+        limit=min(limit, MAX_SEARCHES),
     )
 
 
@@ -149,7 +149,7 @@ async def _write_searches(db: Pool, records: list[_Record]) -> None:
         search_ids=[row.search_id for row in records],
         counts=[row.count for row in records],
         times=[row.at for row in records],
-        newest=NEWEST,
+        newest=MAX_SEARCHES,
     )
 
 
@@ -177,5 +177,5 @@ async def _write_booked_results(db: Pool, bookings: list[_BookedResult]) -> None
 async def _move_searches(db: Pool, adoptions: list[_Adoption]) -> None:
     for row in adoptions:
         await _adopt_searches.run(
-            db, guest_id=row.guest_id, account_id=row.account_id, newest=NEWEST
+            db, guest_id=row.guest_id, account_id=row.account_id, newest=MAX_SEARCHES
         )

@@ -13,7 +13,7 @@ from app.schema import ClockText, DateText
 from app.search import dates, prices, spelling, times
 from app.search.prices import HIGHEST_PRICE
 from app.search.reading import Reading
-from app.search.vocabulary import Meaning, Vocabulary, plain, stem, stems
+from app.search.vocabulary import Meaning, Vocabulary, plain, stem, stems_of
 from app.search.words import (
     AUDIENCES,
     FAR_CITIES,
@@ -56,11 +56,12 @@ class Understood:
     """The criteria in a query. Dates and times ("HH:MM") are local to the lesson; equal `from_time`
     and `to_time` mean a start at that time. `text` is what no criterion covers.
 
-    The last fields are not sent to clients: `services` and `areas` are what words of the text may
-    mean if they name several, `words` are the others, `days` are the only days that count from
-    `date` to `last_date` if not all do, `minutes` is a lesson's length, `by_price` asks for cheap
-    lessons. `outside` is a place outside the city, `is_online` asks for lessons that are not in
-    person, and `ignored` are phrases that search cannot follow."""
+    The last fields are not sent to clients. `services` and `areas`: what a word of the text names,
+    if it names several; `words`: the other words of the text. `days`: the only days that count, if
+    the range from `date` to `last_date` has others. `minutes`: the length of the lesson.
+    `by_price`: the query asks for cheap lessons. `outside`: a place outside the city. `is_online`:
+    the query asks for lessons that are not in person. `ignored`: phrases that search cannot
+    follow."""
 
     service: str | None = None
     category: str | None = None
@@ -98,7 +99,7 @@ class Understood:
         )
 
 
-_SENT = 13  # the fields of the contract
+_SENT = 13  # the first fields, as in UnderstoodJson
 
 
 def parse(query: str, vocabulary: Vocabulary, *, now: datetime) -> Understood:
@@ -132,7 +133,8 @@ _OUTSIDE = (
 
 
 class _Query(Reading):
-    """In `text`, a placeholder stands for each of `terms`, which are words and their meaning."""
+    """A query, read rule by rule. `terms` are words of the vocabulary with their meanings; in
+    `text`, a placeholder with the index in this list replaces each one."""
 
     def __init__(self, vocabulary: Vocabulary, now: datetime) -> None:
         super().__init__(now)
@@ -175,7 +177,7 @@ class _Query(Reading):
         output: list[str] = []
         position = 0
         while position < len(tokens):
-            for length in range(min(self.vocabulary.longest, len(tokens) - position), 0, -1):
+            for length in range(min(self.vocabulary.max_words, len(tokens) - position), 0, -1):
                 words = tokens[position : position + length]
                 meaning = self._meaning(tuple(map(stem, words)))
                 if meaning and is_allowed(words) and not self._is_grammar(words, tokens, position):
@@ -209,9 +211,9 @@ class _Query(Reading):
                     if not position <= n < position + len(words)
                 )
             if meaning := self.vocabulary.meanings.get(tuple(names)):
-                # The term's own services stay included: they are taught to this audience.
+                # The catalog's "Piano for Kids" is found, too.
                 own = self._meaning(tuple(map(stem, words)))
-                self.values["with_services"] = own.services if own else frozenset()
+                self.values["audience_services"] = own.services if own else frozenset()
                 return bool(meaning.services)
         return False
 
@@ -315,7 +317,7 @@ class _Query(Reading):
 
     def understood(self) -> Understood:
         values = dict(self.values)
-        named = values.pop("with_services", frozenset())
+        audience_services = values.pop("audience_services", frozenset())
         words: list[str] = []
         services: frozenset[str] = frozenset()
         areas: frozenset[str] = frozenset()
@@ -342,7 +344,7 @@ class _Query(Reading):
             values["areas"] = tuple(sorted(areas))
             words += places
         if services:
-            self._narrow(values, services, named)
+            self._narrow(values, services, audience_services)
             if "service" not in values:
                 words += ambiguous
         rest = [
@@ -375,33 +377,34 @@ class _Query(Reading):
         if not category or other.services or not meaning.services or meaning.category:
             return False
         category_of = self.vocabulary.category_of
-        is_name = stems(text) == stems(self.vocabulary.names["category", category])
+        is_name = stems_of(text) == stems_of(self.vocabulary.names["category", category])
         return is_name and all(category_of.get(slug) != category for slug in meaning.services)
 
     def _in_named_borough(self, areas: frozenset[str]) -> frozenset[str]:
-        """The areas that lie in a borough of the query, or all of them if none does."""
+        """The areas that lie in a borough that the query names, or all of them if none does."""
         named = {area for _, meaning in self.terms for area in meaning.areas}
-        return frozenset(a for a in areas if self.vocabulary.borough_of.get(a) in named) or areas
+        borough_of = self.vocabulary.borough_of
+        return frozenset(area for area in areas if borough_of.get(area) in named) or areas
 
     def _narrow(
-        self, values: dict[str, Any], services: frozenset[str], named: frozenset[str]
+        self, values: dict[str, Any], services: frozenset[str], audience_services: frozenset[str]
     ) -> None:
-        """Sets the service, or the services that the words may mean, within the query's
-        category."""
+        """Sets the service, or the services that the words may mean, within the query's category.
+        `audience_services` are the same subject for the query's audience."""
         category_of = self.vocabulary.category_of
         if category := values.pop("category", None):
             inside = {slug for slug in services if category_of.get(slug) == category}
             services = frozenset(inside) or services
         if len(services) == 1:
             values["service"] = min(services)
-        if len(services | named) > 1:
-            values["services"] = tuple(sorted(services | named))
+        if len(services | audience_services) > 1:
+            values["services"] = tuple(sorted(services | audience_services))
 
     def _rest(self, values: dict[str, Any]) -> list[str]:
         """The words that no rule has read."""
         tokens = [token for token in self.text.split(" ") if re.search(r"[a-z0-9]", token)]
         tokens = [token for token in tokens if not token.startswith("\x00")]
-        # Single letters are levels of exams, as in "japanese n5".
+        # No text search for single letters: in "japanese n5", N5 is the level of an exam.
         tokens = [token for token in tokens if len(token) > 1 or token.isdigit()]
         numbers = [token for token in tokens if token.isdigit()]
         has_price = {"min_price_cents", "max_price_cents"} & values.keys()
@@ -416,7 +419,8 @@ class _Query(Reading):
 
 
 def _separated(text: str) -> str:
-    """Marks that belong to numbers stand alone; other punctuation separates words."""
+    """The text with spaces between numbers and letters, without punctuation inside words, and with
+    the spellings of ranges, dashes, am and pm unified."""
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
     text = re.sub(r"[–—−‐‑]", "-", text)
     day = "|".join(f"{name}s?" for name in [*WEEKDAYS, *SHORT_WEEKDAYS])
@@ -429,4 +433,5 @@ def _separated(text: str) -> str:
 
 
 def _borough(zip_code: re.Match[str]) -> str:
+    """The borough of a ZIP code, or the ZIP code."""
     return ZIP_CODES.get(zip_code[0][:3], zip_code[0])

@@ -11,7 +11,7 @@ LOWEST_PRICE, HIGHEST_PRICE = 15, 1000
 _NUMBER = r"\d{1,4}(?:\.\d{1,2})?"
 _MONEY = rf"\$ {_NUMBER}"
 _AMOUNT = rf"(?:\$ )?{_NUMBER}"
-# Not the start of a time, an age, a length or a date.
+# Not followed by the unit of a time, an age, a length or a date.
 _NO_UNIT = (
     r"(?! ?(?:am|pm|:|/ \d|(?:- )?(?:year|yr|yo|minute|min|hour|hr|week|day|month|grade|"
     r"st|nd|rd|th))\b)(?!\d|[.:]\d)"
@@ -19,6 +19,7 @@ _NO_UNIT = (
 
 
 def read(reading: Reading) -> None:
+    """Reads the lowest and the highest price per hour."""
     reading.text = re.sub(rf"\b({_NUMBER}) (?:dollars?|bucks?|usd)\b", r"$ \1", reading.text)
     reading.text = re.sub(
         rf"(?<!\$ )\b({_NUMBER})(?= ?(?:/|an|a|per) ?(?:hour|hr|h)\b| hourly\b)",
@@ -45,23 +46,23 @@ def read(reading: Reading) -> None:
         rf"\b(?:not|no|never) (?:under|below|(?:less|lower|cheaper) than) ({_AMOUNT}){_NO_UNIT}",
         lambda m: _price_from(reading, m),
     )
-    most = (
+    up_to = (
         r"(?:(?<![a-z])(?:for |at |is |of )?(?:(?:no|not|never) (?:more|higher|greater) than|"
         r"(?:not|never) (?:over|above|exceeding)|less than|"
         r"lower than|cheaper than|under|below|at most|up to|upto|maximum(?: of)?|max(?: of)?|"
         r"within|<=?|(?:(?:my|a|on|with) )*budget(?: of| is)?)) ?"
     )
     reading.take(
-        rf"{most}({_AMOUNT}){_NO_UNIT}(?: ?(?:max|tops|total))?", lambda m: _price_to(reading, m)
+        rf"{up_to}({_AMOUNT}){_NO_UNIT}(?: ?(?:max|tops|total))?", lambda m: _price_to(reading, m)
     )
     reading.take(
         rf"({_AMOUNT}) (?:or less|or under|or below|or cheaper|and under|and below|max|"
         rf"maximum|tops|at most|budget){_NO_UNIT}",
         lambda m: _price_to(reading, m),
     )
-    least = r"(?:more than|at least|over|above|minimum(?: of)?|min(?: of)?|starting at|>=?) ?"
+    at_least = r"(?:more than|at least|over|above|minimum(?: of)?|min(?: of)?|starting at|>=?) ?"
     reading.take(
-        rf"\b{least}({_AMOUNT}){_NO_UNIT}|>=? ?({_AMOUNT})", lambda m: _price_from(reading, m)
+        rf"\b{at_least}({_AMOUNT}){_NO_UNIT}|>=? ?({_AMOUNT})", lambda m: _price_from(reading, m)
     )
     reading.take(
         rf"({_AMOUNT}) ?(?:\+|or more|and up|and above|or above|minimum|min){_NO_UNIT}",

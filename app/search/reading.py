@@ -7,9 +7,9 @@ from typing import Any
 
 
 class Reading:
-    """`text` is what no rule has read yet, `values` are the criteria that rules have read, and
-    `ignored` are phrases that search cannot follow. `parts` are all parts of the day;
-    `excluded_parts` are phrases with the parts that they exclude."""
+    """`text`: what no rule has read yet. `values`: the criteria that rules have read. `ignored`:
+    phrases that search cannot follow. `parts`: the parts of the day that the query names.
+    `excluded_parts`: phrases, each with the parts of the day that it excludes."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -21,10 +21,11 @@ class Reading:
         self.excluded_parts: list[tuple[str, list[str]]] = []
 
     def skip(self, pattern: re.Pattern[str]) -> None:
+        """Removes the matches."""
         self.text = re.sub(r"\s+", " ", pattern.sub(" | ", self.text))
 
     def take(self, pattern: str, use: Callable[[re.Match[str]], object]) -> None:
-        """Removes the matches that `use` reads; it returns False for one that it does not."""
+        """Passes each match to `use` and removes it, unless `use` returns False."""
 
         def replace(match: re.Match[str]) -> str:
             return match[0] if use(match) is False else " | "
@@ -32,5 +33,5 @@ class Reading:
         self.text = re.sub(r"\s+", " ", re.sub(pattern, replace, self.text))
 
     def set(self, name: str, value: Any) -> None:
-        """The first rule to read a criterion decides."""
+        """Sets a criterion, unless an earlier rule has set it."""
         self.values.setdefault(name, value)

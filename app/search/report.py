@@ -6,18 +6,20 @@ from datetime import UTC, datetime, timedelta
 from app.db import Db, Pool
 from app.statements import statement
 
-# A query of fewer visitors a day may contain personal data, so it counts in the totals only.
+# A query of fewer visitors in a day may contain personal data, so it counts only in the totals.
 MIN_VISITORS = 3
-QUERIES_A_DAY = 1000
-# Missed days that one run adds.
+MAX_QUERIES_PER_DAY = 1000
+# The most days that one run adds.
 CATCH_UP_DAYS = 14
+# The days of a report, and the queries in each of its lists.
 DAYS = 30
 LIMIT = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """`empty`: searches without results; `clicked`, `booked`: searches followed by that."""
+    """Numbers of searches: all of them, those without results (`empty`), and those with a clicked
+    or booked result."""
 
     searches: int
     empty: int
@@ -27,6 +29,8 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Query:
+    """The numbers of one query, as in Totals."""
+
     query: str
     searches: int
     empty: int
@@ -36,7 +40,8 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The last DAYS whole days."""
+    """Searches of the last DAYS whole days: in total, the most frequent queries, and those that
+    most often had no results."""
 
     totals: Totals
     top: list[Query]
@@ -56,11 +61,12 @@ async def roll_up(pool: Pool, *, now: datetime) -> int:
         today=now.astimezone(UTC).date(),
         days=CATCH_UP_DAYS,
         visitors=MIN_VISITORS,
-        most=QUERIES_A_DAY,
+        max_queries=MAX_QUERIES_PER_DAY,
     )
 
 
 async def latest(db: Db, *, now: datetime) -> Report:
+    """The report on the last DAYS whole days (UTC)."""
     first = now.astimezone(UTC).date() - timedelta(days=DAYS)
     return Report(
         await _totals.one(db, first=first),

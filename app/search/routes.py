@@ -1,6 +1,6 @@
 """The search API (docs/api.md)."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -12,11 +12,11 @@ from typing_extensions import TypedDict
 from app import refusal, web, wire
 from app.accounts.session import SignedIn
 from app.schema import Id, InstantText
-from app.search import history, search, suggestions, visitor, vocabulary
+from app.search import history, search, suggestions, visitor
 from app.search.history import Kind
 from app.search.parse import MAX_LENGTH, Understood, UnderstoodJson, parse
 from app.search.search import Item, ResultJson, Sort
-from app.search.vocabulary import Vocabulary
+from app.search.vocabulary import Vocabulary, load_vocabulary
 from app.web import Call, Request
 
 MAX_LENGTH_MINUTES = 480
@@ -89,15 +89,17 @@ class EmptyJson(TypedDict):
     """An empty object."""
 
 
-def narrowed(understood: Understood, filters: SearchQuery, words: Vocabulary) -> Understood:
+def with_filters(
+    understood: Understood, filters: SearchQuery, vocabulary: Vocabulary
+) -> Understood:
     """The criteria of the query, overridden by the filters."""
     values: dict[str, Any] = {}
     if filters.service:
         values |= {"service": filters.service, "services": (), "category": None}
     if filters.category:
         values["category"] = filters.category
-        named = {filters.service or understood.service, *understood.services}
-        if not filters.service and not named & {*words.services_in(filters.category)}:
+        services = {understood.service, *understood.services}
+        if not filters.service and services.isdisjoint(vocabulary.services_in(filters.category)):
             values |= {"service": None, "services": ()}
     if filters.area:
         values |= {"area": filters.area, "areas": (), "outside": None}
@@ -118,70 +120,79 @@ def narrowed(understood: Understood, filters: SearchQuery, words: Vocabulary) ->
 
 @web.public
 @web.rate_class("search")
-async def instructors(request: Request) -> Response:
+async def list_instructors(request: Request) -> Response:
     filters = web.query(request, SearchQuery)
-    _, _, _, page = await _results(request, filters, default="newest")
-    return web.json(page)
+    page = await _page(request, filters, default="newest")
+    return web.json(page.listing)
 
 
 @web.visitor
 @web.rate_class("search")
-async def plain_language(request: Request, account: SignedIn | None) -> Response:
+async def search_instructors(request: Request, account: SignedIn | None) -> Response:
     filters = web.query(request, SearchQuery)
-    understood, words, sort, page = await _results(request, filters, default="soonest")
-    state, now = request.state, request.state["now"]()
+    page = await _page(request, filters, default="soonest")
+    items, state, now = page.listing["items"], request.state, request.state["now"]()
     nearest = None
-    if not page["items"] and filters.cursor is None:
-        nearest = await search.relaxed(state["pool"], understood, words, now=now, sort=sort)
+    if not items and filters.cursor is None:
+        nearest = await search.find_nearest(
+            state["pool"], page.criteria, page.vocabulary, now=now, sort=page.sort
+        )
     searcher = visitor.of(request, account)
     search_id = visitor.new_search_id(searcher, state["settings"])
-    history.record(
-        state["write_behind"], searcher, filters.q, search_id, count=len(page["items"]), now=now
-    )
+    history.record(state["write_behind"], searcher, filters.q, search_id, count=len(items), now=now)
     content: SearchJson = {
-        "understood": understood.as_json(),
-        "items": page["items"],
+        "understood": page.criteria.as_json(),
+        "items": items,
         "relaxed": _relaxed_json(nearest) if nearest is not None else None,
-        "next_cursor": page["next_cursor"],
+        "next_cursor": page.listing["next_cursor"],
         "search_id": str(search_id),
     }
     return visitor.remember(request, web.json(content), searcher)
 
 
-def _relaxed_json(nearest: search.Relaxed) -> RelaxedJson:
+def _relaxed_json(nearest: search.Nearest) -> RelaxedJson:
     items = [search.as_json(item) for item in nearest.items]
     return {"dropped": nearest.dropped, "items": items}
 
 
-async def _results(
-    request: Request, filters: SearchQuery, *, default: Sort
-) -> tuple[Understood, Vocabulary, Sort, wire.Listing[ResultJson]]:
-    """The criteria, the vocabulary, the sort and a page of results."""
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A page of results, and the search that has them."""
+
+    criteria: Understood
+    vocabulary: Vocabulary
+    sort: Sort
+    listing: wire.Listing[ResultJson]
+
+
+async def _page(request: Request, filters: SearchQuery, *, default: Sort) -> _Page:
     pool, now = request.state["pool"], request.state["now"]()
-    words = await vocabulary.load(pool)
-    understood = narrowed(parse(filters.q, words, now=search.local_now(now)), filters, words)
-    sort: Sort = filters.sort or ("price" if understood.by_price else default)
-    matches = await search.matches(
+    vocabulary = await load_vocabulary(pool)
+    understood = parse(filters.q, vocabulary, now=search.local_now(now))
+    criteria = with_filters(understood, filters, vocabulary)
+    sort: Sort = filters.sort or ("price" if criteria.by_price else default)
+    matches = await search.find(
         pool,
-        understood,
-        words,
+        criteria,
+        vocabulary,
         now=now,
         limit=filters.limit + 1,
         sort=sort,
-        after=search.after(filters, sort),
+        after=search.cursor_position(filters, sort),
     )
 
     def key(item: Item) -> list[Any]:
-        return search.position(item, sort)
+        return search.cursor_key(item, sort)
 
-    return understood, words, sort, wire.listing(matches.items, filters, search.as_json, key)
+    listing = wire.listing(matches.items, filters, search.as_json, key)
+    return _Page(criteria, vocabulary, sort, listing)
 
 
 @web.public
 async def suggest(request: Request) -> Response:
     query = web.query(request, SuggestionsQuery)
-    words = await vocabulary.load(request.state["pool"])
-    suggested = suggestions.of(query.q, words, limit=query.limit)
+    vocabulary = await load_vocabulary(request.state["pool"])
+    suggested = suggestions.of(query.q, vocabulary, limit=query.limit)
     return web.json({"items": [{"text": each.text, "kind": each.kind} for each in suggested]})
 
 
@@ -191,7 +202,7 @@ async def suggest(request: Request) -> Response:
 @web.visitor
 async def recent_searches(request: Request, account: SignedIn | None) -> Response:
     paging = web.query(request, wire.Paging)
-    searcher = _reader(request, account, "view_own_search_history")
+    searcher = _searcher(request, account, "view_own_search_history")
     rows = await history.recent(
         request.state["pool"],
         request.state["write_behind"],
@@ -217,7 +228,7 @@ def _before(paging: wire.Paging) -> tuple[datetime, UUID] | None:
 
 @web.visitor
 async def forget_searches(request: Request, account: SignedIn | None) -> Response:
-    searcher = _reader(request, account, "delete_own_search_history")
+    searcher = _searcher(request, account, "delete_own_search_history")
     state = request.state
     await history.clear(state["pool"], state["write_behind"], searcher)
     return web.done(request, None, status=204, redirect_to="/")
@@ -225,7 +236,7 @@ async def forget_searches(request: Request, account: SignedIn | None) -> Respons
 
 @web.visitor
 async def forget_search(request: Request, account: SignedIn | None) -> Response:
-    searcher = _reader(request, account, "delete_own_search_history")
+    searcher = _searcher(request, account, "delete_own_search_history")
     state = request.state
     await history.remove(state["pool"], state["write_behind"], searcher, web.path_id(request))
     others = await history.recent(state["pool"], state["write_behind"], searcher, limit=1)
@@ -233,8 +244,9 @@ async def forget_search(request: Request, account: SignedIn | None) -> Response:
     return web.done(request, None, status=204, redirect_to="/#recent" if others else "/#q")
 
 
-def _reader(request: Request, account: SignedIn | None, permission: str) -> visitor.Visitor:
-    """Guests may see and delete their own history; accounts need the permission."""
+def _searcher(request: Request, account: SignedIn | None, permission: str) -> visitor.Visitor:
+    """The visitor whose history the request is about. Accounts need the permission; guests do not.
+    Raises NotAllowed."""
     if account is not None and permission not in account.permissions:
         raise refusal.NotAllowed
     return visitor.of(request, account)
@@ -247,7 +259,7 @@ async def interact(request: Request, account: SignedIn | None) -> Response:
     searcher = visitor.of(request, account)
     if not visitor.owns_search(request, searcher, interaction.search_id):
         raise refusal.NotFound
-    history.interact(
+    history.record_interaction(
         state["write_behind"],
         searcher,
         interaction.search_id,
@@ -262,7 +274,7 @@ routes = [
     Call(
         "GET",
         "/api/instructors",
-        instructors,
+        list_instructors,
         "List instructors’ services",
         description="Filters combine with each other and with `q`.",
         query=SearchQuery,
@@ -271,7 +283,7 @@ routes = [
     Call(
         "GET",
         "/api/search",
-        plain_language,
+        search_instructors,
         "Search in everyday words",
         query=SearchQuery,
         returns=SearchJson,

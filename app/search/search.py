@@ -1,14 +1,17 @@
 """Search results: services that match all criteria, and the nearest ones if there are none.
 
-Without a day or time, results have the next start of their calendar
-(app/availability/next_start.py). With one, they are only services whose instructors are free then
-for a whole lesson, and `next_available` is the first such start. Free time comes from the same
-functions as boards, and start_times lays out the starts. Statements deliver candidates in the order
-of a lower bound of their start; reading ends when no further candidate can precede the results."""
+Without a day or time, a result has the next start of its calendar
+(app/availability/next_start.py). With one, only services whose instructors are free then for a
+whole lesson are found, and `next_available` is the first such start. Free time comes from the same
+functions as boards, and start_times lays out the starts.
 
+A statement returns candidates in the order of a lower bound of their start, because the exact start
+is expensive. Reading ends when no further candidate can start before the results of the page."""
+
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import combinations, islice
+from itertools import chain, combinations, islice
 from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -30,16 +33,19 @@ from app.statements import PUBLIC_SECONDS, statement
 Sort = Literal["soonest", "price", "newest"]
 # The zone of days and times in a query.
 ZONE = ZoneInfo("America/New_York")
-# A search reads its first days first. Without a day it ends with the last of these.
-STAGES = (3, 14)
-# Candidates beyond a page, because some of them turn out not to be free.
+# With a day or time, a search reads this many days first, and more only if they do not fill the
+# page. Without a day, it ends with the last of these.
+FIRST_DAYS = (3, 14)
+# Candidates to read beyond a page, because some of them turn out not to be free.
 SPARE = 10
-# Candidates that each round of a search reads, as multiples of the first, and their largest number.
+# The candidates of each round of a search without a day or time, as multiples of the first round's.
 ROUNDS = (1, 4, 16)
+# The most candidates that a search with a day or time reads, in total and per statement.
 MAX_CANDIDATES = 3_000
-# Combinations of criteria to drop in turn.
+MAX_CANDIDATES_PER_STATEMENT = 1_000
+# The most combinations of criteria that are dropped to find the nearest results.
 MAX_ATTEMPTS = 16
-# An audience's services, besides those without one.
+# The audiences whose services also suit this one. Services without an audience suit everyone.
 _INCLUDED_AUDIENCES = {"seniors": ["seniors", "adults"]}
 
 # The criteria that can be dropped, from the one that matters least.
@@ -86,7 +92,7 @@ NOTHING = Matches([])
 
 
 @dataclass(frozen=True, slots=True)
-class Relaxed:
+class Nearest:
     """The nearest results, and the names of the criteria that they do not satisfy."""
 
     dropped: list[str]
@@ -159,8 +165,8 @@ class _FreeCandidate(_Offer):
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """The days of a search in order, and the minutes of each day in which a whole lesson must lie,
-    or at which it must start."""
+    """The days of a search in order, and the minutes of each day between which a whole lesson must
+    lie; with `exactly`, the minute at which it must start."""
 
     days: list[date]
     from_minute: int
@@ -177,7 +183,7 @@ def local_now(now: datetime) -> datetime:
     return now.astimezone(ZONE)
 
 
-async def matches(
+async def find(
     db: Db,
     criteria: Understood,
     vocabulary: Vocabulary,
@@ -191,26 +197,26 @@ async def matches(
     filters = _filters(criteria, vocabulary)
     if criteria.outside or filters["services"] == []:
         return NOTHING
-    if not _has_time(criteria):
+    hours = hours_of(criteria, now=now)
+    if hours is None:
         items = await _next_items(db, filters, now=now, limit=limit, sort=sort, after=after)
         return Matches(items)
-    hours = _hours(criteria, local_now(now).date())
     if hours.from_minute >= hours.to_minute:
         return NOTHING
-    stages = [len(hours.days)]
+    counts = [len(hours.days)]
     if sort == "soonest":
-        stages = [*(end for end in STAGES if end < len(hours.days)), *stages]
-    for end in stages:
-        nearest = replace(hours, days=hours.days[:end])
+        counts = [*(count for count in FIRST_DAYS if count < len(hours.days)), *counts]
+    for count in counts:
+        first_hours = replace(hours, days=hours.days[:count])
         matches = await _free_items(
-            db, filters, nearest, now=now, limit=limit, sort=sort, after=after
+            db, filters, first_hours, now=now, limit=limit, sort=sort, after=after
         )
         if len(matches.items) >= limit:
             break
     return matches
 
 
-async def relaxed(
+async def find_nearest(
     db: Db,
     criteria: Understood,
     vocabulary: Vocabulary,
@@ -218,72 +224,81 @@ async def relaxed(
     now: datetime,
     limit: int = 10,
     sort: Sort = "soonest",
-) -> Relaxed | None:
+) -> Nearest | None:
     """The nearest results of a search that has none: with the fewest criteria dropped, and of these
     the least important. None if the search has no criteria, or there is no service at all."""
-    base, dropped = criteria, []
+
+    async def items_of(looser: Understood) -> list[Item]:
+        return (await find(db, looser, vocabulary, now=now, limit=limit, sort=sort)).items
+
+    base, dropped = await _without_unavailable_subject(db, criteria, vocabulary, now=now)
+    if criteria.outside:
+        base = replace(base, outside=None)
+        dropped.append("text")
+    if dropped and (items := await items_of(base)):
+        return Nearest(dropped, items)
+    for groups in _groups_to_drop(criteria):
+        names = [name for group in groups for name in _DROPPABLE[group]]
+        looser = replace(base, **{name: getattr(_EMPTY, name) for name in names})
+        if items := await items_of(looser):
+            for group in groups:
+                dropped += _names_of(criteria, group)
+            return Nearest([*dict.fromkeys(dropped)], items)
+    return None
+
+
+async def _without_unavailable_subject(
+    db: Db, criteria: Understood, vocabulary: Vocabulary, *, now: datetime
+) -> tuple[Understood, list[str]]:
+    """The criteria without a service or category that nobody offers, and what was dropped. The
+    category of a service stays."""
+    subject, name = Understood(service=criteria.service, services=criteria.services), "service"
+    if subject == _EMPTY:
+        subject, name = Understood(category=criteria.category), "category"
+    if subject == _EMPTY or (await find(db, subject, vocabulary, now=now, limit=1)).items:
+        return criteria, []
+    category = None
+    if criteria.service:
+        category = vocabulary.category_of.get(criteria.service)
+    elif criteria.services:
+        category = criteria.category
+    return replace(criteria, service=None, services=(), category=category), [name]
+
+
+def _groups_to_drop(criteria: Understood) -> Iterator[tuple[str, ...]]:
+    """Combinations of the search's groups of criteria, the fewest and least important first, up to
+    MAX_ATTEMPTS; finally all of them."""
     groups = [
         group
         for group, names in _DROPPABLE.items()
         if any(getattr(criteria, name) not in {None, ()} for name in names)
     ]
-
-    async def nearest(looser: Understood) -> list[Item]:
-        return (await matches(db, looser, vocabulary, now=now, limit=limit, sort=sort)).items
-
-    subject = replace(_EMPTY, service=base.service, services=base.services)
-    if subject == _EMPTY:
-        subject = replace(_EMPTY, category=base.category)
-    if subject != _EMPTY:
-        subject_matches = await matches(db, subject, vocabulary, now=now, limit=1)
-        if not subject_matches.items:
-            # Nobody offers it: look at the rest of its category.
-            dropped = ["service"] if base.service or base.services else ["category"]
-            category = base.category if base.services else None
-            if base.service and "service" in dropped:
-                category = vocabulary.category_of.get(base.service)
-            base = replace(base, service=None, services=(), category=category)
-    if criteria.outside:
-        base = replace(base, outside=None)
-        dropped.append("text")
-    if dropped and (results := await nearest(base)):
-        return Relaxed(dropped, results)
-    attempts = (
-        combination
-        for size in range(1, len(groups) + 1)
-        for combination in combinations(groups, size)
-    )
-    for combination in [*islice(attempts, MAX_ATTEMPTS), tuple(groups)]:
-        names = [name for group in combination for name in _DROPPABLE[group]]
-        looser = replace(base, **{name: getattr(_EMPTY, name) for name in names})
-        if results := await nearest(looser):
-            for group in combination:
-                dropped += _present(criteria, group)
-            return Relaxed([*dict.fromkeys(dropped)], results)
-    return None
+    by_size = (combinations(groups, size) for size in range(1, len(groups) + 1))
+    yield from islice(chain.from_iterable(by_size), MAX_ATTEMPTS)
+    yield tuple(groups)
 
 
-def _present(criteria: Understood, group: str) -> list[str]:
-    """The dropped criteria that the query has, in the names of the API."""
+def _names_of(criteria: Understood, group: str) -> list[str]:
+    """The criteria of a group in the names of the API, or the group if the API has no names."""
     sent = criteria.as_json()
     return [name for name in _DROPPABLE[group] if name in sent] or [group]
 
 
-def position(item: Item, sort: Sort) -> list[Any]:
-    """The cursor after this result."""
+def cursor_key(item: Item, sort: Sort) -> list[Any]:
+    """The values in the cursor of the page that begins after this result."""
     start = item.next_available and wire.instant(item.next_available)
     key = {"soonest": start, "price": item.hourly_rate_cents}.get(sort)
     return [sort, key, item.instructor_id, item.service_id]
 
 
-def after(paging: wire.Paging, sort: Sort) -> Position | None:
+def cursor_position(paging: wire.Paging, sort: Sort) -> Position | None:
     """The position that the cursor names, or None without one. Raises ValidationError for a cursor
     of another sort."""
-    position = paging.position(str, _sort_key, UUID, UUID)
-    if position is None:
+    values = paging.position(str, _sort_key, UUID, UUID)
+    if values is None:
         return None
-    used, key, instructor_id, service_id = position
-    if used != sort or isinstance(key, int) != (sort == "price"):
+    cursor_sort, key, instructor_id, service_id = values
+    if cursor_sort != sort or isinstance(key, int) != (sort == "price"):
         raise refusal.ValidationError(
             "This cursor isn’t valid. Start again without one.", field="cursor"
         )
@@ -351,17 +366,13 @@ def _filters(criteria: Understood, vocabulary: Vocabulary) -> dict[str, Any]:
     }
 
 
-def hours(criteria: Understood, *, now: datetime) -> Hours | None:
-    """The hours of a search with a day or time: of the days of STAGES if it has no day."""
-    return _hours(criteria, local_now(now).date()) if _has_time(criteria) else None
-
-
-def _has_time(criteria: Understood) -> bool:
-    return any((criteria.date, criteria.part_of_day, criteria.from_time, criteria.to_time))
-
-
-def _hours(criteria: Understood, today: date) -> Hours:
-    first, count = today, STAGES[-1]
+def hours_of(criteria: Understood, *, now: datetime) -> Hours | None:
+    """The hours of a search with a day or time; None without. A time without a day means one of the
+    next FIRST_DAYS[-1] days."""
+    if not any((criteria.date, criteria.part_of_day, criteria.from_time, criteria.to_time)):
+        return None
+    today = local_now(now).date()
+    first, count = today, FIRST_DAYS[-1]
     if criteria.date:
         last = max(criteria.last_date or criteria.date, criteria.date)
         # Past days of a range have no starts left.
@@ -436,11 +447,12 @@ async def _free_items(
 ) -> Matches:
     """Results that are free within these hours, with their first start then."""
     results: list[Item] = []
-    read_ids: set[UUID] = set()
-    read, size = 0, limit + SPARE
-    # By `soonest`, candidates of earlier pages may have been verified to start later.
+    service_ids: set[UUID] = set()
+    count, size = 0, limit + SPARE
+    # With `soonest`, read from the beginning: a candidate whose lower bound belongs to an earlier
+    # page may start late enough for this one.
     keys = _keys(None if sort == "soonest" else after)
-    while read < MAX_CANDIDATES:
+    while count < MAX_CANDIDATES:
         candidates = await _free.all(
             db,
             **filters,
@@ -452,12 +464,12 @@ async def _free_items(
             limit=size,
             now=now,
         )
-        read += len(candidates)
-        unread = {
-            row.service_id: row for row in reversed(candidates) if row.service_id not in read_ids
-        }
-        read_ids |= unread.keys()
-        starts = [(row, row.first_start(now, hours.exactly)) for row in unread.values()]
+        count += len(candidates)
+        # A service has a row for each range of its calendar. The first one counts.
+        rows = {row.service_id: row for row in reversed(candidates)}
+        new_rows = [row for service_id, row in rows.items() if service_id not in service_ids]
+        service_ids |= rows.keys()
+        starts = [(row, row.first_start(now, hours.exactly)) for row in new_rows]
         results += [row.item(start) for row, start in starts if start is not None]
         ranking = _ranking(results, sort, after)
         if len(candidates) < size:
@@ -472,11 +484,12 @@ async def _free_items(
         keys = _keys(
             Position(last.service_id, last.start, last.hourly_rate_cents, last.instructor_id)
         )
-        size = min(size * 4, 1000)
+        size = min(size * 4, MAX_CANDIDATES_PER_STATEMENT)
     return Matches(ranking[:limit], is_cut=True)
 
 
 def _keys(after: Position | None) -> dict[str, Any]:
+    """The position as parameters of the statements."""
     return {
         "after_start": after and after.start,
         "after_rate": after and after.rate,
@@ -507,5 +520,5 @@ def _soonest(item: Item) -> tuple[datetime, UUID, UUID]:
 def _order(
     start: datetime | None, instructor_id: UUID, service_id: UUID
 ) -> tuple[datetime, UUID, UUID]:
-    """Services without a start come last."""
+    """The sort key of `soonest`. Services without a start come last."""
     return start or _NEVER, instructor_id, service_id

@@ -9,7 +9,7 @@ from app.db import Db
 from app.statements import PUBLIC_SECONDS, statement
 
 LIMIT = 3
-REACH = 20  # services above and below the price
+REACH = 20  # how many services with the next higher and lower prices are considered
 SOON = timedelta(days=14)
 
 

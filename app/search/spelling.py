@@ -1,14 +1,14 @@
-"""Typing mistakes in single words. A word is replaced only by an unambiguous one: one or two
-mistakes away, and nearer than any other. An English word or name is never replaced."""
+"""Typing mistakes in single words. A word is replaced only by a word that is one or two mistakes
+away, and nearer than any other. An English word or name is never replaced."""
 
 from functools import cache, lru_cache
 from pathlib import Path
 
 from app.search.vocabulary import Vocabulary, stem
-from app.search.words import KNOWN, RARE_WORDS
+from app.search.words import COMMON_WORDS, RARE_WORDS
 
+# Letters of the shortest word that is corrected, and of the shortest that may have two mistakes.
 SHORTEST = 4
-# From this length on, there may be two mistakes.
 LONG = 8
 # Costs: swapped letters are the most common mistake, a wrong letter the rarest.
 _SWAP, _MISSING, _OTHER = 0.6, 0.8, 1.0
@@ -23,31 +23,31 @@ def _real_words() -> frozenset[str]:
 
 def respelled(token: str, vocabulary: Vocabulary) -> str:
     """The known word that this word of a query probably means, or the word itself."""
-    is_grammar = token in KNOWN or stem(token) in KNOWN or token in RARE_WORDS
-    if is_grammar or not token.isalpha() or stem(token) in vocabulary.words:
+    is_grammar = token in COMMON_WORDS or stem(token) in COMMON_WORDS or token in RARE_WORDS
+    if is_grammar or not token.isalpha() or stem(token) in vocabulary.stems:
         return token
-    corrections = (corrected(word, vocabulary, KNOWN) for word in (token, stem(token)))
+    corrections = (correction(word, vocabulary) for word in (token, stem(token)))
     return next(filter(None, corrections), token)
 
 
-def corrected(word: str, vocabulary: Vocabulary, grammar: frozenset[str]) -> str | None:
+def correction(word: str, vocabulary: Vocabulary) -> str | None:
     """The word of the vocabulary or the grammar that was probably meant, or None."""
     if len(word) < SHORTEST or word in _real_words():
         return None
-    return nearest(word, vocabulary.words, grammar)
+    return _nearest(word, vocabulary.stems)
 
 
 @lru_cache(maxsize=2048)
-def nearest(word: str, words: frozenset[str], grammar: frozenset[str]) -> str | None:
+def _nearest(word: str, stems: frozenset[str]) -> str | None:
     """The nearest word; None if several are equally near."""
     limit = 2 if len(word) >= LONG else 1
     best: list[tuple[float, float, str]] = []
-    for other in _candidates(words, grammar).get(len(word), ()):
+    for other in _candidates(stems).get(len(word), ()):
         # The first letter is nearly always right, or swapped with the second.
         if other[0] not in word[:2]:
             continue
         cost = distance(word, other, limit)
-        # With a wrong letter, a word of four is too short to identify.
+        # A word of four letters with a wrong one could be too many others.
         if cost <= limit and not (len(word) == SHORTEST and cost == _OTHER):
             best.append((cost, -similarity(word, other), other))
     best.sort()
@@ -57,10 +57,10 @@ def nearest(word: str, words: frozenset[str], grammar: frozenset[str]) -> str | 
 
 
 @lru_cache(maxsize=4)
-def _candidates(words: frozenset[str], grammar: frozenset[str]) -> dict[int, tuple[str, ...]]:
-    """The words by the lengths of the words that may mean them."""
+def _candidates(stems: frozenset[str]) -> dict[int, tuple[str, ...]]:
+    """The words to which a word may be corrected, by the length of the latter."""
     by_length: dict[int, set[str]] = {}
-    for word in words | {stem(each) for each in grammar} | grammar:
+    for word in stems | {stem(word) for word in COMMON_WORDS} | COMMON_WORDS:
         if len(word) >= SHORTEST and word.isalpha():
             for length in range(len(word) - 2, len(word) + 3):
                 by_length.setdefault(length, set()).add(word)

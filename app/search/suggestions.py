@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from app.search import spelling
 from app.search.vocabulary import Term, Vocabulary, plain, words_of
-from app.search.words import KNOWN
 
-# Last words of a query that may be the beginning of a term.
+# The most words at the end of a query that are completed together.
 LONGEST_PREFIX = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A query that ends with a term of this kind: `service`, `category` or `area`."""
+    """A query whose last words were completed to a term of this kind: `service`, `category` or
+    `area`."""
 
     text: str
     kind: str
@@ -23,7 +23,8 @@ class Suggestion:
 
 def of(query: str, vocabulary: Vocabulary, *, limit: int) -> list[Suggestion]:
     """Completions of the query, best first. Completes the longest run of last words that begins a
-    term; if none does, the last word may have a typing mistake. The words before are respelled."""
+    term. If none does, the last word may have a typing mistake. Mistakes in the words before it are
+    corrected."""
     typed = query.split()
     for count in range(min(LONGEST_PREFIX, len(typed)), 0, -1):
         end = " ".join(words_of(" ".join(typed[-count:])))
@@ -31,8 +32,8 @@ def of(query: str, vocabulary: Vocabulary, *, limit: int) -> list[Suggestion]:
             return _suggestions(_respelled(typed[:-count], vocabulary), matches, limit)
     if typed and (word := words_of(typed[-1])):
         before = _respelled(typed[:-1], vocabulary)
-        if corrected := spelling.corrected(word[-1], vocabulary, KNOWN):
-            return _suggestions(before, list(_beginning_with(corrected, vocabulary)), limit)
+        if correction := spelling.correction(word[-1], vocabulary):
+            return _suggestions(before, list(_beginning_with(correction, vocabulary)), limit)
         if nearest := list(_nearly_beginning_with(word[-1], vocabulary)):
             return _suggestions(before, nearest, limit)
     return []

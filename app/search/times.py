@@ -18,7 +18,8 @@ _OTHER_UNITS = r"(?:days?|weeks?|months?|st|nd|rd|th)\b"
 
 
 def read_exclusions(reading: Reading) -> None:
-    """ "Not in the morning" leaves the other parts of the day. Search cannot exclude days."""
+    """Reads phrases such as "not in the morning", which leave the other parts of the day. Search
+    cannot exclude days, so phrases that name some are ignored."""
     reading.take(
         r"\b(?:(?:any|every|all) ?(?:day|time)s? (?:but|except)|(?:can ?not|cant) do|"
         r"(?:but )?(?:not|except|excluding|no|avoid|never))"
@@ -74,9 +75,9 @@ def _between(reading: Reading, from_time: str, to_time: str) -> None:
 def read_clock_ranges(reading: Reading) -> None:
     """Before prices: "6-8pm" is no price, and "between 40 and 60" no time."""
     clock = rf"({_CLOCK})"
-    marked = rf"(?={_CLOCK} ?{_TO} ?{_CLOCK}(?!\d))"
+    whole_range = rf"(?={_CLOCK} ?{_TO} ?{_CLOCK}(?!\d))"
     reading.take(
-        rf"(?<!\$ )(?<!\d)\b(?:between |from )?{marked}{clock} ?{_TO} ?{clock}"
+        rf"(?<!\$ )(?<!\d)\b(?:between |from )?{whole_range}{clock} ?{_TO} ?{clock}"
         rf"(?! ?(?:dollar|buck|usd|/|\$|year|yr|yo|minute|min|\d|max))\b",
         lambda m: _clock_range(reading, m),
     )
@@ -87,15 +88,16 @@ def _clock_range(reading: Reading, match: re.Match[str]) -> bool | None:
         return False
     first, last = match[1], match[2]
     is_time = any(mark in first + last for mark in ("am", "pm", ":", "noon", "mid"))
-    small = max(_hour(first), _hour(last)) <= 12
-    prefixed = match[0].startswith(("between", "from"))
-    if not is_time and not (small and (prefixed or "part_of_day" in reading.values)):
+    are_hours = max(_hour(first), _hour(last)) <= 12
+    has_prefix = match[0].startswith(("between", "from"))
+    if not is_time and not (are_hours and (has_prefix or "part_of_day" in reading.values)):
         return False
     end = _minutes(reading, last)
     if end is None:
         return False
-    borrowed = re.search("am|pm", last)
-    begin = _minutes(reading, first, borrowed[0] if borrowed else None)
+    # "6-8pm" begins at 6 pm, but "11-1pm" at 11 am.
+    meridiem = re.search("am|pm", last)
+    begin = _minutes(reading, first, meridiem[0] if meridiem else None)
     if begin is not None and begin >= end:
         begin = _minutes(reading, first, "am")
     if begin is None or begin >= end:
@@ -126,7 +128,8 @@ def read_times(reading: Reading) -> None:
 
 
 def join_parts(reading: Reading) -> None:
-    """Parts of the day that follow each other are hours; of others, the first counts."""
+    """Several parts of the day become hours if they follow each other, as in "morning or
+    afternoon". Otherwise the first one counts, and the others are ignored."""
     parts = [part for part in PARTS if part in reading.parts]
     if len(parts) < 2 or {"from_time", "to_time"} & reading.values.keys():
         return
@@ -139,8 +142,8 @@ def join_parts(reading: Reading) -> None:
 
 
 def leave_out_parts(reading: Reading) -> None:
-    """Narrows the hours to the parts of the day that are not excluded, if these follow each other;
-    hours and parts that the query names count more."""
+    """Narrows the hours to the parts of the day that are not excluded, if these follow each other.
+    Hours and parts that the query names have priority."""
     values = reading.values
     excluded = {part for _, parts in reading.excluded_parts for part in parts}
     rest = [part for part in PARTS if part not in excluded]
@@ -175,8 +178,8 @@ def _time(reading: Reading, name: str, text: str) -> bool | None:
 
 
 def _minutes(reading: Reading, text: str, meridiem: str | None = None) -> int | None:
-    """Minutes since midnight. Without am or pm, the hour when lessons are usual: 1 to 7 are
-    afternoon and evening."""
+    """Minutes since midnight; None if there is no such time. Without am or pm, it is the hour at
+    which lessons are usual: 1 to 7 are in the afternoon or evening."""
     if text.startswith(("noon", "midday")):
         return 12 * 60
     if text.startswith("midnight"):
@@ -185,14 +188,14 @@ def _minutes(reading: Reading, text: str, meridiem: str | None = None) -> int | 
     assert match is not None
     hour, minute = int(match[1]), int(match[2] or 0)
     meridiem = match[3] or meridiem
-    if hour > 24 or minute > 59 or (meridiem and hour > 12 and match[3]):
+    if hour > 24 or minute > 59 or (match[3] and hour > 12):
         return None
     if hour > 12 or (len(match[1]) == 2 and match[1].startswith("0")):
         return hour * 60 + minute if hour * 60 + minute <= 24 * 60 else None
     part = reading.values.get("part_of_day")
     if meridiem is None:
-        late = part in {"afternoon", "evening"} or (part is None and hour <= 7)
-        meridiem = "pm" if (late and hour != 12) or hour == 12 else "am"
+        is_late = part in {"afternoon", "evening"} or (part is None and hour <= 7)
+        meridiem = "pm" if is_late or hour == 12 else "am"
     return (hour % 12 + (12 if meridiem == "pm" else 0)) * 60 + minute
 
 

@@ -1,6 +1,6 @@
 """The visitor who searches: an account, or a guest with a signed cookie. A search id contains a
-signature of its visitor, so that reports about other visitors' searches are refused without a
-look-up."""
+signature of its visitor. So a report about another visitor's search is refused without reading the
+database."""
 
 import hashlib
 import hmac
@@ -32,6 +32,7 @@ class Visitor:
 
 
 def of(request: Request, account: SignedIn | None) -> Visitor:
+    """The account, or the guest of the cookie, or else a new guest."""
     if account is not None:
         return Visitor(account.account_id, is_guest=False)
     guest_id = guest(request)
@@ -72,7 +73,7 @@ def new_search_id(visitor: Visitor, settings: Settings) -> UUID:
 
 def owns_search(request: Request, visitor: Visitor, search_id: UUID) -> bool:
     """Whether this visitor got this search id, as the account or earlier as a guest."""
-    owners = {visitor.id, guest(request)} - {None}
+    owners = {visitor.id, guest(request)}
     settings = request.state["settings"]
     return any(
         hmac.compare_digest(_search_id(search_id.bytes[:8], owner, settings).bytes, search_id.bytes)
@@ -82,6 +83,7 @@ def owns_search(request: Request, visitor: Visitor, search_id: UUID) -> bool:
 
 
 def _search_id(begin: bytes, visitor_id: UUID, settings: Settings) -> UUID:
+    # The high bits of bytes 6 and 8 are the UUID's version (8) and variant (RFC 9562).
     head = begin[:6] + bytes([begin[6] & 0x0F | 0x80]) + begin[7:]
     key = settings.secret_key.get_secret_value().encode()
     tail = hmac.new(key, b"search" + head + visitor_id.bytes, hashlib.sha256).digest()[:8]

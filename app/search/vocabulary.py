@@ -51,7 +51,7 @@ class Vocabulary:
         terms = tuple(rows)[:MAX_ROWS]
         targets: dict[tuple[str, ...], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for row in terms:
-            if key := stems(row.term):
+            if key := stems_of(row.term):
                 targets[key][row.kind].add(row.slug)
         return cls(
             terms,
@@ -66,13 +66,13 @@ class Vocabulary:
         )
 
     @cached_property
-    def longest(self) -> int:
+    def max_words(self) -> int:
         """The number of words of the longest term."""
         return max(map(len, self.meanings), default=0)
 
     @cached_property
-    def words(self) -> frozenset[str]:
-        """The stems of all terms."""
+    def stems(self) -> frozenset[str]:
+        """The stems of the words of all terms."""
         return frozenset(word for key in self.meanings for word in key)
 
     @cached_property
@@ -96,10 +96,10 @@ class Vocabulary:
 
     @cached_property
     def shared_terms(self) -> dict[frozenset[str], str]:
-        """The shortest term of several services, by these services: "coding"."""
+        """For each group of services with a common term, the shortest one, such as "coding"."""
         terms: dict[frozenset[str], str] = {}
         for row in sorted(self.terms, key=lambda row: (len(row.term), row.term)):
-            meaning = self.meanings.get(stems(row.term), Meaning())
+            meaning = self.meanings.get(stems_of(row.term), Meaning())
             if len(meaning.services) > 1:
                 terms.setdefault(meaning.services, row.term)
         return terms
@@ -122,7 +122,7 @@ class Vocabulary:
         }
 
     def areas_around(self, area: str) -> list[str]:
-        """The areas whose instructors come to this one: itself and its borough, or for a borough
+        """The areas whose instructors also come to this one: itself and its borough; for a borough,
         all of its areas."""
         if area not in self._areas:
             return [area]
@@ -148,9 +148,9 @@ _loaded = _Loaded()
 _loading = asyncio.Lock()
 
 
-async def load(db: Db) -> Vocabulary:
+async def load_vocabulary(db: Db) -> Vocabulary:
     """The vocabulary of this process. One request at a time compares it with the database; the
-    others go on with the previous one."""
+    others use the one in memory meanwhile."""
     current = _loaded.vocabulary
     if time.monotonic() < _loaded.checked_at + KEEP_SECONDS and current is not None:
         return current
@@ -167,11 +167,6 @@ async def load(db: Db) -> Vocabulary:
         return current
 
 
-def forget() -> None:
-    """The next `load` compares with the database."""
-    _loaded.checked_at = float("-inf")
-
-
 def plain(text: str) -> str:
     """Lower case, without accents and apostrophes."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
@@ -180,12 +175,11 @@ def plain(text: str) -> str:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a term, in the form in which queries are compared."""
-    # "3d" is two words, as in a query.
+    """The words of a term, as they are compared with those of a query: "3d" is two words."""
     return re.findall(r"\d+|[a-z]+(?:[+#]+)?", plain(text).replace("&", " and "))
 
 
-def stems(text: str) -> tuple[str, ...]:
+def stems_of(text: str) -> tuple[str, ...]:
     return tuple(map(stem, words_of(text)))
 
 

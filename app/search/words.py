@@ -1,4 +1,4 @@
-"""The words that the grammar of searches knows, besides the catalog's."""
+"""The words that the grammar of searches reads, besides the catalog's."""
 
 
 def _words(text: str) -> list[str]:
@@ -47,7 +47,8 @@ AUDIENCES = {
     "grandpa": "seniors", "grandmother": "seniors", "grandfather": "seniors",
 }  # fmt: skip
 
-# Places outside the city, and cities whose names have other meanings unless they follow "in".
+# Places outside the city. The far cities count only after "in" and the like, because their names
+# have other meanings.
 OUTSIDE = {
     "new jersey": "New Jersey", "nj": "New Jersey", "jersey city": "Jersey City",
     "jersey": "New Jersey", "hoboken": "Hoboken", "newark": "Newark", "fort lee": "Fort Lee",
@@ -92,7 +93,7 @@ FILLER = frozenset(
         """
     )
 )
-# Words of prices, times, levels and audiences that their rules did not read.
+# Words about prices, times, levels and audiences. They narrow no search where no rule reads them.
 GRAMMAR = frozenset(
     _words(
         """
@@ -106,11 +107,12 @@ GRAMMAR = frozenset(
         """
     )
 )
-KNOWN = frozenset(
+# Words of the grammar to which a typing mistake may be corrected.
+COMMON_WORDS = frozenset(
     {*FILLER, *GRAMMAR, *NUMBERS, *WEEKDAYS, *SHORT_WEEKDAYS, *MONTHS, *SHORT_MONTHS}
     | {*LEVELS, *AUDIENCES}
 )
-# Words of the same kind that no typing mistake is corrected to.
+# Words of the same kind that are too rare to correct a typing mistake to.
 RARE_GRAMMAR = frozenset(
     _words(
         """
@@ -121,6 +123,7 @@ RARE_GRAMMAR = frozenset(
         """
     )
 )
+# All words of the grammar that are too rare to correct a typing mistake to.
 RARE_WORDS = frozenset(
     {*RARE_GRAMMAR, "remote", "remotely", "virtual", "virtually", "zoom", "skype", "facetime"}
     | {word for place in [*OUTSIDE, *FAR_CITIES] for word in _words(place)}

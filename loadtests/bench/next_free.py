@@ -122,7 +122,7 @@ async def _turn(pool: Pool, student: UUID, seconds: dict[str, list[float]]) -> N
         )
     timed("floor", began)
     began = time.perf_counter()
-    await search.matches(
+    await search.find(
         pool, Understood(), Vocabulary.of(()), limit=100, now=now + timedelta(seconds=1)
     )
     timed("offers", began)

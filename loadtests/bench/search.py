@@ -15,8 +15,9 @@ import orjson
 from app.accounts import session
 from app.db import Tx
 from app.pages import instructor_cards
-from app.search import search, suggestions, vocabulary
+from app.search import search, suggestions
 from app.search.parse import parse
+from app.search.vocabulary import load_vocabulary
 from loadtests.bench import client
 from loadtests.bench.booking import WEB, backend_seconds
 from loadtests.bench.cpu import cpu_seconds
@@ -148,17 +149,17 @@ async def _timed(
 
 async def _search(connection: Tx, query: str) -> bytes:
     now = datetime.now(UTC)
-    words = await vocabulary.load(connection)
-    understood = parse(query, words, now=search.local_now(now))
+    vocabulary = await load_vocabulary(connection)
+    understood = parse(query, vocabulary, now=search.local_now(now))
     sort: search.Sort = "price" if understood.by_price else "soonest"
-    matches = await search.matches(
-        connection, understood, words, now=now, limit=LIMIT + 1, sort=sort
+    matches = await search.find(
+        connection, understood, vocabulary, now=now, limit=LIMIT + 1, sort=sort
     )
     return orjson.dumps([search.as_json(item) for item in matches.items])
 
 
 async def _suggest(connection: Tx, query: str) -> int:
-    return len(suggestions.of(query, await vocabulary.load(connection), limit=8))
+    return len(suggestions.of(query, await load_vocabulary(connection), limit=8))
 
 
 async def _floor(connection: Tx, _: str) -> int:

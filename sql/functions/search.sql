@@ -46,9 +46,9 @@ $$;
 
 -- A page of matching services. p_sort is `soonest`, `price` or `newest`; the p_after parameters are
 -- the keys of the last service on the previous page. `start` is the lower bound of the next start
--- (functions/next_start.sql). By `soonest`, services are in the order of `start`, instructor and
--- id, as the index of the bounds is; those without a start until p_latest come last, with a null
--- `start`, as p_after_start is among them.
+-- (functions/next_start.sql). With `soonest`, services are in the order of the index of the bounds:
+-- `start`, instructor and id. Services without a start until p_latest come last; their `start` is
+-- null, and so is p_after_start after one of them.
 create function search_page(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words text[], p_sort text, p_after_start timestamptz,
@@ -84,7 +84,7 @@ begin
     -- key.
     return query
       select page.id, page.instructor_id, page.minutes, page.hourly_rate_cents,
-             greatest(page.start, p_latest - interval '1 year')
+             greatest(page.start, p_latest - interval '1 year')  -- instead of -infinity
       from (
         select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, n.start
         from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
@@ -117,7 +117,7 @@ begin
 end
 $$;
 
--- The distinct time zones of calendars, each found by one step in their index.
+-- The distinct time zones of active calendars, each read by one lookup in an index.
 create function calendar_zones() returns table (time_zone text)
 language sql stable as $$
   with recursive zone as (
@@ -146,10 +146,11 @@ language sql stable as $$
   ) as span
 $$;
 
--- Matching services whose instructors are open within hours, whatever is booked. By `soonest`, a
--- service comes once for each range of availability, in the order of `start`, instructor and id;
--- `start` is when that range is open, a lower bound of its first start. By `price` and `newest`, it
--- comes once, with the `start` of any range. The rows follow the one with the keys p_after, etc.
+-- Matching services whose instructors are available within the hours of a search, booked or not.
+-- With `soonest`, a service has a row for each range of availability, in the order of `start`,
+-- instructor and id; `start` is when that range begins in the hours, a lower bound of its first
+-- start. With `price` and `newest`, it has one row, with the `start` of any range. The p_after
+-- parameters are the keys of the row before the first one to return.
 create function search_open(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words text[], p_days date[], p_from integer,
@@ -175,6 +176,7 @@ begin
   if p_sort = 'soonest' and v_words is null
      and (p_services is null or cardinality(p_services) > 10) then
     -- Many services match: read calendars in the order of their hours, until the page is full.
+    -- `offset 0` keeps the planner from joining the services first.
     return query
       select m.id, m.instructor_id, m.minutes, m.hourly_rate_cents, open.start, open.time_zone,
              open.notice, open.hours
@@ -201,7 +203,8 @@ begin
     return;
   end if;
   if p_sort <> 'soonest' then
-    -- In their order, until the page is full; each service once.
+    -- Read services in the order of the results, until the page is full. `offset 0` keeps the
+    -- planner from reading the availability of all of them.
     return query
       select offer.id, offer.instructor_id, offer.minutes, offer.hourly_rate_cents, first.start,
              offer.time_zone, offer.notice, offer.hours
@@ -238,7 +241,8 @@ begin
            c.min_advance_minutes::integer, zone.hours
     from matching_offers(p_services, p_areas, p_min, p_max, p_minutes, p_level, p_audiences,
                          v_words) as m
-    -- With one condition on `during`: two would count as if they were independent.
+    -- With one condition on `during`: the planner would take two for independent, and expect too
+    -- few rows.
     join availability a on a.instructor_id = m.instructor_id and a.during && v_span
     join calendar c on c.instructor_id = m.instructor_id and c.is_active
     join unnest(v_zones, v_hours) as zone (time_zone, hours) on zone.time_zone = c.time_zone
@@ -252,7 +256,8 @@ begin
 end
 $$;
 
--- When a range of availability is first open within hours, after the minimum notice; null if never.
+-- The first instant of a range of availability that is within the hours and after the minimum
+-- notice; null if there is none.
 create function open_from(
   p_during tstzrange, p_hours tstzmultirange, p_now timestamptz, p_notice integer
 ) returns timestamptz
@@ -264,8 +269,8 @@ language sql stable as $$
   end
 $$;
 
--- The same with the free ranges in these hours that are long enough for a lesson. The first row of
--- a service counts.
+-- search_open with the free ranges in these hours that are long enough for a lesson, as edges. Each
+-- row of a service has all of them.
 create function search_free(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words text[], p_days date[], p_from integer,
@@ -305,7 +310,8 @@ begin
 end
 $$;
 
--- Adds searches to the log and to their visitors' histories, in which each query is once.
+-- Adds searches to the log, and to the histories of their visitors. A history has each query once,
+-- ignoring case.
 create function record_searches(
   p_visitors uuid[], p_guests boolean[], p_queries text[], p_ids uuid[], p_counts integer[],
   p_times timestamptz[], p_newest integer

@@ -42,13 +42,13 @@ where d.datname = current_database();
 
 -- name: roll_up_searches
 -- Adds the last :days whole days (UTC) that are not in search_day yet. A query of fewer than
--- :visitors visitors, or beyond the :most of a day, is counted under the empty query. Returns the
--- number of rows.
+-- :visitors visitors, or beyond the first :max_queries of a day, is counted under the empty query.
+-- Returns the number of rows.
 with due as (
   select d::date as day
   from generate_series(:today::date - :days::integer, :today::date - 1, interval '1 day') as d
   where not exists (select from search_day s where s.day = d::date)
-), one as (
+), searched as (
   select due.day, lower(s.query) as query, s.visitor_id, s.results,
          coalesce(i.clicked, false) as clicked, coalesce(i.booked, false) as booked
   from due
@@ -63,15 +63,15 @@ with due as (
          row_number() over (
            partition by day order by count(distinct visitor_id) desc, query
          ) as rank
-  from one group by day, query
+  from searched group by day, query
 ), rows as (
   insert into search_day (day, query, searches, visitors, empty, clicked, booked)
   select o.day,
-         case when p.visitors >= :visitors::integer and p.rank <= :most::integer then o.query
+         case when p.visitors >= :visitors::integer and p.rank <= :max_queries::integer then o.query
               else '' end as kept,
          count(*), count(distinct o.visitor_id), count(*) filter (where o.results = 0),
          count(*) filter (where o.clicked), count(*) filter (where o.booked)
-  from one o join per_query p on p.day = o.day and p.query = o.query
+  from searched o join per_query p on p.day = o.day and p.query = o.query
   group by o.day, kept
   on conflict do nothing
   returning 1

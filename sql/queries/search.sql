@@ -31,8 +31,8 @@ cross join lateral (
 join catalog_service k on k.slug = s.catalog_service;
 
 -- name: search_free
--- The same for services whose instructors may be free within the hours of the search, with their
--- free ranges in them.
+-- One page of services whose instructors may be free within the hours of the search, with their
+-- free ranges in these hours.
 select page.service_id, page.instructor_id, a.full_name as instructor_name,
        k.name as service_name, s.catalog_service, page.hourly_rate_cents,
        array(
@@ -58,8 +58,9 @@ select * from unnest(:search_ids::uuid[], :visitor_ids::uuid[], :are_guests::boo
                      :instructor_ids::uuid[], :kinds::text[], :times::timestamptz[]);
 
 -- name: record_booked_results
--- Of each booking, the search whose result of this instructor the visitor clicked last, within a
--- day before and among their newest interactions. A repeated request is no second booking.
+-- Credits each booking to the search in which the visitor last clicked a result of this instructor,
+-- if that was within a day and is among their newest 500 interactions. A repeated request does not
+-- credit it again.
 insert into search_interaction (search_id, visitor_id, is_guest, instructor_id, kind, at)
 select last.search_id, row.visitor_id, false, row.instructor_id, 'booked', min(row.at)
 from unnest(:visitor_ids::uuid[], :instructor_ids::uuid[], :times::timestamptz[])
@@ -87,7 +88,7 @@ order by h.searched_at desc, h.id desc
 limit :limit;
 
 -- name: delete_search
--- Also from `search`, the log of searches.
+-- Deletes the search from the history, and its query from the log of searches.
 with deleted as (
   delete from search_history where id = :id and visitor_id = :visitor_id returning id, folded
 ), log as (

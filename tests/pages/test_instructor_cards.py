@@ -163,13 +163,13 @@ async def test_a_calendar_of_many_short_ranges_is_read_once_per_list(
 
     async with pool.acquire() as connection:
         with connection.query_logger(note):
-            matches = await search.matches(
+            matches = await search.find(
                 connection, Understood(), NOTHING, limit=100, now=datetime.now(UTC)
             )
             # One read of the near days for all durations, one more for those without a time there.
             assert len(reads) == 2
             assert (
-                await search.matches(
+                await search.find(
                     connection, Understood(), NOTHING, limit=100, now=datetime.now(UTC)
                 )
                 == matches

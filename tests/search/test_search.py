@@ -12,8 +12,9 @@ import pytest
 from app import refusal
 from app.availability import board, start_times
 from app.db import Pool
-from app.search import search, vocabulary
+from app.search import search
 from app.search.parse import parse
+from app.search.vocabulary import load_vocabulary
 from tests import factories
 from tests.factories import Instructor
 
@@ -32,7 +33,7 @@ async def search_json(client: httpx.AsyncClient, q: str, **filters: Any) -> dict
     return content
 
 
-async def lives_in(pool: Pool, instructor: Instructor, *areas: str) -> None:
+async def teaches_in(pool: Pool, instructor: Instructor, *areas: str) -> None:
     await pool.executemany(
         "insert into instructor_area values ($1, $2)", [(instructor.id, area) for area in areas]
     )
@@ -44,9 +45,9 @@ async def test_a_service_is_found_under_its_price_in_its_area(
     anna = await factories.instructor(pool, "Anna", rate_cents=7000)
     carl = await factories.instructor(pool, "Carl", rate_cents=8000)
     dora = await factories.instructor(pool, "Dora", service="guitar", rate_cents=4000)
-    await lives_in(pool, anna, "park-slope")
-    await lives_in(pool, carl, "brooklyn")
-    await lives_in(pool, dora, "harlem")
+    await teaches_in(pool, anna, "park-slope")
+    await teaches_in(pool, carl, "brooklyn")
+    await teaches_in(pool, dora, "harlem")
     assert sorted(await names(client, "piano")) == ["Anna", "Carl"]
     assert sorted(await names(client, "paino under $80")) == ["Anna", "Carl"]
     assert await names(client, "piano under $79.99") == ["Anna"]
@@ -66,7 +67,7 @@ async def test_a_service_is_found_under_its_price_in_its_area(
     assert await names(client, "under $10", min_price=7500) == ["Carl"]
 
 
-async def test_levels_and_audiences_filter_and_none_means_all(
+async def test_a_service_without_levels_or_audiences_suits_everyone(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
@@ -95,7 +96,7 @@ async def test_other_words_are_looked_up_in_names_and_texts(
     assert await names(client, "chopin") == ["Yara Chen"]
 
 
-async def test_with_a_time_only_instructors_who_are_free_for_a_whole_lesson_are_found(
+async def test_a_search_with_a_time_finds_only_instructors_who_are_free_for_a_whole_lesson(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna", hours=("09:00", "18:30"), durations=(60,))
@@ -128,7 +129,7 @@ async def free_only_on(pool: Pool, instructor: Instructor, *days: date) -> None:
     )
 
 
-async def test_of_several_days_each_counts_and_the_others_do_not(
+async def test_a_search_for_several_days_leaves_out_the_days_between(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
     for n in range(1, 8):
@@ -143,7 +144,7 @@ async def test_of_several_days_each_counts_and_the_others_do_not(
     assert await names(client, f"piano {anna.day(2)} to {anna.day(4)}") == [
         "Anna 2", "Anna 3", "Anna 4",
     ]  # fmt: skip
-    # A day that is given as a filter replaces them.
+    # A day in a filter replaces them.
     assert await names(client, query, date=str(anna.day(3))) == ["Anna 3"]
 
 
@@ -156,7 +157,7 @@ async def test_a_long_range_of_days_is_searched_to_its_end(
     assert await names(client, "piano in the next four weeks") == ["Anna"]
 
 
-async def test_there_are_no_lessons_outside_the_city_and_none_online(
+async def test_places_outside_the_city_have_no_results_and_online_is_ignored(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
@@ -171,7 +172,7 @@ async def test_there_are_no_lessons_outside_the_city_and_none_online(
     assert await names(client, "online piano lessons") == ["Anna"]
 
 
-async def test_blackouts_notice_and_withdrawn_time_count(
+async def test_days_within_the_notice_and_blackout_days_are_not_free(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna", notice_minutes=5 * 24 * 60)
@@ -187,7 +188,7 @@ async def test_a_search_without_results_says_what_to_drop(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna", hours=("09:00", "12:00"), rate_cents=7000)
-    await lives_in(pool, anna, "park-slope")
+    await teaches_in(pool, anna, "park-slope")
     day = anna.day(3)
     content = await search_json(client, f"piano {day} evening in brooklyn under $80")
     assert content["items"] == []
@@ -269,26 +270,26 @@ def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@pytest.mark.parametrize(("query", "most"), [("piano", 2), ("piano tomorrow", 1), ("", 2)])
-async def test_a_page_takes_one_or_two_statements(pool: Pool, query: str, most: int) -> None:
+@pytest.mark.parametrize(("query", "limit"), [("piano", 2), ("piano tomorrow", 1), ("", 2)])
+async def test_a_page_takes_one_or_two_statements(pool: Pool, query: str, limit: int) -> None:
     for n in range(30):
         await factories.instructor(pool, f"Carl {n}")
-    words = await vocabulary.load(pool)
+    vocabulary = await load_vocabulary(pool)
     now = datetime.now(UTC)
-    criteria = parse(query, words, now=search.local_now(now))
+    criteria = parse(query, vocabulary, now=search.local_now(now))
     statements: list[str] = []
     async with pool.acquire() as connection:
         # The first search stores the next starts.
-        await search.matches(connection, criteria, words, now=now, limit=21)
+        await search.find(connection, criteria, vocabulary, now=now, limit=21)
         with connection.query_logger(lambda record: statements.append(record.query)):
-            matches = await search.matches(connection, criteria, words, now=now, limit=21)
+            matches = await search.find(connection, criteria, vocabulary, now=now, limit=21)
             assert len(matches.items) == 21
         await connection.execute("select 1")
-    assert len(statements) <= most
+    assert len(statements) <= limit
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_results_with_a_time_are_those_of_the_boards(
+async def test_a_search_with_a_time_has_the_same_free_starts_as_the_boards(
     client: httpx.AsyncClient, pool: Pool, seed: int
 ) -> None:
     dice = random.Random(seed)
@@ -304,8 +305,8 @@ async def test_results_with_a_time_are_those_of_the_boards(
             time_zone=dice.choice(["America/New_York", "America/New_York", "Europe/Berlin"]),
         )
         instructors.append(carl)
-        for _ in range(3):
-            ben = await factories.student(pool, f"Ben {n} {_}")
+        for number in range(3):
+            ben = await factories.student(pool, f"Ben {n} {number}")
             start = carl.at(
                 f"{dice.randrange(8, 22):02}:{dice.choice(['00', '15', '30', '45'])}", day=2
             )
