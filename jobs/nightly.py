@@ -4,6 +4,7 @@ a missed night is caught up. arq starts the report (`cron_jobs`); the others run
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -35,6 +36,7 @@ JOBS: Mapping[str, Callable[..., Awaitable[object]]] = {
 }
 
 _claim = statement("claim_nightly_job", str)
+_release = statement("release_nightly_job", int)
 _finish = statement("finish_nightly_job", int)
 
 
@@ -48,13 +50,13 @@ async def repeat(context: WorkerContext) -> None:
 
 
 def cron_jobs() -> list[CronJob]:
-    """The jobs that arq starts: at the start of a worker, after an outage of Redis, and every hour;
-    only the first run after DUE_AT has something to do."""
+    """The jobs that arq starts: at the start of a worker, after an outage of Redis, and every
+    PERIOD_SECONDS; only the first run after DUE_AT and those after a failure have something to do."""
     return [
         cron(
             roll_up_searches,  # type: ignore[arg-type]  # arq wants *args, **kwargs
             name=REPORT,
-            minute=0,
+            minute={*range(0, 60, PERIOD_SECONDS // 60)},
             run_at_startup=True,
             timeout=REPORT_SECONDS,
             max_tries=None,
@@ -87,12 +89,18 @@ async def _continue_erasures(context: WorkerContext) -> None:
 
 
 async def run_if_due(pool: Pool, name: str, *, now: datetime) -> bool:
-    """Runs the job if it is due and no other worker is running it. Returns whether it ran."""
+    """Runs the job if it is due and no other worker is running it. Returns whether it ran. A job
+    that fails is due again."""
     due_at, stale_at = last_due(now), now - STALE
     job = await _claim.first(pool, name=name, now=now, due_at=due_at, stale_at=stale_at)
     if job is None:
         return False
-    await JOBS[name](pool, now=now)
+    try:
+        await JOBS[name](pool, now=now)
+    except Exception:
+        with suppress(refusal.Unavailable):
+            await _release.run(pool, name=name, started_at=now)
+        raise
     await _finish.run(pool, name=name, now=now)
     return True
 

@@ -523,6 +523,7 @@ COVERED_ELSEWHERE = {
     "dev_mail",
     "drop_notification",
     "finish_nightly_job",
+    "release_nightly_job",
     # once a night, or for admins: a few rows a day
     "roll_up_searches",
     "search_totals",

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 
 from app.availability import filling
@@ -86,6 +87,31 @@ async def test_an_hour_later_another_worker_takes_over_an_unfinished_job(
     assert not await nightly.run_if_due(pool, "retention", now=EVENING + timedelta(minutes=59))
     assert await nightly.run_if_due(pool, "retention", now=EVENING + timedelta(minutes=61))
     assert await mails(pool) == 0
+
+
+async def test_a_job_that_failed_is_due_again_at_once(pool: Pool) -> None:
+    await pool.execute("alter table search rename to search_away")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await nightly.run_if_due(pool, nightly.REPORT, now=EVENING)
+    await pool.execute("alter table search_away rename to search")
+    soon = EVENING + timedelta(seconds=nightly.PERIOD_SECONDS)
+    assert await nightly.run_if_due(pool, nightly.REPORT, now=soon)
+    assert not await nightly.run_if_due(pool, nightly.REPORT, now=soon)
+
+
+async def test_a_job_that_failed_late_stays_with_the_worker_that_took_it_over(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = EVENING + timedelta(minutes=61)
+
+    async def fail(pool: Pool, *, now: datetime) -> None:
+        await pool.execute("update nightly_job set started_at = $1", later)
+        raise ValueError(now)
+
+    monkeypatch.setattr(nightly, "JOBS", {"late": fail})
+    with pytest.raises(ValueError, match="2026"):
+        await nightly.run_if_due(pool, "late", now=EVENING)
+    assert await pool.fetchval("select started_at from nightly_job where name = 'late'") == later
 
 
 async def test_standing_patterns_are_filled_every_night(pool: Pool) -> None:
