@@ -36,12 +36,18 @@ COMMAND_SECONDS = 10
 _MIN_WAIT_SECONDS = 0.001
 # The interval of log lines for one cause.
 LOG_SECONDS = 5
+# How often connections are replaced because of a missing function, which may be missing for good.
+MISSING_FUNCTION_SECONDS = 60
 
 log = structlog.get_logger("db")
 
 
 class _FunctionReplacedError(Exception):
     """A migration replaced a function while a statement called it; nothing was written."""
+
+
+class _FunctionMissingError(_FunctionReplacedError):
+    """The same, or the database was not migrated to this release."""
 
 
 # Postgres is down, restarting, overloaded or failing over; the request itself is valid.
@@ -83,12 +89,14 @@ _CONNECTIONS = Gauge(
 
 
 class Faults:
-    """Database faults: one throttled log line per cause, and whether the disk is full."""
+    """Database faults: one throttled log line per cause, whether the disk is full, and whether
+    connections were just replaced because of a missing function."""
 
     def __init__(self) -> None:
         self.disk_full = False
         self._counts: collections.Counter[str] = collections.Counter()
         self._logged_at: dict[str, float] = {}
+        self._replaced_at = -float("inf")
 
     def record(self, cause: str, error: object) -> None:
         """Logs a cause at once, then at most every LOG_SECONDS, with the count since the last
@@ -98,6 +106,15 @@ class Faults:
         if now - self._logged_at.get(cause, -LOG_SECONDS) >= LOG_SECONDS:
             self._logged_at[cause] = now
             log.warning("unavailable", cause=cause, error=str(error), count=self._counts.pop(cause))
+
+    def may_replace_connections(self, error: _FunctionReplacedError) -> bool:
+        """For a missing function, at most every MISSING_FUNCTION_SECONDS."""
+        now = time.monotonic()
+        if isinstance(error, _FunctionMissingError):
+            if now - self._replaced_at < MISSING_FUNCTION_SECONDS:
+                return False
+            self._replaced_at = now
+        return True
 
 
 faults = Faults()
@@ -196,7 +213,7 @@ async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]], *, begin: boo
             return await _on_connection(pool, attempt)
         except _RETRYABLE as error:
             log.info("transaction_retried", cause=_cause(error))
-            if isinstance(error, _FunctionReplacedError):
+            if isinstance(error, _FunctionReplacedError) and faults.may_replace_connections(error):
                 await pool.expire_connections()  # as in _fail
             return await _on_connection(pool, attempt)
     except _FAULTS as error:
@@ -292,8 +309,8 @@ async def _fail(pool: Pool, error: Exception) -> NoReturn:
     """Turns a database fault into Unavailable, and logs the cause."""
     if isinstance(error, ValueError):  # an invalid argument: our bug
         raise error
-    if isinstance(
-        error, asyncpg.ReadOnlySQLTransactionError | TimeoutError | _FunctionReplacedError
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError | TimeoutError) or (
+        isinstance(error, _FunctionReplacedError) and faults.may_replace_connections(error)
     ):
         # The pool is still connected to a demoted primary or to a server that hangs, or sessions
         # call a dropped function for good: Postgres locks no functions, so they may have cached a
@@ -318,8 +335,8 @@ def _translate(error: asyncpg.PostgresError) -> Exception:
         return refusal_type() if refusal_type else error
     if isinstance(error, asyncpg.CharacterNotInRepertoireError):
         return refusal.ValidationError("Text can’t contain NUL characters.")
-    if isinstance(error, asyncpg.UndefinedFunctionError) or (
-        isinstance(error, asyncpg.InternalServerError) and "cache lookup failed" in str(error)
-    ):
+    if isinstance(error, asyncpg.UndefinedFunctionError):
+        return _FunctionMissingError(str(error))
+    if isinstance(error, asyncpg.InternalServerError) and "cache lookup failed" in str(error):
         return _FunctionReplacedError(str(error))
     return error

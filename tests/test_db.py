@@ -293,6 +293,26 @@ async def test_sessions_that_may_call_a_dropped_function_for_good_are_replaced(
     await db.close(pool)
 
 
+async def test_calls_of_a_missing_function_do_not_replace_the_connections_each_time(
+    database_url: str,
+) -> None:
+    async def call(pool: Pool) -> None:
+        with pytest.raises(refusal.Unavailable):
+            await db.execute(pool, lambda session: session.fetchval("select no_function()"))
+        with pytest.raises(refusal.Unavailable):
+            await db.transact(pool, lambda tx: tx.fetchval("select no_function()"))
+
+    pool = await db.connect(database_url, size=2, name="test")
+    before = await _pids(pool)
+    await call(pool)
+    after = await _pids(pool)
+    assert not before & after
+    for _ in range(3):
+        await call(pool)
+    assert await _pids(pool) == after
+    await db.close(pool)
+
+
 async def test_a_lock_wait_ends_before_the_client_times_out(pool: Pool) -> None:
     async with pool.acquire() as holder, holder.transaction():
         await holder.execute("select from site for update")
