@@ -6,10 +6,11 @@ its own, one with `Tx` joins the caller's, and one with `Db` only reads."""
 import asyncio
 import collections
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias, TypeVar
 
 import asyncpg
 import orjson
@@ -20,9 +21,11 @@ from prometheus_client import Counter, Gauge, Histogram
 from app import refusal
 
 if TYPE_CHECKING:
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
     Tx: TypeAlias = PoolConnectionProxy[asyncpg.Record]
 else:  # asyncpg's classes are generic only in its stubs
+    Connection = asyncpg.Connection
     Pool = asyncpg.Pool
     Tx = PoolConnectionProxy
 Db: TypeAlias = Pool | Tx
@@ -34,6 +37,8 @@ ACQUIRE_SECONDS = 5
 # expires, the server did not respond at all.
 COMMAND_SECONDS = 10
 _MIN_WAIT_SECONDS = 0.001
+# Types with lower ids are Postgres's own: the same in each database and version.
+_FIRST_ASSIGNED_TYPE = 10_000
 # The interval of log lines for one cause.
 LOG_SECONDS = 5
 # How often connections are replaced because of a missing function, which may be missing for good.
@@ -140,6 +145,7 @@ async def connect(
         max_size=size,
         timeout=ACQUIRE_SECONDS,
         command_timeout=seconds,
+        connection_class=_Connection,
         init=_prepare_connection,
         reset=_keep_session,
         server_settings={"application_name": name},
@@ -176,6 +182,24 @@ async def close(pool: Pool) -> None:
 async def _keep_session(_: Any) -> None:
     """Replaces asyncpg's reset, which costs a round trip and can fail after a commit. No session
     state outlives a transaction, except in `exclusive_connection`."""
+
+
+class _Connection(Connection):
+    """Asks Postgres only once what its own array types are. asyncpg asks in each connection, and
+    Postgres needs four times as long for the answer as for opening the connection."""
+
+    _types: ClassVar[dict[frozenset[int], list[asyncpg.Record]]] = {}
+
+    async def _introspect_types(
+        self, type_ids: Iterable[int], *args: Any
+    ) -> tuple[list[asyncpg.Record], Any]:
+        key = frozenset(type_ids)
+        if key in self._types:
+            return self._types[key], SimpleNamespace(name="known")
+        types, statement = await super()._introspect_types(type_ids, *args)  # type: ignore[misc]
+        if max(key) < _FIRST_ASSIGNED_TYPE:
+            self._types[key] = types
+        return types, statement
 
 
 async def _prepare_connection(connection: Any) -> None:

@@ -1,4 +1,5 @@
-"""Accounts and lessons for tests, written directly to the database, independently of the API."""
+"""Accounts and lessons for tests, written directly to the database, independently of the API.
+Parameters are cast to Postgres's own types: asyncpg asks Postgres about all others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ async def instructor(
     today = (now or datetime.now(UTC)).astimezone(ZoneInfo(time_zone)).date()
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
-            "insert into instructor (id, headline, teaching_address) values ($1, $2, $3)",
+            "insert into instructor (id, headline, teaching_address)"
+            " values ($1, $2::text, $3::text)",
             account.id,
             f"{name} teaches {service}",
             ADDRESS,
@@ -92,7 +94,7 @@ async def instructor(
                  instructor_id, time_zone, min_advance_minutes, travel_buffer_minutes,
                  free_cancel_hours
                )
-               values ($1, $2, $3, $4, $5)""",
+               values ($1, $2, $3::integer, $4::integer, $5::integer)""",
             account.id,
             time_zone,
             notice_minutes,
@@ -133,7 +135,7 @@ async def service_of(
         """insert into service (
              instructor_id, catalog_service, hourly_rate_cents, durations_minutes, location_types
            )
-           values ($1, $2, $3, $4, '{student,instructor,public}') returning id""",
+           values ($1, $2, $3::integer, $4, '{student,instructor,public}') returning id""",
         instructor_id,
         service,
         rate_cents,
@@ -179,7 +181,7 @@ async def _account(
     async with pool.acquire() as connection, connection.transaction():
         account_id: UUID = await connection.fetchval(
             """insert into account (email, full_name, password_hash, time_zone, verified_at)
-               values ($1, $2, $3, $4, now()) returning id""",
+               values ($1::text, $2, $3, $4, now()) returning id""",
             email,
             name,
             QUICK_HASH,

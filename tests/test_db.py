@@ -31,6 +31,22 @@ async def test_releasing_a_connection_sends_nothing_to_postgres(database_url: st
     await db.close(pool)
 
 
+async def test_only_the_first_connection_asks_for_the_array_types_of_postgres(
+    database_url: str,
+) -> None:
+    ids, queries = [uuid4()], list[str]()
+    for _ in range(2):
+        pool = await db.connect(database_url, size=1, name="test")
+        queries.clear()
+        async with pool.acquire() as connection:
+            with connection.query_logger(lambda query: queries.append(query.query)):
+                assert await connection.fetchval("select $1::uuid[]", ids) == ids
+            # The ids of other types differ between databases.
+            assert await connection.fetchval("select '{Anna}'::short_text[]") == ["Anna"]
+        await db.close(pool)
+    assert queries == ["select $1::uuid[]"]
+
+
 async def test_a_failed_transaction_is_rolled_back(pool: Pool) -> None:
     async def work(tx: db.Tx) -> None:
         await tx.execute("insert into role (name) values ('pirate')")
