@@ -113,9 +113,11 @@ def postgres_server(postgres_template: Path | None) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def databases(postgres: Cluster) -> Databases:
+def databases(postgres: Cluster) -> Iterator[Databases]:
     """The databases of this worker."""
-    return Databases(postgres)
+    databases = Databases(postgres)
+    yield databases
+    databases.close()
 
 
 @asynccontextmanager

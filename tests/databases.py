@@ -1,14 +1,19 @@
-"""A migrated database without accounts for each test. Deleting the rows of a test is several times
+"""A migrated database without accounts for each test. Deleting the rows of a test is ten times
 cheaper than creating and dropping a database, so the next test gets the same one, unless the test
 changed more than rows of the product's tables."""
 
+import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from threading import Thread
+from typing import Any, TypeVar
 
 import asyncpg
 
 from tests.cluster import PATIENCE, Cluster
+
+T = TypeVar("T")
 
 # With statistics or many pages of deleted rows, Postgres could choose other plans than for a new
 # database.
@@ -17,99 +22,115 @@ MAX_BYTES = 512 << 10
 TABLES = """
 select oid::regclass::text from pg_class
 where relnamespace = 'public'::regnamespace and relkind = 'r' order by oid"""
-# Any change of the schema, of a function or of a setting creates a new version of a row here.
-SCHEMA = """
-select md5(concat(
-  (select string_agg(concat(oid, xmin), ',' order by oid) from pg_class
-   where oid >= 16384 and relnamespace <> 'pg_toast'::regnamespace),
-  (select string_agg(concat(attrelid, attnum, xmin), ',' order by attrelid, attnum)
-   from pg_attribute where attrelid >= 16384),
-  (select string_agg(concat(oid, xmin), ',' order by oid) from pg_proc where oid >= 16384),
-  (select string_agg(concat(oid, xmin), ',' order by oid) from pg_constraint where oid >= 16384),
-  (select string_agg(concat(oid, xmin), ',' order by oid) from pg_trigger),
-  (select string_agg(concat(oid, xmin), ',' order by oid) from pg_namespace
-   where nspname not like 'pg\\_%'),
-  (select string_agg(concat(setrole, setconfig), ',' order by setrole) from pg_db_role_setting
-   join pg_database d on d.oid = setdatabase where datname = current_database())
-))"""
+# A change removes rows or creates some with a higher xmin, so it changes one of these numbers.
+ROWS = "select concat(count(*), ' ', sum(xmin::text::bigint)) from"
+# Any change of the schema or of a function changes rows here.
+SCHEMA = (
+    "pg_class where oid >= 16384 and relnamespace <> 'pg_toast'::regnamespace",
+    "pg_attribute where attrelid >= 16384",
+    "pg_proc where oid >= 16384",
+    "pg_constraint where oid >= 16384",
+    "pg_trigger",
+    "pg_namespace where nspname not like 'pg\\_%'",
+)
+SETTINGS = """
+select string_agg(concat(setrole, setconfig), ',' order by setrole) from pg_db_role_setting
+where setdatabase = (select oid from pg_database where datname = current_database())"""
 END_SESSIONS = """
 select pg_terminate_backend(pid, 10_000) from pg_stat_activity
 where datname = current_database() and pid <> pg_backend_pid()
   and backend_type = 'client backend'"""
 USED = """
-select (select sum(pg_relation_size(table_name::regclass)) from unnest($1::text[]) table_name) > $2
-  or exists (select from pg_statistic where starelid = any ($1::text[]::regclass[]::oid[]))"""
-RESTART_SEQUENCES = """
-select setval(seqrelid, seqstart, false), pg_stat_reset() from pg_sequence"""
+select sum(pg_relation_size(id)) > $2
+  or exists (select from pg_statistic where starelid = any ($1::text[]::regclass[]::oid[]))
+from unnest($1::text[]::regclass[]) as id"""
+# The statistics are those of the tests. Without triggers, the order of deletes does not matter.
+SESSION = "set track_counts = off; set session_replication_role = replica"
+RESET = "select pg_stat_reset(), (select max(setval(seqrelid, seqstart, false)) from pg_sequence)"
 
 
 class Databases:
-    """The databases of one worker."""
+    """The databases of one worker. Opening a connection costs more than emptying a database, so one
+    connection to each stays open. They have an event loop of their own, as each test has one."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._spare: list[str] = []
+        self._connections: dict[str, asyncpg.Connection[asyncpg.Record]] = {}
         # Of a new database: the tables without rows, and the state of everything else.
         self._empty_tables: list[str] = []
+        self._read_state = ""
         self._state: list[str] = []
+        self._empty = ""
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[str]:
         """The address of a database."""
-        name = self._spare.pop() if self._spare else await self._create()
+        name = self._spare.pop() if self._spare else await self._in_loop(self._create())
         yield self._cluster.database(name)
-        if await self._is_emptied(name):
+        if await self._in_loop(self._is_emptied(name)):
             self._spare.append(name)
         else:
-            await self._cluster.drop(name)
+            await self._in_loop(self._drop(name))
+
+    def close(self) -> None:
+        """Closes the connections; the databases end with their Postgres."""
+
+        async def disconnect() -> None:
+            for connection in self._connections.values():
+                await connection.close()
+
+        asyncio.run_coroutine_threadsafe(disconnect(), self._loop).result(PATIENCE)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _in_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def _create(self) -> str:
         name = f"test_{uuid.uuid4().hex}"
-        await self._cluster.clone(name)
+        url = await self._cluster.clone(name)
+        connection = await asyncpg.connect(
+            url,
+            timeout=PATIENCE,
+            command_timeout=PATIENCE,
+            server_settings={"application_name": "test"},
+        )
+        self._connections[name] = connection
         if not self._state:
-            async with self._connected(name) as connection:
-                self._empty_tables = [
-                    row["oid"]
-                    for row in await connection.fetch(TABLES)
-                    if not await connection.fetchval(f"select exists (select from {row['oid']})")
-                ]
-                self._state = await self._read_state(connection)
+            tables = [row["oid"] for row in await connection.fetch(TABLES)]
+            self._empty_tables = [
+                table
+                for table in tables
+                if not await connection.fetchval(f"select exists (select from {table})")
+            ]
+            others = [table for table in tables if table not in self._empty_tables]
+            parts = [*(f"{ROWS} {part}" for part in (*SCHEMA, *others)), SETTINGS]
+            self._read_state = f"select array[({'), ('.join(parts)})]"
+            self._state = await connection.fetchval(self._read_state)
+            deletes = (f"{table} as (delete from {table})" for table in self._empty_tables)
+            self._empty = f"with {', '.join(deletes)} {RESET}"
+        await connection.execute(SESSION)
         return name
+
+    async def _drop(self, name: str) -> None:
+        self._connections.pop(name).terminate()
+        await self._cluster.drop(name)
 
     async def _is_emptied(self, name: str) -> bool:
         """Deletes the rows of a test. False if the database differs in anything else."""
+        connection = self._connections[name]
         try:
-            async with self._connected(name) as connection:
-                await connection.fetch(END_SESSIONS)
-                if await self._read_state(connection) != self._state:
-                    return False
-                if await connection.fetchval(USED, self._empty_tables, MAX_BYTES):
-                    return False
-                deletes = ";".join(f"delete from {table}" for table in self._empty_tables)
-                # No triggers, so the order does not matter.
-                await connection.execute(f"set session_replication_role = replica; {deletes}")
-                await connection.execute(RESTART_SEQUENCES)
-        except (asyncpg.PostgresError, OSError):
+            await connection.fetch(END_SESSIONS)
+            if await connection.fetchval(self._read_state) != self._state:
+                return False
+            if await connection.fetchval(USED, self._empty_tables, MAX_BYTES):
+                return False
+            await connection.fetch(self._empty)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             return False
         return True
-
-    async def _read_state(self, connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
-        """Of the schema, and of the tables that have rows in a new database."""
-        tables = [row["oid"] for row in await connection.fetch(TABLES)]
-        hashes = " union all ".join(
-            f"select md5(string_agg(t::text, ';' order by t::text)) as state from {table} t"
-            for table in tables
-            if table not in self._empty_tables
-        )
-        schema: str = await connection.fetchval(SCHEMA)
-        return [schema, *sorted(row["state"] or "" for row in await connection.fetch(hashes))]
-
-    @asynccontextmanager
-    async def _connected(self, name: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-        connection = await asyncpg.connect(
-            self._cluster.database(name), timeout=PATIENCE, command_timeout=PATIENCE
-        )
-        try:
-            yield connection
-        finally:
-            await connection.close()
