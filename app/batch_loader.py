@@ -12,8 +12,7 @@ from app.statements import Statement
 Key = TypeVar("Key")
 Row = TypeVar("Row")
 
-# Keys per statement.
-MOST = 500
+MAX_KEYS = 500  # per statement
 
 _Calls = list[tuple[Key, asyncio.Future[Row | None]]]
 
@@ -36,7 +35,7 @@ class BatchLoader(Generic[Key, Row]):
             rows = await self._statement.all(db, keys=[key])
             return rows[0] if rows else None
         batch = self._batches.get(db)
-        if batch is None or len(batch) >= MOST:
+        if batch is None or len(batch) >= MAX_KEYS:
             batch = self._batches[db] = []
             task = asyncio.create_task(self._run(db, batch))
             self._tasks.add(task)

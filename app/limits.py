@@ -184,7 +184,7 @@ class Limiter:
         self._keyed = lru_cache(10_000)(partial(keyed_hash, settings))
 
     @property
-    def most_upcoming(self) -> int | None:
+    def max_upcoming(self) -> int | None:
         """How many upcoming lessons a student may have; None without limits."""
         return UPCOMING_LESSONS if self._on else None
 

@@ -21,7 +21,7 @@ from loadtests.watcher import Watcher
 READY_SECONDS = 60
 IN_FLIGHT_SECONDS = 30
 # The longest life of a hold for which a run waits.
-MOST_HOLD_SECONDS = 20
+MAX_HOLD_SECONDS = 20
 # A screen may be at most 15 s behind; after that its content is judged.
 SETTLE_SECONDS = 15
 # A socket reconnects within half a minute, unless its close code forbids it.
@@ -164,9 +164,9 @@ class Runner:
             ]
             self._untaken = list(self.storm_times)
             self._announce("hold")
-            if self._seconds_of_holds() > MOST_HOLD_SECONDS:
+            if self._seconds_of_holds() > MAX_HOLD_SECONDS:
                 raise RunnerError(
-                    f"Holds last more than {MOST_HOLD_SECONDS} s, too long for this scenario. "
+                    f"Holds last more than {MAX_HOLD_SECONDS} s, too long for this scenario. "
                     "Start the server with HOLD_SECONDS=5, or use --up."
                 )
             gevent.sleep(self._seconds_of_holds())
@@ -203,7 +203,7 @@ class Runner:
     def settle(self) -> None:
         """Waits until the open holds are released, unless that takes long, and then until every
         screen has the server's current versions, within SETTLE_SECONDS."""
-        if self.open_holds and self._seconds_of_holds() <= MOST_HOLD_SECONDS:
+        if self.open_holds and self._seconds_of_holds() <= MAX_HOLD_SECONDS:
             gevent.sleep(self._seconds_of_holds() + RELEASE_SECONDS)
         now = self._versions()
         reconnect_deadline = time.monotonic() + RECONNECT_SECONDS

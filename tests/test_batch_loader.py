@@ -123,7 +123,7 @@ async def test_a_fault_reaches_every_caller_and_the_next_call_works(
 
 
 async def test_a_batch_is_bounded(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.batch_loader.MOST", 2)
+    monkeypatch.setattr("app.batch_loader.MAX_KEYS", 2)
     sizes: list[int] = []
     loader = new_loader()
     read_all = loader._statement.all

@@ -88,7 +88,7 @@ async def test_the_life_of_a_lesson_scans_no_table(plans: QueryPlans) -> None:
         to = start + timedelta(hours=hours)
         assert await plans.scans(move, lesson["student_id"], lesson["id"], to, now) == []
     for sql in (
-        "select refusal from settle_booking($1, $2, 'completed', '', $3, 'k', '\\x00')",
+        "select refusal from record_outcome($1, $2, 'completed', '', $3, 'k', '\\x00')",
         "select refusal from note_booking($1, $2, '', $3, 'k', '\\x00')",
     ):
         ended = start + timedelta(days=30)
@@ -126,7 +126,7 @@ HOT: dict[str, dict[str, Any]] = {
         "expires_at": NOW + timedelta(days=7),
         "device": "Firefox on Linux",
         "previous_id": account_id(1500),
-        "most": 20,
+        "max_sessions": 20,
     },
     "lock_account": {"account_id": account_id(1500)},
     "use_session": {
@@ -223,7 +223,7 @@ HOT: dict[str, dict[str, Any]] = {
         "audiences": None,
         "active": True,
     },
-    "are_possible": {"instructor_id": account_id(7), "location_types": ["instructor"]},
+    "can_teach_at": {"instructor_id": account_id(7), "location_types": ["instructor"]},
     "service_state": {"instructor_id": account_id(7), "id": account_id(7)},
     "withdrawn_services": {"instructor_id": account_id(7)},
     "set_teaching": {"id": account_id(7), "teaches": False},
@@ -323,8 +323,8 @@ HOT: dict[str, dict[str, Any]] = {
         "valid_until": [NOW],
     },
     "passed_next_starts": {"now": NOW - timedelta(days=1), "limit": 100},
-    "services_by_category": {"most": 5},
-    "sitemap_parts": {"size": 100, "most": 5},
+    "listed_services": {"max_instructors": 5},
+    "sitemap_parts": {"size": 100, "max_parts": 5},
     "sitemap_instructors": {"after": account_id(7), "limit": 100},
     "similar_services": {
         "service_id": account_id(7),
@@ -496,7 +496,7 @@ PROCESSES = (app.main, app.maintenance, jobs.worker, realtime.relay)
 COVERED_ELSEWHERE = {
     # called as functions in the first tests above
     "cancel_booking",
-    "settle_booking",
+    "record_outcome",
     "note_booking",
     "reschedule_booking",
     "confirm_hold",
@@ -587,7 +587,7 @@ def test_what_anybody_may_read_is_cancelled_after_two_seconds() -> None:
         "next_available",
     }
     public |= {"board", "next_starts", "free_next", "free_times", "similar_services"}
-    public |= {"services_by_category", "sitemap_parts", "sitemap_instructors"}
+    public |= {"listed_services", "sitemap_parts", "sitemap_instructors"}
     limits = {each.name: each.seconds for each in STATEMENTS if each.name in public}
     assert limits == dict.fromkeys(public, 2)
 

@@ -13,8 +13,8 @@ from app.settings import Settings
 
 COOKIE = "device"
 COOKIE_SECONDS = 365 * 24 * 3600
-# Accounts that one browser is remembered for.
-_MOST_ACCOUNTS = 5
+# The most accounts for which one browser is remembered.
+_MAX_ACCOUNTS = 5
 _MAX_COOKIE = 1000
 
 _BROWSERS = (
@@ -62,7 +62,7 @@ def read(cookie: str | None, settings: Settings) -> Device:
 def cookie(device: Device, email: str, settings: Settings) -> str:
     """The cookie of the device after a sign-in with this address."""
     account = keyed_hash(settings, email)
-    accounts = [each for each in device.accounts if each != account][1 - _MOST_ACCOUNTS :]
+    accounts = [each for each in device.accounts if each != account][1 - _MAX_ACCOUNTS :]
     return str(_serializer(settings).dumps([device.id, *accounts, account]))
 
 

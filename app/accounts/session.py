@@ -27,7 +27,7 @@ MAX_LIFE = timedelta(days=90)
 # Precision of `last_used_at`, so that most requests write nothing.
 USED_AFTER = timedelta(hours=1)
 # Open sessions per account. One more ends the oldest.
-MOST_SESSIONS = 20
+MAX_SESSIONS = 20
 _UNLIMITED = 2**31
 _MAX_TOKEN = 200
 
@@ -168,7 +168,7 @@ async def open(  # noqa: A001 — read as session.open(…)
     previous_id: UUID | None = None,
 ) -> str:
     """Starts a session of the account and returns its token. Ends the account's oldest session if
-    it has MOST_SESSIONS, and the session `previous_id`, which this one replaces."""
+    it has MAX_SESSIONS, and the session `previous_id`, which this one replaces."""
 
     async def write(tx: Tx) -> UUID:
         await _lock_account.run(tx, account_id=account_id)
@@ -179,7 +179,7 @@ async def open(  # noqa: A001 — read as session.open(…)
             expires_at=now + LIFE,
             device=device,
             previous_id=previous_id,
-            most=MOST_SESSIONS if settings.rate_limits == "on" else _UNLIMITED,
+            max_sessions=MAX_SESSIONS if settings.rate_limits == "on" else _UNLIMITED,
         )
 
     if isinstance(db, Pool):  # type: ignore[misc]  # only asyncpg's stubs make it generic

@@ -65,8 +65,8 @@ Key = tuple[UUID, date, int]  # a calendar, the requested first day, and the num
 class BoardCache:
     """The boards in the order of their last use, MAX_BOARDS at most."""
 
-    def __init__(self, most: int = MAX_BOARDS) -> None:
-        self._most = most
+    def __init__(self, max_boards: int = MAX_BOARDS) -> None:
+        self._max_boards = max_boards
         self._boards: OrderedDict[Key, CachedBoard] = OrderedDict()
 
     def find(self, keys: Sequence[Key]) -> list[CachedBoard | None]:
@@ -78,5 +78,5 @@ class BoardCache:
     def store(self, key: Key, board: CachedBoard) -> None:
         self._boards[key] = board
         self._boards.move_to_end(key)
-        while len(self._boards) > self._most:
+        while len(self._boards) > self._max_boards:
             self._boards.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Which bookings an account may see, cancel and settle."""
+"""Which bookings an account may see and cancel, and whose outcome it may record."""
 
 from app import refusal, web
 from app.accounts.session import SignedIn
@@ -37,7 +37,7 @@ def check_may_cancel(account: SignedIn, lesson: Parties) -> None:
         raise refusal.NotAllowed
 
 
-def check_may_settle(account: SignedIn, lesson: Parties) -> None:
+def check_may_record_outcome(account: SignedIn, lesson: Parties) -> None:
     """Raises NotFound and NotAllowed."""
     is_instructor = account.account_id == lesson.instructor_id
     if is_instructor and "complete_bookings" in account.permissions:

@@ -158,8 +158,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Since when a booking has its state, who brought it about (None: the product, or unknown),
-    whether the student undid it, and whether its hold was extended."""
+    """The last change of a booking's state: when, by whom (None: the product, or unknown), and
+    whether it was the student's undo; and whether the hold was extended."""
 
     since: datetime
     changed_by: UUID | None
@@ -176,8 +176,8 @@ class LastPlace:
     address: str = ""
 
     def default_of(self, places: Sequence[str]) -> str:
-        """The place to preselect of those that a service offers: one for which nothing has to be
-        typed, if possible, and of these the last one."""
+        """The place to preselect, of those that a service offers: if possible one that needs no
+        typing, and of these the last one."""
         complete = ("student", "instructor") if self.address else ("instructor",)
         usable = [place for place in complete if place in places]
         return self.location_type if self.location_type in usable else [*usable, *places][0]
@@ -213,13 +213,13 @@ async def reserve(
     note: str,
     now: datetime,
     held_until: datetime | None = None,
-    most_upcoming: int | None = None,
+    max_upcoming: int | None = None,
     actor_id: UUID | None = None,
     override: Collection[Override] | None = None,
     call: Call | None = None,
 ) -> Booking:
     """Books the time for the student, or holds it until `held_until`, in the caller's transaction
-    or one of its own. sql/functions/reserve.sql decides. `most_upcoming`: how many upcoming lessons
+    or one of its own. sql/functions/reserve.sql decides. `max_upcoming`: how many upcoming lessons
     the student may have, at least 1; None for any number. A repeated `call` returns the booking as
     first stored. `actor_id`: the staff account that books for the student, and `override`: the
     rules that it overrides. A refusal that an override would avoid names the necessary ones.
@@ -243,7 +243,7 @@ async def reserve(
         key=call.key if call else None,
         fingerprint=call.fingerprint if call else None,
         held_until=held_until,
-        most_upcoming=most_upcoming,
+        max_upcoming=max_upcoming,
         actor_id=actor_id,
         override=None if override is None else list(override),
     )
@@ -261,8 +261,8 @@ async def of_attempt(
     minutes: int,
     now: datetime,
 ) -> Booking:
-    """The booking of an attempt to get this time. Raises its refusal, with the nearest free starts
-    if the time is not free."""
+    """The booking, if the attempt to get this time succeeded. Raises its refusal, with the nearest
+    free starts if the time is not free."""
     if outcome.refusal in {"SLOT_TAKEN", "OUTSIDE_AVAILABILITY"}:
         assert outcome.detail is not None
         detail = await alternatives.of_refusal(
@@ -279,18 +279,20 @@ async def change(
     actor_id: UUID,
     booking_id: UUID,
     *,
-    may: Role | Callable[[Parties], None] | None,
+    role: Role | None = None,
+    authorize: Callable[[Parties], None] | None = None,
     call: Call | None,
     **values: Any,
 ) -> Booking:
-    """Changes an existing booking by a function in SQL. `may`: the role that the actor must have in
-    it, or a function that raises a refusal; None if the caller has checked. A repeated `call`
-    returns the booking as first stored. Raises NotFound, NotAllowed and the function's refusals."""
+    """Changes an existing booking by a function in SQL. `role`: the role that the actor must have
+    in it. `authorize` raises a refusal if the actor may not change it. With neither, the caller has
+    checked. A repeated `call` returns the booking as first stored. Raises NotFound, NotAllowed and
+    the function's refusals."""
     lesson = await parties(db, booking_id)
-    if isinstance(may, str):
-        check_role(lesson, actor_id, may)
-    elif may is not None:
-        may(lesson)
+    if role is not None:
+        check_role(lesson, actor_id, role)
+    if authorize is not None:
+        authorize(lesson)
     outcome = await run(
         db,
         statement,
@@ -462,5 +464,5 @@ async def list_of(
 
 
 async def timeline(db: Db, instructor_id: UUID, *, since: datetime, limit: int) -> list[Booking]:
-    """What occupies the instructor's time from `since`, by start."""
+    """The bookings that occupy the instructor's time from `since` on, by start."""
     return await _timeline.all(db, account_id=instructor_id, since=since, limit=limit)

@@ -1,5 +1,5 @@
-"""Cancelling a lesson, by the student or the instructor, before it starts. Its time is free at
-once."""
+"""Cancelling a lesson, by the student or the instructor, before it starts. Others can book its time
+at once."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -33,17 +33,17 @@ async def cancel(
     *,
     reason: str,
     now: datetime,
-    may: Callable[[Parties], None] | None = None,
+    authorize: Callable[[Parties], None] | None = None,
     call: Call | None = None,
 ) -> Booking:
-    """Cancels the booking. `may` raises a refusal if the actor may not cancel it; without it, the
-    caller has checked. `late` of the result says whether `free_cancel_until` had passed. A repeated
-    `call` returns the booking as first stored.
+    """Cancels the booking. `authorize` raises a refusal if the actor may not cancel it; without it,
+    the caller has checked. `late` of the result says whether `free_cancel_until` had passed. A
+    repeated `call` returns the booking as first stored.
 
     Raises NotFound, WrongState (not confirmed), TooLate (already started) and
     IdempotencyMismatch."""
     return await booking.change(
-        db, _cancel, actor_id, booking_id, reason=reason, now=now, may=may, call=call
+        db, _cancel, actor_id, booking_id, reason=reason, now=now, authorize=authorize, call=call
     )
 
 

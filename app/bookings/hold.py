@@ -25,7 +25,7 @@ async def create(
     location: str,
     note: str,
     seconds: int,
-    most_upcoming: int | None = None,
+    max_upcoming: int | None = None,
     now: datetime,
     call: Call | None = None,
 ) -> Booking:
@@ -42,7 +42,7 @@ async def create(
         note=note,
         now=now,
         held_until=min(now + timedelta(seconds=seconds), start),
-        most_upcoming=most_upcoming,
+        max_upcoming=max_upcoming,
         call=call,
     )
 
@@ -69,7 +69,7 @@ async def confirm(
         location=location,
         note=note,
         now=now,
-        may="student",
+        role="student",
         call=call,
     )
 
@@ -99,7 +99,7 @@ async def extend(
         location=location,
         note=note,
         now=now,
-        may="student",
+        role="student",
         call=call,
     )
 
@@ -110,9 +110,9 @@ async def give_up(
     booking_id: UUID,
     *,
     now: datetime,
-    may: Role | None = "student",
+    role: Role | None = "student",
     call: Call | None = None,
 ) -> Booking:
-    """Frees the time at once. No error if the hold has ended already. `may`: see booking.change.
+    """Frees the time at once. No error if the hold has ended already. `role`: see booking.change.
     Raises NotFound, NotAllowed, WrongState (it became a lesson) and IdempotencyMismatch."""
-    return await booking.change(db, _give_up, actor_id, booking_id, now=now, may=may, call=call)
+    return await booking.change(db, _give_up, actor_id, booking_id, now=now, role=role, call=call)

@@ -29,7 +29,7 @@ async def hold_time(request: Request, account: SignedIn, call: KeyedCall | None)
         account.account_id,
         **terms(body),
         seconds=state["settings"].hold_seconds,
-        most_upcoming=state["limiter"].most_upcoming,
+        max_upcoming=state["limiter"].max_upcoming,
         now=state["now"](),
         call=call,
     )

@@ -12,11 +12,11 @@ from app.bookings.idempotency import Call
 from app.db import Pool, Tx
 from app.statements import statement
 
-_settle = statement("settle_booking", Outcome)
+_record_outcome = statement("record_outcome", Outcome)
 _note = statement("note_booking", Outcome)
 
 
-async def settle(
+async def record(
     db: Pool | Tx,
     actor_id: UUID,
     booking_id: UUID,
@@ -24,21 +24,22 @@ async def settle(
     *,
     reason: str,
     now: datetime,
-    may: Callable[[Parties], None] | None = None,
+    authorize: Callable[[Parties], None] | None = None,
     call: Call | None = None,
 ) -> Booking:
-    """Marks the lesson, which must have started. `may` raises a refusal if the actor may not mark
-    it; without it, only the instructor may. Raises NotFound, NotAllowed, WrongState (not
+    """Marks the lesson, which must have started. `authorize` raises a refusal if the actor may not
+    mark it; without it, only the instructor may. Raises NotFound, NotAllowed, WrongState (not
     confirmed), TooSoon and IdempotencyMismatch."""
     return await booking.change(
         db,
-        _settle,
+        _record_outcome,
         actor_id,
         booking_id,
         state=state,
         reason=reason,
         now=now,
-        may=may or "instructor",
+        role=None if authorize else "instructor",
+        authorize=authorize,
         call=call,
     )
 
@@ -55,5 +56,5 @@ async def note(
     """Replaces the instructor's private note. Raises NotFound, NotAllowed and
     IdempotencyMismatch."""
     return await booking.change(
-        db, _note, instructor_id, booking_id, note=text, now=now, may="instructor", call=call
+        db, _note, instructor_id, booking_id, note=text, now=now, role="instructor", call=call
     )

@@ -42,7 +42,7 @@ async def create(request: Request, account: SignedIn, call: KeyedCall | None) ->
         state["pool"],
         account.account_id,
         **terms(body),
-        most_upcoming=state["limiter"].most_upcoming,
+        max_upcoming=state["limiter"].max_upcoming,
         now=state["now"](),
         call=call,
     )
@@ -122,7 +122,7 @@ async def cancel(request: Request, account: SignedIn, call: KeyedCall | None) ->
         web.path_id(request),
         reason=body.reason,
         now=request.state["now"](),
-        may=functools.partial(access.check_may_cancel, account),
+        authorize=functools.partial(access.check_may_cancel, account),
         call=call,
     )
     request.state["wake_up"](lesson.instructor_id)
@@ -138,19 +138,19 @@ async def cancel(request: Request, account: SignedIn, call: KeyedCall | None) ->
     return web.done(request, booking.as_json(lesson, account.account_id), redirect_to=redirect_to)
 
 
-def _settling(state: Literal["completed", "no_show"]) -> Handler:
+def _record(state: Literal["completed", "no_show"]) -> Handler:
     @web.may("complete_bookings", "manage_all_bookings")
     @idempotent
-    async def settle(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
+    async def handler(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
         body = await web.read(request, ReasonRequest)
-        lesson = await outcome.settle(
+        lesson = await outcome.record(
             request.state["pool"],
             account.account_id,
             web.path_id(request),
             state,
             reason=body.reason,
             now=request.state["now"](),
-            may=functools.partial(access.check_may_settle, account),
+            authorize=functools.partial(access.check_may_record_outcome, account),
             call=call,
         )
         request.state["wake_up"](lesson.instructor_id)
@@ -159,10 +159,10 @@ def _settling(state: Literal["completed", "no_show"]) -> Handler:
         redirect_to = (_on_teach if on_own_page else _for_staff)(lesson, state)
         return web.done(request, content, redirect_to=redirect_to)
 
-    return settle
+    return handler
 
 
-complete, mark_no_show = _settling("completed"), _settling("no_show")
+complete, mark_no_show = _record("completed"), _record("no_show")
 
 
 @web.may("write_instructor_notes")

@@ -13,12 +13,12 @@ _sweep = statement("sweep_bookings", int)
 
 
 async def run(pool: Pool, *, now: datetime) -> int:
-    """Handles all due bookings in batches, each a transaction of its own, and returns how many.
+    """Handles all due bookings in batches, each in its own transaction, and returns their number.
     Raises Unavailable."""
     handled = 0
     while True:
         count = await _sweep.one(pool, limit=BATCH_SIZE, waits=False, now=now)
-        # Nothing, although something is due: other writers have locked all these calendars.
+        # None handled: either nothing is due, or other writers have locked all due calendars.
         count = count or await _sweep.one(pool, limit=1, waits=True, now=now)
         if not count:
             return handled

@@ -25,7 +25,8 @@ class CatalogService:
 
 @dataclass(frozen=True, slots=True)
 class ListedService:
-    """A catalog service with its other names, and the number of its instructors up to a bound."""
+    """A catalog service with its other names, and the number of its instructors, counted up to a
+    limit."""
 
     slug: str
     name: str
@@ -60,7 +61,7 @@ class AreaJson(CategoryJson):
 
 _categories = statement("categories", Category)
 _catalog_services = statement("catalog_services", CatalogService)
-_services_by_category = statement("services_by_category", ListedService, seconds=PUBLIC_SECONDS)
+_listed_services = statement("listed_services", ListedService, seconds=PUBLIC_SECONDS)
 _areas = statement("areas", Area)
 _areas_by_slug = statement("areas_by_slug", Area)
 
@@ -74,9 +75,9 @@ async def services(db: Db, category: str | None = None) -> list[CatalogService]:
     return await _catalog_services.all(db, category=category)
 
 
-async def listed_services(db: Db, *, most: int) -> list[ListedService]:
-    """All services of the catalog, counting up to `most` instructors of each."""
-    return await _services_by_category.all(db, most=most)
+async def listed_services(db: Db, *, max_instructors: int) -> list[ListedService]:
+    """All services of the catalog, counting up to `max_instructors` of each."""
+    return await _listed_services.all(db, max_instructors=max_instructors)
 
 
 async def areas(db: Db) -> list[Area]:

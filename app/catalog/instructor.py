@@ -34,11 +34,11 @@ class Instructor:
     travel_buffer_minutes: int
     free_cancel_hours: int
     is_active: bool
-    services: list[Any]  # rows of JSON; see `active_services`
+    service_rows: list[Any]  # JSON
 
     @property
-    def active_services(self) -> list[Service]:
-        return [Service(**row | {"id": UUID(row["id"])}) for row in self.services]
+    def services(self) -> list[Service]:
+        return [Service(**row | {"id": UUID(row["id"])}) for row in self.service_rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,8 @@ async def begin(pool: Pool, account_id: UUID, changes: Mapping[str, Any], *, now
 
 
 async def stop(db: Pool | Tx, instructor_id: UUID) -> None:
-    """Ends new bookings, the public profile, and free times on open boards. Booked lessons stay."""
+    """Stops new bookings, and hides the public profile and the free times on open boards. Booked
+    lessons stay."""
     async with gate.writer(db, instructor_id):
         await _set_teaching.run(db, id=instructor_id, teaches=False)
 
@@ -167,7 +168,7 @@ def as_json(instructor: Instructor) -> InstructorJson:
         "time_zone": instructor.time_zone,
         "min_advance_minutes": instructor.min_advance_minutes,
         "free_cancel_hours": instructor.free_cancel_hours,
-        "services": [service.as_json(row) for row in instructor.active_services],
+        "services": [service.as_json(row) for row in instructor.services],
     }
 
 

@@ -24,12 +24,11 @@ from app.accounts.session import SignedIn
 from app.catalog import category, instructor, service
 from app.catalog.category import AreaJson, CatalogServiceJson, CategoryJson
 from app.catalog.instructor import InstructorJson, OwnProfileJson
-from app.catalog.service import LocationType, ServiceJson
+from app.catalog.service import MAX_MINUTES, LocationType, ServiceJson
 from app.schema import FORM_ONLY
 from app.web import Call, Request
 
 T = TypeVar("T")
-MAX_LENGTH_MINUTES = 480
 
 
 class CatalogQuery(wire.Paging):
@@ -47,12 +46,12 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-def _once(values: list[T]) -> list[T]:
+def _unique(values: list[T]) -> list[T]:
     return list(dict.fromkeys(values))
 
 
-def _or_say(sentence: str) -> WrapValidator:
-    """Refuses whatever the validators before it refuse, with a sentence for a form."""
+def _sentence(sentence: str) -> WrapValidator:
+    """Replaces the error of the validators before it by a sentence for users."""
 
     def validate(value: Any, handler: Callable[[Any], Any]) -> Any:
         try:
@@ -66,30 +65,30 @@ def _or_say(sentence: str) -> WrapValidator:
 def _lengths(minutes: list[int]) -> list[int]:
     if not minutes:
         raise ValueError("Choose at least one length.")
-    if any(length % 15 or not 15 <= length <= MAX_LENGTH_MINUTES for length in minutes):
-        raise ValueError(f"A lesson lasts 15 to {MAX_LENGTH_MINUTES} minutes, in steps of 15.")
+    if any(length % 15 or not 15 <= length <= MAX_MINUTES for length in minutes):
+        raise ValueError(f"A lesson lasts 15 to {MAX_MINUTES} minutes, in steps of 15.")
     return sorted(set(minutes))
 
 
 def _words(words: list[str]) -> list[str]:
     if not all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", word) and len(word) <= 40 for word in words):
         raise ValueError("Use words in kebab-case, such as beginner or young-adults.")
-    return _once(words)
+    return _unique(words)
 
 
 def _places(location_types: list[LocationType]) -> list[LocationType]:
     if not location_types:
         raise ValueError("Choose at least one place.")
-    return _once(location_types)
+    return _unique(location_types)
 
 
 Rate = Annotated[
     wire.Number,
     Field(ge=100, le=100_000),
-    _or_say("Enter a price from $1 to $1,000 an hour, such as 60 or 62.50."),
+    _sentence("Enter a price from $1 to $1,000 an hour, such as 60 or 62.50."),
 ]
 Description = Annotated[
-    str, Field(max_length=2000), _or_say("A description has at most 2,000 characters.")
+    str, Field(max_length=2000), _sentence("A description has at most 2,000 characters.")
 ]
 Lengths = Annotated[
     list[wire.Number],
@@ -104,27 +103,29 @@ LocationTypes = Annotated[
     AfterValidator(_places),
 ]
 Words = Annotated[list[str], BeforeValidator(_split), Field(max_length=10), AfterValidator(_words)]
-Headline = Annotated[str, Field(max_length=200), _or_say("A headline has at most 200 characters.")]
-Bio = Annotated[str, Field(max_length=5000), _or_say("A bio has at most 5,000 characters.")]
-Years = Annotated[wire.Number, Field(ge=0, le=80), _or_say("Enter whole years, from 0 to 80.")]
+Headline = Annotated[
+    str, Field(max_length=200), _sentence("A headline has at most 200 characters.")
+]
+Bio = Annotated[str, Field(max_length=5000), _sentence("A bio has at most 5,000 characters.")]
+Years = Annotated[wire.Number, Field(ge=0, le=80), _sentence("Enter whole years, from 0 to 80.")]
 Address = Annotated[
     str,
     AfterValidator(str.strip),
     Field(max_length=500),
-    _or_say("An address has at most 500 characters."),
+    _sentence("An address has at most 500 characters."),
 ]
-Notice = Annotated[wire.Number, Field(ge=0, le=43_200), _or_say("Notice is 0 to 43,200 minutes.")]
-Buffer = Annotated[wire.Number, Field(ge=0, le=240), _or_say("Travel time is 0 to 240 minutes.")]
+Notice = Annotated[wire.Number, Field(ge=0, le=43_200), _sentence("Notice is 0 to 43,200 minutes.")]
+Buffer = Annotated[wire.Number, Field(ge=0, le=240), _sentence("Travel time is 0 to 240 minutes.")]
 FreeCancelHours = Annotated[
     wire.Number,
     Field(ge=1, le=48),
-    _or_say("Cancelling is free until 1 to 48 hours before a lesson."),
+    _sentence("Cancelling is free until 1 to 48 hours before a lesson."),
 ]
 AreaNames = Annotated[
     list[Annotated[str, Field(max_length=100)]],
     BeforeValidator(_split),
     Field(max_length=100),
-    AfterValidator(_once),
+    AfterValidator(_unique),
 ]
 
 
@@ -134,22 +135,23 @@ class Form(BaseModel):
     next: str | None = Field(default=None, json_schema_extra=FORM_ONLY)
 
 
-class Priced(Form):
+class PriceForm(Form):
     @model_validator(mode="before")
     @classmethod
     def _read_form(cls, fields: Any) -> Any:
-        """A form has the price in dollars, as typed."""
+        """A form has the price in dollars, as typed. Text that is no price becomes 0 cents, which
+        `Rate` refuses."""
         if isinstance(fields, dict) and "hourly_rate" in fields:
-            typed = str(fields["hourly_rate"]).strip()
-            dollars = re.fullmatch(r"\$?([0-9]{1,4})(?:\.([0-9]{1,2}))?", typed.replace(",", ""))
+            text = str(fields["hourly_rate"]).strip().replace(",", "")
+            dollars = re.fullmatch(r"\$?([0-9]{1,4})(?:\.([0-9]{1,2}))?", text)
             cents = int(dollars[1]) * 100 + int((dollars[2] or "").ljust(2, "0")) if dollars else 0
             return fields | {"hourly_rate_cents": cents}
         return fields
 
 
-class ServiceOffer(Priced):
+class ServiceOffer(PriceForm):
     catalog_service: Annotated[
-        str, Field(min_length=1, max_length=100), _or_say("Choose a service.")
+        str, Field(min_length=1, max_length=100), _sentence("Choose a service.")
     ]
     hourly_rate_cents: Rate
     durations_minutes: Lengths
@@ -159,7 +161,7 @@ class ServiceOffer(Priced):
     audiences: Words | None = None
 
 
-class ServiceChange(Priced):
+class ServiceChange(PriceForm):
     hourly_rate_cents: Rate | None = None
     durations_minutes: Lengths | None = None
     description: Description | None = None
@@ -171,7 +173,7 @@ class ServiceChange(Priced):
 
     @field_validator("active")
     @classmethod
-    def _only_reversed(cls, active: bool | None) -> bool | None:
+    def _only_true(cls, active: bool | None) -> bool | None:
         if active is False:
             raise ValueError("To withdraw a service, delete it. true reverses that.")
         return active
@@ -195,9 +197,9 @@ class ProfileChange(Form):
     free_cancel_hours: FreeCancelHours | None = None
 
 
-# Fields that a form may empty.
-PROFILE_TEXTS = ("headline", "bio", "areas", "teaching_address")
-SERVICE_TEXTS = (
+# Fields that are empty if a form sends them empty, instead of unchanged.
+CLEARABLE_PROFILE_FIELDS = ("headline", "bio", "areas", "teaching_address")
+CLEARABLE_SERVICE_FIELDS = (
     "hourly_rate",
     "description",
     "durations_minutes",
@@ -260,7 +262,7 @@ async def own_profile(request: Request, account: SignedIn) -> Response:
 
 @web.may("edit_own_profile")
 async def begin_teaching(request: Request, account: SignedIn) -> Response:
-    profile_fields = await web.read(request, ProfileChange, clearable=PROFILE_TEXTS)
+    profile_fields = await web.read(request, ProfileChange, clearable=CLEARABLE_PROFILE_FIELDS)
     changes = profile_fields.model_dump(exclude={"next"}, exclude_none=True)
     state = request.state
     await instructor.begin(state["pool"], account.account_id, changes, now=state["now"]())
@@ -273,7 +275,7 @@ async def begin_teaching(request: Request, account: SignedIn) -> Response:
 
 @web.may("manage_instructor_profile")
 async def change_profile(request: Request, account: SignedIn) -> Response:
-    profile_fields = await web.read(request, ProfileChange, clearable=PROFILE_TEXTS)
+    profile_fields = await web.read(request, ProfileChange, clearable=CLEARABLE_PROFILE_FIELDS)
     changes = profile_fields.model_dump(exclude={"next"}, exclude_none=True)
     state = request.state
     await instructor.change(state["pool"], account.account_id, changes, now=state["now"]())
@@ -308,7 +310,9 @@ async def own_services(request: Request, account: SignedIn) -> Response:
 
 @web.may("manage_services")
 async def offer_service(request: Request, account: SignedIn) -> Response:
-    offer = await web.read(request, ServiceOffer, clearable=("catalog_service", *SERVICE_TEXTS))
+    offer = await web.read(
+        request, ServiceOffer, clearable=("catalog_service", *CLEARABLE_SERVICE_FIELDS)
+    )
     fields = offer.model_dump(exclude={"next"})
     created = await service.offer(request.state["pool"], account.account_id, **fields)
     request.state["wake_up"](account.account_id)
@@ -317,7 +321,7 @@ async def offer_service(request: Request, account: SignedIn) -> Response:
 
 @web.may("manage_services")
 async def change_service(request: Request, account: SignedIn) -> Response:
-    change = await web.read(request, ServiceChange, clearable=SERVICE_TEXTS)
+    change = await web.read(request, ServiceChange, clearable=CLEARABLE_SERVICE_FIELDS)
     changes = change.model_dump(exclude={"next"}, exclude_none=True)
     changed = await service.change(
         request.state["pool"], account.account_id, web.path_id(request), changes
@@ -363,7 +367,7 @@ routes = [
         query=CatalogQuery,
         returns=wire.Listing[AreaJson],
     ),
-    Call("GET", "/api/instructors/me", own_profile, "The own profile", returns=OwnProfileJson),
+    Call("GET", "/api/instructors/me", own_profile, "Show your profile", returns=OwnProfileJson),
     Call(
         "POST",
         "/api/instructors/me",
@@ -397,7 +401,7 @@ routes = [
         "GET",
         "/api/instructors/me/services",
         own_services,
-        "List the own services",
+        "List your services",
         query=wire.Paging,
         returns=wire.Listing[ServiceJson],
     ),
@@ -433,7 +437,7 @@ routes = [
             "GET",
             "/api/instructors/{id}",
             profile,
-            "An instructor’s public profile",
+            "Show an instructor’s public profile",
             returns=InstructorJson,
         )
     ),

@@ -13,6 +13,7 @@ from app.schema import Id
 from app.statements import statement
 
 LocationType = Literal["student", "instructor", "public"]
+MAX_MINUTES = 480  # of a lesson
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ _insert_service = statement("insert_service", Service)
 _instructor_of_service = statement("instructor_of_service", UUID)
 _is_in_catalog = statement("is_in_catalog", bool)
 _update_service = statement("update_service", Service)
-_are_possible = statement("are_possible", bool)
+_can_teach_at = statement("can_teach_at", bool)
 _service_state = statement("service_state", _State)
 _withdraw_service = statement("withdraw_service", bool)
 _withdrawn_services = statement("withdrawn_services", Service)
@@ -102,7 +103,7 @@ async def offer(
     levels: list[str] | None = None,
     audiences: list[str] | None = None,
 ) -> Service:
-    """Adds a service of this instructor, by default at every possible location type. Raises
+    """Adds a service of this instructor, by default at every location type that is possible. Raises
     ValidationError if the catalog has no such service, the instructor already offers it, or has no
     address for lessons at their place."""
     async with gate.writer(db, instructor_id):
@@ -157,7 +158,7 @@ async def withdraw(db: Pool | Tx, instructor_id: UUID, service_id: UUID) -> None
 
 async def _check_location_types(db: Db, instructor_id: UUID, location_types: Sequence[str]) -> None:
     """Raises ValidationError for lessons at the place of an instructor without an address."""
-    if not await _are_possible.one(
+    if not await _can_teach_at.one(
         db, instructor_id=instructor_id, location_types=list(location_types)
     ):
         raise refusal.ValidationError(_NO_ADDRESS, field="location_types")

@@ -65,7 +65,7 @@ async def page(request: Request, account: SignedIn) -> Response:
         qr_code=second_factor.qr_code(second_factor.uri(secret, account.email)) if secret else "",
         new_codes=new_codes,
         codes_left=await recovery_code.remaining(pool, account.account_id),
-        most_codes=recovery_code.COUNT,
+        max_codes=recovery_code.COUNT,
         example=formatting.wall_clock("15:30"),
     )
     if new_codes:

@@ -16,7 +16,7 @@ DONE = {
     "roles": "The roles are saved. They take effect at once.",
     "sessions": "The account is signed out everywhere.",
 }
-MOST_SESSIONS = 20
+MAX_SESSIONS = 20
 
 
 @web.may("view_accounts")
@@ -64,5 +64,5 @@ async def one(request: Request, account: SignedIn) -> Response:
         subject=subject,
         is_own=subject.id == account.account_id,
         done=DONE.get(request.query_params.get("done", "")),
-        sessions=await session.list_of(pool, subject.id, now=now, limit=MOST_SESSIONS),
+        sessions=await session.list_of(pool, subject.id, now=now, limit=MAX_SESSIONS),
     )

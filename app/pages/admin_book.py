@@ -13,7 +13,7 @@ from app.accounts.staff_routes import AccountsQuery
 from app.catalog import instructor
 from app.web import Request
 
-MOST_ACCOUNTS = 10
+MAX_ACCOUNTS = 10
 OVERRIDES = [
     ("availability", "outside the instructor’s hours"),
     ("blackout", "on a day that the instructor has blocked"),
@@ -23,7 +23,7 @@ OVERRIDES = [
 
 
 class BookingQuery(AccountsQuery):
-    limit: int = Field(MOST_ACCOUNTS, ge=1, le=100)
+    limit: int = Field(MAX_ACCOUNTS, ge=1, le=100)
     student: UUID | None = None
     instructor: UUID | None = None
 
@@ -49,7 +49,7 @@ async def page(request: Request, _: SignedIn) -> Response:
             pool,
             text=query.q,
             role="instructor" if student else "student",
-            limit=MOST_ACCOUNTS,
+            limit=MAX_ACCOUNTS,
         )
     state: web.PerRequest = request.scope["state"]
     problem = state.get("refusal")
@@ -61,7 +61,6 @@ async def page(request: Request, _: SignedIn) -> Response:
         instructor=profile,
         step=step,
         accounts=matching,
-        most=MOST_ACCOUNTS,
         text=request.query_params.get("q", ""),
         sentence=sentence,
         necessary=(problem.more.get("override") or []) if problem else [],

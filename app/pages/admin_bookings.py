@@ -1,5 +1,5 @@
 """`/admin/bookings`: all bookings. `/admin/bookings/{id}`: one of them with its history, and forms
-to cancel and settle it."""
+to cancel it and to record its outcome."""
 
 from uuid import UUID
 
@@ -20,7 +20,7 @@ DONE = {
     "completed": "The lesson is marked as completed.",
     "no_show": "The lesson is marked as a no-show.",
 }
-MOST_STEPS = 100
+MAX_STEPS = 100
 
 
 @web.may("view_all_bookings")
@@ -73,7 +73,7 @@ async def one(request: Request, account: SignedIn) -> Response:
     lesson = await booking.find(
         pool, web.path_id(request), viewer=account.account_id, sees_all=True
     )
-    entries = await history.of_booking(pool, lesson.id, with_notes=False, after=0, limit=MOST_STEPS)
+    entries = await history.of_booking(pool, lesson.id, with_notes=False, after=0, limit=MAX_STEPS)
     return web.page(
         request,
         "admin_booking.html",

@@ -76,11 +76,7 @@ def _undo_until(lesson: Booking, progress: booking.Progress, now: datetime) -> d
 def _location_types(lesson: Booking, profile: Instructor) -> list[LocationType]:
     """Where the lesson can be: as the service is offered now, or as it was held."""
     types = next(
-        (
-            service.location_types
-            for service in profile.active_services
-            if service.id == lesson.service_id
-        ),
+        (service.location_types for service in profile.services if service.id == lesson.service_id),
         [],
     )
     return types if lesson.location_type in types else [lesson.location_type, *types]
@@ -90,7 +86,7 @@ async def _offer(
     request: Request, account: SignedIn, lesson: Booking, profile: Instructor
 ) -> Offer | None:
     """What can be booked instead of a lost hold; None if the lesson is no longer offered."""
-    service = next((each for each in profile.active_services if each.id == lesson.service_id), None)
+    service = next((each for each in profile.services if each.id == lesson.service_id), None)
     minutes = lesson.duration_minutes
     if service is None or minutes not in service.durations_minutes or not profile.is_active:
         return None

@@ -64,7 +64,7 @@ async def of(request: Request, profile: Instructor, today: date) -> Checklist | 
     pool, now = request.state["pool"], request.state["now"]()
     steps = {
         "profile": profile.headline != "",
-        "service": bool(profile.active_services),
+        "service": bool(profile.services),
         "hours": await week.has_hours(pool, profile.id, now=now),
     }
     done = frozenset(step for step in STEPS if steps[step])
@@ -88,5 +88,5 @@ async def of(request: Request, profile: Instructor, today: date) -> Checklist | 
 
 
 async def _next_start(request: Request, profile: Instructor, now: datetime) -> datetime | None:
-    pair = (profile.id, profile.active_services[0].durations_minutes[0])
+    pair = (profile.id, profile.services[0].durations_minutes[0])
     return (await next_start.of(request.state["pool"], [pair], now=now))[pair]

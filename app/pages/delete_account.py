@@ -13,7 +13,7 @@ from app.privacy import erasure
 from app.web import Request
 
 # Lessons on the page, of each role.
-MOST_LESSONS = 20
+MAX_LESSONS = 20
 
 
 @web.may("delete_own_account")
@@ -25,7 +25,7 @@ async def page(request: Request, account: SignedIn) -> Response:
         "delete_account.html",
         as_student=as_student,
         as_instructor=as_instructor,
-        most=MOST_LESSONS,
+        max_lessons=MAX_LESSONS,
         is_instructor="instructor" in account.roles,
         later_name=await erasure.name_of_erased(request.state["pool"], account.account_id),
     )
@@ -40,7 +40,7 @@ async def _ahead(request: Request, account: SignedIn, role: Role) -> list[Bookin
         role=role,
         scope="upcoming",
         now=now,
-        limit=MOST_LESSONS + 1,
+        limit=MAX_LESSONS + 1,
     )
     return [lesson for lesson in lessons if lesson.starts_at > now]
 

@@ -86,7 +86,7 @@ def _folded(bio: str) -> tuple[str, str]:
 
 def _services(profile: Instructor, current: Offer | None) -> tuple[list[Service], list[Service]]:
     """The visible services, the selected one among them, and the folded ones."""
-    services = profile.active_services
+    services = profile.services
     visible = services[:VISIBLE_SERVICES]
     if current and current.selection.service not in visible:
         visible = [current.selection.service, *visible[:-1]]

@@ -42,7 +42,7 @@ def home(site_url: str) -> Meta:
 
 def profile(instructor: Instructor, areas: list[str], site_url: str) -> Meta:
     path = f"/instructors/{instructor.id}"
-    services = instructor.active_services
+    services = instructor.services
     subjects = ", ".join(service.name for service in services[:3])
     places = f" in {', '.join(areas[:3])}" if areas else ""
     sentence = f"{subjects} with {instructor.name}{places}. " if services else ""

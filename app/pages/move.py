@@ -132,7 +132,7 @@ async def _move(request: Request, account: SignedIn, lesson: Booking) -> Move | 
     pool, now = request.state["pool"], request.state["now"]()
     state: web.PerRequest = request.scope["state"]
     profile = await instructor.own(pool, lesson.instructor_id)
-    service = next((each for each in profile.active_services if each.id == lesson.service_id), None)
+    service = next((each for each in profile.services if each.id == lesson.service_id), None)
     if service is None or not profile.is_active:
         return None
     # The lesson keeps its own length, whether or not it is still offered.

@@ -68,7 +68,7 @@ class Selection:
 def read(instructor: Instructor, fields: Mapping[str, str], now: datetime) -> Selection | None:
     """The selection in a page's query, or in the fields of a refused booking form. None if the
     instructor has no services."""
-    services = instructor.active_services
+    services = instructor.services
     if not services:
         return None
     service_id = fields.get("service_id") or fields.get("service")

@@ -10,7 +10,7 @@ from app.pages import meta
 from app.pages.meta import Meta
 from app.web import Request
 
-MOST_COUNTED = 5
+MAX_INSTRUCTORS = 5
 
 
 @web.visitor
@@ -29,6 +29,6 @@ async def page(request: Request, _: SignedIn | None) -> Response:
             ),
         ),
         categories=categories,
-        services=await category.listed_services(pool, most=MOST_COUNTED),
-        most=MOST_COUNTED,
+        services=await category.listed_services(pool, max_instructors=MAX_INSTRUCTORS),
+        max_instructors=MAX_INSTRUCTORS,
     )

@@ -1,5 +1,5 @@
 """`/robots.txt` and `/sitemap.xml`: the pages that search engines may list. The sitemap is split
-into pages of SIZE instructors, at most MOST of them."""
+into parts of PART_SIZE instructors, at most MAX_PARTS of them."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -12,8 +12,8 @@ from app.catalog import category
 from app.statements import PUBLIC_SECONDS, statement
 from app.web import Request
 
-SIZE = 1_000
-MOST = 100
+PART_SIZE = 1_000
+MAX_PARTS = 100
 FIRST = UUID(int=0)
 CACHED = {"Cache-Control": "public, max-age=3600"}
 # Pages of accounts, the API, and corrected searches, whose links never end.
@@ -39,7 +39,7 @@ async def robots(request: Request) -> Response:
 @web.public
 async def index(request: Request) -> Response:
     site = _site(request)
-    parts = await _sitemap_parts.all(request.state["pool"], size=SIZE, most=MOST)
+    parts = await _sitemap_parts.all(request.state["pool"], size=PART_SIZE, max_parts=MAX_PARTS)
     addresses = [
         f"{site}/sitemap/pages.xml",
         *(
@@ -69,7 +69,7 @@ async def instructors(request: Request) -> Response:
         after = UUID(request.query_params.get("after", str(FIRST)))
     except ValueError:
         raise refusal.NotFound from None
-    ids = await _sitemap_instructors.all(request.state["pool"], after=after, limit=SIZE)
+    ids = await _sitemap_instructors.all(request.state["pool"], after=after, limit=PART_SIZE)
     return _xml("urlset", "url", [f"{_site(request)}/instructors/{each}" for each in ids])
 
 

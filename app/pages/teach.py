@@ -39,7 +39,7 @@ async def page(request: Request, account: SignedIn) -> Response:
     week_lessons = [
         lesson for day in lines.days for lesson in lines.lessons(day) if lesson.state != "held"
     ]
-    listed = [*lines.unsettled, *week_lessons, *lines.later[:LATER]]
+    listed = [*lines.without_outcome, *week_lessons, *lines.later[:LATER]]
     linked_lesson, done = await _linked_lesson(request, account), _done(request)
     unlisted_lesson = linked_lesson if done != "cancelled" else None
     if unlisted_lesson and any(lesson.id == unlisted_lesson.id for lesson in listed):

@@ -46,7 +46,7 @@ async def page(request: Request, account: SignedIn) -> Response:
         values=values,
         service_values={
             row.id: service_values(row, typed if open_service == str(row.id) else {})
-            for row in profile.active_services
+            for row in profile.services
         },
         new_values=service_values(None, typed if open_service == "new" else {}),
         buffers=_options(BUFFERS, values["travel_buffer_minutes"], _minutes),
@@ -55,7 +55,7 @@ async def page(request: Request, account: SignedIn) -> Response:
         areas=await category.areas(pool),
         categories=await category.categories(pool),
         catalog=await category.services(pool),
-        offered={row.catalog_service for row in profile.active_services},
+        offered={row.catalog_service for row in profile.services},
     )
 
 

@@ -12,8 +12,8 @@ DAYS = 7  # each has a time line; lessons after them are listed as later
 
 @dataclass(frozen=True)
 class Item:
-    """A lesson, or the time between lessons: a break of some minutes, or only the current time.
-    `is_present` says that the moment lies in it."""
+    """A lesson, a break of some minutes between lessons, or only the current time. `is_present`:
+    the current time is in it."""
 
     lesson: Booking | None = None
     break_minutes: int = 0
@@ -22,10 +22,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Timeline:
-    """`unsettled` are lessons of earlier days whose outcome is open. `changes_at` is the next start
-    or end of a lesson."""
+    """`without_outcome`: lessons of earlier days that are not marked as completed or missed.
+    `changes_at`: the next start or end of a lesson."""
 
-    unsettled: list[Booking]
+    without_outcome: list[Booking]
     days: dict[date, list[Item]]
     later: list[Booking]
     changes_at: datetime | None
@@ -37,7 +37,7 @@ class Timeline:
 def of(bookings: Sequence[Booking], today: date, now: datetime) -> Timeline:
     """`bookings` are in order."""
     days: dict[date, list[Booking]] = {today + timedelta(days=n): [] for n in range(DAYS)}
-    unsettled, later = [], []
+    without_outcome, later = [], []
     for booking in bookings:
         day = formatting.local_day(booking.starts_at, booking.time_zone)
         if day in days:
@@ -45,10 +45,10 @@ def of(bookings: Sequence[Booking], today: date, now: datetime) -> Timeline:
         elif day > today:
             later.append(booking)
         elif booking.state == "confirmed":
-            unsettled.append(booking)
+            without_outcome.append(booking)
     edges = [edge for booking in bookings for edge in (booking.starts_at, booking.ends_at)]
     return Timeline(
-        unsettled,
+        without_outcome,
         {day: _items(lessons, now if day == today else None) for day, lessons in days.items()},
         later,
         min((edge for edge in edges if edge > now), default=None),

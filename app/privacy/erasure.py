@@ -1,6 +1,6 @@
 """Erasing an account. First it becomes anonymous. Then its lessons are cancelled, which mails the
-other participants, and the rest of its data is deleted in short transactions. Only those mails
-still have its name. The worker continues an interrupted erasure (jobs/nightly.py)."""
+other participants, and the rest of its data is deleted in short transactions. Only the mails to
+them have its name. The worker continues an interrupted erasure (jobs/nightly.py)."""
 
 import asyncio
 from collections import Counter
@@ -21,13 +21,14 @@ from app.statements import statement
 log = structlog.get_logger("privacy")
 
 REASON = "The account was deleted."
-# By then, requests that were under way during an erasure have ended, and the mails about it should
-# have been sent.
-SETTLED = timedelta(hours=1)
-# How long a call works on the erasure before it leaves the rest to the worker.
+# After this time, requests that were under way during an erasure have ended, and the mails about it
+# should have been sent.
+COMPLETION_DELAY = timedelta(hours=1)
+# How long a call deletes data before it leaves the rest to the worker.
 CALL_SECONDS = 20
 _PAGE = 100
-# Attempts to end a lesson: a hold may become a lesson meanwhile.
+# Attempts to cancel a lesson or end a hold. More than one, because a hold may become a lesson
+# meanwhile.
 _ATTEMPTS = 3
 
 
@@ -39,7 +40,6 @@ class Lesson:
     instructor_id: UUID
     state: str
     starts_at: datetime
-    as_student: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ async def complete(
         await _erase_answers.run(pool, account_id=account_id)
         if not await _erase_mail.one(pool, account_id=account_id, now=now()):
             finished = await _finish.run(pool, account_id=account_id, now=now()) == 1
-        await _forget_former_name.run(pool, account_id=account_id, before=now() - SETTLED)
+        await _forget_former_name.run(pool, account_id=account_id, before=now() - COMPLETION_DELAY)
     except refusal.Unavailable:
         log.warning("erasure_interrupted", account=str(account_id))
     return Progress(calendars, finished)
@@ -136,7 +136,7 @@ async def complete(
 async def complete_all(pool: Pool, *, now: Callable[[], datetime]) -> None:
     """Continues the erasures that were interrupted, and repeats the recent ones: a request that was
     under way may have written something after them."""
-    for account_id in await _accounts_to_erase.all(pool, since=now() - SETTLED):
+    for account_id in await _accounts_to_erase.all(pool, since=now() - COMPLETION_DELAY):
         await _repeat.run(pool, account_id=account_id)
         await complete(pool, account_id, now=now)
 
@@ -149,7 +149,7 @@ async def lessons_ahead(
 
 
 async def name_of_erased(db: Db, account_id: UUID) -> str:
-    """The name that others will see instead of the account's."""
+    """The name that others see after the account is erased."""
     return await _name_of_erased.one(db, account_id=account_id)
 
 
@@ -157,7 +157,7 @@ async def _end(pool: Pool, account_id: UUID, lesson: Lesson, *, now: datetime) -
     """Cancels a lesson, or ends a hold. No error if it has changed or started meanwhile."""
     try:
         if lesson.state == "held":
-            await hold.give_up(pool, account_id, lesson.id, now=now, may=None)
+            await hold.give_up(pool, account_id, lesson.id, now=now, role=None)
         else:
             await cancellation.cancel(pool, account_id, lesson.id, reason=REASON, now=now)
     except (refusal.WrongState, refusal.TooLate, refusal.HoldExpired):

@@ -42,7 +42,7 @@ RULES: dict[str, tuple[timedelta, str]] = {
     "guest_searches": (GUEST_SEARCHES_KEPT, "Searches of visitors without an account"),
 }
 
-# Between two batches, so that other work gets the disk.
+# The pause between two batches, in which other work gets the disk.
 PAUSE_SECONDS = 0.02
 
 _FIRST_ID = UUID(int=0)
@@ -136,8 +136,7 @@ class OverviewJson(TypedDict):
 
 
 async def overview(db: Db) -> OverviewJson:
-    """The rules, and when they last ran: `{items: [{name, days, description}], last_started_at,
-    last_finished_at}`."""
+    """The rules and their last run, in the API's JSON."""
     last = await _last_run.first(db, name=NAME)
     return {
         "items": [
@@ -150,8 +149,8 @@ async def overview(db: Db) -> OverviewJson:
 
 
 async def delete_changes(pool: Pool, *, before: datetime) -> int:
-    """Deletes published changes, except the newest of each calendar. Leaves no gaps (see
-    missed_changes)."""
+    """Deletes published changes, except the newest of each calendar. The versions that stay have no
+    gaps, as sql/queries/realtime.sql (missed_changes) requires."""
     total, after = 0, _FIRST_ID
     while batch := await _delete_changes.first(pool, after=after, before=before):
         total += batch.deleted
@@ -184,7 +183,8 @@ async def delete_notifications(pool: Pool, *, before: datetime) -> int:
 
 
 async def clear_addresses(pool: Pool, *, before: datetime) -> int:
-    """Clears addresses and errors of notifications that were due before this, and are settled."""
+    """Clears addresses and errors of notifications that were due before this, and were
+    sent or given up."""
     return await _delete_all(pool, _clear_addresses, 0, before=before)
 
 
@@ -192,7 +192,7 @@ async def delete_audit(pool: Pool, *, before: datetime) -> int:
     first_newer = _first_uuid7(before)
     total, booking_id, number = 0, _FIRST_ID, 0
     while batch := await _delete_audit.first(
-        pool, booking_id=booking_id, id=number, before=before, first_young=first_newer
+        pool, booking_id=booking_id, id=number, before=before, first_newer=first_newer
     ):
         total, booking_id, number = total + batch.deleted, batch.booking_id, batch.id
         await asyncio.sleep(PAUSE_SECONDS)
@@ -221,8 +221,8 @@ async def _delete_all(
     in_order: bool = False,
     **limits: datetime,
 ) -> int:
-    """Deletes batch after batch and returns the number of rows. `in_order`: ids ascend with time,
-    so that nothing is left to delete after the first batch without old rows."""
+    """Deletes batch after batch and returns the number of rows. `in_order`: ids increase with time,
+    so the first batch without old rows is the last."""
     total = 0
     while batch := await batches.first(pool, after=after, **limits):
         total, after = total + batch.deleted, batch.last

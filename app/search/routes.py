@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from app import refusal, web, wire
 from app.accounts.session import SignedIn
+from app.catalog.service import MAX_MINUTES
 from app.schema import Id, InstantText
 from app.search import history, search, suggestions, visitor
 from app.search.history import Kind
@@ -18,8 +19,6 @@ from app.search.parse import MAX_LENGTH, Understood, UnderstoodJson, parse
 from app.search.search import Item, ResultJson, Sort
 from app.search.vocabulary import Vocabulary, load_vocabulary
 from app.web import Call, Request
-
-MAX_LENGTH_MINUTES = 480
 
 Slug = Annotated[str, Field(max_length=100)]
 Price = Annotated[int, Field(ge=0, le=10_000_000)]
@@ -38,7 +37,7 @@ class SearchQuery(wire.Paging):
     part_of_day: Literal["morning", "afternoon", "evening"] | None = None
     level: Slug | None = None
     audience: Slug | None = None
-    duration_minutes: int | None = Field(None, ge=1, le=MAX_LENGTH_MINUTES)
+    duration_minutes: int | None = Field(None, ge=1, le=MAX_MINUTES)
     sort: Sort | None = None
 
 

@@ -4,8 +4,8 @@ import { moment } from "./formatting.js";
 import { readJson } from "./refresh.js";
 import { announceTogether } from "./status.js";
 
-const MOST_NOTICES = 3; // in sight at once, the newest first
-const MOST_READ = 20; // lessons
+const MAX_NOTICES = 3; // in sight at once, the newest first
+const MAX_LESSONS = 20; // for which one call reads what happened
 const NOTICE_MS = 10_000; // a notice stays in sight this long; then it stays at the top of the page
 
 // `instructor` is an id; the result describes a booking message for announceTogether.
@@ -53,7 +53,7 @@ export class Changes {
 
   // Looks for what has happened to these lessons.
   async tell(ids) {
-    for (const id of ids.slice(0, MOST_READ)) {
+    for (const id of ids.slice(0, MAX_LESSONS)) {
       try {
         const { items } = await readJson(`/api/bookings/${id}/history?limit=100`);
         await this.#tellOf(id, items);
@@ -101,7 +101,7 @@ export class Changes {
     words.append(Object.assign(document.createElement("a"), { href, textContent: "See details" }));
     notice.append(words);
     this.#region.prepend(notice);
-    for (const old of [...this.#region.children].slice(MOST_NOTICES)) old.remove();
+    for (const old of [...this.#region.children].slice(MAX_NOTICES)) old.remove();
     setTimeout(() => notice.classList.add("old"), NOTICE_MS);
   }
 }

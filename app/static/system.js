@@ -1,7 +1,7 @@
 // The charts of /admin/system: the last minutes of each number, as an SVG line.
 
 const POLL_MS = 2000;
-const MOST = 90;
+const MAX_POINTS = 90;
 const WIDTH = 180;
 const HEIGHT = 48;
 const SVG = "http://www.w3.org/2000/svg";
@@ -50,10 +50,10 @@ function draw(chart, content, now) {
     return;
   }
   chart.value.textContent = text(number);
-  chart.points = [...chart.points, number].slice(-MOST);
+  chart.points = [...chart.points, number].slice(-MAX_POINTS);
   const top = Math.max(1, ...chart.points);
-  const step = WIDTH / (MOST - 1);
-  const first = MOST - chart.points.length;
+  const step = WIDTH / (MAX_POINTS - 1);
+  const first = MAX_POINTS - chart.points.length;
   const points = chart.points.map((point, index) => {
     const x = (first + index) * step;
     const y = HEIGHT - 2 - (point / top) * (HEIGHT - 4);

@@ -36,16 +36,16 @@ class RequestBody:
             await self.app(scope, receive, send)
             return
         is_form, length = _framing(scope)
-        most = MAX_FORM if is_form else MAX_BODY
+        limit = MAX_FORM if is_form else MAX_BODY
         body = b""
-        too_large = length > most
+        too_large = length > limit
         if not too_large:
             # Most bodies arrive in one part. The server limits how long the first one takes.
             message = await receive()
             try:
                 if message.get("more_body", False):
                     async with asyncio.timeout(BODY_SECONDS):
-                        while message.get("more_body", False) and len(body) <= most:
+                        while message.get("more_body", False) and len(body) <= limit:
                             body += message.get("body", b"")
                             message = await receive()
             except TimeoutError:
@@ -54,10 +54,10 @@ class RequestBody:
             if message["type"] == "http.disconnect":
                 return
             body += message.get("body", b"")
-            too_large = len(body) > most
+            too_large = len(body) > limit
         if too_large:
             error = refusal.PayloadTooLarge(
-                f"The request is too large. The limit is {most >> 10} kB."
+                f"The request is too large. The limit is {limit >> 10} kB."
             )
             await _closing(error)(scope, receive, send)
             return

@@ -1207,7 +1207,7 @@ export type Calls = {
     response: ResultList;
     error: ValidationError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** The own profile. */
+  /** Show your profile. */
   getInstructorsMe: {
     method: "GET";
     path: "/api/instructors/me";
@@ -1237,7 +1237,7 @@ export type Calls = {
     response: void;
     error: ValidationError | NotSignedInError | NotAllowedError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** List the own services. */
+  /** List your services. */
   getInstructorsMeServices: {
     method: "GET";
     path: "/api/instructors/me/services";
@@ -1270,7 +1270,7 @@ export type Calls = {
     response: void;
     error: ValidationError | NotSignedInError | NotAllowedError | NotFoundError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** An instructor’s public profile. */
+  /** Show an instructor’s public profile. */
   getInstructorsById: {
     method: "GET";
     path: "/api/instructors/{id}";

@@ -25,7 +25,7 @@ begin
   if v_type <> v_booking.location_type and v_type <> all (v_service.location_types)
      or lacks_location(v_type, coalesce(p_location, v_booking.location))
      -- The instructor may have removed the address meanwhile.
-     or not are_possible(v_booking.instructor_id, array[v_type]) then
+     or not can_teach_at(v_booking.instructor_id, array[v_type]) then
     refusal := 'VALIDATION_ERROR';
     detail := lesson_refusal_detail(refusal, v_service, v_locked.calendar, v_type);
     return;

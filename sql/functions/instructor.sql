@@ -1,4 +1,4 @@
--- Instructors: changes of a profile or its services under the calendar's lock.
+-- Changes of an instructor's profile or services, under the lock of the calendar.
 
 -- Updates a profile and its calendar's settings; null leaves a value unchanged. A new travel buffer
 -- alters every board day on which time before a lesson is freed or blocked, in the past as far back
@@ -93,7 +93,7 @@ begin
 end
 $$;
 
--- The lengths on offer. The answers about public availability depend on them.
+-- The lengths on offer. Cached answers about public availability depend on them.
 create function offered_lengths(p_instructor uuid) returns integer[]
 language sql stable as $$
   select coalesce(array_agg(distinct length order by length), '{}')
@@ -101,9 +101,10 @@ language sql stable as $$
   where s.instructor_id = p_instructor and s.is_active
 $$;
 
--- To be called after a change of services, under the calendar's lock. Other lengths than p_before
--- make a step, so that cached answers are dropped; it makes watchers reload the board.
-create function services_changed(p_instructor uuid, p_before integer[]) returns void
+-- To be called after a change of services, under the lock of the calendar. If the lengths on offer
+-- differ from p_before, it makes a step, which drops cached answers and makes watchers reload the
+-- board.
+create function after_service_change(p_instructor uuid, p_before integer[]) returns void
 language plpgsql volatile as $$
 begin
   perform offer_next_start(p_instructor);
@@ -127,14 +128,14 @@ begin
   if not found then
     return false;
   end if;
-  perform services_changed(p_instructor, v_lengths);
+  perform after_service_change(p_instructor, v_lengths);
   return true;
 end
 $$;
 
--- Whether lessons can take place at these location types: those at the instructor's own place need
--- an address.
-create function are_possible(p_instructor uuid, p_location_types text[]) returns boolean
+-- Whether the instructor can teach at these location types: lessons at the instructor's own place
+-- need an address.
+create function can_teach_at(p_instructor uuid, p_location_types text[]) returns boolean
 language sql stable as $$
   select 'instructor' <> all (p_location_types) or exists (
     select from instructor i where i.id = p_instructor and i.teaching_address <> ''
@@ -157,7 +158,7 @@ begin
   v_lengths := offered_lengths(p_instructor);
   if v_location_types is null then
     v_location_types := '{student,instructor,public}';
-    if not are_possible(p_instructor, v_location_types) then
+    if not can_teach_at(p_instructor, v_location_types) then
       v_location_types := '{student,public}';
     end if;
   end if;
@@ -169,14 +170,14 @@ begin
     select p_instructor, k.slug, p_description, p_rate, p_durations,
            v_location_types, p_levels, p_audiences
     from catalog_service k
-    where k.slug = p_catalog_service and are_possible(p_instructor, v_location_types)
+    where k.slug = p_catalog_service and can_teach_at(p_instructor, v_location_types)
     on conflict (instructor_id, catalog_service) where is_active do nothing
     returning service.*;
   if found then
     delete from service s
     where s.instructor_id = p_instructor and s.catalog_service = p_catalog_service
       and not s.is_active and not exists (select from booking b where b.service_id = s.id);
-    perform services_changed(p_instructor, v_lengths);
+    perform after_service_change(p_instructor, v_lengths);
   end if;
 end
 $$;
@@ -203,13 +204,13 @@ begin
         levels = coalesce(p_levels, s.levels), audiences = coalesce(p_audiences, s.audiences),
         is_active = true
     where s.id = p_service and s.instructor_id = p_instructor
-      and are_possible(p_instructor, coalesce(p_location_types, s.location_types))
+      and can_teach_at(p_instructor, coalesce(p_location_types, s.location_types))
       and (s.is_active or p_active and not exists (
         select from service other
         where other.instructor_id = p_instructor and other.is_active
           and other.catalog_service = s.catalog_service
       ))
     returning s.*;
-  perform services_changed(p_instructor, v_lengths);
+  perform after_service_change(p_instructor, v_lengths);
 end
 $$;

@@ -2,7 +2,7 @@
 -- steps have no days. sweep.sql completes lessons without a recorded outcome.
 
 -- Marks a confirmed lesson that has started as `completed` or `no_show`.
-create function settle_booking(
+create function record_outcome(
   p_instructor uuid, p_booking uuid, p_state text, p_reason text, p_now timestamptz,
   p_key text, p_fingerprint bytea,
   out refusal text, out detail jsonb, out booking jsonb

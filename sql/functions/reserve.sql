@@ -9,7 +9,7 @@ create function reserve(
   p_student uuid, p_service uuid, p_start timestamptz, p_minutes integer,
   p_location_type text, p_location text, p_note text, p_now timestamptz,
   p_key text default null, p_fingerprint bytea default null, p_held_until timestamptz default null,
-  p_most_upcoming integer default null, p_actor uuid default null,
+  p_max_upcoming integer default null, p_actor uuid default null,
   p_override text[] default null,
   out refusal text, out detail jsonb, out booking jsonb
 )
@@ -102,8 +102,8 @@ begin
       from live_holds(p_student, p_now) as h;
       refusal := case when v_holds >= most_holds() then 'HOLD_LIMIT' end;
     end if;
-    if refusal is null and p_most_upcoming is not null and not v_replaces then
-      detail := too_many_upcoming(p_student, p_most_upcoming, p_now);
+    if refusal is null and p_max_upcoming is not null and not v_replaces then
+      detail := too_many_upcoming(p_student, p_max_upcoming, p_now);
       refusal := case when detail is not null then 'RATE_LIMITED' end;
     end if;
   end if;
@@ -194,16 +194,16 @@ begin
 end
 $$;
 
--- If the student has p_most lessons and holds ahead: their number, and the seconds until the first
+-- If the student has p_limit lessons and holds ahead: their number, and the seconds until the first
 -- of them has ended.
-create function too_many_upcoming(p_student uuid, p_most integer, p_now timestamptz) returns jsonb
+create function too_many_upcoming(p_student uuid, p_limit integer, p_now timestamptz) returns jsonb
 language sql stable as $$
   select jsonb_build_object(
     'upcoming', count(*), 'seconds', extract(epoch from min(upper(b.during)) - p_now))
   from booking b
   where b.student_id = p_student and b.occupies_time and b.during && tstzrange(p_now, null)
     and (b.state = 'confirmed' or b.state = 'held' and b.held_until > p_now)
-  having count(*) >= p_most
+  having count(*) >= p_limit
 $$;
 
 -- Locks the lesson's own calendar and those with expired holds of the student at that time: the

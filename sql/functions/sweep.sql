@@ -1,5 +1,5 @@
--- What becomes due without anybody's action: expired holds are released, and lessons that ended a
--- day ago are completed.
+-- Changes that only the passing of time makes due: expired holds are released, and lessons that
+-- ended a day ago are completed.
 
 create function due_bookings(p_now timestamptz)
 returns table (id uuid, instructor_id uuid)
@@ -11,10 +11,10 @@ language sql stable as $$
   where b.state = 'confirmed' and upper(b.during) <= p_now - completion_delay()
 $$;
 
--- Handles the due bookings of up to p_limit calendars, in one step of each, and returns how many.
--- It skips locked calendars, so that it neither waits nor deadlocks; with p_waits, it waits for one
--- calendar. The calendars stay locked until the transaction ends, so p_limit bounds the wait of a
--- booking.
+-- Handles the due bookings of up to p_limit calendars, in one step of each, and returns their
+-- number. It skips locked calendars, so that it neither waits nor deadlocks; with p_waits, it waits
+-- for one calendar. The calendars stay locked until the transaction ends: a larger p_limit would
+-- make bookings wait longer.
 create function sweep(p_limit integer, p_waits boolean, p_now timestamptz) returns integer
 language plpgsql volatile set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare

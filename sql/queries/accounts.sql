@@ -14,8 +14,8 @@ select distinct p.permission from role_permission p where p.role = any (:roles::
 
 -- name: insert_session
 -- Also deletes the account's sessions that expired more than 30 days ago, so that the table stays
--- small; ends the oldest ones, so that at most :most stay open; and ends :previous_id, the session
--- that this one replaces.
+-- small; ends the oldest ones, so that at most :max_sessions stay open; and ends :previous_id, the
+-- session that this one replaces.
 with old as (
   delete from session
   where account_id = :account_id and expires_at < :now::timestamptz - interval '30 days'
@@ -27,7 +27,7 @@ with old as (
        where surplus.account_id = :account_id and surplus.revoked_at is null
          and surplus.expires_at > :now and surplus.id is distinct from :previous_id
        order by surplus.created_at desc, surplus.id desc
-       offset :most::bigint - 1
+       offset :max_sessions::bigint - 1
      ))
 )
 insert into session (account_id, created_at, expires_at, device)

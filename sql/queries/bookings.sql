@@ -3,7 +3,7 @@
 -- name: reserve
 select refusal, detail, booking
 from reserve(:student_id, :service_id, :start, :minutes, :location_type, :location, :note, :now,
-             :key, :fingerprint, :held_until, :most_upcoming, :actor_id, :override);
+             :key, :fingerprint, :held_until, :max_upcoming, :actor_id, :override);
 
 -- name: reschedule_booking
 select refusal, detail, booking
@@ -30,9 +30,9 @@ select sweep(:limit, :waits, :now);
 select refusal, detail, booking
 from cancel_booking(:actor_id, :booking_id, :reason, :now, :key, :fingerprint);
 
--- name: settle_booking
+-- name: record_outcome
 select refusal, detail, booking
-from settle_booking(:actor_id, :booking_id, :state, :reason, :now, :key, :fingerprint);
+from record_outcome(:actor_id, :booking_id, :state, :reason, :now, :key, :fingerprint);
 
 -- name: note_booking
 select refusal, detail, booking

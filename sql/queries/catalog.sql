@@ -42,7 +42,7 @@ select i.id, a.full_name as name, i.headline, i.bio, i.years_experience,
                 ) order by s.id)
          from service s join catalog_service k on k.slug = s.catalog_service
          where s.instructor_id = i.id and s.is_active
-       ), '[]') as services
+       ), '[]') as service_rows
 from instructor i
 join account a on a.id = i.id
 join calendar c on c.instructor_id = i.id
@@ -79,8 +79,8 @@ select instructor_id from service where id = :id;
 -- name: is_in_catalog
 select exists (select from catalog_service where slug = :slug);
 
--- name: are_possible
-select are_possible(:instructor_id, :location_types);
+-- name: can_teach_at
+select can_teach_at(:instructor_id, :location_types);
 
 -- name: service_state
 select s.is_active, s.location_types
@@ -111,9 +111,9 @@ where s.instructor_id = :instructor_id and not s.is_active and not exists (
 )
 order by k.name, s.catalog_service, s.id desc;
 
--- name: services_by_category
+-- name: listed_services
 -- Every catalog service with its other names, and how many instructors offer it: counted up to
--- :most, so that a common one costs no more.
+-- :max_instructors, so that a common one costs no more.
 select k.slug, k.name, k.category, coalesce(t.terms, '{}') as terms, n.instructors
 from catalog_service k
 join category c on c.slug = k.category
@@ -130,7 +130,7 @@ cross join lateral (
     ) as teaching
     where s.catalog_service = k.slug and s.is_active
     order by s.catalog_service, s.id  -- the order of an index
-    limit :most
+    limit :max_instructors
   ) as offers
 ) as n
 order by c.position, k.name, k.slug;

@@ -8,12 +8,11 @@ select repeat_erasure(:account_id)::text;
 
 -- name: unfinished_lessons
 -- The account's lessons and holds that have not started, in both roles.
-select b.id, b.instructor_id, b.state::text as state, lower(b.during) as starts_at,
-       b.student_id = :account_id as as_student
+select b.id, b.instructor_id, b.state::text as state, lower(b.during) as starts_at
 from booking b
 where b.student_id = :account_id and b.state in ('held', 'confirmed') and lower(b.during) > :now
 union all
-select b.id, b.instructor_id, b.state::text, lower(b.during), false
+select b.id, b.instructor_id, b.state::text, lower(b.during)
 from booking b
 where b.instructor_id = :account_id and b.state in ('held', 'confirmed') and lower(b.during) > :now
 order by 4, 1
@@ -29,7 +28,7 @@ select erase_mail(:account_id, :now);
 select erase_answers(:account_id)::text;
 
 -- name: finish_erasure
--- Unless a lesson is still to be cancelled.
+-- Does nothing while lessons that have not started are left.
 update account set erased_at = coalesce(erased_at, :now)
 where id = :account_id and erasure_began_at is not null and not exists (
   select from booking b
@@ -42,7 +41,7 @@ where id = :account_id and erasure_began_at is not null and not exists (
 );
 
 -- name: forget_former_name
--- Once all mails about the erasure are sent, or if it began before :before.
+-- Does nothing until all mails about the erasure are sent, or it began before :before.
 update account set former_name = null
 where id = :account_id and former_name is not null
   and (erasure_began_at < :before or erased_at is not null and not exists (

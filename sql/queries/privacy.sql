@@ -5,7 +5,7 @@
 
 -- name: delete_old_changes
 -- For each of the next 50 calendars, deletes from its 100 oldest changes those before the first one
--- that is young, unpublished, or the calendar's newest, so that the remaining versions have no gap.
+-- that is newer, unpublished, or the calendar's newest, so that the remaining versions have no gap.
 with calendars as materialized (
   select c.instructor_id, c.version from calendar c
   where c.instructor_id > :after order by c.instructor_id limit 50
@@ -21,7 +21,7 @@ with calendars as materialized (
   cross join lateral (
     select o.ctid as row_id, o.version, o.created_at from outbox o
     where o.instructor_id = c.instructor_id order by o.version limit 100
-  ) oldest
+  ) as oldest
 ), deleted as (
   delete from outbox o
   where o.ctid = any(array(select p.row_id from page p where p.old and p.replaced))
@@ -69,11 +69,11 @@ select (select count(*) from deleted) as deleted, p.id as last
 from page p order by p.id desc limit 1;
 
 -- name: delete_old_audit
--- Booking ids increase with time: :first_young is the lowest possible id of a booking since
+-- Booking ids increase with time: :first_newer is the lowest possible id of a booking since
 -- :before.
 with page as materialized (
   select a.ctid as row_id, a.booking_id, a.id, a.at from booking_audit a
-  where (a.booking_id, a.id) > (:booking_id::uuid, :id::bigint) and a.booking_id < :first_young
+  where (a.booking_id, a.id) > (:booking_id::uuid, :id::bigint) and a.booking_id < :first_newer
   order by a.booking_id, a.id limit 1000
 ), deleted as (
   delete from booking_audit a

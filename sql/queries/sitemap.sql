@@ -1,7 +1,7 @@
 -- The sitemap of the instructors.
 
 -- name: sitemap_parts
--- The last id of each full part of :size instructors, of at most :most parts.
+-- The last id of each full part of :size instructors, of at most :max_parts parts.
 with recursive part as (
   select null::uuid as last, 0 as number
   union all
@@ -11,7 +11,7 @@ with recursive part as (
     order by c.instructor_id offset :size - 1 limit 1
   ), part.number + 1
   from part
-  where part.number < :most::integer - 1 and (part.number = 0 or part.last is not null)
+  where part.number < :max_parts::integer - 1 and (part.number = 0 or part.last is not null)
 )
 select part.last as id from part where part.last is not null order by part.number;
 

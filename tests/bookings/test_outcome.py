@@ -55,7 +55,7 @@ async def test_the_instructor_says_once_how_a_lesson_went(
                                "booking_confirmed") == 0  # fmt: skip
 
 
-async def test_an_instructor_settles_no_lesson_of_another(
+async def test_an_instructor_cannot_mark_the_lesson_of_another(
     ben: Browser, as_anna: Browser, anna: Instructor, pool: Pool
 ) -> None:
     clara = await factories.instructor(pool, "Clara")
@@ -222,12 +222,12 @@ async def test_concurrent_outcomes_agree(pool: Pool) -> None:
     lesson = await reserve(pool, ben, anna, anna.at("10:00"))
     after = lesson.ends_at + timedelta(hours=24)
 
-    async def settle(state: Literal["completed", "no_show"]) -> str:
-        settled = await outcome.settle(pool, anna.id, lesson.id, state, reason="", now=after)
-        return settled.state
+    async def mark(state: Literal["completed", "no_show"]) -> str:
+        marked = await outcome.record(pool, anna.id, lesson.id, state, reason="", now=after)
+        return marked.state
 
     results = await asyncio.gather(
-        *(settle(state) for state in ("completed", "no_show") for _ in range(4)),
+        *(mark(state) for state in ("completed", "no_show") for _ in range(4)),
         sweep.run(pool, now=after),
         return_exceptions=True,
     )

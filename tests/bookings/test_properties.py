@@ -34,7 +34,7 @@ confirm = st.tuples(st.just("confirm"), numbers)
 extend = st.tuples(st.just("extend"), numbers)
 give_up = st.tuples(st.just("give up"), numbers)
 move = st.tuples(st.just("move"), numbers, days, starts, st.sampled_from([None, 30, 60]))
-settle = st.tuples(st.just("settle"), numbers, st.booleans())
+mark = st.tuples(st.just("mark"), numbers, st.booleans())
 pass_time = st.tuples(st.just("sweep"))
 edit = st.tuples(st.just("edit"), instructors, days, ranges)
 blackout = st.tuples(st.just("blackout"), instructors, days, st.booleans())
@@ -50,11 +50,11 @@ fill = st.tuples(st.just("fill"), instructors, days, days, st.sampled_from([*fil
 read = st.tuples(st.just("read"))
 of_holds = st.one_of(hold, hold, confirm, extend, give_up, pass_time)
 operation = st.one_of(
-    book, book, of_holds, of_holds, cancel, move, settle, edit, change, fill, blackout, read
+    book, book, of_holds, of_holds, cancel, move, mark, edit, change, fill, blackout, read
 )
 
 
-CALLS = {"confirm", "extend", "give up", "move", "settle"}
+CALLS = {"confirm", "extend", "give up", "move", "mark"}
 
 
 class Town:
@@ -165,8 +165,8 @@ class Town:
                 await reschedule.move(
                     pool, student_id, lesson.id, start=start, minutes=minutes, now=NOW
                 )
-            case "settle", has_come:
-                await outcome.settle(
+            case "mark", has_come:
+                await outcome.record(
                     pool,
                     lesson.instructor_id,
                     lesson.id,

@@ -104,7 +104,7 @@ class Storm:
         operations += [self._cancel, self._change_buffer, self._edit_availability]
         operations += [self._edit_availability, self._book_while_closing]
         operations += [self._hold, self._hold, self._use_hold, self._use_hold, self._use_hold]
-        operations += [self._move, self._move, self._settle, self._sweep]
+        operations += [self._move, self._move, self._record_outcome, self._sweep]
         ends = asyncio.get_running_loop().time() + SECONDS
         clock = asyncio.get_running_loop().time
         while self.operations < (OPERATIONS if clock() < ends else LEAST_OPERATIONS):
@@ -229,13 +229,13 @@ class Storm:
             )
             await self._record(chance, moved)
 
-    async def _settle(self, chance: random.Random) -> None:
-        """The instructor notes something, or settles a lesson once it has ended."""
+    async def _record_outcome(self, chance: random.Random) -> None:
+        """The instructor writes a note, or marks a lesson once it has ended."""
         if not self.bookings:
             return
         lesson = chance.choice(list(self.bookings.values()))
         instructor_id, now = lesson.instructor_id, lesson.ends_at + timedelta(days=7)
-        state = outcome.settle(
+        state = outcome.record(
             self._pool, instructor_id, lesson.id, "completed", reason="", now=now
         )
         if chance.random() < 0.5:

@@ -219,7 +219,7 @@ async def test_a_refusal_is_explained_in_place_and_a_note_survives_signing_in_ag
     other = await book(pool, anna, anna.at("10:00"), ben.id)
     page = await open_page("/teach", anna, silent=True)
     await button(row(page, lesson), "No-show").click()
-    await outcome.settle(pool, anna.id, lesson.id, "completed", reason="", now=utc_now())
+    await outcome.record(pool, anna.id, lesson.id, "completed", reason="", now=utc_now())
     await row(page, lesson).get_by_role("button", name="Yes, Ben didn’t come").click()
     notice = page.locator("#notice .bad")
     await expect(notice).to_have_text("This lesson is completed, so you can’t do that anymore.")

@@ -77,9 +77,9 @@ class Keyboard:
         await self.page.keyboard.press(key)
 
 
-@pytest.mark.parametrize(("means", "most"), [(Mouse, 20), (Keyboard, 130)])
+@pytest.mark.parametrize(("means", "limit"), [(Mouse, 20), (Keyboard, 130)])
 async def test_three_months_are_filled(
-    open_page: Open, pool: Pool, means: type[Mouse | Keyboard], most: int
+    open_page: Open, pool: Pool, means: type[Mouse | Keyboard], limit: int
 ) -> None:
     anna = await factories.instructor(pool, "Anna", days=0)
     monday = next_monday(anna)
@@ -130,4 +130,4 @@ async def test_three_months_are_filled(
             [],
             [],
         ]
-    assert hand.actions <= most
+    assert hand.actions <= limit

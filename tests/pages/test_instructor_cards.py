@@ -127,7 +127,7 @@ async def test_known_boards_are_computed_again_only_after_a_change(pool: Pool) -
 async def test_the_oldest_of_too_many_known_boards_is_forgotten(pool: Pool) -> None:
     await factories.instructor(pool, "Anna", hours=("10:00", "18:00"), now=NOW)
     await factories.instructor(pool, "Bea", hours=("11:00", "18:00"), now=NOW)
-    boards = BoardCache(most=1)
+    boards = BoardCache(max_boards=1)
     for _ in range(2):
         cards = await instructor_cards.free_next(pool, boards=boards, now=NOW)
         assert [card.row.name for card in cards if card.row.days is not None][:1] == ["Anna"]

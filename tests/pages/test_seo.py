@@ -69,7 +69,7 @@ async def test_the_sitemap_lists_every_public_page_in_parts(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sitemap, "SIZE", 2)
+    monkeypatch.setattr(sitemap, "PART_SIZE", 2)
     everyone = [await factories.instructor(pool, f"Anna {n}") for n in range(5)]
     await pool.execute("select set_teaching($1, false)", everyone[3].id)
     site = settings.site_url
@@ -91,6 +91,6 @@ async def test_the_sitemap_lists_every_public_page_in_parts(
     assert [each for each in listed if "/instructors/" in each] == [
         f"{site}/instructors/{each.id}" for each in teaching
     ]
-    monkeypatch.setattr(sitemap, "MOST", 2)
+    monkeypatch.setattr(sitemap, "MAX_PARTS", 2)
     assert len(re.findall("<loc>", (await client.get("/sitemap.xml")).text)) == 1 + 2
     assert (await client.get("/sitemap/instructors.xml?after=x")).status_code == 404

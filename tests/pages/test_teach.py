@@ -84,7 +84,7 @@ async def test_a_lesson_that_has_begun_is_completed_or_marked_as_a_no_show(
         await pool.execute("delete from booking where id = $1", lesson.id)
 
 
-async def test_a_lesson_before_its_start_is_cancelled_with_a_reason_and_not_settled(
+async def test_a_lesson_before_its_start_is_cancelled_with_a_reason_and_has_no_outcome(
     client: httpx.AsyncClient, pool: Pool, anna: Instructor, ben: Account
 ) -> None:
     lesson = await book(pool, anna, ben)
@@ -128,7 +128,7 @@ async def test_a_refusal_stands_in_the_row_or_above_the_lessons_if_the_row_is_go
 ) -> None:
     lesson, other = await just_begun(pool, anna, ben), await book(pool, anna, ben, clock="11:00")
     page = await visit(client, "/teach")
-    await outcome.settle(pool, anna.id, lesson.id, "completed", reason="", now=utc_now())
+    await outcome.record(pool, anna.id, lesson.id, "completed", reason="", now=utc_now())
     response = await form(page, lesson, "no-show").send(client)
     assert response.status_code == 409
     assert "This lesson is completed, so you can’t do that anymore." in row(response, lesson)
@@ -188,11 +188,11 @@ async def test_the_day_is_a_line_with_breaks_and_the_present_moment(
 async def test_yesterdays_lessons_wait_for_their_outcome(
     client: httpx.AsyncClient, pool: Pool, anna: Instructor, ben: Account
 ) -> None:
-    lesson, settled = await book(pool, anna, ben), await book(pool, anna, ben, clock="11:00")
+    lesson, completed = await book(pool, anna, ben), await book(pool, anna, ben, clock="11:00")
     yesterday = utc_now() - timedelta(hours=30)
     await begin(pool, lesson, yesterday)
-    await begin(pool, settled, yesterday - timedelta(hours=2))
-    await outcome.settle(pool, anna.id, settled.id, "completed", reason="", now=utc_now())
+    await begin(pool, completed, yesterday - timedelta(hours=2))
+    await outcome.record(pool, anna.id, completed.id, "completed", reason="", now=utc_now())
     page = await visit(client, "/teach")
     assert "How did these go?" in page.text
     response = await form(page, lesson, "completion").send(client)
@@ -204,7 +204,7 @@ async def test_a_row_tells_the_student_and_everything_that_happened(
 ) -> None:
     first = await book(pool, anna, ben, clock="09:00")
     await begin(pool, first, utc_now() - timedelta(days=9))
-    await outcome.settle(pool, anna.id, first.id, "completed", reason="", now=utc_now())
+    await outcome.record(pool, anna.id, first.id, "completed", reason="", now=utc_now())
     by_ben, by_anna = [
         await book(pool, anna, ben, day=3, clock=clock) for clock in ("09:00", "11:00")
     ]
@@ -233,7 +233,7 @@ async def test_nobody_elses_students_notes_and_figures_are_shown(
     cleo, dora = await factories.student(pool, "Cleo"), await factories.student(pool, "Dora")
     claras = await just_begun(pool, clara, ben)
     await outcome.note(pool, clara.id, claras.id, "Clara’s secret", now=utc_now())
-    await outcome.settle(pool, clara.id, claras.id, "completed", reason="", now=utc_now())
+    await outcome.record(pool, clara.id, claras.id, "completed", reason="", now=utc_now())
     await book(pool, clara, cleo, clock="11:00")
     await book(pool, anna, ben, clock="14:00")
     held = await book(pool, anna, dora, clock="16:00")
@@ -296,7 +296,7 @@ async def test_the_statistics_are_a_table_with_bars(
     month = anna.today.replace(day=1)
     for days, lesson in ((2, lessons[0]), (40, lessons[1]), (41, lessons[2])):
         await begin(pool, lesson, anna.at("10:00", day=(month - anna.today).days - days))
-        await outcome.settle(pool, anna.id, lesson.id, "completed", reason="", now=utc_now())
+        await outcome.record(pool, anna.id, lesson.id, "completed", reason="", now=utc_now())
     later = utc_now() + timedelta(minutes=6)  # not undone at once
     await cancellation.cancel(pool, ben.id, lessons[3].id, reason="", now=later)
     page = await visit(client, "/teach/stats")

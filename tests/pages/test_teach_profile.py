@@ -133,11 +133,11 @@ async def test_services_are_added_changed_withdrawn_and_offered_again(
     assert response.headers["location"] == f"{PROFILE}?saved=service#services"
     page = await visit(client, PROFILE)
     assert "$72.50 an hour · 30, 60 min" in page.text
-    violin = (await instructor.own(pool, anna.id)).active_services[1]
+    violin = (await instructor.own(pool, anna.id)).services[1]
     edit = page.form(str(violin.id))
     assert edit.fields["hourly_rate"] == "72.50"
     await send(client, edit, hourly_rate="1,000", levels=["", "beginner"], durations_minutes="90")
-    (violin,) = (await instructor.own(pool, anna.id)).active_services[1:]
+    (violin,) = (await instructor.own(pool, anna.id)).services[1:]
     assert (violin.hourly_rate_cents, violin.levels, violin.durations_minutes) == (
         100_000,
         ["beginner"],
@@ -155,7 +155,7 @@ async def test_services_are_added_changed_withdrawn_and_offered_again(
     assert "$1,000 an hour" in page.text  # in the list of withdrawn services
     undo = page.form(str(violin.id))
     assert (await send(client, undo)).status_code == 303
-    assert (await instructor.own(pool, anna.id)).active_services[1:] == [violin]
+    assert (await instructor.own(pool, anna.id)).services[1:] == [violin]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ async def test_the_checklist_leads_through_three_steps_in_any_order(
     offer = Page(response).form("/api/instructors/me/services")
     assert offer.fields["hourly_rate"] == "70"
     await offer.send(client, catalog_service="cello")
-    (cello,) = (await instructor.own(pool, nora.id)).active_services
+    (cello,) = (await instructor.own(pool, nora.id)).services
     assert (cello.hourly_rate_cents, cello.durations_minutes) == (7000, [60])
     assert cello.location_types == ["student", "public"]
 

@@ -324,7 +324,7 @@ async def test_everything_is_exported_and_nothing_is_left_after_erasure(
     assert await pool.fetchval("select erased_at from account where id = $1", quilla)
     # The name for the mails to others is kept until they are sent, or for an hour.
     assert marker("account", "full_name") in (await content(pool))["account"]
-    later = datetime.now(UTC) + erasure.SETTLED
+    later = datetime.now(UTC) + erasure.COMPLETION_DELAY
     await erasure.complete_all(pool, now=lambda: later)
     after = await content(pool)
     remains = [(table, mark) for table, rows in after.items() for mark in marked(EXPORTED, SECRET)

@@ -22,7 +22,7 @@ BATCHES: dict[str, dict[str, Any]] = {
     "delete_old_dev_mails": {"after": 0, "before": BEFORE},
     "clear_old_addresses": {"after": 0, "before": BEFORE},
     "delete_old_notifications": {"after": 0, "before": BEFORE},
-    "delete_old_audit": {"booking_id": FIRST, "id": 0, "before": BEFORE, "first_young": LAST},
+    "delete_old_audit": {"booking_id": FIRST, "id": 0, "before": BEFORE, "first_newer": LAST},
 }
 FILL = """
 insert into idempotency_key (account_id, key, fingerprint, answer, created_at)

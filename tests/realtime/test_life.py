@@ -59,7 +59,7 @@ async def test_screens_follow_a_lesson_from_its_hold_to_its_end(
         pool, ben.id, mine.id, start=anna.at("14:00"), minutes=None, now=now
     )
     await outcome.note(pool, anna.id, lesson.id, "Scales", now=now)
-    await outcome.settle(pool, anna.id, lesson.id, "completed", reason="", now=lesson.ends_at)
+    await outcome.record(pool, anna.id, lesson.id, "completed", reason="", now=lesson.ends_at)
     for event in ("rescheduled", "noted", "completed"):
         message = await bens.receives("booking", event=event)
         assert "instructor_note" not in message["booking"]
