@@ -2,9 +2,10 @@
 // Events: "select" with a start, "visit" with a day.
 
 import {
-  addDays, clock, dayNumber, dayOf, longDay, nearDay, partOfDay, shortDay,
+  clock, dayNumber, dayOf, longDay, nearDay, partOfDay, shortDay,
   shortWeekday, smallPrint, wallMinutes, week, weekday, wire, zoneAbbreviation,
 } from "./formatting.js";
+import { Refresh, readPage } from "./refresh.js";
 import { announce, announceTogether } from "./status.js";
 
 const GONE_MS = 3_000; // an unavailable time stays this long, struck through
@@ -30,6 +31,8 @@ export class Board extends EventTarget {
   #columns;
   #hovered = new Set(); // columns under the pointer
   #drawn = null; // {days, own}: the offer as it was last drawn
+  #searched; // the state in which the server knew no free time outside the loaded days
+  #search = new Refresh(() => this.#readElsewhere());
 
   constructor(root, offer) {
     super();
@@ -39,6 +42,7 @@ export class Board extends EventTarget {
     root.addEventListener("click", (event) => this.#onClick(event));
     root.addEventListener("keydown", (event) => this.#onKey(event));
     for (const column of this.#columns) this.#listen(column);
+    this.#searched = this.#searchState;
     this.draw(false);
   }
 
@@ -50,6 +54,7 @@ export class Board extends EventTarget {
     const wasEmptyWeek = !document.getElementById("empty-week").hidden;
     this.#drawNothingFree();
     if (live && !wasEmptyWeek && this.#offer.isEmptyWeek) this.#announceEmptyWeek();
+    this.#searchElsewhere();
     this.#drawFrame();
     const { days: drawnDays, own } = this.#offer;
     this.#drawn = { days: drawnDays, own };
@@ -181,14 +186,12 @@ export class Board extends EventTarget {
   // A week without times says so in one sentence, and a day in a column of its own. Both link to
   // the next free time. The week does not wait until its last struck-through times are removed.
   #drawNothingFree() {
-    const { days, first, today, week: shown, isEmptyWeek } = this.#offer;
+    const { days, first, week: shown, isEmptyWeek, otherWeek } = this.#offer;
     const sentence = document.getElementById("empty-week");
     sentence.hidden = !isEmptyWeek;
     if (isEmptyWeek) {
       sentence.firstElementChild.textContent = `Nothing is free ${week(first)}.`;
-      const last = shown.at(-1);
-      const next = this.#offer.nextFree(last) ?? this.#offer.nextFree(addDays(today, -1));
-      this.#drawNextFree(sentence.querySelector("a"), "Next free", last, next);
+      this.#drawNextFree(sentence.querySelector("a"), "Next free", shown.at(-1), otherWeek);
     }
     for (const column of this.#columns) {
       const { day } = column.dataset;
@@ -200,6 +203,30 @@ export class Board extends EventTarget {
       if (!note.hidden) this.#drawNextFree(link, "Next", day, this.#offer.nextFree(day));
     }
     this.#drawPartLabels();
+  }
+
+  get #searchState() {
+    return `${this.#offer.version} ${this.#offer.minutes}`;
+  }
+
+  // Asks the server for the next free time if the loaded days have none. All open pages may do so
+  // at once, so each waits for a moment.
+  #searchElsewhere() {
+    const { isEmptyWeek, otherWeek } = this.#offer;
+    const state = this.#searchState;
+    if (!isEmptyWeek || otherWeek !== undefined || state === this.#searched) return;
+    this.#searched = state;
+    this.#search.soon();
+  }
+
+  async #readElsewhere() {
+    if (!this.#root.isConnected) return; // its dialog closed
+    const page = await readPage(this.#offer.address());
+    const data = page.getElementById("page-data");
+    if (!data) return;
+    this.#offer.updateElsewhere(JSON.parse(data.textContent));
+    this.#drawNothingFree();
+    if (this.#offer.isEmptyWeek && this.#offer.otherWeek !== undefined) this.#announceEmptyWeek();
   }
 
   #announceEmptyWeek() {

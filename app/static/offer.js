@@ -20,8 +20,7 @@ export class Offer {
     const { service, minutes, first, start } = pageData;
     Object.assign(this, { service, minutes, first, selected: start ? Date.parse(start) : null });
     Object.assign(this, { instructor: pageData.instructor, firstName: pageData.first_name });
-    // A free start outside the loaded days; see app/pages/offer.py.
-    this.elsewhere = pageData.elsewhere ? Date.parse(pageData.elsewhere) : null;
+    this.updateElsewhere(pageData);
     this.updateOwnTime([]);
     this.update(pageData.board);
     this.updateOwn(pageData.own);
@@ -32,6 +31,11 @@ export class Offer {
   // Replaces the board.
   update({ version, days, time_zone: zone, min_advance_minutes: notice }) {
     Object.assign(this, { version, days, zone, notice });
+  }
+
+  // Replaces the free start outside the loaded days; see app/pages/offer.py.
+  updateElsewhere({ elsewhere }) {
+    this.elsewhere = elsewhere ? Date.parse(elsewhere) : null;
   }
 
   // Replaces the viewer's own bookings, held or confirmed, as in the API.
@@ -146,8 +150,14 @@ export class Offer {
   nextFree(day) {
     const later = Object.keys(this.days).sort().filter((other) => other > day);
     const next = later.flatMap((other) => this.free(other)).at(0);
-    const isLater = this.elsewhere !== null && dayOf(this.elsewhere, this.zone) > day;
-    return next ?? (isLater ? this.elsewhere : undefined);
+    if (next !== undefined || this.elsewhere === null) return next;
+    const elsewhere = dayOf(this.elsewhere, this.zone);
+    return elsewhere > day && !(elsewhere in this.days) ? this.elsewhere : undefined;
+  }
+
+  // For an empty week: the first free start after it, or else the soonest of all.
+  get otherWeek() {
+    return this.nextFree(this.week.at(-1)) ?? this.nextFree(addDays(this.today, -1));
   }
 
   // Whether a lesson can be booked at this start, now or as of an earlier {days, own}; undefined if

@@ -179,6 +179,30 @@ async def test_an_empty_day_and_an_empty_week_link_to_the_next_free_time(
     assert f"from={anna.day(14)}" in page.url
 
 
+async def test_an_emptied_week_links_to_a_free_time_beyond_the_loaded_days(
+    open_page: Open, pool: Pool
+) -> None:
+    """Only the server knows the times after five weeks."""
+    anna = await factories.instructor(pool, "Anna", days=1)
+    days = {anna.day(0): [], anna.day(1): [(540, 600)], anna.day(50): [(540, 600)]}
+    await week.replace_days(pool, anna.id, days, now=utc_now())
+    page = await live_board(open_page, anna)
+    await expect(time_button(page, anna.at("09:00"))).to_be_visible()
+    await week.replace_days(pool, anna.id, {anna.day(1): []}, now=utc_now())
+    sentence = page.locator("#empty-week")
+    moment = f"Next free: {formatting.short_day(anna.day(50))}, 9:00 am"
+    link = sentence.get_by_role("link", name=moment)
+    await expect(link).to_be_visible(timeout=15_000)
+    await expect(page.locator("#announcements")).to_contain_text(moment)
+    await link.click()
+    await expect(time_button(page, anna.at("09:00", day=50))).to_be_visible()
+    await expect(page.locator(f"#day-{anna.day(50)}")).to_be_focused()
+    # That time is taken as well: no link leads to it any more.
+    await week.replace_days(pool, anna.id, {anna.day(50): []}, now=utc_now())
+    await expect(sentence).to_be_visible()
+    await expect(link).to_be_hidden()
+
+
 async def test_a_week_that_empties_on_an_open_page_says_so_at_once(
     open_page: Open, pool: Pool
 ) -> None:
