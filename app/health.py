@@ -19,9 +19,9 @@ from app.web import Call
 
 READY_SECONDS = 3
 
-# Any of the processes that share a port may respond, with its own counters only.
-_ANSWERED_BY = Gauge(
-    "web_process", "The process that answered; its counters only.", ["host", "pid"]
+# Processes that share a port have separate metrics, and any of them may respond.
+_PROCESS = Gauge(
+    "web_process", "The process that responded; all metrics are its own.", ["host", "pid"]
 )
 
 
@@ -107,7 +107,7 @@ async def metrics(request: web.Request) -> Response:
         raise refusal.NotAllowed("Metrics require this site’s X-Monitoring-API-Key.")
     state = request.state
     await monitoring.refresh_metrics(state["pool"], state["monitor"], now=state["now"]())
-    _ANSWERED_BY.labels(socket.gethostname(), str(os.getpid())).set(1)
+    _PROCESS.labels(socket.gethostname(), str(os.getpid())).set(1)
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -98,7 +98,7 @@ def build(
                 await maintenance.raise_site_mode(pool, settings.site_mode)
             async with (
                 limits.opened(settings) as limiter,
-                monitoring.opened(settings) as monitor,
+                monitoring.open_monitor(settings) as monitor,
                 realtime.lifespan.running(
                     settings,
                     now=now,

@@ -18,9 +18,10 @@ from app.statements import statement
 # arq's queue, and the key under which a worker reports every few seconds (jobs/queue.py).
 QUEUE = "instainstru:notifications"
 QUEUE_HEALTH = f"{QUEUE}:health"
-# How long /metrics and /admin/system wait for Postgres or Redis.
-SECONDS = 2
+# How long /metrics and /admin/system wait for each answer of Postgres or Redis.
+ANSWER_SECONDS = 2
 
+_MAIL_STATES = ("waiting", "scheduled", "failing", "given_up", "withheld", "sent")
 _NOTIFICATIONS = Gauge(
     "notifications",
     "Mails by state: waiting (due), scheduled, failing (to be tried again), given_up (within a "
@@ -32,8 +33,8 @@ _OLDEST_DUE = Gauge(
 )
 _JOBS = Gauge(
     "jobs",
-    "Jobs as the worker that reported last counts them since its start: queued, running, "
-    "complete, failed, retried.",
+    "Jobs by state: queued; running, complete, failed and retried as counted by the worker that "
+    "reported last, since its start.",
     ["state"],
 )
 _WORKER_UP = Gauge("worker_up", "1 while a worker reports to Redis.")
@@ -58,7 +59,7 @@ class Notifications:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """What Postgres counts since its statistics were reset, and its sessions now."""
+    """Size, sessions and open transactions now, and counts since Postgres reset its statistics."""
 
     size_bytes: int
     sessions: int
@@ -86,7 +87,8 @@ class Redis:
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """Of the worker that reported last, since its start."""
+    """`queued` is the length of the queue. The others are counted by the worker that reported last,
+    since its start."""
 
     queued: int
     running: int
@@ -95,11 +97,11 @@ class Jobs:
     retried: int
 
 
-_notifications = statement("notification_numbers", Notifications, seconds=SECONDS)
-_database = statement("database_numbers", Database, seconds=SECONDS)
+_notifications = statement("notification_numbers", Notifications, seconds=ANSWER_SECONDS)
+_database = statement("database_numbers", Database, seconds=ANSWER_SECONDS)
 _migrations = statement("applied_migrations", str)
 
-_SHIPPED = frozenset(path.name for path in (SQL / "migrations").glob("*.sql"))
+_SHIPPED_MIGRATIONS = frozenset(path.name for path in (SQL / "migrations").glob("*.sql"))
 
 
 class Monitor:
@@ -114,7 +116,7 @@ class Monitor:
         """Whether the database lacks migrations that this version ships. Once it has them it keeps
         them, so it is not asked again."""
         if not self._is_migrated:
-            self._is_migrated = {*await _migrations.all(db)} >= _SHIPPED
+            self._is_migrated = {*await _migrations.all(db)} >= _SHIPPED_MIGRATIONS
         return not self._is_migrated
 
     async def redis(self) -> Redis | None:
@@ -143,7 +145,7 @@ class Monitor:
         if self._redis is None:
             return None
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(ANSWER_SECONDS):
                 return await getattr(self._redis, command)(*arguments)
         except redis.UNREACHABLE_ERRORS:
             return None
@@ -154,7 +156,7 @@ class Monitor:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Monitor]:
+async def open_monitor(settings: Settings) -> AsyncIterator[Monitor]:
     monitor = Monitor(settings)
     try:
         yield monitor
@@ -164,7 +166,7 @@ async def opened(settings: Settings) -> AsyncIterator[Monitor]:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A part that does not answer is null."""
+    """The state of every part; null for one that does not answer."""
 
     notifications: Notifications | None
     database: Database | None
@@ -173,10 +175,10 @@ class System:
 
 
 async def read(pool: Pool, monitor: Monitor, *, now: datetime) -> System:
-    """The state of everything, within a few seconds whatever is down."""
+    """The state of everything, within a few seconds even if parts are down."""
     redis_numbers, jobs = await monitor.redis(), await monitor.jobs()
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(ANSWER_SECONDS):
             mails = await _notifications.one(pool, now=now)
             database = await _database.one(pool)
     except (refusal.Unavailable, TimeoutError):
@@ -198,6 +200,6 @@ async def refresh_metrics(pool: Pool, monitor: Monitor, *, now: datetime) -> Non
         _DATABASE_BYTES.set(current.database.size_bytes)
         _DATABASE_SESSIONS.set(current.database.sessions)
     if (mails := current.notifications) is not None:
-        for state in ("waiting", "scheduled", "failing", "given_up", "withheld", "sent"):
+        for state in _MAIL_STATES:
             _NOTIFICATIONS.labels(state).set(getattr(mails, state))
         _OLDEST_DUE.set(mails.oldest_due_seconds)

@@ -1,6 +1,6 @@
 """The nightly jobs. Postgres stores their last runs, so only one of several workers runs each, and
-a missed night is caught up. arq starts the report (`cron_jobs`); the others run without Redis, too
-(`repeat`)."""
+a worker that starts later makes up for a missed night. arq starts the search report (`cron_jobs`);
+the other jobs do not need Redis (`repeat`)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,7 +26,7 @@ PERIOD_SECONDS = 300
 # How long the report of searches may take.
 REPORT_SECONDS = 600
 # A worker that started a job this long ago and has not finished it is considered dead.
-STALE = timedelta(hours=1)
+MAX_DURATION = timedelta(hours=1)
 
 REPORT = "search_report"
 JOBS: Mapping[str, Callable[..., Awaitable[object]]] = {
@@ -91,7 +91,7 @@ async def _continue_erasures(context: WorkerContext) -> None:
 async def run_if_due(pool: Pool, name: str, *, now: datetime) -> bool:
     """Runs the job if it is due and no other worker is running it. Returns whether it ran. A job
     that fails is due again."""
-    due_at, stale_at = last_due(now), now - STALE
+    due_at, stale_at = last_due(now), now - MAX_DURATION
     job = await _claim.first(pool, name=name, now=now, due_at=due_at, stale_at=stale_at)
     if job is None:
         return False

@@ -16,34 +16,35 @@ class Check:
 
 
 def judge(run: dict[str, Any], *, redis_was_late: bool = False) -> list[Check]:
-    """The verdict on a run, as `_save` wrote it. `redis_was_late`: the machine was overloaded, and
-    the web process counted alone for a while. It began at 0 then, so it may have allowed up to
-    twice the limit."""
+    """The verdict on a run, in the format of flood.py's results. `redis_was_late`: the machine was
+    overloaded, and the web process counted by itself for a while. It started at 0 then, so it may
+    have allowed up to twice the limit."""
     statuses: dict[str, dict[str, int]] = run["statuses"]
     checks = []
-    for kind, limit_in_redis in LIMITS.items():
-        limit = 2 * limit_in_redis if redis_was_late else limit_in_redis
+    for kind, usual_limit in LIMITS.items():
+        limit = 2 * usual_limit if redis_was_late else usual_limit
         counts = statuses.get(kind, {})
         refused = counts.get("429", 0)
         allowed = sum(counts.values()) - refused
         cause = ", as Redis answered late" if redis_was_late else ""
         value = f"{allowed} answered, {refused} refused (limit {limit}{cause})"
         checks.append(Check(f"flood of {kind}", value, 0 < allowed <= limit and refused > 0))
-    broken = sum(
+    errors = sum(
         count
         for counts in statuses.values()
         for status, count in counts.items()
         if status.startswith("5") or status == "0"
     )
-    checks.append(Check("no errors of the server", f"{broken} errors", broken == 0))
+    checks.append(Check("no server errors", f"{errors} errors", errors == 0))
     waits = [int(wait) if wait.isdigit() else 0 for wait in run["waits"]]
     valid = sum(1 <= wait <= 3600 for wait in waits)
     value = f"{valid} of {len(waits)} refusals"
     checks.append(Check("refusals say when to try again", value, valid == len(waits)))
     honest = statuses.get("honest", {})
-    good = sum(count for status, count in honest.items() if status in {"200", "201"})
-    value = f"{good} of {sum(honest.values())} requests"
-    checks.append(Check("honest visitors are served", value, 0 < good == sum(honest.values())))
+    total = sum(honest.values())
+    served = sum(count for status, count in honest.items() if status in {"200", "201"})
+    value = f"{served} of {total} requests"
+    checks.append(Check("honest visitors are served", value, 0 < served == total))
     return checks
 
 

@@ -191,7 +191,7 @@ async def test_the_worker_reports_its_jobs(
     metrics = await scrape(client)
     assert metrics["worker_up"] == 1
     assert metrics['jobs{state="failed"}'] == 0
-    async with monitoring.opened(settings) as monitor:
+    async with monitoring.open_monitor(settings) as monitor:
         assert await monitor.jobs() is not None
 
 

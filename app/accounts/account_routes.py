@@ -19,7 +19,7 @@ PAGE = "/account"
 
 
 class Profile(BaseModel):
-    """What is left out stays unchanged."""
+    """Fields that are left out stay unchanged."""
 
     full_name: accounts.Name | None = None
     time_zone: str | None = Field(None, max_length=100)
@@ -96,7 +96,7 @@ async def confirm_verification(request: Request, _: SignedIn | None) -> Response
 @web.rate_class("sign-in")
 async def request_email(request: Request, account: SignedIn) -> Response:
     change, state = await web.read(request, EmailChange), request.state
-    await _count_password(request, account)
+    await _count_attempt(request, account)
     await address.check_change(
         state["pool"], account, email=change.email, plain_password=change.password
     )
@@ -104,7 +104,7 @@ async def request_email(request: Request, account: SignedIn) -> Response:
     candidate = await accounts.candidate(state["pool"], change.email)
     await limits.count_link_mail(state["limiter"], candidate.email)
     await address.request_change(state["pool"], account, email=change.email, now=state["now"]())
-    await _forget_password(request, account)
+    await _reset_attempts(request, account)
     state["wake_up"]()
     return _accepted(request, f"{PAGE}?done=email#email")
 
@@ -188,7 +188,7 @@ async def reset_password(request: Request, _: SignedIn | None) -> Response:
 @web.rate_class("sign-in")
 async def change_password(request: Request, account: SignedIn) -> Response:
     body, state = await web.read(request, PasswordChange), request.state
-    await _count_password(request, account)
+    await _count_attempt(request, account)
     await credentials.change(
         state["pool"],
         account,
@@ -196,7 +196,7 @@ async def change_password(request: Request, account: SignedIn) -> Response:
         new_password=body.new_password,
         now=state["now"](),
     )
-    await _forget_password(request, account)
+    await _reset_attempts(request, account)
     state["sessions_ended"](account.account_id)
     state["wake_up"]()
     web.record_security_event(request, "password_changed", account.account_id)
@@ -263,21 +263,21 @@ async def delete_totp(request: Request, account: SignedIn) -> Response:
 
 async def _check_password(request: Request, account: SignedIn, plain_password: str) -> None:
     """Raises ValidationError and RateLimited."""
-    await _count_password(request, account)
+    await _count_attempt(request, account)
     stored = await credentials.credentials_of(request.state["pool"], account.account_id)
     if stored is None:
         raise refusal.NotSignedIn
     await password.check_own(plain_password, stored.password_hash)
-    await _forget_password(request, account)
+    await _reset_attempts(request, account)
 
 
-async def _count_password(request: Request, account: SignedIn) -> None:
-    """Counts a password before it is checked. Raises RateLimited."""
+async def _count_attempt(request: Request, account: SignedIn) -> None:
+    """Counts an attempt before its password is checked. Raises RateLimited."""
     await request.state["limiter"].hit(limits.PASSWORD_FAILURES_OF_ACCOUNT, str(account.account_id))
 
 
-async def _forget_password(request: Request, account: SignedIn) -> None:
-    """Resets the count after a correct password."""
+async def _reset_attempts(request: Request, account: SignedIn) -> None:
+    """Resets the count of attempts after a correct password."""
     await request.state["limiter"].forget(
         (limits.PASSWORD_FAILURES_OF_ACCOUNT, str(account.account_id))
     )

@@ -67,7 +67,7 @@ def cookie(device: Device, email: str, settings: Settings) -> str:
 
 
 def describe(user_agent: str) -> str:
-    """Firefox on Windows, Safari on iPhone; empty for an unknown program."""
+    """The browser and the system, such as "Firefox on Windows"; empty for an unknown program."""
     browser, system = _first(_BROWSERS, user_agent), _first(_SYSTEMS, user_agent)
     return " on ".join(part for part in (browser, system) if part)
 

@@ -1,5 +1,5 @@
-"""Recovery codes: each signs in once instead of a code of the app, for somebody who has lost it.
-They are shown when they are created, and only their hashes are stored."""
+"""Recovery codes, for somebody who has lost the phone with the app: each one signs in once, instead
+of a code of the app. They are shown when they are created, and only their hashes are stored."""
 
 import hashlib
 import re
@@ -16,7 +16,7 @@ COUNT = 10
 # 32 characters without those that look alike: 16 of them are 80 random bits, too many to guess even
 # with the hashes, so a fast hash is enough.
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
-_GROUPS, _GROUP = 4, 4
+_GROUPS, _GROUP_LENGTH = 4, 4
 
 _lock_totp = statement("lock_confirmed_totp", UUID)
 _replace = statement("replace_recovery_codes", int)
@@ -43,8 +43,7 @@ async def use(pool: Pool, account_id: UUID, text: str, *, now: datetime) -> bool
     """Uses up the code and mails the account. False if it is none of the account's."""
 
     async def write(tx: Tx) -> bool:
-        used = await _use.first(tx, account_id=account_id, hash=_hash(account_id, text))
-        if used is None:
+        if await _use.first(tx, account_id=account_id, hash=_hash(account_id, text)) is None:
             return False
         await mail.send(tx, "recovery_code_used", account_id, now=now)
         return True
@@ -58,11 +57,13 @@ async def remaining(db: Db, account_id: UUID) -> int:
 
 
 def _random() -> str:
-    groups = ("".join(secrets.choice(_ALPHABET) for _ in range(_GROUP)) for _ in range(_GROUPS))
+    groups = (
+        "".join(secrets.choice(_ALPHABET) for _ in range(_GROUP_LENGTH)) for _ in range(_GROUPS)
+    )
     return "-".join(groups)
 
 
 def _hash(account_id: UUID, code: str) -> bytes:
-    """The same for any spacing and capitalization of the code."""
+    """The hash of a code, whatever its spacing and capitalization."""
     letters = re.sub(r"[\s-]", "", code).lower()
     return hashlib.sha256(f"{account_id} {letters}".encode()).digest()

@@ -33,7 +33,7 @@ class Registration(BaseModel):
 
     @field_validator("password")
     @classmethod
-    def _acceptable(cls, value: str, info: ValidationInfo) -> str:
+    def _check_password(cls, value: str, info: ValidationInfo) -> str:
         personal_values = (info.data.get("email", ""), info.data.get("full_name", ""))
         return password.check(value, personal_values=personal_values)
 
@@ -102,7 +102,7 @@ async def login(request: Request, account: SignedIn | None) -> Response:
         check=[(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)],
     )
     candidate = await accounts.candidate(state["pool"], credentials.email)
-    guesses = await _count_attempt(request, candidate)
+    counts = await _count_attempt(request, candidate)
     try:
         if credentials.second_step:
             account_id = accounts.check_second_step(
@@ -116,9 +116,9 @@ async def login(request: Request, account: SignedIn | None) -> Response:
         await limiter.hit(limits.SIGN_IN_FAILURES_OF_ADDRESS, address)
         failure.account_id = candidate.id
         raise
-    codes = (limits.CODE_FAILURES_OF_ACCOUNT, str(account_id))
+    code_count = (limits.CODE_FAILURES_OF_ACCOUNT, str(account_id))
     if credentials.code:
-        await limiter.attempt(codes)
+        await limiter.attempt(code_count)
     try:
         token, factor = await accounts.sign_in(
             state["pool"],
@@ -129,13 +129,13 @@ async def login(request: Request, account: SignedIn | None) -> Response:
             now=now,
         )
     except refusal.CodeRequired as required:
-        await limiter.forget(*guesses)
+        await limiter.forget(*counts)
         required.account_id = account_id
         # check_password may have renewed the hash.
         candidate = await accounts.candidate(state["pool"], credentials.email)
         required.second_step = accounts.second_step(candidate, settings, now=now)
         raise
-    await limiter.forget(*guesses, codes)
+    await limiter.forget(*counts, code_count)
     if factor == "recovery code":
         web.record_security_event(request, "recovery_code_used", account_id)
         state["wake_up"]()
@@ -145,9 +145,9 @@ async def login(request: Request, account: SignedIn | None) -> Response:
 
 
 async def _count_attempt(request: Request, candidate: Candidate) -> list[limits.Count]:
-    """Counts a sign-in before its password is checked. Returns the counts that a right password
-    resets. Raises RateLimited. The count of the account alone comes last, so that attempts that are
-    refused anyway do not exhaust it."""
+    """Counts a sign-in before its password is checked. Returns the counts that the correct password
+    resets. The count of the account alone comes last, so that attempts that another count refuses
+    do not exhaust it. Raises RateLimited."""
     state, limiter, address = request.state, request.state["limiter"], limits.address(request)
     browser = device.read(request.cookies.get(device.COOKIE), state["settings"])
     counts: list[limits.Count] = [(limits.SIGN_IN_FAILURES_OF_BOTH, f"{address} {candidate.email}")]

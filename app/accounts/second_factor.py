@@ -22,7 +22,7 @@ log = structlog.get_logger("accounts")
 
 ISSUER = "InstaInstru"
 STEP_SECONDS = 30
-# Six digits, perhaps with a space. Longer ones are recovery codes.
+# The length of a code of the app: six digits, perhaps with a space. Recovery codes are longer.
 MAX_CODE = 7
 # Steps before and after the current one whose codes are accepted, because clocks differ.
 _TOLERANCE = 1
@@ -34,7 +34,7 @@ Factor = Literal["none", "app", "recovery code"]
 
 @dataclass(frozen=True)
 class Totp:
-    """`secret` is encrypted; `plain` decrypts it."""
+    """An account's second factor. `secret` is encrypted; `plain` decrypts it."""
 
     secret: str
     confirmed_at: datetime | None
@@ -65,12 +65,13 @@ _encrypt_totp = statement("encrypt_totp", UUID)
 
 
 async def totp_of(db: Db, account_id: UUID) -> Totp | None:
-    """The account's secret; it counts once it is confirmed."""
+    """The account's second factor, which takes effect once it is confirmed; None without one."""
     return await _totp_of.first(db, account_id=account_id)
 
 
 async def start(pool: Pool, account: SignedIn, settings: Settings) -> str:
-    """A new secret, to be confirmed by a first code. Raises WrongState if the factor is on."""
+    """Stores and returns a new secret, which a first code must confirm. Raises WrongState if the
+    second factor is on."""
     secret = pyotp.random_base32()
     stored = _encrypted(account.account_id, secret, settings)
     if await _start_totp.first(pool, account_id=account.account_id, secret=stored) is None:

@@ -24,8 +24,8 @@ LIFE = timedelta(days=7)
 # A session in use is renewed to its full life, at most once a day, and ends after MAX_LIFE.
 RENEW_AFTER = timedelta(days=1)
 MAX_LIFE = timedelta(days=90)
-# Precision of `last_used_at`, so that most requests write nothing.
-USED_AFTER = timedelta(hours=1)
+# The precision of `last_used_at`: most requests write nothing.
+USE_PRECISION = timedelta(hours=1)
 # Open sessions per account. One more ends the oldest.
 MAX_SESSIONS = 20
 _UNLIMITED = 2**31
@@ -33,8 +33,15 @@ _MAX_TOKEN = 200
 
 # Denied to admins on `prod` without a second factor.
 ADMIN_PERMISSIONS = frozenset(
-    {"view_accounts", "manage_accounts", "manage_roles", "view_all_bookings"}
-    | {"manage_all_bookings", "view_system_analytics", "view_monitoring"}
+    {
+        "view_accounts",
+        "manage_accounts",
+        "manage_roles",
+        "view_all_bookings",
+        "manage_all_bookings",
+        "view_system_analytics",
+        "view_monitoring",
+    }
 )
 
 # The permissions of each combination of roles. Only a migration changes what a role permits, so a
@@ -128,7 +135,7 @@ async def authenticate(
     renewed = expires_at < min(now + LIFE - RENEW_AFTER, latest)
     if renewed:
         expires_at = min(now + LIFE, latest)
-    if renewed or row.last_used_at < now - USED_AFTER:
+    if renewed or row.last_used_at < now - USE_PRECISION:
         await _use_session.run(db, session_id=session_id, expires_at=expires_at, now=now)
     roles = frozenset(row.roles)
     permissions = await _permissions_of(db, roles)
@@ -235,8 +242,8 @@ async def ended(
 async def permissions_of_accounts(
     db: Db, account_ids: Collection[UUID]
 ) -> dict[UUID, frozenset[str]]:
-    """The current permissions of each account, as in `SignedIn`, but whether or not admins have a
-    second factor."""
+    """The current permissions of each account, as in `SignedIn`, but without looking at second
+    factors."""
     permissions = dict.fromkeys(account_ids, frozenset[str]())
     for row in await _roles_of_accounts.all(db, account_ids=list(account_ids)):
         permissions[row.account_id] = await _permissions_of(db, frozenset(row.roles))

@@ -47,7 +47,7 @@ class Roles(BaseModel):
 
 
 @web.may("view_accounts")
-async def lists(request: Request, _: SignedIn) -> Response:
+async def list_accounts(request: Request, _: SignedIn) -> Response:
     query = web.query(request, AccountsQuery)
     position = query.position(UUID)
     rows = await staff.accounts(
@@ -61,19 +61,19 @@ async def lists(request: Request, _: SignedIn) -> Response:
 
 
 @web.may("view_accounts")
-async def show(request: Request, _: SignedIn) -> Response:
+async def show_account(request: Request, _: SignedIn) -> Response:
     return web.json(staff.as_json(await staff.account(request.state["pool"], web.path_id(request))))
 
 
 @web.may("manage_roles")
-async def set_roles(request: Request, account: SignedIn) -> Response:
+async def set_roles(request: Request, actor: SignedIn) -> Response:
     body = await web.read(request, Roles, clearable=("roles",))
     state, account_id = request.state, web.path_id(request)
-    change = await staff.set_roles(state["pool"], account.account_id, account_id, body.roles)
+    change = await staff.set_roles(state["pool"], actor.account_id, account_id, body.roles)
     for event, roles in (("role_granted", change.added), ("role_removed", change.removed)):
         for name in roles or ():
             web.record_security_event(
-                request, event, account_id, role=name, actor=str(account.account_id)
+                request, event, account_id, role=name, actor=str(actor.account_id)
             )
     state["sessions_ended"](account_id)
     state["wake_up"](account_id)
@@ -82,12 +82,12 @@ async def set_roles(request: Request, account: SignedIn) -> Response:
 
 
 @web.may("manage_accounts")
-async def end_sessions(request: Request, account: SignedIn) -> Response:
+async def end_sessions(request: Request, actor: SignedIn) -> Response:
     state, account_id = request.state, web.path_id(request)
     await staff.account(state["pool"], account_id)
     await session.revoke_all(state["pool"], account_id)
     state["sessions_ended"](account_id)
-    web.record_security_event(request, "sessions_ended", account_id, actor=str(account.account_id))
+    web.record_security_event(request, "sessions_ended", account_id, actor=str(actor.account_id))
     return web.done(
         request, None, status=204, redirect_to=f"/admin/accounts/{account_id}?done=sessions"
     )
@@ -120,12 +120,14 @@ routes = [
     Call(
         "GET",
         "/api/admin/accounts",
-        lists,
+        list_accounts,
         "List accounts",
         query=AccountsQuery,
         returns=wire.Listing[StaffAccountJson],
     ),
-    Call("GET", "/api/admin/accounts/{id}", show, "One account", returns=StaffAccountJson),
+    Call(
+        "GET", "/api/admin/accounts/{id}", show_account, "Show an account", returns=StaffAccountJson
+    ),
     Call(
         "PUT",
         "/api/admin/accounts/{id}/roles",

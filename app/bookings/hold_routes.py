@@ -11,9 +11,9 @@ from app.bookings.requests import (
     TIME_REFUSALS,
     BookingRequest,
     DetailsRequest,
+    credit_search,
     idempotent,
     mailing,
-    tell_booked,
     terms,
 )
 from app.web import Call, Request
@@ -54,7 +54,7 @@ async def confirm(request: Request, account: SignedIn, call: KeyedCall | None) -
         call=call,
     )
     state["wake_up"](lesson.instructor_id)
-    tell_booked(request, lesson)
+    credit_search(request, lesson)
     content = booking.as_json(lesson, account.account_id)
     return web.done(request, content, redirect_to=f"/book/{lesson.id}")
 

@@ -1,4 +1,4 @@
-"""What the calls that change bookings accept, and their idempotency keys."""
+"""The bodies of the calls that change bookings, and their idempotency keys."""
 
 import functools
 from collections.abc import Awaitable, Callable
@@ -18,13 +18,13 @@ from app.web import Request
 from app.wire import Instant
 
 
-def _aligned(start: datetime) -> datetime:
+def _on_quarter_hour(start: datetime) -> datetime:
     if start.minute % 15 or start.second or start.microsecond:
         raise ValueError("A lesson starts on a quarter hour, such as 9:15.")
     return start
 
 
-Start = Annotated[Instant, AfterValidator(_aligned)]
+Start = Annotated[Instant, AfterValidator(_on_quarter_hour)]
 Minutes = Annotated[wire.Number, Field(ge=1, le=1440)]
 
 
@@ -107,8 +107,8 @@ def terms(body: BookingRequest) -> dict[str, Any]:
     }
 
 
-def tell_booked(request: Request, lesson: Booking) -> None:
-    """Credits the search that led to this booking, if it was made on our pages. Programs report
-    `booked` themselves (`POST /api/search/interactions`)."""
+def credit_search(request: Request, lesson: Booking) -> None:
+    """Credits this booking to the search that led to it, if it was made on our pages. Programs
+    report `booked` themselves (`POST /api/search/interactions`)."""
     if web.bearer(request) is None:
         request.state["booked"](lesson.student_id, lesson.instructor_id)

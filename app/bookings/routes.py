@@ -20,9 +20,9 @@ from app.bookings.requests import (
     NoteRequest,
     ReasonRequest,
     TimeRequest,
+    credit_search,
     idempotent,
     mailing,
-    tell_booked,
     terms,
 )
 from app.web import Call, Handler, Request
@@ -47,13 +47,13 @@ async def create(request: Request, account: SignedIn, call: KeyedCall | None) ->
         call=call,
     )
     state["wake_up"](lesson.instructor_id)
-    tell_booked(request, lesson)
+    credit_search(request, lesson)
     content = booking.as_json(lesson, account.account_id)
     return web.done(request, content, status=201, redirect_to=f"/book/{lesson.id}")
 
 
 @web.may("view_own_bookings", "view_incoming_bookings")
-async def lists(request: Request, account: SignedIn) -> Response:
+async def list_bookings(request: Request, account: SignedIn) -> Response:
     query = web.query(request, ListQuery)
     position = query.position(wire.moment, UUID)
     rows = await booking.list_of(
@@ -228,7 +228,7 @@ routes = [
     Call(
         "GET",
         "/api/bookings",
-        lists,
+        list_bookings,
         "List lessons",
         query=ListQuery,
         returns=wire.Listing[BookingJson],

@@ -60,7 +60,7 @@ class BookingOnBehalf(BaseModel):
 
 
 @web.may("view_all_bookings")
-async def lists(request: Request, account: SignedIn) -> Response:
+async def list_bookings(request: Request, account: SignedIn) -> Response:
     query = web.query(request, BookingsQuery)
     position = query.position(wire.moment, UUID)
     rows = await staff.bookings(
@@ -81,7 +81,7 @@ async def lists(request: Request, account: SignedIn) -> Response:
 
 @web.may("manage_all_bookings")
 @mailing
-async def create(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
+async def book_on_behalf(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
     body, state = await web.read(request, BookingOnBehalf, clearable=("override",)), request.state
     await staff.check_student(state["pool"], body.student_id)
     start = body.start
@@ -123,7 +123,7 @@ async def create(request: Request, account: SignedIn, call: KeyedCall | None) ->
 
 
 class NecessaryOverride(TypedDict):
-    """The rules to name in `override`, if an override would allow the lesson."""
+    """`override`: the rules to override, if that would allow the lesson."""
 
     override: NotRequired[list[Override]]
 
@@ -140,7 +140,7 @@ routes = [
     Call(
         "GET",
         "/api/admin/bookings",
-        lists,
+        list_bookings,
         "List all bookings",
         query=BookingsQuery,
         returns=wire.Listing[BookingJson],
@@ -148,7 +148,7 @@ routes = [
     Call(
         "POST",
         "/api/admin/bookings",
-        create,
+        book_on_behalf,
         "Book on a student’s behalf",
         description="A lesson that breaks a rule is booked only if `override` names the rule. Two "
         "lessons never overlap.",

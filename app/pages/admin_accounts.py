@@ -55,14 +55,14 @@ async def page(request: Request, _: SignedIn) -> Response:
 
 
 @web.may("view_accounts")
-async def one(request: Request, account: SignedIn) -> Response:
+async def account_page(request: Request, actor: SignedIn) -> Response:
     pool, now = request.state["pool"], request.state["now"]()
     subject = await staff.account(pool, web.path_id(request))
     return web.page(
         request,
         "admin_account.html",
         subject=subject,
-        is_own=subject.id == account.account_id,
+        is_own=subject.id == actor.account_id,
         done=DONE.get(request.query_params.get("done", "")),
         sessions=await session.list_of(pool, subject.id, now=now, limit=MAX_SESSIONS),
     )

@@ -68,7 +68,7 @@ async def page(request: Request, account: SignedIn) -> Response:
 
 
 @web.may("view_all_bookings")
-async def one(request: Request, account: SignedIn) -> Response:
+async def booking_page(request: Request, account: SignedIn) -> Response:
     pool, now = request.state["pool"], request.state["now"]()
     lesson = await booking.find(
         pool, web.path_id(request), viewer=account.account_id, sees_all=True

@@ -19,10 +19,10 @@ from app.catalog import instructor
 from app.statements import statement
 from app.web import Request
 
-BLACKOUTS = 400  # listed; one blackout spans at most 366 days
-FILLED_WEEKS = 13  # three months, the default of the forms that fill many days
+MAX_BLACKOUTS = 400  # listed; one blackout spans at most 366 days
+FILL_WEEKS = 13  # three months, the default of the forms that fill many days
 SATURDAY = 5  # as `date.weekday` counts
-NAMES = {"weekdays": "Weekdays 9–5", "evenings": "Evenings 5–9", "weekends": "Weekends 10–4"}
+PRESETS = {"weekdays": "Weekdays 9–5", "evenings": "Evenings 5–9", "weekends": "Weekends 10–4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class TimeOff:
-    """Consecutive blackout days with one reason."""
+    """Consecutive blackout days with the same reason."""
 
     days: Sequence[date]
     reason: str
@@ -53,7 +53,7 @@ class TimeOff:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """`ranges` as in the week."""
+    """A day of the week that is shown. `ranges` are the hours, as in `week.Week`."""
 
     day: date
     ranges: Sequence[Any]
@@ -77,9 +77,11 @@ async def page(request: Request, account: SignedIn) -> Response:
         current = await week.read(pool, profile.id, monday)
     lessons = await _lessons(request, profile.id, monday, profile.time_zone)
     blackouts = await blackout.list_of(pool, profile.id, after=monday - timedelta(1), limit=7)
-    coming = await blackout.list_of(pool, profile.id, after=today - timedelta(1), limit=BLACKOUTS)
+    upcoming_blackouts = await blackout.list_of(
+        pool, profile.id, after=today - timedelta(1), limit=MAX_BLACKOUTS
+    )
     pattern = await filling.standing_pattern(pool, profile.id)
-    edited = await filling.edited_weeks(pool, profile.id, _monday("", today))
+    edited_weeks = await filling.edited_weeks(pool, profile.id, _monday("", today))
     days = _days(current, lessons, blackouts, today)
     state: web.PerRequest = request.scope["state"]
     refused, fields = state.get("refusal"), state.get("form_fields", {})
@@ -93,26 +95,26 @@ async def page(request: Request, account: SignedIn) -> Response:
         monday=monday,
         previous_monday=monday - timedelta(days=7),
         next_monday=monday + timedelta(days=7),
-        filled_until=monday + timedelta(weeks=FILLED_WEEKS, days=-1),
+        filled_until=monday + timedelta(weeks=FILL_WEEKS, days=-1),
         refused_day=fields.get("date") if refused else None,
         refused_tool=fields.get("tool") if refused else None,
         entered=web.form_rows(fields, "ranges", "start", "end"),
         start_times=[week.clock(minutes) for minutes in range(0, 1440, 30)],
         end_times=[week.clock(minutes) for minutes in range(30, 1441, 30)],
-        time_off=_time_off(coming),
-        presets=NAMES,
+        time_off=_time_off(upcoming_blackouts),
+        presets=PRESETS,
         pattern=pattern,
         week_pattern={name: days[n].ranges for n, name in enumerate(filling.DAY_NAMES)},
-        edited_weeks=edited,
+        edited_weeks=edited_weeks,
         this_monday=_monday("", today),
         last_monday=_monday("", today + timedelta(days=week.HORIZON_DAYS)),
-        page_data=_page_data(current, days, pattern is not None, edited, now),
+        page_data=_page_data(current, days, pattern is not None, edited_weeks, now),
     )
 
 
 def _monday(text: str, today: date) -> date:
-    """The Monday of the requested day's week, within the days that can be planned; else of this
-    week."""
+    """The Monday of the week of the requested day. Of this week, if the text is no date or the day
+    cannot be planned."""
     try:
         day = wire.local_date(text)
     except ValueError:
@@ -123,7 +125,7 @@ def _monday(text: str, today: date) -> date:
 
 
 def _is_over(current: week.Week, today: date) -> bool:
-    """Whether it is the weekend, without hours: then instructors plan the next week."""
+    """Whether it is the weekend and no hours are left: then instructors plan the next week."""
     return today.weekday() >= SATURDAY and not any(
         ranges for day, ranges in current.days.items() if date.fromisoformat(day) >= today
     )
@@ -163,21 +165,21 @@ def _days(
 
 
 def _time_off(blackouts: Sequence[Blackout]) -> list[TimeOff]:
-    """Groups consecutive days with one reason."""
-    groups = groupby(enumerate(blackouts), lambda each: (_run(*each), each[1].reason))
-    return [TimeOff([row.day for _, row in group], key[1]) for key, group in groups]
+    """Groups consecutive days with the same reason."""
 
+    def key(numbered: tuple[int, Blackout]) -> tuple[int, str]:
+        index, row = numbered
+        return row.day.toordinal() - index, row.reason  # equal for consecutive days
 
-def _run(index: int, row: Blackout) -> int:
-    """The same number for consecutive days."""
-    return row.day.toordinal() - index
+    groups = groupby(enumerate(blackouts), key)
+    return [TimeOff([row.day for _, row in rows], reason) for (_, reason), rows in groups]
 
 
 def _page_data(
     current: week.Week,
     days: Sequence[Day],
     has_pattern: bool,
-    edited: Sequence[date],
+    edited_weeks: Sequence[date],
     now: datetime,
 ) -> dict[str, Any]:
     """The state with which app/static/calendar.js starts."""
@@ -186,7 +188,7 @@ def _page_data(
         "week": week.as_json(current),
         "lessons": [_lesson(lesson) for day in days for lesson in day.lessons],
         "blackouts": {str(day.day): day.blackout.reason for day in days if day.blackout},
-        "is_edited": has_pattern and current.start in edited,
+        "is_edited": has_pattern and current.start in edited_weeks,
     }
 
 

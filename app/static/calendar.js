@@ -14,7 +14,7 @@ import { announce, announceTogether, follow } from "./status.js";
 import { Tools, send } from "./tools.js";
 
 const WIDE = matchMedia("(min-width: 700px)");
-const REFRESH_EVERY = 10 * 60_000; // hours pass without a message
+const REFRESH_MS = 10 * 60_000; // because no message says that time has passed
 const root = document.getElementById("calendar");
 const { instructor, zone } = root.dataset;
 const live = new Live();
@@ -38,10 +38,10 @@ function begin() {
   data = dataOf(document);
   setServerTime(Date.parse(data.now));
   week = new Week(data.week, find("#view").dataset.today);
-  // Without it, the address means another week from Monday on.
+  // An address without a week means another one from Monday on.
   address = `${location.pathname}?week=${week.start}`;
   history.replaceState(null, "", address);
-  list = new DayList(find("#days"), { week, onEdit: draw, onSpread: open });
+  list = new DayList(find("#days"), { week, onEdit: draw, onOpen: open });
   grid?.destroy();
   grid = null;
   live.watch(instructor, { first: week.start, days: 7 });
@@ -63,7 +63,7 @@ function showState() {
   bar.show({ week, isSaving, canUndo: undoable?.start === week.start });
 }
 
-// Replaces the parts of the page that are not in use by those of a newly read page. Edits stay.
+// Replaces the parts of the page that are not in use by those of a new copy of it. Edits stay.
 // `isOwn`: a tool of this page caused the change.
 function update(page, { isOwn = false } = {}) {
   const fresh = dataOf(page);
@@ -107,8 +107,8 @@ async function show(target, { push }) {
   return announce(find("#week").textContent);
 }
 
-// Whether the week may be left: unsaved changes are saved or discarded first.
-async function settle() {
+// Asks whether to save or discard unsaved changes. Resolves to whether none are left.
+async function resolveChanges() {
   if (!week.isChanged) return true;
   const choice = await askToLeave(week.changed.length);
   if (choice === "save") return save();
@@ -120,7 +120,7 @@ async function onLink(event) {
   const link = event.target.closest('a[href^="/teach/calendar"]');
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  if (await settle()) await show(link.href, { push: true });
+  if (await resolveChanges()) await show(link.href, { push: true });
 }
 
 async function onHistory() {
@@ -128,7 +128,7 @@ async function onHistory() {
   if (target === address) return;
   if (week.isChanged) {
     history.pushState(null, "", address);
-    if (await settle()) await show(target, { push: true });
+    if (await resolveChanges()) await show(target, { push: true });
   } else {
     await show(target, { push: false });
   }
@@ -158,14 +158,14 @@ async function save() {
     return true;
   }
   showState();
-  if (error.code === "VERSION_CONFLICT") return settleConflict(error.week);
+  if (error.code === "VERSION_CONFLICT") return resolveConflict(error.week);
   const [, day, index, edge] = (error.field ?? "").split(".");
   if (day) list.showError({ day, index, edge, detail: error.detail });
   bar.fail(error.detail);
   return false;
 }
 
-async function settleConflict(current) {
+async function resolveConflict(current) {
   const choice = await compare(week, current);
   if (choice === "mine") {
     week.rebase(current);
@@ -312,7 +312,7 @@ new Tools(root, {
     bar.clear();
     showState();
   },
-  settle,
+  resolveChanges,
   clear,
   pattern: () => week.saved,
   done,
@@ -329,6 +329,6 @@ live.addEventListener("board", ({ detail: { board, altered } }) => {
 });
 live.addEventListener("refresh", ({ detail }) => (detail.first ? refresh.now() : refresh.soon()));
 follow(live, refresh);
-setInterval(() => refresh.now(), REFRESH_EVERY);
+setInterval(() => refresh.now(), REFRESH_MS);
 begin();
 live.start();

@@ -9,15 +9,16 @@ export class DayList {
   #element;
   #week;
   #onEdit;
-  #onSpread;
-  #blank; // a row without times, as the server draws it
+  #onOpen;
+  #blank; // a row without times, from the server
 
-  // `onEdit` is called after each edit; `onSpread(day, range)` to put a range on other days.
-  constructor(element, { week, onEdit, onSpread }) {
+  // `onEdit` is called after each edit; `onOpen(day, range)` opens a dialog that
+  // copies a range to other days.
+  constructor(element, { week, onEdit, onOpen }) {
     this.#element = element;
     this.#week = week;
     this.#onEdit = onEdit;
-    this.#onSpread = onSpread;
+    this.#onOpen = onOpen;
     this.#blank = [...element.querySelectorAll(".range")].at(-1)?.cloneNode(true);
     element.addEventListener("change", (event) => this.#onChange(event));
     element.addEventListener("click", (event) => this.#onClick(event));
@@ -44,7 +45,7 @@ export class DayList {
       add.hidden = false;
       add.setAttribute("aria-label", `Add hours on ${longDay(day)}`);
       item.querySelector(".none")?.remove();
-      if (!ranges.length) rows.after(note());
+      if (!ranges.length) rows.after(emptyNote());
     }
     restoreFocus();
   }
@@ -93,7 +94,7 @@ export class DayList {
 
   #onChange({ target }) {
     const { edge } = target.dataset;
-    const [day, index] = place(target);
+    const [day, index] = positionOf(target);
     const range = this.#week.days[day][index];
     range[edge] = target.value;
     if (range.end <= range.start) {
@@ -107,10 +108,10 @@ export class DayList {
   #onClick({ target }) {
     const button = target.closest("[data-add], [data-remove], [data-spread]");
     if (!button) return;
-    const [day, index] = place(button);
+    const [day, index] = positionOf(button);
     const ranges = this.#week.days[day];
     if (button.matches("[data-spread]")) {
-      this.#onSpread(day, ranges[index]);
+      this.#onOpen(day, ranges[index]);
     } else if (button.matches("[data-remove]")) {
       ranges.splice(index, 1);
       this.#onEdit();
@@ -128,7 +129,7 @@ export class DayList {
   #rememberFocus() {
     const focused = document.activeElement;
     if (!this.#element.contains(focused) || !focused.closest(".range")) return () => {};
-    const [day, index] = place(focused);
+    const [day, index] = positionOf(focused);
     const selector = focused.dataset.edge
       ? `[data-edge="${focused.dataset.edge}"]` : focused.matches("[data-remove]")
         ? "[data-remove]" : "[data-spread]";
@@ -150,13 +151,13 @@ export function setTime(select, time) {
 }
 
 // The day and the index of an element's range.
-const place = (element) => [
+const positionOf = (element) => [
   element.closest("[data-day]").dataset.day,
   Number(element.closest(".range")?.dataset.index ?? -1),
 ];
 
-function note() {
-  const none = document.createElement("p");
-  Object.assign(none, { className: "tiny none", textContent: "No hours" });
-  return none;
+function emptyNote() {
+  const note = document.createElement("p");
+  Object.assign(note, { className: "tiny none", textContent: "No hours" });
+  return note;
 }

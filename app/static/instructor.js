@@ -53,7 +53,7 @@ document.getElementById("to-lesson").addEventListener("click", (event) => {
   lesson.focus();
 });
 lesson.addEventListener("select", ({ detail: selected }) => select({ selected }));
-lesson.addEventListener("settled", () => redraw());
+lesson.addEventListener("attempted", () => redraw());
 
 // ---- changes from the server
 

@@ -1,5 +1,5 @@
 // The card "Your lesson" and the form that holds its time. A selection or a refusal changes the
-// card in place. Events: "select" with a start, "settled" after an attempt to hold.
+// card in place. Events: "select" with a start, "attempted" after an attempt to hold.
 
 import {
   clock, dayOf, freeToCancel, moment, money, now, plural, soon, week, wire,
@@ -241,7 +241,7 @@ export class Lesson extends EventTarget {
       clearTimeout(slow);
       this.#sending = false;
       if (!this.#unavailable) this.#drawButton(LABEL, false);
-      this.dispatchEvent(new Event("settled"));
+      this.dispatchEvent(new Event("attempted"));
     }
   }
 

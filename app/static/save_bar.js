@@ -3,7 +3,7 @@
 import { plural } from "./formatting.js";
 import { announce } from "./status.js";
 
-const QUIET_AFTER = 15_000; // then a sentence no longer floats over the page
+const FLOAT_MS = 15_000; // how long a sentence floats over the page
 
 export class SaveBar {
   #element = document.getElementById("save-bar");
@@ -44,7 +44,7 @@ export class SaveBar {
     this.#sentence = sentence;
     this.#element.classList.remove("quiet");
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#element.classList.add("quiet"), QUIET_AFTER);
+    this.#timer = setTimeout(() => this.#element.classList.add("quiet"), FLOAT_MS);
     announce(sentence);
   }
 

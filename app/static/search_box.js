@@ -5,7 +5,7 @@ import { announce } from "./status.js";
 
 const WAIT_MS = 120; // after a key, before the request
 const TIMEOUT_MS = 3_000;
-const KINDS = { service: "Service", category: "Category", area: "Area", instructor: "Instructor" };
+const KINDS = { service: "Service", category: "Category", area: "Area" };
 
 const input = document.getElementById("q");
 const form = input.form;
@@ -24,7 +24,7 @@ for (const [name, value] of Object.entries({
 
 let timer = null;
 let request = null;
-let typed = ""; // the text to which the suggestions belong
+let typed = ""; // the text that the suggestions complete
 
 const options = () => [...list.children];
 const selected = () => options().findIndex((option) => option.ariaSelected === "true");

@@ -1,10 +1,10 @@
-// The forms that change many days. Each shows first what it will change, except days off and the
+// The forms that change many days. Each first shows what it will change, except days off and the
 // repeating pattern, which replace nothing.
 
 import { plural, shortDay } from "./formatting.js";
 import { preview } from "./dialogs.js";
 
-const TIMEOUT = 10_000; // milliseconds
+const TIMEOUT_MS = 10_000;
 const DAY_NAMES =
   ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 const TITLES = { presets: "Use this preset?", copy: "Copy this week?", apply: "Apply this week?" };
@@ -13,7 +13,7 @@ const TITLES = { presets: "Use this preset?", copy: "Copy this week?", apply: "A
 export async function send(method, address, body) {
   const headers = { "content-type": "application/json", accept: "application/json" };
   try {
-    const signal = AbortSignal.timeout(TIMEOUT);
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
     const text = body === undefined ? undefined : JSON.stringify(body);
     const response = await fetch(address, { method, headers, body: text, signal });
     const content = response.status === 204 ? {} : await response.json();
@@ -30,7 +30,7 @@ export async function send(method, address, body) {
 export class Tools {
   #actions;
 
-  // `begin` is called first; `settle` resolves to whether the week has no unsaved changes left;
+  // `begin` is called first; `resolveChanges` resolves to whether no unsaved changes are left;
   // `clear` empties the week; `pattern` returns the saved days; `done(tool, sentence)` shows the
   // outcome.
   constructor(root, actions) {
@@ -63,7 +63,7 @@ export class Tools {
       return this.#actions.clear();
     }
     if (form.matches("[data-reopen]")) return this.#reopen(form);
-    if (tool !== "off" && !(await this.#actions.settle())) return undefined;
+    if (tool !== "off" && !(await this.#actions.resolveChanges())) return undefined;
     if (tool === "repeat") return this.#repeat(form, _method);
     if (tool === "off") {
       const added = await this.#send(form, "POST", form.action, body);

@@ -245,7 +245,7 @@ export type Credentials = {
   code?: string | null;
 };
 
-/** What Postgres counts since its statistics were reset, and its sessions now. */
+/** Size, sessions and open transactions now, and counts since Postgres reset its statistics. */
 export type Database = {
   size_bytes: number;
   sessions: number;
@@ -450,7 +450,7 @@ export type InternalError = {
   code: "INTERNAL_ERROR";
 };
 
-/** Of the worker that reported last, since its start. */
+/** `queued` is the length of the queue. The others are counted by the worker that reported last, since its start. */
 export type Jobs = {
   queued: number;
   running: number;
@@ -604,7 +604,7 @@ export type Preset = {
   preview?: boolean;
 };
 
-/** What is left out stays unchanged. */
+/** Fields that are left out stay unchanged. */
 export type Profile = {
   full_name?: string | null;
   time_zone?: string | null;
@@ -879,7 +879,7 @@ export type Suggestions = {
   items: Array<Suggestion>;
 };
 
-/** A part that does not answer is null. */
+/** The state of every part; null for one that does not answer. */
 export type System = {
   notifications: Notifications | null;
   database: Database | null;
@@ -1710,7 +1710,7 @@ export type Calls = {
     response: StaffAccountList;
     error: ValidationError | NotSignedInError | NotAllowedError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** One account. */
+  /** Show an account. */
   getAdminAccountsById: {
     method: "GET";
     path: "/api/admin/accounts/{id}";

@@ -52,7 +52,7 @@ async def limited(settings: Settings, clock: Clock) -> AsyncIterator[httpx.Async
 async def turn_on(
     client: httpx.AsyncClient, pool: Pool, settings: Settings, account: Account, clock: Clock
 ) -> pyotp.TOTP:
-    """Turns the factor on, with a code of a minute ago used up."""
+    """Turns the second factor on with a code, and lets a minute pass."""
     headers = bearer(await factories.token_of(pool, account.id, settings))
     started = (await client.post(URL, headers=headers)).json()
     app = pyotp.parse_uri(started["uri"])
@@ -70,7 +70,7 @@ async def sign_in(client: httpx.AsyncClient, account: Account, **more: str) -> h
     return await client.post("/api/auth/login", json=body)
 
 
-async def test_signing_in_needs_a_code_that_works_once(
+async def test_signing_in_requires_a_code_that_works_once(
     limited: httpx.AsyncClient, pool: Pool, settings: Settings, clock: Clock
 ) -> None:
     anna = await factories.instructor(pool, "Anna")
@@ -144,7 +144,7 @@ async def test_the_form_asks_for_the_code_without_asking_for_the_password_again(
     assert "Enter your password again." in Page(refused).text
 
 
-async def test_turning_it_off_takes_the_password(
+async def test_turning_the_second_factor_off_requires_the_password(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     ben = await factories.student(pool, "Ben")
@@ -174,7 +174,7 @@ async def test_turning_it_off_takes_the_password(
     assert (await sign_in(client, ben)).status_code == 200
 
 
-async def test_on_prod_an_admin_without_one_is_led_to_set_it_up(
+async def test_on_prod_an_admin_without_a_second_factor_is_sent_to_set_one_up(
     pool: Pool, settings: Settings, client: httpx.AsyncClient
 ) -> None:
     ada, ben = await factories.admin(pool), await factories.student(pool, "Ben")
@@ -189,9 +189,9 @@ async def test_on_prod_an_admin_without_one_is_led_to_set_it_up(
     prod = settings.model_copy(update={"site_mode": "prod"})
     clock = Clock()
     async with visiting(prod, now=clock) as production:
-        led = await production.get(page, headers=headers)
-        assert led.status_code == 303
-        assert led.headers["location"] == "/account?done=factor-needed#second-factor"
+        redirect = await production.get(page, headers=headers)
+        assert redirect.status_code == 303
+        assert redirect.headers["location"] == "/account?done=factor-needed#second-factor"
         account = Page(await production.get("/account?done=factor-needed", headers=headers))
         assert "Admins need a second factor on this site." in account.text
         refused = await production.get("/api/admin/notifications", headers=headers)
@@ -200,9 +200,9 @@ async def test_on_prod_an_admin_without_one_is_led_to_set_it_up(
         assert not ADMIN_PERMISSIONS & set(me["permissions"])
         await turn_on(production, pool, prod, ada, clock)
         assert (await production.get(page, headers=headers)).status_code == 200
-        his = bearer(await factories.token_of(pool, ben.id, prod))
-        assert (await production.get("/lessons", headers=his)).status_code == 200
-        assert (await production.get(page, headers=his)).status_code == 403
+        bens_headers = bearer(await factories.token_of(pool, ben.id, prod))
+        assert (await production.get("/lessons", headers=bens_headers)).status_code == 200
+        assert (await production.get(page, headers=bens_headers)).status_code == 403
 
 
 # ---- recovery codes
@@ -261,7 +261,7 @@ async def test_a_recovery_code_signs_in_once_and_the_account_is_told(
     assert await pool.fetchval("select count(*) from recovery_code") == 0
 
 
-async def test_one_recovery_code_signs_in_once_also_at_the_same_time(
+async def test_simultaneous_sign_ins_with_a_recovery_code_succeed_once(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     ben, clock = await factories.student(pool, "Ben"), Clock()

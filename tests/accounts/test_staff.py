@@ -1,4 +1,4 @@
-"""Staff finds accounts and changes their roles, effective at once."""
+"""Staff finds accounts and changes their roles. A change takes effect at once."""
 
 import asyncio
 
@@ -51,7 +51,7 @@ async def test_accounts_are_found_by_parts_of_names_and_addresses(
     assert (account["roles"], account["email_verified"]) == (["student"], True)
 
 
-async def test_a_role_counts_from_the_next_request_on(
+async def test_a_changed_role_takes_effect_with_the_next_request(
     pool: Pool, ada: Browser, ben: Browser
 ) -> None:
     assert (await ben.get("/api/instructors/me")).status_code == 403
@@ -113,7 +113,7 @@ async def test_only_admins_change_roles_and_unknown_accounts_are_not_found(
         assert (await ada.send("PUT", roles_of(ben), {"roles": wrong})).status_code == 422
 
 
-async def test_changes_of_roles_are_in_the_security_log(ada: Browser, ben: Browser) -> None:
+async def test_role_changes_are_in_the_security_log(ada: Browser, ben: Browser) -> None:
     with capture_logs() as lines:
         await ada.send("PUT", roles_of(ben), {"roles": ["instructor"]})
         await ada.send("PUT", roles_of(ben), {"roles": ["instructor"]})
@@ -135,7 +135,7 @@ async def test_staff_ends_all_sessions_of_an_account(ada: Browser, ben: Browser)
     assert (await ada.get("/api/auth/me")).status_code == 200
 
 
-async def test_an_instructor_becomes_a_student_too(
+async def test_an_instructor_can_also_become_a_student(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     anna = await browser(client, pool, settings, await factories.instructor(pool))
@@ -149,7 +149,7 @@ async def test_an_instructor_becomes_a_student_too(
     assert (await anna.book(dora, "10:00")).status_code == 201
 
 
-async def test_a_role_that_an_admin_removed_comes_back_only_by_an_admin(
+async def test_only_an_admin_gives_back_a_role_that_an_admin_removed(
     client: httpx.AsyncClient, pool: Pool, settings: Settings, ada: Browser
 ) -> None:
     both = ("instructor", "student")

@@ -59,7 +59,7 @@ async def test_many_days_are_changed_after_a_preview(open_page: Open, pool: Pool
     await expect(page.locator(".hours-range")).to_have_count(7)
     assert await stored(pool, anna, saturday + 12 * WEEK) == [("17:00", "21:00")]
 
-    # Unsaved changes are settled first.
+    # Unsaved changes are saved or discarded first.
     await drag(page, (saturday, 9.1), (saturday, 10.9))
     await open_tool(page, "copy")
     await page.locator("#tool-copy button").click()

@@ -38,7 +38,7 @@ def test_a_good_run_passes() -> None:
         ({"search": {"422": 90}}, "flood of search"),
         ({"honest": {"200": 99, "429": 1}}, "honest visitors are served"),
         ({"honest": {}}, "honest visitors are served"),
-        ({"lessons": {"422": 99, "429": 5, "500": 1}}, "no errors of the server"),
+        ({"lessons": {"422": 99, "429": 5, "500": 1}}, "no server errors"),
     ],
 )
 def test_the_verdict_fails_when_a_limit_does_not_hold_or_hits_the_wrong_people(

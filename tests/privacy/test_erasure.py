@@ -26,16 +26,14 @@ from tests.factories import PASSWORD, Account
 NOW = datetime.now(UTC)
 
 
-async def sign_in(
-    client: httpx.AsyncClient, pool: Pool, account: Account, settings: Settings
-) -> dict[str, str]:
+async def headers_of(pool: Pool, account: Account, settings: Settings) -> dict[str, str]:
     return {"Authorization": f"Bearer {await factories.token_of(pool, account.id, settings)}"}
 
 
 async def erase(
     client: httpx.AsyncClient, pool: Pool, account: Account, settings: Settings
 ) -> httpx.Response:
-    headers = await sign_in(client, pool, account, settings)
+    headers = await headers_of(pool, account, settings)
     return await client.post("/api/privacy/erasure", json={"password": PASSWORD}, headers=headers)
 
 
@@ -48,7 +46,7 @@ async def test_a_wrong_password_erases_nothing(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     ben = await factories.student(pool, "Ben")
-    headers = await sign_in(client, pool, ben, settings)
+    headers = await headers_of(pool, ben, settings)
     answer = await client.post("/api/privacy/erasure", json={"password": "no"}, headers=headers)
     assert (answer.status_code, answer.json()["field"]) == (422, "password")
     assert (await client.get("/api/auth/me", headers=headers)).json()["email"] == ben.email
@@ -58,7 +56,7 @@ async def test_an_erased_account_is_signed_out_for_good_and_its_address_is_free(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     ben = await factories.student(pool, "Ben")
-    headers = await sign_in(client, pool, ben, settings)
+    headers = await headers_of(pool, ben, settings)
     assert (await erase(client, pool, ben, settings)).status_code == 204
     assert (await client.get("/api/auth/me", headers=headers)).status_code == 401
     credentials = {"email": ben.email, "password": PASSWORD}
@@ -73,7 +71,7 @@ async def test_an_erased_account_is_signed_out_for_good_and_its_address_is_free(
     assert (await client.post("/api/auth/register", json=again)).status_code == 201
 
 
-async def test_a_session_that_was_being_opened_cannot_be_used(
+async def test_a_session_opened_during_the_erasure_cannot_be_used(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     ben = await factories.student(pool, "Ben")
@@ -105,7 +103,7 @@ async def test_a_students_lessons_are_cancelled_and_holds_end_before_their_data_
     assert mails[0]["subject"].startswith("Cancelled: Piano with Ben, ")
     assert "The account was deleted." in mails[0]["body_text"]
 
-    headers = await sign_in(client, pool, anna, settings)
+    headers = await headers_of(pool, anna, settings)
     assert "@erased.invalid" not in (await client.get("/teach", headers=headers)).text
     lesson_json = (await client.get(f"/api/bookings/{lesson.id}", headers=headers)).json()
     assert lesson_json["student"]["name"] == "Former student"
@@ -151,7 +149,7 @@ async def test_an_erased_instructor_disappears_everywhere(
     with pytest.raises(refusal.NotFound):
         await factories.lesson(pool, ben.id, anna.service_id, anna.at("11:00", day=3))
 
-    headers = await sign_in(client, pool, ben, settings)
+    headers = await headers_of(pool, ben, settings)
     lesson_json = (await client.get(f"/api/bookings/{past.id}", headers=headers)).json()
     assert (lesson_json["instructor"]["name"], lesson_json["location"]) == ("Former instructor", "")
     for page in (f"/book/{past.id}", f"/book/{lesson.id}", "/lessons?scope=past", "/lessons"):
@@ -160,11 +158,11 @@ async def test_an_erased_instructor_disappears_everywhere(
         assert "Anna" not in answer.text, page
 
 
-async def test_an_admin_erases_an_account_and_may_repeat_it(
+async def test_an_admin_can_erase_an_account_and_repeat_it(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     ada, ben = await factories.admin(pool), await factories.student(pool, "Ben")
-    headers = await sign_in(client, pool, ada, settings)
+    headers = await headers_of(pool, ada, settings)
     path = f"/api/privacy/accounts/{ben.id}/erasure"
     with capture_logs() as lines:
         assert (await client.post(path, headers=headers)).status_code == 204
@@ -177,7 +175,7 @@ async def test_an_admin_erases_an_account_and_may_repeat_it(
         "Former student"
     )
     carl = await factories.student(pool, "Carl")
-    headers = await sign_in(client, pool, carl, settings)
+    headers = await headers_of(pool, carl, settings)
     assert (await client.post(path, headers=headers)).status_code == 403
 
 
@@ -191,7 +189,7 @@ async def test_nothing_brings_an_erased_account_back(
             await pool.execute(f"update account set {change} where id = $1", ben.id)
 
 
-async def test_an_interrupted_erasure_is_continued_and_the_person_is_gone_at_once(
+async def test_an_interrupted_erasure_is_continued_and_the_account_is_anonymous_at_once(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
@@ -219,7 +217,7 @@ async def test_an_erasure_that_runs_out_of_time_is_finished_by_the_next_call(poo
     assert progress.calendars == {ben.id, anna.id}
 
 
-async def test_a_mail_that_is_being_sent_delays_the_end_of_an_erasure_only(
+async def test_a_mail_that_is_being_sent_only_delays_the_end_of_an_erasure(
     pool: Pool, settings: Settings
 ) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
@@ -240,7 +238,7 @@ async def test_a_repeated_call_of_the_other_person_gets_its_answer_without_the_n
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
-    headers = await sign_in(client, pool, ben, settings) | {"Idempotency-Key": "a key"}
+    headers = await headers_of(pool, ben, settings) | {"Idempotency-Key": "a key"}
     body = {
         "service_id": str(anna.service_id), "start": anna.at("10:00", day=3).isoformat(),
         "duration_minutes": 60, "location_type": "public", "location": "Prospect Park",
@@ -331,7 +329,7 @@ async def test_an_instructor_sees_no_address_of_an_erased_student(
         """update booking set during = now, blocked = now
            from (select tstzrange(now() - interval '5 min', now() + interval '25 min') as now)"""
     )
-    headers = await sign_in(client, pool, anna, settings)
+    headers = await headers_of(pool, anna, settings)
     assert ben.email in (await client.get("/teach", headers=headers)).text
     await erase(client, pool, ben, settings)
     page = (await client.get("/teach", headers=headers)).text
@@ -371,7 +369,7 @@ async def test_the_other_people_read_the_name_in_their_mail_and_nowhere_else(
     assert set(mails) == {carl.email}
     assert mails[carl.email]["subject"].startswith("Cancelled: Piano with Anna, ")
     assert "Anna cancelled this lesson." in mails[carl.email]["body_text"]
-    page = await client.get("/lessons", headers=await sign_in(client, pool, carl, settings))
+    page = await client.get("/lessons", headers=await headers_of(pool, carl, settings))
     assert "Anna" not in page.text
     await erasure.complete_all(pool, now=lambda: datetime.now(UTC))
     assert await pool.fetchval(former_name, anna.id) is None
