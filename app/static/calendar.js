@@ -4,7 +4,7 @@
 import { Grid, loadLibrary } from "./grid.js";
 import { DayList } from "./day_list.js";
 import { askToLeave, compare, editRange } from "./dialogs.js";
-import { setServerTime } from "./formatting.js";
+import { longDay, setServerTime } from "./formatting.js";
 import { describer } from "./incoming.js";
 import { Live } from "./live.js";
 import { Week, proposal } from "./ranges.js";
@@ -41,7 +41,9 @@ function begin() {
   // An address without a week means another one from Monday on.
   address = `${location.pathname}?week=${week.start}`;
   history.replaceState(null, "", address);
-  list = new DayList(find("#days"), { week, onEdit: draw, onOpen: open });
+  list = new DayList(find("#days"), {
+    week, onEdit: draw, onOpen: open, onReopen: edit.reopen,
+  });
   grid?.destroy();
   grid = null;
   live.watch(instructor, { first: week.start, days: 7 });
@@ -228,6 +230,14 @@ const edit = {
     if (range) open(day, range, { isNew: true });
     else announce("This day is full.");
   },
+  // The focus moves to the day, since its button is gone.
+  async reopen(day) {
+    const { error } = await send("DELETE", `/api/availability/blackouts/${day}`);
+    if (error) return bar.fail(error.detail);
+    await done(null, `${longDay(day)} is open again.`);
+    const adds = [find(`.add-hours[data-of="${day}"]`), find(`#day-${day} [data-add]`)];
+    return adds.find((add) => add?.checkVisibility())?.focus();
+  },
 };
 
 async function open(day, range, options) {
@@ -275,17 +285,17 @@ async function showView() {
   return undefined;
 }
 
-// Shows what a tool has changed.
+// Shows what a tool has changed, or a button of a day.
 async function done(tool, sentence) {
-  tool.open = false;
+  if (tool) tool.open = false;
   document.activeElement.blur();
   try {
     update(await readPage(), { isOwn: true });
   } catch {
     refresh.soon();
   }
-  const summary = document.getElementById(tool.id).querySelector("summary");
-  if (document.activeElement === document.body) summary.focus();
+  const summary = tool && document.getElementById(tool.id).querySelector("summary");
+  if (document.activeElement === document.body) summary?.focus();
   bar.done(sentence);
   showState();
 }

@@ -12,9 +12,9 @@ export class DayList {
   #onOpen;
   #blank; // a row without times, from the server
 
-  // `onEdit` is called after each edit; `onOpen(day, range)` opens a dialog that
-  // copies a range to other days.
-  constructor(element, { week, onEdit, onOpen }) {
+  // `onEdit` is called after each edit; `onOpen(day, range)` opens a dialog that copies a range to
+  // other days; `onReopen(day)` ends a day off.
+  constructor(element, { week, onEdit, onOpen, onReopen }) {
     this.#element = element;
     this.#week = week;
     this.#onEdit = onEdit;
@@ -22,7 +22,11 @@ export class DayList {
     this.#blank = [...element.querySelectorAll(".range")].at(-1)?.cloneNode(true);
     element.addEventListener("change", (event) => this.#onChange(event));
     element.addEventListener("click", (event) => this.#onClick(event));
-    element.addEventListener("submit", (event) => event.preventDefault());
+    element.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const { reopen } = event.target.dataset;
+      if (reopen) onReopen(reopen);
+    });
   }
 
   draw() {

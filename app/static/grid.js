@@ -63,7 +63,7 @@ export class Grid {
   #elements = new Map(); // key of a range → its element
 
   // `edit`: what the grid reports: add(day, range), replace(day, range, {day, start, end}),
-  // open(day, range), create(day), remove(day, range).
+  // open(day, range), create(day), remove(day, range), reopen(day).
   constructor(element, { week, zone, edit }) {
     this.#element = element;
     this.#week = week;
@@ -275,6 +275,14 @@ export class Grid {
     });
   }
 
+  #reopenButton(day) {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", className: "reopen-day", textContent: "Reopen" });
+    button.setAttribute("aria-label", `Reopen ${longDay(day)}`);
+    button.addEventListener("click", () => this.#edit.reopen(day));
+    return button;
+  }
+
   #header({ date }) {
     const day = date.toISOString().slice(0, 10);
     const name = document.createElement("span");
@@ -287,6 +295,7 @@ export class Grid {
       off.textContent = this.#blackouts[day] || "Day off";
       off.title = `Day off: ${off.textContent}`;
       nodes.push(off);
+      if (day >= this.#week.today) nodes.push(this.#reopenButton(day));
     }
     if (day >= this.#week.today) {
       const add = document.createElement("button");

@@ -4,6 +4,7 @@ windows, an unreachable server."""
 import asyncio
 from datetime import timedelta
 
+import pytest
 from playwright.async_api import Dialog, Page, expect
 
 from app.availability import week
@@ -106,6 +107,40 @@ async def test_the_past_is_shown_and_cannot_be_changed(open_page: Open, pool: Po
     await expect(page.locator(".hours-range")).to_have_count(1)
     await expect(ranges(page, monday)).to_have_text("10 am–12 pm")
     await expect(page.locator("#save-bar")).to_be_hidden()
+
+
+# The contrast of a range's text with its background, both below what is drawn over the past.
+CONTRAST_BELOW_THE_PAST = """() => {
+  const style = (selector) => getComputedStyle(document.querySelector(selector));
+  const rgb = (color) => color.match(/[\\d.]+/g).slice(0, 3).map(Number);
+  const { color, backgroundColor } = style(".hours-range");
+  const cover = style(".past-time");
+  const opacity = Number(cover.opacity);
+  const below = (each) => rgb(each).map(
+    (value, index) => value * (1 - opacity) + rgb(cover.backgroundColor)[index] * opacity,
+  );
+  const linear = (value) => value / 255 <= 0.04045
+    ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4;
+  const luminance = (each) => below(each).reduce(
+    (sum, value, index) => sum + [0.2126, 0.7152, 0.0722][index] * linear(value), 0,
+  );
+  const [dark, light] = [luminance(color), luminance(backgroundColor)].sort((a, b) => a - b);
+  return (light + 0.05) / (dark + 0.05);
+}"""
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+async def test_past_hours_can_be_read(open_page: Open, pool: Pool, color_scheme: str) -> None:
+    anna = await factories.instructor(pool, "Anna", days=0)
+    await pool.execute(
+        "insert into availability (instructor_id, during) values ($1, tstzrange($2, $3))",
+        anna.id, anna.at("10:00", day=-7), anna.at("12:00", day=-7),
+    )  # fmt: skip
+    page = await calendar(
+        open_page, anna, next_monday(anna) - timedelta(14), color_scheme=color_scheme
+    )
+    await expect(page.locator(".hours-range")).to_have_count(1)
+    assert await page.evaluate(CONTRAST_BELOW_THE_PAST) >= 4.5
 
 
 async def test_unsaved_changes_are_guarded_on_leaving(open_page: Open, pool: Pool) -> None:

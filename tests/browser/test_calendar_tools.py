@@ -127,6 +127,28 @@ async def test_days_off_and_the_pattern_are_set_and_taken_back(open_page: Open, 
     await expect(page.get_by_text("Repeat weekly: off")).to_be_visible()
 
 
+async def test_a_day_off_is_reopened_where_it_is_shown(open_page: Open, pool: Pool) -> None:
+    anna = await factories.instructor(pool, "Anna", days=0)
+    monday = next_monday(anna)
+    days = (monday, monday + DAY)
+    for day in days:
+        await blackout.add(pool, anna.id, day, day, reason="Holiday", now=utc_now())
+    grid = await calendar(open_page, anna, monday)
+    await expect(grid.locator(".off-day")).to_have_count(2)
+    phone = await phone_calendar(open_page, anna, monday)
+    await grid.locator("#grid-area").get_by_role("button", name="Reopen Monday").click()
+    await expect(grid.locator(".off-day")).to_have_count(1)
+    await expect(grid.locator(f'.add-hours[data-of="{monday}"]')).to_be_focused()
+    await expect(status(grid)).to_contain_text("is open again")
+    # The other window shows it, too.
+    phone_days = phone.locator("#days")
+    await expect(phone_days.get_by_role("button", name="Reopen Monday")).to_have_count(0)
+    await phone_days.get_by_role("button", name="Reopen Tuesday").click()
+    await expect(phone_days.locator(".off")).to_have_count(0)
+    await expect(phone.locator(f"#day-{days[1]} [data-add]")).to_be_focused()
+    assert await blackout.list_of(pool, anna.id, after=anna.today, limit=9) == []
+
+
 async def test_everything_works_by_keyboard_alone(open_page: Open, pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", days=0)
     monday = next_monday(anna)
