@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
@@ -195,6 +196,33 @@ def test_prepare_waits_for_a_running_postgres_and_then_reports_its_process(
             postgres.prepare(folder, sockets, HASTE)
     finally:
         process.stop(running, cluster.program().stop_signal, PATIENCE)
+
+
+@pytest.mark.skipif(not ROOT, reason="Only root has privileges to drop.")
+def test_whoever_cannot_read_a_library_cannot_run_the_product(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = data_directory.postgres_user(folder)
+    assert user is not None
+    code = f"import sys; sys.path.insert(0, {str(data_directory.ROOT)!r}); import app.settings"
+    try:
+        imported = data_directory.run_as(user, [sys.executable, "-c", code]).returncode == 0
+    except PermissionError:
+        imported = False
+    assert data_directory.can_run_product(user) is imported
+    folder.chmod(0o755)
+    library = folder / "site-packages" / "library"
+    library.mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(library.parent))
+    (library / "__init__.py").touch(mode=0o644)
+    (library / ".#__init__.py").symlink_to("an editor's lock")
+    assert data_directory.can_run_product(user) is imported
+    (library / "data.txt").touch(mode=0o600)
+    assert not data_directory.can_run_product(user)
+    (library / "data.txt").unlink()
+    assert data_directory.can_run_product(user) is imported
+    library.chmod(0o700)
+    assert not data_directory.can_run_product(user)
 
 
 def test_a_link_to_missing_data_is_reported_in_one_sentence(folder: Path, sockets: Path) -> None:
