@@ -278,13 +278,6 @@ def test_children_are_given_less_than_ten_seconds_to_stop() -> None:
     assert WORKERS_SECONDS + RELAY_SECONDS + STORES_SECONDS < 10
 
 
-def test_ctrl_c_stops_it(used_folder: Path, up: Callable[..., Up]) -> None:
-    running = up("--host", "0.0.0.0", site_mode="int").ready()
-    # Everyone knows the passwords of demo accounts.
-    assert "this machine's network can reach the site" in running.output
-    stops_without_warnings(running, signal.SIGINT)
-
-
 def stops_without_warnings(running: Up, number: signal.Signals) -> None:
     family = running.family()
     before = len(running.log)
@@ -294,17 +287,6 @@ def stops_without_warnings(running: Up, number: signal.Signals) -> None:
     warnings = {line["event"] for line in lines if line["level"] not in {"info", "debug"}}
     # On a busy machine a child may not stop in time, and others warn that they miss it.
     assert "child_killed" in warnings or warnings <= {"slow_statement"}
-
-
-def test_a_child_that_does_not_stop_is_killed_in_time(
-    used_folder: Path, up: Callable[..., Up]
-) -> None:
-    running = up().ready()
-    family = running.family()
-    for child in ("web", "relay", "redis"):
-        os.kill(running.pid_of(child), signal.SIGSTOP)
-    running.stop()
-    assert ended(family)
 
 
 def test_a_stop_during_the_start_leaves_no_process(up: Callable[..., Up]) -> None:
@@ -318,7 +300,9 @@ def test_a_stop_during_the_start_leaves_no_process(up: Callable[..., Up]) -> Non
 def test_a_killed_up_leaves_no_process_and_its_successor_ends_with_its_terminal(
     used_folder: Path, up: Callable[..., Up]
 ) -> None:
-    running = up().ready()
+    running = up("--host", "0.0.0.0", site_mode="int").ready()
+    # Everyone knows the passwords of demo accounts.
+    assert "this machine's network can reach the site" in running.output
     family = running.family()
     match = re.search(r"Redis: unix://(\S+)/redis.sock", running.output)
     assert match
@@ -332,10 +316,10 @@ def test_a_killed_up_leaves_no_process_and_its_successor_ends_with_its_terminal(
     stops_without_warnings(successor, signal.SIGHUP)
 
 
-def test_data_and_sessions_survive_a_restart_beside_another_up(
+def test_data_and_sessions_survive_ctrl_c_beside_another_up(
     up: Callable[..., Up], folder: Path, running: Up
 ) -> None:
-    """The name of its folder contains a space."""
+    """The name of its folder contains a space. The second `up` kills children that do not stop."""
     folder.chmod(0o755)
     data = folder / "my data"
     first = up("--no-demo", data=data).ready()
@@ -349,12 +333,9 @@ def test_data_and_sessions_survive_a_restart_beside_another_up(
     token = httpx.post(
         f"{first.url}/api/auth/register", json=registration, timeout=PATIENCE
     ).json()["token"]
-    admin = [sys.executable, "-m", "app", "admin", "ben@example.com", "--data", str(data)]
-    result = subprocess.run(
-        admin, capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE, check=False
-    )
+    result = completed(["admin", "ben@example.com", "--data", str(data)], variables={})
     assert result.stdout == "ben@example.com is an admin.\n", result.stderr
-    first.stop()
+    stops_without_warnings(first, signal.SIGINT)
     assert running.answers("/")
     second = up(data=data).ready()
     me = httpx.get(
@@ -364,6 +345,11 @@ def test_data_and_sessions_survive_a_restart_beside_another_up(
     assert "admin" in me.json()["roles"]
     assert "sarah.chen" not in second.output  # only an empty database gets demo accounts
     assert (data / "secret_key").stat().st_mode & 0o777 == 0o600
+    family = second.family()
+    for child in ("web", "relay", "redis"):
+        os.kill(second.pid_of(child), signal.SIGSTOP)
+    second.stop()
+    assert ended(family)
 
 
 def test_configured_databases_are_used(
