@@ -71,10 +71,10 @@ def can_run_product(user: SystemUser) -> bool:
     A process of that user looks at every file, which takes a tenth of importing them."""
     parts = [ROOT / name for name in ("app", "realtime", "jobs", "sql")]
     libraries = [path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
-    paths = [str(path.resolve()) for path in map(Path, (*parts, *libraries, ".env"))]
-    program = [sys.executable, "-S", "-c", _CAN_READ, *filter(os.path.exists, paths)]
+    paths = [path.resolve() for path in (*parts, *map(Path, libraries), Path(".env"))]
+    existing = [str(path) for path in paths if path.exists()]
     try:
-        return run_as(user, program).returncode == 0
+        return run_as(user, [sys.executable, "-S", "-c", _CAN_READ, *existing]).returncode == 0
     except PermissionError:
         return False
 

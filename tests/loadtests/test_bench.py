@@ -96,20 +96,13 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_a_peer_that_cannot_be_installed_is_skipped_with_a_reason(folder: Path) -> None:
-    """Without Node and without an index of packages, the product is measured alone."""
+def test_the_benchmarks_run_and_skip_peers_that_cannot_be_installed(folder: Path) -> None:
+    """The three fastest ones, with sockets, with bookings, and in one process. Without Node and
+    without an index of packages, the comparison measures the product alone."""
     (folder / "pip.conf").write_text("[global]\nno-index = true\n")
     alone = os.environ | {"PATH": str(folder), "PIP_CONFIG_FILE": str(folder / "pip.conf")}
-    command = [
-        sys.executable,
-        "-m",
-        "loadtests.bench",
-        "--quick",
-        "--only",
-        "p",
-        "--data",
-        str(folder),
-    ]
+    options = ["--quick", "--only", "d,f,p,w", "--data", str(folder)]
+    command = [sys.executable, "-m", "loadtests.bench", *options]
     result = subprocess.run(
         command,
         cwd=ROOT,
@@ -120,30 +113,12 @@ def test_a_peer_that_cannot_be_installed_is_skipped_with_a_reason(folder: Path) 
         check=False,
     )
     assert result.returncode == 0, result.stderr
+    assert "memory of the web process per idle socket" in result.stdout
+    assert "3 of 3" in result.stdout
+    assert "all middleware, POST /api/bookings" in result.stdout
     assert "InstaInstru: CPU of the serving process per write" in result.stdout
     skipped = [line for line in result.stderr.splitlines() if "skipped: " in line]
     assert len(skipped) == 3
     assert sum("could not be installed" in line for line in skipped) == 2
     assert skipped[2].endswith("There is no Node (node and npm) on this machine.")
     assert not any(peer.name in result.stdout for peer in peers.PEERS)
-
-
-def test_the_benchmarks_run(folder: Path) -> None:
-    """The three fastest ones, with sockets, with bookings, and in one process."""
-    command = [
-        sys.executable,
-        "-m",
-        "loadtests.bench",
-        "--quick",
-        "--only",
-        "d,f,w",
-        "--data",
-        str(folder),
-    ]
-    result = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=2 * PATIENCE, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    assert "memory of the web process per idle socket" in result.stdout
-    assert "3 of 3" in result.stdout
-    assert "all middleware, POST /api/bookings" in result.stdout
