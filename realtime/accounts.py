@@ -19,7 +19,7 @@ from realtime.watcher import Watcher
 # How many of an account's last changes, and of its last bookings, are remembered.
 MEMORY = 256
 
-# The permissions to get messages about the own bookings.
+# The permissions to get messages about one's own bookings.
 AS_STUDENT, AS_INSTRUCTOR = "view_own_bookings", "view_incoming_bookings"
 SOCKET_PERMISSIONS = frozenset({AS_STUDENT, AS_INSTRUCTOR})
 

@@ -10,11 +10,12 @@ from itertools import islice, pairwise
 from realtime import metrics
 from realtime.history import Board, Change, Event, History, Window
 
-# Cached boards per calendar, usable while they are at most STEPS changes behind.
+# The cached boards of a calendar and their bytes. A cached board is used while it is at most
+# MAX_STEPS_BEHIND changes behind.
 MAX_BOARDS = 16
 BOARDS_BYTES = 128 * 1024
-STEPS = 8
-# The most that all calendars of a process may cache.
+MAX_STEPS_BEHIND = 8
+# The bytes that all calendars of a process may cache.
 CACHE_BYTES = 64 * 1024 * 1024
 # A screen that was paused and is further behind than this gets a board instead of every step.
 MAX_STEPS_AFTER_PAUSE = 8
@@ -63,11 +64,11 @@ class Requests:
         self.booking_requested.set()
 
     def take_bookings(
-        self, limit: int, waiting: int
+        self, limit: int, max_waiting: int
     ) -> tuple[list[tuple[Event, Sequence[str]]], list[tuple[Event, Sequence[str]]]]:
-        """Returns the oldest events beyond the newest `waiting`, which are dropped, and the next
-        `limit`."""
-        dropped, rest = self.bookings[:-waiting], self.bookings[-waiting:]
+        """Takes the next `limit` events. If more than `max_waiting` wait, drops the oldest ones
+        first. Returns the dropped and the taken ones."""
+        dropped, rest = self.bookings[:-max_waiting], self.bookings[-max_waiting:]
         batch, self.bookings = rest[:limit], rest[limit:]
         if not self.bookings:
             self.booking_requested.clear()
@@ -416,7 +417,7 @@ class Calendar:
         if board is None or history is None or not history.reaches(board.version):
             return None
         later = range(board.version + 1, history.version + 1)
-        if len(later) > STEPS or any(
+        if len(later) > MAX_STEPS_BEHIND or any(
             change.needs_board for change in map(history.get, later) if change
         ):
             return None

@@ -14,11 +14,11 @@ from realtime import messages
 
 log = structlog.get_logger("history")
 
-# Changes kept per calendar, and their bytes. A screen that is further behind gets a board.
+# The changes kept per calendar, and their bytes. A screen that is further behind gets a board.
 HISTORY = 64
 HISTORY_BYTES = 128 * 1024
 # Screens get a new board instead of a change of more days than this.
-WIDEST_CHANGE = 60
+MAX_DAYS = 60
 
 
 class Window(NamedTuple):
@@ -71,9 +71,10 @@ class Change:
         self.epoch = epoch
         self.version = version
         self.events = events
-        # Screens need a new board: a setting changed, very many days did, or days are unreadable.
-        setting = events is not None and not events and not days
-        self.needs_board = setting or days is None or len(days) > WIDEST_CHANGE
+        # Screens need a new board after a changed setting, a change of very many days, or one whose
+        # days this release cannot read.
+        is_setting = events is not None and not events and not days
+        self.needs_board = is_setting or days is None or len(days) > MAX_DAYS
         content = {} if self.needs_board or days is None else days
         # A copy, because orjson's own bytes keep a buffer of 4 kB each.
         self.days = {

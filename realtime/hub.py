@@ -24,7 +24,7 @@ log = structlog.get_logger("hub")
 
 
 class Counts(NamedTuple):
-    """For the metrics."""
+    """What the hub holds now, for the metrics."""
 
     sockets: int
     calendars: int
@@ -89,8 +89,8 @@ class Hub:
         return watcher
 
     def permit(self, watcher: Watcher, permissions: frozenset[str]) -> None:
-        """Its account has these permissions now. Other ones than before mean other booking
-        messages, and lists that have to be fetched again."""
+        """Sets the current permissions of its account. If they have changed, so have the bookings
+        that it may see, so the page fetches its lists again."""
         permissions &= SOCKET_PERMISSIONS
         if permissions == watcher.permissions:
             return
@@ -99,7 +99,7 @@ class Hub:
         watcher.refresh()
 
     def _follow_own(self, watcher: Watcher) -> None:
-        """An instructor counts as watching the own calendar."""
+        """Instructors follow their own calendar, whether or not they watch it."""
         if watcher.account_id and AS_INSTRUCTOR in watcher.permissions:
             self._follow(watcher.account_id).follow_for_instructor(True)
 
@@ -202,7 +202,7 @@ class Hub:
         for watch in calendar.watches():
             watch.delay(error)
 
-    def gone(self, calendar: Calendar) -> None:
+    def calendar_not_found(self, calendar: Calendar) -> None:
         """Ends all watches of a calendar that does not exist (anymore)."""
         for watcher in tuple(self.watchers):
             if calendar.id in watcher.watches:

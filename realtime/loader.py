@@ -103,7 +103,7 @@ class Loader:
             if not self._hub.follows(calendar):
                 continue
             if board is None:
-                self._hub.gone(calendar)
+                self._hub.calendar_not_found(calendar)
             elif board.epoch != self._hub.epoch:
                 self._requests.reconcile_later(EPOCH_SECONDS)
             else:
@@ -150,7 +150,7 @@ class Loader:
         self, calendar: Calendar, since: int | None, rows: Sequence[_MissedChange] | None
     ) -> None:
         if rows is None:
-            self._hub.gone(calendar)
+            self._hub.calendar_not_found(calendar)
         elif rows[0].epoch != self._hub.epoch:
             self._requests.reconcile_later(EPOCH_SECONDS)
         else:

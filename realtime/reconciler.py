@@ -181,7 +181,7 @@ class Reconciler:
                 if calendar.id in present:
                     calendar.compare(present[calendar.id])
                 else:
-                    hub.gone(calendar)
+                    hub.calendar_not_found(calendar)
         hub.public_cache.compare(cached, present, began_at)
         hub.catch_up()
 

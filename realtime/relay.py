@@ -25,8 +25,8 @@ log = structlog.get_logger("relay")
 # The lock of shard n is LOCK + n.
 LOCK = 4_718_261_053
 BATCH = 500
-# Published changes leave the queue together, at most this long after the first of them: a removal
-# per hint costs a third of the relay's work.
+# Published changes are removed from the queue together, at most this long after the first of them.
+# Removing them after each hint would take a third of the relay's work.
 REMOVAL_SECONDS = 0.05
 # A statement that takes this long is cancelled and its connection closed.
 STATEMENT_SECONDS = 5.0
@@ -91,7 +91,8 @@ class Relay:
         self._clock = asyncio.get_running_loop().time
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._next_heartbeat = 0.0
-        self._published: list[int] = []  # what is still on the queue, and when it is due to leave
+        # The ids of published changes that are still on the queue, and when they are to be removed.
+        self._published: list[int] = []
         self._removal_due = float("inf")
         self._answered_at = self._clock()
 

@@ -14,7 +14,7 @@ from realtime.history import Window
 
 # How long a client may take to read our close frame and disconnect.
 CLOSE_SECONDS = 3.0
-# Resumes within this time need one refresh.
+# Several boards that a page resumes within this time cause one refresh.
 RESUME_SECONDS = 1.0
 # A refresh makes a page reload its lists, so each connection gets one per interval at most. The
 # next one follows at a random moment within the spread. Pages also wait up to 5 s before reloading.

@@ -141,7 +141,7 @@ async def service_of(
         rate_cents,
         list(durations),
     )
-    await pool.execute("select offer_next_start($1)", instructor_id)
+    await pool.execute("select sync_next_starts($1)", instructor_id)
     return service_id
 
 

@@ -322,7 +322,7 @@ HOT: dict[str, dict[str, Any]] = {
         "starts": [NOW],
         "valid_until": [NOW],
     },
-    "passed_next_starts": {"now": NOW - timedelta(days=1), "limit": 100},
+    "outdated_next_starts": {"now": NOW - timedelta(days=1), "limit": 100},
     "listed_services": {"max_instructors": 5},
     "sitemap_parts": {"size": 100, "max_parts": 5},
     "sitemap_instructors": {"after": account_id(7), "limit": 100},

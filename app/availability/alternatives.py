@@ -111,8 +111,8 @@ async def nearest(
             busy = await _busy(db, student_id, near, timedelta(days=reach, minutes=minutes), now)
         limits = Limits.at(now, window.free.min_advance_minutes, busy)
         alternatives = _nearest_bookable(starts, near, timedelta(minutes=minutes), limits)
-        complete = len(alternatives) == LIMIT
-        if complete and abs(alternatives[-1] - near) <= timedelta(days=reach):
+        is_complete = len(alternatives) == LIMIT
+        if is_complete and abs(alternatives[-1] - near) <= timedelta(days=reach):
             break
     return window.free.version, alternatives
 
@@ -122,7 +122,7 @@ def _nearest_bookable(
 ) -> list[datetime]:
     bookable: list[datetime] = []
     for start in _outward(starts, near):
-        if limits.allow(start) and not start_times.meets((start, start + lesson), limits.busy):
+        if limits.allow(start) and not start_times.overlaps((start, start + lesson), limits.busy):
             bookable.append(start)
             if len(bookable) == LIMIT:
                 break

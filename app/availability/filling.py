@@ -35,7 +35,7 @@ PRESETS: Mapping[str, Pattern] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class FillResult:
     """`days`: in a preview, the content of the days that would change, {"2026-11-23": [{"start",
     "end"}, …]}."""
 
@@ -45,7 +45,7 @@ class Filled:
 
 
 @dataclass(frozen=True, slots=True)
-class _FilledRow:
+class _FillRow:
     refusal: str | None
     detail: dict[str, Any] | None
     version: int
@@ -53,8 +53,8 @@ class _FilledRow:
     days: dict[str, Any] | None
 
 
-_fill_days = statement("fill_days", _FilledRow)
-_fill_from_week = statement("fill_from_week", _FilledRow)
+_fill_days = statement("fill_days", _FillRow)
+_fill_from_week = statement("fill_from_week", _FillRow)
 _standing_pattern = statement("standing_pattern", dict)
 _store_standing_pattern = statement("store_standing_pattern", int)
 _remove_standing_pattern = statement("remove_standing_pattern", int)
@@ -72,7 +72,7 @@ async def fill(
     *,
     preview: bool = False,
     now: datetime,
-) -> Filled:
+) -> FillResult:
     """Replaces the availability from `first` to `last` by a pattern, or by the week that begins on
     a Monday. Days before today stay as they are. Times keep their place on the clock. Raises
     ValidationError for a span over a year, all in the past, or too far ahead."""
@@ -88,7 +88,7 @@ async def fill(
             row = await _fill_days.one(db, **span, pattern=pattern, preview=preview, now=now)
     if row.refusal is not None:
         raise week.invalid(row.detail or {})
-    return Filled(row.days_changed, row.version, dict(sorted((row.days or {}).items())))
+    return FillResult(row.days_changed, row.version, dict(sorted((row.days or {}).items())))
 
 
 async def standing_pattern(db: Db, instructor_id: UUID) -> Pattern | None:
@@ -113,7 +113,7 @@ async def set_standing_pattern(
 
 
 async def remove_standing_pattern(db: Db, instructor_id: UUID) -> None:
-    """Removes the standing pattern. What it has filled stays."""
+    """Removes the standing pattern. The hours that it has filled stay."""
     await _remove_standing_pattern.run(db, instructor_id=instructor_id)
 
 

@@ -20,10 +20,11 @@ from app.statements import PUBLIC_SECONDS, statement
 # Nearly every calendar has free time within NEAR_DAYS; the others are read to their end.
 NEAR_DAYS = 15
 ALL_DAYS = 733
-# Days, and the rows per statement, so that it ends within its time-out.
+# The days to read, with the rows per statement, so that a statement ends within its timeout.
 BATCHES = ((NEAR_DAYS, 200), (ALL_DAYS, 20))
-# Rows that each round of a search reads, as multiples of the first. After the last round the search
-# returns its best ranking: more bounds are stale only at a half-hour, until `refresh` catches up.
+# The rows that each round of a search reads, as multiples of the first round's. After the last one
+# the search returns its best ranking: more bounds are outdated only shortly after a half-hour, until
+# `refresh` has computed them again.
 ROUNDS = (1, 4, 16)
 
 Pair = tuple[UUID, int]  # a calendar and a lesson's minutes
@@ -79,7 +80,7 @@ class _FreeTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Outdated:
+class _Key:
     instructor_id: UUID
     minutes: int
 
@@ -88,7 +89,7 @@ _next_starts = statement("next_starts", _Bound, seconds=PUBLIC_SECONDS)
 _free_next = statement("free_next", _Candidate, seconds=PUBLIC_SECONDS)
 _free_times = statement("free_times", _FreeTimes, seconds=PUBLIC_SECONDS)
 _store = statement("store_next_starts", int)
-_passed = statement("passed_next_starts", _Outdated)
+_outdated = statement("outdated_next_starts", _Key)
 
 
 async def of(db: Db, pairs: Iterable[Pair], *, now: datetime) -> dict[Pair, datetime | None]:
@@ -126,7 +127,7 @@ async def soonest(db: Db, *, limit: int, now: datetime) -> list[NextStart]:
 
 async def refresh(db: Pool, *, limit: int, now: datetime) -> int:
     """Computes up to `limit` unknown or outdated rows and returns their number."""
-    rows = await _passed.all(db, now=now, limit=limit)
+    rows = await _outdated.all(db, now=now, limit=limit)
     await _compute(db, [(row.instructor_id, row.minutes) for row in rows], now)
     return len(rows)
 
@@ -178,17 +179,18 @@ async def _read(db: Db, pairs: Sequence[Pair], days: int, now: datetime) -> list
 
 
 async def _store_starts(db: Db, starts: list[tuple[_FreeTimes, datetime | None]]) -> None:
-    revised = [(row, start) for row, start in starts if row.revision is not None]
-    notices = [timedelta(minutes=row.min_advance_minutes) for row, _ in revised]
+    """Stores the starts of lengths on offer, which have a row."""
+    stored = [(row, start) for row, start in starts if row.revision is not None]
+    notices = [timedelta(minutes=row.min_advance_minutes) for row, _ in stored]
     await _store.run(
         db,
-        instructors=[row.instructor_id for row, _ in revised],
-        minutes=[row.minutes for row, _ in revised],
-        revisions=[row.revision for row, _ in revised],
-        starts=[start for _, start in revised],
+        instructors=[row.instructor_id for row, _ in stored],
+        minutes=[row.minutes for row, _ in stored],
+        revisions=[row.revision for row, _ in stored],
+        starts=[start for _, start in stored],
         valid_until=[
             start - notice if start else None
-            for (_, start), notice in zip(revised, notices, strict=True)
+            for (_, start), notice in zip(stored, notices, strict=True)
         ],
     )
 

@@ -16,7 +16,6 @@ from typing_extensions import TypedDict
 from app import refusal, web
 from app.accounts.session import SignedIn
 from app.availability import filling, week
-from app.availability.filling import Filled
 from app.availability.requests import (
     PAGE,
     DayRanges,
@@ -146,7 +145,7 @@ async def _fill(
     redirect_to: str = "",
 ) -> Response:
     state = request.state
-    filled: Filled = await filling.fill(
+    result = await filling.fill(
         state["pool"],
         account.account_id,
         pattern,
@@ -156,9 +155,9 @@ async def _fill(
         now=state["now"](),
     )
     if preview:
-        return web.json({"days": filled.days, "days_changed": filled.days_changed})
+        return web.json({"days": result.days, "days_changed": result.days_changed})
     state["wake_up"](account.account_id)
-    content = {"days_changed": filled.days_changed, "version": filled.version}
+    content = {"days_changed": result.days_changed, "version": result.version}
     return web.done(request, content, redirect_to=redirect_to or calendar_page(first))
 
 

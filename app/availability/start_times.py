@@ -62,9 +62,9 @@ def of_day(
     if selected and fits(selected, free, minutes, limits):
         free_starts.append(selected)
     for start in free_starts:
-        states[start] = "busy" if meets((start, start + lesson), limits.busy) else "free"
+        states[start] = "busy" if overlaps((start, start + lesson), limits.busy) else "free"
     for start in [*_grid(_union([*free, *held]), lesson, zone), *(begin for begin, _ in held)]:
-        if start not in states and meets((start, start + lesson), held):
+        if start not in states and overlaps((start, start + lesson), held):
             states[start] = "held"
     return {start: states[start] for start in sorted(states) if limits.allow(start)}
 
@@ -88,7 +88,7 @@ def fits(start: datetime, free: Iterable[Span], minutes: int, limits: Limits) ->
         start.minute % 15 == 0
         and limits.allow(start)
         and any(begin <= start and end <= free_until for begin, free_until in free)
-        and not meets((start, end), limits.busy)
+        and not overlaps((start, end), limits.busy)
     )
 
 
@@ -97,12 +97,12 @@ def nearest(start: datetime, starts: Iterable[datetime], limit: int = 5) -> list
     return sorted(starts, key=lambda other: (abs(other - start), other))[:limit]
 
 
-def meets(span: Span, others: Iterable[Span]) -> bool:
+def overlaps(span: Span, others: Iterable[Span]) -> bool:
     """Whether a span overlaps any of the others."""
     return any(begin < span[1] and span[0] < end for begin, end in others)
 
 
-def released(
+def without_own_holds(
     free: Sequence[Span], held: Sequence[Span], holds: Sequence[Span]
 ) -> tuple[list[Span], list[Span]]:
     """The free and the held ranges of a day for a viewer whose own holds are `holds`: a new hold

@@ -225,7 +225,7 @@ def _span(start: datetime | None, end: datetime | None) -> tuple[datetime, datet
 def _reason_to_drop(
     notification: PendingNotification, booking: Booking | None, now: datetime
 ) -> str | None:
-    """Why this notification should not be sent any more; None if it should."""
+    """Why this notification should not be sent anymore; None if it should."""
     if notification.is_erased:
         return "account_erased"
     if notification.turned_off:
@@ -234,17 +234,17 @@ def _reason_to_drop(
         return "verified"
     if booking is None:
         return None if notification.booking_id is None else "booking_deleted"
-    moved = booking.sequence != notification.sequence
+    is_moved = booking.sequence != notification.sequence
     match notification.kind:
         case "booking_confirmed" if notification.attempts and booking.state == "cancelled":
             # It would arrive after the mail about the cancellation and contradict it. (One that was
             # never attempted goes before the cancellation, see due_notifications.)
             return "booking_cancelled"
-        case "booking_rescheduled" if moved:
+        case "booking_rescheduled" if is_moved:
             return "booking_moved"  # a later notification has the new time
         case "booking_rescheduled" if booking.state == "cancelled":
             return "booking_cancelled"
-        case "reminder" if moved:
+        case "reminder" if is_moved:
             return "booking_moved"
         case "reminder" if booking.state != "confirmed":
             return f"booking_{booking.state}"

@@ -1,5 +1,5 @@
 """Phrases used only in mails: hours, place, policy. User input is made safe for headers and
-sentences."""
+sentences. Some docstrings are examples of the result."""
 
 import re
 from datetime import datetime

@@ -97,7 +97,7 @@ routes = [
         "GET",
         "/api/notifications/preferences",
         show,
-        "Which mails the account gets",
+        "Show which mail the account gets",
         returns=PreferencesJson,
     ),
     Call(

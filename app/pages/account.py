@@ -22,7 +22,7 @@ DONE = {
     "factor-on": ("second-factor", "Your second factor is set up."),
     "recovery-codes": (
         "second-factor",
-        "You have new recovery codes. The earlier ones don’t work any more.",
+        "You have new recovery codes. The earlier ones don’t work anymore.",
     ),
     "factor-off": ("second-factor", "Your second factor is off."),
     "factor-needed": (

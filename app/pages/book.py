@@ -68,7 +68,7 @@ def _stage(lesson: Booking, now: datetime) -> str:
 
 
 def _undo_until(lesson: Booking, progress: booking.Progress, now: datetime) -> datetime | None:
-    """The time until which the booking can be undone; None if it cannot be undone any more."""
+    """The time until which the booking can be undone; None if it cannot be undone anymore."""
     until = min(progress.since + formatting.GRACE, lesson.free_cancel_until)
     return until if lesson.state == "confirmed" and now < until else None
 

@@ -16,15 +16,15 @@ from app.search import history, visitor
 from app.search.history import Search
 from app.web import Request
 
-NEXT_LESSONS = 2
-BOOK_AGAIN = 3
-RECENT_SEARCHES = 5
-HISTORY = "view_own_search_history"
-PAST_LESSONS = 10  # from which those to book again are taken
+MAX_LESSONS = 2
+MAX_BOOK_AGAIN = 3
+MAX_SEARCHES = 5
+HISTORY_PERMISSION = "view_own_search_history"
+PAST_LESSONS = 10  # read to find those to book again
 SOON = timedelta(hours=24)
 NOTICE_COOKIE = "notice"
 DISMISSED_SECONDS = 24 * 3600
-PILLS = 7
+MAX_CATEGORIES = 7
 
 
 @web.visitor
@@ -38,16 +38,16 @@ async def page(request: Request, account: SignedIn | None) -> Response:
     if account and "view_own_bookings" in account.permissions:
         student_id = account.account_id
         lessons = await booking.list_of(
-            pool, student_id, role="student", scope="upcoming", now=now, limit=NEXT_LESSONS
+            pool, student_id, role="student", scope="upcoming", now=now, limit=MAX_LESSONS
         )
         past = await booking.list_of(
             pool, student_id, role="student", scope="past", now=now, limit=PAST_LESSONS
         )
     searcher = visitor.of(request, account)
     searches: list[Search] = []
-    if not searcher.is_new and (account is None or HISTORY in account.permissions):
+    if not searcher.is_new and (account is None or HISTORY_PERMISSION in account.permissions):
         searches = await history.recent(
-            pool, request.state["write_behind"], searcher, limit=RECENT_SEARCHES
+            pool, request.state["write_behind"], searcher, limit=MAX_SEARCHES
         )
     is_student = account is not None and "create_bookings" in account.permissions
     is_dismissed = NOTICE_COOKIE in request.cookies
@@ -60,7 +60,7 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         last_place=(
             await booking.last_place(pool, account.account_id) if account and is_student else None
         ),
-        categories=(await category.categories(pool))[:PILLS],
+        categories=(await category.categories(pool))[:MAX_CATEGORIES],
         lessons=lessons,
         book_again=_to_book_again(past),
         searches=searches,
@@ -93,7 +93,7 @@ def _to_book_again(past: list[Booking]) -> list[Booking]:
     latest: dict[object, Booking] = {}
     for lesson in past:
         latest.setdefault(lesson.service_id, lesson)
-    return list(latest.values())[:BOOK_AGAIN]
+    return list(latest.values())[:MAX_BOOK_AGAIN]
 
 
 def _notice(lessons: list[Booking], own_zone: str, now: datetime) -> tuple[str, str, str]:

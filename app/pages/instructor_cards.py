@@ -17,10 +17,10 @@ from app.db import Db
 from app.statements import PUBLIC_SECONDS, statement
 
 LIMIT = 9  # on the start page
-CANDIDATES = 3 * LIMIT  # from which varied ones are selected
+CANDIDATES = 3 * LIMIT  # from which cards of varied subjects are selected
 DAYS = 7  # of each board
 TIMES = 3  # per card
-APART = timedelta(hours=1)
+MIN_DISTANCE = timedelta(hours=1)
 ZONE = "America/New_York"  # of the days and parts of the day among which cards vary
 
 
@@ -83,7 +83,8 @@ class CardRow:
 
 
 def _rank(start: datetime, seed: int) -> int:
-    """A pseudo-random rank of this start alone, so a choice stays when others are taken."""
+    """A pseudo-random rank. It depends on this start alone, so the selection of a start does not
+    change when others are taken."""
     return (int(start.timestamp()) // 900 * 7919 + seed) % 10007
 
 
@@ -176,9 +177,10 @@ def _starts(
 
 
 def spread(free: Sequence[FreeStart], seed: int, limit: int = TIMES) -> list[datetime]:
-    """Of free starts in order, the soonest and one of each later part of a day, which varies by
-    `seed`; then the soonest others, first those an hour apart. Three neighbors would say little,
-    and so would the same times on every card. cards.js mirrors it."""
+    """Selects up to `limit` of some free starts in order: the soonest, and one of each later part
+    of a day; then the soonest others, first those at least MIN_DISTANCE apart. So a card does not
+    show three neighboring times. `seed` varies the selection, so that cards do not all show the
+    same times. card_times.js mirrors it."""
     parts: dict[tuple[date, str], list[datetime]] = {}
     for each in free:
         parts.setdefault((each.day, each.part), []).append(each.start)
@@ -186,7 +188,7 @@ def spread(free: Sequence[FreeStart], seed: int, limit: int = TIMES) -> list[dat
         min(starts, key=lambda start: _rank(start, seed)) if number else starts[0]
         for number, starts in enumerate([*parts.values()][:limit])
     ]
-    for distance in (APART, timedelta(0)):
+    for distance in (MIN_DISTANCE, timedelta(0)):
         for each in free:
             if len(selection) >= limit:
                 break
@@ -211,8 +213,9 @@ async def free_next(db: Db, *, boards: BoardCache, now: datetime) -> list[Card]:
 
 
 def _varied(ranking: Sequence[NextStart]) -> list[NextStart]:
-    """Up to LIMIT of a ranking, one after the other: the soonest of those that resemble the earlier
-    choices least in their subject, their category and the part of the day they are free."""
+    """Selects up to LIMIT of a ranking, one after the other. Each is the one that resembles the
+    earlier ones least in subject, category and the part of the day when it is free; of equal ones,
+    the soonest."""
     rest = [each for each in ranking if each.start]
     selection: list[NextStart] = []
     counts: Counter[object] = Counter()
@@ -228,7 +231,7 @@ def _varied(ranking: Sequence[NextStart]) -> list[NextStart]:
 
     traits_of = {each.service_id: traits(each) for each in rest}
     while rest and len(selection) < LIMIT:
-        best = min(rest, key=resemblance)  # of equal ones, the soonest
+        best = min(rest, key=resemblance)
         rest.remove(best)
         selection.append(best)
         counts.update(traits_of[best.service_id])

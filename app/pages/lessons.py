@@ -39,7 +39,7 @@ async def page(request: Request, account: SignedIn) -> Response:
     lessons, cursor = await _lessons(request, account, scope, paging)
     linked_id = query.get("lesson")
     if linked_id and not any(str(lesson.id) == linked_id for lesson in lessons):
-        # The link of a mail to a lesson that is not upcoming any more, or too far ahead.
+        # The link of a mail to a lesson that is not upcoming anymore, or too far ahead.
         return RedirectResponse(f"/book/{quote(linked_id, safe='')}", HTTPStatus.SEE_OTHER)
     cancelled = await _own(request, account, "cancelled", state="cancelled")
     moved = await _own(request, account, "moved", state="confirmed")

@@ -143,7 +143,7 @@ class Offer:
         ]
         zone = self.selection.zone
         own = [span for span in self.own_time if formatting.local_day(span[0], zone) == day]
-        return start_times.released(free, [*held, *own], [*holds, *own])
+        return start_times.without_own_holds(free, [*held, *own], [*holds, *own])
 
     def _time(self, start: datetime, state: str) -> Time:
         zone = self.selection.zone
@@ -266,18 +266,18 @@ class Offer:
         if start < self.limits.earliest:
             return "This time is too soon to book."
         lesson = self._lesson(start)
-        if start_times.meets(lesson, self.limits.busy):
+        if start_times.overlaps(lesson, self.limits.busy):
             return (
                 "You already have a lesson at that time."
                 if any(
-                    own.state != "held" and start_times.meets(lesson, [_during(own)])
+                    own.state != "held" and start_times.overlaps(lesson, [_during(own)])
                     for own in self.own_bookings
                 )
                 else "You’re holding another lesson at that time."
             )
         day = formatting.local_day(start, selected.zone)
         _, held = self._spans(day)
-        if start_times.meets(lesson, held):
+        if start_times.overlaps(lesson, held):
             return "Someone else is booking this time right now."
         if was_free:
             return "This time has just been taken."

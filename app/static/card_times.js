@@ -2,13 +2,14 @@
 
 import { dayOf, partOfDay, wallMinutes } from "./formatting.js";
 
-const APART = 3_600_000;
+const MIN_DISTANCE = 3_600_000;
 
-// A pseudo-random rank that depends on this start only: a choice stays when others are taken.
+// A pseudo-random rank. It depends on this start alone, so the selection of a start does not change
+// when others are taken.
 const rank = (start, seed) => (Math.floor(start / 900_000) * 7919 + seed) % 10007;
 
-// Of free starts in order, the soonest and one of each later part of a day, which varies by `seed`;
-// then the soonest others, first those an hour apart.
+// Selects up to `limit` of some free starts in order: the soonest, and one of each later part of a
+// day, which varies by `seed`; then the soonest others, first those at least MIN_DISTANCE apart.
 export function spread(free, zone, seed, limit) {
   const parts = new Map();
   for (const start of free) {
@@ -19,7 +20,7 @@ export function spread(free, zone, seed, limit) {
   const least = (one, other) => (rank(other, seed) < rank(one, seed) ? other : one);
   const selection = [...parts.values()].slice(0, limit)
     .map((starts, number) => (number ? starts.reduce(least) : starts[0]));
-  for (const distance of [APART, 0]) {
+  for (const distance of [MIN_DISTANCE, 0]) {
     for (const start of free) {
       const isApart = selection.every((other) => Math.abs(start - other) >= distance);
       if (selection.length < limit && !selection.includes(start) && isApart) selection.push(start);

@@ -4,7 +4,7 @@
 import {
   addDays, clock, dayOf, daysBetween, hint, longDay, money, now, price, shortDay, soon, wire,
 } from "./formatting.js";
-import { fits, meets, nearest, ofDay, released, spans } from "./start_times.js";
+import { fits, overlaps, nearest, ofDay, withoutOwnHolds, spans } from "./start_times.js";
 
 // A hold that a new hold with this instructor replaces.
 const isReplaced = ({ state, isHere }) => state === "held" && isHere;
@@ -100,7 +100,7 @@ export class Offer {
     if (!board) return undefined;
     const holds = own.filter(isReplaced).map(({ start, end }) => [start, end]);
     const ownTime = this.ownTime.filter(([begin]) => dayOf(begin, this.zone) === day);
-    return released(
+    return withoutOwnHolds(
       spans(board.free), [...spans(board.held), ...ownTime], [...holds, ...ownTime],
     );
   }
@@ -176,13 +176,13 @@ export class Offer {
     const end = start + this.minutes * 60_000;
     if (start < now()) return "This time has passed.";
     if (start < earliest) return "This time is too soon to book.";
-    if (meets(start, end, busy)) {
+    if (overlaps(start, end, busy)) {
       const lessons = this.own.filter(({ state }) => state !== "held");
-      return meets(start, end, lessons.map((own) => [own.start, own.end]))
+      return overlaps(start, end, lessons.map((own) => [own.start, own.end]))
         ? "You already have a lesson at that time." : "You’re holding another lesson at that time.";
     }
     const [, held] = this.#ranges(day) ?? [[], []];
-    if (meets(start, end, held)) return "Someone else is booking this time right now.";
+    if (overlaps(start, end, held)) return "Someone else is booking this time right now.";
     if (wasFree) return "This time has just been taken.";
     const year = day.slice(0, 4);
     const date = year === this.today.slice(0, 4) ? "" : ` (${shortDay(day)}, ${year})`;

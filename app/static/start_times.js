@@ -6,7 +6,7 @@ import { minuteOf } from "./formatting.js";
 const ALIGNMENT = 15 * 60_000;
 
 // Whether [begin, end) overlaps any of the spans.
-export const meets = (begin, end, spans) => spans.some(([from, to]) => from < end && begin < to);
+export const overlaps = (begin, end, spans) => spans.some(([from, to]) => from < end && begin < to);
 
 export const spans = (wire) => wire.map(([begin, end]) => [Date.parse(begin), Date.parse(end)]);
 
@@ -17,11 +17,11 @@ export function ofDay(free, held, minutes, zone, limits, selected = null) {
   const freeStarts = grid(free, lesson, zone);
   if (selected !== null && fits(selected, free, minutes, limits)) freeStarts.push(selected);
   for (const start of freeStarts) {
-    states.set(start, meets(start, start + lesson, limits.busy) ? "busy" : "free");
+    states.set(start, overlaps(start, start + lesson, limits.busy) ? "busy" : "free");
   }
   const heldStarts = held.map(([begin]) => begin);
   for (const start of [...grid(union([...free, ...held]), lesson, zone), ...heldStarts]) {
-    if (!states.has(start) && meets(start, start + lesson, held)) states.set(start, "held");
+    if (!states.has(start) && overlaps(start, start + lesson, held)) states.set(start, "held");
   }
   const inTime = ([start]) => limits.earliest <= start && start <= limits.latest;
   return new Map([...states].filter(inTime).sort(([a], [b]) => a - b));
@@ -31,7 +31,7 @@ export function ofDay(free, held, minutes, zone, limits, selected = null) {
 export function fits(start, free, minutes, limits) {
   const end = start + minutes * 60_000;
   return start % ALIGNMENT === 0 && limits.earliest <= start && start <= limits.latest
-    && free.some(([from, to]) => from <= start && end <= to) && !meets(start, end, limits.busy);
+    && free.some(([from, to]) => from <= start && end <= to) && !overlaps(start, end, limits.busy);
 }
 
 export const nearest = (start, starts, limit = 5) =>
@@ -39,7 +39,7 @@ export const nearest = (start, starts, limit = 5) =>
 
 // The free and the held ranges of a day for a viewer whose own holds are `holds`: a new hold
 // replaces them, so their time counts as free. Returns [free, held].
-export function released(free, held, holds) {
+export function withoutOwnHolds(free, held, holds) {
   const own = held.flatMap(([begin, end]) => holds
     .map(([first, last]) => [Math.max(begin, first), Math.min(end, last)])
     .filter(([first, last]) => first < last));

@@ -1617,7 +1617,7 @@ export type Calls = {
     response: Booking;
     error: ValidationError | NotSignedInError | NotAllowedError | NotFoundError | TooSlowError | HoldExpiredError | HoldLimitError | WrongStateError | PayloadTooLargeError | IdempotencyMismatchError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** Which mails the account gets. */
+  /** Show which mail the account gets. */
   getNotificationsPreferences: {
     method: "GET";
     path: "/api/notifications/preferences";

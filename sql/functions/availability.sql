@@ -110,7 +110,7 @@ declare
 begin
   select c.* into strict v_calendar from calendar c
   where c.instructor_id = p_instructor for no key update;
-  with typed as materialized (
+  with entered as materialized (
     select day, number - 1 as index,
            local_instant(day + make_interval(mins => (edges ->> 0)::integer), v_calendar.time_zone)
              as starts_at,
@@ -119,12 +119,12 @@ begin
     from jsonb_each(p_days) as d (key, ranges), lateral (select key::date as day) as days,
          jsonb_array_elements(ranges) with ordinality as e (edges, number)
   )
-  select coalesce((select range_agg(tstzrange(starts_at, ends_at)) from typed
+  select coalesce((select range_agg(tstzrange(starts_at, ends_at)) from entered
                    where starts_at < ends_at), '{}'),
          (select jsonb_build_object(
                    'date', day, 'reason', 'skipped', 'index', index,
                    'edge', case when starts_at is null then 'start' else 'end' end)
-          from typed where starts_at is null or ends_at is null order by day, index limit 1)
+          from entered where starts_at is null or ends_at is null order by day, index limit 1)
   into v_new, detail;
   if detail is not null then
     refusal := 'VALIDATION_ERROR';
@@ -134,7 +134,7 @@ begin
   end if;
   v_stored := store_availability(
     v_calendar, array(select key::date from jsonb_object_keys(p_days) as key), v_new, p_base,
-    true, false, p_now);
+    p_by_hand => true, p_preview => false, p_now => p_now);
   refusal := v_stored.refusal;
   detail := v_stored.detail;
   version := v_stored.version;
@@ -194,7 +194,8 @@ begin
     from generate_series(greatest(p_first, v_today)::timestamp, p_last::timestamp,
                          interval '1 day') as day);
   v_new := pattern_ranges(p_pattern, v_days, v_calendar.time_zone);
-  v_stored := store_availability(v_calendar, v_days, v_new, null, true, p_preview, p_now);
+  v_stored := store_availability(
+    v_calendar, v_days, v_new, null, p_by_hand => true, p_preview => p_preview, p_now => p_now);
   refusal := v_stored.refusal;
   detail := v_stored.detail;
   version := v_stored.version;
@@ -242,8 +243,8 @@ begin
       where e.instructor_id = p_instructor and e.monday = date_trunc('week', day)::date)
   );
   v_stored := store_availability(
-    v_calendar, v_days, pattern_ranges(v_pattern, v_days, v_calendar.time_zone), null, false,
-    false, p_now);
+    v_calendar, v_days, pattern_ranges(v_pattern, v_days, v_calendar.time_zone), null,
+    p_by_hand => false, p_preview => false, p_now => p_now);
   version := v_stored.version;
   days_changed := cardinality(v_stored.changed);
 end
@@ -327,7 +328,9 @@ begin
     end if;
   end loop;
   if failures = '[]' then
-    v_stored := store_availability(v_calendar, v_days, v_ranges, null, true, p_preview, p_now);
+    v_stored := store_availability(
+      v_calendar, v_days, v_ranges, null, p_by_hand => true, p_preview => p_preview,
+      p_now => p_now);
     version := v_stored.version;
   end if;
   days := coalesce((
@@ -393,6 +396,7 @@ begin
 end
 $$;
 
+-- The step of a change of blackouts.
 create function blackout_step(p_instructor uuid, p_days date[]) returns bigint
 language plpgsql volatile as $$
 declare

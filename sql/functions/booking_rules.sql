@@ -59,10 +59,11 @@ begin
 end
 $$;
 
--- A booking that conflicts with a lesson, and the refusal that it causes: the student's own first,
--- a hold that the lesson replaces last (it causes none, but must be released before the constraints
--- allow another booking): an expired one, or the student's own with this instructor. `p_except` is
--- the booking to leave out when it is moved. One statement, so that it sees one snapshot.
+-- A booking that conflicts with a lesson, and the refusal that it causes. The student's own lessons
+-- come first. Holds that the lesson replaces come last: expired ones, and the student's own with
+-- this instructor. They cause no refusal, but must be released before the constraints allow another
+-- booking. `p_except` is the booking that is being moved. One statement, so that it sees one
+-- snapshot.
 create function conflicting_booking(
   p_instructor uuid, p_student uuid, p_during tstzrange, p_blocked tstzrange, p_now timestamptz,
   p_except uuid default null
@@ -136,8 +137,8 @@ language sql stable as $$
   ], null)
 $$;
 
--- What remains of a refusal by lesson_refusal after an override.
-create function overridden(
+-- The refusal of lesson_refusal, or null if staff overrides its rule.
+create function refusal_after_override(
   p_refusal text, p_override text[], p_start timestamptz, p_now timestamptz
 ) returns text
 language sql stable as $$
@@ -150,8 +151,8 @@ language sql stable as $$
 $$;
 
 -- Whether a lesson lies inside availability, outside blackouts and within one local day.
--- Availability ranges are merged, so a single one contains the lesson or none does. p_override may
--- name `availability` and `blackout`, which then do not matter.
+-- Availability ranges are merged, so a single one contains the lesson or none does. With
+-- `availability` or `blackout` in p_override, that rule is not checked.
 create function is_available(
   p_instructor uuid, p_during tstzrange, p_zone text, p_override text[] default '{}'
 ) returns boolean
@@ -204,8 +205,8 @@ begin
 end
 $$;
 
--- The time that a booking takes from the board: itself, the travel after it, as it was booked, and
--- the travel before it, as the setting is now (free_and_held subtracts the same).
+-- The time that a booking takes from the board: its own, the travel time after it (as booked), and
+-- the travel time before it (by the current setting). free_and_held subtracts the same.
 create function busy_time(p_during tstzrange, p_blocked tstzrange, p_calendar calendar)
 returns tstzrange
 language plpgsql immutable as $$

@@ -107,7 +107,7 @@ $$;
 create function after_service_change(p_instructor uuid, p_before integer[]) returns void
 language plpgsql volatile as $$
 begin
-  perform offer_next_start(p_instructor);
+  perform sync_next_starts(p_instructor);
   if offered_lengths(p_instructor) <> p_before then
     perform step(p_instructor, '{}');
   end if;

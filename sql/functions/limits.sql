@@ -13,8 +13,8 @@ language sql immutable parallel safe as $$ select 730 $$;
 create function cancellation_grace() returns interval
 language sql immutable parallel safe as $$ select interval '5 minutes' $$;
 
--- How many times a student may hold at once.
-create function most_holds() returns integer
+-- How many holds a student may have at once.
+create function max_holds() returns integer
 language sql immutable parallel safe as $$ select 3 $$;
 
 -- How long after its end a lesson without a recorded outcome is completed.

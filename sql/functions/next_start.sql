@@ -26,10 +26,10 @@ begin
 end
 $$;
 
--- Keeps one row per lesson length on offer; called after services have changed. The lock is a
--- separate statement, so that the next one sees services committed by the previous holder of the
--- lock.
-create function offer_next_start(p_instructor uuid) returns void
+-- Adds and deletes rows so that there is one for each lesson length on offer; called after services
+-- have changed. The lock is a separate statement, so that the next one sees services that the
+-- previous holder of the lock committed.
+create function sync_next_starts(p_instructor uuid) returns void
 language plpgsql volatile as $$
 begin
   perform from calendar c where c.instructor_id = p_instructor for no key update;

@@ -1,7 +1,7 @@
 -- Moves a confirmed lesson, under all the rules of a new one. The old time is free as soon as the
--- new one is taken. A null p_minutes keeps the length, which belongs to the lesson and need not be
--- offered any more. Moving a lesson back within the grace period
--- undoes the last move: it needs no notice and restores the free cancellation.
+-- new one is taken. A null p_minutes keeps the lesson's length, even if it is no longer offered.
+-- Moving a lesson back within the grace period undoes the last move: it needs no notice and
+-- restores the free cancellation.
 create function reschedule_booking(
   p_student uuid, p_booking uuid, p_start timestamptz, p_minutes integer, p_now timestamptz,
   p_key text, p_fingerprint bytea,
@@ -95,7 +95,7 @@ begin
         else least(p_start, greatest(p_start - make_interval(hours => b.free_cancel_hours),
                                      b.created_at + cancellation_grace()))
       end,
-      -- An undo is not itself undone: moving back and forth would evade the notice for good.
+      -- An undo cannot be undone: otherwise, moving back and forth would evade the notice forever.
       moved_at = case when not v_undoes then p_now end,
       moved_from = b.during, moved_free_cancel_until = b.free_cancel_until,
       sequence = b.sequence + 1, version = v_calendar.version + 1

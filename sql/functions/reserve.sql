@@ -20,7 +20,7 @@ as $$
 declare
   v_service  service;
   v_calendar calendar;
-  v_student  text;
+  v_student_name text;
   v_during   tstzrange := tstzrange(p_start, p_start + make_interval(mins => p_minutes));
   v_blocked  tstzrange;
   v_location text := case when p_held_until is null then p_location end;
@@ -44,14 +44,14 @@ begin
     end if;
   end if;
 
-  -- The first check takes no locks, so that most losers of a rush need not queue.
+  -- The first check takes no locks. So in a rush for one time, most calls that lose do not queue.
   select s.* into v_service from service s where s.id = p_service;
   select c.* into v_calendar from calendar c where c.instructor_id = v_service.instructor_id;
   refusal := lesson_refusal(
     p_student, v_service, v_calendar, p_start, p_minutes, p_location_type, v_location, p_now);
   if p_override is not null then
     v_override := necessary_override(v_calendar, v_during, p_now);
-    refusal := overridden(refusal, p_override, p_start, p_now);
+    refusal := refusal_after_override(refusal, p_override, p_start, p_now);
   end if;
   if refusal is null then
     select c.* into v_conflict
@@ -60,10 +60,10 @@ begin
     refusal := v_conflict.refusal;
   end if;
 
-  -- The second check, under the locks. Whether the time is free is read in the same way as for the
-  -- board; only if it is not, or a hold must be released, does it matter why.
+  -- The second check, under the locks. It first looks only at whether the time is free, as for the
+  -- board. The reason is looked for if it is not, or if a hold must be released.
   if refusal is null then
-    select a.full_name into v_student from account a
+    select a.full_name into v_student_name from account a
     where a.id = p_student and a.erasure_began_at is null for no key update;
     if not found then  -- the account was erased meanwhile
       refusal := case when v_actor = p_student then 'NOT_SIGNED_IN' else 'NOT_FOUND' end;
@@ -84,7 +84,7 @@ begin
       p_student, v_service, v_calendar, p_start, p_minutes, p_location_type, v_location, p_now);
     if p_override is not null then
       v_override := necessary_override(v_calendar, v_during, p_now);
-      refusal := overridden(refusal, p_override, p_start, p_now);
+      refusal := refusal_after_override(refusal, p_override, p_start, p_now);
     end if;
     if refusal is null and (v_conflict.is_replaced or not v_time.free @> v_during) then
       select c.* into v_conflict
@@ -100,7 +100,7 @@ begin
              v_replaces or coalesce(bool_or(h.instructor_id = v_service.instructor_id), false)
       into v_holds, v_replaces
       from live_holds(p_student, p_now) as h;
-      refusal := case when v_holds >= most_holds() then 'HOLD_LIMIT' end;
+      refusal := case when v_holds >= max_holds() then 'HOLD_LIMIT' end;
     end if;
     if refusal is null and p_max_upcoming is not null and not v_replaces then
       detail := too_many_upcoming(p_student, p_max_upcoming, p_now);
@@ -186,7 +186,7 @@ begin
     v_events || booking_event('created', v_booking, 0), p_now, p_override => v_override);
   select to_jsonb(d) into booking
   from account a,
-       booking_columns(v_booking, a.full_name, v_student, v_calendar.time_zone) as d
+       booking_columns(v_booking, a.full_name, v_student_name, v_calendar.time_zone) as d
   where a.id = v_booking.instructor_id;
   if p_key is not null then
     perform store_answer(v_actor, p_key, p_fingerprint, booking, p_now);
@@ -194,8 +194,8 @@ begin
 end
 $$;
 
--- If the student has p_limit lessons and holds ahead: their number, and the seconds until the first
--- of them has ended.
+-- The detail of RATE_LIMITED for a student with p_limit or more upcoming lessons and holds: their
+-- number, and the seconds until the first of them ends. Null if there are fewer.
 create function too_many_upcoming(p_student uuid, p_limit integer, p_now timestamptz) returns jsonb
 language sql stable as $$
   select jsonb_build_object(

@@ -1,7 +1,7 @@
 -- Gives an account exactly these roles. Both accounts are locked, so the actor is still an admin
 -- when the change commits, and one admin always remains. A new instructor gets a profile and a
--- calendar; an account that is no instructor any more takes no new bookings, and its booked lessons
--- stay. Only an admin can give a removed role again.
+-- calendar. An account that is no longer an instructor gets no new bookings; its booked lessons
+-- stay. Only an admin can give back a removed role.
 create function set_roles(
   p_actor uuid, p_account uuid, p_roles text[],
   out refusal text, out added text[], out removed text[]

@@ -27,8 +27,8 @@ $$;
 
 -- One step of a calendar, whose row the caller has locked: the version rises by one, and the outbox
 -- gets the new content of the board's altered days. p_events: see booking_event. A step without
--- dates and events makes watchers reload the board. So does a step of more than 60 dates, which
--- would be more data than the days they show; it cannot have events.
+-- dates and events makes watchers reload the board. So does a step of more than 60 dates, because
+-- their content would be larger than a board; such a step cannot have events.
 create function step(p_instructor uuid, p_dates date[], p_events jsonb default '[]')
 returns bigint
 language plpgsql volatile as $$
@@ -56,8 +56,8 @@ end
 $$;
 
 -- One event of a change. It passes through Redis, so it contains ids and no personal data.
--- previous_version is the booking's version before the change (0: a new booking); by adding up the
--- differences a reader detects missing events.
+-- previous_version is the booking's version before the change (0: a new booking). A reader adds up
+-- the differences to detect missing events.
 create function booking_event(p_event text, p_booking booking, p_previous_version bigint)
 returns jsonb
 language sql stable as $$
@@ -99,8 +99,9 @@ begin
 end
 $$;
 
--- Ends a hold. The actor gives it up; once it has expired, nobody is the actor. The caller has
--- locked its calendar and makes the step to p_version. Returns null if it is no longer held.
+-- Ends a hold that p_actor gives up, or that has expired, which the audit records without an actor.
+-- The caller has locked its calendar and makes the step to p_version. Returns null if it is no
+-- longer held.
 create function end_hold(p_booking uuid, p_version bigint, p_actor uuid, p_now timestamptz)
 returns booking
 language plpgsql volatile as $$

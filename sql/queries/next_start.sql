@@ -84,7 +84,7 @@ from (
 ) as row
 where n.instructor_id = row.instructor_id and n.minutes = row.minutes;
 
--- name: passed_next_starts
+-- name: outdated_next_starts
 -- Rows to compute: invalidated ones, and those whose start is too soon to be booked.
 select n.instructor_id, n.minutes
 from next_start n

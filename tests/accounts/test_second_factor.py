@@ -328,7 +328,7 @@ async def test_the_page_shows_new_codes_once_and_how_many_are_left(
     answer = await page.form(CODES).send(limited, password=factories.PASSWORD)
     assert answer.status_code == 303
     page_with_codes = await visit(limited, answer.headers["location"])
-    assert "The earlier ones don’t work any more." in page_with_codes.text
+    assert "The earlier ones don’t work anymore." in page_with_codes.text
     assert codes[1] not in page_with_codes.text
     await pool.execute("delete from recovery_code")
     assert "You have no recovery codes." in (await visit(limited, "/account")).text

@@ -92,8 +92,11 @@ def test_the_time_of_the_viewers_own_hold_counts_as_free() -> None:
         return start_times.pairs(instants)
 
     free, held = hours(9, 10, 12, 13), hours(10, 12)
-    assert start_times.released(free, held, hours(10, 11)) == (hours(9, 11, 12, 13), hours(11, 12))
-    assert start_times.released(free, held, hours(10, 12)) == (hours(9, 13), [])
+    assert start_times.without_own_holds(free, held, hours(10, 11)) == (
+        hours(9, 11, 12, 13),
+        hours(11, 12),
+    )
+    assert start_times.without_own_holds(free, held, hours(10, 12)) == (hours(9, 13), [])
     # The board decides: a hold that it does not show frees nothing.
-    assert start_times.released(free, [], hours(10, 11)) == (free, [])
-    assert start_times.released(free, held, []) == (free, held)
+    assert start_times.without_own_holds(free, [], hours(10, 11)) == (free, [])
+    assert start_times.without_own_holds(free, held, []) == (free, held)

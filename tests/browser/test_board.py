@@ -197,7 +197,7 @@ async def test_an_emptied_week_links_to_a_free_time_beyond_the_loaded_days(
     await link.click()
     await expect(time_button(page, anna.at("09:00", day=50))).to_be_visible()
     await expect(page.locator(f"#day-{anna.day(50)}")).to_be_focused()
-    # That time is taken as well: no link leads to it any more.
+    # That time is taken as well: no link leads to it anymore.
     await week.replace_days(pool, anna.id, {anna.day(50): []}, now=utc_now())
     await expect(sentence).to_be_visible()
     await expect(link).to_be_hidden()

@@ -36,7 +36,7 @@ DAYS = (
 
 USE_CLOCK = "(hours) => { document.documentElement.dataset.clock = hours; }"
 SCRIPT = """async (cases) => {
-  const { ofDay, fits, nearest, released, spans } = await import("/static/start_times.js");
+  const { ofDay, fits, nearest, withoutOwnHolds, spans } = await import("/static/start_times.js");
   const format = await import("/static/formatting.js");
   return cases.map(({ free, held, busy, minutes, zone, earliest, latest, start: startText }) => {
     const limits = {
@@ -47,8 +47,9 @@ SCRIPT = """async (cases) => {
     const day = format.dayOf(start, zone);
     return {
       starts: [...states].map(([at, state]) => [format.wire(at), state]),
-      released: released(spans(free), spans(held), [[start, start + minutes * 60_000]])
-        .map((ranges) => ranges.map((range) => range.map(format.wire))),
+      without_own_holds: withoutOwnHolds(
+        spans(free), spans(held), [[start, start + minutes * 60_000]],
+      ).map((ranges) => ranges.map((range) => range.map(format.wire))),
       fits: fits(start, spans(free), minutes, limits),
       nearest: nearest(start, [...states.keys()]).map(format.wire),
       texts: [
@@ -109,9 +110,9 @@ def on_the_server(case: dict[str, Any]) -> dict[str, Any]:
     day = formatting.local_day(start, zone)
     return {
         "starts": [[wire.instant(at), state] for at, state in states.items()],
-        "released": [
+        "without_own_holds": [
             [[wire.instant(edge) for edge in span] for span in ranges]
-            for ranges in start_times.released(
+            for ranges in start_times.without_own_holds(
                 free, held, [(start, start + timedelta(minutes=minutes))]
             )
         ],

@@ -154,7 +154,7 @@ async def test_a_calendar_of_many_short_ranges_is_read_once_per_list(
            from catalog_service where slug <> 'piano' order by slug limit 65""",
         anna.id,
     )
-    await pool.execute("select offer_next_start($1)", anna.id)
+    await pool.execute("select sync_next_starts($1)", anna.id)
     reads: list[str] = []
 
     def note(record: Any) -> None:

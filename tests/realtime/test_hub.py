@@ -244,7 +244,7 @@ async def test_a_calendar_that_is_gone_is_not_found() -> None:
     database = Database()
     watcher = database.watch(recorder := Recorder())
     database.answer()
-    database.hub.gone(database.hub.calendars[database.id])
+    database.hub.calendar_not_found(database.hub.calendars[database.id])
     assert recorder.messages[-1]["code"] == "NOT_FOUND"
     assert recorder.messages[-1]["instructor"] == database.id
     assert watcher.watches == {}
