@@ -47,6 +47,10 @@ MAX_CANDIDATES_PER_STATEMENT = 1_000
 MAX_ATTEMPTS = 16
 # The audiences whose services also suit this one. Services without an audience suit everyone.
 _INCLUDED_AUDIENCES = {"seniors": ["seniors", "adults"]}
+# Among the audiences of a statement, it leaves out services for everyone.
+_NOT_EVERYONE = ""
+# The first value of a cursor among them, instead of `soonest`.
+_FOR_EVERYONE = "everyone"
 
 # The criteria that can be dropped, from the one that matters least.
 _DROPPABLE: dict[str, tuple[str, ...]] = {
@@ -77,6 +81,8 @@ class Item:
     areas: list[str]
     minutes: int
     next_available: datetime | None
+    # By `soonest`, in a search for an audience: one of the services that come after its own.
+    is_for_everyone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,7 @@ class Position:
     start: datetime | None = None
     rate: int | None = None
     instructor_id: UUID | None = None
+    is_for_everyone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +200,38 @@ async def find(
     sort: Sort = "soonest",
     after: Position | None = None,
 ) -> Matches:
-    """Up to `limit` services that satisfy every criterion, after the one at `after`."""
+    """Up to `limit` services that satisfy every criterion, after the one at `after`. By `soonest`,
+    those for the audience come before those for everyone."""
     filters = _filters(criteria, vocabulary)
     if criteria.outside or filters["services"] == []:
         return NOTHING
     hours = hours_of(criteria, now=now)
+    if sort != "soonest" or not filters["audiences"]:
+        return await _find(db, filters, hours, now=now, limit=limit, sort=sort, after=after)
+    first = NOTHING
+    if after is None or not after.is_for_everyone:
+        own = filters | {"audiences": [*filters["audiences"], _NOT_EVERYONE]}
+        first = await _find(db, own, hours, now=now, limit=limit, sort=sort, after=after)
+        after = None
+    rest = NOTHING
+    if len(first.items) < limit:
+        everyone = filters | {"audiences": []}
+        limit -= len(first.items)
+        rest = await _find(db, everyone, hours, now=now, limit=limit, sort=sort, after=after)
+    items = [*first.items, *(replace(item, is_for_everyone=True) for item in rest.items)]
+    return Matches(items, first.is_cut or rest.is_cut)
+
+
+async def _find(
+    db: Db,
+    filters: dict[str, Any],
+    hours: Hours | None,
+    *,
+    now: datetime,
+    limit: int,
+    sort: Sort,
+    after: Position | None,
+) -> Matches:
     if hours is None:
         items = await _next_items(db, filters, now=now, limit=limit, sort=sort, after=after)
         return Matches(items)
@@ -288,7 +322,8 @@ def cursor_key(item: Item, sort: Sort) -> list[Any]:
     """The values in the cursor of the page that begins after this result."""
     start = item.next_available and wire.instant(item.next_available)
     key = {"soonest": start, "price": item.hourly_rate_cents}.get(sort)
-    return [sort, key, item.instructor_id, item.service_id]
+    part = _FOR_EVERYONE if item.is_for_everyone else sort
+    return [part, key, item.instructor_id, item.service_id]
 
 
 def cursor_position(paging: wire.Paging, sort: Sort) -> Position | None:
@@ -298,13 +333,18 @@ def cursor_position(paging: wire.Paging, sort: Sort) -> Position | None:
     if values is None:
         return None
     cursor_sort, key, instructor_id, service_id = values
+    is_for_everyone = cursor_sort == _FOR_EVERYONE
+    if is_for_everyone:
+        cursor_sort = "soonest"
     if cursor_sort != sort or isinstance(key, int) != (sort == "price"):
         raise refusal.ValidationError(
             "This cursor isn’t valid. Start again without one.", field="cursor"
         )
     if sort == "price":
         return Position(service_id, rate=key)
-    return Position(service_id, start=key, instructor_id=instructor_id)
+    return Position(
+        service_id, start=key, instructor_id=instructor_id, is_for_everyone=is_for_everyone
+    )
 
 
 def _sort_key(value: object) -> datetime | int | None:

@@ -22,7 +22,7 @@ $$;
 
 -- The services that match all criteria except the time; null matches everything. `minutes` is the
 -- requested length, or the shortest on offer. Without levels or audiences, a service is for
--- everyone. Inlined into its callers, which leave out inactive calendars.
+-- everyone; an empty string among p_audiences leaves those out. Inlined into its callers, which leave out inactive calendars.
 create function matching_offers(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words tsquery
@@ -36,7 +36,8 @@ language sql stable as $$
     and (p_max is null or s.hourly_rate_cents <= p_max)
     and (p_minutes is null or p_minutes = any (s.durations_minutes))
     and (p_level is null or s.levels = '{}' or p_level = any (s.levels))
-    and (p_audiences is null or s.audiences = '{}' or s.audiences && p_audiences)
+    and (p_audiences is null or s.audiences && p_audiences
+         or s.audiences = '{}' and '' <> all (p_audiences))
     and (p_words is null or s.document @@ p_words)
     and (p_areas is null or exists (
       select from instructor_area x

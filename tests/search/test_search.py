@@ -33,6 +33,15 @@ async def search_json(client: httpx.AsyncClient, q: str, **filters: Any) -> dict
     return content
 
 
+async def names_by_page(client: httpx.AsyncClient, q: str, limit: int) -> list[str]:
+    page = await search_json(client, q, limit=limit)
+    pages = [page]
+    while page["next_cursor"]:
+        page = await search_json(client, q, limit=limit, cursor=page["next_cursor"])
+        pages.append(page)
+    return [item["instructor"]["name"] for page in pages for item in page["items"]]
+
+
 async def teaches_in(pool: Pool, instructor: Instructor, *areas: str) -> None:
     await pool.executemany(
         "insert into instructor_area values ($1, $2)", [(instructor.id, area) for area in areas]
@@ -80,6 +89,34 @@ async def test_a_service_without_levels_or_audiences_suits_everyone(
     assert sorted(await names(client, "advanced piano")) == ["Anna", "Carl"]
     assert await names(client, "piano for my 8 year old") == ["Carl"]
     assert sorted(await names(client, "piano for seniors")) == ["Anna", "Carl"]
+
+
+async def test_services_for_an_audience_come_before_those_for_everyone(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    """Anna teaches everyone, and sooner than Carl, who teaches children."""
+    for name, hour, audiences in (
+        ("Anna", "10:00", []),
+        ("Bela", "11:00", []),
+        ("Carl", "14:00", ["kids"]),
+        ("Emil", "15:00", ["adults", "kids"]),
+        ("Dora", "10:00", ["adults"]),
+    ):
+        account = await factories.instructor(pool, name, hours=(hour, "20:00"))
+        await pool.execute("delete from availability where lower(during) < $1", account.at("00:00"))
+        await pool.execute(
+            "update service set audiences = $2 where id = $1", account.service_id, audiences
+        )
+    day = account.day(3).isoformat()
+    for query in ("piano for my 7 year old", f"kids piano {day}"):
+        assert await names(client, query) == ["Carl", "Emil", "Anna", "Bela"]
+        for limit in (1, 2, 3):
+            assert await names_by_page(client, query, limit) == ["Carl", "Emil", "Anna", "Bela"]
+    assert await names(client, "piano for adults") == ["Dora", "Emil", "Anna", "Bela"]
+    assert await names(client, "piano for teens") == ["Anna", "Bela"]
+    assert (await names(client, f"piano {day}"))[-1] == "Emil"
+    # An order that the query names counts more.
+    assert await names(client, "piano for kids", sort="newest") == ["Emil", "Carl", "Bela", "Anna"]
 
 
 async def test_other_words_are_looked_up_in_names_and_texts(
