@@ -300,7 +300,7 @@ class Limiter:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Limiter]:
+async def open_limiter(settings: Settings) -> AsyncIterator[Limiter]:
     """The limiter of this process."""
     limiter = Limiter(settings)
     try:

@@ -97,7 +97,7 @@ def build(
             if settings.site_mode != "int":
                 await maintenance.raise_site_mode(pool, settings.site_mode)
             async with (
-                limits.opened(settings) as limiter,
+                limits.open_limiter(settings) as limiter,
                 monitoring.open_monitor(settings) as monitor,
                 realtime.lifespan.running(
                     settings,

@@ -266,7 +266,7 @@ def _request_body(call: Call, schemas: "_Schemas") -> Schema | None:
 
 
 def _form(call: Call) -> Schema:
-    """The fields of a form: those of the JSON that are no lists or objects, and those for forms
+    """The fields of a form: those of the JSON that are not lists or objects, and those for forms
     only. See "Forms" in docs/api.md for the others."""
     assert call.body is not None
     schema: Schema = tidy(call.body.model_json_schema())

@@ -1,5 +1,5 @@
-"""Writes that no request waits for: a bounded queue, written in batches by a supervised task. What
-does not fit, or cannot be written, is dropped and counted."""
+"""Writes that no request waits for: a bounded queue of rows, written in batches by a supervised
+task. Rows that do not fit, or cannot be written, are dropped and counted."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ BATCH = 500
 # How long a read waits for earlier writes.
 FLUSH_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
-# Then the batch is dropped, so that it does not block the rows behind it.
+# After this many attempts a batch is dropped, so that it does not block the rows behind it.
 MAX_ATTEMPTS = 60
 
 _WRITTEN = Counter("write_behind_written", "Rows written after their request.")
@@ -52,7 +52,7 @@ class WriteBehind:
         self._wakeup.set()
 
     async def flush(self) -> None:
-        """Waits until the rows of before are written, for at most FLUSH_SECONDS."""
+        """Waits until the rows that are queued now are written, for at most FLUSH_SECONDS."""
         if self._finished == self._queued:
             return
         finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -64,7 +64,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         raise SettingsError("REDIS_URL: the worker needs a Redis. (`python -m app up` starts one.)")
     mail.sender(settings.mail_from)
     slow_log.configure(settings.slow_query_ms)
-    with smtp.opened(settings) as mailer:
+    with smtp.open_mailer(settings) as mailer:
         # One connection per delivery, plus the dispatcher, the next starts, the nightly jobs, the
         # reminders and the sweep.
         database_url = settings.database_url.get_secret_value()

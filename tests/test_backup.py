@@ -130,7 +130,7 @@ async def test_a_backup_is_verified_and_a_restore_brings_everything_back_in_a_ne
     ]
 
 
-async def test_a_backup_that_differs_is_no_backup(
+async def test_a_backup_that_differs_from_its_source_is_an_error(
     pool: Pool, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The original changes between the dump and the comparison, as if the dump had lost it."""
@@ -207,7 +207,7 @@ async def test_on_prod_a_restore_needs_an_empty_database(
         await postgres.drop(name)
 
 
-def test_a_password_is_no_argument_of_a_program() -> None:
+def test_a_password_is_not_passed_as_an_argument_of_a_program() -> None:
     address = "postgresql://someone:hun%40ter2@db:5433/lessons?sslmode=require"
     assert (
         backup._without_password(address) == "postgresql://someone@db:5433/lessons?sslmode=require"

@@ -70,7 +70,7 @@ async def test_every_test_has_a_migrated_database_of_its_own(pool: Pool) -> None
     )
 
 
-async def test_no_data_of_another_test_is_in_it(pool: Pool) -> None:
+async def test_a_test_database_contains_no_data_of_other_tests(pool: Pool) -> None:
     assert await pool.fetchval("select count(*) from account") == 0
 
 
@@ -199,7 +199,7 @@ def test_prepare_waits_for_a_running_postgres_and_then_reports_its_process(
 
 
 @pytest.mark.skipif(not ROOT, reason="Only root has privileges to drop.")
-def test_whoever_cannot_read_a_library_cannot_run_the_product(
+def test_a_user_who_cannot_read_a_library_cannot_run_the_product(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = data_directory.postgres_user(folder)

@@ -28,7 +28,7 @@ def limited(settings: Settings) -> Settings:
 
 
 async def test_a_call_above_the_limit_is_refused_with_retry_after(limited: Settings) -> None:
-    async with limits.opened(limited) as limiter:
+    async with limits.open_limiter(limited) as limiter:
         for _ in range(3):
             await limiter.hit(THREE, "ben")
         with pytest.raises(refusal.RateLimited) as refused:
@@ -43,7 +43,7 @@ async def test_a_check_does_not_count_and_forget_resets_the_count(
 ) -> None:
     if not with_redis:
         redis_server.kill()
-    async with limits.opened(limited) as limiter:
+    async with limits.open_limiter(limited) as limiter:
         for _ in range(3):
             await limiter.attempt(check=[(THREE, "ben")])
             await limiter.hit(THREE, "ben")
@@ -55,7 +55,7 @@ async def test_a_check_does_not_count_and_forget_resets_the_count(
 
 
 async def test_two_processes_share_their_counts(limited: Settings) -> None:
-    async with limits.opened(limited) as one, limits.opened(limited) as other:
+    async with limits.open_limiter(limited) as one, limits.open_limiter(limited) as other:
         await one.hit(THREE, "ben")
         await other.hit(THREE, "ben")
         await one.hit(THREE, "ben")
@@ -66,7 +66,7 @@ async def test_two_processes_share_their_counts(limited: Settings) -> None:
 async def test_without_redis_each_process_counts_alone(
     limited: Settings, redis_server: RedisServer
 ) -> None:
-    async with limits.opened(limited) as limiter:
+    async with limits.open_limiter(limited) as limiter:
         await limiter.hit(THREE, "ben")
         redis_server.kill()
         for _ in range(3):
@@ -79,7 +79,7 @@ async def test_without_redis_each_process_counts_alone(
 async def test_keys_in_redis_contain_no_personal_data(
     limited: Settings, redis_server: RedisServer
 ) -> None:
-    async with limits.opened(limited) as limiter:
+    async with limits.open_limiter(limited) as limiter:
         await limiter.hit(THREE, "ben@example.com")
     async with Redis.from_url(redis_server.url) as redis:
         (key,) = await redis.keys("*")
@@ -89,7 +89,7 @@ async def test_keys_in_redis_contain_no_personal_data(
 async def test_attempts_of_several_subjects_are_one_round_trip_up_to_the_first_refusal(
     limited: Settings, redis_server: RedisServer
 ) -> None:
-    async with limits.opened(limited) as limiter, Redis.from_url(redis_server.url) as redis:
+    async with limits.open_limiter(limited) as limiter, Redis.from_url(redis_server.url) as redis:
         await limiter.attempt((THREE, "the address"))  # loads the script
         before = int((await redis.info("stats"))["total_commands_processed"])
         await limiter.attempt((THREE, "the address"), (THREE, "ben"), check=[(THREE, "anna")])
@@ -106,7 +106,7 @@ async def test_attempts_of_several_subjects_are_one_round_trip_up_to_the_first_r
 
 
 async def test_limits_can_be_turned_off(settings: Settings) -> None:
-    async with limits.opened(settings) as limiter:
+    async with limits.open_limiter(settings) as limiter:
         for _ in range(10):
             await limiter.hit(THREE, "ben")
 
@@ -285,7 +285,7 @@ async def test_all_accounts_of_an_address_share_its_limit(
 async def test_requests_of_a_class_are_one_round_trip_and_none_once_refused(
     limited: Settings, redis_server: RedisServer, three_each: None
 ) -> None:
-    async with limits.opened(limited) as limiter, Redis.from_url(redis_server.url) as redis:
+    async with limits.open_limiter(limited) as limiter, Redis.from_url(redis_server.url) as redis:
         await limiter.count("write", "203.0.113.7", "ben")  # loads the script
 
         async def commands() -> int:
@@ -312,7 +312,7 @@ async def test_requests_of_a_class_are_one_round_trip_and_none_once_refused(
 async def test_without_redis_the_classes_are_counted_in_the_process(
     limited: Settings, redis_server: RedisServer, three_each: None
 ) -> None:
-    async with limits.opened(limited) as limiter:
+    async with limits.open_limiter(limited) as limiter:
         redis_server.kill()
         for _ in range(3):
             await limiter.count("lessons", "203.0.113.7", "ben")

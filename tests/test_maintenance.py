@@ -217,7 +217,7 @@ async def test_on_stg_a_terminal_is_asked_for_confirmation(
     assert [line["outcome"] for line in audited(audit_log)] == outcomes
 
 
-async def test_a_pipe_is_no_terminal(operate: Operate, pool: Pool, audit_log: Path) -> None:
+async def test_a_pipe_is_not_a_terminal(operate: Operate, pool: Pool, audit_log: Path) -> None:
     reader, writer = os.pipe()
     os.write(writer, b"stg\nstg\n")
     os.close(writer)

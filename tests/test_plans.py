@@ -577,7 +577,7 @@ OPERATOR_COMMANDS = {
 }
 
 
-def test_what_anybody_may_read_is_cancelled_after_two_seconds() -> None:
+def test_public_statements_are_cancelled_after_two_seconds() -> None:
     public = {
         "instructor",
         "search_page",

@@ -63,7 +63,9 @@ async def as_app(app_database_url: str) -> AsyncIterator[Pool]:
         "delete from role",
     ],
 )
-async def test_it_cannot_alter_the_schema_or_reach_the_server(as_app: Pool, statement: str) -> None:
+async def test_the_app_role_cannot_alter_the_schema_or_reach_the_server(
+    as_app: Pool, statement: str
+) -> None:
     with pytest.raises(
         (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidObjectDefinitionError)
     ) as refused:
@@ -88,14 +90,14 @@ async def test_the_settings_of_tests_and_of_every_process_use_it(
     assert {row["application_name"] for row in rows} >= {"web", "live"}
 
 
-async def test_its_sessions_have_the_same_defaults_as_those_of_the_owner(
+async def test_the_app_role_has_the_same_session_defaults_as_the_owner(
     as_app: Pool, pool: Pool
 ) -> None:
     for setting in ("search_path", "timezone", "statement_timeout", "lock_timeout", "jit"):
         assert await as_app.fetchval(f"show {setting}") == await pool.fetchval(f"show {setting}")
 
 
-async def test_it_may_use_tables_and_sequences_that_the_owner_adds(
+async def test_the_app_role_may_use_tables_and_sequences_that_the_owner_adds(
     pool: Pool, as_app: Pool
 ) -> None:
     await pool.execute("create table diary (id serial, words text)")

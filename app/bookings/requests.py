@@ -78,7 +78,7 @@ def idempotent(
     async def with_call(request: Request, account: SignedIn) -> Response:
         call, key = None, request.headers.get("idempotency-key")
         if key is None:
-            key = await web.layer_field(request, "_idempotency_key")
+            key = await web.internal_field(request, "_idempotency_key")
         if key is not None:
             path = request.scope["path"]
             call = idempotency.call(key, request.method, path, await request.body())

@@ -131,7 +131,7 @@ async def cancel(request: Request, account: SignedIn, call: KeyedCall | None) ->
         redirect_to = _on_teach(lesson, "cancelled")
     elif account.account_id != lesson.student_id:
         redirect_to = _for_staff(lesson, "cancelled")
-    elif await web.layer_field(request, "_page") == book_page:
+    elif await web.internal_field(request, "_page") == book_page:
         redirect_to = book_page
     else:
         redirect_to = f"/lessons?cancelled={lesson.id}"

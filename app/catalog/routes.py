@@ -139,8 +139,8 @@ class PriceForm(Form):
     @model_validator(mode="before")
     @classmethod
     def _read_form(cls, fields: Any) -> Any:
-        """A form has the price in dollars, as typed. Text that is no price becomes 0 cents, which
-        `Rate` refuses."""
+        """A form has the price in dollars, as typed. Text that is not a price becomes 0 cents,
+        which `Rate` refuses."""
         if isinstance(fields, dict) and "hourly_rate" in fields:
             text = str(fields["hourly_rate"]).strip().replace(",", "")
             dollars = re.fullmatch(r"\$?([0-9]{1,4})(?:\.([0-9]{1,2}))?", text)

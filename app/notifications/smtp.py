@@ -176,7 +176,7 @@ class _Connection:
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Mailer | None]:
+def open_mailer(settings: Settings) -> Iterator[Mailer | None]:
     """Yields a mailer for SMTP_URL; None if it is not set. Raises SettingsError if it is
     invalid."""
     smtp_url = settings.smtp_url.get_secret_value()

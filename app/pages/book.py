@@ -92,8 +92,8 @@ async def _offer(
         return None
     today = formatting.local_day(request.state["now"](), lesson.time_zone)
     first = first_of_week(formatting.local_day(lesson.starts_at, lesson.time_zone), today)
-    selected = Selection(profile, service, minutes, lesson.starts_at, first, today)
-    return await offer.read(request, account, selected)
+    selection = Selection(profile, service, minutes, lesson.starts_at, first, today)
+    return await offer.read(request, account, selection)
 
 
 def _alternatives(current: Offer | None, refused: list[datetime] | None) -> list[datetime]:

@@ -113,8 +113,8 @@ async def page(request: Request, account: SignedIn) -> Response:
 
 
 def _monday(text: str, today: date) -> date:
-    """The Monday of the week of the requested day. Of this week, if the text is no date or the day
-    cannot be planned."""
+    """The Monday of the week of the requested day. Of this week, if the text is not a date or the
+    day cannot be planned."""
     try:
         day = wire.local_date(text)
     except ValueError:

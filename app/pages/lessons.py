@@ -130,7 +130,7 @@ def _can_undo(terms: Terms, now: datetime) -> bool:
 
 
 @web.may("view_own_bookings")
-async def again(request: Request, account: SignedIn) -> Response:
+async def book_again(request: Request, account: SignedIn) -> Response:
     """To the instructor's page: the same service and length, in the week of the next free time."""
     pool, now = request.state["pool"], request.state["now"]()
     lesson = await booking.find(pool, web.path_id(request), viewer=account.account_id)

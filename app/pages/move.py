@@ -58,7 +58,7 @@ class Move:
 
     @property
     def action(self) -> str:
-        """Move to Wed 1:00 pm, Move to tomorrow 1:00 pm"""
+        """The text of the button, such as "Move to Wed 1:00 pm" or "Move to tomorrow 1:00 pm"."""
         moment = self.offer.brief_moment
         near = moment.startswith("To")
         return f"Move to {moment[0].lower() + moment[1:] if near else moment}"

@@ -17,8 +17,8 @@ from app.db import Pool
 from app.pages.selection import BOARD_DAYS, WEEK_DAYS, Selection, first_of_week
 from app.web import Request
 
-# The viewer's own upcoming bookings, at which the board shows no free time.
-OWN_BOOKINGS = 100
+# The most upcoming bookings of the viewer. At their times, the board shows no free time.
+MAX_OWN_BOOKINGS = 100
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ class Offer:
     own_zone: str
     own_bookings: Sequence[Booking]
     refused_alternatives: Sequence[datetime] | None = None
-    # A lesson that is to be moved; it is not among `own_bookings`, and the time that only it
-    # occupies counts as free.
+    # The lesson that is to be moved. It is not among `own_bookings`. Its time counts as free where no
+    # other booking needs it (`own_time`).
     moving: Booking | None = None
     own_time: Sequence[Span] = ()
-    # For an empty week without a free start after it in the loaded days: the first one after them,
-    # or else the soonest of all.
+    # Set if the week is empty and the loaded days have no free start after it: the first free start
+    # after these days, or else the soonest of all.
     elsewhere: datetime | None = None
 
     @cached_property
@@ -90,7 +90,7 @@ class Offer:
         return Limits.at(self.now, self.board.min_advance_minutes, busy)
 
     def _is_replaced(self, own: Booking) -> bool:
-        """Whether a new hold replaces this one of the viewer's, or it has expired."""
+        """Whether a new hold would replace this hold of the viewer, or it has expired."""
         is_here = own.instructor_id == self.selection.instructor.id
         return own.held_until is not None and (is_here or own.held_until <= self.now)
 
@@ -120,14 +120,14 @@ class Offer:
     def _starts(self, day: date) -> dict[datetime, str]:
         """The starts of a day and their states."""
         free, held = self._spans(day)
-        selected = self.selection
+        selection = self.selection
         return start_times.of_day(
             free,
             held,
-            selected.minutes,
-            zone=selected.zone,
+            selection.minutes,
+            zone=selection.zone,
             limits=self.limits,
-            selected=selected.start,
+            selected=selection.start,
         )
 
     def _spans(self, day: date) -> tuple[list[Span], list[Span]]:
@@ -162,7 +162,8 @@ class Offer:
         return Time(start, part, state, text, "", hint, label)
 
     def _own_note(self, start: datetime) -> str:
-        """What the board says about a free time of the viewer's own; else empty."""
+        """What the board says about a free time that the viewer holds, or that the lesson to be
+        moved has; empty for others."""
         if self.moving is not None and start == self.moving.starts_at:
             return OWN_LESSON
         return OWN_HOLD if self.is_held(start) else ""
@@ -176,11 +177,11 @@ class Offer:
         return start, start + timedelta(minutes=self.selection.minutes)
 
     def sentence(self, start: datetime) -> str:
-        """Tuesday, November 24, 9:00 am, 60 minutes, $70"""
-        selected = self.selection
-        day = formatting.long_day(formatting.local_day(start, selected.zone))
-        clock = formatting.clock(start, selected.zone)
-        return f"{day}, {clock}, {selected.minutes} minutes, {formatting.money(selected.cents)}"
+        """The lesson in words, such as "Tuesday, November 24, 9:00 am, 60 minutes, $70"."""
+        selection = self.selection
+        day = formatting.long_day(formatting.local_day(start, selection.zone))
+        clock = formatting.clock(start, selection.zone)
+        return f"{day}, {clock}, {selection.minutes} minutes, {formatting.money(selection.cents)}"
 
     @cached_property
     def free_starts(self) -> list[datetime]:
@@ -244,13 +245,13 @@ class Offer:
     @property
     def booked(self) -> Booking | None:
         """The viewer's lesson with this instructor at the selected start."""
-        selected = self.selection
+        selection = self.selection
         return next(
             (
                 own
                 for own in self.own_bookings
-                if own.instructor_id == selected.instructor.id
-                and own.starts_at == selected.start
+                if own.instructor_id == selection.instructor.id
+                and own.starts_at == selection.start
                 and own.state == "confirmed"
             ),
             None,
@@ -259,7 +260,7 @@ class Offer:
     def obstacle(self, *, was_free: bool = False) -> str:
         """Why the selected start cannot be booked. `was_free`: whether it was free, or held for
         the viewer, on this screen before."""
-        selected, start = self.selection, self.selection.start
+        selection, start = self.selection, self.selection.start
         assert start is not None
         if start < self.now:
             return "This time has passed."
@@ -275,16 +276,18 @@ class Offer:
                 )
                 else "You’re holding another lesson at that time."
             )
-        day = formatting.local_day(start, selected.zone)
+        day = formatting.local_day(start, selection.zone)
         _, held = self._spans(day)
         if start_times.overlaps(lesson, held):
             return "Someone else is booking this time right now."
         if was_free:
             return "This time has just been taken."
         year = (
-            "" if day.year == selected.today.year else f" ({formatting.short_day(day)}, {day.year})"
+            ""
+            if day.year == selection.today.year
+            else f" ({formatting.short_day(day)}, {day.year})"
         )
-        sentence = f"{formatting.first_name(selected.instructor.name)} does not teach then{year}."
+        sentence = f"{formatting.first_name(selection.instructor.name)} does not teach then{year}."
         if start > self.limits.latest:
             return f"{sentence} Lessons can be booked up to {start_times.HORIZON.days} days ahead."
         return sentence
@@ -306,21 +309,21 @@ class Offer:
     @property
     def policy(self) -> str:
         """The cancellation policy for the selected start."""
-        selected = self.selection
-        if selected.start is None:
+        selection = self.selection
+        if selection.start is None:
             return ""
-        hours = selected.instructor.free_cancel_hours
-        return formatting.cancelling(selected.start, hours, selected.zone, self.now)
+        hours = selection.instructor.free_cancel_hours
+        return formatting.cancelling(selection.start, hours, selection.zone, self.now)
 
     @property
     def brief_moment(self) -> str:
-        """Wed 1:00 pm: the selected start on the button that leads to the card."""
-        selected = self.selection
-        if selected.start is None:
+        """The selected start on the button that leads to the card, such as "Wed 1:00 pm"."""
+        selection = self.selection
+        if selection.start is None:
             return ""
-        day = formatting.local_day(selected.start, selected.zone)
-        clock = formatting.clock(selected.start, selected.zone)
-        return f"{formatting.soon(day, selected.today)} {clock}"
+        day = formatting.local_day(selection.start, selection.zone)
+        clock = formatting.clock(selection.start, selection.zone)
+        return f"{formatting.soon(day, selection.today)} {clock}"
 
     # ---- other weeks
 
@@ -339,12 +342,14 @@ class Offer:
 async def read(
     request: Request,
     account: SignedIn | None,
-    selected: Selection,
+    selection: Selection,
     refused_alternatives: Sequence[datetime] | None = None,
 ) -> Offer:
     """The offer for a selection, as of now. Raises NotFound if the calendar is not public."""
     pool, now = request.state["pool"], request.state["now"]()
-    snapshot = await board.snapshot(pool, selected.instructor.id, selected.board_first, BOARD_DAYS)
+    snapshot = await board.snapshot(
+        pool, selection.instructor.id, selection.board_first, BOARD_DAYS
+    )
     if snapshot is None:
         raise refusal.NotFound
     own: list[Booking] = []
@@ -355,10 +360,10 @@ async def read(
             role="student",
             scope="upcoming",
             now=now,
-            limit=OWN_BOOKINGS,
+            limit=MAX_OWN_BOOKINGS,
         )
     own_zone = account.time_zone if account else ""
-    current = Offer(selected, snapshot, now, own_zone, own, refused_alternatives)
+    current = Offer(selection, snapshot, now, own_zone, own, refused_alternatives)
     if current.is_empty_week and current.other_week is None:
         return replace(current, elsewhere=await _elsewhere(pool, current))
     return current
@@ -366,15 +371,15 @@ async def read(
 
 async def _elsewhere(pool: Pool, current: Offer) -> datetime | None:
     """The first free start after the loaded days, or else the soonest of all."""
-    selected = current.selection
-    first = selected.board_first + timedelta(days=BOARD_DAYS)
-    days = (formatting.local_day(current.limits.latest, selected.zone) - first).days + 1
+    selection = current.selection
+    first = selection.board_first + timedelta(days=BOARD_DAYS)
+    days = (formatting.local_day(current.limits.latest, selection.zone) - first).days + 1
     if days > 0:
-        rest = await board.snapshot(pool, selected.instructor.id, first, days)
+        rest = await board.snapshot(pool, selection.instructor.id, first, days)
         later = replace(current, board=rest).free_starts if rest else []
         if later:
             return later[0]
-    pair = (selected.instructor.id, selected.minutes)
+    pair = (selection.instructor.id, selection.minutes)
     return (await next_start.of(pool, [pair], now=current.now))[pair]
 
 
@@ -392,8 +397,7 @@ def _during(booking: Booking) -> Span:
 
 
 def _clock(start: datetime, zone: str) -> str:
-    """The clock time, with the zone's abbreviation in the hour that is repeated when clocks go
-    back."""
+    """The clock time. When clocks go back, the repeated hour also has the zone's abbreviation."""
     text = formatting.clock(start, zone)
     hour = timedelta(hours=1)
     if text in {formatting.clock(start - hour, zone), formatting.clock(start + hour, zone)}:

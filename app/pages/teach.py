@@ -18,10 +18,10 @@ from app.pages import checklist, timeline, trail
 from app.pages.teach_profile import form_state
 from app.web import Request
 
-READ = 200  # lessons
-LATER = 30  # listed after the time lines
+MAX_LESSONS = 200
+MAX_LATER = 30  # listed after the time lines
 # The product completes a lesson a day after its end, so older ones have an outcome.
-UNSETTLED = timedelta(days=2)
+OUTCOME_DELAY = timedelta(days=2)
 DONE = frozenset({"completed", "no_show", "cancelled", "noted"})
 
 
@@ -30,7 +30,7 @@ async def page(request: Request, account: SignedIn) -> Response:
     pool, now = request.state["pool"], request.state["now"]()
     profile = await instructor.own(pool, account.account_id)
     today = formatting.local_day(now, profile.time_zone)
-    lessons = await booking.timeline(pool, profile.id, since=now - UNSETTLED, limit=READ)
+    lessons = await booking.timeline(pool, profile.id, since=now - OUTCOME_DELAY, limit=MAX_LESSONS)
     lines = timeline.of(lessons, today, now)
     hours = await week.read(pool, profile.id, today)
     blackouts = await blackout.list_of(
@@ -39,7 +39,7 @@ async def page(request: Request, account: SignedIn) -> Response:
     week_lessons = [
         lesson for day in lines.days for lesson in lines.lessons(day) if lesson.state != "held"
     ]
-    listed = [*lines.without_outcome, *week_lessons, *lines.later[:LATER]]
+    listed = [*lines.without_outcome, *week_lessons, *lines.later[:MAX_LATER]]
     linked_lesson, done = await _linked_lesson(request, account), _done(request)
     unlisted_lesson = linked_lesson if done != "cancelled" else None
     if unlisted_lesson and any(lesson.id == unlisted_lesson.id for lesson in listed):
@@ -52,8 +52,8 @@ async def page(request: Request, account: SignedIn) -> Response:
         profile=profile,
         today=today,
         lines=lines,
-        later=lines.later[:LATER],
-        has_more=len(lines.later) > LATER,
+        later=lines.later[:MAX_LATER],
+        has_more=len(lines.later) > MAX_LATER,
         week_lessons=week_lessons,
         done=done if linked_lesson and done in {linked_lesson.state, "noted"} else None,
         linked_lesson=linked_lesson,

@@ -174,7 +174,7 @@ def _mark_dates(reading: Reading) -> None:
         rf"{before}\b{day} (?:of )?({_MONTH})(?: (\d{{4}}))?\b",
         lambda m: _date(reading, _year(m[3]), _month(m[2]), int(m[1])),
     )
-    # "feb 30": the number is no price either.
+    # "feb 30": the number is not a price either.
     reading.take(
         rf"\b(?:{_MONTH}) (?:29|30|31)\b(?! ?(?:am|pm|:))|"
         rf"\b(?:29|30|31)(?: (?:st|th))? (?:of )?(?:{_MONTH})\b",

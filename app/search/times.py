@@ -13,7 +13,7 @@ _LINKS = r"(?: (?:for|on|in|the|at|any|early|late|free|available|lessons?|classe
 
 _CLOCK = r"(?:\d{1,2}(?:[:.]\d\d)?(?: ?(?:am|pm))?|noon|midday|midnight)"
 _TO = r"(?:-|to|until|till|and|through|thru)"
-# In "after 2 weeks" and "from the 1st week", the number is no hour.
+# In "after 2 weeks" and "from the 1st week", the number is not an hour.
 _OTHER_UNITS = r"(?:days?|weeks?|months?|st|nd|rd|th)\b"
 
 
@@ -73,7 +73,7 @@ def _between(reading: Reading, from_time: str, to_time: str) -> None:
 
 
 def read_clock_ranges(reading: Reading) -> None:
-    """Before prices: "6-8pm" is no price, and "between 40 and 60" no time."""
+    """Before prices: "6-8pm" is not a price, and "between 40 and 60" not a time."""
     clock = rf"({_CLOCK})"
     whole_range = rf"(?={_CLOCK} ?{_TO} ?{_CLOCK}(?!\d))"
     reading.take(

@@ -140,7 +140,7 @@ export class Board extends EventTarget {
     delete time.dataset.removable;
     delete time.dataset.tooSoon;
     clearTimeout(time.removal);
-    // A time of a week that was not loaded is no news, nor is one that could be booked before.
+    // A time is announced as freed only if the page showed that it could not be booked.
     const isFreed = state === "free" && this.#offer.isBookable(start, this.#drawn) === false;
     time.classList.toggle("freed", isFreed);
     if (isFreed) {

@@ -27,8 +27,8 @@ export function delay(code, failures, random, afterMs = null) {
   if (NO_RETRY.has(code) || code in SESSION_ENDED) return null;
   if (afterMs !== null) return Math.max(500, afterMs) + random * Math.max(1_000, afterMs / 2);
   if (code === 4429) return 30_000 + random * 30_000;
-  const most = Math.min(30_000, 1_500 * 2 ** failures);
-  return 500 + random * (most - 500);
+  const longest = Math.min(30_000, 1_500 * 2 ** failures);
+  return 500 + random * (longest - 500);
 }
 
 export class Live extends EventTarget {
@@ -115,10 +115,10 @@ export class Live extends EventTarget {
     this.#lastMessageAt = Date.now();
     this.#probedAt = 0;
     // Ignore events of an abandoned socket.
-    const own = (handle) => (event) => socket === this.#socket && handle(event);
-    socket.addEventListener("open", own(() => this.#onOpen()));
-    socket.addEventListener("message", own((event) => this.#onMessage(event.data)));
-    socket.addEventListener("close", own((event) => this.#onClose(event.code)));
+    const ifCurrent = (handle) => (event) => socket === this.#socket && handle(event);
+    socket.addEventListener("open", ifCurrent(() => this.#onOpen()));
+    socket.addEventListener("message", ifCurrent((event) => this.#onMessage(event.data)));
+    socket.addEventListener("close", ifCurrent((event) => this.#onClose(event.code)));
     this.#emitState();
   }
 

@@ -9,8 +9,8 @@ const READ_TIMEOUT = 10_000;
 
 // The wait after a number of failures in a row, in milliseconds. `random` is in [0, 1).
 export function retryDelay(failures, random) {
-  const most = Math.min(LAST_RETRY, FIRST_RETRY * 2 ** (failures - 1));
-  return most * (0.5 + random / 2);
+  const longest = Math.min(LAST_RETRY, FIRST_RETRY * 2 ** (failures - 1));
+  return longest * (0.5 + random / 2);
 }
 
 // Event "change": `isBehind` may have changed.

@@ -10,7 +10,7 @@ from starlette.routing import Match, Route
 
 from app import refusal
 from app.web import security_log
-from app.web.parsing import is_form, layer_field
+from app.web.parsing import internal_field, is_form
 from app.web.responses import json, local_path, page
 from app.web.state import Request
 
@@ -49,7 +49,7 @@ def _current_address(request: StarletteRequest) -> str:
 
 async def _form_page(request: Request) -> str | None:
     """The page with the form: its `_page` field, else the Referer."""
-    page_field = await layer_field(request, "_page")
+    page_field = await internal_field(request, "_page")
     _, _, referer = request.headers.get("referer", "").partition("://")
     _, slash, path = referer.partition("/")
     return local_path(page_field or slash + path, "") or None

@@ -47,7 +47,7 @@ def check(model: type[Model], fields: Any) -> Model:
         sentences = [_sentence(each) for each in errors]
         field, detail = sentences[0]
         refused = refusal.ValidationError(detail, field=field or None)
-        refused.fields = dict(reversed(sentences))  # of several about a field, the first
+        refused.fields = dict(reversed(sentences))  # keeps the first sentence about each field
         raise refused from None
 
 
@@ -55,8 +55,8 @@ def _sentence(error: ErrorDetails) -> tuple[str, str]:
     """The invalid field and the sentence about it."""
     field = ".".join(str(part) for part in error["loc"])
     message = error["msg"].removeprefix("Value error, ")
-    own = error["msg"].startswith("Value error")
-    detail = f"{field}: {message}" if field and not own else message
+    is_sentence = error["msg"].startswith("Value error")  # raised by our own validators
+    detail = f"{field}: {message}" if field and not is_sentence else message
     return field, detail if detail.endswith((".", "?", "!")) else f"{detail}."
 
 
@@ -82,7 +82,7 @@ def query(request: Request, model: type[Model]) -> Model:
 
 
 def path_id(request: Request, name: str = "id") -> UUID:
-    """An id in the path. Raises NotFound if it is no UUID."""
+    """An id in the path. Raises NotFound if it is not a UUID."""
     try:
         return UUID(request.path_params[name])
     except ValueError:
@@ -117,7 +117,7 @@ def form_fields(raw: bytes, clearable: Collection[str] = ()) -> dict[str, str]:
     return fields
 
 
-async def layer_field(request: Request, name: str) -> str | None:
+async def internal_field(request: Request, name: str) -> str | None:
     """A form's field for the web layer itself; its name begins with `_`."""
     if not is_form(request):
         return None

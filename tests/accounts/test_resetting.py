@@ -224,7 +224,7 @@ async def test_guessing_the_password_of_an_open_session_is_limited(
 # ---- a new address
 
 
-async def test_a_new_address_counts_once_it_is_confirmed_and_the_old_one_is_told(
+async def test_a_new_address_takes_effect_once_confirmed_and_the_old_one_gets_a_mail(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     ben, (phone,) = await ben_with_sessions(pool, settings, 1)

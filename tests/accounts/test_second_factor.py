@@ -221,7 +221,7 @@ async def recovery_codes(
     return codes
 
 
-async def test_a_recovery_code_signs_in_once_and_the_account_is_told(
+async def test_a_recovery_code_signs_in_once_and_the_account_gets_a_mail(
     limited: httpx.AsyncClient, pool: Pool, settings: Settings, clock: Clock
 ) -> None:
     ben = await factories.student(pool, "Ben")

@@ -149,7 +149,7 @@ async def test_a_validation_error_comes_before_a_taken_address(client: httpx.Asy
 @pytest.mark.parametrize(
     "body", [b"{", b"[]", b"7", b"null", b'"text"', b"\xff\xfe", b"{" * 100_000, b""]
 )
-async def test_a_body_that_is_no_object_is_a_validation_error(
+async def test_a_body_that_is_not_an_object_is_a_validation_error(
     client: httpx.AsyncClient, body: bytes
 ) -> None:
     for path in ("/api/auth/register", "/api/auth/login"):

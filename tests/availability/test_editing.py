@@ -110,7 +110,7 @@ async def test_ranges_are_merged_and_split(
         {"start": "09:00"},
     ],
 )
-async def test_a_range_that_is_none_is_refused(
+async def test_an_impossible_range_is_refused(
     as_anna: httpx.AsyncClient, monday: date, change: dict[str, str]
 ) -> None:
     body = {"date": monday.isoformat(), **change}
@@ -206,7 +206,7 @@ async def test_one_impossible_change_prevents_all_and_each_is_named(
     assert await version_of(pool, anna) == 0
 
 
-async def test_a_thousand_changes_are_the_most(
+async def test_a_call_makes_at_most_a_thousand_changes(
     as_anna: httpx.AsyncClient, monday: date, pool: Pool, anna: Instructor
 ) -> None:
     change = ("add", monday, "09:00", "12:00")

@@ -84,7 +84,7 @@ async def test_ranges_are_merged_across_midnight_and_split_again(
     assert week["days"][tuesday.isoformat()] == []
 
 
-async def test_saving_an_unchanged_week_is_no_step(
+async def test_saving_an_unchanged_week_makes_no_step(
     as_anna: httpx.AsyncClient, pool: Pool, monday: date
 ) -> None:
     await put(as_anna, monday, {monday: [MORNING]})

@@ -147,7 +147,7 @@ async def test_a_hold_is_given_up(
     assert (await carl.book(anna, "10:00")).status_code == 201
 
 
-async def test_a_lesson_is_no_hold(ben: Browser, anna: Instructor) -> None:
+async def test_a_lesson_is_not_a_hold(ben: Browser, anna: Instructor) -> None:
     lesson = (await ben.book(anna, "10:00")).json()
     for answer in (
         await ben.send("DELETE", f"/api/holds/{lesson['id']}"),

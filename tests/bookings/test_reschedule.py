@@ -260,7 +260,7 @@ async def test_undoing_a_move_needs_no_notice_and_restores_the_free_cancellation
     assert back.free_cancel_until == second.free_cancel_until
 
 
-async def test_an_undo_is_not_undone(pool: Pool) -> None:
+async def test_an_undo_cannot_be_undone(pool: Pool) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     lesson = await reserve(pool, ben, anna, anna.at("10:00", day=5))
     soon = anna.at("14:00")

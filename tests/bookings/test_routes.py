@@ -96,7 +96,7 @@ async def test_a_validation_error_names_the_invalid_field(
 @pytest.mark.parametrize(
     "body", [b"{not json", b"[]", b'"text"', b"\xff\xfe", b"null", b'{"start": NaN}']
 )
-async def test_a_body_that_is_no_json_object_is_a_validation_error(
+async def test_a_body_that_is_not_a_json_object_is_a_validation_error(
     ben: Browser, body: bytes
 ) -> None:
     headers = ben.headers | {"Content-Type": "application/json"}

@@ -36,7 +36,7 @@ def body(
     }
 
 
-async def test_staff_books_for_a_student_and_both_are_told(
+async def test_staff_books_for_a_student_and_both_people_get_a_mail(
     pool: Pool, ada: Browser, ben: Browser, as_anna: Browser, anna: Instructor
 ) -> None:
     answer = await ada.post("/api/admin/bookings", body(ben, anna, "10:00"))
@@ -55,7 +55,7 @@ async def test_staff_books_for_a_student_and_both_are_told(
     await assert_changes_match_board(pool)
 
 
-async def test_both_read_that_staff_booked(
+async def test_student_and_instructor_see_that_staff_booked(
     pool: Pool, settings: Settings, ada: Browser, ben: Browser, anna: Instructor
 ) -> None:
     await ada.post("/api/admin/bookings", body(ben, anna, "10:00"))

@@ -81,7 +81,9 @@ async def test_a_taken_time_stays_while_the_pointer_is_in_its_day(
     await expect(nine).to_have_count(0)
 
 
-async def test_a_taken_time_disappears_with_its_length(open_page: Open, pool: Pool) -> None:
+async def test_a_struck_through_time_disappears_when_the_length_changes(
+    open_page: Open, pool: Pool
+) -> None:
     """The timer that would have removed it finds it gone; the fixture fails for script errors."""
     anna, cleo = await factories.instructor(pool, "Anna"), await factories.student(pool, "Cleo")
     page = await timed_page(open_page, f"/instructors/{anna.id}?minutes=30")

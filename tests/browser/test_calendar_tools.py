@@ -92,7 +92,7 @@ async def test_many_days_are_changed_after_a_preview(open_page: Open, pool: Pool
     await expect(page.locator(".hours-range")).to_have_count(8)
 
 
-async def test_days_off_and_the_pattern_are_set_and_taken_back(open_page: Open, pool: Pool) -> None:
+async def test_days_off_and_the_pattern_are_set_and_removed(open_page: Open, pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", days=0)
     monday = next_monday(anna)
     await week.replace_days(pool, anna.id, {monday: [(540, 1020)]}, now=utc_now())

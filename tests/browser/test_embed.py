@@ -129,7 +129,7 @@ async def test_without_a_socket_the_board_shows_the_public_availability(
     assert start in str(await times.first.get_attribute("href"))
 
 
-async def test_it_says_what_it_cannot_show(
+async def test_the_element_explains_an_empty_or_missing_board(
     open_page: Open, pool: Pool, server: Running, pages: dict[str, str]
 ) -> None:
     anna = await factories.instructor(pool, "Anna", days=0)

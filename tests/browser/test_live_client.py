@@ -103,7 +103,7 @@ async def test_the_next_version_is_applied_and_older_ones_are_ignored(
     await server.expect_no_message()
 
 
-async def test_after_a_gap_it_resumes_from_its_version(open_page: Open, pool: Pool) -> None:
+async def test_after_a_gap_the_page_resumes_from_its_version(open_page: Open, pool: Pool) -> None:
     page, server, anna, first = await connected(open_page, pool)
     change = {
         "type": "change",
@@ -312,7 +312,9 @@ async def test_after_a_refresh_message_pages_read_at_random_moments(
     assert answers.empty()
 
 
-async def test_after_bye_it_waits_as_long_as_the_server_said(open_page: Open, pool: Pool) -> None:
+async def test_after_bye_the_page_waits_as_long_as_the_server_said(
+    open_page: Open, pool: Pool
+) -> None:
     page, server, _, _ = await connected(open_page, pool)
     server.send(type="bye", after_ms=8_000)
     await server.sockets[-1].close(code=1012)
@@ -322,7 +324,9 @@ async def test_after_bye_it_waits_as_long_as_the_server_said(open_page: Open, po
     await server.watch()
 
 
-async def test_after_a_protocol_error_it_does_not_reconnect(open_page: Open, pool: Pool) -> None:
+async def test_after_a_protocol_error_the_page_does_not_reconnect(
+    open_page: Open, pool: Pool
+) -> None:
     page, server, _, _ = await connected(open_page, pool)
     await server.sockets[-1].close(code=4400)
     await page.clock.run_for(120_000)

@@ -134,7 +134,7 @@ async def test_a_refused_move_stays_in_the_dialog_with_the_nearest_times(
     await expect(page.get_by_role("button", name="Undo")).to_be_focused()
 
 
-async def test_what_was_opened_and_typed_before_the_script_ran_stays(
+async def test_open_forms_and_typed_text_survive_the_start_of_the_script(
     open_page: Open, pool: Pool
 ) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")

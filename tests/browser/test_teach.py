@@ -133,7 +133,7 @@ async def test_student_and_instructor_see_the_same_story(open_page: Open, pool: 
     assert await violations(annas) == []
 
 
-async def test_what_the_student_does_with_a_lesson_is_said_and_not_only_seen(
+async def test_changes_by_the_student_are_announced_and_not_only_shown(
     open_page: Open, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")

@@ -46,7 +46,7 @@ async def test_killed_before_the_server_accepts_the_mail(
     assert len(box.to(anna.email)) == len(box.to(ben.email)) == 1
 
 
-async def test_killed_between_acceptance_and_commit_repeats_the_mail_with_the_same_id(
+async def test_a_worker_killed_between_acceptance_and_commit_repeats_the_mail_with_the_same_id(
     pool: Pool, by_smtp: Settings, box: Mailbox, workers: Workers
 ) -> None:
     alive: list[Running] = []

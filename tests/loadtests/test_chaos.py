@@ -59,7 +59,7 @@ def test_a_muted_connection_is_open_and_silent_and_a_new_one_works(
     assert not own.exists()
 
 
-def test_whoever_may_use_the_target_may_use_the_proxy(tmp_path: Path) -> None:
+def test_the_proxy_has_the_permissions_of_its_target(tmp_path: Path) -> None:
     """As root, the product runs as Postgres's user, if that one can read the interpreter."""
     target, own = tmp_path / "target.sock", tmp_path / "proxy.sock"
     with socket.socket(socket.AF_UNIX) as server:

@@ -139,18 +139,20 @@ def test_bookings_refreshes_and_errors_are_recorded() -> None:
 
 
 @pytest.mark.parametrize("code", [1001, 1006, 1011, 1012])
-def test_after_these_close_codes_it_reconnects_at_random_within_half_a_minute(code: int) -> None:
+def test_after_these_close_codes_a_client_reconnects_at_random_within_half_a_minute(
+    code: int,
+) -> None:
     waits = [Client([]).delay_after_close(code, Random(seed)) for seed in range(50)]
     assert all(wait is not None and 0.5 <= wait <= 30 for wait in waits)
     assert len(set(waits)) > 40
 
 
 @pytest.mark.parametrize("code", [1009, 4400, 4401, 4403])
-def test_after_these_close_codes_it_does_not_reconnect(code: int) -> None:
+def test_after_these_close_codes_a_client_does_not_reconnect(code: int) -> None:
     assert Client([]).delay_after_close(code, Random(1)) is None
 
 
-def test_after_too_many_messages_it_waits_at_least_half_a_minute() -> None:
+def test_after_too_many_messages_a_client_waits_at_least_half_a_minute() -> None:
     wait = Client([]).delay_after_close(4429, Random(1))
     assert wait is not None
     assert wait >= 30

@@ -90,7 +90,7 @@ async def test_a_good_run_passes(database_url: str, run: Results) -> None:
     assert commit_to_screen[1] == "1"
 
 
-async def test_overlapping_lessons_fail_it(
+async def test_overlapping_lessons_fail_the_run(
     database_url: str, run: Results, pool: Pool, ben: Account
 ) -> None:
     """The constraints are dropped first, as they would refuse the overlaps."""
@@ -143,7 +143,9 @@ async def _board(pool: Pool, anna: Instructor) -> Any:
     return await pool.fetchval("select days from board($1, $2, 7)", anna.id, anna.day())
 
 
-async def test_an_unpublished_change_fails_it(database_url: str, run: Results, pool: Pool) -> None:
+async def test_an_unpublished_change_fails_the_run(
+    database_url: str, run: Results, pool: Pool
+) -> None:
     await pool.execute(
         "insert into outbox_unpublished (instructor_id, version)"
         " select instructor_id, version from outbox"
@@ -151,14 +153,14 @@ async def test_an_unpublished_change_fails_it(database_url: str, run: Results, p
     assert failed(await judge(database_url, run, grace=0.4)) == ["changes not published"]
 
 
-async def test_a_missing_version_fails_it(
+async def test_a_missing_version_fails_the_run(
     database_url: str, run: Results, pool: Pool, anna: Instructor
 ) -> None:
     await pool.execute("update outbox set version = version + 1")
     assert "calendars with a missing version" in failed(await judge(database_url, run))
 
 
-async def test_a_screen_with_a_wrong_board_fails_it(
+async def test_a_screen_with_a_wrong_board_fails_the_run(
     database_url: str, run: Results, anna: Instructor
 ) -> None:
     """The screen shows the time of the lesson as free."""
@@ -171,30 +173,34 @@ async def test_a_screen_with_a_wrong_board_fails_it(
     assert "1 of 2" in text(run, verdict)
 
 
-async def test_a_screen_left_behind_fails_it(database_url: str, run: Results) -> None:
+async def test_a_screen_left_behind_fails_the_run(database_url: str, run: Results) -> None:
     behind = replace(run.screens[0], version=run.screens[0].version - 1)
     assert failed(await judge(database_url, replace(run, screens=[behind]))) == [WRONG_SCREENS]
 
 
-async def test_a_screen_of_another_epoch_fails_it(database_url: str, run: Results) -> None:
+async def test_a_screen_of_another_epoch_fails_the_run(database_url: str, run: Results) -> None:
     assert failed(
         await judge(database_url, replace(run, screens=[replace(run.screens[0], epoch="another")]))
     ) == [WRONG_SCREENS]
 
 
-async def test_a_screen_that_never_got_a_board_fails_it(database_url: str, run: Results) -> None:
+async def test_a_screen_that_never_got_a_board_fails_the_run(
+    database_url: str, run: Results
+) -> None:
     empty = replace(run.screens[0], epoch=None, version=-1, board={})
     assert failed(await judge(database_url, replace(run, screens=[empty]))) == [WRONG_SCREENS]
 
 
-async def test_a_late_change_fails_it(database_url: str, run: Results, anna: Instructor) -> None:
+async def test_a_late_change_fails_the_run(
+    database_url: str, run: Results, anna: Instructor
+) -> None:
     late = {str(anna.id): {1: [run.ended + 16]}}
     assert failed(await judge(database_url, replace(run, arrivals=late))) == [
         "changes that reached a screen after more than 15 s"
     ]
 
 
-async def test_a_lesson_that_the_instructor_did_not_receive_fails_it(
+async def test_a_lesson_that_the_instructor_did_not_receive_fails_the_run(
     database_url: str, run: Results, anna: Instructor
 ) -> None:
     missed = "new lessons missing on the instructor's own socket"
@@ -217,7 +223,9 @@ async def test_a_lesson_that_the_instructor_did_not_receive_fails_it(
     )
 
 
-async def test_a_201_without_its_row_fails_it(database_url: str, run: Results, pool: Pool) -> None:
+async def test_a_201_without_its_row_fails_the_run(
+    database_url: str, run: Results, pool: Pool
+) -> None:
     contradiction = "bookings whose database row contradicts the response"
     assert contradiction in failed(
         await judge(database_url, replace(run, cancelled=list(run.booked)))
@@ -226,13 +234,13 @@ async def test_a_201_without_its_row_fails_it(database_url: str, run: Results, p
     assert contradiction in failed(await judge(database_url, run))
 
 
-async def test_a_booking_without_a_response_fails_it(database_url: str, run: Results) -> None:
+async def test_a_booking_without_a_response_fails_the_run(database_url: str, run: Results) -> None:
     assert failed(await judge(database_url, replace(run, booked={}))) == [
         "bookings in the database without a response"
     ]
 
 
-async def test_a_request_without_a_response_fails_it(database_url: str, run: Results) -> None:
+async def test_a_request_without_a_response_fails_the_run(database_url: str, run: Results) -> None:
     lost = Requests({"no answer": 1}, [30])
     verdict = await judge(
         database_url, replace(run, booked={}, unanswered=1, requests={"POST /api/bookings": lost})
@@ -240,7 +248,7 @@ async def test_a_request_without_a_response_fails_it(database_url: str, run: Res
     assert failed(verdict) == ["requests without a response"]
 
 
-async def test_a_time_booked_twice_or_never_fails_it(database_url: str, run: Results) -> None:
+async def test_a_time_booked_twice_or_never_fails_the_run(database_url: str, run: Results) -> None:
     rush = run.rushes[0]
     for answers in ({"201": 2}, {"409 SLOT_TAKEN": 2}, {"201": 1, "503 UNAVAILABLE": 1}):
         assert failed(
@@ -258,7 +266,7 @@ async def test_a_time_booked_twice_or_never_fails_it(database_url: str, run: Res
         ("no answer", "requests without a response"),
     ],
 )
-async def test_an_unexpected_response_fails_it(
+async def test_an_unexpected_response_fails_the_run(
     database_url: str, run: Results, answer: str, check: str
 ) -> None:
     requests = {"GET /api/auth/me": Requests({"200": 3, answer: 1}, [0.1] * 4)}
@@ -288,7 +296,7 @@ async def test_during_faults_a_request_may_get_a_503_or_no_response_but_no_other
         assert failed(await judge(database_url, broken("200", error))) == ["errors on sockets"]
 
 
-async def test_a_mail_lost_during_faults_fails_it(
+async def test_a_mail_lost_during_faults_fails_the_run(
     database_url: str, run: Results, pool: Pool
 ) -> None:
     broken = replace(run, repaired_at=run.started)
@@ -349,7 +357,7 @@ async def test_the_rows_of_holds_and_moves_must_agree_with_their_responses(
     assert wrong in await failures(replace(held, confirmed=[lesson]))
 
 
-async def test_an_expired_hold_that_was_not_released_fails_it(
+async def test_an_expired_hold_that_was_not_released_fails_the_run(
     database_url: str, run: Results, pool: Pool
 ) -> None:
     (lesson,) = run.booked
@@ -360,7 +368,7 @@ async def test_an_expired_hold_that_was_not_released_fails_it(
     assert "holds not released 5 s after they expired" in failed(verdict)
 
 
-async def test_an_incomplete_crowd_fails_it(database_url: str, run: Results) -> None:
+async def test_an_incomplete_crowd_fails_the_run(database_url: str, run: Results) -> None:
     incomplete = replace(run, ready=1, booked={}, rushes=[], students=[])
     assert failed(await judge(database_url, incomplete)) == [
         "users and screens that were ready at the start",

@@ -108,7 +108,7 @@ async def deliver_each(
 def worker_context(
     pool: Pool, settings: Settings, *, at: Callable[[], datetime] = now
 ) -> Iterator[WorkerContext]:
-    with smtp.opened(settings) as mailer:
+    with smtp.open_mailer(settings) as mailer:
         yield WorkerContext(pool, settings, mailer, at, asyncio.Semaphore(10), asyncio.Event())
 
 

@@ -69,7 +69,7 @@ async def test_one_that_will_be_tried_again_says_when(
 
 
 @pytest.mark.parametrize("role", ["student", "instructor"])
-async def test_others_see_nothing(
+async def test_students_and_instructors_see_no_failed_mail(
     client: httpx.AsyncClient, pool: Pool, settings: Settings, role: str
 ) -> None:
     account = await (factories.student if role == "student" else factories.instructor)(pool)
@@ -80,7 +80,7 @@ async def test_others_see_nothing(
     assert (await client.get("/admin/notifications")).status_code == 403
 
 
-async def test_numbers_that_are_no_ids_are_refused(
+async def test_numbers_that_are_not_ids_are_refused(
     client: httpx.AsyncClient, pool: Pool, settings: Settings
 ) -> None:
     ada = await factories.admin(pool)

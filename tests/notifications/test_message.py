@@ -143,7 +143,7 @@ def test_the_policy_depends_on_the_current_time() -> None:
     )
 
 
-def test_a_moved_lesson_is_told_with_its_new_time() -> None:
+def test_a_mail_about_a_moved_lesson_has_its_new_time() -> None:
     booking = lesson(sequence=1)
     to_ben, to_anna = (composed("booking_rescheduled", booking, reader) for reader in (BEN, ANNA))
     assert to_ben.subject == "Moved: Piano with Anna Ash, Tue, Nov 24, 9:00 am"

@@ -55,7 +55,7 @@ async def test_both_people_get_one_reminder_24_hours_before(
     assert len(await remind(due + HOUR)) == 2
 
 
-async def test_a_lesson_booked_less_than_24_hours_ahead_gets_none(
+async def test_a_lesson_booked_less_than_24_hours_ahead_gets_no_reminder(
     pool: Pool, anna: Instructor, ben: Account, remind: Remind
 ) -> None:
     lesson = await book(pool, anna, ben, "11:00", day=1, at=NOW)
@@ -89,7 +89,7 @@ async def test_a_reminder_that_could_only_follow_the_start_is_dropped(
     assert await remind(anna.at("08:00", day=3)) == []
 
 
-async def test_a_cancelled_lesson_gets_none(
+async def test_a_cancelled_lesson_gets_no_reminder(
     pool: Pool, anna: Instructor, ben: Account, remind: Remind
 ) -> None:
     early = await book(pool, anna, ben, "15:00", at=NOW)
@@ -113,7 +113,7 @@ async def test_a_moved_lesson_is_announced_at_its_new_time_only(
     assert len(await remind(moved_to - 24 * HOUR)) == 2
 
 
-async def test_a_lesson_moved_to_less_than_24_hours_ahead_gets_none(
+async def test_a_lesson_moved_to_less_than_24_hours_ahead_gets_no_reminder(
     pool: Pool, anna: Instructor, ben: Account, remind: Remind
 ) -> None:
     lesson = await book(pool, anna, ben, "15:00", day=6, at=NOW)

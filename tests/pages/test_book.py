@@ -272,7 +272,7 @@ async def test_a_note_that_was_emptied_stays_empty(client: httpx.AsyncClient, po
     assert await pool.fetchval("select note from booking") == ""
 
 
-async def test_a_lost_hold_keeps_what_was_typed_and_another_time_takes_it_along(
+async def test_a_lost_hold_keeps_what_was_typed_for_another_time(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna")

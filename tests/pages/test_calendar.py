@@ -198,7 +198,7 @@ async def test_a_pattern_is_repeated_and_weeks_edited_by_hand_say_so(
     assert await ranges_of(pool, anna, monday + WEEK) == [NINE_TO_FIVE]
 
 
-async def test_the_week_shows_lessons_and_the_past_is_no_form(
+async def test_the_week_shows_lessons_and_past_days_have_no_form(
     client: httpx.AsyncClient, pool: Pool, anna: Instructor, monday: date
 ) -> None:
     await week.replace_days(pool, anna.id, {monday: [(540, 1020)]}, now=utc_now())

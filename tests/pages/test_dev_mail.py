@@ -72,7 +72,7 @@ async def test_the_html_of_a_mail_may_be_framed_by_us_and_run_nothing(
 
 @pytest.mark.parametrize("number", ["1", "0", "-1", "x", "9" * 40, "1%00", "١"])
 @pytest.mark.parametrize("part", ["", "/html", "/lesson.ics"])
-async def test_there_is_nothing_where_there_is_no_mail(
+async def test_the_page_of_an_unknown_mail_is_not_found(
     client: httpx.AsyncClient, number: str, part: str
 ) -> None:
     assert (await client.get(f"/dev/mail/{number}{part}")).status_code == 404

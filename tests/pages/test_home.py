@@ -39,9 +39,7 @@ async def test_the_notice_bar_is_for_students_with_lessons(
     assert "/notice/dismissal" in (await client.get("/")).text
 
 
-async def test_what_was_booked_before_can_be_booked_again(
-    client: httpx.AsyncClient, pool: Pool
-) -> None:
+async def test_an_earlier_lesson_can_be_booked_again(client: httpx.AsyncClient, pool: Pool) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     for day in (1, 2):
         await book(pool, anna, ben, day=day)

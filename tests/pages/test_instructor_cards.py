@@ -78,7 +78,7 @@ async def test_the_cards_vary_in_their_times(pool: Pool) -> None:
     assert len({tuple(card.starts) for card in cards}) > 3
 
 
-async def test_the_times_of_a_card_are_no_neighbors(pool: Pool) -> None:
+async def test_the_times_of_a_card_are_not_neighbors(pool: Pool) -> None:
     await factories.instructor(pool, "Anna", hours=("10:00", "18:00"), now=NOW)
     await factories.instructor(pool, "Bea", hours=("10:00", "12:00"), days=1, now=NOW)
     anna, bea = await free_next(pool)

@@ -116,7 +116,7 @@ async def test_a_refused_move_offers_the_nearest_times(
     assert start == anna.at("13:00", day=3)
 
 
-async def test_what_a_move_means_for_a_late_cancellation_and_for_its_own_time(
+async def test_the_page_of_a_move_names_its_consequences_and_the_current_time(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")

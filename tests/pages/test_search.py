@@ -248,7 +248,7 @@ async def test_prices_in_the_wrong_order_are_swapped(client: httpx.AsyncClient) 
     assert [*chips(page)] == ["Piano", "$20 to $90"]
 
 
-async def test_a_result_opens_with_the_length_whose_price_it_says(
+async def test_a_result_opens_with_the_length_whose_price_it_shows(
     client: httpx.AsyncClient, pool: Pool
 ) -> None:
     await factories.instructor(pool, "Anna Diaz", rate_cents=8000, durations=(30, 60))

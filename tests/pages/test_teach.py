@@ -123,7 +123,7 @@ async def test_a_private_note_is_saved_and_emptied_and_an_error_keeps_it(
         assert form(page, lesson, "instructor-note").fields["note"] == note
 
 
-async def test_a_refusal_stands_in_the_row_or_above_the_lessons_if_the_row_is_gone(
+async def test_a_refusal_is_shown_in_the_row_or_above_the_lessons_if_the_row_is_gone(
     client: httpx.AsyncClient, pool: Pool, anna: Instructor, ben: Account
 ) -> None:
     lesson, other = await just_begun(pool, anna, ben), await book(pool, anna, ben, clock="11:00")

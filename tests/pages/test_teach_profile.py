@@ -112,7 +112,7 @@ async def test_an_error_is_beside_its_field_and_everything_typed_stays(
 
 
 @pytest.mark.parametrize("number", ["²", "9" * 5000])
-async def test_a_number_that_is_none_is_refused(
+async def test_an_invalid_number_is_refused(
     client: httpx.AsyncClient, anna: Instructor, number: str
 ) -> None:
     form = (await visit(client, PROFILE)).form("/api/instructors/me")

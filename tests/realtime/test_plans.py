@@ -10,7 +10,7 @@ __all__ = ["large_database", "plans"]
 
 
 @pytest.mark.parametrize("name", HOT)
-async def test_it_scans_no_table(plans: QueryPlans, name: str) -> None:
+async def test_the_live_path_scans_no_table(plans: QueryPlans, name: str) -> None:
     sql, parameters = CATALOG[name]
     assert await plans.scans(sql, *(HOT[name][parameter] for parameter in parameters)) == []
 

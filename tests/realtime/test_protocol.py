@@ -32,7 +32,7 @@ async def refused(url: str, **options: Any) -> tuple[int, dict[str, Any], Header
     return response.status_code, json.loads(response.body), response.headers
 
 
-async def test_a_foreign_origin_is_403_the_own_origin_and_none_are_accepted(
+async def test_another_origin_is_403_and_the_sites_own_or_no_origin_is_accepted(
     screens: Screens, url: str
 ) -> None:
     status, error, _ = await refused(screens.url, origin="https://elsewhere.example")
@@ -69,7 +69,9 @@ async def test_a_full_process_answers_503_with_retry_after(settings: Settings) -
         await screens.close()
 
 
-async def test_the_last_place_is_not_given_away_twice(settings: Settings) -> None:
+async def test_concurrent_clients_never_exceed_the_maximum_number_of_sockets(
+    settings: Settings,
+) -> None:
     async with serving(settings.model_copy(update={"max_sockets": 3})) as url:
         screens = Screens(url)
         attempts = await asyncio.gather(
@@ -653,7 +655,9 @@ async def _flood(screen: Screen, count: int) -> None:
         pass
 
 
-async def test_nothing_but_invalid_messages_closes_with_4400(screens: Screens) -> None:
+async def test_a_client_that_sends_only_invalid_messages_is_closed_with_4400(
+    screens: Screens,
+) -> None:
     screen = await screens.open()
     for number in range(100):
         await screen.connection.send(f"nonsense {number}")

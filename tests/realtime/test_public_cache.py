@@ -180,7 +180,7 @@ async def test_other_processes_see_a_write_through_the_live_path(
         assert time.monotonic() - started < 12
 
 
-async def test_without_redis_a_write_is_seen_by_the_next_comparison(
+async def test_without_redis_a_write_is_seen_by_the_next_reconcile(
     settings: Settings, redis_server: RedisServer, anna: Instructor, pool: Pool
 ) -> None:
     redis_server.stop()
@@ -336,7 +336,7 @@ async def test_a_read_that_fails_fails_for_all_and_is_not_repeated_for_the_next(
     assert (await cache.share("anna", "days", succeed)).version == 1
 
 
-def test_an_answer_is_right_in_its_quarter_of_an_hour_only(cache: PublicCache) -> None:
+def test_a_cached_answer_is_used_only_in_its_quarter_of_an_hour(cache: PublicCache) -> None:
     store(cache, "anna")
     moments = (-421, -420, 0, 479, 480)
     usable = [cache.find("anna", "days", NOW + seconds) is not None for seconds in moments]
@@ -389,7 +389,7 @@ def test_a_comparison_drops_changed_and_deleted_calendars(cache: PublicCache) ->
     assert cache.versions() == {}  # its answer is of the epoch before
 
 
-def test_a_read_begun_before_a_comparison_is_not_kept_after_it(cache: PublicCache) -> None:
+def test_a_read_begun_before_a_reconcile_is_not_kept_after_it(cache: PublicCache) -> None:
     reading = cache.begin("anna")
     cache.compare(cache.versions(), {}, time.monotonic())
     cache.store(reading, "days", answer())

@@ -328,7 +328,7 @@ async def test_many_wake_ups_become_few_hints_and_the_last_one_arrives(
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_hints_keep_a_distance(client: Redis, redis_url: str) -> None:
+async def test_hints_are_sent_at_intervals(client: Redis, redis_url: str) -> None:
     tell, hints = Wakeup(client, client), 0
     async with client.pubsub() as subscriber:
         await subscriber.subscribe(channels.WAKEUP)
@@ -346,7 +346,7 @@ async def test_hints_keep_a_distance(client: Redis, redis_url: str) -> None:
     assert 1 <= hints <= seconds / GAP_SECONDS + 2
 
 
-async def test_without_redis_a_wake_up_is_no_error_and_later_ones_work_again(
+async def test_without_redis_a_wake_up_causes_no_error_and_later_ones_work_again(
     client: Redis, redis_server: RedisServer, redis_url: str
 ) -> None:
     tell, wakeup = Wakeup(client, client), asyncio.Event()

@@ -60,7 +60,9 @@ async def test_searches_are_removed_one_by_one_or_all(
         assert await history(other) == ["chess"]
 
 
-async def test_a_removed_search_is_in_no_log_either(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_removed_search_is_not_in_the_log_either(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
     """Python folds ß to ss, Postgres does not."""
     await search(client, "Spanisch Straße")
     (removed,) = await items(client)

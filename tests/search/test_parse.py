@@ -169,7 +169,7 @@ def test_criteria_that_no_search_can_satisfy_are_reported(
         ("piano less than 60 bucks an hour", None),
     ],
 )
-def test_a_price_per_hour_is_no_length(
+def test_a_price_per_hour_is_not_a_length(
     vocabulary: Vocabulary, query: str, minutes: int | None
 ) -> None:
     assert parse(query, vocabulary, now=SATURDAY).minutes == minutes
