@@ -47,6 +47,8 @@ MAX_CANDIDATES_PER_STATEMENT = 1_000
 MAX_ATTEMPTS = 16
 # The audiences whose services also suit this one. Services without an audience suit everyone.
 _INCLUDED_AUDIENCES = {"seniors": ["seniors", "adults"]}
+# Reading all of more services, to find the few for an audience, would take too long.
+FEW_SERVICES = 10
 # Among the audiences of a statement, it leaves out services for everyone.
 _NOT_EVERYONE = ""
 # The first value of a cursor among them, instead of `soonest`.
@@ -201,12 +203,13 @@ async def find(
     after: Position | None = None,
 ) -> Matches:
     """Up to `limit` services that satisfy every criterion, after the one at `after`. By `soonest`,
-    those for the audience come before those for everyone."""
+    those for the audience come before those for everyone if the query names FEW_SERVICES."""
     filters = _filters(criteria, vocabulary)
     if criteria.outside or filters["services"] == []:
         return NOTHING
     hours = hours_of(criteria, now=now)
-    if sort != "soonest" or not filters["audiences"]:
+    is_narrow = 0 < len(filters["services"] or ()) <= FEW_SERVICES
+    if sort != "soonest" or not filters["audiences"] or not is_narrow:
         return await _find(db, filters, hours, now=now, limit=limit, sort=sort, after=after)
     first = NOTHING
     if after is None or not after.is_for_everyone:

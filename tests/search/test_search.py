@@ -115,7 +115,8 @@ async def test_services_for_an_audience_come_before_those_for_everyone(
     assert await names(client, "piano for adults") == ["Dora", "Emil", "Anna", "Bela"]
     assert await names(client, "piano for teens") == ["Anna", "Bela"]
     assert (await names(client, f"piano {day}"))[-1] == "Emil"
-    # An order that the query names counts more.
+    # Of a whole category, and in another order, all are mixed.
+    assert await names(client, "music for kids") == ["Anna", "Bela", "Carl", "Emil"]
     assert await names(client, "piano for kids", sort="newest") == ["Emil", "Carl", "Bela", "Anna"]
 
 
