@@ -12,6 +12,7 @@ for _name in (
     "app.__main__",
     "app.web.http_protocol",
     "jobs.worker",
+    "loadtests.__main__",
     "realtime.endpoint",
     "realtime.relay",
     "realtime.shutdown",

@@ -3,6 +3,7 @@ environment. Importing the product takes half a second of CPU, so they are forks
 has imported it (tests/preloaded.py). tests/test_up.py also starts `python -m app` itself."""
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import random
@@ -115,26 +116,37 @@ def fork(
 
 
 def completed(
-    arguments: Sequence[str], *, variables: Mapping[str, str]
+    arguments: Sequence[str],
+    *,
+    variables: Mapping[str, str],
+    program: str = "app",
+    seconds: float = PATIENCE,
 ) -> "subprocess.CompletedProcess[str]":
-    """Runs `python -m app <arguments>` in a fork, without input, until it ends."""
+    """Runs `python -m <program> <arguments>` in a fork, without input, until it ends."""
     with (
         tempfile.NamedTemporaryFile(prefix="errors-") as errors,
         contextlib.closing(
-            fork("app", _with_errors_apart, errors.name, list(arguments), variables=variables)
+            fork(
+                program,
+                _with_errors_apart,
+                errors.name,
+                program,
+                list(arguments),
+                variables=variables,
+            )
         ) as running,
     ):
-        status = running.wait()
+        status = running.wait(seconds)
         assert status is not None, running.log
         return subprocess.CompletedProcess(
             arguments, status, running.log, Path(errors.name).read_text()
         )
 
 
-def _with_errors_apart(errors: str, arguments: Sequence[str]) -> int:
+def _with_errors_apart(errors: str, program: str, arguments: Sequence[str]) -> int:
     with Path(errors).open("ab") as file:
         os.dup2(file.fileno(), 2)
-    return command(arguments)
+    return int(importlib.import_module(f"{program}.__main__").main(arguments))
 
 
 def _in_fork(

@@ -211,7 +211,7 @@ async def _product(stack: Stack) -> AsyncIterator[tuple[Contender, bytes]]:
     (student,) = await accounts.signed_in(stack, "peers", 1)
     (offer,) = await accounts.instructors(stack.pool, "peers", 1, first=accounts.today())
     starts = accounts.half_hours(2, WINDOW_DAYS - 3)
-    async with stack.product() as web, stack.product() as booking:
+    async with stack.product() as web, stack.product(relay=False) as booking:
         (connection,) = await client.connections(booking, 1)
 
         async def book(nth: int) -> None:

@@ -78,13 +78,14 @@ class Stack:
         return self.settings.database_url.get_secret_value()
 
     @asynccontextmanager
-    async def product(self) -> AsyncIterator["Web"]:
-        """Starts one web process and a relay."""
+    async def product(self, *, relay: bool = True) -> AsyncIterator["Web"]:
+        """Starts one web process and perhaps a relay."""
         port = _free_port()
         web = ["serve", "--host", "127.0.0.1", "--port", str(port)]
         async with AsyncExitStack() as stack:
             serving = stack.enter_context(self.running("web", web))
-            stack.enter_context(self.running("relay", ["relay"]))
+            if relay:
+                stack.enter_context(self.running("relay", ["relay"]))
             url = f"http://127.0.0.1:{port}"
             await self._ready(url, serving)
             yield Web("127.0.0.1", port, serving.pid)

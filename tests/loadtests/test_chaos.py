@@ -4,8 +4,6 @@ survives."""
 import os
 import socket
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
@@ -15,7 +13,7 @@ from loadtests import chaos
 from loadtests.proxy import Proxy
 from tests.cluster import PATIENCE
 from tests.conftest import RedisServer
-from tests.processes import ROOT
+from tests.processes import completed
 
 
 def test_a_seed_decides_the_faults() -> None:
@@ -88,11 +86,8 @@ def _ping(client: socket.socket) -> bytes:
 @pytest.mark.timeout(300)
 def test_a_product_survives_and_no_process_remains(tmp_path: Path) -> None:
     log = tmp_path / "product.log"
-    command = [sys.executable, "-m", "loadtests", "chaos", "--minutes", "0.7", "--seed", "3"]
-    command += ["--people", "10", "--log", str(log)]
-    result = subprocess.run(
-        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=280, check=False
-    )
+    options = ["--minutes", "0.7", "--seed", "3", "--people", "10", "--log", str(log)]
+    result = completed(["chaos", *options], variables={}, program="loadtests", seconds=280)
     assert result.returncode == 0, result.stdout + result.stderr + log.read_text()[-5_000:]
     assert "PASS: all checks passed." in result.stdout
     faults = [line for line in result.stdout.splitlines() if " s  " in line[:12]]

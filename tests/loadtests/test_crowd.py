@@ -1,10 +1,8 @@
 """Crowds end to end, with a real product and Locust: results and exit status."""
 
 import asyncio
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +16,7 @@ from app import demo
 from app.db import Pool
 from loadtests.scenarios import MAX_PEOPLE, problem
 from tests.cluster import PATIENCE
-from tests.processes import ROOT, Running, Starter
+from tests.processes import Running, Starter, completed
 
 Send = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -28,40 +26,37 @@ def send(database_url: str, tmp_path: Path) -> Send:
     """Runs a crowd from the command line."""
 
     def run(scenario: str, url: str, *options: str) -> "subprocess.CompletedProcess[str]":
-        command = [
-            sys.executable,
-            "-m",
-            "loadtests",
-            scenario,
-            "--url",
-            url,
-            "--accounts",
-            str(tmp_path / "accounts.json"),
-            *options,
-        ]
-        return subprocess.run(
-            command,
-            cwd=ROOT,
-            env=os.environ | {"DATABASE_URL": database_url},
-            capture_output=True,
-            text=True,
-            timeout=2 * PATIENCE,
-            check=False,
+        return completed(
+            [scenario, "--url", url, "--accounts", str(tmp_path / "accounts.json"), *options],
+            variables={"DATABASE_URL": database_url},
+            program="loadtests",
+            seconds=2 * PATIENCE,
         )
 
     return run
 
 
-def test_a_rush_leaves_one_lesson_and_passes(
+def test_crowds_pass_one_after_another_with_the_same_accounts(
     send: Send, server: Running, database_url: str, tmp_path: Path
 ) -> None:
-    verdict = tmp_path / "verdict.json"
-    sent = send("rush", server.url, "--people", "12", "--seconds", "2", "--json", str(verdict))
-    assert sent.returncode == 0, sent.stdout + sent.stderr
-    assert "PASS: all checks passed." in sent.stdout
+    accounts, verdict = tmp_path / "accounts.json", tmp_path / "verdict.json"
+    rush = send("rush", server.url, "--people", "12", "--seconds", "2", "--json", str(verdict))
+    assert rush.returncode == 0, rush.stdout + rush.stderr
+    assert "PASS: all checks passed." in rush.stdout
     assert orjson.loads(verdict.read_bytes())["passed"]
     bookings, keys = asyncio.run(bookings_and_idempotency_keys(database_url))
     assert keys == bookings > 0
+    stored = orjson.loads(accounts.read_bytes())
+
+    spread = send("spread", server.url, "--people", "10", "--seconds", "3")
+    assert spread.returncode == 0, spread.stdout + spread.stderr
+    assert orjson.loads(accounts.read_bytes()) == stored
+
+    # In 5 s even the slowest student books.
+    party = send("watch-party", server.url, "--people", "10", "--seconds", "5")
+    assert party.returncode == 0, party.stdout + party.stderr
+    assert re.search(r"screens whose board differs from the database +0 of 11\n", party.stdout)
+    assert orjson.loads(accounts.read_bytes()) == stored
 
 
 async def bookings_and_idempotency_keys(database_url: str) -> tuple[int, int]:
@@ -73,24 +68,6 @@ async def bookings_and_idempotency_keys(database_url: str) -> tuple[int, int]:
         )
     finally:
         await connection.close()
-
-
-def test_a_spread_passes_and_its_accounts_are_reused(
-    send: Send, server: Running, tmp_path: Path
-) -> None:
-    stored = []
-    for _ in range(2):
-        sent = send("spread", server.url, "--people", "10", "--seconds", "3")
-        assert sent.returncode == 0, sent.stdout + sent.stderr
-        stored.append(orjson.loads((tmp_path / "accounts.json").read_bytes()))
-    assert stored[0] == stored[1]
-
-
-def test_a_watch_party_passes(send: Send, server: Running) -> None:
-    # In 5 s even the slowest student books.
-    sent = send("watch-party", server.url, "--people", "10", "--seconds", "5")
-    assert sent.returncode == 0, sent.stdout + sent.stderr
-    assert re.search(r"screens whose board differs from the database +0 of 11\n", sent.stdout)
 
 
 def test_without_a_relay_the_verdict_is_a_failure(send: Send, start: Starter) -> None:
@@ -133,14 +110,11 @@ def test_load_is_limited_to_this_machine() -> None:
 
 
 def visit(database_url: str, *options: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "loadtests", "crowd", *options],
-        cwd=ROOT,
-        env=os.environ | {"DATABASE_URL": database_url} | settings,
-        capture_output=True,
-        text=True,
-        timeout=2 * PATIENCE,
-        check=False,
+    return completed(
+        ["crowd", *options],
+        variables={"DATABASE_URL": database_url} | settings,
+        program="loadtests",
+        seconds=2 * PATIENCE,
     )
 
 

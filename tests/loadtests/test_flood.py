@@ -1,7 +1,5 @@
 """The flood: its limits are those of the product, its verdict can fail, and a short run passes."""
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from app import limits
 from loadtests import flood_verdict
 from tests.cluster import PATIENCE
-from tests.processes import ROOT
+from tests.processes import completed
 
 RUN: dict[str, Any] = {
     "statuses": {
@@ -65,8 +63,5 @@ def test_a_refusal_without_retry_after_fails() -> None:
 
 def test_limits_hold_under_a_flood_and_honest_visitors_are_served() -> None:
     options = ["--people", "4", "--seconds", "50", "--refusals", "50"]
-    command = [sys.executable, "-m", "loadtests", "flood", *options]
-    ran = subprocess.run(
-        command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=2 * PATIENCE
-    )
+    ran = completed(["flood", *options], variables={}, program="loadtests", seconds=2 * PATIENCE)
     assert ran.returncode == 0, ran.stdout + ran.stderr
