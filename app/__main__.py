@@ -352,10 +352,10 @@ def _migrate(_: argparse.Namespace) -> None:
 
 
 def _seed(options: argparse.Namespace) -> int:
-    from app import maintenance
+    from app import demo
 
     with _permitted(options, "seed") as database:
-        created = asyncio.run(maintenance.seed(database.owner, now=datetime.now(UTC)))
+        created = asyncio.run(demo.seed_at(database.owner, now=datetime.now(UTC)))
     print(
         "The demo accounts exist now."
         if created

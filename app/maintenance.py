@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from app import db, demo, migrate
+from app import db, migrate
 from app.accounts import address as confirmed
 from app.accounts import demo_accounts
 from app.db import Pool, Tx
@@ -39,20 +39,13 @@ select_demo_accounts = statement("demo_accounts", DemoAccount)
 
 async def is_empty(address: str) -> bool:
     """Whether there are no accounts yet."""
-    async with _connected(address) as pool:
+    async with connected(address) as pool:
         return await select_no_accounts.one(pool)
-
-
-async def seed(address: str, *, now: datetime) -> bool:
-    """Creates the demo accounts, with services and availability for the weeks after `now`, in an
-    empty database. False if it is not empty."""
-    async with _connected(address) as pool:
-        return await demo.seed(pool, now=now)
 
 
 async def existing_demo_accounts(address: str) -> list[DemoAccount]:
     """The demo accounts that exist."""
-    async with _connected(address) as pool:
+    async with connected(address) as pool:
         return await select_demo_accounts.all(pool, emails=list(demo_accounts.EMAILS))
 
 
@@ -64,16 +57,16 @@ async def reset(address: str, app_address: str) -> None:
         await drop_everything.run(tx)
         await recreate_schema.run(tx)
 
-    async with _connected(address, migrated=False) as pool:
+    async with connected(address, migrated=False) as pool:
         await db.transact(pool, drop)
     await migrate.migrate(address, app_address)
-    async with _connected(address) as pool:
+    async with connected(address) as pool:
         await end_other_connections.one(pool)
 
 
 async def make_admin(address: str, email: str) -> bool:
     """Gives an account the admin role. False if there is no such account."""
-    async with _connected(address) as pool:
+    async with connected(address) as pool:
         account_id = await insert_admin.first(pool, email=email)
     if account_id is not None:
         security_log.warning("role_granted", account=str(account_id), role="admin")
@@ -83,7 +76,7 @@ async def make_admin(address: str, email: str) -> bool:
 async def turn_off_second_factor(address: str, email: str) -> bool:
     """For somebody who lost the phone with the app. False if there is no such account, or it has no
     second factor."""
-    async with _connected(address) as pool:
+    async with connected(address) as pool:
         account_id = await delete_totp_of_email.first(pool, email=email)
     if account_id is not None:
         security_log.warning("second_factor_off", account=str(account_id))
@@ -92,13 +85,13 @@ async def turn_off_second_factor(address: str, email: str) -> bool:
 
 async def verify(address: str, emails: Sequence[str], *, now: datetime) -> int:
     """Confirms these e-mail addresses. Returns the number of accounts that have one."""
-    async with _connected(address) as pool:
+    async with connected(address) as pool:
         return await confirmed.verify(pool, emails, now=now)
 
 
 async def new_epoch(address: str) -> None:
     """Makes every open screen reload its boards, for example after a restore."""
-    async with _connected(address) as pool:
+    async with connected(address) as pool:
         await replace_epoch_seed.run(pool)
 
 
@@ -111,9 +104,9 @@ async def raise_site_mode(pool: Pool, mode: str) -> None:
 
 
 @asynccontextmanager
-async def _connected(address: str, *, migrated: bool = True) -> AsyncIterator[Pool]:
-    """Raises MigrationError if no database answers, or (with `migrated`) if its schema is not that
-    of this version."""
+async def connected(address: str, *, migrated: bool = True) -> AsyncIterator[Pool]:
+    """A few connections. Raises MigrationError if no database answers, or (with `migrated`) if its
+    schema is not that of this version."""
     try:
         await migrate.check(address)
     except migrate.SchemaError:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import app.demo
 import app.main
 import app.maintenance
 import jobs.worker
@@ -490,7 +491,7 @@ async def test_hot_reads_scan_no_table(plans: QueryPlans, name: str) -> None:
 
 
 # Together these import every module that declares a statement.
-PROCESSES = (app.main, app.maintenance, jobs.worker, realtime.relay)
+PROCESSES = (app.demo, app.main, app.maintenance, jobs.worker, realtime.relay)
 
 # Statements that other tests cover, or that need no test.
 COVERED_ELSEWHERE = {

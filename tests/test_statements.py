@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 import app.backup
+import app.demo
 import app.main
 import app.maintenance
 import jobs.worker
@@ -19,6 +20,7 @@ from tests.statement_columns import mismatches
 # Together these import every module that declares a statement.
 PROCESSES = (
     app.backup,
+    app.demo,
     app.main,
     app.maintenance,
     jobs.worker,

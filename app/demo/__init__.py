@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from app import maintenance
 from app.accounts import account as accounts
 from app.accounts import password
 from app.availability import week
@@ -47,11 +48,17 @@ class Lesson:
     meeting_point: str
 
 
+async def seed_at(address: str, *, now: datetime) -> bool:
+    """`seed` for the database at this address."""
+    async with maintenance.connected(address) as pool:
+        return await seed(pool, now=now)
+
+
 async def seed(
     pool: Pool, *, now: datetime, instructors: Sequence[DemoInstructor] = INSTRUCTORS
 ) -> bool:
-    """Creates the demo accounts in one transaction. Returns False, without changes, if the database
-    has any account."""
+    """Creates the demo accounts, with services and availability for the weeks after `now`, in one
+    transaction. Returns False, without changes, if the database has any account."""
     # One for all: the password is public, and 135 hashes would take seconds.
     password_hash = await password.make_hash(PASSWORD)
 

@@ -170,9 +170,11 @@ async def _migrate(settings: Settings) -> None:
 async def _seed(settings: Settings) -> None:
     if not await maintenance.is_empty(settings.database_url.get_secret_value()):
         return
+    from app import demo  # noqa: PLC0415 — most starts need none of it
+
     mode = await site_mode(settings.owner_database_url)
     with destructive.permitted(settings, "seed", database_mode=mode) as database:
-        await maintenance.seed(database.owner, now=datetime.now(UTC))
+        await demo.seed_at(database.owner, now=datetime.now(UTC))
     log.info("demo_accounts_created")
 
 
