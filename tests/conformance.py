@@ -44,16 +44,21 @@ def _operations() -> list[tuple[str, Callable[[str], Any], dict[str, Any]]]:
     return operations
 
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@functools.cache
+def _registry() -> jsonschema_rs.Registry:
+    """The description, under the address `urn:api`."""
+    parts = {name: closed(description()[name]) for name in ("components", "paths")}
+    return jsonschema_rs.Registry([("urn:api", {"$schema": DIALECT, **parts})])
+
+
 @functools.cache
 def _validator(schema: str) -> Any:
     """`schema`: a JSON pointer into the description."""
-    root = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "components": closed(description()["components"]),
-        "paths": closed(description()["paths"]),
-        "$ref": schema,
-    }
-    return jsonschema_rs.Draft202012Validator(root, validate_formats=True)
+    root = {"$schema": DIALECT, "$ref": f"urn:api{schema}"}
+    return jsonschema_rs.Draft202012Validator(root, registry=_registry(), validate_formats=True)
 
 
 async def check(response: httpx.Response) -> None:
@@ -122,7 +127,7 @@ def _messages() -> dict[str, Any]:
     return {
         name: jsonschema_rs.Draft202012Validator(
             {
-                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "$schema": DIALECT,
                 "components": {"schemas": closed(components["schemas"])},
                 **closed(components["messages"][name]["payload"]),
             },
