@@ -28,7 +28,6 @@ HASTE = (
     "full_page_writes=off",
     "shared_buffers=64MB",
     "max_connections=200",
-    "autovacuum_naptime=5s",
     # More than the statements of all databases of a run: tests count calls, and Postgres would
     # forget those of the rarest statements.
     "pg_stat_statements.max=50000",
