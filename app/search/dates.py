@@ -95,7 +95,7 @@ def _set(reading: Reading, match: re.Match[str], days: Sequence[date]) -> None:
     values = reading.values
     if "date" in values:
         is_joined = re.search(r"\b(?:or|and)(?: \|)* $", match.string[: match.start()]) or re.match(
-            r"(?: \|)* (?:or|and)\b", match.string[match.end() :]
+            r"(?: \|)* (?:or|and) \|", match.string[match.end() :]
         )
         if not is_joined:
             return

@@ -189,6 +189,7 @@ PHRASINGS: list[tuple[str, dict[str, Any]]] = [
     ),
     ("piano tonight or friday", several("piano", "2026-11-21", "2026-11-27", "evening")),
     ("piano friday in december", {"service": "piano", "date": "2026-11-27"}),
+    ("piano friday in december and guitar", {"text": "piano guitar", "date": "2026-11-27"}),
     ("piano dec 1 - 5", several("piano", "2026-12-01", "2026-12-05")),
     ("piano dec 20-24 under $90", several("piano", "2026-12-20", "2026-12-24") | {"max": 90}),
     ("piano november 30 to december 2", several("piano", "2026-11-30", "2026-12-02")),
