@@ -19,7 +19,7 @@ from pathlib import Path
 import orjson
 
 from loadtests import chaos, crowd, flood_verdict, own_server, removal, results, verdict
-from loadtests.removal import NotPermitted, SettingsError
+from loadtests.removal import NotPermitted, SettingsError, Unavailable
 from loadtests.scenarios import MAX_PEOPLE, MAX_SECONDS, SHORT, problem
 
 PASSED, FAILED, NO_RUN = 0, 1, 2
@@ -210,6 +210,7 @@ def _crowd(options: argparse.Namespace) -> int:
         print(error_message, file=sys.stderr)
         return NO_RUN
     ids: list[str] = []
+    removed = 0
     try:
         with removal.permitted(options.data) as address:
             print(f"{options.people} students visit for {options.seconds:g} s …", flush=True)
@@ -218,8 +219,10 @@ def _crowd(options: argparse.Namespace) -> int:
                 tally = asyncio.run(crowd.send(options.url, options.people, seconds, ids))
             finally:
                 removed = asyncio.run(removal.remove(address, ids))
-    except (crowd.CrowdError, SettingsError, NotPermitted, OSError) as error:
+    except (crowd.CrowdError, SettingsError, NotPermitted, Unavailable, OSError) as error:
         print(error, file=sys.stderr)
+        if ids:
+            print(f"{removed} of {len(ids)} accounts were removed.", file=sys.stderr)
         return NO_RUN
     except KeyboardInterrupt:
         print("The crowd was stopped and removed.", file=sys.stderr)

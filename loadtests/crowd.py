@@ -6,7 +6,8 @@ import asyncio
 import json
 import random
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -16,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Subprotocol
 
 from loadtests import accounts
@@ -25,6 +27,8 @@ MAX_STUDENTS = 40
 MAX_SECONDS = 120
 _REGISTRATIONS_AT_ONCE = 2
 _PAUSE_SECONDS = (1.0, 4.0)
+_BOARD_SECONDS = 10.0
+_RECONNECT_SECONDS = 0.5
 
 
 class CrowdError(Exception):
@@ -99,12 +103,10 @@ class Crowd:
             content = answer.json()
             self.students.append(Student(content["account"]["id"], content["token"]))
 
-        try:
+        with _ungrouped_errors():
             async with asyncio.TaskGroup() as group:
                 for _ in range(count):
                     group.create_task(register())
-        except* CrowdError as errors:
-            raise CrowdError(str(errors.exceptions[0])) from None
 
     async def lesson(self) -> Lesson:
         """The first service of INSTRUCTOR. Raises CrowdError."""
@@ -228,28 +230,49 @@ async def send(url: str, count: int, seconds: float, ids: list[str]) -> Tally:
         return crowd.tally
 
 
+@contextmanager
+def _ungrouped_errors() -> Iterator[None]:
+    """Raises the first CrowdError of a task group instead of the group."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        errors = group.subgroup(CrowdError)
+        if errors is None:
+            raise
+        raise CrowdError(str(errors.exceptions[0])) from None
+
+
 async def _visit(crowd: Crowd, lesson: Lesson, seconds: float) -> None:
-    """Opens a board for every student, runs the rush, and then lets them book and cancel."""
-    async with asyncio.TaskGroup() as group:
-        board_received = asyncio.Event()
-        boards = [
-            group.create_task(_watch(crowd.url, lesson, board_received)) for _ in crowd.students
-        ]
-        async with asyncio.timeout(10):
-            await board_received.wait()
-        await crowd.rush(lesson)
-        visits = [
-            group.create_task(crowd.book_and_cancel(student, lesson)) for student in crowd.students
-        ]
-        await asyncio.sleep(seconds)
-        crowd.leaving.set()
-        await asyncio.wait(visits)  # an abandoned request could book a lesson that nobody cancels
-        for board in boards:
-            board.cancel()
+    """Opens a board for every student, runs the rush, and then lets them book and cancel. Raises
+    CrowdError."""
+    with _ungrouped_errors():
+        async with asyncio.TaskGroup() as group:
+            board_received = asyncio.Event()
+            boards = [
+                group.create_task(_watch(crowd.url, lesson, board_received)) for _ in crowd.students
+            ]
+            try:
+                async with asyncio.timeout(_BOARD_SECONDS):
+                    await board_received.wait()
+            except TimeoutError:
+                raise CrowdError(
+                    f"{crowd.url} sent no board within {_BOARD_SECONDS:g} s."
+                ) from None
+            await crowd.rush(lesson)
+            visits = [
+                group.create_task(crowd.book_and_cancel(student, lesson))
+                for student in crowd.students
+            ]
+            await asyncio.sleep(seconds)
+            crowd.leaving.set()
+            await asyncio.wait(visits)  # an abandoned request could book a lesson nobody cancels
+            for board in boards:
+                board.cancel()
 
 
 async def _watch(url: str, lesson: Lesson, board_received: asyncio.Event) -> None:
-    """A student's board: keeps `lesson.days` up to date, and sets `board_received`."""
+    """A student's board: keeps `lesson.days` up to date, and sets `board_received`. Connects again
+    after the server has closed the connection. Raises CrowdError if the server refuses it."""
     address = f"{url.replace('http', 'ws', 1)}/live"
     watch = {
         "type": "watch",
@@ -257,10 +280,15 @@ async def _watch(url: str, lesson: Lesson, board_received: asyncio.Event) -> Non
         "first": datetime.now(lesson.zone).date().isoformat(),
         "days": 7,
     }
-    async with connect(address, subprotocols=[Subprotocol("lesson.v1")]) as socket:
-        await socket.send(json.dumps(watch))
-        async for text in socket:
-            message = json.loads(text)
-            if message["type"] in {"board", "change"}:
-                lesson.days.update(message["days"])
-                board_received.set()
+    try:
+        async for socket in connect(address, subprotocols=[Subprotocol("lesson.v1")]):
+            with suppress(ConnectionClosed):
+                await socket.send(json.dumps(watch))
+                async for text in socket:
+                    message = json.loads(text)
+                    if message["type"] in {"board", "change"}:
+                        lesson.days.update(message["days"])
+                        board_received.set()
+            await asyncio.sleep(_RECONNECT_SECONDS)
+    except WebSocketException as error:
+        raise CrowdError(f"{address} refused a connection: {error}.") from None

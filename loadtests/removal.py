@@ -3,19 +3,31 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 from app import db, destructive
+from app.bookings import cancellation
 from app.db import Tx, transact
 from app.destructive import NotPermitted
 from app.embedded import run_file
 from app.migrate import site_mode
+from app.refusal import Unavailable
 from app.settings import SettingsError, read
 from app.statements import statement
+from app.web import utc_now
 
-__all__ = ["NotPermitted", "SettingsError", "permitted", "remove"]
+__all__ = ["NotPermitted", "SettingsError", "Unavailable", "permitted", "remove"]
 
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    id: UUID
+    student_id: UUID
+
+
+_lessons = statement("crowd_lessons", Lesson)
 _delete_notifications = statement("delete_crowd_notifications", int)
 _delete_bookings = statement("delete_crowd_bookings", int)
 _delete_accounts = statement("delete_crowd_accounts", int)
@@ -45,7 +57,8 @@ def permitted(data: Path) -> Iterator[str]:
 
 
 async def remove(address: str, ids: list[str]) -> int:
-    """Deletes these accounts of a crowd. Returns the number of deleted ones."""
+    """Cancels the lessons that the crowd could not cancel, so that boards show their times as free
+    again, and deletes its accounts. Returns the number of deleted accounts. Raises Unavailable."""
     accounts = [UUID(each) for each in ids]
 
     async def delete(tx: Tx) -> int:
@@ -55,6 +68,11 @@ async def remove(address: str, ids: list[str]) -> int:
 
     pool = await db.connect(address, size=1, name="crowd")
     try:
+        now = utc_now()
+        for lesson in await _lessons.all(pool, accounts=accounts, now=now):
+            await cancellation.cancel(
+                pool, lesson.student_id, lesson.id, reason="The crowd leaves.", now=now
+            )
         return await transact(pool, delete)
     finally:
         await db.close(pool)

@@ -596,6 +596,6 @@ def test_public_statements_are_cancelled_after_two_seconds() -> None:
 def test_every_statement_has_a_plan_test_or_needs_none() -> None:
     planned = {*(name.partition(" ")[0] for name in HOT), *NOTIFICATIONS, *REALTIME, *PRIVACY}
     planned |= UNPLANNED
-    tools = ("bench", "verdict", "delete_crowd")
+    tools = ("bench", "verdict", "crowd", "delete_crowd")
     names = {statement.name for statement in STATEMENTS if not statement.name.startswith(tools)}
     assert names - planned - COVERED_ELSEWHERE - NO_GROWING_TABLE - OPERATOR_COMMANDS == set()

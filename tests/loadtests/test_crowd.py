@@ -155,6 +155,27 @@ async def test_a_crowd_changes_the_open_board_under_limits_and_is_removed(
     assert await pool.fetchval(crowd_mails) == 0
 
 
+async def test_a_crowd_whose_server_stops_says_so_and_is_removed(
+    demo_accounts: None, start: Starter, database_url: str
+) -> None:
+    server = start("serve")
+    before = await counts(database_url)
+    options = ("--url", server.url, "--people", "2", "--seconds", "60")
+    visitors = asyncio.create_task(asyncio.to_thread(visit, database_url, *options))
+    async with asyncio.timeout(PATIENCE):
+        while (await counts(database_url))["booking"] == before["booking"]:
+            await asyncio.sleep(0.05)
+    server.stop()
+    sent = await visitors
+    assert sent.returncode == 2
+    error, removed = sent.stderr.splitlines()
+    assert error.startswith(f"{server.url}/api/bookings")
+    assert "did not respond" in error
+    assert removed == "2 of 2 accounts were removed."
+    after = await counts(database_url)
+    assert (after["account"], after["booking"]) == (before["account"], before["booking"])
+
+
 def test_a_crowd_visits_only_int(database_url: str) -> None:
     stg = {"SITE_MODE": "stg", "SECRET_KEY": "k" * 40, "SMTP_URL": "smtp://127.0.0.1:9"}
     sent = visit(database_url, **stg)
