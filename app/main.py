@@ -88,7 +88,8 @@ def build(
             await public.keep_warm(pool, cache, settings, now=now)
 
         def wake_up(*calendars: UUID) -> None:
-            # Before the response, so that this process never answers from before its own write.
+            # Before the response, so that this process never gives an answer that is older than its
+            # own write.
             for instructor_id in calendars:
                 cache.changed(str(instructor_id))
             live.wakeup()
@@ -157,8 +158,8 @@ def routes(only: Part | None = None) -> list[BaseRoute]:
     if only == "http":
         sockets = []
     return [
-        # Starlette tries routes in this order; bookings are the busiest in a rush. For a
-        # cached public answer, finding a later route would take longer than all else.
+        # Starlette tries routes in this order; bookings are the busiest in a rush. For a cached
+        # public answer, finding a later route would take longer than everything else.
         *app.availability.public_routes.routes,
         *app.bookings.routes.routes,
         *app.bookings.hold_routes.routes,

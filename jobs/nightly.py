@@ -51,7 +51,8 @@ async def repeat(context: WorkerContext) -> None:
 
 def cron_jobs() -> list[CronJob]:
     """The jobs that arq starts: at the start of a worker, after an outage of Redis, and every
-    PERIOD_SECONDS; only the first run after DUE_AT and those after a failure have something to do."""
+    PERIOD_SECONDS. Only the first run after DUE_AT, and those after a failure, have something to
+    do."""
     return [
         cron(
             roll_up_searches,  # type: ignore[arg-type]  # arq wants *args, **kwargs

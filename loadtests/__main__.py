@@ -216,7 +216,7 @@ def _crowd(options: argparse.Namespace) -> int:
             print(f"{options.people} students visit for {options.seconds:g} s …", flush=True)
             try:
                 seconds = min(options.seconds, crowd.MAX_SECONDS)
-                tally = asyncio.run(crowd.send(options.url, options.people, seconds, ids))
+                tally = asyncio.run(crowd.run(options.url, options.people, seconds, ids))
             finally:
                 removed = asyncio.run(removal.remove(address, ids))
     except (crowd.CrowdError, SettingsError, NotPermitted, Unavailable, OSError) as error:

@@ -209,7 +209,7 @@ class Crowd:
             raise CrowdError(f"{self.url}{path} did not respond: {error!r}.") from None
 
 
-async def send(url: str, count: int, seconds: float, ids: list[str]) -> Tally:
+async def run(url: str, count: int, seconds: float, ids: list[str]) -> Tally:
     """Runs `count` students for `seconds`. `ids` receives the accounts, even if the run fails.
     Raises CrowdError."""
     # Tokens only: a cookie of one student would be sent with requests of the next.

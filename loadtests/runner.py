@@ -61,7 +61,7 @@ class Runner:
         self.students_ready = 0
         self.in_flight = 0
         self.watchers: list[Watcher] = []
-        self.own: dict[str, Watcher] = {}  # instructor id → own socket
+        self.instructor_watchers: dict[str, Watcher] = {}  # by instructor id
         self._students: list[Student] = []
         self._instructors: list[Instructor] = []
         self._screens = 0
@@ -69,7 +69,7 @@ class Runner:
         self.storm_times: list[tuple[Instructor, str]] = []
         # When each hold expires that was neither confirmed nor given up.
         self.open_holds: dict[str, float] = {}
-        self._untaken: list[tuple[Instructor, str]] = []
+        self._free_times: list[tuple[Instructor, str]] = []
         self._announcement: AsyncResult = AsyncResult()
         self._waiting = 0
 
@@ -162,7 +162,7 @@ class Runner:
             self.storm_times = [
                 (instructor, start) for start in starts for instructor in instructors
             ]
-            self._untaken = list(self.storm_times)
+            self._free_times = list(self.storm_times)
             self._announce("hold")
             if self._seconds_of_holds() > MAX_HOLD_SECONDS:
                 raise RunnerError(
@@ -189,7 +189,7 @@ class Runner:
 
     def next_storm_time(self) -> tuple[Instructor, str]:
         """A time for one student alone."""
-        return self._untaken.pop()
+        return self._free_times.pop()
 
     def _seconds_of_holds(self) -> float:
         """Until the last open hold has expired. Instants in responses are whole seconds, so a hold
@@ -255,7 +255,7 @@ class Runner:
                 for step in screen.steps:
                     for version in range(step.above + 1, step.up_to + 1):
                         arrivals.setdefault(version, []).append(step.at)
-        for instructor, watcher in self.own.items():
+        for instructor, watcher in self.instructor_watchers.items():
             bookings = [booking for _, booking in watcher.client.events]
             results.instructor_events.append(
                 InstructorEvents(instructor, bookings, watcher.client.refreshed)

@@ -34,7 +34,7 @@ class ApiUser(FastHttpUser):
         runner: Runner = self.environment.crowd
         return runner
 
-    def ask(
+    def call(
         self, method: str, path: str, body: Any = None, *, name: str | None = None, key: str = ""
     ) -> tuple[str, Any]:
         """The answer ("201", "409 SLOT_TAKEN", "no answer") and its JSON. `key`:
@@ -59,16 +59,16 @@ class ApiUser(FastHttpUser):
             self.runner.results.failed_at.append(time.time() - seconds)
         return answer, content
 
-    def ask_with_key(
+    def call_with_key(
         self, method: str, path: str, body: Any = None, *, name: str | None = None
     ) -> tuple[str, Any]:
         """Sends an Idempotency-Key, as pages do. In scenarios that retry, repeats the request with
         the same key until its outcome is known."""
         key = str(uuid.uuid4())
-        answer, content = self.ask(method, path, body, name=name, key=key)
+        answer, content = self.call(method, path, body, name=name, key=key)
         while self.runner.plan.scenario.retries and unknown(answer) and not self.runner.closed:
             gevent.sleep(self.runner.random.uniform(0.5, 2.0))
-            answer, content = self.ask(method, path, body, name=name, key=key)
+            answer, content = self.call(method, path, body, name=name, key=key)
         return answer, content
 
     @contextmanager
@@ -96,7 +96,7 @@ def unknown(answer: str) -> bool:
 
 
 def _read(response: Any) -> tuple[str, Any]:
-    """The answer as the verdict names it, and its JSON."""
+    """The answer in the words of the verdict, and its JSON."""
     if not response.status_code:
         return "no answer", None
     try:
@@ -114,7 +114,7 @@ class StudentUser(ApiUser):
 
     def on_start(self) -> None:
         self.token = self.runner.next_student().token
-        self.ask("GET", "/api/auth/me")
+        self.call("GET", "/api/auth/me")
         self.runner.students_ready += 1
         self.wait_for_start()
 
@@ -135,8 +135,8 @@ class StudentUser(ApiUser):
         self.runner.count_rush_answer(answer)
 
     def _hold_storm(self) -> None:
-        """Holds a time of its own, and confirms one in three; when all other holds have expired,
-        books any of the times."""
+        """Holds a time that no other student holds, and confirms one in three; when the other holds
+        have expired, books any of the times."""
         runner = self.runner
         if runner.next_announcement() == "book":
             self._book(*runner.random.choice(runner.storm_times))
@@ -149,7 +149,7 @@ class StudentUser(ApiUser):
         self.pause()
         runner, scenario = self.runner, self.runner.plan.scenario
         instructor = runner.random.choice(runner.accounts.instructors)
-        self.ask("GET", f"/api/instructors/{instructor.id}", name="/api/instructors/{id}")
+        self.call("GET", f"/api/instructors/{instructor.id}", name="/api/instructors/{id}")
         take = self._hold_first if runner.random.random() < scenario.holds else self._book
         answer, content = take(instructor, runner.random.choice(runner.starts))
         if answer == "409 SLOT_TAKEN" and content["alternatives"]:
@@ -161,7 +161,7 @@ class StudentUser(ApiUser):
             self.pause()
             self._cancel(content["id"])
         elif runner.random.random() < 0.1:
-            self.ask("GET", "/api/bookings?as=student&scope=upcoming")
+            self.call("GET", "/api/bookings?as=student&scope=upcoming")
 
     def _hold_first(self, instructor: Instructor, start: str) -> tuple[str, Any]:
         """Holds the time; then confirms it, perhaps after extending it, gives it up, or leaves it
@@ -174,15 +174,15 @@ class StudentUser(ApiUser):
         if choice < 0.1:
             return "left", None
         if choice < 0.2:
-            answer, _ = self.ask_with_key("DELETE", path, name="/api/holds/{id}")
+            answer, _ = self.call_with_key("DELETE", path, name="/api/holds/{id}")
             if answer == "204":
                 self.runner.open_holds.pop(hold["id"])
             return "given up", None
         if choice < 0.4:
             name = "/api/holds/{id}/extension"
-            answer, extended = self.ask_with_key("POST", f"{path}/extension", name=name)
+            answer, extended = self.call_with_key("POST", f"{path}/extension", name=name)
             if answer == "200":
-                self._holds_until(extended)
+                self._record_expiry(extended)
         answer, content = self._confirm(hold["id"])
         return ("201" if answer == "200" else answer), content
 
@@ -193,10 +193,10 @@ class StudentUser(ApiUser):
         answer, content = self._reserve("/api/holds", instructor, start)
         if answer == "201":
             self.runner.results.held.append(content["id"])
-            self._holds_until(content)
+            self._record_expiry(content)
         return answer, content
 
-    def _holds_until(self, hold: Any) -> None:
+    def _record_expiry(self, hold: Any) -> None:
         expires_at = datetime.fromisoformat(hold["held_until"]).timestamp()
         self.runner.open_holds[hold["id"]] = expires_at
 
@@ -207,7 +207,7 @@ class StudentUser(ApiUser):
             "duration_minutes": 30,
             "location": "12 Main Street",
         }
-        answer, content = self.ask_with_key("POST", path, body)
+        answer, content = self.call_with_key("POST", path, body)
         if answer == "201":
             self.runner.results.booked[content["id"]] = instructor.id
         elif unknown(answer):
@@ -232,7 +232,7 @@ class StudentUser(ApiUser):
             self.runner.results.cancelled.append(booking)
 
     def _change(self, method: str, booking: str, what: str, body: Any) -> tuple[str, Any]:
-        answer, content = self.ask_with_key(
+        answer, content = self.call_with_key(
             method,
             f"/api/bookings/{quote(booking)}/{what}",
             body,
@@ -250,22 +250,22 @@ class InstructorUser(ApiUser):
         runner = self.runner
         instructor = runner.next_instructor()
         self.token = instructor.token
-        own = Watcher(
+        watcher = Watcher(
             runner.plan.url, [Screen(instructor.id, runner.starts[0][:10], 35)], token=self.token
         )
-        runner.watchers.append(own)
-        runner.own[instructor.id] = own
-        gevent.spawn(own.run)
+        runner.watchers.append(watcher)
+        runner.instructor_watchers[instructor.id] = watcher
+        gevent.spawn(watcher.run)
         self.wait_for_start()
 
     @task
     def act(self) -> None:
         gevent.sleep(self.runner.random.uniform(1, 3))
         self.pause()
-        self.ask("GET", "/api/bookings?as=instructor&scope=upcoming")
+        self.call("GET", "/api/bookings?as=instructor&scope=upcoming")
         if self.runner.plan.scenario.edits:
             self.pause()
-            self.ask("PUT", "/api/availability/week", accounts.week(self.runner.random))
+            self.call("PUT", "/api/availability/week", accounts.week(self.runner.random))
 
 
 class ViewerUser(User):

@@ -22,7 +22,7 @@ from app.embedded import data_directory, postgres, process
 from app.migrate import migrate
 
 # Durability is not needed: the data is removed after the run.
-HASTE = (
+FAST_SETTINGS = (
     "fsync=off",
     "synchronous_commit=off",
     "full_page_writes=off",
@@ -41,13 +41,13 @@ PATIENCE = 120.0
 # In memory where there is room: each clone creates and deletes hundreds of files, and on some disks
 # (ext4 without a journal) that takes longer than the tests themselves.
 _MEMORY = Path("/dev/shm")
-_ROOM = 4 << 30
+_MIN_FREE_BYTES = 4 << 30
 
 
 def temporary_folder() -> Path:
     """For the data of a test's Postgres."""
     with contextlib.suppress(OSError):
-        if shutil.disk_usage(_MEMORY).free > _ROOM:
+        if shutil.disk_usage(_MEMORY).free > _MIN_FREE_BYTES:
             return Path(tempfile.mkdtemp(prefix="instainstru-tests-", dir=_MEMORY))
     return Path(tempfile.mkdtemp(prefix="instainstru-tests-"))
 
@@ -110,7 +110,7 @@ class Server:
         self.template: Path | None = None
         if template is not None:
             _copy(template, self._folder)
-        self.embedded = postgres.prepare(self._folder, self._sockets, (*HASTE, *settings))
+        self.embedded = postgres.prepare(self._folder, self._sockets, (*FAST_SETTINGS, *settings))
         self._process: subprocess.Popen[bytes] | None = None
         self.cluster = Cluster(str(self.embedded.sockets))
         try:
@@ -188,7 +188,7 @@ class Standby(Server):
         ]
         result = data_directory.run_as(user, [program, *options])
         assert result.returncode == 0, result.stderr
-        self.embedded = postgres.prepare(self._folder, self._sockets, HASTE)
+        self.embedded = postgres.prepare(self._folder, self._sockets, FAST_SETTINGS)
         self.cluster = Cluster(str(self.embedded.sockets))
         self.start()
 

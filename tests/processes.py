@@ -29,7 +29,8 @@ _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["tests.preloaded"])
 
 ROOT = Path(__file__).parent.parent
-LATE = (
+# Events of databases that answer late.
+LATE_EVENTS = (
     "postgres_unavailable",
     "redis_unavailable",
     "redis_disconnected",
@@ -62,7 +63,9 @@ class Running:
     @property
     def warnings(self) -> list[str]:
         """The lines of its log, except those of databases that answer late on a busy machine."""
-        return [line for line in self.log.splitlines() if not any(map(line.__contains__, LATE))]
+        return [
+            line for line in self.log.splitlines() if not any(map(line.__contains__, LATE_EVENTS))
+        ]
 
     @property
     def status(self) -> int | None:

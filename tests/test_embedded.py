@@ -17,7 +17,7 @@ import pytest
 from app.db import Pool
 from app.embedded import EmbeddedError, data_directory, postgres, process, redis
 from app.embedded.postgres import Postgres
-from tests.cluster import HASTE, PATIENCE, until
+from tests.cluster import FAST_SETTINGS, PATIENCE, until
 from tests.conftest import RedisServer
 
 ROOT = os.geteuid() == 0
@@ -88,7 +88,7 @@ async def test_the_locale_is_builtin_and_the_extensions_are_available(pool: Pool
 def test_only_postgres_gets_access_to_an_own_folder(
     folder: Path, sockets: Path, private: Path
 ) -> None:
-    cluster = postgres.prepare(folder, sockets, HASTE)
+    cluster = postgres.prepare(folder, sockets, FAST_SETTINGS)
     assert cluster.data == folder / "postgres"
     assert mode(folder) == (0o710 if ROOT else 0o700)
     assert mode(cluster.data) == 0o700
@@ -113,20 +113,20 @@ def test_below_a_private_folder_the_data_is_relocated_and_the_folder_stays_priva
 ) -> None:
     data = folder / "var"
     data.mkdir()
-    cluster = postgres.prepare(data, sockets, HASTE)
+    cluster = postgres.prepare(data, sockets, FAST_SETTINGS)
     assert mode(folder) == 0o700
     if ROOT:
         assert (data / "postgres").resolve() == cluster.data
         assert cluster.data.is_relative_to(private)
     assert starts(cluster)
-    assert postgres.prepare(data, sockets, HASTE).data == cluster.data
+    assert postgres.prepare(data, sockets, FAST_SETTINGS).data == cluster.data
 
 
 def test_relocated_data_is_removed_after_its_temporary_folder(sockets: Path, private: Path) -> None:
     for _ in range(2):
         private_folder = Path(tempfile.mkdtemp(prefix="instainstru-closed-"))
         (private_folder / "var").mkdir()
-        postgres.prepare(private_folder / "var", sockets, HASTE)
+        postgres.prepare(private_folder / "var", sockets, FAST_SETTINGS)
         assert len(list(private.glob("*/link"))) == (1 if ROOT else 0)
         shutil.rmtree(private_folder)
 
@@ -135,7 +135,7 @@ def test_a_folder_with_other_files_stays_private(
     folder: Path, sockets: Path, private: Path
 ) -> None:
     (folder / "letters.txt").write_text("dear diary")
-    assert starts(postgres.prepare(folder, sockets, HASTE))
+    assert starts(postgres.prepare(folder, sockets, FAST_SETTINGS))
     assert mode(folder) == 0o700
 
 
@@ -157,7 +157,7 @@ def test_unreachable_programs_are_copied(
     data = private / "data"
     data.mkdir()
     for _ in range(2):  # the second time, the copy exists
-        cluster = postgres.prepare(data, sockets, HASTE)
+        cluster = postgres.prepare(data, sockets, FAST_SETTINGS)
         assert cluster.binaries.is_relative_to(private if ROOT else folder)
         assert starts(cluster)
     assert mode(folder) == 0o700
@@ -166,13 +166,13 @@ def test_unreachable_programs_are_copied(
 def test_an_unfinished_data_directory_is_created_again(folder: Path, sockets: Path) -> None:
     (folder / "postgres.unfinished").mkdir()
     (folder / "postgres.unfinished" / "PG_VERSION").write_text("18\n")
-    assert starts(postgres.prepare(folder, sockets, HASTE))
+    assert starts(postgres.prepare(folder, sockets, FAST_SETTINGS))
 
 
 def test_a_lock_file_with_the_process_id_of_another_program_is_removed(
     folder: Path, sockets: Path
 ) -> None:
-    cluster = postgres.prepare(folder, sockets, HASTE)
+    cluster = postgres.prepare(folder, sockets, FAST_SETTINGS)
     lock = cluster.data / "postmaster.pid"
     lock.write_text(f"{os.getpid()}\n{cluster.data}\n")
     assert postgres.running_pid(cluster.data) is None
@@ -183,7 +183,7 @@ def test_a_lock_file_with_the_process_id_of_another_program_is_removed(
 def test_prepare_waits_for_a_running_postgres_and_then_reports_its_process(
     folder: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster = postgres.prepare(folder, sockets, HASTE)
+    cluster = postgres.prepare(folder, sockets, FAST_SETTINGS)
     monkeypatch.setattr(postgres, "PREDECESSOR_SECONDS", 0.3)
     running = process.start(cluster.program(), subprocess.DEVNULL)
     try:
@@ -193,7 +193,7 @@ def test_prepare_waits_for_a_running_postgres_and_then_reports_its_process(
             EmbeddedError,
             match=rf"^Another Postgres \(process {running.pid}\) runs on .+\. Stop it first\.$",
         ):
-            postgres.prepare(folder, sockets, HASTE)
+            postgres.prepare(folder, sockets, FAST_SETTINGS)
     finally:
         process.stop(running, cluster.program().stop_signal, PATIENCE)
 
@@ -228,7 +228,7 @@ def test_a_user_who_cannot_read_a_library_cannot_run_the_product(
 def test_a_link_to_missing_data_is_reported_in_one_sentence(folder: Path, sockets: Path) -> None:
     (folder / "postgres").symlink_to(folder / "elsewhere" / "postgres")
     with pytest.raises(EmbeddedError, match=r"no longer exists\. Remove the link .+ to start"):
-        postgres.prepare(folder, sockets, HASTE)
+        postgres.prepare(folder, sockets, FAST_SETTINGS)
 
 
 async def test_redis_keeps_nothing_across_a_restart(redis_server: RedisServer) -> None:

@@ -23,8 +23,8 @@ ALL_DAYS = 733
 # The days to read, with the rows per statement, so that a statement ends within its timeout.
 BATCHES = ((NEAR_DAYS, 200), (ALL_DAYS, 20))
 # The rows that each round of a search reads, as multiples of the first round's. After the last one
-# the search returns its best ranking: more bounds are outdated only shortly after a half-hour, until
-# `refresh` has computed them again.
+# the search returns its best ranking: more bounds are outdated only shortly after a half-hour,
+# until `refresh` has computed them again.
 ROUNDS = (1, 4, 16)
 
 Pair = tuple[UUID, int]  # a calendar and a lesson's minutes

@@ -76,8 +76,8 @@ class Offer:
     own_zone: str
     own_bookings: Sequence[Booking]
     refused_alternatives: Sequence[datetime] | None = None
-    # The lesson that is to be moved. It is not among `own_bookings`. Its time counts as free where no
-    # other booking needs it (`own_time`).
+    # The lesson that is to be moved. It is not among `own_bookings`. Its time counts as free where
+    # no other booking needs it (`own_time`).
     moving: Booking | None = None
     own_time: Sequence[Span] = ()
     # Set if the week is empty and the loaded days have no free start after it: the first free start

@@ -22,7 +22,8 @@ $$;
 
 -- The services that match all criteria except the time; null matches everything. `minutes` is the
 -- requested length, or the shortest on offer. Without levels or audiences, a service is for
--- everyone; an empty string among p_audiences leaves those out. Inlined into its callers, which leave out inactive calendars.
+-- everyone; an empty string among p_audiences leaves those out. Inlined into its callers, which
+-- leave out inactive calendars.
 create function matching_offers(
   p_services text[], p_areas text[], p_min integer, p_max integer, p_minutes integer,
   p_level text, p_audiences text[], p_words tsquery
