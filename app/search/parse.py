@@ -344,6 +344,7 @@ class _Query(Reading):
             values["areas"] = tuple(sorted(areas))
             words += places
         if services:
+            audience_services |= self._services_for(values.get("audience"))
             self._narrow(values, services, audience_services)
             if "service" not in values:
                 words += ambiguous
@@ -358,6 +359,15 @@ class _Query(Reading):
             text=" ".join([*words, *rest, *outside]) or None,
             ignored=tuple(self.ignored),
         )
+
+    def _services_for(self, audience: str | None) -> frozenset[str]:
+        """The services that a term names together with the audience: with kids, those of "kids
+        piano" for "piano"."""
+        if audience is None:
+            return frozenset()
+        meanings = self.vocabulary.meanings
+        keys = [(stem(audience), *stems_of(text)) for text, _ in self.terms]
+        return frozenset().union(*(meanings[key].services for key in keys if key in meanings))
 
     def _descriptions(self) -> list[int]:
         """The terms that only describe the category beside them: "salsa" in "salsa cooking"."""

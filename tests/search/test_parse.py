@@ -175,6 +175,24 @@ def test_a_price_per_hour_is_not_a_length(
     assert parse(query, vocabulary, now=SATURDAY).minutes == minutes
 
 
+@pytest.mark.parametrize(
+    ("query", "services"),
+    [
+        ("piano for my 7 year old", ("kids-piano", "piano")),
+        ("piano for my daughter", ("kids-piano", "piano")),
+        ("piano for kids", ("kids-piano", "piano")),
+        ("piano for my 15 year old", ()),
+        ("violin for my 7 year old", ()),
+    ],
+)
+def test_the_catalogs_services_for_an_audience_are_included(
+    vocabulary: Vocabulary, query: str, services: tuple[str, ...]
+) -> None:
+    understood = parse(query, vocabulary, now=SATURDAY)
+    assert understood.service in {"piano", "violin"}
+    assert understood.services == services
+
+
 def test_lessons_elsewhere_and_online_are_told_apart(vocabulary: Vocabulary) -> None:
     assert parse("piano in new jersey", vocabulary, now=SATURDAY).outside == "New Jersey"
     assert parse("piano on zoom", vocabulary, now=SATURDAY).is_online
