@@ -1,5 +1,6 @@
 """How pages and mails write times, money, places and names, for readers in New York. Instants are
-aware datetimes, zones are IANA names, money is cents. app/static/formatting.js mirrors it."""
+aware datetimes, zones are IANA names, money is cents. Some docstrings are
+examples of the result. app/static/formatting.js mirrors this module."""
 
 from contextvars import ContextVar
 from datetime import UTC, date, datetime, timedelta

@@ -212,7 +212,7 @@ def _methods(request: Request) -> set[str]:
 async def _unhandled_error(request: Request, error: Exception) -> Response:
     """Logs a bug with its traceback and answers 500."""
     log.error("unhandled_error", path=request.url.path, method=request.method, exc_info=error)
-    response = await web.render_refusal(request, refusal.Broken())
+    response = await web.render_refusal(request, refusal.InternalError())
     # Starlette sends this response outside the middleware that adds these headers.
     response.raw_headers.extend(web.security_headers(request.state["settings"]))
     return response

@@ -338,7 +338,7 @@ def _common(call: Call) -> Iterator[web.Refused]:
             yield refusal.ValidationError
     if call.idempotent:
         yield refusal.IdempotencyMismatch
-    yield from (refusal.RateLimited, refusal.Broken, refusal.Unavailable)
+    yield from (refusal.RateLimited, refusal.InternalError, refusal.Unavailable)
 
 
 def _refused(

@@ -23,7 +23,7 @@ class Refusal(Exception):  # noqa: N818 — an expected response, not an error
         # Every invalid field with its sentence, for the form; the API names the first.
         self.fields = {field: self.detail} if field else {}
         self.more = more
-        # For the security log, where no session says it.
+        # For the security log, if the request has no session: the account that was named.
         self.account_id: UUID | None = None
         super().__init__(self.detail)
 
@@ -110,7 +110,7 @@ class RateLimited(Refusal):
         super().__init__(f"{sentence} Try again in {_duration(retry_after)}.")
 
 
-class Broken(Refusal):
+class InternalError(Refusal):
     """Something went wrong on our side. We’ve logged it. Try again in a moment."""
 
     status = 500

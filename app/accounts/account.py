@@ -228,7 +228,7 @@ async def change_profile(
     time_zone: str | None,
     clock: Clock | None,
 ) -> SignedIn:
-    """Changes what is not None. Raises ValidationError for an unknown time zone."""
+    """Changes the fields that are not None. Raises ValidationError for an unknown time zone."""
     if time_zone is not None:
         await check_zone(pool, time_zone)
     async with gate.writer(pool, account.account_id):

@@ -193,8 +193,8 @@ async def _next_start(db: Db, instructor_id: UUID, query: NextStart, *, now: dat
 
 
 def _answer(row: _Calendar | _Next, etag: str, content: Any, now: datetime, until: float) -> Answer:
-    """An answer that is right until `until`, in its quarter of an hour: days begin and the horizon
-    moves at quarters."""
+    """An answer that is right until `until`, and at most until the end of this quarter of an hour:
+    then a day may begin and the horizon moves."""
     since = float(_quarter(now) * _QUARTER_SECONDS)
     until = min(until, since + _QUARTER_SECONDS)
     return Answer(row.epoch, row.version, etag, orjson.dumps(content), since, until)

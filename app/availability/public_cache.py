@@ -33,8 +33,8 @@ CALENDARS = Gauge("public_cache_calendars", "Calendars with cached answers.")
 BYTES = Gauge("public_cache_bytes", "Approximate bytes of the cached answers.")
 
 
-class _Requests(Collector):
-    """A Counter's lock would be a part of each hit's time."""
+class _RequestCollector(Collector):
+    """The counter of requests. A `Counter` would take a lock in every request."""
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         help_text = "Requests for public availability, by hit or miss."
@@ -44,14 +44,14 @@ class _Requests(Collector):
         yield family
 
 
-REGISTRY.register(_Requests())
+REGISTRY.register(_RequestCollector())
 
 
 @dataclass(slots=True)
 class Answer:
     """A JSON body, its ETag, and the calendar's epoch and version. It is right from `since` to
-    `until` (Unix times) unless the calendar changes. `headers` are those of its responses, set by
-    the first one."""
+    `until` (Unix times) unless the calendar changes. `headers` are those of its responses; the
+    first response sets them."""
 
     epoch: str
     version: int
@@ -63,7 +63,9 @@ class Answer:
 
 
 @dataclass(slots=True)
-class _Cached:
+class _Entry:
+    """An answer in the cache. Its times are those of `time.monotonic`."""
+
     answer: Answer
     expires_at: float
     requested_at: float
@@ -78,7 +80,7 @@ class Calendar:
     read_at: float = 0  # when the read of this version began
     # The newest version in any message. A read may have seen an older one.
     newest: int = 0
-    answers: dict[Hashable, _Cached] = field(default_factory=dict)
+    answers: dict[Hashable, _Entry] = field(default_factory=dict)
     # Other keys of the answers, such as raw query strings.
     aliases: dict[Hashable, Hashable] = field(default_factory=dict)
     # Reads that have begun since the last change.
@@ -99,7 +101,7 @@ class PublicCache:
     their last use."""
 
     def __init__(self, seconds: float) -> None:
-        """`seconds`: how long an answer is kept at most (PUBLIC_AVAILABILITY_CACHE_TTL)."""
+        """`seconds`: for how long an answer is used at most (PUBLIC_AVAILABILITY_CACHE_TTL)."""
         self._seconds = seconds
         self._epoch = ""
         self._confirmed_at = float("-inf")
@@ -118,17 +120,17 @@ class PublicCache:
         calendar = self._calendars.get(instructor)
         if calendar is None:
             return None
-        cached = calendar.answers.get(calendar.aliases.get(key, key))
-        if cached is None:
+        entry = calendar.answers.get(calendar.aliases.get(key, key))
+        if entry is None:
             return None
-        answer, clock = cached.answer, time.monotonic()
+        answer, clock = entry.answer, time.monotonic()
         if (
             clock - self._confirmed_at > CONFIRMED_SECONDS
-            or clock >= cached.expires_at
+            or clock >= entry.expires_at
             or not answer.since <= now < answer.until
         ):
             return None
-        cached.requested_at = clock
+        entry.requested_at = clock
         self._calendars.move_to_end(instructor)
         REQUESTS["hit"] += 1
         return answer
@@ -136,8 +138,9 @@ class PublicCache:
     async def share(
         self, instructor: str, key: Hashable, read: Callable[[], Coroutine[Any, Any, Answer]]
     ) -> Answer:
-        """The answer of `read`. Requests for the same key meanwhile wait for the same read, or all
-        who poll would read at each quarter of an hour. A change of the calendar begins another."""
+        """The answer of `read`. Requests for the same key wait for a read that is running;
+        otherwise, all polling clients would read at the beginning of each quarter of an hour. After
+        a change of the calendar, requests start another read."""
         reads = self.begin(instructor).calendar.reads
         task = reads.get(key)
         if task is None:
@@ -181,7 +184,7 @@ class PublicCache:
         before = calendar.answers.get(key)
         size -= len(before.answer.body) + OVERHEAD if before else 0
         clock = time.monotonic()
-        calendar.answers[key] = _Cached(answer, clock + self._seconds, clock)
+        calendar.answers[key] = _Entry(answer, clock + self._seconds, clock)
         calendar.size += size
         self._size += size
         self._calendars.move_to_end(calendar.id)
@@ -217,7 +220,7 @@ class PublicCache:
         self._drop(calendar)
         CHANGES.inc()
         recently = time.monotonic() - RECENT_SECONDS
-        keys = [key for key, cached in calendar.answers.items() if cached.requested_at > recently]
+        keys = [key for key, entry in calendar.answers.items() if entry.requested_at > recently]
         if keys and len(self._warming) < MAX_WARMING:
             keys.sort(key=lambda key: calendar.answers[key].requested_at, reverse=True)
             self._warming[instructor] = keys[:MAX_WARM_ANSWERS]
@@ -248,7 +251,7 @@ class PublicCache:
         for instructor in before:
             self.changed(instructor, present.get(instructor))
         for calendar in tuple(self._calendars.values()):
-            # Read before this comparison began, and stored meanwhile.
+            # Read before this reconcile began, and stored meanwhile.
             if calendar.version is not None and calendar.id not in before and calendar.read_at < at:
                 self._drop(calendar)
         self._confirmed_at = at
@@ -260,7 +263,7 @@ class PublicCache:
         self._warming.clear()
         self._size = 0
 
-    # ---- room
+    # ---- eviction
 
     def _evict(self) -> None:
         while len(self._calendars) > MAX_CALENDARS or self._size > MAX_BYTES:

@@ -69,7 +69,7 @@ async def _respond(request: Request, call: str, parse: Callable[[], public.Query
     return _cacheable(request, answer)
 
 
-class _Cached(Response):
+class _PreparedResponse(Response):
     """A response with prepared headers, which takes a third of the time of any other."""
 
     def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
@@ -91,8 +91,8 @@ def _cacheable(request: Request, answer: Answer) -> Response:
         if_none_match = ",".join(request.headers.getlist("if-none-match")).split(",")
         etags = {tag.strip().removeprefix("W/") for tag in if_none_match}
         if answer.etag in etags or "*" in etags:
-            return _Cached(304, answer.headers[2:], b"")
-    return _Cached(200, answer.headers, answer.body)
+            return _PreparedResponse(304, answer.headers[2:], b"")
+    return _PreparedResponse(200, answer.headers, answer.body)
 
 
 routes = [

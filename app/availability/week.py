@@ -117,6 +117,8 @@ async def replace_days(
 
 
 def invalid(detail: dict[str, Any]) -> refusal.ValidationError:
+    """The refusal of an edit. `detail`: the `date`, and the `reason` "skipped" (then also the
+    `index` of the range and its `edge`, "start" or "end"), "past" or "far"."""
     day, name = detail["date"], formatting.long_day(date.fromisoformat(detail["date"]))
     if detail["reason"] == "skipped":
         return refusal.ValidationError(

@@ -17,7 +17,7 @@ async def calendar_file(request: Request, account: SignedIn) -> Response:
     if lesson.state in {"held", "expired"}:
         raise refusal.WrongState(state=lesson.state)
     state = request.state
-    content = ical.published(
+    content = ical.calendar_of(
         [lesson], viewer=account.account_id, site_url=state["settings"].site_url, now=state["now"]()
     )
     return _calendar(content, {"Content-Disposition": 'attachment; filename="lesson.ics"'})
@@ -81,7 +81,7 @@ routes = [
         "GET",
         "/api/public/feeds/{token}.ics",
         show_feed,
-        "A calendar feed",
+        "Read a calendar feed",
         parameters={"token": str},
         refusals=(refusal.NotFound,),
         media_type="text/calendar",
@@ -91,7 +91,7 @@ routes = [
         "GET",
         "/api/bookings/{id}/calendar.ics",
         calendar_file,
-        "A lesson as a calendar file",
+        "Download a lesson as a calendar file",
         refusals=(refusal.WrongState,),
         media_type="text/calendar",
         returns=str,

@@ -18,7 +18,8 @@ from app.db import Db
 from app.settings import Settings
 from app.statements import statement
 
-PAST = timedelta(days=90)
+# A feed contains lessons from this long ago on.
+PAST_PERIOD = timedelta(days=90)
 MAX_LESSONS = 1000
 _MAX_TOKEN = 200
 
@@ -46,15 +47,17 @@ async def revoke(db: Db, account_id: UUID) -> None:
 
 
 async def read(db: Db, token: str, settings: Settings, *, now: datetime) -> str:
-    """The feed's lessons, from PAST ago on. Raises NotFound for an address that is not ours or was
+    """The feed as iCalendar. Raises NotFound for an address that is not ours or was
     revoked."""
     account_id = await _account.first(db, id=_feed_id(token, settings))
     if account_id is None:
         raise refusal.NotFound
-    lessons = await _lessons.all(db, account_id=account_id, since=now - PAST, limit=MAX_LESSONS)
+    lessons = await _lessons.all(
+        db, account_id=account_id, since=now - PAST_PERIOD, limit=MAX_LESSONS
+    )
     # Up to 0.2 s of CPU: not on the event loop.
     return await asyncio.to_thread(
-        ical.published,
+        ical.calendar_of,
         lessons,
         viewer=account_id,
         site_url=settings.site_url,

@@ -49,7 +49,7 @@ class Student:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Of an instructor's bookings, without holds. `booked` counts all of them."""
+    """Numbers of an instructor's bookings. None includes holds; `booked` counts all others."""
 
     upcoming: int
     completed: int

@@ -68,7 +68,7 @@ def invitation(
     return str(calendar.to_ical(), "utf-8")
 
 
-def published(
+def calendar_of(
     bookings: Sequence[Booking], *, viewer: UUID, site_url: str, now: datetime, name: str = ""
 ) -> str:
     """A calendar of lessons as their student or instructor sees them, to download or to subscribe

@@ -15,7 +15,7 @@ from app.pages import teach_profile
 from app.web import Request
 
 STEPS = ("profile", "service", "hours")
-FILLED_WEEKS = 12
+FILL_WEEKS = 12  # as the template says
 # By preset (app/availability/filling.py).
 HOURS = {
     "weekdays": ("Weekdays", "Monday to Friday", "09:00", "17:00"),
@@ -26,12 +26,12 @@ HOURS = {
 
 @dataclass(frozen=True)
 class Checklist:
-    """`done` are the finished steps. `values` are of the open form, `refusal` is about it, `opened`
-    is the step with the refused or the next form. `next_start` is the first time to book, known
-    only when all steps have just been done."""
+    """`done` are the finished steps. `open_step` is the one whose form is open: it was refused or
+    comes next. `values` and `refusal` belong to that form. `next_start` is the first time that can
+    be booked, known only when all steps have just been done."""
 
     done: frozenset[str]
-    opened: str
+    open_step: str
     values: Mapping[str, Any]
     service: Mapping[str, Any]
     refusal: refusal.Refusal | None
@@ -49,13 +49,13 @@ class Checklist:
         return HOURS
 
     @property
-    def next_week(self) -> date:
-        """The last of seven days."""
+    def first_week_until(self) -> date:
+        """The last day of the first week, which begins today."""
         return self.today + timedelta(days=6)
 
     @property
     def filled_until(self) -> date:
-        return self.today + timedelta(weeks=FILLED_WEEKS, days=-1)
+        return self.today + timedelta(weeks=FILL_WEEKS, days=-1)
 
 
 async def of(request: Request, profile: Instructor, today: date) -> Checklist | None:
@@ -73,13 +73,13 @@ async def of(request: Request, profile: Instructor, today: date) -> Checklist | 
         return None
     refused, typed = teach_profile.form_state(request)
     step = request.query_params.get("step", "")
-    opened = step if refused and step in STEPS else next((s for s in STEPS if s not in done), "")
+    open_step = step if refused and step in STEPS else next((s for s in STEPS if s not in done), "")
     return Checklist(
         done,
-        opened,
+        open_step,
         {"headline": "", "preset": "weekdays"} | typed,
         teach_profile.service_values(None, typed if step == "service" else {}),
-        refused if step == opened else None,
+        refused if step == open_step else None,
         today,
         await _next_start(request, profile, now) if is_done else None,
         await category.categories(pool),

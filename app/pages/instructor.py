@@ -33,7 +33,7 @@ async def page(request: Request, account: SignedIn | None) -> Response:
     if current:
         now, service_id = request.state["now"](), current.selection.service.id
         others = await similar.to_service(pool, service_id, now=now)
-    lead, rest = _folded(profile.bio)
+    lead, rest = _split_bio(profile.bio)
     return web.page(
         request,
         "instructor.html",
@@ -72,7 +72,7 @@ async def _location_type(
     return last.default_of(current.selection.service.location_types)
 
 
-def _folded(bio: str) -> tuple[str, str]:
+def _split_bio(bio: str) -> tuple[str, str]:
     """The beginning of a bio, which ends with a sentence or a word, and the rest. A bio that is
     only a little too long stays whole."""
     if len(bio) <= LEAD_LENGTH * 1.25:

@@ -28,7 +28,7 @@ async def render_refusal(request: StarletteRequest, error: Exception) -> Respons
         return json(error.as_json(), error.status, headers)
     # After a bug the body cannot be read again, and the form's own page may be broken.
     form_page = None
-    if is_form(typed_request) and not isinstance(error, refusal.Broken):
+    if is_form(typed_request) and not isinstance(error, refusal.InternalError):
         form_page = await _form_page(typed_request)
     if type(error) is refusal.NotSignedIn:
         next_page = quote(form_page or _current_address(request), safe="")

@@ -1521,7 +1521,7 @@ export type Calls = {
     response: Booking;
     error: ValidationError | NotSignedInError | NotAllowedError | NotFoundError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** A lesson as a calendar file. */
+  /** Download a lesson as a calendar file. */
   getBookingsByIdCalendarIcs: {
     method: "GET";
     path: "/api/bookings/{id}/calendar.ics";
@@ -1632,7 +1632,7 @@ export type Calls = {
     response: Preferences;
     error: ValidationError | NotSignedInError | NotAllowedError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
   };
-  /** A calendar feed. */
+  /** Read a calendar feed. */
   getPublicFeedsByTokenIcs: {
     method: "GET";
     path: "/api/public/feeds/{token}.ics";

@@ -250,7 +250,7 @@ order by starts_at, id
 limit :limit;
 
 -- name: calendar_lessons
--- What occupies an instructor's time in a week, for the calendar's page.
+-- The holds and lessons that occupy an instructor's time, for the page of a week.
 select b.id, lower(b.during) as starts_at, upper(b.during) as ends_at, b.state, b.service_name,
        a.full_name as student_name
 from booking b join account a on a.id = b.student_id
@@ -260,7 +260,7 @@ where b.instructor_id = :instructor_id and b.occupies_time
 order by lower(b.during);
 
 -- name: all_bookings
--- For staff: every booking, the latest start first. Dates are those of a zone.
+-- For staff: every booking, the latest start first. The dates are days in the reader's zone.
 select * from booking_detail
 where (starts_at, id) < (:start, :id)
   and starts_at >= coalesce(day_start(:first::date, :time_zone), '-infinity')
@@ -270,7 +270,7 @@ order by starts_at desc, id desc
 limit :limit;
 
 -- name: all_bookings_of_account
--- As all_bookings, of an account as student or instructor.
+-- Like all_bookings, but only those of one account, as student or instructor.
 select * from booking_detail
 where (student_id = :account_id or instructor_id = :account_id)
   and (starts_at, id) < (:start, :id)
@@ -281,7 +281,7 @@ order by starts_at desc, id desc
 limit :limit;
 
 -- name: all_bookings_of_instructor
--- As all_bookings, of an instructor, with one student or all.
+-- Like all_bookings, but only those of one instructor, with one student or all.
 select * from booking_detail
 where instructor_id = :instructor_id and (:student_id::uuid is null or student_id = :student_id)
   and (starts_at, id) < (:start, :id)

@@ -77,7 +77,8 @@ from unnest(:students::uuid[]) as s (id) left join booking b on b.student_id = s
 group by s.id;
 
 -- name: booking_totals_by_calendar
--- The same per calendar, with the newest version: the sum includes every change up to it.
+-- Like booking_totals, but per calendar and with its newest version. The sum includes every change
+-- up to that version.
 select b.student_id, b.instructor_id, sum(b.version)::bigint as versions, max(b.version) as newest
 from booking b where b.student_id = any(:students::uuid[])
 group by b.student_id, b.instructor_id;
