@@ -4,12 +4,14 @@ any failure of Redis."""
 import asyncio
 import contextlib
 import os
+from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from arq.connections import ArqRedis
 from arq.worker import Worker, func
 
-from app import db, web
+from app import db
 from app.accounts import second_factor
 from app.monitoring import QUEUE_HEALTH
 from app.notifications import mail, smtp
@@ -74,7 +76,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         try:
             if settings.secret_key.get_secret_value():
                 await second_factor.encrypt_stored(pool, settings)
-            await _run_loops(redis, WorkerContext(pool, settings, mailer, web.utc_now, slots, stop))
+            now = partial(datetime.now, UTC)
+            await _run_loops(redis, WorkerContext(pool, settings, mailer, now, slots, stop))
         finally:
             await redis.aclose()
             await db.close(pool)
