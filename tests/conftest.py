@@ -16,12 +16,12 @@ import hypothesis
 import pytest
 import pytest_asyncio
 
-from app import db, gate, limits
+from app import db, gate
 from app.accounts import password
 from app.embedded import data_directory, process, redis
 from app.embedded.postgres import APP_ROLE
 from app.settings import Settings, read
-from tests import conformance
+from tests import adjustments, conformance
 from tests.cluster import PATIENCE, Cluster, Server, until
 from tests.databases import Databases
 from tests.processes import Running, Starter
@@ -35,11 +35,6 @@ hypothesis.settings.register_profile(
     "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("tests")
-
-# A limiter whose Redis answers late counts on its own for a while, and a password that is hashed
-# late is refused. Both would depend on the machine.
-limits._REDIS_SECONDS = PATIENCE
-password._SECONDS = int(PATIENCE)
 
 OWNED = pytest.StashKey[Server]()
 SECRET_KEY = "a key for the tests, which is long enough"
@@ -132,6 +127,14 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls wait for a connection and for a calendar as long as a slow machine needs."""
     monkeypatch.setattr(db, "ACQUIRE_SECONDS", PATIENCE)
     monkeypatch.setattr(gate, "WAIT_SECONDS", PATIENCE)
+
+
+@pytest.fixture
+def strong_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are hashed as in the product."""
+    hasher, dummy_hash = adjustments.STRONG
+    monkeypatch.setattr(password, "_hasher", hasher)
+    monkeypatch.setattr(password, "_DUMMY_HASH", dummy_hash)
 
 
 @asynccontextmanager

@@ -4,9 +4,7 @@ processes begins as a copy of that server, in which everything is imported alrea
 import gc
 import importlib
 
-from app import limits, main, web
-from app.accounts import password
-from tests.cluster import PATIENCE
+from app import main, web
 
 for _name in (
     "app.__main__",
@@ -16,14 +14,11 @@ for _name in (
     "realtime.endpoint",
     "realtime.relay",
     "realtime.shutdown",
+    "tests.adjustments",
     "tests.jobs.killable",
     "tests.processes",
 ):
     importlib.import_module(_name)
-
-# As in tests/conftest.py: what is refused because it is late would depend on the machine.
-limits._REDIS_SECONDS = PATIENCE
-password._SECONDS = int(PATIENCE)
 
 # Compiled templates, too.
 _templates = web.templates(main.HERE / "templates")

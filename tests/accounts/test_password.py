@@ -15,7 +15,7 @@ from tests import factories
 from tests.conftest import visiting
 
 
-async def test_a_hash_is_verified_by_its_password_only() -> None:
+async def test_a_hash_is_verified_by_its_password_only(strong_hashes: None) -> None:
     password_hash = await password.make_hash("correct horse battery")
     assert await password.verify("correct horse battery", password_hash)
     assert not await password.verify("correct horse batterz", password_hash)
@@ -31,11 +31,11 @@ async def test_passwords_are_compared_after_unicode_normalization() -> None:
     )
 
 
-async def test_the_dummy_hash_has_current_parameters() -> None:
+async def test_the_dummy_hash_has_current_parameters(strong_hashes: None) -> None:
     assert not password.needs_rehash(password._DUMMY_HASH)
 
 
-async def test_hashing_does_not_block_the_event_loop() -> None:
+async def test_hashing_does_not_block_the_event_loop(strong_hashes: None) -> None:
     turns = 0
 
     async def count_turns() -> None:
@@ -50,7 +50,9 @@ async def test_hashing_does_not_block_the_event_loop() -> None:
     assert turns > 20  # it would be one per hash at most
 
 
-async def test_a_full_queue_refuses_more_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_queue_refuses_more_passwords(
+    strong_hashes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(password, "_MAX_PENDING", 5)
     monkeypatch.setattr(password, "faults", db.Faults())
     with capture_logs() as lines:
@@ -62,7 +64,7 @@ async def test_a_full_queue_refuses_more_passwords(monkeypatch: pytest.MonkeyPat
     assert await password.make_hash("and now there is room again")
 
 
-async def test_a_slow_hash_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_hash_is_refused(strong_hashes: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(password, "_SECONDS", 0.001)
     monkeypatch.setattr(password, "faults", db.Faults())
     with capture_logs() as lines, pytest.raises(refusal.Unavailable):

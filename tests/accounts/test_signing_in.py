@@ -173,7 +173,9 @@ async def test_signing_in_does_not_reveal_whether_an_account_exists(
     assert "set-cookie" not in wrong.headers
 
 
-async def test_signing_in_updates_an_outdated_hash(client: httpx.AsyncClient, pool: Pool) -> None:
+async def test_signing_in_updates_an_outdated_hash(
+    client: httpx.AsyncClient, pool: Pool, strong_hashes: None
+) -> None:
     ben = await factories.student(pool, "Ben")
     answer = await client.post(
         "/api/auth/login", json={"email": "Ben@EXAMPLE.com", "password": factories.PASSWORD}
