@@ -313,12 +313,12 @@ def _operator_settings(options: argparse.Namespace) -> Settings:
     return read(**changes)
 
 
-def _permitted(
+def _permission(
     options: argparse.Namespace, command: str
 ) -> AbstractContextManager[destructive.Database]:
     """The database for a destructive command."""
     settings = _audited_settings(options, command)
-    return destructive.permitted(
+    return destructive.permission(
         settings,
         command,
         database_mode=asyncio.run(site_mode(settings.owner_database_url)),
@@ -354,7 +354,7 @@ def _migrate(_: argparse.Namespace) -> None:
 def _seed(options: argparse.Namespace) -> int:
     from app import demo
 
-    with _permitted(options, "seed") as database:
+    with _permission(options, "seed") as database:
         created = asyncio.run(demo.seed_at(database.owner, now=datetime.now(UTC)))
     print(
         "The demo accounts exist now."
@@ -367,7 +367,7 @@ def _seed(options: argparse.Namespace) -> int:
 def _reset(options: argparse.Namespace) -> None:
     from app import maintenance
 
-    with _permitted(options, "reset") as database:
+    with _permission(options, "reset") as database:
         asyncio.run(maintenance.reset(database.owner, database.app))
     print("The database is empty. `seed` creates demo accounts.")
 
@@ -390,7 +390,7 @@ def _restore(options: argparse.Namespace) -> None:
         return empty, await site_mode(settings.owner_database_url)
 
     empty, mode = asyncio.run(prepare())
-    with destructive.permitted(
+    with destructive.permission(
         settings, "restore", database_mode=mode, yes_stg=options.yes_stg, destroys=not empty
     ) as database:
         asyncio.run(backup.restore(database, options.file, site_mode=settings.site_mode))
@@ -449,12 +449,12 @@ def _describe(options: argparse.Namespace) -> None:
     from app import clients, main, openapi
     from realtime import asyncapi
 
-    described = openapi.document([*openapi.calls(main.routes())])
+    api = openapi.document([*openapi.calls(main.routes())])
     live = asyncapi.document()
     for name, text in {
-        "types.ts": clients.typescript(described, live),
-        "postman_collection.json": clients.postman(described),
-        "asyncapi.json": clients.readable(live),
+        "types.ts": clients.typescript(api, live),
+        "postman_collection.json": clients.postman(api),
+        "asyncapi.json": clients.json_text(live),
     }.items():
         (options.folder / name).write_text(text)
 

@@ -1,5 +1,5 @@
-"""Backup and restore of the whole database, with Postgres's own programs. A backup counts only
-after it was restored into a scratch database whose contents are those of the original."""
+"""Backup and restore of the whole database, with Postgres's own programs. A backup is kept only if
+a scratch database that was restored from it has the same contents as the original."""
 
 import asyncio
 import importlib.util
@@ -53,7 +53,7 @@ async def back_up(address: str, target: Path, *, now: datetime) -> tuple[Path, i
     its path and the number of rows in it. Raises BackupError; then there is no dump."""
     file = _new_file(target, now)
     await migrate.check(address)
-    with _unfinished(file) as dump:
+    with _temporary_file(file) as dump:
         original = await _dump(address, dump)
         await _verify(address, dump, original)
         dump.rename(file)
@@ -61,8 +61,8 @@ async def back_up(address: str, target: Path, *, now: datetime) -> tuple[Path, i
 
 
 async def restore(database: Database, dump: Path, *, site_mode: str) -> None:
-    """Replaces the whole database by that of a dump, migrates it and begins a new epoch: all of the
-    dump or nothing. Raises BackupError."""
+    """Replaces the whole database by that of a dump, migrates it and begins a new epoch. If the
+    dump cannot be restored as a whole, nothing changes. Raises BackupError."""
     with tempfile.TemporaryDirectory(prefix="instainstru-restore-") as folder:
         script = f"{folder}/dump.sql"
         to_sql = ("--no-owner", "--no-privileges", "--file", script)
@@ -72,7 +72,7 @@ async def restore(database: Database, dump: Path, *, site_mode: str) -> None:
         await _run("psql", *options, *files, address=database.owner)
     await migrate.migrate(database.owner, database.app)
     await maintenance.new_epoch(database.owner)
-    async with _connected(database.owner) as pool:
+    async with _open_pool(database.owner) as pool:
         await _set_site_mode.run(pool, mode=site_mode)
         await maintenance.end_other_connections.one(pool)
 
@@ -84,7 +84,7 @@ async def check_dump(dump: Path) -> None:
 
 async def is_empty(address: str) -> bool:
     """Whether a restore would replace nothing."""
-    async with _connected(address) as pool:
+    async with _open_pool(address) as pool:
         return await _has_no_tables.one(pool)
 
 
@@ -99,7 +99,7 @@ async def _dump(address: str, dump: Path) -> list[Content]:
         await _run("pg_dump", *options, "--file", str(dump), address=address)
         return await _contents.all(tx)
 
-    async with _connected(address) as pool:
+    async with _open_pool(address) as pool:
         return await db.transact(pool, in_snapshot)
 
 
@@ -111,7 +111,7 @@ async def _verify(address: str, dump: Path, original: list[Content]) -> None:
     try:
         options = ("--exit-on-error", "--no-owner", "--no-privileges", "--no-password")
         await _run("pg_restore", *options, str(dump), address=scratch)
-        async with _connected(scratch) as pool:
+        async with _open_pool(scratch) as pool:
 
             async def read(tx: Tx) -> list[Content]:
                 await _without_timeouts.all(tx)
@@ -134,18 +134,18 @@ def _new_file(target: Path, now: datetime) -> Path:
 
 
 @contextmanager
-def _unfinished(target: Path) -> Iterator[Path]:
+def _temporary_file(target: Path) -> Iterator[Path]:
     """A file beside the target that only this user can read. It is removed if it is still there."""
-    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
-        yield unfinished
+        yield temporary
     finally:
-        unfinished.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @asynccontextmanager
-async def _connected(address: str) -> AsyncIterator[Pool]:
+async def _open_pool(address: str) -> AsyncIterator[Pool]:
     """A pool whose statements may take long."""
     pool = await db.connect(address, size=1, name="backup", seconds=_STATEMENT_SECONDS)
     try:

@@ -185,8 +185,8 @@ async def _keep_session(_: Any) -> None:
 
 
 class _Connection(Connection):
-    """Reads Postgres's own array types only once per process. asyncpg reads them in each connection,
-    which takes four times as long as opening the connection."""
+    """Reads Postgres's own array types only once per process. asyncpg reads them in each
+    connection, which takes four times as long as opening the connection."""
 
     _types: ClassVar[dict[frozenset[int], list[asyncpg.Record]]] = {}
 

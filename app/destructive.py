@@ -1,5 +1,5 @@
 """Permission to destroy or invent data. A destructive command gets the address of the database only
-from `permitted`, which refuses on prod and asks for confirmation on stg. Every attempt is one line
+from `permission`, which refuses on prod and asks for confirmation on stg. Every attempt is one line
 of the audit log."""
 
 import getpass
@@ -30,7 +30,7 @@ class Database:
 
 
 @contextmanager
-def permitted(
+def permission(
     settings: Settings,
     command: str,
     *,

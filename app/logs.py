@@ -71,7 +71,7 @@ def configure(settings: Settings, process: str = "") -> None:
     if level > logging.DEBUG:
         logging.getLogger("asyncpg.pool").setLevel(max(level, logging.ERROR))
         logging.getLogger("asyncio").addFilter(_keep_asyncio_record)
-    sys.excepthook = _uncaught
+    sys.excepthook = _log_crash
 
 
 def _keep_asyncio_record(record: logging.LogRecord) -> bool:
@@ -95,7 +95,7 @@ def _add_process(_: Any, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _uncaught(
+def _log_crash(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
     if issubclass(kind, KeyboardInterrupt):

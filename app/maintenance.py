@@ -1,5 +1,5 @@
-"""The operator commands on a database, except migrating it. `destructive` decides whether a
-destructive one may run."""
+"""The operator commands on a database, except migrating it. app/destructive.py decides whether a
+destructive command may run."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from app import db, migrate
-from app.accounts import address as confirmed
+from app.accounts import address as email_address
 from app.accounts import demo_accounts
 from app.db import Pool, Tx
 from app.statements import statement
@@ -86,7 +86,7 @@ async def turn_off_second_factor(address: str, email: str) -> bool:
 async def verify(address: str, emails: Sequence[str], *, now: datetime) -> int:
     """Confirms these e-mail addresses. Returns the number of accounts that have one."""
     async with connected(address) as pool:
-        return await confirmed.verify(pool, emails, now=now)
+        return await email_address.verify(pool, emails, now=now)
 
 
 async def new_epoch(address: str) -> None:
@@ -105,8 +105,8 @@ async def raise_site_mode(pool: Pool, mode: str) -> None:
 
 @asynccontextmanager
 async def connected(address: str, *, migrated: bool = True) -> AsyncIterator[Pool]:
-    """A few connections. Raises MigrationError if no database answers, or (with `migrated`) if its
-    schema is not that of this version."""
+    """A pool of a few connections. Raises MigrationError if no database answers, or (with
+    `migrated`) if its schema is not that of this version."""
     try:
         await migrate.check(address)
     except migrate.SchemaError:

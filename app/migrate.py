@@ -182,9 +182,10 @@ async def _set_session_defaults(connection: Connection) -> bool:
 
 
 async def _end_earlier_sessions(connection: Connection) -> None:
-    """Ends the role's sessions that have begun. Open transactions get a moment to finish. After a
-    migration, a session that planned a statement at the moment of the commit could go on calling a
-    function that was dropped; later releases replace such sessions themselves (app/db.py)."""
+    """Ends the role's sessions that began before this call. Open transactions get a moment to
+    finish. After a migration, a session that planned a statement at the moment of the commit could
+    go on calling a function that was dropped; later releases replace such sessions themselves
+    (app/db.py)."""
     started_at = await connection.fetchval("select clock_timestamp()")
     for attempts_left in reversed(range(_SESSION_ATTEMPTS)):
         sessions = await connection.fetchval(_END_SESSIONS, started_at, attempts_left > 0)
@@ -367,10 +368,9 @@ async def _apply_once(connection: Connection, path: Path) -> str | None:
 
 
 def checksum(sql: str) -> str:
-    """Independent of layout and of comments outside strings, so that a released migration can be
-    wrapped differently.
-    The first release hashed the exact text; its checksums have no prefix and cannot be compared, so
-    `migrate` replaces them."""
+    """Depends neither on layout nor on comments outside strings, so that a released migration can
+    be wrapped differently. The first release hashed the exact text; its checksums have no prefix
+    and cannot be compared, so `migrate` replaces them."""
     tokens = (match[0] for match in _TOKEN.finditer(sql))
     statements = " ".join(token for token in tokens if not token.startswith(("--", "/*")))
     return _CHECKSUM_PREFIX + hashlib.sha256(statements.encode()).hexdigest()

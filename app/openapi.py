@@ -88,9 +88,9 @@ async def of_application(application: Starlette) -> Description:
 
 
 def _describe(application: Starlette) -> Description:
-    described = document([*calls(application.routes)])
-    body = orjson.dumps(described)
-    return Description(described, body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+    content = document([*calls(application.routes)])
+    body = orjson.dumps(content)
+    return Description(content, body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
 def calls(routes: Iterable[BaseRoute]) -> Iterator[Call]:
@@ -98,13 +98,13 @@ def calls(routes: Iterable[BaseRoute]) -> Iterator[Call]:
     return (route for route in routes if isinstance(route, Call))
 
 
-def document(described: Sequence[Call]) -> Schema:
+def document(api_calls: Sequence[Call]) -> Schema:
     """The description of these calls."""
-    schemas = _Schemas(described)
+    schemas = _Schemas(api_calls)
     paths: dict[str, Schema] = {}
-    for call in sorted(described, key=lambda each: (_rank(each), each.path)):
+    for call in sorted(api_calls, key=lambda each: (_rank(each), each.path)):
         paths.setdefault(call.path, {})[call.method.lower()] = _operation(call, schemas)
-    groups = {_group(call) for call in described}
+    groups = {_group(call) for call in api_calls}
     components = _referenced([paths, schemas.responses], schemas.components)
     return {
         "openapi": "3.1.0",
@@ -376,12 +376,12 @@ def _type_of(refused: web.Refused) -> type[Refusal]:
 class _Schemas:
     """The components: models of bodies, of responses and of errors, each generated once."""
 
-    def __init__(self, described: Sequence[Call]) -> None:
-        bodies = {call.body for call in described if call.body is not None}
+    def __init__(self, api_calls: Sequence[Call]) -> None:
+        bodies = {call.body for call in api_calls if call.body is not None}
         types = [
-            *(call.returns for call in described if call.returns is not None),
-            *(type_ for call in described for type_ in call.parameters.values()),
-            *(details for call in described for each in [*_common(call), *call.refusals]
+            *(call.returns for call in api_calls if call.returns is not None),
+            *(type_ for call in api_calls for type_ in call.parameters.values()),
+            *(details for call in api_calls for each in [*_common(call), *call.refusals]
               if (details := _details(each)) is not None),
         ]  # fmt: skip
         self._of, self.components = generate(bodies, types)

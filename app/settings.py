@@ -137,13 +137,16 @@ class Settings(BaseSettings):
         25, gt=0, le=30, description="Seconds after which a client that reads nothing is aborted."
     )
     relay_poll_seconds: Seconds = Field(
-        1, gt=0, le=10, description="Seconds between the relay's checks without a wake-up."
+        1,
+        gt=0,
+        le=10,
+        description="Seconds after which the relay looks for changes without a wake-up.",
     )
     sweep_seconds: Seconds = Field(
         5,
         gt=0,
         le=60,
-        description="Seconds between the worker's checks for due mails without a wake-up.",
+        description="Seconds after which the worker looks for due mails without a wake-up.",
     )
     drain_seconds: Seconds = Field(
         4, ge=0, le=60, description="Seconds over which open sockets are closed after SIGTERM."
@@ -300,7 +303,8 @@ def read(**overrides: object) -> Settings:
 
 
 def _check_spelling(variables: Mapping[str, str]) -> None:
-    """Names of variables are case-insensitive here, and a second spelling would silently win."""
+    """Raises SettingsError if a setting is there twice, in upper and in lower case: one of them
+    would be ignored silently."""
     names = Counter(name.upper() for name in variables if name.lower() in Settings.model_fields)
     twice = sorted(name for name, count in names.items() if count > 1)
     if twice:
@@ -313,7 +317,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def process_environment(settings: Settings) -> dict[str, str]:
-    """The same for a web process, relay or worker, none of which may alter the schema."""
+    """The environment of a web process, relay or worker, none of which may alter the schema."""
     return environment(settings) | {"MIGRATE_DATABASE_URL": ""}
 
 

@@ -28,7 +28,7 @@ def _check_range(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _text(value: object) -> object:
+def _instant_text(value: object) -> object:
     if isinstance(value, str) and not value.lstrip("+-").replace(".", "").isdigit():
         return value
     # pydantic would accept seconds since 1970.
@@ -36,7 +36,7 @@ def _text(value: object) -> object:
 
 
 # An instant as input, with any UTC offset. The offset is required.
-Instant = Annotated[AwareDatetime, BeforeValidator(_text), AfterValidator(_check_range)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_instant_text), AfterValidator(_check_range)]
 
 
 def local_date(value: object) -> date:

@@ -212,7 +212,7 @@ def _crowd(options: argparse.Namespace) -> int:
     ids: list[str] = []
     removed = 0
     try:
-        with removal.permitted(options.data) as address:
+        with removal.permission(options.data) as address:
             print(f"{options.people} students visit for {options.seconds:g} s …", flush=True)
             try:
                 seconds = min(options.seconds, crowd.MAX_SECONDS)

@@ -18,7 +18,7 @@ from app.settings import SettingsError, read
 from app.statements import statement
 from app.web import utc_now
 
-__all__ = ["NotPermitted", "SettingsError", "Unavailable", "permitted", "remove"]
+__all__ = ["NotPermitted", "SettingsError", "Unavailable", "permission", "remove"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ _delete_accounts = statement("delete_crowd_accounts", int)
 
 
 @contextmanager
-def permitted(data: Path) -> Iterator[str]:
+def permission(data: Path) -> Iterator[str]:
     """The address of the database: DATABASE_URL, or else that of the `up` running in `data`.
     Raises SettingsError, or NotPermitted, which includes a site that is not `int`."""
     settings = read()
@@ -52,7 +52,7 @@ def permitted(data: Path) -> Iterator[str]:
         raise NotPermitted(
             f"The site of this database is not a site with SITE_MODE=int: it is {mode}."
         )
-    with destructive.permitted(read(**changes), "crowd", database_mode=mode) as database:
+    with destructive.permission(read(**changes), "crowd", database_mode=mode) as database:
         yield database.app
 
 

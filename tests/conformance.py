@@ -19,14 +19,15 @@ def description() -> dict[str, Any]:
     return openapi.document([*openapi.calls(routes())])
 
 
-def closed(schema: Any, *, names: bool = False) -> Any:
-    """Without room for undescribed fields. (Clients have to accept new ones.)"""
+def strict(schema: Any, *, names: bool = False) -> Any:
+    """The schema, but it refuses fields that it does not describe. (Clients have to accept
+    them.)"""
     if isinstance(schema, list):
-        return [closed(each) for each in schema]
+        return [strict(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
     result = {
-        key: closed(value, names=not names and key in {"properties", "schemas", "$defs"})
+        key: strict(value, names=not names and key in {"properties", "schemas", "$defs"})
         for key, value in schema.items()
     }
     if not names and "properties" in result:
@@ -50,7 +51,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 @functools.cache
 def _registry() -> jsonschema_rs.Registry:
     """The description, under the address `urn:api`."""
-    parts = {name: closed(description()[name]) for name in ("components", "paths")}
+    parts = {name: strict(description()[name]) for name in ("components", "paths")}
     return jsonschema_rs.Registry([("urn:api", {"$schema": DIALECT, **parts})])
 
 
@@ -128,8 +129,8 @@ def _messages() -> dict[str, Any]:
         name: jsonschema_rs.Draft202012Validator(
             {
                 "$schema": DIALECT,
-                "components": {"schemas": closed(components["schemas"])},
-                **closed(components["messages"][name]["payload"]),
+                "components": {"schemas": strict(components["schemas"])},
+                **strict(components["messages"][name]["payload"]),
             },
             validate_formats=True,
         )

@@ -71,7 +71,7 @@ select id, 60, now() + number * interval '1 minute', now() + number * interval '
 from (select id, row_number() over () as number from instructor) as numbered;
 insert into booking (instructor_id, student_id, service_id, state, during, blocked, service_name,
                      price_cents, location_type, hourly_rate_cents, free_cancel_hours,
-                  free_cancel_until, version, created_at)
+                     free_cancel_until, version, created_at)
 select instructor.id, student.id, instructor.id, 'confirmed', during, during, 'Piano',
        7000, 'student', 7000, 12, now(), n, now()
 from (select id, row_number() over (order by id) as number from instructor) as instructor,

@@ -265,7 +265,7 @@ async def test_a_head_and_its_body_are_written_together() -> None:
         def close(self) -> None:
             writes.append(b"closed")
 
-    writer = http_protocol.WholeWriter(Recorder())
+    writer = http_protocol.SingleWriteTransport(Recorder())
     for data in (
         b"HTTP/1.1 100 Continue\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n\r\n",

@@ -90,7 +90,7 @@ def _narrowed(document: dict[str, Any], service_id: str, starts: list[str]) -> d
     """The description for this run: without room for undescribed fields in responses, with a real
     service and its times, so that requests get further than to a 404, and without forms, whose
     refusals are pages."""
-    responses = conformance.closed(document["components"])["schemas"]
+    responses = conformance.strict(document["components"])["schemas"]
     schemas = document["components"]["schemas"]
     bodies = {
         schema["$ref"].rpartition("/")[2]

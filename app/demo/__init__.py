@@ -1,5 +1,5 @@
 """The demo: 120 New York instructors with free times in the coming weeks, students, an admin, and
-lessons between them. They are created by the product's own functions, so the demo is no special
+lessons between them. They are created by the product's own functions, so the demo is not a special
 case."""
 
 from collections.abc import Iterator, Sequence
@@ -165,7 +165,7 @@ def _lessons(instructors: Sequence[DemoInstructor], today: date) -> Iterator[Les
             while (student, day) in busy:
                 student = (student + 1) % len(STUDENTS)
             busy.add((student, day))
-            # An hour into the last hours of the day.
+            # An hour after the day's last range begins.
             minute = profile.ranges(day)[-1][0] + 60
             offer = number % len(profile.offers)
             yield Lesson(

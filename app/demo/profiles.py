@@ -27,7 +27,7 @@ _BUFFERS = (0, 15, 30, 0, 20)
 _NOTICES = (120, 60, 240, 120, 30, 720)
 _FREE_CANCEL_HOURS = (12, 24, 12, 6, 48)
 
-# The place of the instructor who teaches in Brooklyn and in Manhattan.
+# Of a subject's three instructors, the one who teaches in Brooklyn and in Manhattan.
 IN_BOTH = 2
 # Evenings of the instructor who teaches in both boroughs. The other two cover the rest.
 _EVENINGS_IN_BOTH = ("Mon Wed Fri Sun", "Tue Thu Sat", "Mon Tue Sun", "Wed Thu Fri Sat")
@@ -100,14 +100,14 @@ def featured() -> list[DemoInstructor]:
 
 
 def others() -> list[DemoInstructor]:
-    """Three for each subject, and one for each subject with a home."""
+    """Three instructors for each subject, but one for a subject that has its own `home`."""
     texts, homes = _read("subjects"), _homes()
     instructors: list[DemoInstructor] = []
     for index, subject in enumerate(texts["subject"]):
-        for place in range(len(subject["names"])):
+        for nth in range(len(subject["names"])):
             number = len(instructors)
             subject["closing"] = _pick(texts["closings"], number)
-            instructors.append(_instructor(subject, index, place, number, homes))
+            instructors.append(_instructor(subject, index, nth, number, homes))
     return instructors
 
 
@@ -128,30 +128,28 @@ def meeting_points() -> list[str]:
 
 
 def _instructor(
-    subject: dict[str, Any], index: int, place: int, number: int, homes: dict[str, Iterator[Any]]
+    subject: dict[str, Any], index: int, nth: int, number: int, homes: dict[str, Iterator[Any]]
 ) -> DemoInstructor:
-    """`index` counts subjects, `place` the subject's instructors, `number` all instructors."""
+    """`index` counts subjects, `nth` the subject's instructors from 0, `number` all instructors."""
     if home := subject.get("home"):
         boroughs = [home]
     else:
-        boroughs = [["Brooklyn"], ["Manhattan"], ["Manhattan", "Brooklyn"]][place]
+        boroughs = [["Brooklyn"], ["Manhattan"], ["Manhattan", "Brooklyn"]][nth]
     lives_in = [next(homes[borough]) for borough in boroughs]
-    has_address = place != IN_BOTH or index % 2 == 0
-    name = subject["names"][place]
+    has_address = nth != IN_BOTH or index % 2 == 0
+    name = subject["names"][nth]
     return DemoInstructor(
         email=_email(name),
         name=name,
-        headline=subject["headlines"][place],
-        bio=" ".join(
-            (subject["backgrounds"][place], subject["approaches"][place], subject["closing"])
-        ),
+        headline=subject["headlines"][nth],
+        bio=" ".join((subject["backgrounds"][nth], subject["approaches"][nth], subject["closing"])),
         years=3 + number * 7 % 23,
         areas=[area for home in lives_in for area in home["areas"]],
         offers=[
-            _offer(subject, service, index, place, number + position)
+            _offer(subject, service, index, nth, number + position)
             for position, service in enumerate(subject["services"])
         ],
-        hours=_hours(index, place, number),
+        hours=_hours(index, nth, number),
         settings={
             "travel_buffer_minutes": _pick(_BUFFERS, number),
             "min_advance_minutes": _pick(_NOTICES, number),
@@ -161,27 +159,27 @@ def _instructor(
     )
 
 
-def _offer(subject: dict[str, Any], service: str, index: int, place: int, number: int) -> Offer:
+def _offer(subject: dict[str, Any], service: str, index: int, nth: int, number: int) -> Offer:
     descriptions = subject["descriptions"][service]
     return Offer(
         catalog_service=service,
-        dollars=_pick(_pick(_DOLLARS, index + place), number),
+        dollars=_pick(_pick(_DOLLARS, index + nth), number),
         minutes=_pick(_MINUTES, number),
-        description=" ".join(descriptions) if place == IN_BOTH else descriptions[place],
+        description=" ".join(descriptions) if nth == IN_BOTH else descriptions[nth],
         levels=_pick(_LEVELS, number),
         audiences=subject.get("audiences", {}).get(service, _pick(_AUDIENCES, number)),
     )
 
 
-def _hours(index: int, place: int, number: int) -> list[Sequence[str]]:
+def _hours(index: int, nth: int, number: int) -> list[Sequence[str]]:
     """In each borough someone teaches the subject on every evening and on both weekend days."""
     in_both = _pick(_EVENINGS_IN_BOTH, index).split()
-    if place == IN_BOTH:
+    if nth == IN_BOTH:
         evenings = in_both
     else:
         # A few teach on every evening.
-        evenings = [day for day in _WEEKDAYS if day not in in_both or (index + place) % 5 == 0]
-    weekend = ("Sun", *_pick(_SUNDAY, index)) if place == IN_BOTH else _pick(_WEEKEND, number)
+        evenings = [day for day in _WEEKDAYS if day not in in_both or (index + nth) % 5 == 0]
+    weekend = ("Sun", *_pick(_SUNDAY, index)) if nth == IN_BOTH else _pick(_WEEKEND, number)
     return [
         (" ".join(evenings), *_pick(_EVENING_HOURS, number)),
         _pick(_DAYTIME, number),

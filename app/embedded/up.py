@@ -173,7 +173,7 @@ async def _seed(settings: Settings) -> None:
     from app import demo  # noqa: PLC0415 — most starts need none of it
 
     mode = await site_mode(settings.owner_database_url)
-    with destructive.permitted(settings, "seed", database_mode=mode) as database:
+    with destructive.permission(settings, "seed", database_mode=mode) as database:
         await demo.seed_at(database.owner, now=datetime.now(UTC))
     log.info("demo_accounts_created")
 

@@ -1,5 +1,5 @@
-// /book/{id}: counts down to the end of the hold, and keeps the page true. The server draws every
-// stage; this script replaces what has changed, and leaves what was typed.
+// /book/{id}: counts down to the end of the hold, and keeps the page up to date. The server draws
+// every stage; this script replaces what has changed, and keeps what was typed.
 
 import { attempt } from "./attempt.js";
 import { hint, now, setServerTime } from "./formatting.js";
@@ -16,7 +16,7 @@ const readData = (page) => JSON.parse(page.getElementById("page-data").textConte
 
 let data = readData(document);
 let isSending = false;
-let isWarned = false; // one minute was announced
+let isWarned = false; // the last minute was announced
 setServerTime(Date.parse(data.now));
 
 const send = attempt();
@@ -37,17 +37,17 @@ function draw(page) {
   const newData = readData(page);
   setServerTime(Date.parse(newData.now));
   const hasForm = element("details") && page.getElementById("details");
-  const isOther = newData.stage !== data.stage;
-  const isLater = newData.held_until !== data.held_until;
+  const isNewStage = newData.stage !== data.stage;
+  const isExtended = newData.held_until !== data.held_until;
   data = newData;
-  if (isLater) isWarned = false;
+  if (isExtended) isWarned = false;
   document.title = page.title;
   if (!hasForm) replace("book", page);
   else for (const id of ["state", "actions", "summary"]) replace(id, page);
   if (hasForm && !page.getElementById("give-up")) element("give-up")?.remove();
   showHint();
   element("book").dataset.stage = data.stage;
-  if (isOther) {
+  if (isNewStage) {
     showError("");
     announce([element("title").textContent, element("reason")?.textContent ?? ""].join(". "));
     if (!hasForm) element("title").focus();
@@ -59,9 +59,8 @@ function draw(page) {
 // Replaces an element by the page's, if it is different. The focus stays on the same control.
 function replace(id, page) {
   const [old, other] = [element(id), page.getElementById(id)];
-  const html = (node) => node.outerHTML.replaceAll(/ name="_idempotency_key"\s+value="[^"]*"/g, "");
-  if (served.get(id) === html(other)) return;
-  served.set(id, html(other));
+  if (served.get(id) === htmlOf(other)) return;
+  served.set(id, htmlOf(other));
   const focused = old.contains(document.activeElement) ? document.activeElement : null;
   const added = document.adoptNode(other);
   old.replaceWith(added);
@@ -79,8 +78,14 @@ function showHint() {
   element("when").append(Object.assign(document.createElement("small"), { textContent }));
 }
 
+// Without the keys of forms, which are always new.
+function htmlOf(node) {
+  return node?.outerHTML.replaceAll(/ name="_idempotency_key"\s+value="[^"]*"/g, "");
+}
+
+// The HTML of these elements as the server drew them.
 const served = new Map(["book", "state", "actions", "summary"].map((id) => [
-  id, element(id)?.outerHTML.replaceAll(/ name="_idempotency_key"\s+value="[^"]*"/g, ""),
+  id, htmlOf(element(id)),
 ]));
 
 // ---- the countdown

@@ -42,7 +42,7 @@ function begin() {
   address = `${location.pathname}?week=${week.start}`;
   history.replaceState(null, "", address);
   list = new DayList(find("#days"), {
-    week, onEdit: draw, onOpen: open, onReopen: edit.reopen,
+    week, onEdit: draw, onCopy: open, onReopen: edit.reopen,
   });
   grid?.destroy();
   grid = null;

@@ -9,16 +9,16 @@ export class DayList {
   #element;
   #week;
   #onEdit;
-  #onOpen;
+  #onCopy;
   #blank; // a row without times, from the server
 
-  // `onEdit` is called after each edit; `onOpen(day, range)` opens a dialog that copies a range to
+  // `onEdit` is called after each edit; `onCopy(day, range)` opens a dialog that copies a range to
   // other days; `onReopen(day)` ends a day off.
-  constructor(element, { week, onEdit, onOpen, onReopen }) {
+  constructor(element, { week, onEdit, onCopy, onReopen }) {
     this.#element = element;
     this.#week = week;
     this.#onEdit = onEdit;
-    this.#onOpen = onOpen;
+    this.#onCopy = onCopy;
     this.#blank = [...element.querySelectorAll(".range")].at(-1)?.cloneNode(true);
     element.addEventListener("change", (event) => this.#onChange(event));
     element.addEventListener("click", (event) => this.#onClick(event));
@@ -115,7 +115,7 @@ export class DayList {
     const [day, index] = positionOf(button);
     const ranges = this.#week.days[day];
     if (button.matches("[data-spread]")) {
-      this.#onOpen(day, ranges[index]);
+      this.#onCopy(day, ranges[index]);
     } else if (button.matches("[data-remove]")) {
       ranges.splice(index, 1);
       this.#onEdit();

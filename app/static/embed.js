@@ -14,7 +14,7 @@ const BOARD_DAYS = 35; // of each board, for the next free time
 const DEFAULT_DAYS = 7;
 const MAX_DAYS = 14;
 const MAX_TIMES = 8; // of a day, until it is expanded
-// Milliseconds. Times become too soon to book as time passes, without a message.
+// Milliseconds. Times become too soon to book without any message from the server.
 const REDRAW_EVERY = 10_000;
 const POLL_EVERY = 30_000; // while the connection is lost
 const FETCH_TIMEOUT = 10_000;
@@ -97,7 +97,7 @@ span.time { border-style: dashed; color: var(--ink-2); font-weight: 500; }
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(CSS);
 
-// Not from text, which a page's Trusted Types would forbid.
+// Parses no HTML, which a page's Trusted Types could forbid.
 function element(name, properties = {}, ...children) {
   const created = Object.assign(document.createElement(name), properties);
   created.append(...children);
@@ -170,8 +170,8 @@ function instantOf(day, time, zone) {
   return instant;
 }
 
-// The public availability as a board. Minimum notice has been applied to it; nothing is known of
-// held times. null if the site publishes no ranges.
+// The public availability as a board. It leaves out times inside the minimum notice, and does not
+// know which times are held. null if the site publishes no ranges.
 function boardOf({ time_zone: zone, days }) {
   const entries = Object.entries(days ?? {});
   if (entries.some(([, day]) => !day.ranges) || !days) return null;
@@ -271,9 +271,9 @@ class InstaInstruBoard extends HTMLElement {
       return;
     }
     const live = connect();
-    const mine = (draw) => ({ detail }) => detail.instructor === profile.id && draw(detail);
-    live.addEventListener("board", mine(() => this.#update(live.board(profile.id))), { signal });
-    live.addEventListener("refused", mine(({ code }) => {
+    const ifOwn = (draw) => ({ detail }) => detail.instructor === profile.id && draw(detail);
+    live.addEventListener("board", ifOwn(() => this.#update(live.board(profile.id))), { signal });
+    live.addEventListener("refused", ifOwn(({ code }) => {
       if (code === "NOT_FOUND") this.#close();
     }), { signal });
     live.addEventListener("state", () => {

@@ -9,7 +9,7 @@ import { BOARD_DAYS, Offer, WEEK_DAYS } from "./offer.js";
 import { Refresh, readJson, readPage } from "./refresh.js";
 import { announce, follow } from "./status.js";
 
-// Times become too soon to book as time passes, without a message.
+// Times become too soon to book without any message from the server.
 const REDRAW_EVERY = 10_000;
 
 const pageData = JSON.parse(document.getElementById("page-data").textContent);

@@ -35,7 +35,7 @@ export class Lesson extends EventTarget {
       event.preventDefault();
       this.#hold();
     });
-    // Enough of the card to notice it.
+    // The card counts as visible once enough of it can be noticed.
     new IntersectionObserver(([{ isIntersecting }]) => {
       this.#isVisible = isIntersecting;
       this.#drawLink();
@@ -63,8 +63,8 @@ export class Lesson extends EventTarget {
       document.getElementById("when").append(note);
     }
     text("price", money(cents));
-    this.#links();
-    if (selected !== this.#drawn) this.#forget();
+    this.#drawLinks();
+    if (selected !== this.#drawn) this.#clearMessages();
     this.#drawn = selected;
     const isOwn = this.#drawOwn();
     const isOpen = selected !== null && !isOwn;
@@ -93,8 +93,8 @@ export class Lesson extends EventTarget {
     return isEmptyWeek ? `Nothing free ${days}` : "Choose a time";
   }
 
-  // Messages about another time no longer hold.
-  #forget() {
+  // Messages about another time no longer apply.
+  #clearMessages() {
     this.#showError("");
     this.#refusal = null;
     if (this.#drawn === null) return;
@@ -322,7 +322,7 @@ export class Lesson extends EventTarget {
     return this.#offer.address() + (this.#offer.selected === null ? "" : "#lesson");
   }
 
-  #links() {
+  #drawLinks() {
     const next = new URLSearchParams({ next: this.#returnAddress });
     for (const [id, path] of [["sign-in", "/login"], ["join", "/register"]]) {
       const link = document.getElementById(id);

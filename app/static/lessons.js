@@ -76,7 +76,7 @@ document.addEventListener("click", async (event) => {
   document.getElementById(id)?.querySelector(".move, a").focus();
   const { moved, ended } = result;
   if (!moved && !ended) return;
-  await tell(moved ? { moved: moved.id } : { cancelled: ended.id });
+  await showNotice(moved ? { moved: moved.id } : { cancelled: ended.id });
 });
 
 // A cancellation is confirmed above the list.
@@ -91,7 +91,7 @@ document.addEventListener("submit", async (event) => {
   try {
     const body = { reason: form.elements.namedItem("reason").value };
     const { ok, content } = await send(`/api/bookings/${id}/cancellation`, body);
-    if (ok) await tell({ cancelled: id });
+    if (ok) await showNotice({ cancelled: id });
     else if (content.code === "NOT_SIGNED_IN") location.assign("/login?next=/lessons");
     else error.textContent = content.detail;
   } catch {
@@ -100,7 +100,7 @@ document.addEventListener("submit", async (event) => {
 });
 
 // Shows the notice about a lesson, which the server draws.
-async function tell(query) {
+async function showNotice(query) {
   history.replaceState(null, "", `/lessons?${new URLSearchParams(query)}`);
   await refresh.now();
   const notice = document.querySelector("#notices [tabindex]");

@@ -6,7 +6,7 @@ import { Refresh, readPage } from "./refresh.js";
 import { announce, announceTogether } from "./status.js";
 
 const MARK_MS = 30_000; // a new lesson is marked this long
-// Lessons start and end, and days pass, without a message.
+// Lessons start and end, and days begin, without any message from the server.
 const REFRESH_EVERY = 10 * 60_000;
 
 class List {
@@ -67,7 +67,7 @@ class List {
     if (lost.length) this.#onLost(lost.map(({ id }) => id.replace("booking-", "")));
   }
 
-  // What is said about the last change, until it no longer holds.
+  // The notices about the last change, as long as they apply.
   #drawNotices(page) {
     const notices = page.getElementById("notices");
     if (!notices || html(notices) === this.#notices) return;
@@ -99,7 +99,7 @@ function keepState(old, row) {
   }
 }
 
-// Whether a lesson no longer stands in the list at its time.
+// Whether a confirmed lesson is no longer in the list at its time.
 function isLost(row, region) {
   if (row.dataset.state !== "confirmed") return false;
   const same = region.querySelector(`#${CSS.escape(row.id)}`);
@@ -142,7 +142,7 @@ function rememberFocus(region) {
 
 // Connects the list to the live connection. `describe` turns a booking message into
 // {sentence, summary} for announceTogether, or returns null. `onLost` gets the ids of lessons that
-// no longer stand in the list at their time.
+// are no longer in the list at their time.
 export function followBookings(live, describe, onLost = () => {}) {
   showLinkedLesson();
   const list = new List(onLost);

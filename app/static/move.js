@@ -13,7 +13,7 @@ import { Refresh, readPage } from "./refresh.js";
 import { announce } from "./status.js";
 
 const BUSY_AFTER_MS = 300; // the button says "Moving…" after this long
-// Times become too soon to book as time passes, without a message.
+// Times become too soon to book without any message from the server.
 const REDRAW_EVERY = 10_000;
 // After these refusals the lesson can't be moved at all.
 const FINAL = ["WRONG_STATE", "TOO_LATE", "NOT_FOUND", "NOT_ALLOWED"];

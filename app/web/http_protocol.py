@@ -57,7 +57,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._phase: Phase = "idle"  # the part that is being received
         self._timed: Phase | None = None  # the part that the deadline is for
         self._deadline: asyncio.TimerHandle | None = None
-        self._stuck: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
         self._unparsed = 0  # bytes since the last parser callback
         self._fields = 0
         self._refusal: Refusal = NotHttp()
@@ -76,13 +76,13 @@ class HttpProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stuck = self.loop.call_later(UNREAD_RESPONSE_SECONDS, self.transport.abort)
+        self._unread_timer = self.loop.call_later(UNREAD_RESPONSE_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._stuck is not None:
-            self._stuck.cancel()
-            self._stuck = None
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
     def data_received(self, data: bytes) -> None:
         if self._finished or self.transport.is_closing():
@@ -128,7 +128,7 @@ class HttpProtocol(HttpToolsProtocol):
         previous = self.cycle
         super().on_headers_complete()
         if self.cycle is not previous and self.scope["method"] != "HEAD":
-            self.cycle.transport = cast(asyncio.Transport, WholeWriter(self.transport))
+            self.cycle.transport = cast(asyncio.Transport, SingleWriteTransport(self.transport))
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
@@ -206,7 +206,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.message_event.set()
 
 
-class WholeWriter:
+class SingleWriteTransport:
     """The transport of one response that has a body. uvicorn writes head and body separately; this
     sends the head with the first part of the body, in one system call."""
 

@@ -33,8 +33,8 @@ from tests.processes import Starter
 
 SECONDS = 8
 OPERATIONS = 1_500
-# On a slow machine too.
-LEAST_OPERATIONS = 700
+# Even on a slow machine.
+MIN_OPERATIONS = 700
 CALLERS = 10
 EXPECTED = {
     "SLOT_TAKEN",
@@ -49,7 +49,7 @@ EXPECTED = {
 }
 
 
-# The states that rules.md allows to follow each other. A move and a note keep the state.
+# The allowed transitions: event, state before, state after. A note keeps any state.
 TRANSITIONS = {
     ("created", None, "held"),
     ("created", None, "confirmed"),
@@ -105,9 +105,9 @@ class Storm:
         operations += [self._edit_availability, self._book_while_closing]
         operations += [self._hold, self._hold, self._use_hold, self._use_hold, self._use_hold]
         operations += [self._move, self._move, self._record_outcome, self._sweep]
-        ends = asyncio.get_running_loop().time() + SECONDS
         clock = asyncio.get_running_loop().time
-        while self.operations < (OPERATIONS if clock() < ends else LEAST_OPERATIONS):
+        end = clock() + SECONDS
+        while self.operations < (OPERATIONS if clock() < end else MIN_OPERATIONS):
             self.operations += 1
             await chance.choice(operations)(chance)
 
@@ -131,7 +131,9 @@ class Storm:
         calls = [call] * chance.choice([1, 1, 2, 3])
         if chance.random() < 0.1:
             calls.append(other)
-        await asyncio.gather(*(self._keyed(chance, (student.id, key), each()) for each in calls))
+        await asyncio.gather(
+            *(self._record_with_key(chance, (student.id, key), each()) for each in calls)
+        )
         self._calls.append(call)
         self._keys_of_calls.append((student.id, key))
 
@@ -139,7 +141,7 @@ class Storm:
         """Repeats an earlier call."""
         if self._calls:
             number = chance.randrange(len(self._calls))
-            await self._keyed(chance, self._keys_of_calls[number], self._calls[number]())
+            await self._record_with_key(chance, self._keys_of_calls[number], self._calls[number]())
 
     async def _cancel(self, chance: random.Random) -> None:
         if not self.bookings:
@@ -180,7 +182,7 @@ class Storm:
             await self._record(chance, create())
         else:
             await asyncio.gather(
-                *(self._keyed(chance, (student.id, key), create()) for _ in range(2))
+                *(self._record_with_key(chance, (student.id, key), create()) for _ in range(2))
             )
 
     async def _use_hold(self, chance: random.Random) -> None:
@@ -218,7 +220,7 @@ class Storm:
         key = f"key {self.operations}" if chance.random() < 0.5 else None
         call = Call(key, hashlib.sha256(str(lesson.id).encode()).digest()) if key else None
         for _ in range(chance.choice([1, 2])):
-            moved = reschedule.move(
+            move = reschedule.move(
                 self._pool,
                 lesson.student_id,
                 lesson.id,
@@ -227,7 +229,7 @@ class Storm:
                 now=_now(),
                 call=call,
             )
-            await self._record(chance, moved)
+            await self._record(chance, move)
 
     async def _record_outcome(self, chance: random.Random) -> None:
         """The instructor writes a note, or marks a lesson once it has ended."""
@@ -235,13 +237,11 @@ class Storm:
             return
         lesson = chance.choice(list(self.bookings.values()))
         instructor_id, now = lesson.instructor_id, lesson.ends_at + timedelta(days=7)
-        state = outcome.record(
-            self._pool, instructor_id, lesson.id, "completed", reason="", now=now
-        )
+        call = outcome.record(self._pool, instructor_id, lesson.id, "completed", reason="", now=now)
         if chance.random() < 0.5:
-            state.close()
-            state = outcome.note(self._pool, instructor_id, lesson.id, "x", now=_now())
-        await self._record(chance, state)
+            call.close()
+            call = outcome.note(self._pool, instructor_id, lesson.id, "x", now=_now())
+        await self._record(chance, call)
 
     async def _sweep(self, chance: random.Random) -> None:
         await self._outcome(chance, sweep.run(self._pool, now=_now()))
@@ -271,8 +271,9 @@ class Storm:
         student, target, start, minutes = self._lesson(chance)
         on = start.astimezone(ZoneInfo(target.time_zone)).date()
         last = on + timedelta(days=chance.choice([0, 80]))
-        opened = filling.fill(self._pool, target.id, ALWAYS, on, last, now=_now())
-        await self._outcome(chance, opened)
+        await self._outcome(
+            chance, filling.fill(self._pool, target.id, ALWAYS, on, last, now=_now())
+        )
         others = [chance.choice(self._students) for _ in range(3)]
         await asyncio.gather(
             self._outcome(
@@ -372,7 +373,7 @@ class Storm:
 
     # ---- outcomes
 
-    async def _keyed(
+    async def _record_with_key(
         self, chance: random.Random, key: tuple[UUID, str], call: Coroutine[Any, Any, Booking]
     ) -> None:
         answer = await self._record(chance, call)
@@ -455,8 +456,8 @@ class Watcher:
 
 
 @asynccontextmanager
-async def published(redis_url: str) -> AsyncIterator[Watcher]:
-    """Watches all calendars, by what the relay publishes."""
+async def watch_relay(redis_url: str) -> AsyncIterator[Watcher]:
+    """A watcher of all calendars, which receives what the relay publishes."""
     watcher = Watcher()
     client = redis.client(redis_url, name="test")
     async with client.pubsub() as subscription:
@@ -497,7 +498,7 @@ async def test_a_storm_leaves_everything_consistent(
     start("relay", log_level="info").wait_for("relay_active")
     crowd = await db.connect(settings.database_url.get_secret_value(), size=24, name="storm")
     storm = Storm(crowd, instructors, students)
-    async with published(settings.redis_url.get_secret_value()) as watcher:
+    async with watch_relay(settings.redis_url.get_secret_value()) as watcher:
         await storm.run()
         await hold_and_sweep(pool, instructors)
         await db.close(crowd)  # backends report their statistics when they end

@@ -24,9 +24,9 @@ async def lesson_whose_message_is_lost(
     instructor: Instructor,
     start: datetime,
     *,
-    with_its_history: bool = False,
+    without_history: bool = False,
 ) -> UUID:
-    """A booking that no relay will ever publish. With `with_its_history`, its change is not in the
+    """A booking that no relay will ever publish. With `without_history`, its change is not in the
     outbox either."""
     async with pool.acquire() as connection, connection.transaction():
         row = await connection.fetchrow(RESERVE, student.id, instructor.service_id, start)
@@ -35,7 +35,7 @@ async def lesson_whose_message_is_lost(
         await connection.execute(
             "delete from outbox_unpublished where instructor_id = $1", instructor.id
         )
-        if with_its_history:
+        if without_history:
             await connection.execute("delete from outbox where instructor_id = $1", instructor.id)
         return UUID(row["booking"]["id"])
 

@@ -429,7 +429,7 @@ async def test_a_gap_whose_history_is_gone_is_filled_by_a_board(
     anna, ben = await factories.instructor(pool), await factories.student(pool)
     screen = await screens.open(token=await factories.token_of(pool, anna.id, settings))
     await screen.shows(anna)
-    await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"), with_its_history=True)
+    await lesson_whose_message_is_lost(pool, ben, anna, anna.at("09:00"), without_history=True)
     await catches_up(pool, screen, anna)
     assert [message["version"] for message in screen.of("board", "change")] == [0, 1]
     assert screen.of("change") == []
