@@ -3,20 +3,32 @@
 
 const formats = new Map();
 
+// The format with these options. A browser creates one in the time of a hundred uses.
+function formatOf(Format, options) {
+  const key = JSON.stringify(options);
+  if (!formats.has(key)) formats.set(key, new Format("en-US", options));
+  return formats.get(key);
+}
+
+const MOST_CLOCKS = 5_000;
+const clocks = new Map(); // a minute in a zone → its parts, as a board asks for them repeatedly
+
 function parts(instant, zone) {
-  if (!formats.has(zone)) {
-    formats.set(zone, new Intl.DateTimeFormat("en-US", {
-      timeZone: zone,
-      year: "numeric",
-      month: "2-digit",
-      day: "2-digit",
-      hour: "2-digit",
-      minute: "2-digit",
-      hourCycle: "h23",
-    }));
-  }
-  const fields = formats.get(zone).formatToParts(instant);
-  return Object.fromEntries(fields.map(({ type, value }) => [type, value]));
+  const key = `${Math.floor(instant / 60_000)} ${zone}`;
+  if (clocks.has(key)) return clocks.get(key);
+  const format = formatOf(Intl.DateTimeFormat, {
+    timeZone: zone,
+    year: "numeric",
+    month: "2-digit",
+    day: "2-digit",
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
+  });
+  const fields = format.formatToParts(instant).map(({ type, value }) => [type, value]);
+  if (clocks.size === MOST_CLOCKS) clocks.clear();
+  clocks.set(key, Object.fromEntries(fields));
+  return clocks.get(key);
 }
 
 export const dayOf = (instant, zone) => {
@@ -63,7 +75,7 @@ export function wallSpan(start, end) {
 }
 
 export const zoneAbbreviation = (instant, zone) =>
-  new Intl.DateTimeFormat("en-US", { timeZone: zone, timeZoneName: "short" })
+  formatOf(Intl.DateTimeFormat, { timeZone: zone, timeZoneName: "short" })
     .formatToParts(instant).find((part) => part.type === "timeZoneName").value;
 
 // "New York time"
@@ -89,7 +101,7 @@ export const partOfDay = (instant, zone) => {
 };
 
 const dayText = (day, options) =>
-  new Intl.DateTimeFormat("en-US", { timeZone: "UTC", ...options }).format(Date.parse(day));
+  formatOf(Intl.DateTimeFormat, { timeZone: "UTC", ...options }).format(Date.parse(day));
 
 export const weekday = (day) => dayText(day, { weekday: "long" });
 export const shortWeekday = (day) => dayText(day, { weekday: "short" });
@@ -136,7 +148,7 @@ export const wire = (instant) => new Date(instant).toISOString().replace(".000Z"
 
 export const money = (cents) => {
   const digits = { minimumFractionDigits: cents % 100 ? 2 : 0, maximumFractionDigits: 2 };
-  return `$${(cents / 100).toLocaleString("en-US", digits)}`;
+  return `$${formatOf(Intl.NumberFormat, digits).format(cents / 100)}`;
 };
 
 export const price = (hourlyRateCents, minutes) =>
