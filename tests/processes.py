@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import IO, Any
@@ -197,14 +197,20 @@ class Starter:
         self._started: list[Running] = []
 
     def __call__(
-        self, name: str, *arguments: str, descriptors: int | None = None, **changed: Any
+        self,
+        name: str,
+        *arguments: str,
+        listen_on: int | None = None,
+        descriptors: int | None = None,
+        **changed: Any,
     ) -> Running:
-        """Starts `python -m app <name> <arguments>`. `serve` gets a free port and is ready on
-        return. `descriptors` limits open files; `changed` overrides settings."""
+        """Starts `python -m app <name> <arguments>`. `serve` is ready on return; it listens on this
+        port, or a free one. `descriptors` limits open files; `changed` overrides settings."""
         with contextlib.ExitStack() as stack:
             url, listener = "", None
             if name == "serve" and "--port" not in arguments:
-                listener = stack.enter_context(preflight.listening_socket("127.0.0.1", free_port()))
+                port = listen_on or free_port()
+                listener = stack.enter_context(preflight.listening_socket("127.0.0.1", port))
                 url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             running = fork(
                 name,
@@ -228,7 +234,8 @@ class Starter:
 
 def _ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/ready", timeout=2).status_code == 200
+        # Reading the certificates that `verify` needs takes as long as the start of a process.
+        return httpx.get(f"{url}/health/ready", timeout=2, verify=False).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -238,7 +245,17 @@ def free_port() -> int:
     process listens, nor between two that listen on it."""
     while True:
         port = random.SystemRandom().randrange(15_000, 32_000)
+        # Without SO_REUSEADDR, this also refuses a port that is reserved.
         with socket.socket() as listener, contextlib.suppress(OSError):
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(("127.0.0.1", port))
             return port
+
+
+@contextlib.contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port for one process after the other, which nobody else gets meanwhile."""
+    with socket.socket() as reservation:
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reservation.bind(("127.0.0.1", free_port()))
+        port: int = reservation.getsockname()[1]
+        yield port

@@ -20,7 +20,12 @@ def run(*rules: str) -> str:
     return f"axe.run({json.dumps(options)}).then((result) => result.violations)"
 
 
+async def load(page: Page) -> None:
+    if await page.evaluate("typeof axe") == "undefined":
+        await page.evaluate(AXE)
+
+
 async def violations(page: Page) -> list[str]:
     """The rules that the page breaks, as it looks now."""
-    await page.evaluate(AXE)
+    await load(page)
     return [violation["id"] for violation in await page.evaluate(run())]

@@ -1,9 +1,11 @@
 """A real Chromium and a real server. No page that a test opens may have script errors, or break the
 content security policy."""
 
+import json
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest_asyncio
 from playwright.async_api import (
     Browser,
     BrowserContext,
+    CDPSession,
     ConsoleMessage,
     Error,
     Page,
@@ -26,7 +29,7 @@ from tests.cluster import PATIENCE
 from tests.conftest import connected
 from tests.databases import Databases
 from tests.factories import Account
-from tests.processes import Running
+from tests.processes import Running, Starter, reserved_port
 
 FLAGS = (
     "--no-sandbox",
@@ -35,6 +38,9 @@ FLAGS = (
     "--disable-sync",
     "--no-first-run",
     "--disable-quic",
+    # One process for all pages of a context.
+    "--renderer-process-limit=1",
+    "--disable-site-isolation-trials",
 )
 # Chromium reports refused and failed requests as errors. Tests cause them on purpose.
 EXPECTED_ERRORS = (
@@ -94,15 +100,88 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+@pytest.fixture(scope="session")
+def port() -> Iterator[int]:
+    with reserved_port() as port:
+        yield port
+
+
+@pytest.fixture
+def server(start: Starter, port: int) -> Running:
+    """A web process and a relay. All servers of a worker have the same address, so that its
+    browser needs to load static files only once."""
+    web = start("serve", listen_on=port)
+    start("relay")
+    return web
+
+
+@dataclass(frozen=True)
+class Context:
+    """A browser context. Its first page stays open, which keeps its process alive."""
+
+    key: str
+    playwright: BrowserContext
+    devtools: CDPSession
+
+
+class Contexts:
+    """Browser contexts for one test after the other: a new one, its process and its empty cache
+    cost more CPU than most pages."""
+
+    MOST_IDLE = 6
+    IS_UNCHANGED = """() => [Date, setTimeout, WebSocket, fetch]
+      .every((global) => Function.prototype.toString.call(global).includes("[native code]"))"""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self._browser = browser
+        self._url = url
+        self._idle: list[Context] = []
+
+    async def take(self, options: dict[str, Any]) -> tuple[Context, Page]:
+        """A context and an empty page in it."""
+        key = json.dumps(options, sort_keys=True)
+        for context in [idle for idle in self._idle if idle.key == key]:
+            self._idle.remove(context)
+            page = await context.playwright.new_page()
+            # A test's fake clock stays in its context.
+            if await page.evaluate(self.IS_UNCHANGED):
+                return context, page
+            await context.playwright.close()
+        playwright = await self._browser.new_context(base_url=self._url, **options)
+        playwright.set_default_timeout(TIMEOUT)
+        devtools = await playwright.new_cdp_session(await playwright.new_page())
+        return Context(key, playwright, devtools), await playwright.new_page()
+
+    async def give_back(self, context: Context) -> None:
+        """Closes the pages and forgets what they stored, but not the static files."""
+        for page in context.playwright.pages[1:]:
+            await page.close()
+        await context.playwright.unroute_all()
+        await context.playwright.set_offline(False)
+        await context.playwright.clear_permissions()
+        await context.playwright.clear_cookies()
+        await context.devtools.send(
+            "Storage.clearDataForOrigin", {"origin": self._url, "storageTypes": "all"}
+        )
+        self._idle.append(context)
+        if len(self._idle) > self.MOST_IDLE:
+            await self._idle.pop(0).playwright.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def contexts(browser: Browser, port: int) -> Contexts:
+    return Contexts(browser, f"http://127.0.0.1:{port}")
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_page(
-    browser: Browser, server: Running, pool: Pool, settings: Settings
+    contexts: Contexts, server: Running, pool: Pool, settings: Settings
 ) -> AsyncIterator[Open]:
-    """Opens `path` in a new browser context, for an account or a guest. With `silent`, the
-    WebSocket opens and no message comes; with `blocked`, it is closed at once. Other arguments
-    are Playwright's for a new context."""
+    """Opens `path` in a browser context that no other page of the test has, for an account or a
+    guest. With `silent`, the WebSocket opens and no message comes; with `blocked`, it is closed at
+    once. Other arguments are Playwright's for a new context."""
     errors: list[str] = []
-    contexts: list[BrowserContext] = []
+    used: list[Context] = []
 
     def on_console(message: ConsoleMessage) -> None:
         is_expected = any(error in message.text for error in EXPECTED_ERRORS)
@@ -117,31 +196,28 @@ async def open_page(
         blocked: bool = False,
         **options: Any,
     ) -> Page:
-        defaults: dict[str, Any] = {
+        options = {
             "viewport": {"width": 1280, "height": 900},
             "timezone_id": "America/New_York",
+            **options,
         }
-        context: BrowserContext = await browser.new_context(
-            base_url=server.url, **defaults | options
-        )
-        contexts.append(context)
-        context.set_default_timeout(TIMEOUT)
+        context, page = await contexts.take(options)
+        used.append(context)
         if account is not None:
             token = await factories.token_of(pool, account.id, settings)
-            await context.add_cookies([{"name": "session", "value": token, "url": server.url}])
+            await page.context.add_cookies([{"name": "session", "value": token, "url": server.url}])
         if silent:
-            await context.route_web_socket("**/live", lambda _: None)
+            await page.route_web_socket("**/live", lambda _: None)
         if blocked:
-            await context.route_web_socket("**/live", lambda socket: socket.close(code=1011))
-        page = await context.new_page()
+            await page.route_web_socket("**/live", lambda socket: socket.close(code=1011))
         page.on("console", on_console)
         page.on("pageerror", lambda error: errors.append(str(error)))
         await page.goto(path)
         return page
 
     yield open_page
-    for context in contexts:
-        await context.close()
+    for context in used:
+        await contexts.give_back(context)
     assert errors == []
 
 

@@ -104,7 +104,10 @@ async def visit_all(
 
 
 async def response_sizes(page: Page, path: str) -> dict[str, int]:
-    """The bytes of each response that the page loads."""
+    """The bytes of each response that the page loads if nothing is cached."""
+    devtools = await page.context.new_cdp_session(page)
+    await devtools.send("Network.enable")
+    await devtools.send("Network.setCacheDisabled", {"cacheDisabled": True})
     requests: list[Request] = []
 
     def finished(request: Request) -> None:
@@ -114,4 +117,6 @@ async def response_sizes(page: Page, path: str) -> dict[str, int]:
     await page.goto(path)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     await page.wait_for_load_state("networkidle")
+    page.remove_listener("requestfinished", finished)
+    await devtools.detach()
     return {request.url: (await request.sizes())["responseBodySize"] for request in requests}

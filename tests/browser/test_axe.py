@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.db import Pool
-from tests.browser.axe import AXE, COLOR_RULES, run
+from tests.browser.axe import COLOR_RULES, load, run
 from tests.browser.conftest import Open
 from tests.browser.every_page import town, visit_all
 
@@ -27,7 +27,7 @@ async def test_axe_finds_nothing(open_page: Open, pool: Pool) -> None:
     all_violations: list[Any] = []
     async for path, page in visit_all(open_page, pool, anna, ben, **options):
         await page.locator("details").evaluate_all(OPEN)
-        await page.evaluate(AXE)
+        await load(page)
         looks: tuple[tuple[int, Any, tuple[str, ...]], ...] = (
             (390, "light", ()),
             (1280, "light", ()),

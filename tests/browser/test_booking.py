@@ -10,7 +10,7 @@ from app.db import Pool
 from tests import factories
 from tests.browser.board import (
     book,
-    live_board,
+    hold,
     lose_the_first_response,
     selected_time,
     time_button,
@@ -153,10 +153,7 @@ async def test_a_fourth_hold_is_refused_on_the_card_until_another_time_is_chosen
     ben = await factories.student(pool, "Ben")
     for name, clock in (("Cora", "09:00"), ("Dora", "12:00"), ("Eva", "15:00")):
         other = await factories.instructor(pool, name)
-        page = await selected_time(open_page, other, ben, clock)
-        await page.locator("#hold-button").click()
-        await expect(page).to_have_url(BOOK_PAGE)
-        await page.context.close()
+        await hold(pool, other, other.at(clock), ben.id)
     page = await selected_time(open_page, await factories.instructor(pool, "Anna"), ben, "10:00")
     await page.locator("#hold-button").click()
     error = page.locator("#form-error")
@@ -234,8 +231,10 @@ async def test_at_every_width_a_button_leads_to_the_card_while_it_is_out_of_sigh
     open_page: Open, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna", durations=(60,), hours=("06:00", "22:00"))
+    page = await open_page("about:blank")
     for width in (390, 768, 1280):
-        page = await live_board(open_page, anna, viewport={"width": width, "height": 600})
+        await page.set_viewport_size({"width": width, "height": 600})
+        await page.goto(f"/instructors/{anna.id}?minutes=30")
         await page.locator("#durations a").first.click()
         await time_button(page, anna.at("06:00")).click()
         link = page.locator("#to-lesson")
@@ -246,7 +245,6 @@ async def test_at_every_width_a_button_leads_to_the_card_while_it_is_out_of_sigh
             await expect(page.locator("#lesson")).to_be_focused()
         await expect(page.locator("#lesson")).to_be_in_viewport(ratio=0.2)
         await expect(link).to_be_hidden()
-        await page.context.close()
 
 
 async def test_after_going_back_the_hold_is_named_and_another_time_replaces_it(

@@ -9,7 +9,7 @@ from app.availability import blackout, week
 from app.db import Pool
 from app.web import utc_now
 from tests import factories
-from tests.browser.axe import AXE, COLOR_RULES, run
+from tests.browser.axe import COLOR_RULES, load, run
 from tests.browser.board import book
 from tests.browser.calendar import (
     PHONE,
@@ -265,7 +265,7 @@ async def test_axe_finds_nothing_in_any_state(open_page: Open, pool: Pool) -> No
 
 async def expect_no_violations(page: Page, state: str) -> None:
     """In both themes; the colors alone in the dark one."""
-    await page.evaluate(AXE)
+    await load(page)
     themes: tuple[tuple[Literal["light", "dark"], tuple[str, ...]], ...] = (
         ("light", ()),
         ("dark", COLOR_RULES),

@@ -118,7 +118,7 @@ async def test_without_a_socket_the_board_shows_the_public_availability(
     text = text.replace(server.url.replace("http", "ws"), "")
     page = await open_page("about:blank")
     pages["/"] = text
-    await page.context.route_web_socket("**/live/public", lambda socket: socket.close(code=1011))
+    await page.route_web_socket("**/live/public", lambda socket: socket.close(code=1011))
     await page.goto(f"{pages['origin']}/")
     board = page.locator("instainstru-board")
     await expect(board).to_have_attribute("data-state", "polling")

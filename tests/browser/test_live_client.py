@@ -42,11 +42,12 @@ class FakeServer:
 
 
 async def connected(
-    open_page: Open, pool: Pool, viewer: Account | None = None
+    open_page: Open, pool: Pool, viewer: Account | None = None, *, timed: bool = False
 ) -> tuple[Page, FakeServer, Instructor, dict[str, Any]]:
     """An instructor's page that is live with the board it was drawn with."""
     anna = await factories.instructor(pool, "Anna")
-    page, server = await open_page_of(open_page, f"/instructors/{anna.id}?minutes=30", viewer)
+    path = f"/instructors/{anna.id}?minutes=30"
+    page, server = await open_page_of(open_page, path, viewer, timed=timed)
     first = await server.watch()
     assert {
         "instructor": str(anna.id),
@@ -59,12 +60,14 @@ async def connected(
 
 
 async def open_page_of(
-    open_page: Open, path: str, viewer: Account | None
+    open_page: Open, path: str, viewer: Account | None, *, timed: bool = False
 ) -> tuple[Page, FakeServer]:
+    """With `timed`, the page has a clock that the test moves."""
     server = FakeServer()
     page = await open_page("about:blank", viewer)
-    await page.context.route_web_socket("**/live", server)
-    await page.clock.install()
+    await page.route_web_socket("**/live", server)
+    if timed:
+        await page.clock.install()
     await page.goto(path)
     return page, server
 
@@ -164,7 +167,7 @@ async def test_a_beacon_reveals_that_the_last_message_was_lost(open_page: Open, 
 async def test_a_silent_connection_is_probed_and_kept_if_the_server_answers(
     open_page: Open, pool: Pool
 ) -> None:
-    page, server, anna, first = await connected(open_page, pool)
+    page, server, anna, first = await connected(open_page, pool, timed=True)
     dot = page.locator("#live")
     await page.clock.run_for(20_000)
     await server.expect_no_message()
@@ -182,7 +185,7 @@ async def test_a_silent_connection_is_probed_and_kept_if_the_server_answers(
 async def test_a_silent_connection_without_an_answer_to_the_probe_is_replaced(
     open_page: Open, pool: Pool
 ) -> None:
-    page, server, _, first = await connected(open_page, pool)
+    page, server, _, first = await connected(open_page, pool, timed=True)
     await page.clock.run_for(26_000)
     await server.watch()
     assert len(server.sockets) == 1
@@ -195,7 +198,9 @@ async def test_a_silent_connection_without_an_answer_to_the_probe_is_replaced(
 async def test_a_silent_connection_of_a_page_without_a_board_is_not_live(
     open_page: Open, pool: Pool
 ) -> None:
-    page, server = await open_page_of(open_page, "/lessons", await factories.student(pool, "Ben"))
+    page, server = await open_page_of(
+        open_page, "/lessons", await factories.student(pool, "Ben"), timed=True
+    )
     dot = page.locator("#live")
     await expect(dot).to_have_attribute("data-state", "live")
     await page.clock.run_for(26_000)
@@ -209,7 +214,7 @@ async def test_a_silent_connection_of_a_page_without_a_board_is_not_live(
 async def test_a_calendar_that_is_not_found_is_not_live_and_is_requested_again(
     open_page: Open, pool: Pool
 ) -> None:
-    page, server, anna, first = await connected(open_page, pool)
+    page, server, anna, first = await connected(open_page, pool, timed=True)
     dot, notice = page.locator("#live"), page.locator("#not-public")
     await expect(notice).to_be_hidden()
     server.send(type="error", code="NOT_FOUND", detail="Not there.", instructor=str(anna.id))
@@ -246,7 +251,7 @@ async def test_a_refresh_message_makes_the_page_read_the_viewers_own_lessons(
     open_page: Open, pool: Pool
 ) -> None:
     ben, cleo = await factories.student(pool, "Ben"), await factories.instructor(pool, "Cleo")
-    page, server, anna, _ = await connected(open_page, pool, ben)
+    page, server, anna, _ = await connected(open_page, pool, ben, timed=True)
     nine = time_button(page, anna.at("09:00"))
     await expect(nine).to_have_attribute("data-state", "free")
     await book(pool, cleo, anna.at("09:00"), ben.id)
@@ -262,7 +267,7 @@ async def test_a_refresh_message_makes_the_page_read_the_viewers_own_lessons(
 
 async def test_a_failed_read_of_a_list_is_repeated(open_page: Open, pool: Pool) -> None:
     ben, anna = await factories.student(pool, "Ben"), await factories.instructor(pool, "Anna")
-    page, server = await open_page_of(open_page, "/lessons", ben)
+    page, server = await open_page_of(open_page, "/lessons", ben, timed=True)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     refusals: asyncio.Queue[None] = asyncio.Queue()
 
@@ -286,7 +291,7 @@ async def test_after_a_refresh_message_pages_read_at_random_moments(
     open_page: Open, pool: Pool
 ) -> None:
     page, server = await open_page_of(
-        open_page, "about:blank", await factories.student(pool, "Ben")
+        open_page, "about:blank", await factories.student(pool, "Ben"), timed=True
     )
     answers: asyncio.Queue[Request] = asyncio.Queue()
 
@@ -315,7 +320,7 @@ async def test_after_a_refresh_message_pages_read_at_random_moments(
 async def test_after_bye_the_page_waits_as_long_as_the_server_said(
     open_page: Open, pool: Pool
 ) -> None:
-    page, server, _, _ = await connected(open_page, pool)
+    page, server, _, _ = await connected(open_page, pool, timed=True)
     server.send(type="bye", after_ms=8_000)
     await server.sockets[-1].close(code=1012)
     await page.clock.run_for(7_500)
@@ -327,7 +332,7 @@ async def test_after_bye_the_page_waits_as_long_as_the_server_said(
 async def test_after_a_protocol_error_the_page_does_not_reconnect(
     open_page: Open, pool: Pool
 ) -> None:
-    page, server, _, _ = await connected(open_page, pool)
+    page, server, _, _ = await connected(open_page, pool, timed=True)
     await server.sockets[-1].close(code=4400)
     await page.clock.run_for(120_000)
     assert len(server.sockets) == 1

@@ -200,8 +200,8 @@ def brightness(color: str) -> float:
 
 async def test_a_page_loads_less_than_100_kilobytes(open_page: Open, pool: Pool) -> None:
     anna, ben = await town(pool)
+    page = await open_page("about:blank", ben)
     for path in ("/", "/search?q=piano", f"/instructors/{anna.id}", "/lessons"):
-        page = await open_page("about:blank", ben)
         sizes = await response_sizes(page, path)
         assert 5_000 < sum(sizes.values()) < MAX_BYTES, (path, sizes)
 

@@ -148,10 +148,11 @@ async def test_the_first_free_times_of_the_start_page_are_in_sight_without_scrol
         anna.at("12:00", day=3),
     )
     for account in (None, ben):
+        page = await open_page("about:blank", account)
+        for query in ("piano under $80 tomorrow evening in brooklyn", "guitar", "yoga"):
+            await page.goto(f"/search?q={query}")
         for width, height in ((1280, 720), (390, 844)):
-            page = await open_page("/", account, viewport={"width": width, "height": height})
-            for query in ("piano under $80 tomorrow evening in brooklyn", "guitar", "yoga"):
-                await page.goto(f"/search?q={query}")
+            await page.set_viewport_size({"width": width, "height": height})
             await page.goto("/")
             await expect(page.locator(".next .time").first).to_be_in_viewport(ratio=1)
             await expect(page.locator("h1")).to_be_in_viewport(ratio=1)

@@ -7,7 +7,7 @@ from playwright.async_api import Dialog, Locator, Page, expect
 from app.catalog import instructor
 from app.db import Pool
 from tests import factories
-from tests.browser.axe import AXE, run
+from tests.browser.axe import load, run
 from tests.browser.board import time_button
 from tests.browser.conftest import Open
 
@@ -33,7 +33,7 @@ async def expect_good_looks(page: Page) -> None:
     assert size is not None
     for theme in ("light", "dark"):
         await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        await page.evaluate(AXE)
+        await load(page)
         violations: list[Any] = await page.evaluate(run())
         assert [(v["id"], v["nodes"][0]["target"]) for v in violations] == []
     await page.set_viewport_size({"width": 320, "height": 640})

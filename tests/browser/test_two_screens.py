@@ -86,7 +86,7 @@ async def test_a_booking_appears_on_the_open_pages_of_another_student_and_the_in
     await expect(annas.locator("#announcements")).to_contain_text("Ben Ode cancelled")
 
 
-async def test_a_time_on_the_start_page_is_replaced_by_the_next(
+async def test_a_taken_time_on_the_start_page_is_replaced_by_the_next(
     open_page: Open, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna Diaz", durations=(60,))
