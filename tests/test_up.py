@@ -150,9 +150,10 @@ def used_folder(folder: Path, earlier_folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def running(earlier_folder: Path) -> Iterator[Up]:
-    """An `up` with two web processes, shared by tests that leave it running."""
+    """An `up` with two web processes on all addresses, shared by tests that leave it running."""
     path = temporary_folder()
-    running = Up(copy(earlier_folder, path), "--workers", "2")
+    options = ("--workers", "2", "--host", "0.0.0.0")
+    running = Up(copy(earlier_folder, path), *options, site_mode="int")
     try:
         yield running.ready()
     finally:
@@ -178,21 +179,25 @@ def ended(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=0)[1]
 
 
-def test_up_starts_from_an_empty_folder_and_leaves_no_process(first: Up) -> None:
+def test_up_starts_from_an_empty_folder_and_leaves_no_process_after_ctrl_c(first: Up) -> None:
     assert first.answers("/")
     for email in ("sarah.chen", "michael.rodriguez", "john.smith", "emma.johnson"):
         assert f"{email}@example.com" in first.output
     assert "TestPassword123!" in first.output
     assert "SITE_MODE=int" in first.output
-    family = first.family()
-    names = {process.name() for process in family}
+    assert "this machine's network can reach the site" not in first.output
+    names = {process.name() for process in first.family()}
     assert "postgres" in names
     assert names & {"redis-server", "valkey-server"}
-    first.stop()
+    stops_without_warnings(first, signal.SIGINT)
     assert first.process.status == 0
-    assert ended(family)
     with socket.socket() as visitor:
         assert visitor.connect_ex(("127.0.0.1", first.port)) != 0
+
+
+def test_demo_accounts_on_a_site_that_others_can_reach_are_warned_of(running: Up) -> None:
+    # Everyone knows their passwords.
+    assert "this machine's network can reach the site" in running.output
 
 
 def test_two_web_processes_share_the_port(running: Up) -> None:
@@ -297,29 +302,10 @@ def test_a_stop_during_the_start_leaves_no_process(up: Callable[..., Up]) -> Non
     assert ended(family)
 
 
-def test_a_killed_up_leaves_no_process_and_its_successor_ends_with_its_terminal(
-    used_folder: Path, up: Callable[..., Up]
-) -> None:
-    running = up("--host", "0.0.0.0", site_mode="int").ready()
-    # Everyone knows the passwords of demo accounts.
-    assert "this machine's network can reach the site" in running.output
-    family = running.family()
-    match = re.search(r"Redis: unix://(\S+)/redis.sock", running.output)
-    assert match
-    sockets = Path(match[1])
-    running.process.signal(signal.SIGKILL)
-    until(lambda: ended(family), "its children to end")
-    successor = up(port=running.port).ready()
-    assert successor.answers("/")
-    assert not sockets.exists()
-    assert "this machine's network can reach the site" not in successor.output
-    stops_without_warnings(successor, signal.SIGHUP)
-
-
-def test_data_and_sessions_survive_ctrl_c_beside_another_up(
+def test_a_killed_up_leaves_no_process_and_its_successor_has_its_data_and_sessions(
     up: Callable[..., Up], folder: Path, running: Up
 ) -> None:
-    """The name of its folder contains a space. The second `up` kills children that do not stop."""
+    """Beside another `up`. The name of its folder contains a space."""
     folder.chmod(0o755)
     data = folder / "my data"
     first = up("--no-demo", data=data).ready()
@@ -335,9 +321,16 @@ def test_data_and_sessions_survive_ctrl_c_beside_another_up(
     ).json()["token"]
     result = completed(["admin", "ben@example.com", "--data", str(data)], variables={})
     assert result.stdout == "ben@example.com is an admin.\n", result.stderr
-    stops_without_warnings(first, signal.SIGINT)
+    family = first.family()
+    match = re.search(r"Redis: unix://(\S+)/redis.sock", first.output)
+    assert match
+    sockets = Path(match[1])
+    first.process.signal(signal.SIGKILL)
+    until(lambda: ended(family), "its children to end")
     assert running.answers("/")
-    second = up(data=data).ready()
+
+    second = up(data=data, port=first.port).ready()
+    assert not sockets.exists()
     me = httpx.get(
         f"{second.url}/api/auth/me", headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE
     )
@@ -345,21 +338,25 @@ def test_data_and_sessions_survive_ctrl_c_beside_another_up(
     assert "admin" in me.json()["roles"]
     assert "sarah.chen" not in second.output  # only an empty database gets demo accounts
     assert (data / "secret_key").stat().st_mode & 0o777 == 0o600
-    family = second.family()
+    kills_children_that_do_not_stop(second)
+
+
+def kills_children_that_do_not_stop(running: Up) -> None:
+    family = running.family()
     for child in ("web", "relay", "redis"):
-        os.kill(second.pid_of(child), signal.SIGSTOP)
-    second.stop()
+        os.kill(running.pid_of(child), signal.SIGSTOP)
+    running.stop()
     assert ended(family)
 
 
-def test_configured_databases_are_used(
+def test_configured_databases_are_used_until_the_terminal_is_closed(
     up: Callable[..., Up], settings: Settings, redis_server: RedisServer
 ) -> None:
     running = up("--no-demo", **environment(settings) | {"LOG_LEVEL": "info"}).ready()
     started = {line["child"] for line in running.log if line["event"] == "child_started"}
     assert started == {"relay", "worker", "web"}
     assert not (running.data / "postgres").exists()
-    running.stop()
+    stops_without_warnings(running, signal.SIGHUP)
     assert redis_server.embedded.answers()
 
 
