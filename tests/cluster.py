@@ -28,9 +28,7 @@ FAST_SETTINGS = (
     "full_page_writes=off",
     "shared_buffers=64MB",
     "max_connections=200",
-    # More than the statements of all databases of a run: tests count calls, and Postgres would
-    # forget those of the rarest statements.
-    "pg_stat_statements.max=50000",
+    "pg_stat_statements.track=none",
 )
 TEMPLATE = "migrated"
 # Seconds until a wait fails. Long enough for a busy machine, because a wait ends as soon as its

@@ -11,9 +11,11 @@ from app.accounts import session
 from app.batch_loader import BatchLoader
 from app.db import Pool
 from app.settings import Settings
+from app.statements import CATALOG
 from tests import factories
 from tests.cluster import PATIENCE
 from tests.conftest import patient_pool
+from tests.statement_counts import executed
 
 
 def new_loader() -> BatchLoader[UUID, session._SessionRow]:
@@ -33,29 +35,23 @@ async def session_of(pool: Pool, name: str, settings: Settings) -> UUID:
     return session_id
 
 
-async def calls_of(pool: Pool) -> int:
-    """How often this database has read sessions."""
-    calls: int = await pool.fetchval(
-        """select coalesce(sum(calls), 0)::integer from pg_stat_statements s
-           join pg_database d on d.oid = s.dbid and d.datname = current_database()
-           where query like '%from session s%' and query like '%= any ($1%'"""
-    )
-    return calls
+def reads_of_sessions() -> int:
+    statement = session._open_sessions._statement.name
+    return executed(CATALOG[statement][0].__eq__)
 
 
 async def test_concurrent_callers_share_a_statement_and_get_their_own_rows(
     pool: Pool, settings: Settings
 ) -> None:
     anna, ben = [await session_of(pool, name, settings) for name in ("Anna", "Ben")]
-    await pool.execute("create extension if not exists pg_stat_statements")
-    loader, before = new_loader(), await calls_of(pool)
+    loader, before = new_loader(), reads_of_sessions()
     rows = await asyncio.gather(
         *(loader.first(pool, key) for key in [anna, ben, uuid4(), *[anna] * 30])
     )
     assert [name_of(row) for row in rows] == ["Anna", "Ben", None, *["Anna"] * 30]
-    assert await calls_of(pool) == before + 1
+    assert reads_of_sessions() == before + 1
     assert name_of(await loader.first(pool, ben)) == "Ben"
-    assert await calls_of(pool) == before + 2
+    assert reads_of_sessions() == before + 2
 
 
 async def test_in_a_transaction_the_row_is_as_the_transaction_sees_it(

@@ -91,7 +91,7 @@ class Up:
 
     def answers(self, path: str = "/health/ready") -> bool:
         try:
-            return httpx.get(self.url + path, timeout=PATIENCE).status_code == 200
+            return httpx.get(self.url + path, timeout=PATIENCE, verify=False).status_code == 200
         except httpx.TransportError:
             return False
 
