@@ -9,6 +9,7 @@ from app import main, web
 for _name in (
     "app.__main__",
     "app.web.http_protocol",
+    "encodings.idna",
     "jobs.worker",
     "loadtests.__main__",
     "realtime.endpoint",
@@ -17,6 +18,8 @@ for _name in (
     "tests.adjustments",
     "tests.jobs.killable",
     "tests.processes",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.uvloop",
 ):
     importlib.import_module(_name)
 
