@@ -64,7 +64,7 @@ class NumberBatch:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    started_at: datetime
+    started_at: datetime | None
     finished_at: datetime | None
 
 
@@ -143,7 +143,7 @@ async def overview(db: Db) -> OverviewJson:
             {"name": name, "days": period.days, "description": description}
             for name, (period, description) in RULES.items()
         ],
-        "last_started_at": wire.instant(last.started_at) if last else None,
+        "last_started_at": wire.instant(last.started_at) if last and last.started_at else None,
         "last_finished_at": wire.instant(last.finished_at) if last and last.finished_at else None,
     }
 

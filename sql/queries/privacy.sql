@@ -148,7 +148,10 @@ select (select count(*) from deleted) as deleted, p.id as last
 from page p order by p.id desc limit 1;
 
 -- name: last_retention
-select started_at, finished_at from nightly_job where name = :name;
+-- Without a start after a failure, as the job is due again (release_nightly_job).
+select nullif(started_at, '-infinity') as started_at, finished_at
+from nightly_job
+where name = :name;
 
 -- name: record_retention
 insert into nightly_job (name, started_at, finished_at) values (:name, :now, :now)

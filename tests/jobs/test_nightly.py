@@ -99,6 +99,13 @@ async def test_a_job_that_failed_is_due_again_at_once(pool: Pool) -> None:
     assert not await nightly.run_if_due(pool, nightly.REPORT, now=soon)
 
 
+async def test_the_last_run_of_retention_has_no_start_after_a_failure(pool: Pool) -> None:
+    await pool.execute("alter table search rename to search_away")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await nightly.run_if_due(pool, retention.NAME, now=EVENING)
+    assert (await retention.overview(pool))["last_started_at"] is None
+
+
 async def test_a_job_that_failed_late_stays_with_the_worker_that_took_it_over(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
