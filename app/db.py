@@ -94,14 +94,14 @@ _CONNECTIONS = Gauge(
 
 
 class Faults:
-    """Database faults: one throttled log line per cause, whether the disk is full, and whether
-    connections were just replaced because of a missing function."""
+    """Database faults: one throttled log line per cause, whether the disk is full, and when the
+    connections of a pool were last replaced because of a missing function."""
 
     def __init__(self) -> None:
         self.disk_full = False
         self._counts: collections.Counter[str] = collections.Counter()
         self._logged_at: dict[str, float] = {}
-        self._replaced_at = -float("inf")
+        self._replaced_at: dict[Pool, float] = {}
 
     def record(self, cause: str, error: object) -> None:
         """Logs a cause at once, then at most every LOG_SECONDS, with the count since the last
@@ -112,13 +112,13 @@ class Faults:
             self._logged_at[cause] = now
             log.warning("unavailable", cause=cause, error=str(error), count=self._counts.pop(cause))
 
-    def may_replace_connections(self, error: _FunctionReplacedError) -> bool:
+    def may_replace_connections(self, pool: Pool, error: _FunctionReplacedError) -> bool:
         """For a missing function, at most every MISSING_FUNCTION_SECONDS."""
         now = time.monotonic()
         if isinstance(error, _FunctionMissingError):
-            if now - self._replaced_at < MISSING_FUNCTION_SECONDS:
+            if now - self._replaced_at.get(pool, -float("inf")) < MISSING_FUNCTION_SECONDS:
                 return False
-            self._replaced_at = now
+            self._replaced_at[pool] = now
         return True
 
 
@@ -237,7 +237,9 @@ async def transact(pool: Pool, work: Callable[[Tx], Awaitable[T]], *, begin: boo
             return await _on_connection(pool, attempt)
         except _RETRYABLE as error:
             log.info("transaction_retried", cause=_cause(error))
-            if isinstance(error, _FunctionReplacedError) and faults.may_replace_connections(error):
+            if isinstance(error, _FunctionReplacedError) and faults.may_replace_connections(
+                pool, error
+            ):
                 await pool.expire_connections()  # as in _fail
             return await _on_connection(pool, attempt)
     except _FAULTS as error:
@@ -334,7 +336,7 @@ async def _fail(pool: Pool, error: Exception) -> NoReturn:
     if isinstance(error, ValueError):  # an invalid argument: our bug
         raise error
     if isinstance(error, asyncpg.ReadOnlySQLTransactionError | TimeoutError) or (
-        isinstance(error, _FunctionReplacedError) and faults.may_replace_connections(error)
+        isinstance(error, _FunctionReplacedError) and faults.may_replace_connections(pool, error)
     ):
         # The pool is still connected to a demoted primary or to a server that hangs, or sessions
         # call a dropped function for good: Postgres locks no functions, so they may have cached a

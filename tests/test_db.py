@@ -327,6 +327,12 @@ async def test_calls_of_a_missing_function_do_not_replace_the_connections_each_t
         await call(pool)
     assert await _pids(pool) == after
     await db.close(pool)
+    # The process has other connections, which are replaced once as well.
+    pool = await db.connect(database_url, size=2, name="test")
+    before = await _pids(pool)
+    await call(pool)
+    assert not before & await _pids(pool)
+    await db.close(pool)
 
 
 async def test_a_lock_wait_ends_before_the_client_times_out(pool: Pool) -> None:
