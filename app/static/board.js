@@ -42,7 +42,8 @@ export class Board extends EventTarget {
     root.addEventListener("click", (event) => this.#onClick(event));
     root.addEventListener("keydown", (event) => this.#onKey(event));
     for (const column of this.#columns) this.#listen(column);
-    this.#searched = this.#searchState;
+    // The server has searched only for an empty week.
+    if (offer.isEmptyWeek) this.#searched = this.#searchState;
     this.draw(false);
   }
 

@@ -205,6 +205,19 @@ async def test_an_emptied_week_links_to_a_free_time_beyond_the_loaded_days(
     await expect(link).to_be_hidden()
 
 
+async def test_a_week_that_empties_as_time_passes_asks_for_a_free_time_beyond_the_loaded_days(
+    open_page: Open, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna", days=2)
+    page = await timed_page(open_page, f"/instructors/{anna.id}?minutes=30")
+    await expect(time_button(page, anna.at("09:00"))).to_be_visible()
+    async with page.expect_request(
+        lambda request: request.resource_type == "fetch" and str(anna.id) in request.url
+    ):
+        await page.clock.fast_forward("48:00:00")
+        await page.clock.run_for(16_000)
+
+
 async def test_a_week_that_empties_on_an_open_page_says_so_at_once(
     open_page: Open, pool: Pool
 ) -> None:
