@@ -1,12 +1,16 @@
 """Invalid requests and private responses, which the web layer handles."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 import httpx
 import pytest
 
+from app import web
 from app.db import Pool
+from app.main import HERE
 from app.settings import Settings
 from app.web import middleware
 from tests import factories
@@ -121,3 +125,27 @@ async def test_a_slow_body_is_refused(
 
     answer = await client.post("/api/auth/login", content=slowly())
     assert (answer.status_code, answer.json()["code"]) == (408, "TOO_SLOW")
+
+
+async def test_modules_import_each_other_by_the_versioned_addresses_that_pages_use(
+    client: httpx.AsyncClient,
+) -> None:
+    """Such addresses are cached forever, and no module is loaded twice."""
+    static = cast(Callable[[str], str], web.templates(HERE / "templates").globals["static"])
+    imports: set[str] = set()
+    for file in (HERE / "static").glob("*.js"):
+        module = await client.get(f"/static/{file.name}")
+        assert module.headers["cache-control"] == "no-cache"
+        imports |= set(re.findall(r'(?:from|import)\s*\(?\s*"\./([^"]+)"', module.text))
+    assert "formatting.js" in {path.partition("?")[0] for path in imports}
+    for path in imports:
+        assert f"/static/{path}" == static(path.partition("?")[0])
+    path = f"/static/{imports.pop()}"
+    module = await client.get(path)
+    assert module.headers["cache-control"] == "max-age=31536000, immutable"
+    assert module.headers["content-type"] == "text/javascript; charset=utf-8"
+    again = await client.get(path, headers={"If-None-Match": module.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    # The address of another release, whose content this is not.
+    other = await client.get(f"{path.partition('?')[0]}?0123456789ab")
+    assert other.headers["cache-control"] == "no-cache"

@@ -3,6 +3,7 @@
 import functools
 import gzip
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -13,10 +14,11 @@ import jinja2
 import orjson
 from jinja2.filters import do_xmlattr
 from jinja2.nodes import EvalContext
+from starlette.datastructures import Headers
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
-from starlette.staticfiles import StaticFiles
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import formatting, limits, wire
@@ -85,11 +87,7 @@ def templates(folder: Path) -> jinja2.Environment:
     files = folder.parent / "static"
     environment.globals |= {"formatting": formatting, "wire": wire}
     environment.globals["new_key"] = lambda: secrets.token_urlsafe(12)
-    environment.globals["static"] = functools.cache(
-        lambda name: (
-            f"/static/{name}?{hashlib.sha256((files / name).read_bytes()).hexdigest()[:12]}"
-        )
-    )
+    environment.globals["static"] = lambda name: f"/static/{name}?{_version(files / name)}"
     return environment
 
 
@@ -105,6 +103,29 @@ def _dumps(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
+_IMPORT = re.compile(rb'((?:from|import)\s*\(?\s*"\./)([\w.]+)"')
+
+
+@functools.cache
+def _content(file: Path) -> bytes:
+    """A static file. The modules that a module imports get their URLs from `static()`, so that the
+    browser need not revalidate a dozen of them for each page."""
+    content = file.read_bytes()
+    if file.suffix != ".js" or "vendor" in file.parts:
+        return content
+    return _IMPORT.sub(
+        lambda match: (
+            b'%s%s?%s"' % (match[1], match[2], _version(file.with_name(match[2].decode())).encode())
+        ),
+        content,
+    )
+
+
+@functools.cache
+def _version(file: Path) -> str:
+    return hashlib.sha256(_content(file)).hexdigest()[:12]
+
+
 class _Files(StaticFiles):
     """URLs from `static()` are cached forever; others are revalidated by their ETag. Any site may
     load the modules of /embed.js."""
@@ -112,9 +133,17 @@ class _Files(StaticFiles):
     def file_response(
         self, full_path: Any, stat_result: Any, scope: Scope, status_code: int = 200
     ) -> Response:
-        response = super().file_response(full_path, stat_result, scope, status_code)
+        file = Path(full_path)
+        if file.suffix == ".js":
+            etag = {"ETag": f'"{_version(file)}"'}
+            response = Response(_content(file), status_code, etag, media_type="text/javascript")
+            if self.is_not_modified(response.headers, Headers(scope=scope)):
+                response = NotModifiedResponse(response.headers)
+        else:
+            response = super().file_response(full_path, stat_result, scope, status_code)
+        is_current = scope["query_string"] == _version(file).encode()  # not so during an upgrade
         response.headers["Cache-Control"] = (
-            "max-age=31536000, immutable" if scope["query_string"] else "no-cache"
+            "max-age=31536000, immutable" if is_current else "no-cache"
         )
         response.headers["Access-Control-Allow-Origin"] = "*"
         return response
