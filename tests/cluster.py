@@ -59,9 +59,9 @@ class Cluster:
     def database(self, name: str, role: str = "postgres") -> str:
         return f"postgresql://{role}@/{name}?host={self.sockets}&port=5432"
 
-    async def clone(self, name: str) -> str:
+    async def clone(self, name: str, template: str = TEMPLATE) -> str:
         """A new migrated database. Without fsync, copying files is faster than writing WAL."""
-        await self._run(f'create database "{name}" template {TEMPLATE} strategy file_copy')
+        await self._run(f'create database "{name}" template {template} strategy file_copy')
         await self._set_session_defaults(name)
         return self.database(name)
 

@@ -14,6 +14,7 @@ import pytest
 from app import db
 from tests.cluster import Cluster
 
+ORIGINAL = "large"
 TABLES = (
     "account|account_role|session|calendar|availability|blackout|standing_pattern|edited_week"
     "|booking|booking_audit|idempotency_key|outbox|notification|service|next_start|totp"
@@ -126,20 +127,36 @@ class QueryPlans:
 
 @pytest.fixture(scope="module")
 def large_database(postgres: Cluster) -> Iterator[str]:
-    """Filled once, because every statement here is rolled back."""
+    """A copy for the tests of a file, which may add rows. The first one to need it fills the
+    original."""
 
-    async def fill() -> str:
-        url = await postgres.clone(name)
-        connection = await asyncpg.connect(url)
+    async def copy() -> str:
+        admin = await asyncpg.connect(postgres.database("postgres"))
+        try:
+            await admin.execute("select pg_advisory_lock(1)")  # another worker may be filling it
+            if not await admin.fetchval(
+                "select exists (select from pg_database where datname = $1)", ORIGINAL
+            ):
+                await postgres.drop("unfinished")
+                await fill(await postgres.clone("unfinished"))
+                await admin.execute(f"alter database unfinished rename to {ORIGINAL}")
+            return await postgres.clone(name, ORIGINAL)
+        finally:
+            await admin.close()
+
+    name = f"test_{uuid.uuid4().hex}"
+    yield asyncio.run(copy())
+    asyncio.run(postgres.drop(name))
+
+
+async def fill(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
         for (statement,) in await connection.fetch(WITHOUT_AUTOVACUUM):
             await connection.execute(statement)
         await connection.execute(FILL)
+    finally:
         await connection.close()
-        return url
-
-    name = f"test_{uuid.uuid4().hex}"
-    yield asyncio.run(fill())
-    asyncio.run(postgres.drop(name))
 
 
 @pytest.fixture
