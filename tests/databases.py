@@ -40,7 +40,7 @@ END_SESSIONS = """
 select pg_terminate_backend(pid, 10_000) from pg_stat_activity
 where datname = current_database() and pid <> pg_backend_pid()
   and backend_type = 'client backend'"""
-USED = """
+IS_LARGE = """
 select sum(pg_relation_size(id)) > $2
   or exists (select from pg_statistic where starelid = any ($1::text[]::regclass[]::oid[]))
 from unnest($1::text[]::regclass[]) as id"""
@@ -61,7 +61,7 @@ class Databases:
         self._empty_tables: list[str] = []
         self._read_state = ""
         self._state: list[str] = []
-        self._empty = ""
+        self._delete_rows = ""
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -71,7 +71,7 @@ class Databases:
         """The address of a database."""
         name = self._spare.pop() if self._spare else await self._in_loop(self._create())
         yield self._cluster.database(name)
-        if await self._in_loop(self._is_emptied(name)):
+        if await self._in_loop(self._try_to_empty(name)):
             self._spare.append(name)
         else:
             await self._in_loop(self._drop(name))
@@ -113,7 +113,7 @@ class Databases:
             self._read_state = f"select array[({'), ('.join(parts)})]"
             self._state = await connection.fetchval(self._read_state)
             deletes = (f"{table} as (delete from {table})" for table in self._empty_tables)
-            self._empty = f"with {', '.join(deletes)} {RESET}"
+            self._delete_rows = f"with {', '.join(deletes)} {RESET}"
         await connection.execute(SESSION)
         return name
 
@@ -121,16 +121,17 @@ class Databases:
         self._connections.pop(name).terminate()
         await self._cluster.drop(name)
 
-    async def _is_emptied(self, name: str) -> bool:
-        """Deletes the rows of a test. False if the database differs in anything else."""
+    async def _try_to_empty(self, name: str) -> bool:
+        """Deletes the rows of a test. Returns False, without deleting, if the database differs in
+        anything else."""
         connection = self._connections[name]
         try:
             await connection.fetch(END_SESSIONS)
             if await connection.fetchval(self._read_state) != self._state:
                 return False
-            if await connection.fetchval(USED, self._empty_tables, MAX_BYTES):
+            if await connection.fetchval(IS_LARGE, self._empty_tables, MAX_BYTES):
                 return False
-            await connection.fetch(self._empty)
+            await connection.fetch(self._delete_rows)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             return False
         return True

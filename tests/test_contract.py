@@ -25,8 +25,8 @@ CHECKS = (
     "negative_data_rejection",  # with a 4xx
     "ignored_auth",
 )
-# They would end the session, or the role, of the run.
-ENDING = {
+# These would end the session of the run, or remove its role.
+EXCLUDED = {
     ("post", "/api/auth/logout"),
     ("post", "/api/auth/logout-everywhere"),
     ("delete", "/api/instructors/me"),
@@ -59,7 +59,7 @@ async def test_no_response_contradicts_the_description(
         document = (await client.get("/api/openapi.json")).json()
     starts = [anna.at(f"{hour:02}:00").isoformat() for hour in range(9, 17)]
     file = tmp_path / "openapi.json"
-    file.write_text(json.dumps(_narrowed(document, str(anna.service_id), starts)))
+    file.write_text(json.dumps(_for_the_run(document, str(anna.service_id), starts)))
     accounts = {"student": ben, "instructor": anna}
     runs = []
     for role, (phases, examples) in RUNS.items():
@@ -86,10 +86,9 @@ async def test_no_response_contradicts_the_description(
     assert process.returncode == 0, output.decode()
 
 
-def _narrowed(document: dict[str, Any], service_id: str, starts: list[str]) -> dict[str, Any]:
-    """The description for this run: without room for undescribed fields in responses, with a real
-    service and its times, so that requests get further than to a 404, and without forms, whose
-    refusals are pages."""
+def _for_the_run(document: dict[str, Any], service_id: str, starts: list[str]) -> dict[str, Any]:
+    """The description for this run: responses without undescribed fields, a real service and its
+    times, so that requests get further than to a 404, and no forms, whose refusals are pages."""
     responses = conformance.strict(document["components"])["schemas"]
     schemas = document["components"]["schemas"]
     bodies = {
@@ -105,7 +104,7 @@ def _narrowed(document: dict[str, Any], service_id: str, starts: list[str]) -> d
     fields["start"] = {"type": "string", "enum": starts}
     for path, item in document["paths"].items():
         for method, operation in list(item.items()):
-            if (method, path) in ENDING:
+            if (method, path) in EXCLUDED:
                 del item[method]
             _body(operation).pop("application/x-www-form-urlencoded", None)
             for parameter in operation.get("parameters", []):

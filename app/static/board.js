@@ -300,7 +300,7 @@ export class Board extends EventTarget {
 
   // Removes the times of a day that were struck through for GONE_MS.
   #removeGone(column) {
-    if (!column.isConnected) return; // its week was turned, or its dialog closed
+    if (!column.isConnected) return; // another week is shown, or its dialog closed
     for (const time of column.querySelectorAll(".time[data-removable]")) this.#remove(time);
     this.#updateTabStop(column);
     this.#drawNothingFree();

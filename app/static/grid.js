@@ -170,8 +170,9 @@ export class Grid {
     }
     const { lessons, blackouts } = data;
     this.#mark(lessons);
-    const [focused] = [...this.#elements]
-      .find(([, element]) => element === document.activeElement) ?? [];
+    const focused = document.activeElement;
+    const [focusedKey] = [...this.#elements].find(([, element]) => element === focused) ?? [];
+    const isInHeader = this.#element.contains(focused) && focused.matches(".day-button");
     const isHeaderStale = JSON.stringify(blackouts) !== JSON.stringify(this.#blackouts);
     this.#blackouts = blackouts;
     this.#elements.clear();
@@ -183,7 +184,9 @@ export class Grid {
       }
     });
     this.#repair();
-    if (focused) this.#focus(focused);
+    if (focusedKey) this.#focus(focusedKey);
+    // A stale header was drawn again, with new buttons.
+    if (isInHeader && !focused.isConnected) this.#focusDay(focused.dataset.of, focused.className);
   }
 
   // Focuses a range, or if it is gone, the day's button.
@@ -192,8 +195,16 @@ export class Grid {
   }
 
   #focus(key) {
-    const button = this.#element.querySelector(`.add-hours[data-of="${key.slice(0, 10)}"]`);
-    (this.#elements.get(key) ?? button)?.focus({ preventScroll: true });
+    const element = this.#elements.get(key);
+    if (element) element.focus({ preventScroll: true });
+    else this.#focusDay(key.slice(0, 10));
+  }
+
+  // Focuses a day's button of this class, or else the one that adds hours.
+  #focusDay(day, className = "") {
+    const buttons = [...this.#element.querySelectorAll(`.day-button[data-of="${day}"]`)];
+    const same = buttons.find((button) => button.className === className);
+    (same ?? buttons.at(-1))?.focus({ preventScroll: true });
   }
 
   destroy() {
@@ -277,7 +288,9 @@ export class Grid {
 
   #reopenButton(day) {
     const button = document.createElement("button");
-    Object.assign(button, { type: "button", className: "reopen-day", textContent: "Reopen" });
+    Object.assign(button, { type: "button", textContent: "Reopen" });
+    button.className = "day-button reopen-day";
+    button.dataset.of = day;
     button.setAttribute("aria-label", `Reopen ${longDay(day)}`);
     button.addEventListener("click", () => this.#edit.reopen(day));
     return button;
@@ -299,7 +312,7 @@ export class Grid {
     }
     if (day >= this.#week.today) {
       const add = document.createElement("button");
-      Object.assign(add, { type: "button", className: "add-hours", textContent: "+" });
+      Object.assign(add, { type: "button", className: "day-button add-hours", textContent: "+" });
       add.dataset.of = day;
       add.setAttribute("aria-label", `Add hours on ${longDay(day)}`);
       add.addEventListener("click", () => this.#edit.create(day));

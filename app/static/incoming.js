@@ -85,7 +85,7 @@ export class Changes {
     this.#show(sentence, booking);
   }
 
-  // "The time is free again" no longer holds once it is booked.
+  // "The time is free again" is no longer true once it is booked.
   forget({ start, end }) {
     for (const notice of [...this.#region.children]) {
       if (start < notice.dataset.end && notice.dataset.start < end) notice.remove();

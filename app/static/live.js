@@ -226,7 +226,7 @@ export class Live extends EventTarget {
   }
 
   #replace(instructor, watch, board) {
-    // A board for an earlier watch may arrive after the page has turned to other days.
+    // A board for an earlier watch may arrive when the page already shows other days.
     const isCurrent = watch.first in board.days;
     const boardDays = isCurrent ? board.days : { ...watch.boardDays, ...board.days };
     const requestedAt = isCurrent ? 0 : watch.requestedAt;

@@ -303,3 +303,20 @@ async def test_the_page_is_below_40_kilobytes_and_keeps_to_the_content_security_
     assert any("/calendar.js" in url for url in files)
     assert any("/vendor/fullcalendar/fullcalendar.js" in url for url in sizes)
     assert 10_000 < sum(files.values()) < MAX_BYTES, files
+
+
+async def test_the_focus_stays_on_a_button_of_a_day_when_another_day_is_closed_elsewhere(
+    open_page: Open, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna", days=0)
+    monday = next_monday(anna)
+    await blackout.add(pool, anna.id, monday, monday, reason="Holiday", now=utc_now())
+    grid = await calendar(open_page, anna, monday)
+    await expect(grid.locator(".off-day")).to_have_count(1)
+    buttons = (f'.add-hours[data-of="{monday + DAY}"]', f'.reopen-day[data-of="{monday}"]')
+    for number, button in enumerate(buttons, 2):
+        await grid.locator(button).focus()
+        other = monday + (number + 1) * DAY
+        await blackout.add(pool, anna.id, other, other, reason="", now=utc_now())
+        await expect(grid.locator(".off-day")).to_have_count(number)
+        await expect(grid.locator(button)).to_be_focused()

@@ -14,11 +14,11 @@ from jobs import dispatcher, queue, worker
 from tests.cluster import PATIENCE
 from tests.conftest import RedisServer
 from tests.jobs.conftest import all_sent, running_worker, until
-from tests.notifications.ledger import book, cancel, couple, dev_mails, overdue_all, rows, unsent
+from tests.notifications.ledger import book, cancel, couple, dev_mails, make_all_due, rows, unsent
 from tests.notifications.mailbox import Mailbox
 
-# A pipeline of arq's that is cancelled while it returns its connection closes it only when it is
-# collected, and redis-py warns.
+# If a pipeline of arq is cancelled while it returns its connection, only the garbage collector
+# closes it, and redis-py warns.
 pytestmark = pytest.mark.filterwarnings("ignore:Unclosed client session.*Pipeline:ResourceWarning")
 
 
@@ -182,7 +182,7 @@ async def test_mails_are_sent_after_the_mail_server_returns(
 
         await until(attempted)
         await box.start()
-        await overdue_all(pool)
+        await make_all_due(pool)
         await all_sent(pool)
     assert len(box.to(anna.email)) == len(box.to(ben.email)) == 1
 

@@ -112,6 +112,6 @@ def worker_context(
         yield WorkerContext(pool, settings, mailer, at, asyncio.Semaphore(10), asyncio.Event())
 
 
-async def overdue_all(pool: Pool) -> None:
+async def make_all_due(pool: Pool) -> None:
     """As if the pauses between attempts had passed."""
     await pool.execute("update notification set due_at = now() - interval '1 second'")

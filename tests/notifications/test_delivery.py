@@ -19,9 +19,9 @@ from tests.notifications.ledger import (
     deliver_due,
     deliver_each,
     dev_mails,
+    make_all_due,
     move,
     now,
-    overdue_all,
     rows,
     unsent,
     worker_context,
@@ -116,7 +116,7 @@ async def test_while_the_server_is_down_mails_are_retried_after_growing_pauses(
             None,
         )
         pauses.append(round((row["due_at"] - start).total_seconds()))
-        await overdue_all(pool)
+        await make_all_due(pool)
     assert pauses == [10, 20, 40]
     await box.start()
     assert await deliver_due(pool, by_smtp) == 2
@@ -136,7 +136,7 @@ async def test_the_pause_has_a_limit_and_the_last_failure_is_logged_as_an_error(
         timedelta(minutes=59) < row["due_at"] - now() < timedelta(minutes=61)
         for row in await rows(pool)
     )
-    await overdue_all(pool)
+    await make_all_due(pool)
     with capture_logs() as logs:
         await deliver_due(pool, by_smtp)
     assert [(line["log_level"], line["event"]) for line in logs] == [
@@ -146,7 +146,7 @@ async def test_the_pause_has_a_limit_and_the_last_failure_is_logged_as_an_error(
     assert all(
         row["given_up_at"] and row["attempts"] == delivery.ATTEMPTS for row in await rows(pool)
     )
-    await overdue_all(pool)
+    await make_all_due(pool)
     await box.start()
     assert await deliver_due(pool, by_smtp) == 0
     assert box.mails == []
@@ -171,7 +171,7 @@ async def test_a_temporary_refusal_is_retried(pool: Pool, by_smtp: Settings, box
     await book(pool, anna, ben)
     await deliver_due(pool, by_smtp)
     box.refused = {}
-    await overdue_all(pool)
+    await make_all_due(pool)
     await deliver_due(pool, by_smtp)
     assert len(box.to(anna.email)) == len(box.to(ben.email)) == 1
 
@@ -211,7 +211,7 @@ async def test_a_confirmation_that_failed_is_not_sent_after_the_cancellation(
     await cancel(pool, ben, booking)
     await box.start()
     await deliver_due(pool, by_smtp)  # during the pause of the confirmation
-    await overdue_all(pool)
+    await make_all_due(pool)
     await deliver_due(pool, by_smtp)
     for account in (anna, ben):
         assert [mail["Subject"].partition(":")[0] for mail in box.to(account.email)] == [

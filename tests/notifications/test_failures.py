@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from app.db import Pool
 from app.settings import Settings
 from tests import factories
-from tests.notifications.ledger import book, couple, deliver_due, dev_mails, overdue_all
+from tests.notifications.ledger import book, couple, deliver_due, dev_mails, make_all_due
 from tests.notifications.mailbox import Mailbox
 
 URL = "/api/admin/notifications"
@@ -63,7 +63,7 @@ async def test_one_that_will_be_tried_again_says_when(
     assert rest.json()["items"][0]["id"] < page["items"][0]["id"]
     assert rest.json()["next_cursor"] is None
     assert "Next try" in (await client.get("/admin/notifications")).text
-    await overdue_all(pool)
+    await make_all_due(pool)
     await deliver_due(pool, settings)
     assert len(await dev_mails(pool)) == 2
 

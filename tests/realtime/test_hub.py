@@ -398,7 +398,7 @@ async def test_the_cache_of_all_calendars_is_bounded_and_the_oldest_are_evicted(
     assert hub.counts.cache_bytes == sum(sizes)
     assert sizes[0] == 0
     assert sizes[-1] == 100_000
-    # A calendar that lost its cache goes on as ever, and so does its screen.
+    # A calendar without its cache still works, and so does its screen.
     hub.receive(Change(ids[0], EPOCH, 1, {WEEK.first: {"free": [], "held": []}}, []))
     assert watcher.watches[ids[0]].sent == 1
     for instructor in ids:
