@@ -98,10 +98,12 @@ def test_only_postgres_gets_access_to_an_own_folder(
     assert not list(private.glob("*/link"))
 
 
-def test_the_folder_may_be_a_relative_path(
+def test_an_unfinished_data_directory_is_created_again_even_by_a_relative_path(
     folder: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Postgres's programs start in another folder, where the path would mean something else."""
+    (folder / "postgres.unfinished").mkdir()
+    (folder / "postgres.unfinished" / "PG_VERSION").write_text("18\n")
     monkeypatch.chdir(folder)
     cluster = postgres.prepare(Path(), sockets)
     assert (folder / "postgres").exists()
@@ -163,27 +165,15 @@ def test_unreachable_programs_are_copied(
     assert mode(folder) == 0o700
 
 
-def test_an_unfinished_data_directory_is_created_again(folder: Path, sockets: Path) -> None:
-    (folder / "postgres.unfinished").mkdir()
-    (folder / "postgres.unfinished" / "PG_VERSION").write_text("18\n")
-    assert starts(postgres.prepare(folder, sockets, FAST_SETTINGS))
-
-
-def test_a_lock_file_with_the_process_id_of_another_program_is_removed(
-    folder: Path, sockets: Path
+def test_prepare_waits_for_a_running_postgres_and_then_reports_its_process(
+    folder: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A lock file with the process id of another program is removed."""
     cluster = postgres.prepare(folder, sockets, FAST_SETTINGS)
     lock = cluster.data / "postmaster.pid"
     lock.write_text(f"{os.getpid()}\n{cluster.data}\n")
     assert postgres.running_pid(cluster.data) is None
     assert not lock.exists()
-    assert starts(cluster)
-
-
-def test_prepare_waits_for_a_running_postgres_and_then_reports_its_process(
-    folder: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cluster = postgres.prepare(folder, sockets, FAST_SETTINGS)
     monkeypatch.setattr(postgres, "PREDECESSOR_SECONDS", 0.3)
     running = process.start(cluster.program(), subprocess.DEVNULL)
     try:
