@@ -17,7 +17,7 @@ import pytest
 from app.db import Pool
 from app.embedded import EmbeddedError, data_directory, postgres, process, redis
 from app.embedded.postgres import Postgres
-from tests.cluster import FAST_SETTINGS, PATIENCE, until
+from tests.cluster import FAST_SETTINGS, PATIENCE, temporary_folder, until
 from tests.conftest import RedisServer
 
 ROOT = os.geteuid() == 0
@@ -26,7 +26,7 @@ ROOT = os.geteuid() == 0
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A private folder, which Postgres's user cannot access."""
-    path = Path(tempfile.mkdtemp(prefix="instainstru-embedded-"))
+    path = temporary_folder()
     yield path
     shutil.rmtree(path)
 
@@ -41,7 +41,7 @@ def sockets() -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def private(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of data that cannot stay in the chosen one."""
-    path = Path(tempfile.mkdtemp(prefix="instainstru-private-"))
+    path = temporary_folder()
     path.chmod(0o755)
     monkeypatch.setattr(data_directory, "PRIVATE", path)
     yield path
