@@ -84,10 +84,12 @@ def _ping(client: socket.socket) -> bytes:
 
 
 @pytest.mark.timeout(300)
-def test_a_product_survives_and_no_process_remains(tmp_path: Path) -> None:
+def test_a_product_survives_and_no_process_remains(
+    tmp_path: Path, in_memory: dict[str, str]
+) -> None:
     log = tmp_path / "product.log"
     options = ["--minutes", "0.7", "--seed", "3", "--people", "10", "--log", str(log)]
-    result = completed(["chaos", *options], variables={}, program="loadtests", seconds=280)
+    result = completed(["chaos", *options], variables=in_memory, program="loadtests", seconds=280)
     assert result.returncode == 0, result.stdout + result.stderr + log.read_text()[-5_000:]
     assert "PASS: all checks passed." in result.stdout
     faults = [line for line in result.stdout.splitlines() if " s  " in line[:12]]

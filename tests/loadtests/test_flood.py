@@ -61,7 +61,11 @@ def test_a_refusal_without_retry_after_fails() -> None:
     assert [each.name for each in checks if not each.passed] == ["refusals say when to try again"]
 
 
-def test_limits_hold_under_a_flood_and_honest_visitors_are_served() -> None:
+def test_limits_hold_under_a_flood_and_honest_visitors_are_served(
+    in_memory: dict[str, str],
+) -> None:
     options = ["--people", "4", "--seconds", "50", "--refusals", "50"]
-    ran = completed(["flood", *options], variables={}, program="loadtests", seconds=2 * PATIENCE)
+    ran = completed(
+        ["flood", *options], variables=in_memory, program="loadtests", seconds=2 * PATIENCE
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
