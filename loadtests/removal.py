@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -13,7 +13,7 @@ from app.db import Tx, transact
 from app.destructive import NotPermitted
 from app.embedded import run_file
 from app.migrate import site_mode
-from app.refusal import Unavailable
+from app.refusal import Unavailable, WrongState
 from app.settings import SettingsError, read
 from app.statements import statement
 from app.web import utc_now
@@ -70,9 +70,10 @@ async def remove(address: str, ids: list[str]) -> int:
     try:
         now = utc_now()
         for lesson in await _lessons.all(pool, accounts=accounts, now=now):
-            await cancellation.cancel(
-                pool, lesson.student_id, lesson.id, reason="The crowd leaves.", now=now
-            )
+            with suppress(WrongState):  # a late request of the crowd has cancelled it
+                await cancellation.cancel(
+                    pool, lesson.student_id, lesson.id, reason="The crowd leaves.", now=now
+                )
         return await transact(pool, delete)
     finally:
         await db.close(pool)
