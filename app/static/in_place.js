@@ -1,15 +1,16 @@
 // Forms of a list of lessons, sent without leaving the page. A refusal is shown in the form, and
 // everything typed stays. Without scripts the same forms post and redirect.
 
+import { attempt } from "./attempt.js";
+
 const DRAFTS = "drafts";
 const NOTICE_MS = 10_000; // a notice stays in sight this long; then it stays at the top of the page
-const TIMEOUT_MS = 20_000;
 const UNREACHABLE = "We couldn’t reach the server. Try again. It won’t be done twice.";
 
 // Sends the forms with `data-done`, the sentence that says what they do, inside `root`. `refresh`
 // (a Refresh) reads the list again.
 export function sendInPlace(root, refresh) {
-  const attempts = new Map(); // form id → {body, key}; a repeated attempt keeps its key
+  const attempts = new Map(); // form id → its function of attempt.js
   root.addEventListener("submit", async (event) => {
     const form = event.target;
     if (!("done" in form.dataset)) return;
@@ -57,28 +58,13 @@ export function keepDrafts(root) {
 // Resolves to the sentence of a refusal, or "".
 async function send(form, attempts) {
   const entries = [...new FormData(form)].filter(([name]) => !name.startsWith("_"));
-  const body = JSON.stringify(Object.fromEntries(entries));
-  if (attempts.get(form.id)?.body !== body) {
-    const key = crypto.getRandomValues(new Uint32Array(4)).join("-");
-    attempts.set(form.id, { body, key });
-  }
-  const response = await fetch(form.action, {
-    method: form.elements.namedItem("_method")?.value ?? "POST",
-    body,
-    signal: AbortSignal.timeout(TIMEOUT_MS),
-    headers: {
-      "content-type": "application/json",
-      accept: "application/json",
-      "idempotency-key": attempts.get(form.id).key,
-    },
-  });
-  if (response.ok) {
-    attempts.delete(form.id);
-    return "";
-  }
-  const { code, detail } = await response.json();
-  if (code === "NOT_SIGNED_IN") document.getElementById("session-ended").hidden = false;
-  return detail;
+  if (!attempts.has(form.id)) attempts.set(form.id, attempt());
+  const method = form.elements.namedItem("_method")?.value ?? "POST";
+  const { ok, content } =
+    await attempts.get(form.id)(form.action, Object.fromEntries(entries), method);
+  if (ok) return "";
+  if (content.code === "NOT_SIGNED_IN") document.getElementById("session-ended").hidden = false;
+  return content.detail;
 }
 
 // In the form, or above the list if the form is gone, because the lesson has changed.
