@@ -109,9 +109,9 @@ _IMPORT = re.compile(rb'((?:from|import)\s*\(?\s*"\./)([\w.]+)"')
 @functools.cache
 def _content(file: Path) -> bytes:
     """A static file. The modules that a module imports get their URLs from `static()`, so that the
-    browser need not revalidate a dozen of them for each page."""
+    browser need not revalidate a dozen of them for each page. Vendored modules stay as they are."""
     content = file.read_bytes()
-    if file.suffix != ".js" or "vendor" in file.parts:
+    if file.suffix != ".js" or file.parent.name != "static":
         return content
     return _IMPORT.sub(
         lambda match: (
