@@ -1,4 +1,4 @@
-"""docs/quickstart.md: every block runs as printed, with the output on the page."""
+"""docs/quickstart.md and docs/api.md: every block runs as printed, with the output on the page."""
 
 import os
 import re
@@ -48,21 +48,16 @@ def test_every_block_is_run_or_is_an_output() -> None:
     assert [language for language, _ in BLOCKS] == ["bash", "python", "text"]
 
 
-def test_the_requests_are_answered(site: str, tmp_path: Path) -> None:
+def test_the_blocks_run_as_printed(site: str, tmp_path: Path) -> None:
+    """One after the other, as a reader runs them."""
     output = run(*BLOCKS[0], site, tmp_path)
     assert "Sarah Chen" in output
     assert '"state"' in output
-
-
-def test_the_client_prints_the_output_on_the_page(site: str, tmp_path: Path) -> None:
     for _ in range(2):  # it leaves no changes
         output = run(*BLOCKS[1], site, tmp_path)
         assert re.sub(r"\d+$", "N", output, flags=re.MULTILINE) == re.sub(
             r"\d+$", "N", BLOCKS[2][1], flags=re.MULTILINE
         )
-
-
-def test_the_requests_of_the_api_page_are_answered(site: str, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "api.md").read_text()
     (block,) = re.findall(r"^```bash\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert '"items"' in run("bash", block, site, tmp_path)
