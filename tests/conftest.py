@@ -2,6 +2,7 @@
 (`client`) and as real processes (`start`, `server`). Our own parts are never mocked."""
 
 import asyncio
+import gc
 import os
 import shutil
 import signal
@@ -79,6 +80,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((rank for rank, part in enumerate(LONG) if path.startswith(part)), len(LONG))
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    """The garbage collector need not examine again what lives as long as the process."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
