@@ -10,7 +10,7 @@ function formatOf(Format, options) {
   return formats.get(key);
 }
 
-const MOST_CLOCKS = 5_000;
+const MAX_CLOCKS = 5_000;
 const clocks = new Map(); // a minute in a zone → its parts, as a board asks for them repeatedly
 
 function parts(instant, zone) {
@@ -26,7 +26,7 @@ function parts(instant, zone) {
     hourCycle: "h23",
   });
   const fields = format.formatToParts(instant).map(({ type, value }) => [type, value]);
-  if (clocks.size === MOST_CLOCKS) clocks.clear();
+  if (clocks.size === MAX_CLOCKS) clocks.clear();
   clocks.set(key, Object.fromEntries(fields));
   return clocks.get(key);
 }

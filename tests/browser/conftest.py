@@ -128,7 +128,7 @@ class Contexts:
     """Browser contexts for one test after the other: a new one, its process and its empty cache
     cost more CPU than most pages."""
 
-    MOST_IDLE = 6
+    MAX_IDLE = 6
     IS_UNCHANGED = """() => [Date, setTimeout, WebSocket, fetch]
       .every((global) => Function.prototype.toString.call(global).includes("[native code]"))"""
 
@@ -164,7 +164,7 @@ class Contexts:
             "Storage.clearDataForOrigin", {"origin": self._url, "storageTypes": "all"}
         )
         self._idle.append(context)
-        if len(self._idle) > self.MOST_IDLE:
+        if len(self._idle) > self.MAX_IDLE:
             await self._idle.pop(0).playwright.close()
 
 
