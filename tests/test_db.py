@@ -335,6 +335,34 @@ async def test_calls_of_a_missing_function_do_not_replace_the_connections_each_t
     await db.close(pool)
 
 
+async def test_a_missing_function_works_once_it_exists_without_new_connections(
+    database_url: str,
+) -> None:
+    """As when a process of a new release did not wait for its migration."""
+    inner = "create function f_inner() returns integer language sql as 'select 7'"
+    outer = """create function f_outer() returns integer language plpgsql as
+               'begin return f_inner(); end'"""
+    pool = await db.connect(database_url, size=2, name="test")
+
+    async def call(name: str) -> int:
+        number: int = await db.execute(pool, lambda session: session.fetchval(f"select {name}()"))
+        return number
+
+    await pool.execute(inner)
+    await pool.execute(outer)
+    assert (await call("f_inner"), await call("f_outer")) == (7, 7)
+    await pool.execute("drop function f_inner")
+    for name in ("f_inner", "f_outer") * 2:
+        with pytest.raises(refusal.Unavailable):
+            await call(name)
+    before = await _pids(pool)
+    await pool.execute(inner)
+    for name in ("f_inner", "f_outer") * 2:
+        assert await call(name) == 7
+    assert await _pids(pool) == before
+    await db.close(pool)
+
+
 async def test_a_lock_wait_ends_before_the_client_times_out(pool: Pool) -> None:
     async with pool.acquire() as holder, holder.transaction():
         await holder.execute("select from site for update")
