@@ -48,6 +48,14 @@ EXPECTED_ERRORS = (
     "WebSocket connection to",
     "net::ERR_INTERNET_DISCONNECTED",
 )
+# Of a new context. Transitions would draw dozens of frames after each click.
+DEFAULTS = {
+    "viewport": {"width": 1280, "height": 900},
+    "timezone_id": "America/New_York",
+    "reduced_motion": "reduce",
+}
+# Options that a page can change, so that it needs no context of its own.
+PAGE_OPTIONS = ("viewport", "color_scheme", "reduced_motion", "forced_colors")
 TIMEOUT = 1_000 * PATIENCE
 expect.set_options(timeout=TIMEOUT)
 
@@ -196,12 +204,8 @@ async def open_page(
         blocked: bool = False,
         **options: Any,
     ) -> Page:
-        options = {
-            "viewport": {"width": 1280, "height": 900},
-            "timezone_id": "America/New_York",
-            **options,
-        }
-        context, page = await contexts.take(options)
+        own = {name: options.pop(name) for name in PAGE_OPTIONS if name in options}
+        context, page = await contexts.take(DEFAULTS | options)
         used.append(context)
         if account is not None:
             token = await factories.token_of(pool, account.id, settings)
@@ -212,7 +216,12 @@ async def open_page(
             await page.route_web_socket("**/live", lambda socket: socket.close(code=1011))
         page.on("console", on_console)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        await page.goto(path)
+        if viewport := own.pop("viewport", None):
+            await page.set_viewport_size(viewport)
+        if own:
+            await page.emulate_media(**own)
+        if path != page.url:
+            await page.goto(path)
         return page
 
     yield open_page
@@ -223,8 +232,8 @@ async def open_page(
 
 async def timed_page(open_page: Open, path: str, viewer: Account | None = None) -> Page:
     """A connected page whose clock moves only when the test moves it, so that even a slow machine
-    sees what is shown for seconds."""
-    page = await open_page("about:blank", viewer)
+    sees what is shown for seconds. Its changes are animated, as for most visitors."""
+    page = await open_page("about:blank", viewer, reduced_motion="no-preference")
     await page.clock.install()
     await page.goto(path)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")

@@ -23,9 +23,8 @@ async def test_axe_finds_nothing(open_page: Open, pool: Pool) -> None:
     """On a wide and a narrow screen, far from the instructor. Colors are the same on both."""
     anna, ben = await town(pool)
     await pool.execute(SMALL_CATALOG)
-    options = {"timezone_id": "UTC", "reduced_motion": "reduce"}
     all_violations: list[Any] = []
-    async for path, page in visit_all(open_page, pool, anna, ben, **options):
+    async for path, page in visit_all(open_page, pool, anna, ben, timezone_id="UTC"):
         await page.locator("details").evaluate_all(OPEN)
         await load(page)
         looks: tuple[tuple[int, Any, tuple[str, ...]], ...] = (

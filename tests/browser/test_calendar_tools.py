@@ -229,7 +229,7 @@ async def test_axe_finds_nothing_in_any_state(open_page: Open, pool: Pool) -> No
     anna = await factories.instructor(pool, "Anna", days=0)
     ben = await factories.student(pool, "Ben Ode")
     monday = next_monday(anna)
-    page = await calendar(open_page, anna, monday, reduced_motion="reduce")
+    page = await calendar(open_page, anna, monday)
     await expect_no_violations(page, "empty")
     await week.replace_days(pool, anna.id, {monday: [(540, 1020)]}, now=utc_now())
     await book(pool, anna, anna.at("10:00", day=(monday - anna.today).days), ben.id)

@@ -89,7 +89,7 @@ async def test_a_disabled_button_does_not_change_under_the_pointer(
     open_page: Open, pool: Pool
 ) -> None:
     anna, _ = await town(pool)
-    page = await open_page(f"/instructors/{anna.id}?minutes=30", reduced_motion="reduce")
+    page = await open_page(f"/instructors/{anna.id}?minutes=30")
     disabled = [
         page.locator("#earlier"),
         page.locator('.time[data-state="held"]').first,

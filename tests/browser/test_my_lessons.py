@@ -24,7 +24,7 @@ async def opened_dialog(page: Page) -> Locator:
 
 
 async def live_lessons(open_page: Open, account: Account, **options: object) -> Page:
-    page = await open_page("/lessons", account, reduced_motion="reduce", **options)
+    page = await open_page("/lessons", account, **options)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     return page
 

@@ -37,7 +37,7 @@ async def move(pool: Pool, lesson: Booking, start: datetime) -> None:
 
 
 async def teach(open_page: Open, anna: Instructor, path: str = "/teach") -> Page:
-    page = await open_page(path, anna, reduced_motion="reduce")
+    page = await open_page(path, anna)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     return page
 
