@@ -5,6 +5,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from arq.worker import Worker
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
@@ -251,6 +252,28 @@ async def test_a_stopping_worker_waits_only_for_drain_seconds(
     await asyncio.wait_for(task, PATIENCE)
     assert [row["sent_at"] for row in await rows(pool)] == [None, None]
     never.set()
+
+
+async def test_a_job_that_starts_while_the_worker_stops_is_waited_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polls, is_finished = asyncio.Event(), asyncio.Event()
+
+    async def job() -> None:
+        await asyncio.sleep(0.1)
+        is_finished.set()
+
+    async def poll(arq: Worker) -> None:
+        polls.set()
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            arq.tasks["last"] = asyncio.create_task(job())
+
+    monkeypatch.setattr(Worker, "_poll_iteration", poll)
+    async with running_worker(settings):
+        await asyncio.wait_for(polls.wait(), PATIENCE)
+    assert is_finished.is_set()
 
 
 async def test_a_duplicate_job_is_not_enqueued(redis_url: str) -> None:
