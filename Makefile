@@ -30,7 +30,7 @@ BROWSER := $(if $(OTHER_TESTS),$(if $(BROWSER_TESTS),browser),browser)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint format describe crowd bench load chaos lock browser pgbouncer promtool clean
+.PHONY: help setup run test check lint format describe crowd bench load chaos lock browser curl pgbouncer promtool clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -55,7 +55,7 @@ run: setup  ## everything on this machine: make run PORT=8001 DATA=dir WORKERS=2
 	@exec $(PY) -m app up --host '$(HOST)' --port '$(PORT)' --data '$(DATA)' \
 	  --workers '$(WORKERS)' $(ARGS)
 
-test: $(BROWSER) pgbouncer promtool  ## the static checks, then every test: make test ARGS=tests/bookings
+test: $(BROWSER) curl pgbouncer promtool  ## the static checks, then every test: make test ARGS=tests/bookings
 	@$(MAKE) --no-print-directory -j 2 lint $(if $(ARGS),,$(COMPILED))
 	$(PY) -m pytest -n 5 --dist loadfile --no-loadscope-reorder --reruns 1 --rerun-show-tracebacks -rR $(ARGS)
 
@@ -91,6 +91,15 @@ chaos: setup  ## a crowd books during faults: make chaos ARGS="--minutes 5 --see
 
 browser: setup
 	@VENV=$(VENV) tests/browser/install
+
+# The examples of the docs are run as printed.
+curl:
+	@command -v curl >/dev/null || { \
+	  if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+	    echo "The tests of the docs need curl: installing it."; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	      apt-get install -y -qq --no-install-recommends curl >/dev/null; \
+	  else false; fi; } || echo "curl is missing, so the tests of the docs will fail: install it."
 
 # The tests of pooling are skipped where PgBouncer cannot be installed.
 pgbouncer:

@@ -102,6 +102,14 @@ def test_chromium_is_required_only_for_browser_tests(arguments: str, installs: b
     assert ("tests/browser/install" in plan.stdout) is installs
 
 
+def test_a_missing_curl_is_named_where_it_cannot_be_installed(tmp_path: Path) -> None:
+    user = tmp_path / "id"
+    user.write_text("#!/bin/sh\necho 1000\n")
+    user.chmod(0o755)
+    told = make("curl", f"PATH={tmp_path}").stdout
+    assert told == "curl is missing, so the tests of the docs will fail: install it.\n"
+
+
 def install_browser(
     folder: Path, *programs: str, user: int = 1000
 ) -> subprocess.CompletedProcess[str]:
