@@ -5,6 +5,7 @@ import re
 from binascii import b2a_qp
 from dataclasses import dataclass
 from datetime import datetime
+from email.errors import MessageError
 from email.header import Header
 from email.headerregistry import Address
 from email.mime.application import MIMEApplication
@@ -38,19 +39,27 @@ def sender(mail_from: str) -> Address:
     """MAIL_FROM, an address or `Name <address>`. Raises SettingsError."""
     name, address = parseaddr(mail_from)
     try:
-        return Address(name, addr_spec=_ascii(address))
-    except (ValueError, IndexError):
+        return _address(name, address)
+    except ValueError:
         raise SettingsError(
             "MAIL_FROM: must be an e-mail address, or look like InstaInstru <lessons@example.com>."
         ) from None
 
 
+def _address(name: str, text: str) -> Address:
+    """Raises ValueError if it is invalid, for which each Python has errors of its own."""
+    try:
+        return Address(name, addr_spec=_ascii(text))
+    except (ValueError, IndexError, MessageError) as error:
+        raise ValueError(f"an invalid e-mail address: {error}") from None
+
+
 def mail(message: Message, *, mail_from: str, message_id: str, now: datetime) -> Mail:
     """The message as text and HTML. A calendar is included twice: as an alternative, which mail
-    programs act on, and as an attachment. Raises ValueError or IndexError for an invalid address,
-    and ValueError for a header that is not one line."""
+    programs act on, and as an attachment. Raises ValueError for an invalid address or a header that
+    is not one line."""
     origin = sender(mail_from)
-    recipient = Address(message.name, addr_spec=_ascii(message.address))
+    recipient = _address(message.name, message.address)
     # The boundaries cannot occur in the parts: quoted-printable and base64 never contain "=_".
     content = MIMEMultipart("mixed", "=_mixed")
     content["From"] = _mailbox("From", origin)
