@@ -148,7 +148,8 @@ async def _run_arq_once(redis: ArqRedis, context: WorkerContext) -> None:
     finally:
         stop_task.cancel()
         main_task.cancel()
-        # The worker may start a last job while it is being cancelled, so its jobs are read afterwards.
+        # The worker may start a last job while it is being cancelled, so its jobs are read after it
+        # has ended.
         await asyncio.gather(main_task, stop_task, return_exceptions=True)
         # Let running deliveries finish; cancelling this coroutine cancels them.
         await asyncio.gather(*worker.tasks.values(), return_exceptions=True)

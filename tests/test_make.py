@@ -106,8 +106,8 @@ def test_a_missing_curl_is_named_where_it_cannot_be_installed(tmp_path: Path) ->
     user = tmp_path / "id"
     user.write_text("#!/bin/sh\necho 1000\n")
     user.chmod(0o755)
-    told = make("curl", f"PATH={tmp_path}").stdout
-    assert told == "curl is missing, so the tests of the docs will fail: install it.\n"
+    output = make("curl", f"PATH={tmp_path}").stdout
+    assert output == "curl is missing, so the tests of the docs will fail: install it.\n"
 
 
 def install_browser(
