@@ -92,32 +92,25 @@ chaos: setup  ## a crowd books during faults: make chaos ARGS="--minutes 5 --see
 browser: setup
 	@VENV=$(VENV) tests/browser/install
 
-# The examples of the docs are run as printed.
+# $(call install,CHECK,PACKAGE,SUBJECT,CONSEQUENCE): installs a program on Debian and Ubuntu, if root.
+define install
+	@$(1) || { \
+	  if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+	    echo "The tests of $(3) need $(2): installing it."; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	      apt-get install -y -qq --no-install-recommends $(2) >/dev/null; \
+	  else false; fi; } || echo "$(2) is missing, so the tests of $(3) $(4)."
+endef
+
 curl:
-	@command -v curl >/dev/null || { \
-	  if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
-	    echo "The tests of the docs need curl: installing it."; \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-	      apt-get install -y -qq --no-install-recommends curl >/dev/null; \
-	  else false; fi; } || echo "curl is missing, so the tests of the docs will fail: install it."
+	$(call install,command -v curl >/dev/null,curl,the docs,will fail: install it)
 
-# The tests of pooling are skipped where PgBouncer cannot be installed.
 pgbouncer:
-	@test -n "$$PGBOUNCER" || command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || { \
-	  if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
-	    echo "The tests of pooling need PgBouncer: installing it."; \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-	      apt-get install -y -qq --no-install-recommends pgbouncer >/dev/null; \
-	  fi; } || echo "PgBouncer could not be installed, so its tests are skipped."
+	$(call install,test -n "$$PGBOUNCER" || command -v pgbouncer >/dev/null \
+	  || test -x /usr/sbin/pgbouncer,pgbouncer,pooling,are skipped)
 
-# The test that alerts fire is skipped where promtool cannot be installed.
-promtool:
-	@command -v promtool >/dev/null || { \
-	  if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
-	    echo "The test of alerts needs promtool: installing it."; \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-	      apt-get install -y -qq --no-install-recommends prometheus >/dev/null; \
-	  fi; } || echo "promtool could not be installed, so the test of alerts is skipped."
+promtool:  # in Debian's package prometheus
+	$(call install,command -v promtool >/dev/null,prometheus,alerts,are skipped)
 
 COMPILE := pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-annotate \
   --no-header --universal --python-version 3.11 --quiet
