@@ -57,7 +57,7 @@ run: setup  ## everything on this machine: make run PORT=8001 DATA=dir WORKERS=2
 
 test: $(BROWSER) curl pgbouncer promtool  ## the static checks, then every test: make test ARGS=tests/bookings
 	@$(MAKE) --no-print-directory -j 2 lint $(if $(ARGS),,$(COMPILED))
-	$(PY) -m pytest -n 5 --dist loadfile --no-loadscope-reorder --reruns 1 --rerun-show-tracebacks -rR $(ARGS)
+	$(PY) -m pytest -n 6 --dist loadfile --no-loadscope-reorder --reruns 1 --rerun-show-tracebacks -rR $(ARGS)
 
 # pytest compiles its assertions into the tests. All workers would do so at the same time, and mypy
 # leaves a core idle.

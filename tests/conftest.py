@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -61,23 +62,31 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[OWNED].close()
 
 
-# The files that take longest, longest first: begun late, one of them would keep one worker busy
-# after the others are done.
+# The files that take longest come first: begun late, one of them would keep one worker busy after
+# the others are done. Files that mostly wait stand between files that keep a processor busy.
 LONG = (
-    "test_up.py", "browser/test_axe.py", "realtime/test_faults.py", "loadtests/test_crowd.py",
-    "loadtests/test_chaos.py", "loadtests/test_bench.py", "loadtests/test_flood.py",
-    "test_contract.py", "browser/test_looks.py", "realtime/test_everything_breaks.py",
-    "test_maintenance.py", "test_embedded.py", "realtime/test_backpressure.py", "browser/",
-    "realtime/", "jobs/", "test_connections.py", "test_make.py", "test_standby.py",
+    "realtime/test_faults.py", "test_up.py", "loadtests/test_chaos.py", "browser/test_axe.py",
+    "test_contract.py", "loadtests/test_crowd.py", "browser/test_looks.py",
+    "browser/test_booking.py", "browser/test_calendar_tools.py", "browser/test_live_client.py",
+    "browser/test_calendar.py", "loadtests/test_bench.py", "browser/test_my_lessons.py",
+    "browser/test_teach.py", "test_connections.py", "browser/test_connection.py",
+    "browser/test_search.py", "browser/test_book.py", "search/test_parse.py",
+    "realtime/test_everything_breaks.py", "browser/test_board.py", "test_migrate.py",
+    "browser/test_three_months.py", "realtime/test_backpressure.py", "jobs/test_worker.py",
+    "browser/test_setting_up.py", "browser/test_system.py", "jobs/test_killed.py",
+    "realtime/test_protocol.py", "pages/test_search.py", "realtime/test_conformance.py",
+    "test_demo.py", "test_health.py",
 )  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
 
-    def rank(item: pytest.Item) -> int:
+    def rank(item: pytest.Item) -> tuple[int, int]:
         path = str(item.path.relative_to(tests))
-        return next((rank for rank, part in enumerate(LONG) if path.startswith(part)), len(LONG))
+        if path in LONG:
+            return LONG.index(path), 0
+        return len(LONG), zlib.crc32(path.encode())  # mixes the folders
 
     items.sort(key=rank)
 
