@@ -205,6 +205,22 @@ begin
 end
 $$;
 
+-- The detail of a refusal of a new or a moved lesson. p_conflict: the booking in its way.
+create function refusal_detail(
+  p_refusal text, p_conflict uuid, p_student uuid, p_service service, p_calendar calendar,
+  p_during tstzrange, p_location_type text, p_now timestamptz
+) returns jsonb
+language plpgsql stable as $$
+begin
+  return case
+    when p_refusal = 'STUDENT_BUSY' then jsonb_build_object('booking_id', p_conflict)
+    when p_refusal in ('SLOT_TAKEN', 'OUTSIDE_AVAILABILITY') then
+      unavailable_detail(p_calendar.instructor_id, p_student, p_during, p_now)
+    else lesson_refusal_detail(p_refusal, p_service, p_calendar, p_location_type)
+  end;
+end
+$$;
+
 -- The time that a booking takes from the board: its own, the travel time after it (as booked), and
 -- the travel time before it (by the current setting). free_and_held subtracts the same.
 create function busy_time(p_during tstzrange, p_blocked tstzrange, p_calendar calendar)

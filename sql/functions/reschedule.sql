@@ -17,7 +17,8 @@ declare
   v_service  service;
   v_calendar calendar;
   v_locked   record;
-  v_conflict record;
+  v_conflict uuid;
+  v_replaces boolean;
   v_length   integer;
   v_minutes  integer;
   v_during   tstzrange;
@@ -61,27 +62,22 @@ begin
   refusal := lesson_refusal(
     p_student, v_service, v_calendar, p_start, v_minutes, null, null, p_now);
   if refusal is null then
-    select c.* into v_conflict
+    select c.id, c.refusal, c.is_replaced into v_conflict, refusal, v_replaces
     from conflicting_booking(
       v_before.instructor_id, p_student, v_during, v_blocked, p_now, p_booking) c;
-    refusal := coalesce(v_conflict.refusal, case
+    refusal := coalesce(refusal, case
       when not is_available(v_before.instructor_id, v_during, v_calendar.time_zone)
       then 'OUTSIDE_AVAILABILITY' end);
   end if;
-  if refusal = 'STUDENT_BUSY' then
-    detail := jsonb_build_object('booking_id', v_conflict.id);
-  elsif refusal in ('SLOT_TAKEN', 'OUTSIDE_AVAILABILITY') then
-    detail := unavailable_detail(v_before.instructor_id, p_student, v_during, p_now);
-  else
-    detail := lesson_refusal_detail(refusal, v_service, v_calendar, null);
-  end if;
   if refusal is not null then
+    detail := refusal_detail(
+      refusal, v_conflict, p_student, v_service, v_calendar, v_during, null, p_now);
     return;
   end if;
 
   v_dates := board_dates(v_before.during, v_before.blocked, v_calendar)
     || board_dates(v_during, v_blocked, v_calendar);
-  if v_conflict.is_replaced then
+  if v_replaces then
     select e.dates, e.events into v_dates, v_events
     from release_replaced_holds(
       v_calendar, p_student, v_during, v_blocked, false, v_dates, p_now, p_student) e;

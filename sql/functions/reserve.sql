@@ -26,7 +26,7 @@ declare
   v_location text := case when p_held_until is null then p_location end;
   v_day      date;
   v_time     record;
-  v_conflict record;
+  v_conflict uuid;
   v_replaces boolean;
   v_holds    integer;
   v_booking  booking;
@@ -54,10 +54,9 @@ begin
     refusal := refusal_after_override(refusal, p_override, p_start, p_now);
   end if;
   if refusal is null then
-    select c.* into v_conflict
+    select c.id, c.refusal, c.is_replaced into v_conflict, refusal, v_replaces
     from conflicting_booking(
       v_service.instructor_id, p_student, v_during, blocked_time(v_during, v_calendar), p_now) c;
-    refusal := v_conflict.refusal;
   end if;
 
   -- The second check, under the locks. It first looks only at whether the time is free, as for the
@@ -69,7 +68,7 @@ begin
       refusal := case when v_actor = p_student then 'NOT_SIGNED_IN' else 'NOT_FOUND' end;
       return;
     end if;
-    if v_conflict.is_replaced then
+    if v_replaces then
       perform lock_conflicting_calendars(p_student, v_service.instructor_id, v_during, p_now);
     end if;
     -- After a wait, this returns the row's newest version.
@@ -86,15 +85,15 @@ begin
       v_override := necessary_override(v_calendar, v_during, p_now);
       refusal := refusal_after_override(refusal, p_override, p_start, p_now);
     end if;
-    if refusal is null and (v_conflict.is_replaced or not v_time.free @> v_during) then
-      select c.* into v_conflict
+    if refusal is null and (v_replaces or not v_time.free @> v_during) then
+      select c.id, c.refusal, c.is_replaced into v_conflict, refusal, v_replaces
       from conflicting_booking(v_service.instructor_id, p_student, v_during, v_blocked, p_now) c;
-      refusal := coalesce(v_conflict.refusal, case
+      refusal := coalesce(refusal, case
         when not is_available(
           v_service.instructor_id, v_during, v_calendar.time_zone, p_override)
         then 'OUTSIDE_AVAILABILITY' end);
     end if;
-    v_replaces := coalesce(v_conflict.is_replaced, false);
+    v_replaces := coalesce(v_replaces, false);
     if refusal is null and p_held_until is not null then
       select count(*) filter (where h.instructor_id <> v_service.instructor_id),
              v_replaces or coalesce(bool_or(h.instructor_id = v_service.instructor_id), false)
@@ -117,15 +116,8 @@ begin
         return;
       end if;
     end if;
-    if refusal = 'RATE_LIMITED' then
-      null;  -- its detail is known
-    elsif refusal = 'STUDENT_BUSY' then
-      detail := jsonb_build_object('booking_id', v_conflict.id);
-    elsif refusal in ('SLOT_TAKEN', 'OUTSIDE_AVAILABILITY') then
-      detail := unavailable_detail(v_service.instructor_id, p_student, v_during, p_now);
-    else
-      detail := lesson_refusal_detail(refusal, v_service, v_calendar, p_location_type);
-    end if;
+    detail := coalesce(detail, refusal_detail(
+      refusal, v_conflict, p_student, v_service, v_calendar, v_during, p_location_type, p_now));
     if not v_override <@ p_override and refusal in (
       'TOO_SOON', 'TOO_FAR_AHEAD', 'OUTSIDE_AVAILABILITY'
     ) then
@@ -142,38 +134,9 @@ begin
       v_actor) e;
   end if;
 
-  -- The service is read again, because it may have changed while this call waited; its writers lock
-  -- the calendar. Under the locks no new conflict can appear, except with a lesson that the student
-  -- booked elsewhere since the first check, or if a writer bypassed the locks. Then the constraints
-  -- still hold, and the transaction is retried as after a deadlock (app/db.py: transact).
-  insert into booking as b (
-    instructor_id, student_id, service_id, state, held_until, during, blocked, service_name,
-    hourly_rate_cents, price_cents, location_type, location, note, free_cancel_hours,
-    free_cancel_until, version, created_at
-  )
-  select s.instructor_id, p_student, s.id,
-         case when p_held_until is null then 'confirmed' else 'held' end, p_held_until,
-         v_during, v_blocked, k.name, s.hourly_rate_cents,
-         (s.hourly_rate_cents * p_minutes + 30) / 60,
-         coalesce(p_location_type, s.location_types[1]),
-         case
-           when coalesce(p_location_type, s.location_types[1]) <> 'instructor' then p_location
-           when p_held_until is null then i.teaching_address
-           else ''  -- shown once the lesson is booked
-         end,
-         p_note, v_calendar.free_cancel_hours,
-         least(p_start, greatest(p_start - make_interval(hours => v_calendar.free_cancel_hours),
-                                 p_now + cancellation_grace())),
-         v_calendar.version + 1, p_now
-  from service s
-  join catalog_service k on k.slug = s.catalog_service
-  join instructor i on i.id = s.instructor_id
-  where s.id = p_service and s.is_active and p_minutes = any (s.durations_minutes)
-    and (p_location_type is null or p_location_type = any (s.location_types))
-  returning b.* into v_booking;
-  if not found then
-    raise exception 'service % was changed', p_service using errcode = 'serialization_failure';
-  end if;
+  v_booking := insert_booking(
+    p_student, p_service, v_calendar, v_during, v_blocked, p_minutes, p_location_type, p_location,
+    p_note, p_held_until, p_now);
   if v_dates = array[v_day] and v_time.held is null and p_held_until is null then
     v_days := board_day(
       v_day, v_time.free - tstzmultirange(busy_time(v_during, v_blocked, v_calendar)));
@@ -191,6 +154,53 @@ begin
   if p_key is not null then
     perform store_answer(v_actor, p_key, p_fingerprint, booking, p_now);
   end if;
+end
+$$;
+
+-- Inserts a booking with the service's terms of now. The service is read again, because it may have
+-- changed while the caller waited; its writers lock the calendar. Under the locks no new conflict
+-- can appear, except with a lesson that the student booked elsewhere since the first check, or if a
+-- writer bypassed the locks. Then the constraints still hold, and the transaction is retried as
+-- after a deadlock (app/db.py: transact).
+create function insert_booking(
+  p_student uuid, p_service uuid, p_calendar calendar, p_during tstzrange, p_blocked tstzrange,
+  p_minutes integer, p_location_type text, p_location text, p_note text,
+  p_held_until timestamptz, p_now timestamptz
+) returns booking
+language plpgsql volatile as $$
+declare
+  v_start   timestamptz := lower(p_during);
+  v_booking booking;
+begin
+  insert into booking as b (
+    instructor_id, student_id, service_id, state, held_until, during, blocked, service_name,
+    hourly_rate_cents, price_cents, location_type, location, note, free_cancel_hours,
+    free_cancel_until, version, created_at
+  )
+  select s.instructor_id, p_student, s.id,
+         case when p_held_until is null then 'confirmed' else 'held' end, p_held_until,
+         p_during, p_blocked, k.name, s.hourly_rate_cents,
+         (s.hourly_rate_cents * p_minutes + 30) / 60,
+         coalesce(p_location_type, s.location_types[1]),
+         case
+           when coalesce(p_location_type, s.location_types[1]) <> 'instructor' then p_location
+           when p_held_until is null then i.teaching_address
+           else ''  -- shown once the lesson is booked
+         end,
+         p_note, p_calendar.free_cancel_hours,
+         least(v_start, greatest(v_start - make_interval(hours => p_calendar.free_cancel_hours),
+                                 p_now + cancellation_grace())),
+         p_calendar.version + 1, p_now
+  from service s
+  join catalog_service k on k.slug = s.catalog_service
+  join instructor i on i.id = s.instructor_id
+  where s.id = p_service and s.is_active and p_minutes = any (s.durations_minutes)
+    and (p_location_type is null or p_location_type = any (s.location_types))
+  returning b.* into v_booking;
+  if not found then
+    raise exception 'service % was changed', p_service using errcode = 'serialization_failure';
+  end if;
+  return v_booking;
 end
 $$;
 
