@@ -162,6 +162,9 @@ PHRASINGS: list[tuple[str, dict[str, Any]]] = [
     ("piano fri, sat or sun", several("piano", "2026-11-21", "2026-11-27")),
     ("piano nov 30 or dec 2", several("piano", "2026-11-30", "2026-12-02")),
     ("piano dec 3, 5 and 7", several("piano", "2026-12-03", "2026-12-07")),
+    ("piano 5 and 7 december", several("piano", "2026-12-05", "2026-12-07")),
+    ("piano 5-7 december", several("piano", "2026-12-05", "2026-12-07")),
+    ("piano 5th to 7th of december", several("piano", "2026-12-05", "2026-12-07")),
     ("piano dec 3, 5, 7", several("piano", "2026-12-03", "2026-12-07")),
     ("piano december 3rd, 5th and 7th", several("piano", "2026-12-03", "2026-12-07")),
     (

@@ -113,6 +113,8 @@ def test_an_ambiguous_word_stays_text_and_means_all_of_its_services() -> None:
         ("next monday or wed", ["2026-11-23", "2026-11-25"]),
         ("fri, sat or mon", ["2026-11-21", "2026-11-23", "2026-11-27"]),
         ("dec 3, 5 and 7", ["2026-12-03", "2026-12-05", "2026-12-07"]),
+        ("3, 5 and 7 december", ["2026-12-03", "2026-12-05", "2026-12-07"]),
+        ("5th and 7th of dec", ["2026-12-05", "2026-12-07"]),
         ("dec 3 or 5, 7", ["2026-12-03", "2026-12-05", "2026-12-07"]),
         ("this weekend or next monday", []),
         ("friday or the weekend", ["2026-11-21", "2026-11-22", "2026-11-27"]),
