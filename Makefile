@@ -92,7 +92,8 @@ chaos: setup  ## a crowd books during faults: make chaos ARGS="--minutes 5 --see
 browser: setup
 	@VENV=$(VENV) tests/browser/install
 
-# $(call install,CHECK,PACKAGE,SUBJECT,CONSEQUENCE): installs a program on Debian and Ubuntu, if root.
+# $(call install,CHECK,PACKAGE,SUBJECT,CONSEQUENCE) installs PACKAGE unless CHECK succeeds, as root
+# on Debian and Ubuntu.
 define install
 	@$(1) || { \
 	  if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \

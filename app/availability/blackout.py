@@ -53,7 +53,8 @@ async def add(
             db, instructor_id=instructor_id, first=first, last=last, reason=reason, now=now
         )
     if added.refusal is not None:
-        raise week.invalid(added.detail or {})
+        detail = added.detail or {}
+        raise week.invalid(detail, "first" if detail["date"] == first.isoformat() else "last")
 
 
 async def remove(db: Pool | Tx, instructor_id: UUID, day: date) -> None:

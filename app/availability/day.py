@@ -80,7 +80,9 @@ async def replace(
     """Replaces the day's ranges. Raises ValidationError as week.replace_days does, and
     VersionConflict with the current day."""
     try:
-        await week.replace_days(db, instructor_id, {day: ranges}, base=base, now=now)
+        await week.replace_days(
+            db, instructor_id, {day: ranges}, base=base, field="ranges", now=now
+        )
     except refusal.VersionConflict:
         current = await read(db, instructor_id, day)
         raise refusal.VersionConflict(version=current.version, day=as_json(current)) from None

@@ -70,12 +70,14 @@ async def fill(
     first: date,
     last: date,
     *,
+    field: str = "last",
     preview: bool = False,
     now: datetime,
 ) -> FillResult:
     """Replaces the availability from `first` to `last` by a pattern, or by the week that begins on
     a Monday. Days before today stay as they are. Times keep their place on the clock. Raises
-    ValidationError for a span over a year, all in the past, or too far ahead."""
+    ValidationError for a span over a year, all in the past, or too far ahead; `field`: what the
+    last two name as invalid."""
     if last < first:
         raise refusal.ValidationError("The last day must not be before the first.", field="last")
     if last - first >= timedelta(days=MAX_DAYS):
@@ -87,7 +89,7 @@ async def fill(
         else:
             row = await _fill_days.one(db, **span, pattern=pattern, preview=preview, now=now)
     if row.refusal is not None:
-        raise week.invalid(row.detail or {})
+        raise week.invalid(row.detail or {}, field)
     return FillResult(row.days_changed, row.version, dict(sorted((row.days or {}).items())))
 
 

@@ -70,7 +70,7 @@ def parse_date(text: str, field: str) -> date:
     try:
         return wire.local_date(text)
     except ValueError as error:
-        raise refusal.ValidationError(str(error), field=f"{field}.{text}") from None
+        raise refusal.ValidationError(str(error), field=field) from None
 
 
 def path_date(request: Request) -> date:

@@ -89,7 +89,9 @@ async def show_week(request: Request, account: SignedIn) -> Response:
 @web.may("manage_availability")
 async def replace_week(request: Request, account: SignedIn) -> Response:
     edit = await web.read(request, WeekEdit)
-    days = {parse_date(text, "days"): in_minutes(ranges) for text, ranges in edit.days.items()}
+    days = {
+        parse_date(text, f"days.{text}"): in_minutes(ranges) for text, ranges in edit.days.items()
+    }
     state = request.state
     saved = await week.replace(
         state["pool"], account.account_id, edit.start, days, base=edit.version, now=state["now"]()
@@ -101,14 +103,22 @@ async def replace_week(request: Request, account: SignedIn) -> Response:
 @web.may("manage_availability")
 async def clear_week(request: Request, account: SignedIn) -> Response:
     body = await web.read(request, WeekQuery)
-    return await _fill(request, account, filling.NOTHING, body.start, _sunday(body.start))
+    return await _fill(
+        request, account, filling.NOTHING, body.start, _sunday(body.start), field="start"
+    )
 
 
 @web.may("manage_availability")
 async def copy_week(request: Request, account: SignedIn) -> Response:
     body = await web.read(request, Copy)
     return await _fill(
-        request, account, body.source, body.to, _sunday(body.to), preview=body.preview
+        request,
+        account,
+        body.source,
+        body.to,
+        _sunday(body.to),
+        field="to",
+        preview=body.preview,
     )
 
 
@@ -141,6 +151,7 @@ async def _fill(
     first: date,
     last: date,
     *,
+    field: str = "last",
     preview: bool = False,
     redirect_to: str = "",
 ) -> Response:
@@ -151,6 +162,7 @@ async def _fill(
         pattern,
         first,
         last,
+        field=field,
         preview=preview,
         now=state["now"](),
     )

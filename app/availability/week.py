@@ -95,12 +95,13 @@ async def replace_days(
     days: Mapping[date, Sequence[Range]],
     *,
     base: int | None = None,
+    field: str | None = None,
     now: datetime,
 ) -> tuple[int, int]:
     """Replaces the availability of whole local days. Returns the number of changed days and the new
     version. Adjacent ranges are merged; bookings are not affected. Raises ValidationError for an
     edge in the hour that daylight saving skips and for a changed day in the past or too far ahead,
-    and VersionConflict if availability or blackouts changed after `base`."""
+    and VersionConflict if availability or blackouts changed after `base`. `field`: see `invalid`."""
     async with gate.writer(db, instructor_id):
         outcome = await _replace_days.one(
             db,
@@ -112,25 +113,27 @@ async def replace_days(
     if outcome.refusal == "VERSION_CONFLICT":
         raise refusal.VersionConflict(version=outcome.version)
     if outcome.refusal is not None:
-        raise invalid(outcome.detail or {})
+        raise invalid(outcome.detail or {}, field)
     return outcome.days_changed, outcome.version
 
 
-def invalid(detail: dict[str, Any]) -> refusal.ValidationError:
+def invalid(detail: dict[str, Any], field: str | None = None) -> refusal.ValidationError:
     """The refusal of an edit. `detail`: the `date`, and the `reason` "skipped" (then also the
-    `index` of the range and its `edge`, "start" or "end"), "past" or "far"."""
-    day, name = detail["date"], formatting.long_day(date.fromisoformat(detail["date"]))
+    `index` of the range and its `edge`, "start" or "end"), "past" or "far". `field`: what the
+    request calls the day or its ranges; None: `days.<date>`."""
+    name = formatting.long_day(date.fromisoformat(detail["date"]))
+    field = field or f"days.{detail['date']}"
     if detail["reason"] == "skipped":
         return refusal.ValidationError(
             f"On {name}, the clocks skip that time.",
-            field=f"days.{day}.{detail['index']}.{detail['edge']}",
+            field=f"{field}.{detail['index']}.{detail['edge']}",
         )
     if detail["reason"] == "past":
         return refusal.ValidationError(
-            f"{name} is in the past, so it can’t be changed.", field=f"days.{day}"
+            f"{name} is in the past, so it can’t be changed.", field=field
         )
     return refusal.ValidationError(
-        f"Availability can be set up to {HORIZON_DAYS} days ahead.", field=f"days.{day}"
+        f"Availability can be set up to {HORIZON_DAYS} days ahead.", field=field
     )
 
 

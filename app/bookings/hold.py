@@ -41,7 +41,7 @@ async def create(
         location=location,
         note=note,
         now=now,
-        held_until=min(now + timedelta(seconds=seconds), start),
+        held_until=min(_end(now, seconds), start),
         max_upcoming=max_upcoming,
         call=call,
     )
@@ -94,7 +94,7 @@ async def extend(
         _extend,
         student_id,
         booking_id,
-        held_until=now + timedelta(seconds=seconds),
+        held_until=_end(now, seconds),
         location_type=location_type,
         location=location,
         note=note,
@@ -116,3 +116,8 @@ async def give_up(
     """Frees the time at once. No error if the hold has ended already. `role`: see booking.change.
     Raises NotFound, NotAllowed, WrongState (it became a lesson) and IdempotencyMismatch."""
     return await booking.change(db, _give_up, actor_id, booking_id, now=now, role=role, call=call)
+
+
+def _end(now: datetime, seconds: int) -> datetime:
+    """A whole second, as responses say it: from that moment on, a confirmation is refused."""
+    return (now + timedelta(seconds=seconds)).replace(microsecond=0)

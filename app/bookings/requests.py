@@ -53,7 +53,7 @@ class ReasonRequest(BaseModel):
 
 
 class NoteRequest(BaseModel):
-    note: str = Field("", max_length=2000)
+    note: str = Field(max_length=2000)
 
 
 # Reasons to refuse a new time.

@@ -168,7 +168,7 @@ complete, mark_no_show = _record("completed"), _record("no_show")
 @web.may("write_instructor_notes")
 @idempotent
 async def write_note(request: Request, account: SignedIn, call: KeyedCall | None) -> Response:
-    body = await web.read(request, NoteRequest)
+    body = await web.read(request, NoteRequest, clearable={"note"})
     lesson = await outcome.note(
         request.state["pool"],
         account.account_id,

@@ -510,7 +510,7 @@ export type NotSignedInError = {
 };
 
 export type NoteRequest = {
-  note?: string;
+  note: string;
 };
 
 /** Mails by state. */

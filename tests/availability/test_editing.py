@@ -135,6 +135,34 @@ async def test_the_past_and_the_far_future_cannot_be_changed(
     assert await version_of(pool, anna) == 0
 
 
+async def test_an_invalid_date_is_named_as_in_the_request(
+    as_anna: httpx.AsyncClient, anna: Instructor
+) -> None:
+    async def field_of(method: str, path: str, **body: Any) -> Any:
+        response = await as_anna.request(method, f"/api/availability/{path}", json=body)
+        return expect(response, 422)["field"]
+
+    past, far = str(anna.today - timedelta(days=1)), str(anna.today + timedelta(days=731))
+    this_monday = anna.today - timedelta(days=anna.today.weekday())
+    past_week, far_week = str(this_monday - WEEK), str(this_monday + 105 * WEEK)
+    await as_anna.put(f"/api/availability/days/{anna.today}", json={"ranges": [MORNING]})
+    source, weekend = str(this_monday), {"preset": "weekends"}
+    for path in ("days/today", "blackouts/today"):
+        assert await field_of("DELETE" if "blackouts" in path else "PUT", path) == "date"
+    for day in (past, far):
+        assert await field_of("PUT", f"days/{day}", ranges=[MORNING]) == "ranges"
+        assert await field_of("POST", "blackouts", first=day) == "first"
+    spring_forward = {"ranges": [span("01:00", "02:30")]}
+    assert await field_of("PUT", "days/2028-03-12", **spring_forward) == "ranges.0.end"
+    assert await field_of("POST", "blackouts", first=str(anna.today), last=far) == "last"
+    assert await field_of("POST", "week/clear", start=past_week) == "start"
+    for target in (past_week, far_week):
+        assert await field_of("POST", "week/copy", **{"from": source, "to": target}) == "to"
+    assert await field_of("POST", "presets", first=past, last=past, **weekend) == "last"
+    last = str(anna.today + timedelta(days=738))
+    assert await field_of("POST", "presets", first=far, last=last, **weekend) == "last"
+
+
 async def test_of_two_editors_with_one_version_exactly_one_saves(
     as_anna: httpx.AsyncClient, monday: date, pool: Pool, anna: Instructor
 ) -> None:

@@ -111,6 +111,27 @@ async def test_a_hold_is_extended_once(
     assert (await ben.post(path)).json()["code"] == "HOLD_EXPIRED"
 
 
+async def test_a_hold_ends_at_the_second_that_responses_name(pool: Pool) -> None:
+    anna = await factories.instructor(pool)
+    ben = await factories.student(pool)
+    now = NOW.replace(microsecond=900_000)
+    lesson = await held(pool, ben, anna, anna.at("10:00"), now=now)
+    lesson = await hold.extend(pool, ben.id, lesson.id, seconds=301, now=now)
+    assert lesson.held_until is not None
+    end = datetime.fromisoformat(wire.instant(lesson.held_until))
+    assert end == NOW.replace(microsecond=0) + timedelta(seconds=301)
+    with pytest.raises(refusal.HoldExpired):
+        await hold.confirm(
+            pool,
+            ben.id,
+            lesson.id,
+            location_type=None,
+            location="12 Oak Street",
+            note="",
+            now=end,
+        )
+
+
 async def test_a_hold_lasts_no_longer_than_until_its_lesson_starts(pool: Pool) -> None:
     anna = await factories.instructor(pool, notice_minutes=0)
     ben = await factories.student(pool)

@@ -118,7 +118,8 @@ async def test_only_the_instructor_has_a_private_note(
     lesson = (await ben.book(anna, "10:00", note="Mine")).json()
     path = f"/api/bookings/{lesson['id']}/instructor-note"
     assert (await ben.send("PUT", path, {"note": "x"})).json()["code"] == "NOT_ALLOWED"
-    assert (await as_anna.send("PUT", path, {"note": "x" * 2001})).json()["field"] == "note"
+    for refused in ({"note": "x" * 2001}, {}):
+        assert (await as_anna.send("PUT", path, refused)).json()["field"] == "note"
     answers = await asyncio.gather(
         *(as_anna.send("PUT", path, {"note": "Bring scales"}, "note") for _ in range(4))
     )
