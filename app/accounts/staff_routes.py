@@ -10,6 +10,7 @@ from app import refusal, web, wire
 from app.accounts import account as accounts
 from app.accounts import role, session, staff
 from app.accounts.account import AccountJson
+from app.accounts.routes import Next
 from app.accounts.session import SignedIn
 from app.accounts.staff import MIN_TEXT, Role, StaffAccountJson
 from app.web import Call, Request
@@ -95,6 +96,7 @@ async def end_sessions(request: Request, actor: SignedIn) -> Response:
 
 @web.may("edit_own_profile")
 async def become_student(request: Request, account: SignedIn) -> Response:
+    target = await web.read(request, Next)
     state = request.state
     if await role.take(state["pool"], account.account_id, "student"):
         web.record_security_event(request, "role_granted", account.account_id, role="student")
@@ -103,7 +105,8 @@ async def become_student(request: Request, account: SignedIn) -> Response:
         state["pool"], web.token(request), state["settings"], now=state["now"]()
     )
     content = accounts.as_json(changed or account)
-    return web.done(request, content, status=201, redirect_to="/account?done=student")
+    redirect_to = web.local_path(target.next, "/account?done=student")
+    return web.done(request, content, status=201, redirect_to=redirect_to)
 
 
 routes = [
@@ -112,6 +115,7 @@ routes = [
         "/api/students/me",
         become_student,
         "Become a student, too",
+        body=Next,
         form=True,
         returns=AccountJson,
         status=201,

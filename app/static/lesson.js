@@ -328,6 +328,8 @@ export class Lesson extends EventTarget {
       const link = document.getElementById(id);
       if (link) link.href = `${path}?${next}`;
     }
+    const fields = document.getElementById("become-student")?.elements;
+    if (fields) fields._page.value = fields.next.value = this.#returnAddress;
   }
 }
 

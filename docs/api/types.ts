@@ -1172,6 +1172,7 @@ export type Calls = {
   postStudentsMe: {
     method: "POST";
     path: "/api/students/me";
+    body: Next;
     response: Account;
     error: ValidationError | NotSignedInError | NotAllowedError | TooSlowError | PayloadTooLargeError | RateLimitedError | InternalError | UnavailableError;
   };

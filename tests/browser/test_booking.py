@@ -300,6 +300,20 @@ async def test_a_guest_signs_in_and_returns_to_the_same_selection(
     )
 
 
+async def test_an_instructor_becomes_a_student_on_the_card_and_holds_the_time(
+    open_page: Open, pool: Pool
+) -> None:
+    anna, dora = [await factories.instructor(pool, name) for name in ("Anna", "Dora")]
+    page = await open_page(f"/instructors/{anna.id}", dora)
+    await page.locator("#later").click()
+    await time_button(page, anna.at("11:30", day=8)).click()
+    await page.get_by_role("button", name="Become a student").click()
+    await expect(page.locator("#when")).to_contain_text("11:30 am")
+    await expect(page.locator("#lesson")).to_be_focused()
+    await page.get_by_role("button", name="Review and book").click()
+    await expect(page).to_have_url(BOOK_PAGE)
+
+
 async def test_after_a_wrong_password_the_page_can_be_reloaded(open_page: Open, pool: Pool) -> None:
     ben = await factories.student(pool, "Ben")
     page = await open_page("/login?next=/lessons")

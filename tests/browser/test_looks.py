@@ -6,7 +6,10 @@ import pytest
 from playwright.async_api import Page, expect
 
 from app import wire
+from app.bookings import booking
 from app.db import Pool
+from app.notifications import message
+from app.web import utc_now
 from tests import factories
 from tests.browser.board import book, time_button
 from tests.browser.conftest import Open
@@ -30,6 +33,7 @@ async def test_no_page_is_too_wide_even_with_long_names_and_targets_on_phones_ar
             await page.set_viewport_size({"width": width, "height": 800})
             assert await page.evaluate(WIDTH) == width, path
             assert await page.evaluate(TOO_WIDE) == [], (path, width)
+            assert await page.evaluate(OFF_CENTER) < 1, (path, width)
         assert await page.evaluate(SMALL_TARGETS) == [], path
 
 
@@ -39,6 +43,10 @@ TOO_WIDE = """() => [...document.querySelectorAll(".card, .bar, .row, .entry, .p
   .filter((element) => element.checkVisibility()
     && element.scrollWidth > element.clientWidth + 1)
   .map((element) => element.className)"""
+# The distance in pixels between the middles of the account's link and its avatar.
+OFF_CENTER = """() => Math.abs([...document.querySelectorAll(".top .account a, .top .avatar")]
+  .map((element) => element.getBoundingClientRect())
+  .reduce((sum, { top, bottom }) => (top + bottom) / 2 - sum, 0))"""
 SMALL_TARGETS = """() => [...document.querySelectorAll(
     "button, .btn, .pill, .time, .tabs a, .segments a, .strip a, .offer, summary," +
     ".check, input:not([type=radio]):not([type=checkbox]):not([type=hidden])")]
@@ -190,6 +198,22 @@ async def test_a_mail_is_readable_in_both_themes(open_page: Open, pool: Pool, th
     color = await text.evaluate("(element) => getComputedStyle(element).color")
     background = await frame.evaluate("(element) => getComputedStyle(element).backgroundColor")
     assert abs(brightness(color) - brightness(background)) > 128
+
+
+async def test_a_mail_with_a_long_name_and_address_fits_a_phone(
+    open_page: Open, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, LONG_NAME)
+    ben = await factories.student(pool, "Ben")
+    await book(pool, anna, anna.at("10:00"), ben.id)
+    lesson = await booking.find(pool, await pool.fetchval("select id from booking"), viewer=ben.id)
+    mail = message.compose(
+        "booking_confirmed", lesson, message.Recipient(ben.id, LONG_NAME, ben.email),
+        actor_id=ben.id, site_url="http://127.0.0.1", mail_from="a@example.com", now=utc_now(),
+    )  # fmt: skip
+    page = await open_page("about:blank", viewport={"width": 390, "height": 800})
+    await page.set_content(mail.html)
+    assert await page.evaluate(WIDTH) == 390
 
 
 def brightness(color: str) -> float:

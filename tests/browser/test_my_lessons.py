@@ -6,7 +6,7 @@ import re
 from playwright.async_api import Locator, Page, Route, expect
 
 from app import formatting
-from app.bookings import cancellation
+from app.bookings import cancellation, reschedule
 from app.db import Pool
 from app.web import utc_now
 from tests import factories
@@ -139,7 +139,7 @@ async def test_open_forms_and_typed_text_survive_the_start_of_the_script(
 ) -> None:
     anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
     first = await book(pool, anna, anna.at("10:00", day=3), ben.id)
-    await book(pool, anna, anna.at("12:00", day=3), ben.id)
+    second = await book(pool, anna, anna.at("12:00", day=3), ben.id)
     page = await open_page("about:blank", ben)
     release = asyncio.Event()
 
@@ -155,8 +155,16 @@ async def test_open_forms_and_typed_text_survive_the_start_of_the_script(
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
     await cancellation.cancel(pool, anna.id, first.id, reason="", now=utc_now())
     await expect(page.locator(".lesson")).to_have_count(1)
-    await expect(page.get_by_label("Reason for Anna")).to_be_visible()
-    await expect(page.get_by_label("Reason for Anna")).to_have_value("I am not sure")
+    reason = page.get_by_label("Reason for Anna")
+    await expect(reason).to_be_visible()
+    await expect(reason).to_have_value("I am not sure")
+    # The row itself is drawn again when the lesson is moved in another tab.
+    start = anna.at("14:00", day=4)
+    await reschedule.move(pool, ben.id, second.id, start=start, minutes=None, now=utc_now())
+    await expect(page.locator(".lesson")).to_contain_text("2–2:30 pm")
+    await expect(reason).to_be_visible()
+    await expect(reason).to_have_value("I am not sure")
+    await expect(reason).to_be_focused()
 
 
 async def test_without_scripts_a_lesson_is_moved_on_a_page(open_page: Open, pool: Pool) -> None:
