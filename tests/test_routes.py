@@ -1,9 +1,10 @@
 """Access to every route, and errors that no handler causes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -135,6 +136,7 @@ def test_every_route_asks_for_a_permission_or_has_a_reason_not_to(
 
 # What a call needs to get as far as looking its id up.
 BODIES = {
+    "/api/bookings/{id}/instructor-note": {"note": "Bring scales"},
     "/api/bookings/{id}/time": {"start": "2026-12-01T15:00:00Z"},
     "/api/bookings/{id}/confirmation": {"location": "1 Elm Street"},
 }
@@ -315,6 +317,34 @@ async def test_a_body_of_ten_megabytes_is_refused(
     content = body if length_known else parts()
     answer = await client.post("/api/auth/login", content=content)  # type: ignore[arg-type]
     assert (answer.status_code, answer.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
+async def test_a_body_that_is_too_large_is_no_reason_to_skip_401_and_403(
+    client: httpx.AsyncClient, pool: Pool, settings: Settings
+) -> None:
+    ben = await factories.student(pool, "Ben")
+    bearer = {"Authorization": f"Bearer {await factories.token_of(pool, ben.id, settings)}"}
+
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield b" " * 65_536
+
+    async def refusal_of(method: str, path: str, headers: dict[str, str]) -> set[Any]:
+        answers = [
+            await client.request(method, path, content=content, headers=headers)
+            for content in (b" " * (256 * 1024 + 1), parts())
+        ]
+        assert {answer.headers["connection"] for answer in answers} == {"close"}
+        return {(answer.status_code, answer.json()["code"]) for answer in answers}
+
+    for method, path in (("POST", "/api/bookings"), ("PUT", "/api/availability/week")):
+        assert await refusal_of(method, path, {}) == {(401, "NOT_SIGNED_IN")}
+    assert await refusal_of("PUT", "/api/availability/week", bearer) == {(403, "NOT_ALLOWED")}
+    # The second one ignores its body.
+    for path in ("/api/bookings", "/api/auth/logout"):
+        assert await refusal_of("POST", path, bearer) == {(413, "PAYLOAD_TOO_LARGE")}
+    exact = b" " * (256 * 1024)
+    assert (await client.post("/api/bookings", content=exact, headers=bearer)).status_code == 422
 
 
 async def test_an_unhandled_error_reveals_nothing(settings: Settings) -> None:

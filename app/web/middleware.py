@@ -26,7 +26,8 @@ BODY_SECONDS = 18
 
 
 class RequestBody:
-    """Bounds a request body (413), and lets a form's `_method` stand for PUT, PATCH and DELETE."""
+    """Bounds a request body (413), and lets a form's `_method` stand for PUT, PATCH and DELETE. Who
+    may not make a call gets 401 or 403 also for a JSON body that is too large: it is not read."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -59,7 +60,10 @@ class RequestBody:
             error = refusal.PayloadTooLarge(
                 f"The request is too large. The limit is {limit >> 10} kB."
             )
-            await _closing(error)(scope, receive, send)
+            if is_form:  # its page cannot be rendered without it
+                await _closing(error)(scope, receive, send)
+            else:
+                await self.app(scope, _raising(error), _closing_send(send))
             return
         if scope["method"] == "POST" and is_form:
             method = dict(parse_qsl(body.decode(errors="replace"))).get("_method", "").upper()
@@ -86,6 +90,22 @@ def _framing(scope: Scope) -> tuple[bool, int]:
         elif name == b"content-length" and value.isdigit() and len(value) < 20:
             length = int(value)
     return is_form, length
+
+
+def _raising(error: refusal.Refusal) -> Receive:
+    async def receive() -> Message:
+        raise error
+
+    return receive
+
+
+def _closing_send(send: Send) -> Send:
+    async def closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        await send(message)
+
+    return closing
 
 
 def _closing(error: refusal.Refusal) -> Response:
