@@ -189,6 +189,11 @@ def test_up_starts_from_an_empty_folder_and_leaves_no_process_after_ctrl_c(first
     names = {process.name() for process in first.family()}
     assert "postgres" in names
     assert names & {"redis-server", "valkey-server"}
+    installed = Path(first.process_of("postgres").cmdline()[0]).parent.parent
+    for child in ("web", "worker"):  # they use Postgres's rules of time zones
+        zones = Path(first.process_of(child).environ()["PYTHONTZPATH"])
+        assert zones == installed / "share" / "timezone"
+        assert (zones / "America" / "New_York").is_file()
     stops_without_warnings(first, signal.SIGINT)
     assert first.process.status == 0
     with socket.socket() as visitor:

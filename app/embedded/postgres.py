@@ -54,6 +54,11 @@ class Postgres:
         """The same for the product's processes."""
         return self.database(DATABASE, APP_ROLE)
 
+    @property
+    def time_zones(self) -> Path:
+        """The rules of time zones that it uses."""
+        return self.binaries.parent / "share" / "timezone"
+
     def database(self, name: str, role: str = "postgres") -> str:
         return f"postgresql://{role}@/{name}?host={self.sockets}&port=5432"
 

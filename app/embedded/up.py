@@ -121,6 +121,9 @@ async def _start(options: UpOptions, context: UpContext, children: Children) -> 
         await _seed(settings)
 
     variables = os.environ | process_environment(settings)
+    if context.postgres:
+        # Governments change time zones: pages must not use older or newer rules than the database.
+        variables.setdefault("PYTHONTZPATH", str(context.postgres.time_zones))
     user = context.user
     if user:
         variables["HOME"] = "/"  # libraries look for files there; root's home is private
