@@ -46,6 +46,9 @@ def place(location_type: str, instructor_name: str) -> str:
     return PLACES[location_type]
 
 
+# Those that browsers write, too.
+_ABBREVIATIONS = {f"{zone}{kind}T" for zone in ("E", "C", "M", "P", "AK", "H") for kind in "SD"}
+
 # The clock of the reader, per request or mail: "12" or "24" hours.
 _clock_hours: ContextVar[str] = ContextVar("clock_hours", default="12")
 
@@ -61,8 +64,12 @@ def clock_hours() -> str:
 
 
 def clock(instant: datetime, zone: str) -> str:
-    """9:00 am; 09:00 with a 24-hour clock"""
-    return _clock(instant.astimezone(ZoneInfo(zone)))
+    """9:00 am; 09:00 with a 24-hour clock; 1:00 am EST in the hour that occurs twice when the clocks
+    go back"""
+    local = instant.astimezone(ZoneInfo(zone))
+    if local.replace(fold=1 - local.fold).utcoffset() == local.utcoffset():
+        return _clock(local)
+    return f"{_clock(local)} {zone_abbreviation(instant, zone)}"
 
 
 def _clock(local: datetime) -> str:
@@ -76,13 +83,20 @@ def _time(hour: int, minute: str) -> str:
 
 
 def zone_abbreviation(instant: datetime, zone: str) -> str:
-    """EST. Distinguishes the two equal local times when the clocks go back."""
-    return instant.astimezone(ZoneInfo(zone)).strftime("%Z")
+    """EST; GMT+1 in zones that have no such name in the United States"""
+    local = instant.astimezone(ZoneInfo(zone))
+    name, offset = local.strftime("%Z"), local.strftime("%z")
+    if name in _ABBREVIATIONS:
+        return name
+    hours, minutes = f"{offset[0]}{int(offset[1:3])}", offset[3:5]
+    return f"GMT{hours}" + (f":{minutes}" if minutes != "00" else "") if int(offset) else "GMT"
 
 
 def span(start: datetime, end: datetime, zone: str) -> str:
-    """9–10 am, 11:30 am–12:30 pm; 09:00–10:00 with a 24-hour clock"""
-    return _span(clock(start, zone), clock(end, zone))
+    """9–10 am, 11:30 am–12:30 pm; 09:00–10:00 with a 24-hour clock; 1:00 am EST–1:30 am EST"""
+    texts = [clock(instant, zone) for instant in (start, end)]
+    bare = [_clock(instant.astimezone(ZoneInfo(zone))) for instant in (start, end)]
+    return _span(*bare) if texts == bare else "–".join(texts)
 
 
 def _span(start: str, end: str) -> str:

@@ -1,6 +1,6 @@
 """How pages and mails write things."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -47,3 +47,19 @@ def test_a_reader_with_a_24_hour_clock_reads_every_time_in_it() -> None:
         formatting.use_clock("12")
     assert formatting.clock(end, new_york) == "3:30 pm"
     assert phrases.hours(start, end, new_york) == "9:00 am–3:30 pm"
+
+
+def test_the_hour_that_occurs_twice_is_written_with_the_zone_everywhere() -> None:
+    new_york, london = "America/New_York", "Europe/London"
+    first = datetime(2026, 11, 1, 5, 0, tzinfo=UTC)
+    second, after = first + timedelta(hours=1), first + timedelta(hours=2)
+    assert formatting.clock(first, new_york) == "1:00 am EDT"
+    assert formatting.moment(second, new_york) == "Sun, Nov 1, 1:00 am EST"
+    assert formatting.span(first, second, new_york) == "1:00 am EDT–1:00 am EST"
+    assert formatting.span(second, after, new_york) == "1:00 am EST–2:00 am"
+    assert formatting.span(after, after + timedelta(hours=1), new_york) == "2–3 am"
+    assert phrases.hours(second, after, new_york) == "1:00 am EST–2:00 am"
+    assert formatting.hint(second, new_york, london) == "6:00 am"
+    autumn = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    assert formatting.clock(autumn, london) == "1:30 am GMT+1"
+    assert formatting.clock(autumn + timedelta(hours=1), london) == "1:30 am GMT"

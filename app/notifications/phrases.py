@@ -23,7 +23,9 @@ def hours(start: datetime, end: datetime, zone: str) -> str:
     first, last = clock(start, zone), clock(end, zone)
     before, after = zone_abbreviation(start, zone), zone_abbreviation(end, zone)
     if before != after:
-        return f"{first} {before}–{last} {after}"
+        return (
+            f"{first.removesuffix(f' {before}')} {before}–{last.removesuffix(f' {after}')} {after}"
+        )
     shared = first[-3:] in {" am", " pm"} and first[-3:] == last[-3:]
     return f"{first[:-3] if shared else first}–{last}"
 

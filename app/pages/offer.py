@@ -149,7 +149,7 @@ class Offer:
         zone = self.selection.zone
         hint = formatting.hint(start, zone, self.own_zone)
         part = formatting.part_of_day(start, zone)
-        text = _clock(start, zone)
+        text = formatting.clock(start, zone)
         if state != "free":
             day = formatting.long_day(formatting.local_day(start, zone))
             return Time(
@@ -157,7 +157,7 @@ class Offer:
             )
         label = f"{self.sentence(start)}, {hint} your time" if hint else self.sentence(start)
         if note := self._own_note(start):
-            label = label.replace(formatting.clock(start, zone), f"{text} {note}", 1)
+            label = label.replace(text, f"{text} {note}", 1)
             return Time(start, part, state, text, note, hint, label)
         return Time(start, part, state, text, "", hint, label)
 
@@ -394,12 +394,3 @@ def refused_alternatives(request: Request) -> list[datetime] | None:
 
 def _during(booking: Booking) -> Span:
     return booking.starts_at, booking.ends_at
-
-
-def _clock(start: datetime, zone: str) -> str:
-    """The clock time. When clocks go back, the repeated hour also has the zone's abbreviation."""
-    text = formatting.clock(start, zone)
-    hour = timedelta(hours=1)
-    if text in {formatting.clock(start - hour, zone), formatting.clock(start + hour, zone)}:
-        return f"{text} {formatting.zone_abbreviation(start, zone)}"
-    return text

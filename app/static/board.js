@@ -3,14 +3,13 @@
 
 import {
   clock, dayNumber, dayOf, longDay, nearDay, partOfDay, shortDay,
-  shortWeekday, smallPrint, wallMinutes, week, weekday, wire, zoneAbbreviation,
+  shortWeekday, smallPrint, wallMinutes, week, weekday, wire,
 } from "./formatting.js";
 import { Refresh, readPage } from "./refresh.js";
 import { announce, announceTogether } from "./status.js";
 
 const GONE_MS = 3_000; // an unavailable time stays this long, struck through
 const MARK_MS = 10_000; // a freed time is marked this long
-const HOUR = 3_600_000;
 
 const REASONS = {
   held: "being booked by someone else",
@@ -164,13 +163,11 @@ export class Board extends EventTarget {
   #drawText(time, start, state) {
     const { zone } = this.#offer;
     const hint = this.#offer.hint(start);
-    // On the night the clocks go back, one hour occurs twice.
-    const twice = [HOUR, -HOUR].some((hour) => clock(start + hour, zone) === clock(start, zone));
-    const text = clock(start, zone) + (twice ? ` ${zoneAbbreviation(start, zone)}` : "");
+    const text = clock(start, zone);
     const ownNote = state === "free" ? this.#offer.ownNote(start) : "";
     const note = ownNote || NOTES[state];
     let label = this.#offer.sentence(start);
-    if (ownNote) label = label.replace(clock(start, zone), `${text} ${ownNote}`);
+    if (ownNote) label = label.replace(text, `${text} ${ownNote}`);
     if (note && !ownNote) label = `${longDay(dayOf(start, zone))}, ${text} ${REASONS[state]}`;
     else if (state === "gone") label += `, ${"tooSoon" in time.dataset ? TOO_SOON : REASONS.gone}`;
     else if (hint) label += `, ${hint} your time`;

@@ -1,6 +1,7 @@
 // Times, days and money as New Yorkers write them, and the server's clock; mirrors
 // app/formatting.py. Instants are milliseconds, days are "2026-11-24", zones are IANA names.
 
+const HOUR = 3_600_000;
 const formats = new Map();
 
 // The format with these options. A browser creates one in the time of a hundred uses.
@@ -51,11 +52,27 @@ const timeOf = (hour, minute) => hasDayClock()
   ? `${String(hour).padStart(2, "0")}:${minute}`
   : `${hour % 12 || 12}:${minute} ${hour < 12 ? "am" : "pm"}`;
 
-// "9:00 am", or "09:00" with a 24-hour clock.
-export const clock = (instant, zone) => {
+const bareClock = (instant, zone) => {
   const { hour, minute } = parts(instant, zone);
   return timeOf(Number(hour), minute);
 };
+
+// "9:00 am", or "09:00" with a 24-hour clock; "1:00 am EST" in the hour that occurs twice when the
+// clocks go back.
+export const clock = (instant, zone) => {
+  const text = bareClock(instant, zone);
+  const [before, after] = [-3 * HOUR, 3 * HOUR].map((step) => offsetOf(instant + step, zone));
+  const occursTwice = before > after && [before - after, after - before]
+    .some((step) => bareClock(instant + step, zone) === text);
+  return occursTwice ? `${text} ${zoneAbbreviation(instant, zone)}` : text;
+};
+
+// From UTC to the zone, in milliseconds.
+function offsetOf(instant, zone) {
+  const { year, month, day, hour, minute } = parts(instant, zone);
+  const local = Date.UTC(year, month - 1, day, hour, minute);
+  return local - Math.floor(instant / 60_000) * 60_000;
+}
 
 // "9:00 am" for "09:00", "midnight" for "24:00"; unchanged with a 24-hour clock.
 export function wallClock(text) {
@@ -74,7 +91,7 @@ export function wallSpan(start, end) {
   return `${first.slice(-2) === last.slice(-2) ? first.slice(0, -3) : first}–${last}`;
 }
 
-export const zoneAbbreviation = (instant, zone) =>
+const zoneAbbreviation = (instant, zone) =>
   formatOf(Intl.DateTimeFormat, { timeZone: zone, timeZoneName: "short" })
     .formatToParts(instant).find((part) => part.type === "timeZoneName").value;
 
@@ -87,8 +104,8 @@ export const smallPrint = (zone) =>
 
 // The time in the viewer's own zone if it differs: "6:00 am", "Wed 1:00 am"; else empty.
 export const hint = (instant, zone, own) => {
-  const [day, time] = [dayOf(instant, own), clock(instant, own)];
-  if (day === dayOf(instant, zone) && time === clock(instant, zone)) return "";
+  const [day, time] = [dayOf(instant, own), bareClock(instant, own)];
+  if (day === dayOf(instant, zone) && time === bareClock(instant, zone)) return "";
   return day === dayOf(instant, zone) ? time : `${shortWeekday(day)} ${time}`;
 };
 

@@ -161,6 +161,16 @@ async def test_mornings_afternoons_and_evenings_begin_at_the_same_height(
         assert len(tops) == 7
         assert len(set(tops)) == 1, part
         await expect(page.locator(f'.part[data-part="{part}"]')).to_be_visible()
+    # On the night the clocks go back, the zone is part of a time.
+    time = page.locator(f"#day-{anna.day(8)} .time").first
+    is_inside = await time.evaluate(
+        """(time) => {
+          time.textContent = "10:00 am EDT";
+          const { right } = time.closest(".day").getBoundingClientRect();
+          return time.getBoundingClientRect().right <= right && time.scrollWidth <= time.clientWidth;
+        }"""
+    )
+    assert is_inside
 
 
 async def test_a_part_of_the_day_without_times_has_no_label(open_page: Open, pool: Pool) -> None:

@@ -173,6 +173,21 @@ async def test_wall_clock_times_are_written_alike(open_page: Open) -> None:
         assert written == [
             [formatting.wall_clock(end), formatting.wall_span(start, end)] for start, end in spans
         ]
+        # Each quarter of an hour of the nights on which the clocks change.
+        nights = [(datetime(day.year, day.month, day.day, tzinfo=UTC), zone)
+                  for day in DAYS for zone in ZONES]  # fmt: skip
+        instants = [(night + quarter * timedelta(minutes=15), zone)
+                    for night, zone in nights for quarter in range(-48, 48)]  # fmt: skip
+        written = await page.evaluate(
+            """async (instants) => {
+              const { clock } = await import("/static/formatting.js");
+              return instants.map(([instant, zone]) => clock(Date.parse(instant), zone));
+            }""",
+            [[wire.instant(instant), zone] for instant, zone in instants],
+        )
+        clocks = [formatting.clock(instant, zone) for instant, zone in instants]
+        assert written == clocks
+        assert {text[-3:] for text in clocks} >= {"EDT", "EST", "T+1", "GMT", "+11", ":30"}
 
 
 async def test_the_card_of_the_server_and_of_the_script_say_the_same(
