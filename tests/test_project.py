@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.conftest import LONG
 from tests.processes import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -102,3 +103,7 @@ def test_each_line_of_the_security_page_names_a_test_that_exists() -> None:
     assert names - tests == set()
     sections = re.findall(r"^### (A\d\d) ", claims, re.MULTILINE)
     assert sections == [f"A{number:02}" for number in range(1, 11)]
+
+
+def test_the_test_files_that_start_first_exist() -> None:
+    assert [path for path in LONG if not (ROOT / "tests" / path).is_file()] == []

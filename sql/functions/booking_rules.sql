@@ -11,6 +11,7 @@ create function lesson_refusal(
 language plpgsql stable as $$
 begin
   return case
+    when lacks_location(p_location_type, p_location) then 'VALIDATION_ERROR'
     when not coalesce(p_service.is_active and p_calendar.is_active, false) then 'NOT_FOUND'
     when p_location_type <> all (p_service.location_types)
       or lacks_location(coalesce(p_location_type, p_service.location_types[1]), p_location)

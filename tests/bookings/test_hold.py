@@ -307,6 +307,18 @@ async def test_a_lesson_is_not_booked_without_a_place(
     assert answer.status_code == (422 if field else 201)
 
 
+async def test_a_missing_address_is_named_before_an_unknown_service(
+    ben: Browser, anna: Instructor
+) -> None:
+    for location_type in ("student", "public", "instructor", None):
+        answer = await ben.book(
+            anna, "10:00", service_id=str(anna.id), location_type=location_type, location=""
+        )
+        needs_address = location_type in {"student", "public"}
+        expected = "VALIDATION_ERROR" if needs_address else "NOT_FOUND"
+        assert answer.json()["code"] == expected, location_type
+
+
 async def test_a_hold_is_confirmed_until_its_end_and_not_at_it(
     ben: Browser, anna: Instructor, pool: Pool
 ) -> None:
