@@ -32,6 +32,7 @@ from app.statements import statement
 Role = Literal["student", "instructor"]
 Clock = Literal["12", "24"]
 DEFAULT_ZONE = "America/New_York"
+MAX_NAME = 200
 # A scheme, "www.", or a host: "St. John", "J.R. Ode" and "Ann Ode, Ph.D." are names.
 _WEB_ADDRESS = re.compile(
     r"://|\bwww\.|\b[\w-]{2,}[.。][^\W\d_]{2,}|\b[\w-][.。](?:com?|io|ly|me|net|org)\b",
@@ -40,15 +41,19 @@ _WEB_ADDRESS = re.compile(
 
 
 def _name(text: str) -> str:
-    """The name of a person. Raises ValueError for one with a web page's address: names are in the
-    subjects of mails to others."""
+    """The name of a person. Raises ValueError for one with a web page's address, too: names are in
+    the subjects of mails to others."""
     text = text.strip()
+    if not text:
+        raise ValueError("Enter your name.")
+    if len(text) > MAX_NAME:
+        raise ValueError(f"A name has at most {MAX_NAME} characters.")
     if _WEB_ADDRESS.search(unicodedata.normalize("NFKC", text)):
         raise ValueError("A name can’t contain the address of a web page.")
     return text
 
 
-Name = Annotated[str, AfterValidator(_name), Field(min_length=1, max_length=200)]
+Name = Annotated[str, AfterValidator(_name), Field(min_length=1, max_length=MAX_NAME)]
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,17 @@ async def test_a_validation_error_names_the_field(
     assert answer.json().get("field") == field
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("  ", "Enter your name."), ("x" * 201, "A name has at most 200 characters.")],
+)
+async def test_an_invalid_name_is_refused_in_a_sentence(
+    client: httpx.AsyncClient, name: str, sentence: str
+) -> None:
+    answer = await client.post("/api/auth/register", json=BEN | {"full_name": name})
+    assert answer.json()["detail"] == sentence
+
+
 async def test_a_validation_error_comes_before_a_taken_address(client: httpx.AsyncClient) -> None:
     await client.post("/api/auth/register", json=BEN)
     client.cookies.clear()
