@@ -10,11 +10,9 @@ from itertools import islice, pairwise
 from realtime import metrics
 from realtime.history import Board, Change, Event, History, Window
 
-# The cached boards of a calendar and their bytes. A cached board is used while it is at most
-# MAX_STEPS_BEHIND changes behind.
+# The cached boards of a calendar and their bytes.
 MAX_BOARDS = 16
 BOARDS_BYTES = 128 * 1024
-MAX_STEPS_BEHIND = 8
 # The bytes that all calendars of a process may cache.
 CACHE_BYTES = 64 * 1024 * 1024
 # A screen that was paused and is further behind than this gets a board instead of every step.
@@ -412,15 +410,16 @@ class Calendar:
         self._history = History(present, changes)
 
     def _cached_board(self, window: Window) -> Board | None:
-        """A cached board that the history brings up to date in a few changes."""
+        """The cached board, brought up to date by the history."""
         board, history = self._boards.get(window), self._history
         if board is None or history is None or not history.reaches(board.version):
             return None
-        later = range(board.version + 1, history.version + 1)
-        if len(later) > MAX_STEPS_BEHIND or any(
-            change.needs_board for change in map(history.get, later) if change
-        ):
+        later = history.after(board.version)
+        if any(change.needs_board for change in later):
             return None
+        if later:
+            board = board.after(later, window)
+            self._keep_board(window, board)
         return board
 
     def _keep_board(self, window: Window, board: Board) -> None:

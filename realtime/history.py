@@ -40,6 +40,19 @@ class Board(NamedTuple):
     version: int
     frame: bytes
 
+    def after(self, changes: "Sequence[Change]", window: Window) -> "Board":
+        """The board of the same window after these changes, which follow its version."""
+        message = orjson.loads(messages.text_of(self.frame))
+        for change in changes:
+            message["version"] = change.version
+            message["days"] |= {
+                day: orjson.Fragment(content)
+                for day, content in change.days.items()
+                if window.first <= day <= window.last
+            }
+        frame = messages.frame(orjson.dumps(message))
+        return Board(self.epoch, message["version"], frame)
+
 
 class Event(NamedTuple):
     """What happened to a booking in a change. `previous_version`: the booking's version before
@@ -174,6 +187,10 @@ class History:
     def size(self) -> int:
         """Approximate bytes in memory."""
         return self._bytes
+
+    def after(self, version: int) -> Sequence[Change]:
+        """The changes after a version that it reaches."""
+        return list(self._changes)[version - self.version :] if version < self.version else ()
 
     def reaches(self, version: int) -> bool:
         """Whether the history has every change after `version`."""

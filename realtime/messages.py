@@ -217,6 +217,11 @@ def frame(text: bytes) -> bytes:
     return struct.pack("!BBQ", 0x81, 127, length) + text
 
 
+def text_of(text_frame: bytes) -> bytes:
+    """The reverse of `frame`."""
+    return text_frame[{126: 4, 127: 10}.get(text_frame[1], 2) :]
+
+
 PING = b"\x89\x00"
 
 

@@ -34,6 +34,24 @@ async def test_the_first_watch_reads_a_board_and_watches_that_come_meanwhile_sha
     assert len({recorder.frames[0] for recorder in [*recorders, late]}) == 1
 
 
+async def test_a_late_watch_gets_a_board_of_the_present_version_without_a_read() -> None:
+    database = Database()
+    database.watch(early := Recorder())
+    database.answer()
+    for days in ([WEEK.first, WEEK.last], [WEEK.last], [NEXT_WEEK.first]):
+        database.hub.receive(database.step(days))
+        database.watch(late := Recorder())
+        assert late.versions() == [database.version]
+        [board] = late.messages
+        assert board["days"] == {
+            day: content for day, content in database.days.items() if day <= WEEK.last
+        }
+    database.hub.receive(database.step([WEEK.first]))
+    assert early.versions() == [0, 1, 2, 3, 4]
+    assert late.versions() == [3, 4]
+    assert database.boards_read == 1
+
+
 async def test_a_change_committed_while_the_board_is_read_is_not_lost() -> None:
     database = Database()
     database.watch(recorder := Recorder())
