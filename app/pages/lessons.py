@@ -17,6 +17,7 @@ from app.bookings import booking, cancellation, feed, reschedule
 from app.bookings.booking import Booking, Scope
 from app.bookings.reschedule import Terms
 from app.catalog import instructor
+from app.pages import timeline
 from app.pages.selection import first_of_week
 from app.web import Request
 
@@ -31,7 +32,7 @@ class Group:
 
 @web.may("view_own_bookings")
 async def page(request: Request, account: SignedIn) -> Response:
-    pool, query = request.state["pool"], request.query_params
+    pool, query, now = request.state["pool"], request.query_params, request.state["now"]()
     scope = next((scope for scope in SCOPES if scope == query.get("scope")), SCOPES[0])
     paging = web.check(
         wire.Paging, {name: query[name] for name in ("limit", "cursor") if query.get(name)}
@@ -52,6 +53,9 @@ async def page(request: Request, account: SignedIn) -> Response:
         scope=scope,
         scopes=SCOPES,
         groups=_groups(lessons, request, scope),
+        changes_at=timeline.changes_at(
+            lessons, {account.time_zone, *(lesson.time_zone for lesson in lessons)}, now
+        ),
         # Without the notices: rows stay the same when one appears.
         address=formatting.address(
             "/lessons", **{name: query.get(name) for name in ("scope", "limit", "cursor")}
@@ -65,7 +69,7 @@ async def page(request: Request, account: SignedIn) -> Response:
         else {},
         moved=moved,
         is_back=terms is not None and terms.moved_at is None,
-        undo=terms if terms and _can_undo(terms, request.state["now"]()) else None,
+        undo=terms if terms and _can_undo(terms, now) else None,
         feed_url=await feed.find(pool, account.account_id, request.state["settings"]),
         zone=account.time_zone,
     )

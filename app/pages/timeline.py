@@ -1,8 +1,9 @@
 """The days of `/teach` as time lines: lessons, the breaks between them, and the current time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from app import formatting
 from app.bookings.booking import Booking
@@ -23,19 +24,20 @@ class Item:
 @dataclass(frozen=True)
 class Timeline:
     """`without_outcome`: lessons of earlier days that are not marked as completed or missed.
-    `changes_at`: the next start or end of a lesson."""
+    `changes_at`: see the function."""
 
     without_outcome: list[Booking]
     days: dict[date, list[Item]]
     later: list[Booking]
-    changes_at: datetime | None
+    changes_at: datetime
 
     def lessons(self, day: date) -> list[Booking]:
         return [item.lesson for item in self.days[day] if item.lesson]
 
 
-def of(bookings: Sequence[Booking], today: date, now: datetime) -> Timeline:
+def of(bookings: Sequence[Booking], zone: str, now: datetime) -> Timeline:
     """`bookings` are in order."""
+    today = formatting.local_day(now, zone)
     days: dict[date, list[Booking]] = {today + timedelta(days=n): [] for n in range(DAYS)}
     without_outcome, later = [], []
     for booking in bookings:
@@ -46,13 +48,26 @@ def of(bookings: Sequence[Booking], today: date, now: datetime) -> Timeline:
             later.append(booking)
         elif booking.state == "confirmed":
             without_outcome.append(booking)
-    edges = [edge for booking in bookings for edge in (booking.starts_at, booking.ends_at)]
     return Timeline(
         without_outcome,
         {day: _items(lessons, now if day == today else None) for day, lessons in days.items()},
         later,
-        min((edge for edge in edges if edge > now), default=None),
+        changes_at(bookings, {zone}, now),
     )
+
+
+def changes_at(bookings: Iterable[Booking], zones: Iterable[str], now: datetime) -> datetime:
+    """When a list of lessons changes without any message: at the next start or end of a lesson or
+    of its free cancellation, or at the next midnight of these zones."""
+    edges = [
+        edge
+        for booking in bookings
+        for edge in (booking.starts_at, booking.ends_at, booking.free_cancel_until)
+    ]
+    for zone in zones:
+        tomorrow = formatting.local_day(now, zone) + timedelta(days=1)
+        edges.append(datetime.combine(tomorrow, time(), ZoneInfo(zone)).astimezone(UTC))
+    return min(edge for edge in edges if edge > now)
 
 
 def _items(lessons: Sequence[Booking], now: datetime | None) -> list[Item]:

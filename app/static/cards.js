@@ -84,6 +84,9 @@ class Card {
       const start = startOf(time);
       if (!free.includes(start)) this.#strike(time);
       else if (time.dataset.state === "gone") this.#restore(time, start);
+      else if (time.getAttribute("aria-label") !== this.#sentence(start)) {
+        this.#drawTime(time, start); // tomorrow has become today
+      }
     }
     // Move nothing under the pointer or the focus, or while a struck-through time is shown.
     const isShowing = this.#times.querySelector("[data-state=gone]:not([data-removable])");

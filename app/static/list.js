@@ -1,19 +1,22 @@
 // Keeps a list of lessons up to date. The server draws it again; changed rows are replaced.
 // Unchanged rows keep their element. Changed ones keep open details, typed text and the focus.
 
-import { plural } from "./formatting.js";
+import { now, plural } from "./formatting.js";
 import { Refresh, readPage } from "./refresh.js";
 import { announce, announceTogether } from "./status.js";
 
 const MARK_MS = 30_000; // a new lesson is marked this long
-// Lessons start and end, and days begin, without any message from the server.
 const REFRESH_EVERY = 10 * 60_000;
+const TICK_MS = 15_000;
+
+// The notices about the last change, as long as they apply, and the hours of the next days.
+const ASIDES = ["notices", "hours"];
 
 class List {
   #region = document.getElementById("lessons");
   #serverRows = null; // id → the HTML of a row as the server drew it
   #html = "";
-  #notices = "";
+  #asides = new Map(); // id → the HTML of a part beside the list, as the server drew it
   #pages = 1; // shown so far
   #isGrowing = false;
   #onLost;
@@ -22,7 +25,7 @@ class List {
     this.#onLost = onLost;
     this.#serverRows = htmlOf(this.#region);
     this.#html = html(this.#region);
-    this.#notices = html(document.getElementById("notices"));
+    for (const id of ASIDES) this.#asides.set(id, html(document.getElementById(id)));
   }
 
   // Reads one more page of the list. `refresh` runs `read`.
@@ -43,7 +46,7 @@ class List {
     }
     // On /teach the heading is the day.
     document.querySelector("h1").textContent = page.querySelector("h1").textContent;
-    this.#drawNotices(page);
+    for (const id of ASIDES) this.#drawAside(id, page.getElementById(id));
     if (html(region) === this.#html) return;
     const newRows = htmlOf(region);
     this.#html = html(region);
@@ -67,12 +70,10 @@ class List {
     if (lost.length) this.#onLost(lost.map(({ id }) => id.replace("booking-", "")));
   }
 
-  // The notices about the last change, as long as they apply.
-  #drawNotices(page) {
-    const notices = page.getElementById("notices");
-    if (!notices || html(notices) === this.#notices) return;
-    this.#notices = html(notices);
-    document.getElementById("notices").replaceWith(document.adoptNode(notices));
+  #drawAside(id, aside) {
+    if (!aside || html(aside) === this.#asides.get(id)) return;
+    this.#asides.set(id, html(aside));
+    document.getElementById(id)?.replaceWith(document.adoptNode(aside));
   }
 }
 
@@ -155,6 +156,11 @@ export function followBookings(live, describe, onLost = () => {}) {
   });
   live.addEventListener("refresh", ({ detail }) => (detail.first ? refresh.now() : refresh.soon()));
   setInterval(() => refresh.now(), REFRESH_EVERY);
+  // Lessons start and end, and days begin, without any message from the server.
+  setInterval(() => {
+    const { changesAt } = document.getElementById("lessons").dataset;
+    if (Date.parse(changesAt) <= now()) refresh.now();
+  }, TICK_MS);
   showMore(list, refresh);
   return refresh;
 }

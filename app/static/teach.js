@@ -31,10 +31,7 @@ live.start();
 sendInPlace(document.getElementById("teach"), refresh);
 keepDrafts(document.getElementById("teach"));
 
-// Lessons start and end without any message from the server.
 setInterval(() => {
-  const { changesAt } = document.getElementById("lessons").dataset;
-  if (changesAt && Date.parse(changesAt) <= now()) refresh.now();
   for (const time of document.querySelectorAll("time[data-clock]")) {
     time.textContent = clock(now(), zone);
   }

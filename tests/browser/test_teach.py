@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from playwright.async_api import Locator, Page, expect
 
-from app import formatting, wire
+from app import formatting
 from app.bookings import cancellation, outcome, reschedule
 from app.bookings.booking import Booking
 from app.db import Pool
@@ -242,7 +242,7 @@ async def test_a_refusal_is_explained_in_place_and_a_note_survives_signing_in_ag
     await expect(page.locator("#notice")).to_have_text("Your note about Ben’s lesson is saved.")
 
 
-async def test_the_present_moment_moves_and_a_lesson_that_begins_can_be_completed(
+async def test_lists_and_hours_are_read_again_when_a_lesson_begins_without_a_message(
     open_page: Open, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna Diaz")
@@ -251,19 +251,28 @@ async def test_the_present_moment_moves_and_a_lesson_that_begins_can_be_complete
     start = (utc_now() + timedelta(hours=1)).replace(microsecond=0)
     await move(pool, lesson, start)
     page = await timed_page(open_page, "/teach", anna)
+    student_page = await timed_page(open_page, "/lessons", ben)
     await expect(row(page, lesson)).to_be_visible()
     await expect(button(row(page, lesson), "Complete")).to_have_count(0)
-    lessons = page.locator("#lessons")
-    await expect(lessons).to_have_attribute("data-changes-at", wire.instant(start))
-    # Its start comes, without a message.
+    await expect(button(row(student_page, lesson), "Cancel")).to_have_count(1)
+    # Its start comes, and hours change with the day, without a message.
     await move(pool, lesson, utc_now())
+    await pool.execute(
+        "insert into blackout (instructor_id, day, reason) values ($1, $2, 'A trip')",
+        anna.id,
+        anna.day(3),
+    )
+    is_over = "(list) => { list.dataset.changesAt = '2026-01-01T00:00:00Z'; }"
     async with asyncio.timeout(PATIENCE):
         # Again if the page was just reading the list, which then still has the later start.
-        while not await button(row(page, lesson), "Complete").is_visible():
-            await lessons.evaluate("(list) => { list.dataset.changesAt = '2026-01-01T00:00:00Z'; }")
-            await page.clock.run_for(16_000)
-            await asyncio.sleep(0.1)
+        for each, words in ((page, "Complete"), (student_page, "happening now")):
+            while words not in await row(each, lesson).inner_text():
+                await each.locator("#lessons").evaluate(is_over)
+                await each.clock.run_for(16_000)
+                await asyncio.sleep(0.1)
     await expect(row(page, lesson)).to_have_attribute("aria-current", "time")
+    await expect(page.locator("#hours")).to_contain_text("Day off: A trip")
+    await expect(button(row(student_page, lesson), "Cancel")).to_have_count(0)
 
 
 async def test_without_scripts_a_lesson_is_completed_and_another_cancelled(

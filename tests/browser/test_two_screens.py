@@ -122,6 +122,23 @@ async def test_a_time_on_the_start_page_that_passes_the_notice_is_not_called_tak
     await expect(first).to_have_attribute("aria-label", re.compile("too soon to book$"))
 
 
+async def test_at_midnight_a_time_of_tomorrow_on_the_start_page_is_called_today(
+    open_page: Open, pool: Pool
+) -> None:
+    await factories.instructor(
+        pool, "Anna", hours=("12:00", "18:00"), time_zone=factories.zone_at(20)
+    )
+    page = await open_page("about:blank", silent=True)
+    await page.clock.install()
+    await page.goto("/")
+    await stop_clock(page)
+    first = page.locator(".next .time").first
+    await expect(first).to_have_text("Tomorrow 12:00 pm")
+    await page.clock.fast_forward("05:00:00")
+    await expect(first).to_have_text("Today 12:00 pm")
+    await expect(first).to_have_attribute("aria-label", re.compile("^Today 12:00 pm"))
+
+
 async def test_a_lesson_cancelled_by_the_instructor_disappears_from_the_students_open_page(
     open_page: Open, pool: Pool
 ) -> None:

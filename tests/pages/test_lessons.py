@@ -1,12 +1,14 @@
 """The lists of lessons, for students and instructors."""
 
 import re
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import httpx
 
 from app.bookings import cancellation
 from app.db import Pool
+from app.pages import timeline
 from app.web import utc_now
 from tests import factories
 from tests.pages.visitor import book, sign_in, visit
@@ -48,6 +50,17 @@ async def test_the_next_two_days_are_called_today_and_tomorrow(
     await sign_in(client, ben)
     page = await visit(client, "/lessons")
     assert re.search(r"Tomorrow 10–11 am .*Piano with Anna", page.text)
+
+
+def test_a_list_changes_at_the_next_midnight_unless_a_lesson_starts_or_ends_before() -> None:
+    new_york = ("America/New_York",)
+    evening = datetime(2026, 11, 1, 2, 0, tzinfo=UTC)
+    assert timeline.changes_at([], new_york, evening) == datetime(2026, 11, 1, 4, tzinfo=UTC)
+    # A day of 25 hours.
+    night = datetime(2026, 11, 1, 4, 0, tzinfo=UTC)
+    assert timeline.changes_at([], new_york, night) == datetime(2026, 11, 2, 5, tzinfo=UTC)
+    zones = (*new_york, "Europe/London")
+    assert timeline.changes_at([], zones, night) == datetime(2026, 11, 2, tzinfo=UTC)
 
 
 async def test_lessons_are_grouped_by_how_soon_they_are(
