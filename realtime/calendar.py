@@ -306,7 +306,7 @@ class Calendar:
         self.catch_up_all()
 
     def forget_boards(self) -> None:
-        """Drops the cached boards, because changes may be lost from now on."""
+        """Drops the cached boards, because not all changes have been or will be received."""
         self._boards.clear()
 
     def drop_cache(self) -> None:

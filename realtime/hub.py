@@ -73,6 +73,14 @@ class Hub:
                 calendar.forget_boards()
                 self._cache.changed(calendar)
 
+    def forget_boards(self, instructor: str) -> None:
+        """Drops the cached boards of a calendar to which this process has just written: the change
+        is yet to be received."""
+        calendar = self.calendars.get(instructor)
+        if calendar is not None:
+            calendar.forget_boards()
+            self._cache.changed(calendar)
+
     # ---- connections
 
     def join(self, transport: asyncio.Transport, account: SignedIn | None) -> Watcher:

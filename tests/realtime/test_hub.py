@@ -52,6 +52,19 @@ async def test_a_late_watch_gets_a_board_of_the_present_version_without_a_read()
     assert database.boards_read == 1
 
 
+async def test_a_watch_after_a_write_of_this_process_does_not_wait_for_the_change() -> None:
+    database = Database()
+    database.watch(early := Recorder())
+    database.answer()
+    change = database.step()
+    database.hub.forget_boards(database.id)
+    database.watch(late := Recorder())
+    database.answer()
+    database.hub.receive(change)
+    assert (late.versions(), early.versions()) == ([1], [0, 1])
+    database.hub.forget_boards(str(uuid4()))  # that nobody watches
+
+
 async def test_a_change_committed_while_the_board_is_read_is_not_lost() -> None:
     database = Database()
     database.watch(recorder := Recorder())

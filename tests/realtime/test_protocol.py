@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.datastructures import Headers
@@ -13,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.db import Pool
 from app.settings import Settings
+from realtime import relay
 from tests import factories
 from tests.cluster import PATIENCE
 from tests.realtime import raw
@@ -199,6 +201,30 @@ async def test_a_watch_is_answered_by_the_board_of_exactly_the_watched_days(
         "min_advance_minutes",
         "days",
     }
+
+
+async def test_a_board_is_never_older_than_a_response_of_the_same_process(
+    settings: Settings, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna")
+    bearer = {"Authorization": f"Bearer {await factories.token_of(pool, anna.id, settings)}"}
+    relaying = asyncio.create_task(relay.main(settings))
+    async with (
+        serving(settings) as url,
+        httpx.AsyncClient(base_url=url, headers=bearer, timeout=PATIENCE) as client,
+    ):
+        async with asyncio.timeout(PATIENCE):
+            while (await client.get("/health/ready")).json()["live"] != "connected":
+                await asyncio.sleep(0.1)
+        screens = Screens(url)
+        await (await screens.open()).shows(anna)
+        relaying.cancel()  # so the change does not arrive
+        await asyncio.gather(relaying, return_exceptions=True)
+        path = f"/api/availability/days/{anna.day()}"
+        saved = await client.put(path, json={"ranges": [{"start": "10:00", "end": "11:00"}]})
+        board = await (await screens.open()).shows(anna)
+        assert board["version"] == saved.json()["version"]
+        await screens.close()
 
 
 async def test_a_change_carries_the_whole_altered_day_and_nothing_else(
