@@ -14,6 +14,8 @@ from tests.browser.board import book, hold
 from tests.browser.conftest import Open
 from tests.factories import Account, Instructor
 
+LONG_NAME = "Maximiliana Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh" + "x" * 60
+
 
 async def town(pool: Pool) -> tuple[Instructor, Account]:
     """An instructor with lessons, a held time and two services, and her student."""

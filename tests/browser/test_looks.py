@@ -13,46 +13,10 @@ from app.web import utc_now
 from tests import factories
 from tests.browser.board import book, time_button
 from tests.browser.conftest import Open
-from tests.browser.every_page import response_sizes, town, visit_all
+from tests.browser.every_page import LONG_NAME, response_sizes, town
 from tests.factories import Account
 
 MAX_BYTES = 100_000  # of a page with everything it loads, compressed
-
-
-LONG_NAME = "Maximiliana Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh" + "x" * 60
-
-
-async def test_no_page_is_too_wide_even_with_long_names_and_targets_on_phones_are_large(
-    open_page: Open, pool: Pool
-) -> None:
-    anna, ben = await town(pool)
-    await pool.execute("update account set full_name = $1", LONG_NAME)
-    await factories.instructor(pool, "Cora")
-    async for path, page in visit_all(open_page, pool, anna, ben):
-        for width in (1280, 768, 320):
-            await page.set_viewport_size({"width": width, "height": 800})
-            assert await page.evaluate(WIDTH) == width, path
-            assert await page.evaluate(TOO_WIDE) == [], (path, width)
-            assert await page.evaluate(OFF_CENTER) < 1, (path, width)
-        assert await page.evaluate(SMALL_TARGETS) == [], path
-
-
-# After the listeners of a changed width.
-WIDTH = "new Promise(requestAnimationFrame).then(() => document.documentElement.scrollWidth)"
-TOO_WIDE = """() => [...document.querySelectorAll(".card, .bar, .row, .entry, .profile, .hero")]
-  .filter((element) => element.checkVisibility()
-    && element.scrollWidth > element.clientWidth + 1)
-  .map((element) => element.className)"""
-# The distance in pixels between the middles of the account's link and its avatar.
-OFF_CENTER = """() => Math.abs([...document.querySelectorAll(".top .account a, .top .avatar")]
-  .map((element) => element.getBoundingClientRect())
-  .reduce((sum, { top, bottom }) => (top + bottom) / 2 - sum, 0))"""
-SMALL_TARGETS = """() => [...document.querySelectorAll(
-    "button, .btn, .pill, .time, .tabs a, .segments a, .strip a, .offer, summary," +
-    ".check, input:not([type=radio]):not([type=checkbox]):not([type=hidden])")]
-  .filter((element) => element.checkVisibility())
-  .map((element) => [element.textContent.trim(), element.getBoundingClientRect()])
-  .filter(([, box]) => box.height < 44).map(([text]) => text)"""
 
 
 async def test_cards_in_a_row_have_equal_heights_and_aligned_times(
