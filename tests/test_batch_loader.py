@@ -3,7 +3,6 @@
 import asyncio
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 
 from app import db, refusal
@@ -13,8 +12,8 @@ from app.db import Pool
 from app.settings import Settings
 from app.statements import CATALOG
 from tests import factories
-from tests.cluster import PATIENCE
 from tests.conftest import patient_pool
+from tests.locks import until_lock_waits
 from tests.statement_counts import executed
 
 
@@ -78,9 +77,9 @@ async def test_a_call_never_gets_a_row_that_was_read_before_it(
         await transaction.start()
         await outside.execute("lock table session in access exclusive mode")
         first = asyncio.create_task(loader.first(own, anna))
-        await until_waiting(pool, 1)
+        await until_lock_waits(pool, 1)
         second = asyncio.create_task(loader.first(own, anna))
-        await until_waiting(pool, 2)
+        await until_lock_waits(pool, 2)
         await transaction.rollback()
         assert name_of(await first) == name_of(await second) == "Anna"
 
@@ -131,16 +130,3 @@ async def test_a_batch_is_bounded(pool: Pool, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(loader._statement, "all", counting)
     assert await asyncio.gather(*(loader.first(pool, uuid4()) for _ in range(5))) == [None] * 5
     assert sorted(sizes) == [1, 2, 2]
-
-
-async def until_waiting(pool: asyncpg.Pool, count: int) -> None:
-    """Waits until `count` statements of this database wait for a lock."""
-    async with asyncio.timeout(PATIENCE):
-        while (
-            await pool.fetchval(
-                """select count(*) from pg_stat_activity
-                   where datname = current_database() and wait_event_type = 'Lock'"""
-            )
-            < count
-        ):
-            await asyncio.sleep(0.01)

@@ -22,6 +22,7 @@ from tests.cluster import PATIENCE
 from tests.conftest import patient_pool
 from tests.factories import Instructor
 from tests.health import wait_until_ready
+from tests.locks import lock_waits, until_lock_waits
 
 
 class Lock:
@@ -55,22 +56,6 @@ async def outside(database_url: str) -> AsyncIterator[Pool]:
     """Connections of another process."""
     async with patient_pool(database_url, size=2) as pool:
         yield pool
-
-
-async def lock_waits(pool: Pool) -> int:
-    """The number of other connections that wait for a lock in this database."""
-    count: int = await pool.fetchval(
-        """select count(*) from pg_stat_activity
-           where datname = current_database() and wait_event_type = 'Lock'
-             and pid <> pg_backend_pid()"""
-    )
-    return count
-
-
-async def until_lock_waits(pool: Pool, count: int) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while await lock_waits(pool) < count:
-            await asyncio.sleep(0.01)
 
 
 async def book(

@@ -15,9 +15,10 @@ from tests import factories
 from tests.accounts.mails import confirm_on_page, deliver, dev_mails, newest, token_in_mail
 from tests.accounts.test_signing_in import BEN, SAME_ORIGIN, bearer
 from tests.cluster import PATIENCE
-from tests.conftest import visiting
+from tests.conftest import patient_pool, visiting
 from tests.factories import Account
 from tests.forms import Page
+from tests.locks import until_lock_waits
 from tests.pages.visitor import visit
 
 RESET = "Set a new password"
@@ -180,7 +181,7 @@ async def test_a_changed_password_ends_the_other_sessions(
 
 
 async def test_a_password_that_is_changed_twice_at_once_is_changed_once(
-    client: httpx.AsyncClient, pool: Pool, settings: Settings
+    client: httpx.AsyncClient, pool: Pool, database_url: str, settings: Settings
 ) -> None:
     ben = await factories.student(pool, "Ben")
     now = datetime.now(UTC)
@@ -188,17 +189,22 @@ async def test_a_password_that_is_changed_twice_at_once_is_changed_once(
     phone, laptop = [await session.authenticate(pool, token, settings, now=now) for token in tokens]
     assert phone
     assert laptop
-    changes = [
-        credentials.change(
-            pool,
+
+    async def change(account: session.SignedIn) -> None:
+        await credentials.change(
+            patient,
             account,
             plain_password=factories.PASSWORD,
             new_password=f"{NEW} {account.session_id}",
             now=now,
         )
-        for account in (phone, laptop)
-    ]
-    results = await asyncio.gather(*changes, return_exceptions=True)
+
+    async with patient_pool(database_url) as patient, asyncio.timeout(PATIENCE):
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute("select from account where id = $1 for update", ben.id)
+            tasks = [asyncio.create_task(change(account)) for account in (phone, laptop)]
+            await until_lock_waits(pool, 2)  # both have checked the password
+        results = await asyncio.gather(*tasks, return_exceptions=True)
     (refused,) = [result for result in results if result is not None]
     assert isinstance(refused, refusal.ValidationError)
     assert refused.detail == "Your password was changed just now. Enter the new one."

@@ -12,8 +12,8 @@ from app.catalog import service
 from app.db import Pool
 from app.settings import Settings
 from tests import factories
-from tests.cluster import PATIENCE
 from tests.factories import Instructor
+from tests.locks import until_lock_waits
 
 GUITAR = {
     "catalog_service": "guitar",
@@ -429,7 +429,7 @@ async def test_a_booking_that_waits_while_its_service_is_withdrawn_is_not_found(
         waiting = asyncio.create_task(
             factories.lesson(pool, ben.id, anna.service_id, anna.at("10:00"))
         )
-        await until_one_waits_for_a_lock(pool)
+        await until_lock_waits(pool, 1)
         await transaction.commit()
     with pytest.raises(refusal.NotFound):
         await waiting
@@ -448,21 +448,12 @@ async def test_a_service_that_is_being_booked_is_not_deleted(pool: Pool, anna: I
             anna.at("10:00"),
         )
         waiting = asyncio.create_task(service.withdraw(pool, anna.id, anna.service_id))
-        await until_one_waits_for_a_lock(pool)
+        await until_lock_waits(pool, 1)
         await transaction.commit()
     await waiting
     assert (
         await pool.fetchval("select is_active from service where id = $1", anna.service_id) is False
     )
-
-
-async def until_one_waits_for_a_lock(pool: Pool) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await pool.fetchval(
-            "select count(*) from pg_stat_activity"
-            " where datname = current_database() and wait_event_type = 'Lock'"
-        ):
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
