@@ -187,7 +187,7 @@ async def test_a_mail_with_a_long_name_and_address_fits_a_phone(
     )  # fmt: skip
     page = await open_page("about:blank", viewport={"width": 390, "height": 800})
     await page.set_content(mail.html)
-    assert await page.evaluate(WIDTH) == 390
+    assert await page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def brightness(color: str) -> float:
