@@ -59,10 +59,11 @@ test: $(BROWSER) curl pgbouncer promtool  ## the static checks, then every test:
 	@$(MAKE) --no-print-directory -j 2 lint $(if $(ARGS),,$(COMPILED))
 	$(PY) -m pytest -n 6 --dist loadfile --no-loadscope-reorder --reruns 1 --rerun-show-tracebacks -rR $(ARGS)
 
-# pytest compiles its assertions into the tests. All workers would do so at the same time, and mypy
-# leaves a core idle.
-$(COMPILED): $(INSTALLED) $(shell find tests -name '*.py')
-	@$(PY) -m pytest --collect-only -q >/dev/null && mkdir -p $(@D) && touch $@ || true
+# pytest compiles its assertions into the tests, and Jinja the templates. All workers would do so at
+# the same time, and mypy leaves a core idle.
+$(COMPILED): $(INSTALLED) $(shell find tests app/templates -name '*.py' -o -name '*.html')
+	@$(PY) -m pytest --collect-only -q >/dev/null && $(PY) -c 'import tests.preloaded' \
+	  && mkdir -p $(@D) && touch $@ || true
 
 lint: setup  ## ruff, mypy --strict, import-linter
 	$(VENV)/bin/ruff check .
