@@ -1,5 +1,7 @@
 // /teach/profile: finds areas as one types, and guards unsaved changes.
 
+const DRAFT = "profile-draft"; // a form that was sent: its action, its fields and whose they are
+const { instructor } = document.getElementById("profile").dataset;
 const forms = [...document.querySelectorAll("form[data-guarded]")];
 const saved = new Map(forms.map((form) => [form, content(form)]));
 let submitted = null;
@@ -8,6 +10,8 @@ for (const form of forms) {
   form.addEventListener("input", () => showState(form));
   form.addEventListener("submit", () => {
     submitted = form;
+    const draft = { instructor, action: form.getAttribute("action"), fields: fieldsOf(form) };
+    sessionStorage.setItem(DRAFT, JSON.stringify(draft));
   });
   showState(form);
 }
@@ -17,8 +21,31 @@ addEventListener("beforeunload", (event) => {
   submitted = null; // the visitor may stay
 });
 
+function fieldsOf(form) {
+  return [...new FormData(form)];
+}
+
 function content(form) {
-  return new URLSearchParams(new FormData(form)).toString();
+  return new URLSearchParams(fieldsOf(form)).toString();
+}
+
+// Whoever was signed out when they sent a form finds it as they left it. After a refusal the server
+// has filled it in.
+function restoreDraft() {
+  const draft = JSON.parse(sessionStorage.getItem(DRAFT));
+  sessionStorage.removeItem(DRAFT);
+  const isSaved = new URLSearchParams(location.search).has("saved");
+  if (draft?.instructor !== instructor || isSaved || forms.some(isUnsaved)) return;
+  const form = forms.find((other) => other.getAttribute("action") === draft.action);
+  if (!form) return;
+  const values = Map.groupBy(draft.fields, ([name]) => name);
+  for (const field of form.elements) {
+    if (!field.name || field.type === "hidden") continue;
+    const texts = (values.get(field.name) ?? []).map(([, text]) => text);
+    if (field.type === "checkbox") field.checked = texts.includes(field.value);
+    else if (texts.length) [field.value] = texts;
+  }
+  showState(form);
 }
 
 // A form that was refused is unsaved from the start.
@@ -65,3 +92,6 @@ function showSelected() {
     parentElement.textContent.trim());
   selected.textContent = names.length ? `Selected: ${names.join(", ")}` : "";
 }
+
+restoreDraft();
+showSelected();

@@ -144,6 +144,35 @@ async def test_a_saved_profile_reaches_open_boards_and_unsaved_changes_are_guard
     assert blocked == booked.ends_at
 
 
+async def test_a_profile_sent_after_the_session_ended_is_still_typed_after_signing_in(
+    open_page: Open, pool: Pool
+) -> None:
+    anna, dora = [await factories.instructor(pool, name) for name in ("Anna", "Dora")]
+    page = await open_page("/teach/profile", anna)
+    bio, unsaved = page.get_by_label("Bio"), page.locator("#profile [data-status]")
+    for is_own in (False, True):  # Anna's page, then Dora's
+        await bio.fill("A long text")
+        await page.get_by_label("Harlem", exact=True).check()
+        await page.get_by_label("Minimum notice").select_option("3 days")
+        await page.context.clear_cookies()
+        await page.get_by_role("button", name="Save profile").click()
+        await page.get_by_label("E-mail").fill(dora.email)
+        await page.get_by_label("Password").fill(factories.PASSWORD)
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("h1")).to_have_text("Profile and services")
+        # Not what somebody else has typed on this computer.
+        await expect(bio).to_have_value("A long text" if is_own else "")
+        await expect(unsaved).to_have_text("Unsaved changes" if is_own else "")
+    await expect(page.locator("#areas-selected")).to_have_text("Selected: Harlem")
+    await page.get_by_role("button", name="Save profile").click()
+    await expect(page.get_by_text("Your profile is saved.")).to_be_visible()
+    stored = await instructor.own(pool, dora.id)
+    assert (stored.bio, stored.areas) == ("A long text", ["harlem"])
+    assert stored.min_advance_minutes == 3 * 24 * 60
+    await page.goto("/teach/profile")
+    await expect(unsaved).to_have_text("")
+
+
 async def test_a_service_is_offered_withdrawn_and_offered_again_without_scripts(
     open_page: Open, pool: Pool
 ) -> None:
