@@ -54,6 +54,7 @@ def _name(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name), Field(min_length=1, max_length=MAX_NAME)]
+Zone = Annotated[str, Field(max_length=100), AfterValidator(time_zones.unambiguous)]
 
 
 @dataclass(frozen=True)

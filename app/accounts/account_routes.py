@@ -22,7 +22,7 @@ class Profile(BaseModel):
     """Fields that are left out stay unchanged."""
 
     full_name: accounts.Name | None = None
-    time_zone: str | None = Field(None, max_length=100)
+    time_zone: accounts.Zone | None = None
     clock: Clock | None = None
 
 

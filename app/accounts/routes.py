@@ -28,7 +28,7 @@ class Registration(BaseModel):
     full_name: accounts.Name
     password: str = Field(max_length=1000)
     role: Role
-    time_zone: str = Field(accounts.DEFAULT_ZONE, max_length=100)
+    time_zone: accounts.Zone = accounts.DEFAULT_ZONE
     next: str | None = Field(None, json_schema_extra=FORM_ONLY)
 
     @field_validator("password")

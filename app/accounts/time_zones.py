@@ -19,6 +19,19 @@ _USUAL = {
     "Pacific/Honolulu": "Honolulu, Hawaii",
 }
 
+# Postgres reads these names as abbreviations, which have no daylight saving.
+_PLACES_OF_ABBREVIATIONS = {
+    "CET": "Europe/Brussels",
+    "EET": "Europe/Athens",
+    "MET": "Europe/Brussels",
+    "WET": "Europe/Lisbon",
+}
+
+
+def unambiguous(name: str) -> str:
+    """The name that means the same zone to Python and to Postgres."""
+    return _PLACES_OF_ABBREVIATIONS.get(name, name)
+
 
 @cache
 def names() -> frozenset[str]:

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -148,6 +150,18 @@ async def test_an_invalid_name_is_refused_in_a_sentence(
 ) -> None:
     answer = await client.post("/api/auth/register", json=BEN | {"full_name": name})
     assert answer.json()["detail"] == sentence
+
+
+async def test_a_zone_means_the_same_to_python_and_to_postgres(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    summer = datetime(2027, 7, 1, 12, tzinfo=UTC)
+    for name in ("CET", "EET", "MET", "WET", "EST", "Etc/GMT+5", "America/New_York"):
+        body = BEN | {"email": f"{uuid4()}@example.com", "time_zone": name}
+        zone = (await client.post("/api/auth/register", json=body)).json()["account"]["time_zone"]
+        local = await pool.fetchval("select $1::timestamptz at time zone $2", summer, zone)
+        assert local == summer.astimezone(ZoneInfo(name)).replace(tzinfo=None), name
+        client.cookies.clear()
 
 
 async def test_a_validation_error_comes_before_a_taken_address(client: httpx.AsyncClient) -> None:
