@@ -292,7 +292,7 @@ async def rush(stack: Stack, *, quick: bool) -> list[Result]:
     """Two hundred students book one time at once, and then repeatedly."""
     students = await accounts.signed_in(stack, "rush", CROWD)
     (offer,) = await accounts.instructors(stack.pool, "rush", 1, first=accounts.today())
-    rounds, seconds = (3, 2.0) if quick else (10, 5.0)
+    rounds, seconds = (3, 0.5) if quick else (10, 5.0)
     starts = accounts.half_hours(3, 2)
     http, bare = [], []
     async with over_http(stack, CROWD) as book, direct(stack) as floor:
@@ -342,7 +342,7 @@ async def rush(stack: Stack, *, quick: bool) -> list[Result]:
             slowest < DEADLOCK_SECONDS,
         ),
         Result(
-            f"refusals with alternatives for a taken time, {CROWD} at once, for {seconds:.0f} s",
+            f"refusals with alternatives for a taken time, {CROWD} at once, for {seconds:g} s",
             f"{refusals:,.0f}/s",
             f"{floor_refusals:,.0f}/s (direct, without alternatives)",
             f"{refusals / floor_refusals:.2f}",
