@@ -364,6 +364,7 @@ routes = [
         description="The response does not tell whether there is such an account.",
         body=ResetRequest,
         form=True,
+        form_page="/reset-password",
         status=202,
     ),
     Call(
@@ -381,6 +382,7 @@ routes = [
         "Set a new password",
         body=Reset,
         form=True,
+        form_page="/reset-password",
         status=204,
     ),
     Call(

@@ -48,11 +48,12 @@ def _current_address(request: StarletteRequest) -> str:
 
 
 async def _form_page(request: Request) -> str | None:
-    """The page with the form: its `_page` field, else the Referer."""
+    """The page with the form: its `_page` field, else the Referer, else the one of the call."""
     page_field = await internal_field(request, "_page")
     _, _, referer = request.headers.get("referer", "").partition("://")
     _, slash, path = referer.partition("/")
-    return local_path(page_field or slash + path, "") or None
+    default: str = getattr(request.scope.get("route"), "form_page", "")  # of an app.web.Call
+    return local_path(page_field or slash + path, default) or None
 
 
 async def _render_form(request: Request, form_page: str, error: refusal.Refusal) -> Response:

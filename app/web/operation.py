@@ -20,7 +20,7 @@ class Call(Route):
     limits, an invalid request, an outage) follows from the handler's access and the models.
 
     `returns`: the type of the JSON, None for an empty body. `form`: it also accepts a form, and
-    redirects it. `parameters`: the types of those in the path that are not UUIDs. `reserved`: a
+    redirects it. `form_page`: the form's page, if the request names none. `parameters`: the types of those in the path that are not UUIDs. `reserved`: a
     word that has its own path, and so does not match `{id}`. `cached`: it has an ETag, and answers
     a matching If-None-Match with 304."""
 
@@ -35,6 +35,7 @@ class Call(Route):
         query: type[BaseModel] | None = None,
         body: type[BaseModel] | None = None,
         form: bool = False,
+        form_page: str = "",
         returns: Any = None,
         status: int = 200,
         refusals: Sequence[Refused] = (),
@@ -55,6 +56,7 @@ class Call(Route):
         self.query = query
         self.body = body
         self.form = form
+        self.form_page = form_page
         self.returns = returns
         self.status = status
         self.refusals = refusals

@@ -72,3 +72,17 @@ async def test_a_refused_registration_keeps_everything_but_the_password(
         "full_name": "Ben",
         "email": "ben@example.com",
     }.items() <= form.fields.items()
+
+
+async def test_a_refused_form_that_names_no_page_is_shown_again(client: httpx.AsyncClient) -> None:
+    credentials = {"email": "ben@example.com", "password": "not the right one"}
+    for path, status, title in (
+        ("/api/auth/login", 401, "Sign in"),
+        ("/api/auth/register", 422, "Create an account"),
+        ("/api/auth/password-reset/confirm", 422, "Forgot your password?"),
+    ):
+        answer = await client.post(path, data=credentials)
+        assert answer.status_code == status
+        assert f"<h1>{title}</h1>" in answer.text
+        assert 'value="ben@example.com"' in answer.text
+        assert credentials["password"] not in answer.text
