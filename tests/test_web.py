@@ -65,6 +65,15 @@ async def test_a_refused_form_without_a_valid_referer_gets_an_error_page(
     assert "service_id: Field required" in answer.text
 
 
+async def test_a_form_without_a_session_leads_through_sign_in_to_a_page(
+    client: httpx.AsyncClient,
+) -> None:
+    for page, target in (({}, "%2F"), ({"_page": "/services?q=x"}, "%2Fservices%3Fq%3Dx")):
+        answer = await client.post("/api/holds", data={"note": "x", **page})
+        assert answer.status_code == 303
+        assert answer.headers["location"] == f"/login?next={target}"
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -31,7 +31,8 @@ async def render_refusal(request: StarletteRequest, error: Exception) -> Respons
     if is_form(typed_request) and not isinstance(error, refusal.InternalError):
         form_page = await _form_page(typed_request)
     if type(error) is refusal.NotSignedIn:
-        next_page = quote(form_page or _current_address(request), safe="")
+        # The address of a call is no page.
+        next_page = quote(form_page or ("/" if is_api else _current_address(request)), safe="")
         return RedirectResponse(f"/login?next={next_page}", HTTPStatus.SEE_OTHER)
     if isinstance(error, refusal.SecondFactorMissing):
         return RedirectResponse("/account?done=factor-needed#second-factor", HTTPStatus.SEE_OTHER)
