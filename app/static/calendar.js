@@ -14,6 +14,7 @@ import { announce, announceTogether, follow } from "./status.js";
 import { Tools, send } from "./tools.js";
 
 const WIDE = matchMedia("(min-width: 700px)");
+const DRAFT = "week-draft"; // a week with unsaved changes, and whose it is
 const REFRESH_MS = 10 * 60_000; // because no message says that time has passed
 const root = document.getElementById("calendar");
 const { instructor, zone } = root.dataset;
@@ -30,6 +31,7 @@ let undoable = null; // {start, days} before the last save
 let isSaving = false;
 
 const find = (selector) => root.querySelector(selector);
+const isSignedOut = () => document.documentElement.dataset.session === "ended";
 const dataOf = (page) => JSON.parse(page.getElementById("page-data").textContent);
 
 // ---- the page: drawn by the server, also for another week
@@ -38,6 +40,7 @@ function begin() {
   data = dataOf(document);
   setServerTime(Date.parse(data.now));
   week = new Week(data.week, find("#view").dataset.today);
+  restoreDraft();
   // An address without a week means another one from Monday on.
   address = `${location.pathname}?week=${week.start}`;
   history.replaceState(null, "", address);
@@ -50,6 +53,23 @@ function begin() {
   prepareTools();
   draw();
   showView();
+}
+
+// Unsaved changes survive leaving the page to sign in again.
+function keepDraft() {
+  if (!isSignedOut() || !week.isChanged) return;
+  const { start, version, saved, days } = week;
+  sessionStorage.setItem(DRAFT, JSON.stringify({ instructor, start, version, saved, days }));
+}
+
+function restoreDraft() {
+  const draft = JSON.parse(sessionStorage.getItem(DRAFT));
+  sessionStorage.removeItem(DRAFT);
+  if (draft?.instructor !== instructor || draft.start !== week.start) return;
+  const { start, version, saved, days } = draft;
+  week = new Week({ start, version, days: saved }, week.today);
+  week.days = days;
+  week.refresh(data.week);
 }
 
 function draw() {
@@ -315,7 +335,10 @@ root.addEventListener("click", (event) => {
   return showView();
 });
 addEventListener("popstate", onHistory);
-addEventListener("beforeunload", (event) => week.isChanged && event.preventDefault());
+addEventListener("beforeunload", (event) => {
+  if (week.isChanged && !isSignedOut()) event.preventDefault();
+});
+addEventListener("pagehide", keepDraft);
 WIDE.addEventListener("change", showView);
 new Tools(root, {
   begin: () => {

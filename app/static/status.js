@@ -67,7 +67,11 @@ export function follow(live, refresh) {
   live.addEventListener("ended", ({ detail: { reason } }) => {
     document.documentElement.dataset.session = "ended";
     for (const dialog of document.querySelectorAll("dialog[data-personal]")) dialog.close();
-    document.getElementById("session-ended").hidden = false;
+    const notice = document.getElementById("session-ended");
+    notice.hidden = false;
+    // Scripts may have changed the address since the server drew the link.
+    const next = location.pathname + location.search;
+    notice.querySelector("a").href = `/login?${new URLSearchParams({ next })}`;
     const sentence = reason === "expired" ? "Your session has ended." : "You were signed out.";
     announce(`${sentence} Sign in again.`);
   });

@@ -236,6 +236,27 @@ async def first_with_a_conflict(*pages: Page) -> Page:
     raise AssertionError("No window shows a conflict.")
 
 
+async def test_unsaved_changes_survive_signing_in_again(open_page: Open, pool: Pool) -> None:
+    anna = await factories.instructor(pool, "Anna", days=0)
+    monday = next_monday(anna)
+    page = await calendar(open_page, anna, monday)
+    await page.get_by_role("link", name="Later").click()
+    later = monday + 7 * DAY
+    await expect(ranges(page, later)).to_have_count(0)
+    await drag(page, (later, 9.1), (later, 11.9))
+    await expect(ranges(page, later)).to_have_text("9 am–12 pm")
+    await pool.execute("update session set revoked_at = now()")
+    await page.get_by_role("link", name="Sign in again").click()
+    await page.get_by_label("E-mail").fill(anna.email)
+    await page.get_by_label("Password").fill(factories.PASSWORD)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(ranges(page, later)).to_have_text("9 am–12 pm")
+    await save(page)
+    await page.reload()
+    await expect(ranges(page, later)).to_have_text("9 am–12 pm")
+    await expect(page.get_by_role("button", name="Save week")).to_be_hidden()
+
+
 async def test_without_the_grid_the_list_does_the_same(open_page: Open, pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", days=0)
     monday = next_monday(anna)
