@@ -182,7 +182,12 @@ async function save() {
   showState();
   if (error.code === "VERSION_CONFLICT") return resolveConflict(error.week);
   const [, day, index, edge] = (error.field ?? "").split(".");
-  if (day) list.showError({ day, index, edge, detail: error.detail });
+  if (day) {
+    // The list may have ranges in another order.
+    const sentEdge = body.days[day]?.[index]?.[edge];
+    const row = week.days[day]?.findIndex((range) => range[edge] === sentEdge);
+    list.showError({ day, index: row, edge, detail: error.detail });
+  }
   bar.fail(error.detail);
   return false;
 }

@@ -2,7 +2,8 @@
 windows, an unreachable server."""
 
 import asyncio
-from datetime import timedelta
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import Dialog, Page, expect
@@ -12,7 +13,15 @@ from app.db import Pool
 from app.web import utc_now
 from tests import factories
 from tests.browser.board import book, expect_not_free, time_button
-from tests.browser.calendar import calendar, drag, next_monday, ranges, save, status
+from tests.browser.calendar import (
+    calendar,
+    drag,
+    next_monday,
+    phone_calendar,
+    ranges,
+    save,
+    status,
+)
 from tests.browser.conftest import Open
 
 DAY = timedelta(days=1)
@@ -255,6 +264,31 @@ async def test_unsaved_changes_survive_signing_in_again(open_page: Open, pool: P
     await page.reload()
     await expect(ranges(page, later)).to_have_text("9 am–12 pm")
     await expect(page.get_by_role("button", name="Save week")).to_be_hidden()
+
+
+async def test_an_edge_that_the_clocks_skip_is_marked_where_it_was_entered(
+    open_page: Open, pool: Pool
+) -> None:
+    anna = await factories.instructor(pool, "Anna", days=0)
+    zone = ZoneInfo(anna.time_zone)
+
+    def midnight(day: date) -> float:
+        return datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
+
+    days = (anna.day(number) for number in range(2, 400))
+    night = next(day for day in days if midnight(day + DAY) - midnight(day) == 23 * 3_600)
+    page = await phone_calendar(open_page, anna, night - night.weekday() * DAY)
+    item = page.locator(f"#days [data-day='{night}']")
+    for count, (start, end) in enumerate((("10:00", "16:00"), ("01:00", "02:30"))):
+        await item.locator("[data-add]").click()
+        row = item.locator(".range").nth(count)
+        await row.locator("[data-edge=end]").select_option(end)
+        await row.locator("[data-edge=start]").select_option(start)
+    await page.get_by_role("button", name="Save week").click()
+    await expect(item.locator(".error")).to_contain_text("the clocks skip that time")
+    invalid = item.locator("[aria-invalid]")
+    await expect(invalid).to_have_count(1)
+    await expect(invalid).to_have_value("02:30")
 
 
 async def test_without_the_grid_the_list_does_the_same(open_page: Open, pool: Pool) -> None:
