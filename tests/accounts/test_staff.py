@@ -143,6 +143,13 @@ async def test_an_instructor_can_also_become_a_student(
     assert (await anna.book(dora, "10:00")).status_code == 403
     page = await client.get("/account", headers=anna.headers)
     assert "Become a student" in page.text
+    page = await client.get("/lessons", headers=anna.headers)
+    assert page.status_code == 403
+    assert "This page is for students." in page.text
+    form = {**anna.headers, "Content-Type": "application/x-www-form-urlencoded"}
+    answer = await client.post("/api/students/me", content="next=/lessons", headers=form)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/lessons")
+    assert (await client.get("/lessons", headers=anna.headers)).status_code == 200
     for _ in range(2):
         answer = await anna.post("/api/students/me")
         assert (answer.status_code, answer.json()["roles"]) == (201, ["instructor", "student"])
