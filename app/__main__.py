@@ -36,6 +36,7 @@ from app.migrate import (
 )
 from app.refusal import Unavailable
 from app.settings import Settings, SettingsError, read
+from app.settings import settings as settings_of_process
 
 log = structlog.get_logger("command")
 
@@ -262,7 +263,7 @@ def _worker(_: argparse.Namespace) -> None:
 
 def _process_settings(name: str) -> Settings:
     """The settings of one process, when its database is reachable. Raises SettingsError."""
-    settings = read()
+    settings = settings_of_process()
     logs.configure(settings, name)
     descriptors.raise_limit()
     for setting, example in (

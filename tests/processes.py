@@ -3,6 +3,7 @@ environment. Importing the product takes half a second of CPU, so they are forks
 has imported it (tests/preloaded.py). tests/test_up.py also starts `python -m app` itself."""
 
 import contextlib
+import http.client
 import importlib
 import multiprocessing
 import os
@@ -18,8 +19,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import IO, Any
-
-import httpx
 
 from app.embedded import preflight
 from app.settings import Settings, environment
@@ -207,11 +206,11 @@ class Starter:
         """Starts `python -m app <name> <arguments>`. `serve` is ready on return; it listens on this
         port, or a free one. `descriptors` limits open files; `changed` overrides settings."""
         with contextlib.ExitStack() as stack:
-            url, listener = "", None
+            url, port, listener = "", 0, None
             if name == "serve" and "--port" not in arguments:
                 port = listen_on or free_port()
                 listener = stack.enter_context(preflight.listening_socket("127.0.0.1", port))
-                url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+                url = f"http://127.0.0.1:{port}"
             running = fork(
                 name,
                 command,
@@ -223,7 +222,7 @@ class Starter:
             )
         self._started.append(running)
         if url:
-            until(lambda: running.status is not None or _ready(url), f"{name} to be ready")
+            until(lambda: running.status is not None or _ready(port), f"{name} to be ready")
             assert running.status is None, running.log
         return running
 
@@ -232,12 +231,14 @@ class Starter:
             running.close()
 
 
-def _ready(url: str) -> bool:
-    try:
-        # Reading the certificates that `verify` needs takes as long as the start of a process.
-        return httpx.get(f"{url}/health/ready", timeout=2, verify=False).status_code == 200
-    except httpx.TransportError:
-        return False
+def _ready(port: int) -> bool:
+    """Without httpx, which prepares for TLS on each call."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=2)) as client:
+        try:
+            client.request("GET", "/health/ready")
+            return client.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
 
 
 def free_port() -> int:
