@@ -10,6 +10,7 @@ from app.bookings import cancellation
 from app.db import Pool
 from app.web import utc_now
 from tests import factories
+from tests.browser.axe import AXE
 from tests.browser.board import book, hold
 from tests.browser.conftest import Open
 from tests.factories import Account, Instructor
@@ -94,14 +95,14 @@ async def pages(pool: Pool, anna: Instructor, ben: Account) -> list[tuple[str, A
 async def visit_all(
     open_page: Open, pool: Pool, anna: Instructor, ben: Account, **options: Any
 ) -> AsyncIterator[tuple[str, Page]]:
-    """Every page, in one browser context per account, because a new context costs more than most
-    pages."""
+    """Every page, with axe, in one browser context per account, because a new context costs more
+    than most pages."""
     opened: dict[Account | None, Page] = {}
     for path, account in await pages(pool, anna, ben):
-        if account in opened:
-            await opened[account].goto(path)
-        else:
-            opened[account] = await open_page(path, account, **options)
+        if account not in opened:
+            opened[account] = await open_page("about:blank", account, **options)
+            await opened[account].add_init_script(AXE)
+        await opened[account].goto(path)
         yield path, opened[account]
 
 

@@ -6,7 +6,7 @@ from playwright.async_api import Page
 
 from app.db import Pool
 from tests import factories
-from tests.browser.axe import COLOR_RULES, load, run
+from tests.browser.axe import COLOR_RULES, run
 from tests.browser.conftest import Open
 from tests.browser.every_page import LONG_NAME, town, visit_all
 
@@ -69,7 +69,6 @@ OPEN = "(all) => all.forEach((details) => { details.open = true; })"
 async def violations(page: Page) -> list[tuple[Any, ...]]:
     """What axe finds on a wide and a narrow screen. Colors are the same on both."""
     await page.locator("details").evaluate_all(OPEN)
-    await load(page)
     result: list[tuple[Any, ...]] = []
     looks: tuple[tuple[int, Any, tuple[str, ...]], ...] = (
         (390, "light", ()),
