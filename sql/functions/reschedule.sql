@@ -1,7 +1,7 @@
 -- Moves a confirmed lesson, under all the rules of a new one. The old time is free as soon as the
 -- new one is taken. A null p_minutes keeps the lesson's length, even if it is no longer offered.
--- Moving a lesson back within the grace period undoes the last move: it needs no notice and
--- restores the free cancellation.
+-- Moving a lesson back within the grace period undoes the last move: it needs no notice, restores
+-- the free cancellation, and its length need not be offered anymore.
 create function reschedule_booking(
   p_student uuid, p_booking uuid, p_start timestamptz, p_minutes integer, p_now timestamptz,
   p_key text, p_fingerprint bytea,
@@ -56,8 +56,8 @@ begin
     v_calendar.min_advance_minutes := 0;
   end if;
   select s.* into v_service from service s where s.id = v_before.service_id;
-  if v_minutes = v_length then
-    v_service.durations_minutes := v_service.durations_minutes || v_length;
+  if v_minutes = v_length or v_undoes then
+    v_service.durations_minutes := v_service.durations_minutes || v_minutes;
   end if;
   refusal := lesson_refusal(
     p_student, v_service, v_calendar, p_start, v_minutes, null, null, p_now);
@@ -89,7 +89,7 @@ begin
         when v_undoes then b.moved_free_cancel_until
         when p_now > b.free_cancel_until then b.free_cancel_until  -- late stays late
         else least(p_start, greatest(p_start - make_interval(hours => b.free_cancel_hours),
-                                     b.created_at + cancellation_grace()))
+                                     booked_at(b) + cancellation_grace()))
       end,
       -- An undo cannot be undone: otherwise, moving back and forth would evade the notice forever.
       moved_at = case when not v_undoes then p_now end,
@@ -104,4 +104,12 @@ begin
   perform forget_next_start(v_after.instructor_id);
   booking := answer_of(p_booking, p_student, p_key, p_fingerprint, p_now);
 end
+$$;
+
+-- When a lesson was booked: for one that began as a hold, its confirmation.
+create function booked_at(p_booking booking) returns timestamptz
+language sql stable as $$
+  select coalesce(max(a.at), p_booking.created_at)
+  from booking_audit a
+  where a.booking_id = p_booking.id and a.event = 'confirmed'
 $$;

@@ -101,8 +101,15 @@ begin
       from live_holds(p_student, p_now) as h;
       refusal := case when v_holds >= max_holds() then 'HOLD_LIMIT' end;
     end if;
-    if refusal is null and p_max_upcoming is not null and not v_replaces then
-      detail := too_many_upcoming(p_student, p_max_upcoming, p_now);
+    if refusal is null and p_max_upcoming is not null then
+      detail := too_many_upcoming(
+        p_student, p_max_upcoming, p_now,
+        case when v_replaces then array(
+          select h.id
+          from replaced_holds(
+            v_service.instructor_id, p_student, v_during, v_blocked, p_held_until is not null,
+            p_now) as h
+        ) end);
       refusal := case when detail is not null then 'RATE_LIMITED' end;
     end if;
   end if;
@@ -205,14 +212,18 @@ end
 $$;
 
 -- The detail of RATE_LIMITED for a student with p_limit or more upcoming lessons and holds: their
--- number, and the seconds until the first of them ends. Null if there are fewer.
-create function too_many_upcoming(p_student uuid, p_limit integer, p_now timestamptz) returns jsonb
+-- number, and the seconds until the first of them ends. Null if there are fewer. p_replaced: holds
+-- that do not count, because the new lesson replaces them.
+create function too_many_upcoming(
+  p_student uuid, p_limit integer, p_now timestamptz, p_replaced uuid[]
+) returns jsonb
 language sql stable as $$
   select jsonb_build_object(
     'upcoming', count(*), 'seconds', extract(epoch from min(upper(b.during)) - p_now))
   from booking b
   where b.student_id = p_student and b.occupies_time and b.during && tstzrange(p_now, null)
     and (b.state = 'confirmed' or b.state = 'held' and b.held_until > p_now)
+    and (p_replaced is null or b.id <> all (p_replaced))
   having count(*) >= p_limit
 $$;
 

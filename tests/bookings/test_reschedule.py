@@ -9,6 +9,7 @@ from limits import RateLimitItemPerHour
 
 from app import limits, refusal, wire
 from app.bookings import booking, cancellation, reschedule
+from app.bookings import hold as bookings_hold
 from app.bookings.booking import Booking
 from app.db import Pool
 from app.settings import Settings
@@ -226,6 +227,30 @@ async def test_a_lesson_that_is_moved_while_late_stays_late(pool: Pool) -> None:
     assert cancelled.late
 
 
+async def test_a_moved_lesson_keeps_the_five_minutes_after_its_confirmation(pool: Pool) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    start = anna.at("12:00", day=2)
+    now = start - timedelta(hours=3)
+    arguments: dict[str, Any] = {"location_type": None, "location": "12 Main St", "note": ""}
+    mine = await bookings_hold.create(
+        pool,
+        ben.id,
+        service_id=anna.service_id,
+        start=start,
+        minutes=60,
+        seconds=300,
+        now=now,
+        **arguments,
+    )
+    confirmed_at = now + timedelta(minutes=4)
+    lesson = await bookings_hold.confirm(pool, ben.id, mine.id, now=confirmed_at, **arguments)
+    assert lesson.free_cancel_until == confirmed_at + timedelta(minutes=5)
+    after = await moved(
+        pool, lesson, start + timedelta(hours=1), now=confirmed_at + timedelta(minutes=2)
+    )
+    assert after.free_cancel_until == lesson.free_cancel_until
+
+
 async def test_a_moved_lesson_keeps_the_policy_it_was_booked_on(pool: Pool) -> None:
     anna = await factories.instructor(pool, "Anna", free_cancel_hours=24)
     ben = await factories.student(pool, "Ben")
@@ -258,6 +283,19 @@ async def test_undoing_a_move_needs_no_notice_and_restores_the_free_cancellation
     assert near.free_cancel_until < now
     back = await moved(pool, near, second.starts_at, now=now + timedelta(minutes=1))
     assert back.free_cancel_until == second.free_cancel_until
+
+
+async def test_an_undo_restores_a_length_that_is_no_longer_offered(pool: Pool) -> None:
+    anna = await factories.instructor(pool, "Anna", durations=[30, 60])
+    ben = await factories.student(pool, "Ben")
+    lesson = await reserve(pool, ben, anna, anna.at("10:00", day=5), minutes=60)
+    shorter = await moved(pool, lesson, anna.at("14:00", day=5), 30)
+    await pool.execute("update service set durations_minutes = '{30}'")
+    with pytest.raises(refusal.DurationNotOffered):
+        await moved(pool, shorter, anna.at("11:00", day=5), 60)
+    undone = await moved(pool, shorter, lesson.starts_at, 60)
+    assert (undone.starts_at, undone.ends_at) == (lesson.starts_at, lesson.ends_at)
+    assert undone.price_cents == lesson.price_cents
 
 
 async def test_an_undo_cannot_be_undone(pool: Pool) -> None:

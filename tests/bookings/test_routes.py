@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ from app.db import Pool
 from app.settings import Settings
 from tests import factories
 from tests.bookings.browser import Browser, browser
+from tests.bookings.reservations import hold
 from tests.conftest import visiting
 from tests.factories import Instructor
 
@@ -347,6 +349,11 @@ async def test_a_student_has_at_most_sixty_lessons_ahead(
             assert (answer.status_code, answer.json()["code"]) == (429, "RATE_LIMITED")
             assert answer.json()["detail"].startswith("You have 60 lessons ahead")
             assert 3600 < int(answer.headers["retry-after"]) < 3 * 86400
+        # Also if an expired hold is replaced.
+        carl = await factories.student(pool, "Carl")
+        expired_at = datetime.now(UTC) - timedelta(seconds=1)
+        await hold(pool, carl, cora, cora.at("16:00", day=2), expired_at)
+        assert (await ben.book(cora, "16:00")).status_code == 429
         await pool.execute(
             """update booking set state = 'cancelled'
                where id = (select id from booking where student_id = $1 limit 1)""",
