@@ -66,8 +66,10 @@ _CHANGEABLE = (
 async def find(db: Db, instructor_id: UUID) -> Instructor:
     """The public profile. Raises NotFound, also after the instructor has stopped teaching."""
     instructor = await _instructor.first(db, id=instructor_id)
-    if instructor is None or not instructor.is_active:
+    if instructor is None:
         raise refusal.NotFound
+    if not instructor.is_active:
+        raise refusal.NotFound("This instructor doesn’t take new bookings.")
     return instructor
 
 

@@ -135,10 +135,14 @@ def _can_undo(terms: Terms, now: datetime) -> bool:
 
 @web.may("view_own_bookings")
 async def book_again(request: Request, account: SignedIn) -> Response:
-    """To the instructor's page: the same service and length, in the week of the next free time."""
+    """To the instructor's page: the same service and length, in the week of the next free time. If
+    the instructor has stopped teaching, to others who offer the service."""
     pool, now = request.state["pool"], request.state["now"]()
     lesson = await booking.find(pool, web.path_id(request), viewer=account.account_id)
-    profile = await instructor.find(pool, lesson.instructor_id)
+    profile = await instructor.own(pool, lesson.instructor_id)
+    if not profile.is_active:
+        others = formatting.address("/search", q=lesson.service_name)
+        return RedirectResponse(others, HTTPStatus.SEE_OTHER)
     pair = (profile.id, lesson.duration_minutes)
     start = (await next_start.of(pool, [pair], now=now)).get(pair)
     first = None

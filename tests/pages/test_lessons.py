@@ -7,6 +7,7 @@ from uuid import uuid4
 import httpx
 
 from app.bookings import cancellation
+from app.catalog import instructor
 from app.db import Pool
 from app.pages import timeline
 from app.web import utc_now
@@ -131,6 +132,22 @@ async def test_a_cancellation_is_confirmed_and_leads_to_the_next_free_times(
     await sign_in(client, await factories.student(pool, "Cleo"))
     page = await visit(client, f"/lessons?cancelled={lesson.id}")
     assert "Cancelled: Piano" not in page.text
+
+
+async def test_a_lesson_of_an_instructor_who_stopped_is_booked_again_with_others(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    cora = await factories.instructor(pool, "Cora")
+    lesson = await book(pool, anna, ben, day=3)
+    await sign_in(client, ben)
+    await instructor.stop(pool, anna.id)
+    response = await client.get(f"/lessons/{lesson.id}/again")
+    assert response.headers["location"] == "/search?q=Piano"
+    assert f"/instructors/{cora.id}" in (await client.get(response.headers["location"])).text
+    profile = await client.get(f"/instructors/{anna.id}")
+    assert profile.status_code == 404
+    assert "This instructor doesn’t take new bookings." in profile.text
 
 
 async def test_the_day_and_the_hours_of_a_lesson_are_separate_words(
