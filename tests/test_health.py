@@ -23,6 +23,7 @@ from realtime.subscriber import Subscriber
 from tests import factories
 from tests.cluster import TEMPLATE, Server
 from tests.conftest import RedisServer, visiting
+from tests.forms import Page
 from tests.health import wait_until_ready
 
 
@@ -110,6 +111,25 @@ async def test_without_postgres_it_is_not_ready(
         assert (await client.get("/health/live")).status_code == 200
         postgres_server.start()
         await wait_until_ready(client, 200)
+
+
+async def test_without_postgres_a_page_can_be_loaded_again(
+    settings: Settings, postgres_server: Server
+) -> None:
+    database_url = SecretStr(postgres_server.cluster.database(TEMPLATE))
+    async with visiting(settings.model_copy(update={"database_url": database_url})) as client:
+        postgres_server.kill()
+        answer = await client.get("/search?q=piano")
+        assert answer.status_code == 503
+        page = Page(answer)
+        assert "This page can’t be loaded right now." in page.text
+        assert "whether it went through" not in page.text
+        assert page.links["Try again"] == "/search?q=piano"
+        # A form may have changed something.
+        form = {"email": "ben@example.com", "password": "long enough", "_page": "/login"}
+        answer = await client.post("/api/auth/login", data=form)
+        assert answer.status_code == 503
+        assert "whether it went through" in Page(answer).text
 
 
 @pytest.fixture

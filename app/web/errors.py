@@ -10,7 +10,7 @@ from starlette.routing import Match, Route
 
 from app import refusal
 from app.web import security_log
-from app.web.parsing import internal_field, is_form
+from app.web.parsing import SAFE, internal_field, is_form
 from app.web.responses import json, local_path, page
 from app.web.state import Request
 
@@ -39,7 +39,7 @@ async def render_refusal(request: StarletteRequest, error: Exception) -> Respons
     if form_page is not None:
         response = await _render_form(typed_request, form_page, error)
     else:
-        response = page(typed_request, "refusal.html", status=error.status, error=error)
+        response = _refusal_page(typed_request, error)
     response.headers.update(headers)
     return response
 
@@ -86,4 +86,9 @@ async def _render_form(request: Request, form_page: str, error: refusal.Refusal)
                 break
             response.status_code = error.status
             return response
-    return page(request, "refusal.html", status=error.status, error=error)
+    return _refusal_page(request, error)
+
+
+def _refusal_page(request: Request, error: refusal.Refusal) -> Response:
+    is_read = request.method in SAFE
+    return page(request, "refusal.html", status=error.status, error=error, is_read=is_read)
