@@ -287,10 +287,13 @@ class Offer:
             if day.year == selection.today.year
             else f" ({formatting.short_day(day)}, {day.year})"
         )
-        sentence = f"{formatting.first_name(selection.instructor.name)} does not teach then{year}."
         if start > self.limits.latest:
-            return f"{sentence} Lessons can be booked up to {start_times.HORIZON.days} days ahead."
-        return sentence
+            days = start_times.HORIZON.days
+            return (
+                f"This time is too far ahead{year}. Lessons can be booked up to {days} days ahead."
+            )
+        # The board does not tell booked time from time without availability.
+        return f"{formatting.first_name(selection.instructor.name)} isn’t free then{year}."
 
     @property
     def alternatives(self) -> list[datetime]:

@@ -186,9 +186,12 @@ export class Offer {
     if (wasFree) return "This time has just been taken.";
     const year = day.slice(0, 4);
     const date = year === this.today.slice(0, 4) ? "" : ` (${shortDay(day)}, ${year})`;
-    const sentence = `${this.firstName} does not teach then${date}.`;
-    if (start <= latest) return sentence;
-    return `${sentence} Lessons can be booked up to ${HORIZON / 86_400_000} days ahead.`;
+    if (start > latest) {
+      const days = HORIZON / 86_400_000;
+      return `This time is too far ahead${date}. Lessons can be booked up to ${days} days ahead.`;
+    }
+    // The board does not tell booked time from time without availability.
+    return `${this.firstName} isn’t free then${date}.`;
   }
 
   // The nearest free starts of the loaded days, nearest first.

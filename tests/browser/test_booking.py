@@ -62,7 +62,7 @@ async def test_only_a_time_that_was_free_on_this_screen_is_called_taken_or_freed
     start = wire.instant(anna.at("09:00"))
     page = await open_page(f"/instructors/{anna.id}?minutes=30&start={start}", ben)
     await expect(page.locator("#live")).to_have_attribute("data-state", "live")
-    await expect(page.locator("#reason")).to_have_text("Anna does not teach then.")
+    await expect(page.locator("#reason")).to_have_text("Anna isn’t free then.")
     await expect(page.locator("#alternatives a")).to_have_count(5)
 
     # The message disappears with another choice, and is not true of that either.

@@ -137,10 +137,12 @@ async def test_a_time_that_is_not_free_is_explained_in_honest_words(
     anna = await factories.instructor(pool, "Anna Diaz")
     await sign_in(client, await factories.student(pool, "Ben"))
     far = anna.at("10:00", day=400)
+    await book(pool, anna, await factories.student(pool, "Cleo"), day=2)
     for start, sentence in (
-        (anna.at("20:00"), "Anna does not teach then."),
+        (anna.at("20:00"), "Anna isn’t free then."),
+        (anna.at("10:00", day=2), "Anna isn’t free then."),
         (anna.at("10:00", day=-1), "This time has passed."),
-        (far, f"Anna does not teach then ({formatting.short_day(far.date())}, {far.year}). "),
+        (far, f"This time is too far ahead ({formatting.short_day(far.date())}, {far.year}). "),
     ):
         page = await visit(client, f"/instructors/{anna.id}?start={wire.instant(start)}")
         assert sentence in page.text

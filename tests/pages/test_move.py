@@ -128,7 +128,7 @@ async def test_the_page_of_a_move_names_its_consequences_and_the_current_time(
     page = await visit(client, f"/lessons/{lesson.id}/move?start={at(anna, '12:00')}")
     assert "a lesson moved late stays late" in page.text
     page = await visit(client, f"/lessons/{lesson.id}/move?start={at(anna, '20:00')}")
-    assert "Anna does not teach then." in page.text
+    assert "Anna isn’t free then." in page.text
 
 
 async def test_a_lesson_that_cannot_be_moved_says_why(
