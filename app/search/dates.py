@@ -157,24 +157,24 @@ def _mark_dates(reading: Reading) -> None:
         _repeat_month,
         reading.text,
     )
-    # "5 and 7 december"
+    # "5 and 7 december", but not "at 5 or 6 dec 3"
+    month = rf"(?:of )?({_MONTH})( 20\d\d)?\b(?! {_LISTED_DAY})"
     reading.text = re.sub(
-        rf"({_LISTED_DAY}(?: (?:(?:or|and) )?{_LISTED_DAY})* (?:or|and) {_LISTED_DAY})"
-        rf" (?:of )?({_MONTH})\b",
-        lambda m: re.sub(r"(\d+)", rf"{m[2]} \1", m[1]),
+        rf"({_LISTED_DAY}(?: (?:(?:or|and) )?{_LISTED_DAY})* (?:or|and) {_LISTED_DAY}) {month}",
+        lambda m: re.sub(r"(\d+(?: (?:st|nd|rd|th))?)", rf"{m[2]} \1{m[3] or ''}", m[1]),
         reading.text,
     )
     # "dec 1-5": the month belongs to both days.
     reading.text = re.sub(
-        rf"\b({_MONTH}) {day} ?({_TO}) ?{day}"
+        rf"\b({_MONTH}) {day} ?({_TO}) ?{day}( 20\d\d)?"
         r"(?! ?(?:am|pm|:|dollar|minute))(?![\d:.])\b",
-        r"\1 \2 \3 \1 \4",
+        r"\1 \2\5 \3 \1 \4\5",
         reading.text,
     )
     # "1-5 december"
     reading.text = re.sub(
-        rf"(?<![\d:.$])\b{day} ?({_TO}) ?{day} (?:of )?({_MONTH})\b",
-        r"\4 \1 \2 \4 \3",
+        rf"(?<![\d:.$])\b{day} ?({_TO}) ?{day} {month}",
+        r"\4 \1\5 \2 \4 \3\5",
         reading.text,
     )
     _mark(

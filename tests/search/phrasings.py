@@ -164,6 +164,13 @@ PHRASINGS: list[tuple[str, dict[str, Any]]] = [
     ("piano dec 3, 5 and 7", several("piano", "2026-12-03", "2026-12-07")),
     ("piano 5 and 7 december", several("piano", "2026-12-05", "2026-12-07")),
     ("piano 5-7 december", several("piano", "2026-12-05", "2026-12-07")),
+    ("piano 5-7 december 2027", several("piano", "2027-12-05", "2027-12-07")),
+    ("piano dec 5-7 2027", several("piano", "2027-12-05", "2027-12-07")),
+    ("piano 5-7 dec 3", {"service": "piano", "date": "2026-12-03"}),
+    (
+        "piano at 5 or 6 dec 3",
+        {"service": "piano", "date": "2026-12-03", "from_time": "17:00", "to_time": "17:00"},
+    ),
     ("piano 5th to 7th of december", several("piano", "2026-12-05", "2026-12-07")),
     ("piano dec 3, 5, 7", several("piano", "2026-12-03", "2026-12-07")),
     ("piano december 3rd, 5th and 7th", several("piano", "2026-12-03", "2026-12-07")),
