@@ -92,7 +92,7 @@ def build(
             # own write.
             for instructor_id in calendars:
                 cache.changed(str(instructor_id))
-                live.hub.forget_boards(str(instructor_id))
+                live.hub.written(str(instructor_id))
             live.wakeup()
 
         try:

@@ -104,6 +104,7 @@ class Watch:
     calendar: "Calendar"
     view: View
     _sent: int | None  # at first, the version that the screen already has
+    writes: int  # of this process to the calendar, before the watch: its board must have them
     write: Callable[[bytes], object]
     caught_up: Callable[[bool], None]
     ready: bool = True  # its connection accepts frames
@@ -196,6 +197,7 @@ class Calendar:
         self._newest = 0
         self._gap_reported = False
         self._boards: dict[Window, Board] = {}
+        self.writes = 0  # of this process, while the calendar is followed
 
     @property
     def version(self) -> int | None:
@@ -306,7 +308,13 @@ class Calendar:
         self.catch_up_all()
 
     def forget_boards(self) -> None:
-        """Drops the cached boards, because not all changes have been or will be received."""
+        """Drops the cached boards, because changes may be lost from now on."""
+        self._boards.clear()
+
+    def written(self) -> None:
+        """This process has written a change, which is yet to be received. Boards that lack it, also
+        those that are being read, are not for later watches."""
+        self.writes += 1
         self._boards.clear()
 
     def drop_cache(self) -> None:
@@ -347,17 +355,17 @@ class Calendar:
 
     # ---- data from the loader
 
-    def board_loaded(self, window: Window, board: Board, *, keep: bool) -> None:
-        """Shows the board on every screen that waits for it. `keep`: changes are received, so the
-        board can be cached for other screens."""
+    def board_loaded(self, window: Window, board: Board, writes: int, *, keep: bool) -> None:
+        """Shows the board on every screen that waits for it. `writes`: those before the read began.
+        `keep`: changes are received, so the board can be cached for other screens."""
         if self._history is None:
             self._history = History(board.version)
         self._newest = max(self._newest, board.version)
-        if keep:
+        if keep and writes == self.writes:
             self._keep_board(window, board)
         view = self.views.get(window)
         for watch in tuple(view.out_of_step) if view else ():
-            if watch.sent is None and watch.ready:
+            if watch.sent is None and watch.ready and watch.writes <= writes:
                 watch.show(board)
             self.catch_up(watch)
         self._fetch_missing("board")

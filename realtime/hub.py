@@ -73,12 +73,11 @@ class Hub:
                 calendar.forget_boards()
                 self._cache.changed(calendar)
 
-    def forget_boards(self, instructor: str) -> None:
-        """Drops the cached boards of a calendar to which this process has just written: the change
-        is yet to be received."""
+    def written(self, instructor: str) -> None:
+        """This process has written to a calendar: later watches get boards with the change."""
         calendar = self.calendars.get(instructor)
         if calendar is not None:
-            calendar.forget_boards()
+            calendar.written()
             self._cache.changed(calendar)
 
     # ---- connections
@@ -199,9 +198,12 @@ class Hub:
         if skipped:
             self.accounts.refresh([calendar.id])
 
-    def board_loaded(self, calendar: Calendar, window: Window, board: Board) -> None:
-        """Shows a board of the current epoch on the screens that wait for it."""
-        calendar.board_loaded(window, board, keep=self.connected)
+    def board_loaded(
+        self, calendar: Calendar, window: Window, board: Board, writes: int = 0
+    ) -> None:
+        """Shows a board of the current epoch on the screens that wait for it. `writes`: the
+        calendar's when the read began."""
+        calendar.board_loaded(window, board, writes, keep=self.connected)
         self._cache.changed(calendar)
 
     def unavailable(self, calendar: Calendar) -> None:

@@ -93,6 +93,7 @@ class Loader:
             if window not in calendar.views:  # every screen has closed it meanwhile
                 self._requests.board_done(calendar, window)
                 continue
+            writes = calendar.writes
             try:
                 board = await self._read_board(calendar, window)
             except Exception as error:  # noqa: BLE001 — a screen must get an answer
@@ -107,7 +108,7 @@ class Loader:
             elif board.epoch != self._hub.epoch:
                 self._requests.reconcile_later(EPOCH_SECONDS)
             else:
-                self._hub.board_loaded(calendar, window, board)
+                self._hub.board_loaded(calendar, window, board, writes)
 
     async def _read_board(self, calendar: Calendar, window: Window) -> Board | None:
         row = await _board_message.first(

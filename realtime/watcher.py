@@ -132,7 +132,15 @@ class Watcher:
         version that the screen already has. `reconnected`: it was connected before."""
         # Registered before anything is read, so that nothing in between is lost.
         view = calendar.view(window)
-        watch = Watch(calendar, view, since, self.write, self._caught_up, ready=self.ready)
+        watch = Watch(
+            calendar,
+            view,
+            since,
+            calendar.writes,
+            self.write,
+            self._caught_up,
+            ready=self.ready,
+        )
         if reconnected and self.account_id and _now() - self._refreshed_at > RESUME_SECONDS:
             self._refresh_due = True
         self.unwatch(calendar.id)

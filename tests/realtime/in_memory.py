@@ -158,8 +158,8 @@ class Database:
         requests = self.requests
         if not requests.boards.empty() and (kind == 0 or not requests.histories):
             calendar, window = requests.boards.get_nowait()
-            board = self._board(window)
-            self._queries.append(lambda ok: self._answer_board(ok, calendar, window, board))
+            answer = self._board(window), calendar.writes
+            self._queries.append(lambda ok: self._answer_board(ok, calendar, window, *answer))
             return True
         if requests.histories:
             [(calendar, since)] = requests.take_histories(1).items()
@@ -187,7 +187,7 @@ class Database:
         self.hub.catch_up()
 
     def _answer_board(
-        self, succeeds: bool, calendar: Calendar, window: Window, board: Board
+        self, succeeds: bool, calendar: Calendar, window: Window, board: Board, writes: int
     ) -> None:
         self.requests.board_done(calendar, window)
         if not self.hub.follows(calendar):
@@ -195,7 +195,7 @@ class Database:
         if not succeeds:
             self.hub.unavailable(calendar)
         elif board.epoch == self.hub.epoch:
-            self.hub.board_loaded(calendar, window, board)
+            self.hub.board_loaded(calendar, window, board, writes)
         else:
             self.requests.board(calendar, window)
 

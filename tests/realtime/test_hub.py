@@ -57,12 +57,28 @@ async def test_a_watch_after_a_write_of_this_process_does_not_wait_for_the_chang
     database.watch(early := Recorder())
     database.answer()
     change = database.step()
-    database.hub.forget_boards(database.id)
+    database.hub.written(database.id)
     database.watch(late := Recorder())
     database.answer()
     database.hub.receive(change)
     assert (late.versions(), early.versions()) == ([1], [0, 1])
-    database.hub.forget_boards(str(uuid4()))  # that nobody watches
+    database.hub.written(str(uuid4()))  # that nobody watches
+
+
+async def test_a_board_that_was_being_read_during_a_write_is_not_shown_after_it() -> None:
+    database = Database()
+    database.watch(early := Recorder())
+    database.query()
+    change = database.step()
+    database.hub.written(database.id)
+    database.watch(late := Recorder())
+    database.reply()
+    assert (early.versions(), late.versions()) == ([0], [])
+    database.watch(later := Recorder())
+    database.answer()
+    database.hub.receive(change)
+    assert (early.versions(), late.versions(), later.versions()) == ([0, 1], [1], [1])
+    assert database.boards_read == 2
 
 
 async def test_a_change_committed_while_the_board_is_read_is_not_lost() -> None:
