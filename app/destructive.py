@@ -75,7 +75,11 @@ def _check(settings: Settings, command: str, database_mode: str, *, yes_stg: boo
             "Use --yes-stg to skip the confirmation."
         )
     database = _database(settings)
-    if input(f"`{command}` on the stg database {database}? Type stg to confirm: ") != "stg":
+    try:
+        answer = input(f"`{command}` on the stg database {database}? Type stg to confirm: ")
+    except (EOFError, KeyboardInterrupt):
+        answer = ""
+    if answer != "stg":
         raise NotPermitted(f"`{command}` was not confirmed.")
 
 

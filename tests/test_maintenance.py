@@ -201,7 +201,12 @@ async def test_on_stg_without_a_terminal_the_flag_is_required(
 
 
 @pytest.mark.parametrize(
-    ("typed", "outcomes"), [(b"stg\n", ["started", "done"]), (b"yes\n", ["refused"])]
+    ("typed", "outcomes"),
+    [
+        (b"stg\n", ["started", "done"]),
+        (b"yes\n", ["refused"]),
+        (b"\x04", ["refused"]),  # Ctrl-D ends the input
+    ],
 )
 async def test_on_stg_a_terminal_is_asked_for_confirmation(
     operate: Operate, audit_log: Path, typed: bytes, outcomes: list[str]
