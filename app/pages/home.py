@@ -17,6 +17,7 @@ from app.search.history import Search
 from app.web import Request
 
 MAX_LESSONS = 2
+UPCOMING_LESSONS = 10  # read to find them among expired holds, which a worker releases soon
 MAX_BOOK_AGAIN = 3
 MAX_SEARCHES = 5
 HISTORY_PERMISSION = "view_own_search_history"
@@ -37,9 +38,10 @@ async def page(request: Request, account: SignedIn | None) -> Response:
     past: list[Booking] = []
     if account and "view_own_bookings" in account.permissions:
         student_id = account.account_id
-        lessons = await booking.list_of(
-            pool, student_id, role="student", scope="upcoming", now=now, limit=MAX_LESSONS
+        upcoming = await booking.list_of(
+            pool, student_id, role="student", scope="upcoming", now=now, limit=UPCOMING_LESSONS
         )
+        lessons = [each for each in upcoming if not _has_expired(each, now)][:MAX_LESSONS]
         past = await booking.list_of(
             pool, student_id, role="student", scope="past", now=now, limit=PAST_LESSONS
         )
@@ -86,6 +88,10 @@ async def dismiss_notice(request: Request, _: SignedIn | None) -> Response:
         secure=request.state["settings"].secure or request.url.scheme == "https",
     )
     return response
+
+
+def _has_expired(lesson: Booking, now: datetime) -> bool:
+    return lesson.held_until is not None and lesson.held_until <= now
 
 
 def _to_book_again(past: list[Booking]) -> list[Booking]:

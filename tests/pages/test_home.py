@@ -1,9 +1,13 @@
 """The start page: search, and the student’s next lessons."""
 
+from datetime import UTC, datetime, timedelta
+
 import httpx
 
+from app.catalog import instructor
 from app.db import Pool
 from tests import factories
+from tests.bookings.reservations import hold
 from tests.pages.visitor import book, sign_in, visit
 
 
@@ -37,6 +41,33 @@ async def test_the_notice_bar_is_for_students_with_lessons(
     await book(pool, anna, ben, day=3)
     await sign_in(client, ben)
     assert "/notice/dismissal" in (await client.get("/")).text
+
+
+async def test_an_expired_hold_is_not_among_the_next_lessons(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    expired_at = datetime.now(UTC) - timedelta(seconds=10)
+    await hold(pool, ben, anna, anna.at("10:00"), expired_at)
+    await hold(pool, ben, anna, anna.at("10:00", day=2), expired_at + timedelta(minutes=5))
+    await book(pool, anna, ben, day=3)
+    await sign_in(client, ben)
+    page = await visit(client, "/")
+    assert page.text.count("Piano with Anna") == 3  # also in the notice about the live hold
+    assert page.text.count("on hold for you") == 1
+    assert "confirmed" in page.text
+
+
+async def test_without_lessons_on_offer_the_start_page_says_so_and_leads_to_teaching(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    await instructor.stop(pool, anna.id)
+    page = await visit(client, "/")
+    assert "No lessons are on offer right now." in page.text
+    assert page.links["Join as an instructor"] == "/register"
+    await sign_in(client, ben)
+    assert (await visit(client, "/")).links["Teach"] == "/teach"
 
 
 async def test_an_earlier_lesson_can_be_booked_again(client: httpx.AsyncClient, pool: Pool) -> None:
