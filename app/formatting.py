@@ -64,8 +64,8 @@ def clock_hours() -> str:
 
 
 def clock(instant: datetime, zone: str) -> str:
-    """9:00 am; 09:00 with a 24-hour clock; 1:00 am EST in the hour that occurs twice when the clocks
-    go back"""
+    """9:00 am; 09:00 with a 24-hour clock; 1:00 am EST in the hour that occurs twice when clocks go
+    back"""
     local = instant.astimezone(ZoneInfo(zone))
     if local.replace(fold=1 - local.fold).utcoffset() == local.utcoffset():
         return _clock(local)

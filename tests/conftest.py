@@ -66,8 +66,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 # The files that take longest come first: begun late, one of them would keep one worker busy after
 # the others are done. Files that mostly wait stand between files that keep a processor busy.
 LONG = (
-    "realtime/test_faults.py", "test_up.py", "loadtests/test_chaos.py", "browser/test_every_page.py",
-    "test_contract.py", "loadtests/test_crowd.py", "browser/test_looks.py",
+    "realtime/test_faults.py", "test_up.py", "loadtests/test_chaos.py",
+    "browser/test_every_page.py", "test_contract.py", "loadtests/test_crowd.py", "browser/test_looks.py",
     "browser/test_booking.py", "browser/test_calendar_tools.py", "browser/test_live_client.py",
     "browser/test_calendar.py", "loadtests/test_bench.py", "browser/test_my_lessons.py",
     "browser/test_teach.py", "test_connections.py", "browser/test_connection.py",

@@ -47,6 +47,15 @@ class Instructor(Account):
         """The local date, `after` days after today."""
         return self.today + timedelta(days=after)
 
+    @property
+    def spring_day(self) -> date:
+        """The next one on which the clocks skip an hour, from the day after tomorrow on."""
+        return next(
+            self.day(day)
+            for day in range(2, 400)
+            if self.at("00:00", day=day + 1) - self.at("00:00", day=day) < timedelta(days=1)
+        )
+
 
 def zone_at(hour: int) -> str:
     """A time zone in which it is this hour now."""

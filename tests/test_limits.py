@@ -266,6 +266,18 @@ async def test_an_account_above_its_limit_waits_and_others_do_not(
         assert (answer.status_code == 429) == (allowed == 6)
 
 
+@pytest.mark.usefixtures("three_each")
+async def test_bodies_that_are_too_large_count(limited: Settings, pool: Pool) -> None:
+    ben = await factories.student(pool, "Ben")
+    async with visiting(limited) as client:
+        client.headers["Authorization"] = (
+            f"Bearer {await factories.token_of(pool, ben.id, limited)}"
+        )
+        body = b" " * (256 * 1024 + 1)
+        answers = [await client.post("/api/bookings", content=body) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [413, 413, 413, 429]
+
+
 async def test_all_accounts_of_an_address_share_its_limit(
     limited: Settings, pool: Pool, three_each: None
 ) -> None:

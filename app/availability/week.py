@@ -101,7 +101,8 @@ async def replace_days(
     """Replaces the availability of whole local days. Returns the number of changed days and the new
     version. Adjacent ranges are merged; bookings are not affected. Raises ValidationError for an
     edge in the hour that daylight saving skips and for a changed day in the past or too far ahead,
-    and VersionConflict if availability or blackouts changed after `base`. `field`: see `invalid`."""
+    and VersionConflict if availability or blackouts changed after `base`. For `field`, see
+    `invalid`."""
     async with gate.writer(db, instructor_id):
         outcome = await _replace_days.one(
             db,

@@ -73,7 +73,10 @@ class List {
   #drawAside(id, aside) {
     if (!aside || html(aside) === this.#asides.get(id)) return;
     this.#asides.set(id, html(aside));
-    document.getElementById(id)?.replaceWith(document.adoptNode(aside));
+    const old = document.getElementById(id);
+    const restoreFocus = old ? rememberFocus(old) : () => {};
+    old?.replaceWith(document.adoptNode(aside));
+    restoreFocus();
   }
 }
 
@@ -159,7 +162,8 @@ export function followBookings(live, describe, onLost = () => {}) {
   // Lessons start and end, and days begin, without any message from the server.
   setInterval(() => {
     const { changesAt } = document.getElementById("lessons").dataset;
-    if (Date.parse(changesAt) <= now()) refresh.now();
+    // Pages that share a moment, such as midnight, do not share the phase of this timer.
+    if (Date.parse(changesAt) <= now() && !refresh.isBehind) refresh.now();
   }, TICK_MS);
   showMore(list, refresh);
   return refresh;

@@ -29,8 +29,8 @@ function content(form) {
   return new URLSearchParams(fieldsOf(form)).toString();
 }
 
-// Whoever was signed out when they sent a form finds it as they left it. After a refusal the server
-// has filled it in.
+// Restores a form that was sent after the session had ended. After a refusal, the server has filled
+// in the form.
 function restoreDraft() {
   const draft = JSON.parse(sessionStorage.getItem(DRAFT));
   sessionStorage.removeItem(DRAFT);

@@ -118,12 +118,12 @@ def _access(handler: Handler, *levels: str) -> Handler:
 
 async def _count(request: Request, handler: Handler, account: SignedIn | None) -> None:
     """Raises RateLimited, and PayloadTooLarge."""
-    if request.method not in SAFE:
-        await request.body()  # which a handler may not need
     name = class_of(handler, request.method, has_account=account is not None)
     await request.state["limiter"].count(
         name, limits.address(request), account.account_id if account else None
     )
+    if request.method not in SAFE:
+        await request.body()  # some handlers do not read it
 
 
 async def _signed_in(request: Request) -> SignedIn:

@@ -26,8 +26,8 @@ BODY_SECONDS = 18
 
 
 class RequestBody:
-    """Bounds a request body (413), and lets a form's `_method` stand for PUT, PATCH and DELETE. Who
-    may not make a call gets 401 or 403 also for a JSON body that is too large: it is not read."""
+    """Bounds a request body (413), and lets a form's `_method` stand for PUT, PATCH and DELETE. A
+    JSON body that is too large is refused once the handler reads it, so 401 and 403 come first."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -20,9 +20,9 @@ class Call(Route):
     limits, an invalid request, an outage) follows from the handler's access and the models.
 
     `returns`: the type of the JSON, None for an empty body. `form`: it also accepts a form, and
-    redirects it. `form_page`: the form's page, if the request names none. `parameters`: the types of those in the path that are not UUIDs. `reserved`: a
-    word that has its own path, and so does not match `{id}`. `cached`: it has an ETag, and answers
-    a matching If-None-Match with 304."""
+    redirects it. `form_page`: the form's page, if the request names none. `parameters`: the types
+    of those in the path that are not UUIDs. `reserved`: a word that has its own path, and so does
+    not match `{id}`. `cached`: it has an ETag, and answers a matching If-None-Match with 304."""
 
     def __init__(
         self,

@@ -2,8 +2,7 @@
 windows, an unreachable server."""
 
 import asyncio
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import timedelta
 
 import pytest
 from playwright.async_api import Dialog, Page, expect
@@ -270,13 +269,7 @@ async def test_an_edge_that_the_clocks_skip_is_marked_where_it_was_entered(
     open_page: Open, pool: Pool
 ) -> None:
     anna = await factories.instructor(pool, "Anna", days=0)
-    zone = ZoneInfo(anna.time_zone)
-
-    def midnight(day: date) -> float:
-        return datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
-
-    days = (anna.day(number) for number in range(2, 400))
-    night = next(day for day in days if midnight(day + DAY) - midnight(day) == 23 * 3_600)
+    night = anna.spring_day
     page = await phone_calendar(open_page, anna, night - night.weekday() * DAY)
     item = page.locator(f"#days [data-day='{night}']")
     for count, (start, end) in enumerate((("10:00", "16:00"), ("01:00", "02:30"))):

@@ -131,7 +131,8 @@ async def test_mornings_afternoons_and_evenings_begin_at_the_same_height(
         """(time) => {
           time.textContent = "10:00 am EDT";
           const { right } = time.closest(".day").getBoundingClientRect();
-          return time.getBoundingClientRect().right <= right && time.scrollWidth <= time.clientWidth;
+          return time.getBoundingClientRect().right <= right
+            && time.scrollWidth <= time.clientWidth;
         }"""
     )
     assert is_inside

@@ -262,6 +262,7 @@ async def test_lists_and_hours_are_read_again_when_a_lesson_begins_without_a_mes
         anna.id,
         anna.day(3),
     )
+    await page.locator("#hours a").focus()
     is_over = "(list) => { list.dataset.changesAt = '2026-01-01T00:00:00Z'; }"
     async with asyncio.timeout(PATIENCE):
         # Again if the page was just reading the list, which then still has the later start.
@@ -272,6 +273,7 @@ async def test_lists_and_hours_are_read_again_when_a_lesson_begins_without_a_mes
                 await asyncio.sleep(0.1)
     await expect(row(page, lesson)).to_have_attribute("aria-current", "time")
     await expect(page.locator("#hours")).to_contain_text("Day off: A trip")
+    await expect(page.locator("#hours a")).to_be_focused()
     await expect(button(row(student_page, lesson), "Cancel")).to_have_count(0)
 
 
