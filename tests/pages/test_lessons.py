@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import httpx
 
-from app.bookings import cancellation
+from app.bookings import cancellation, outcome
 from app.catalog import instructor
 from app.db import Pool
 from app.pages import timeline
@@ -132,6 +132,28 @@ async def test_a_cancellation_is_confirmed_and_leads_to_the_next_free_times(
     await sign_in(client, await factories.student(pool, "Cleo"))
     page = await visit(client, f"/lessons?cancelled={lesson.id}")
     assert "Cancelled: Piano" not in page.text
+
+
+async def test_a_lesson_that_staff_cancelled_or_marked_says_so(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    ada = await factories.admin(pool, "Ada")
+    lesson = await book(pool, anna, ben)
+    await cancellation.cancel(pool, ada.id, lesson.id, reason="A storm", now=utc_now())
+    await sign_in(client, ben)
+    for path in (f"/book/{lesson.id}", f"/lessons?cancelled={lesson.id}"):
+        text = (await visit(client, path)).text
+        assert "We cancelled this lesson" in text
+        assert "“A storm”" in text
+        assert "Anna cancelled" not in text
+        assert "was free" not in text
+    missed = await book(pool, anna, ben, day=2)
+    after = missed.ends_at
+    await outcome.record(
+        pool, ada.id, missed.id, "no_show", reason="", now=after, authorize=lambda _: None
+    )
+    assert "We marked it as missed." in (await visit(client, f"/book/{missed.id}")).text
 
 
 async def test_a_lesson_of_an_instructor_who_stopped_is_booked_again_with_others(
