@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx
 
 from app import formatting, wire
-from app.bookings import cancellation, hold
+from app.bookings import booking, cancellation, hold
 from app.bookings.booking import Booking, LocationType
 from app.db import Pool
 from app.web import utc_now
@@ -233,6 +233,47 @@ async def test_a_new_lesson_can_be_undone_for_five_minutes(
     for each in (lesson, other):
         page = await visit(client, f"/book/{each.id}")
         assert "You cancelled this lesson You cancelled in time, at no charge." in page.text
+
+
+async def test_a_hold_that_a_booking_replaced_leads_to_the_lesson(
+    client: httpx.AsyncClient, pool: Pool
+) -> None:
+    anna, ben = await factories.instructor(pool, "Anna"), await factories.student(pool, "Ben")
+    ada = await factories.admin(pool, "Ada")
+    await sign_in(client, ben)
+    for day, actor in ((1, None), (2, ada.id)):
+        held = await hold.create(
+            pool,
+            ben.id,
+            service_id=anna.service_id,
+            start=anna.at("10:00", day=day),
+            minutes=60,
+            location_type=None,
+            location="",
+            note="",
+            seconds=300,
+            now=utc_now(),
+        )
+        lesson = await booking.reserve(
+            pool,
+            ben.id,
+            service_id=anna.service_id,
+            start=held.starts_at,
+            minutes=60,
+            location_type=None,
+            location="12 Main St",
+            note="",
+            now=utc_now(),
+            actor_id=actor,
+            override=[] if actor else None,
+        )
+        page = await visit(client, f"/book/{held.id}")
+        assert "You booked this lesson" in page.text
+        assert "ran out" not in page.text
+        assert "gave up" not in page.text
+        assert page.links["See your lesson"] == f"/book/{lesson.id}"
+        title = "We booked this lesson for you" if actor else "You booked this lesson"
+        assert title in (await visit(client, f"/book/{lesson.id}")).text
 
 
 async def test_a_hold_is_extended_once_and_given_up(client: httpx.AsyncClient, pool: Pool) -> None:
