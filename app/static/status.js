@@ -32,6 +32,18 @@ export function announceTogether(kind, sentence, summary, isTrue = () => true) {
   }, BATCH_MS);
 }
 
+// The session has ended. On a shared computer, somebody else may be looking. Forms with unsent text
+// stay.
+export function endSession() {
+  document.documentElement.dataset.session = "ended";
+  for (const dialog of document.querySelectorAll("dialog[data-personal]")) dialog.close();
+  const notice = document.getElementById("session-ended");
+  notice.hidden = false;
+  // Scripts may have changed the address since the server drew the link.
+  const next = location.pathname + location.search;
+  notice.querySelector("a").href = `/login?${new URLSearchParams({ next })}`;
+}
+
 // Shows the state of the connection. While offline, `refresh` (a Refresh) reads the page each
 // minute. While it is behind, the page is not live.
 export function follow(live, refresh) {
@@ -63,15 +75,8 @@ export function follow(live, refresh) {
 
   live.addEventListener("state", show);
   refresh.addEventListener("change", show);
-  // On a shared computer, somebody else may be looking. Forms with unsent text stay.
   live.addEventListener("ended", ({ detail: { reason } }) => {
-    document.documentElement.dataset.session = "ended";
-    for (const dialog of document.querySelectorAll("dialog[data-personal]")) dialog.close();
-    const notice = document.getElementById("session-ended");
-    notice.hidden = false;
-    // Scripts may have changed the address since the server drew the link.
-    const next = location.pathname + location.search;
-    notice.querySelector("a").href = `/login?${new URLSearchParams({ next })}`;
+    endSession();
     const sentence = reason === "expired" ? "Your session has ended." : "You were signed out.";
     announce(`${sentence} Sign in again.`);
   });

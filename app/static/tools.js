@@ -3,6 +3,7 @@
 
 import { plural, shortDay } from "./formatting.js";
 import { preview } from "./dialogs.js";
+import { endSession } from "./status.js";
 
 const TIMEOUT_MS = 10_000;
 const DAY_NAMES =
@@ -18,7 +19,7 @@ export async function send(method, address, body) {
     const response = await fetch(address, { method, headers, body: text, signal });
     const content = response.status === 204 ? {} : await response.json();
     if (response.ok) return { content };
-    if (response.status === 401) document.getElementById("session-ended").hidden = false;
+    if (response.status === 401) endSession();
     return { error: content };
   } catch {
     const detail = "We couldn’t reach the server. Your changes are still here: check your " +
