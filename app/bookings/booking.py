@@ -58,6 +58,10 @@ class Booking:
     created_at: datetime
     time_zone: str
 
+    def is_expired_hold(self, now: datetime) -> bool:
+        """Whether it is a hold that has expired. A worker releases it within seconds."""
+        return self.state == "held" and self.held_until is not None and self.held_until <= now
+
 
 _INSTANTS = frozenset(
     field.name for field in fields(Booking) if field.type in {datetime, datetime | None}

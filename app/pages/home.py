@@ -41,7 +41,7 @@ async def page(request: Request, account: SignedIn | None) -> Response:
         upcoming = await booking.list_of(
             pool, student_id, role="student", scope="upcoming", now=now, limit=UPCOMING_LESSONS
         )
-        lessons = [each for each in upcoming if not _has_expired(each, now)][:MAX_LESSONS]
+        lessons = [each for each in upcoming if not each.is_expired_hold(now)][:MAX_LESSONS]
         past = await booking.list_of(
             pool, student_id, role="student", scope="past", now=now, limit=PAST_LESSONS
         )
@@ -88,10 +88,6 @@ async def dismiss_notice(request: Request, _: SignedIn | None) -> Response:
         secure=request.state["settings"].secure or request.url.scheme == "https",
     )
     return response
-
-
-def _has_expired(lesson: Booking, now: datetime) -> bool:
-    return lesson.held_until is not None and lesson.held_until <= now
 
 
 def _to_book_again(past: list[Booking]) -> list[Booking]:

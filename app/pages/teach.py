@@ -31,6 +31,7 @@ async def page(request: Request, account: SignedIn) -> Response:
     profile = await instructor.own(pool, account.account_id)
     today = formatting.local_day(now, profile.time_zone)
     lessons = await booking.timeline(pool, profile.id, since=now - OUTCOME_DELAY, limit=MAX_LESSONS)
+    lessons = [lesson for lesson in lessons if not lesson.is_expired_hold(now)]
     lines = timeline.of(lessons, profile.time_zone, now)
     hours = await week.read(pool, profile.id, today)
     blackouts = await blackout.list_of(

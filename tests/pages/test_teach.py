@@ -251,6 +251,9 @@ async def test_nobody_elses_students_notes_and_figures_are_shown(
     assert "Someone is booking" in text
     assert "No lesson yet" in text  # with Anna; Ben has had one with Clara
     assert "Your earnings appear here" in (await visit(client, "/teach/stats")).text
+    # An expired hold that no worker has released yet.
+    await pool.execute("update booking set held_until = now() where id = $1", held.id)
+    assert "Someone is booking" not in (await visit(client, "/teach")).text
     client.cookies.clear()
     await sign_in(client, ben)
     assert (await client.get("/teach/stats")).status_code == 403
