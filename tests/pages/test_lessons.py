@@ -195,7 +195,8 @@ async def test_a_cancelled_lesson_says_who_cancelled_it_and_why(
         await cancellation.cancel(pool, account.id, lesson.id, reason=reason, now=utc_now())
     await sign_in(client, ben)
     text = (await visit(client, "/lessons?scope=cancelled")).text
-    assert re.search(r"Anna cancelled it \w+, \w+ \d+, [\d:]+ [ap]m: “My car broke down”", text)
+    moment = r"\w+, \w+ \d+, [\d:]+ [ap]m(?: E[DS]T)?"
+    assert re.search(f"Anna cancelled it {moment}: “My car broke down”", text)
     assert re.search(r"You cancelled it [^.“]+, in time and for free\.", text)
 
 
