@@ -77,7 +77,7 @@ def read_clock_ranges(reading: Reading) -> None:
     clock = rf"({_CLOCK})"
     whole_range = rf"(?={_CLOCK} ?{_TO} ?{_CLOCK}(?!\d))"
     reading.take(
-        rf"(?<!\$ )(?<!\d)\b(?:between |from )?{whole_range}{clock} ?{_TO} ?{clock}"
+        rf"(?<!\$ )(?<!\d)(?<!\d-)\b(?:between |from )?{whole_range}{clock} ?{_TO} ?{clock}"
         rf"(?! ?(?:dollar|buck|usd|/|\$|year|yr|yo|minute|min|\d|max))\b",
         lambda m: _clock_range(reading, m),
     )

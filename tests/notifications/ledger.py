@@ -49,8 +49,15 @@ async def book(
     )
 
 
-async def cancel(pool: Pool, account: Account, booked: Booking, reason: str = "") -> Booking:
-    return await cancellation.cancel(pool, account.id, booked.id, reason=reason, now=now())
+async def cancel(
+    pool: Pool,
+    account: Account,
+    booked: Booking,
+    reason: str = "",
+    *,
+    at: datetime | None = None,
+) -> Booking:
+    return await cancellation.cancel(pool, account.id, booked.id, reason=reason, now=at or now())
 
 
 async def move(

@@ -94,11 +94,11 @@ async def test_a_cancelled_lesson_gets_no_reminder(
 ) -> None:
     early = await book(pool, anna, ben, "15:00", at=NOW)
     late = await book(pool, anna, ben, "17:00", at=NOW)
-    await cancel(pool, ben, early)
+    await cancel(pool, ben, early, at=NOW)
     assert await remind(early.starts_at - 23 * HOUR) == []
     # One that is cancelled while its reminder waits.
     assert await reminder.insert_due(pool, now=late.starts_at - 23 * HOUR) == 1
-    await cancel(pool, ben, late)
+    await cancel(pool, ben, late, at=late.starts_at - 23 * HOUR)
     assert await remind(late.starts_at - 22 * HOUR) == []
 
 

@@ -166,6 +166,10 @@ PHRASINGS: list[tuple[str, dict[str, Any]]] = [
     ("piano 5-7 december", several("piano", "2026-12-05", "2026-12-07")),
     ("piano 5-7 december 2027", several("piano", "2027-12-05", "2027-12-07")),
     ("piano dec 5-7 2027", several("piano", "2027-12-05", "2027-12-07")),
+    (
+        "piano 2026-12-01 evening",
+        {"service": "piano", "date": "2026-12-01", "part_of_day": "evening"},
+    ),
     ("piano 5-7 dec 3", {"service": "piano", "date": "2026-12-03"}),
     (
         "piano at 5 or 6 dec 3",
