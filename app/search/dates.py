@@ -121,6 +121,12 @@ def follows_month(match: re.Match[str]) -> bool:
     return bool(re.search(rf"\b(?:{_MONTH}){earlier} $", match.string[: match.start()]))
 
 
+def precedes_month(match: re.Match[str]) -> bool:
+    """Whether these numbers are days of a month, as in "5-7 december", but not "5-7 dec 3"."""
+    following = match.string[match.end() :]
+    return bool(re.match(rf" (?:of )?(?:{_MONTH})\b(?! {_LISTED_DAY})", following))
+
+
 # ---- single days
 
 

@@ -90,6 +90,8 @@ def _clock_range(reading: Reading, match: re.Match[str]) -> bool | None:
     is_time = any(mark in first + last for mark in ("am", "pm", ":", "noon", "mid"))
     are_hours = max(_hour(first), _hour(last)) <= 12
     has_prefix = match[0].startswith(("between", "from"))
+    if not is_time and dates.precedes_month(match):
+        return False
     if not is_time and not (are_hours and (has_prefix or "part_of_day" in reading.values)):
         return False
     end = _minutes(reading, last)

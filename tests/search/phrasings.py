@@ -170,6 +170,8 @@ PHRASINGS: list[tuple[str, dict[str, Any]]] = [
         "piano 2026-12-01 evening",
         {"service": "piano", "date": "2026-12-01", "part_of_day": "evening"},
     ),
+    ("piano 5-7 december evening", several("piano", "2026-12-05", "2026-12-07", "evening")),
+    ("piano from 5 to 7 december", several("piano", "2026-12-05", "2026-12-07")),
     ("piano 5-7 dec 3", {"service": "piano", "date": "2026-12-03"}),
     (
         "piano at 5 or 6 dec 3",
