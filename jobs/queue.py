@@ -1,12 +1,14 @@
 """The arq queue: its name, its client and its jobs. Losing it does no harm: Postgres has the
 notifications, and the dispatcher enqueues lost ones again."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from arq.connections import ArqRedis
+from redis.asyncio.client import Pipeline
 
 from app.monitoring import QUEUE
 
@@ -27,10 +29,29 @@ def unpack(packed: bytes) -> Any:
     return orjson.loads(packed)
 
 
+class _Pipeline(Pipeline):
+    """A pipeline that closes its connection if it is cancelled while it gives it back. redis-py
+    would keep it, and report the pipeline as unclosed."""
+
+    async def reset(self) -> None:
+        try:
+            await super().reset()  # type: ignore[no-untyped-call]
+        except asyncio.CancelledError:
+            connection, self.connection = self.connection, None
+            if connection is not None:
+                await connection.disconnect(nowait=True)
+            raise
+
+
+class _Client(ArqRedis):
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
 def connect(url: str) -> ArqRedis:
     """A client that connects on first use and reconnects after a failure."""
-    client = ArqRedis.from_url(url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT)
-    assert isinstance(client, ArqRedis)
+    client = _Client.from_url(url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT)
+    assert isinstance(client, _Client)
     client.default_queue_name = NAME
     client.job_serializer = pack
     client.job_deserializer = unpack

@@ -180,6 +180,7 @@ def ended(processes: list[psutil.Process]) -> bool:
 
 
 def test_up_starts_from_an_empty_folder_and_leaves_no_process_after_ctrl_c(first: Up) -> None:
+    assert first.process.status is None, "stopped by an earlier attempt of this test"
     until(lambda: first.answers("/"), "the first page")
     for email in ("sarah.chen", "michael.rodriguez", "john.smith", "emma.johnson"):
         assert f"{email}@example.com" in first.output

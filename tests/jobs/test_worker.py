@@ -276,6 +276,22 @@ async def test_a_job_that_starts_while_the_worker_stops_is_waited_for(
     assert is_finished.is_set()
 
 
+async def test_a_pipeline_that_is_cancelled_while_it_ends_keeps_no_connection(
+    redis_url: str,
+) -> None:
+    redis = queue.connect(redis_url)
+    pipeline = redis.pipeline()
+    await pipeline.watch("a key")
+    await redis.client_pause(2_000)
+    end = asyncio.create_task(pipeline.aclose())
+    await asyncio.sleep(0.2)  # it waits for Redis
+    end.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await end
+    assert pipeline.connection is None
+    await redis.aclose()
+
+
 async def test_a_duplicate_job_is_not_enqueued(redis_url: str) -> None:
     redis = queue.connect(redis_url)
     for _ in range(3):
