@@ -67,16 +67,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 # the others are done. Files that mostly wait stand between files that keep a processor busy.
 LONG = (
     "realtime/test_faults.py", "test_up.py", "loadtests/test_chaos.py",
-    "browser/test_every_page.py", "test_contract.py", "loadtests/test_crowd.py", "browser/test_looks.py",
-    "browser/test_booking.py", "browser/test_calendar_tools.py", "browser/test_live_client.py",
-    "browser/test_calendar.py", "loadtests/test_bench.py", "browser/test_my_lessons.py",
-    "browser/test_teach.py", "test_connections.py", "browser/test_connection.py",
-    "browser/test_search.py", "browser/test_book.py", "search/test_parse.py",
-    "realtime/test_everything_breaks.py", "browser/test_board.py", "test_migrate.py",
-    "browser/test_three_months.py", "realtime/test_backpressure.py", "jobs/test_worker.py",
-    "browser/test_setting_up.py", "browser/test_system.py", "jobs/test_killed.py",
-    "realtime/test_protocol.py", "pages/test_search.py", "realtime/test_conformance.py",
-    "test_demo.py", "test_health.py",
+    "browser/test_every_page.py", "test_contract.py", "loadtests/test_crowd.py",
+    "browser/test_looks.py", "browser/test_booking.py", "browser/test_calendar_tools.py",
+    "browser/test_live_client.py", "browser/test_calendar.py", "loadtests/test_bench.py",
+    "browser/test_my_lessons.py", "browser/test_teach.py", "test_connections.py",
+    "browser/test_connection.py", "browser/test_search.py", "browser/test_book.py",
+    "search/test_parse.py", "realtime/test_everything_breaks.py", "browser/test_board.py",
+    "test_migrate.py", "browser/test_three_months.py", "realtime/test_backpressure.py",
+    "jobs/test_worker.py", "browser/test_setting_up.py", "browser/test_system.py",
+    "jobs/test_killed.py", "realtime/test_protocol.py", "pages/test_search.py",
+    "realtime/test_conformance.py", "test_demo.py", "test_health.py",
 )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ async def test_a_watch_after_a_write_of_this_process_does_not_wait_for_the_chang
     database.answer()
     database.hub.receive(change)
     assert (late.versions(), early.versions()) == ([1], [0, 1])
-    database.hub.written(str(uuid4()))  # that nobody watches
+    database.hub.written(str(uuid4()))  # a calendar that nobody watches
 
 
 async def test_a_board_that_was_being_read_during_a_write_is_not_shown_after_it() -> None:
